@@ -1,0 +1,45 @@
+package messages
+
+// Target is the connection member that request bodies share. It may be left out
+// on a subject that already names the connection.
+type Target struct {
+	Connection string `json:"connection,omitzero" jsonschema:"id of the connection; may be left out on a subject that names it"`
+}
+
+// TargetID points at the connection id, for the consumer to compare with the
+// subject and for the client to choose one.
+func (t *Target) TargetID() *string { return &t.Connection }
+
+// A Request is the body of a request: anything that embeds a Target.
+type Request interface{ TargetID() *string }
+
+// Head is what reply bodies share.
+type Head struct {
+	RequestID  string `json:"request_id"`
+	Connection string `json:"connection,omitzero"`
+}
+
+// SetHead fills in what the consumer knows about every reply.
+func (h *Head) SetHead(requestID, connection string) {
+	h.RequestID, h.Connection = requestID, connection
+}
+
+// A Reply is the body of an answer: anything that embeds a Head or a RequestHead.
+type Reply interface {
+	SetHead(requestID, connection string)
+}
+
+// RequestHead is the Head of replies whose connection member is the Connection
+// itself.
+type RequestHead struct {
+	RequestID string `json:"request_id"`
+}
+
+// SetHead fills in the request id; the connection is part of the reply proper.
+func (h *RequestHead) SetHead(requestID, _ string) { h.RequestID = requestID }
+
+// ErrorReply is the body of an error.
+type ErrorReply struct {
+	Head
+	Error *Error `json:"error"`
+}

@@ -1,0 +1,236 @@
+package messages
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+)
+
+// A Client asks crmbridge over NATS, one typed method per operation. It is safe
+// for concurrent use and holds nothing but the connection, which stays the
+// caller's to close.
+//
+// A context's deadline travels with the request, so that crmbridge stops when
+// the caller does; without one a request waits DefaultDeadline. Every error
+// that crmbridge answered is an *Error.
+type Client struct {
+	nc *nats.Conn
+}
+
+// NewClient makes a Client that asks over nc.
+func NewClient(nc *nats.Conn) *Client { return &Client{nc: nc} }
+
+// Authorize asks for the page where a person connects an environment.
+func (c *Client) Authorize(ctx context.Context, in AuthorizeRequest) (*AuthorizeReply, error) {
+	return call[AuthorizeReply](ctx, c, ConnectionsAuthorize, &in)
+}
+
+// Complete hands in what Microsoft's redirect brought; see CompleteRequest.
+func (c *Client) Complete(ctx context.Context, in CompleteRequest) (*ConnectionReply, error) {
+	return call[ConnectionReply](ctx, c, ConnectionsComplete, &in)
+}
+
+// Connection describes one connection.
+func (c *Client) Connection(ctx context.Context, id string) (*Connection, error) {
+	reply, err := call[ConnectionReply](ctx, c, ConnectionsGet, &ConnectionRequest{Target{id}})
+	if err != nil {
+		return nil, err
+	}
+	return &reply.Connection, nil
+}
+
+// Connections returns one page of connections.
+func (c *Client) Connections(ctx context.Context, in ConnectionsListRequest) (*ConnectionsListReply, error) {
+	return call[ConnectionsListReply](ctx, c, ConnectionsList, &in)
+}
+
+// Delete removes a connection; deleting one that is not there is no error.
+func (c *Client) Delete(ctx context.Context, id string) error {
+	_, err := call[DeletedReply](ctx, c, ConnectionsDelete, &ConnectionRequest{Target{id}})
+	return err
+}
+
+// WhoAmI asks Dataverse who the connection acts as.
+func (c *Client) WhoAmI(ctx context.Context, connection string) (*WhoAmIReply, error) {
+	return call[WhoAmIReply](ctx, c, UsersWhoAmI, &ConnectionRequest{Target{connection}})
+}
+
+// User returns one user with the roles.
+func (c *Client) User(ctx context.Context, in UserGetRequest) (*User, error) {
+	reply, err := call[UserReply](ctx, c, UsersGet, &in)
+	if err != nil {
+		return nil, err
+	}
+	return &reply.User, nil
+}
+
+// Account returns one account.
+func (c *Client) Account(ctx context.Context, in AccountGetRequest) (Account, error) {
+	reply, err := call[AccountReply](ctx, c, AccountsGet, &in)
+	if err != nil {
+		return nil, err
+	}
+	return reply.Account, nil
+}
+
+// Search returns one page of accounts; in.Mode must not be ModeStream.
+func (c *Client) Search(ctx context.Context, in AccountsSearchRequest) (*AccountsPage, error) {
+	if in.Mode == ModeStream {
+		return nil, Invalid("mode", "Search reads one reply; use Stream")
+	}
+	return call[AccountsPage](ctx, c, AccountsSearch, &in)
+}
+
+// Pages follows the cursors of a search until there are no more, one request a
+// page. It ends after the first error.
+func (c *Client) Pages(ctx context.Context, in AccountsSearchRequest) iter.Seq2[*AccountsPage, error] {
+	return func(yield func(*AccountsPage, error) bool) {
+		for {
+			page, err := c.Search(ctx, in)
+			if !yield(page, err) || err != nil || page.NextCursor == "" {
+				return
+			}
+			in = AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}
+		}
+	}
+}
+
+// Stream asks for a search in stream mode and yields the replies as they come.
+// The last one carries a NextCursor where there are more than MaxStreamRows. It
+// ends after the first error; a gap in the numbering is one.
+func (c *Client) Stream(ctx context.Context, in AccountsSearchRequest) iter.Seq2[*AccountsPage, error] {
+	in.Mode = ModeStream
+	return func(yield func(*AccountsPage, error) bool) {
+		for reply, err := range c.replies(ctx, AccountsSearch, &in) {
+			var page *AccountsPage
+			if err == nil {
+				page, err = decodeReply[AccountsPage](reply)
+			}
+			if !yield(page, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func call[Out any](ctx context.Context, c *Client, op Operation, in Request) (*Out, error) {
+	ctx, cancel := withDeadline(ctx)
+	defer cancel()
+	msg, err := c.message(ctx, op, in)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := c.nc.RequestMsgWithContext(ctx, msg)
+	if err != nil {
+		return nil, transportError(ctx, msg.Subject, err)
+	}
+	return decodeReply[Out](reply)
+}
+
+// replies publishes one request and yields its messages up to the last.
+func (c *Client) replies(ctx context.Context, op Operation, in Request) iter.Seq2[*nats.Msg, error] {
+	return func(yield func(*nats.Msg, error) bool) {
+		ctx, cancel := withDeadline(ctx)
+		defer cancel()
+		msg, err := c.message(ctx, op, in)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		msg.Reply = c.nc.NewInbox()
+		inbox, err := c.nc.SubscribeSync(msg.Reply)
+		if err != nil {
+			yield(nil, transportError(ctx, msg.Subject, err))
+			return
+		}
+		defer func() { _ = inbox.Unsubscribe() }() // the inbox dies with the request either way
+		if err := c.nc.PublishMsg(msg); err != nil {
+			yield(nil, transportError(ctx, msg.Subject, err))
+			return
+		}
+		for page := 1; ; page++ {
+			reply, err := inbox.NextMsgWithContext(ctx)
+			if err != nil {
+				yield(nil, transportError(ctx, msg.Subject, err))
+				return
+			}
+			if len(reply.Data) == 0 && reply.Header.Get("Status") == "503" {
+				yield(nil, transportError(ctx, msg.Subject, nats.ErrNoResponders))
+				return
+			}
+			if number := reply.Header.Get(HeaderPage); number != "" && number != fmt.Sprint(page) {
+				yield(nil, Errorf(Unavailable, "message %d of the answer is missing (message %s came in its place); ask again", page, number))
+				return
+			}
+			if !yield(reply, nil) || reply.Header.Get(HeaderLast) == "true" || reply.Header.Get(HeaderErrorCode) != "" {
+				return
+			}
+		}
+	}
+}
+
+func (c *Client) message(ctx context.Context, op Operation, in Request) (*nats.Msg, error) {
+	subject := op.Subject()
+	if connection := *in.TargetID(); connection != "" {
+		if !ValidConnection(connection) {
+			return nil, Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
+		}
+		subject = op.ScopedSubject(connection)
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("%s: encode the request: %w", op, err)
+	}
+	msg := nats.NewMsg(subject)
+	msg.Data = body
+	id, err := uuid.NewV7()
+	if err != nil {
+		return nil, fmt.Errorf("make a request id: %w", err)
+	}
+	msg.Header.Set(HeaderRequestID, id.String())
+	if deadline, ok := ctx.Deadline(); ok {
+		msg.Header.Set(HeaderDeadline, deadline.UTC().Format(time.RFC3339Nano))
+	}
+	return msg, nil
+}
+
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, DefaultDeadline)
+}
+
+func decodeReply[Out any](msg *nats.Msg) (*Out, error) {
+	if msg.Header.Get(HeaderErrorCode) != "" || msg.Header.Get(HeaderServiceErrorCode) != "" {
+		var reply ErrorReply
+		if err := json.Unmarshal(msg.Data, &reply); err != nil || reply.Error == nil {
+			return nil, Errorf(Code(msg.Header.Get(HeaderErrorCode)), "%s", msg.Header.Get(HeaderServiceError))
+		}
+		return nil, reply.Error
+	}
+	var out Out
+	if err := json.Unmarshal(msg.Data, &out); err != nil {
+		return nil, fmt.Errorf("the answer is not what crmbridge sends: %w", err)
+	}
+	return &out, nil
+}
+
+func transportError(ctx context.Context, subject string, err error) error {
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return Errorf(Unavailable, "no crmbridge listens on %s", subject).Because(err)
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return Errorf(DeadlineExceeded, "no answer on %s in time", subject).Because(err)
+	case ctx.Err() != nil:
+		return ctx.Err()
+	default:
+		return Errorf(Unavailable, "%s: %v", subject, err).Because(err)
+	}
+}

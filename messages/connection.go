@@ -1,0 +1,107 @@
+package messages
+
+import "time"
+
+// Grants by which a connection can have come about.
+const (
+	GrantAuthorizationCode = "authorization_code"
+	GrantClientCredentials = "client_credentials"
+)
+
+// States of a connection.
+const (
+	// StatusPending: authorization has begun and nobody has completed it yet.
+	StatusPending = "pending"
+	// StatusActive: there is a grant, and it worked when it was last used.
+	StatusActive = "active"
+	// StatusReauthorizationRequired: the grant is gone; a person must connect again.
+	StatusReauthorizationRequired = "reauthorization_required"
+)
+
+// Connection describes one customer's Dataverse environment and the grant to
+// act in it. It never holds a token or a secret.
+type Connection struct {
+	ID                   string     `json:"id"`
+	EnvironmentURL       string     `json:"environment_url"`
+	TenantID             string     `json:"tenant_id"`
+	Grant                string     `json:"grant"`
+	Status               string     `json:"status"`
+	UserID               string     `json:"user_id"`
+	OrganizationID       string     `json:"organization_id"`
+	Scopes               []string   `json:"scopes"`
+	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
+	CreatedAt            time.Time  `json:"created_at"`
+	RefreshedAt          *time.Time `json:"refreshed_at"`
+	LastError            string     `json:"last_error,omitzero"`
+}
+
+// AuthorizeRequest starts the connection of an environment.
+type AuthorizeRequest struct {
+	Target
+	EnvironmentURL  string `json:"environment_url" jsonschema:"origin of the Dataverse environment, for example https://contoso.crm4.dynamics.com"`
+	Tenant          string `json:"tenant,omitzero" jsonschema:"directory id, verified domain, organizations or common; by default the environment's own directory"`
+	Grant           string `json:"grant,omitzero" jsonschema:"authorization_code (default) or client_credentials"`
+	LoginHint       string `json:"login_hint,omitzero" jsonschema:"user name to fill in at Microsoft's sign-in page"`
+	Prompt          string `json:"prompt,omitzero" jsonschema:"login, consent, select_account or none"`
+	AllowUserChange bool   `json:"allow_user_change,omitzero" jsonschema:"let another user than before take over an existing connection"`
+}
+
+// AuthorizeReply tells where a person goes on.
+type AuthorizeReply struct {
+	Head
+	ConnectURL string    `json:"connect_url"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	// AuthorizationURL and State are there only where BUS_COMPLETION is on.
+	AuthorizationURL string `json:"authorization_url,omitzero"`
+	State            string `json:"state,omitzero"`
+}
+
+// CompleteRequest carries back what Microsoft's redirect brought: a code, or an
+// error.
+type CompleteRequest struct {
+	Target
+	State            string `json:"state"`
+	Code             string `json:"code,omitzero"`
+	Error            string `json:"error,omitzero"`
+	ErrorDescription string `json:"error_description,omitzero"`
+}
+
+// ConnectionRequest names a connection and nothing else: connections.get,
+// connections.delete, users.whoami.
+type ConnectionRequest struct {
+	Target
+}
+
+// ConnectionReply holds one connection.
+type ConnectionReply struct {
+	RequestHead
+	Connection Connection `json:"connection"`
+}
+
+// ConnectionsListRequest asks for a page of connections in the order of their
+// ids. On a subject that names a connection only that one is listed.
+type ConnectionsListRequest struct {
+	Target
+	PageSize int    `json:"page_size,omitzero" jsonschema:"1 to 1000, default 100"`
+	Cursor   string `json:"cursor,omitzero" jsonschema:"next_cursor of the reply before"`
+}
+
+// Bounds of ConnectionsListRequest.PageSize.
+const (
+	DefaultConnectionsPageSize = 100
+	MaxConnectionsPageSize     = 1000
+)
+
+// ConnectionsListReply is a page of connections; a NextCursor says that there
+// are more.
+type ConnectionsListReply struct {
+	Head
+	Connections []Connection `json:"connections"`
+	NextCursor  string       `json:"next_cursor,omitzero"`
+}
+
+// DeletedReply confirms that nothing of the connection is stored any more.
+type DeletedReply struct {
+	Head
+	Deleted bool `json:"deleted"`
+}

@@ -1,0 +1,189 @@
+package messages
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Bounds of a where tree.
+const (
+	// MaxWhereDepth is how many nodes may lie on one path from root to leaf.
+	MaxWhereDepth = 8
+	// MaxWhereLeaves is how many leaves a tree may have.
+	MaxWhereLeaves = 100
+	// MaxWhereValues is how many values all leaves together may have.
+	MaxWhereValues = 500
+)
+
+// An Op is the operator of a leaf.
+type Op string
+
+// The operators; section 5 of the contract says which type knows which.
+const (
+	Eq           Op = "eq"
+	Ne           Op = "ne"
+	Lt           Op = "lt"
+	Le           Op = "le"
+	Gt           Op = "gt"
+	Ge           Op = "ge"
+	Between      Op = "between"
+	In           Op = "in"
+	NotIn        Op = "not_in"
+	Contains     Op = "contains"
+	NotContains  Op = "not_contains"
+	StartsWith   Op = "starts_with"
+	EndsWith     Op = "ends_with"
+	ContainsAny  Op = "contains_any"
+	ContainsNone Op = "contains_none"
+	IsNull       Op = "is_null"
+	NotNull      Op = "not_null"
+)
+
+// Ops lists every operator.
+func Ops() []Op {
+	return []Op{Eq, Ne, Lt, Le, Gt, Ge, Between, In, NotIn, Contains, NotContains,
+		StartsWith, EndsWith, ContainsAny, ContainsNone, IsNull, NotNull}
+}
+
+// Where is a node of a filter: And, Or or Not of other nodes, or a leaf that
+// holds one field against a value.
+type Where struct {
+	And   []Where        `json:"and,omitempty"`
+	Or    []Where        `json:"or,omitempty"`
+	Not   *Where         `json:"not,omitzero"`
+	Field string         `json:"field,omitzero"`
+	Op    Op             `json:"op,omitzero"`
+	Value jsontext.Value `json:"value,omitzero"`
+}
+
+// All matches what every one of nodes matches.
+func All(nodes ...Where) Where { return Where{And: nodes} }
+
+// Any matches what at least one of nodes matches.
+func Any(nodes ...Where) Where { return Where{Or: nodes} }
+
+// Not matches what node does not match.
+func Not(node Where) Where { return Where{Not: &node} }
+
+// Leaf holds a field against a value: a string, number, bool, or a slice of
+// them for the operators that take several. It panics where value has no JSON
+// form, which none of these lack.
+func Leaf(field string, op Op, value any) Where {
+	raw, err := json.Marshal(value, json.Deterministic(true))
+	if err != nil {
+		panic(fmt.Sprintf("messages.Leaf: a %T has no JSON form: %v", value, err))
+	}
+	return Where{Field: field, Op: op, Value: raw}
+}
+
+// Null matches accounts without a value in field.
+func Null(field string) Where { return Where{Field: field, Op: IsNull} }
+
+// HasValue matches accounts with a value in field.
+func HasValue(field string) Where { return Where{Field: field, Op: NotNull} }
+
+// Check reports the first fault in the tree's form or size; path is where the
+// tree stands in the request. Fields, operators and values are checked against
+// the columns by crmbridge.
+func (w *Where) Check(path string) *Error {
+	var count whereCount
+	return count.node(w, path, 1)
+}
+
+type whereCount struct{ leaves, values int }
+
+func (c *whereCount) node(w *Where, path string, depth int) *Error {
+	if depth > MaxWhereDepth {
+		return Invalid(path, "the filter is nested deeper than %d levels", MaxWhereDepth)
+	}
+	kinds := w.kinds()
+	if len(kinds) != 1 {
+		found := "none of them"
+		if len(kinds) > 1 {
+			found = strings.Join(kinds, ", ")
+		}
+		return Invalid(path, "a node of the filter has exactly one of and, or, not, or field with op; this one has %s", found)
+	}
+	switch kinds[0] {
+	case "and":
+		return c.list(w.And, path+".and", depth)
+	case "or":
+		return c.list(w.Or, path+".or", depth)
+	case "not":
+		return c.node(w.Not, path+".not", depth+1)
+	default:
+		return c.leaf(w, path)
+	}
+}
+
+func (w *Where) kinds() []string {
+	var kinds []string
+	if w.And != nil {
+		kinds = append(kinds, "and")
+	}
+	if w.Or != nil {
+		kinds = append(kinds, "or")
+	}
+	if w.Not != nil {
+		kinds = append(kinds, "not")
+	}
+	if w.Field != "" || w.Op != "" || w.Value != nil {
+		kinds = append(kinds, "field")
+	}
+	return kinds
+}
+
+func (c *whereCount) list(nodes []Where, path string, depth int) *Error {
+	if len(nodes) == 0 {
+		return Invalid(path, "the list is empty; give at least one node")
+	}
+	for i := range nodes {
+		if err := c.node(&nodes[i], fmt.Sprintf("%s[%d]", path, i), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *whereCount) leaf(w *Where, path string) *Error {
+	if w.Field == "" {
+		return Invalid(path+".field", "is missing; name the field to compare")
+	}
+	if w.Op == "" {
+		return Invalid(path+".op", "is missing; give one of %s", opNames())
+	}
+	if !slices.Contains(Ops(), w.Op) {
+		return Invalid(path+".op", "there is no such operator; the operators are %s", opNames())
+	}
+	if c.leaves++; c.leaves > MaxWhereLeaves {
+		return Invalid(path, "the filter has more than %d leaves", MaxWhereLeaves)
+	}
+	c.values++
+	if w.Value.Kind() == '[' {
+		c.values += countItems(w.Value) - 1
+	}
+	if c.values > MaxWhereValues {
+		return Invalid(path+".value", "the filter has more than %d values in all", MaxWhereValues)
+	}
+	return nil
+}
+
+func opNames() string {
+	names := make([]string, 0, len(Ops()))
+	for _, op := range Ops() {
+		names = append(names, string(op))
+	}
+	return strings.Join(names, " ")
+}
+
+func countItems(list jsontext.Value) int {
+	var items []jsontext.Value
+	if json.Unmarshal(list, &items) != nil {
+		return 0
+	}
+	return len(items)
+}

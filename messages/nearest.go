@@ -1,0 +1,40 @@
+package messages
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+)
+
+// Nearest returns up to most of names that a person may have meant by name, the
+// likeliest first: those within a third of its length in edits, and those that
+// contain it or are contained in it.
+func Nearest(name string, names []string, most int) []string {
+	const longest = 128 // a longer name is no slip of the fingers
+	if name == "" || len(name) > longest {
+		return nil
+	}
+	type candidate struct {
+		name     string
+		distance int
+	}
+	var found []candidate
+	folded := strings.ToLower(name)
+	for _, other := range names {
+		lower := strings.ToLower(other)
+		distance := levenshtein.ComputeDistance(folded, lower)
+		contained := min(len(folded), len(lower)) >= 3 &&
+			(strings.Contains(lower, folded) || strings.Contains(folded, lower))
+		if distance <= max(1, len(folded)/3) || contained {
+			found = append(found, candidate{other, distance})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
+	nearest := make([]string, 0, most)
+	for _, c := range found[:min(most, len(found))] {
+		nearest = append(nearest, c.name)
+	}
+	return nearest
+}

@@ -1,0 +1,50 @@
+package messages
+
+import (
+	"encoding/json"
+	"reflect"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// Schema is the JSON Schema (draft 2020-12) of a body type, for the services
+// API's metadata.
+func Schema(body reflect.Type) (string, error) {
+	schema, err := jsonschema.ForType(body, &jsonschema.ForOptions{
+		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
+			reflect.TypeFor[jsontext.Value](): {},
+			reflect.TypeFor[Where]():          {Ref: "#/$defs/where"},
+		},
+	})
+	if err != nil {
+		return "", err
+	}
+	if _, searches := schema.Properties["where"]; searches {
+		schema.Defs = map[string]*jsonschema.Schema{"where": whereSchema()}
+	}
+	text, err := json.Marshal(schema)
+	return string(text), err
+}
+
+// whereSchema is written out because the type refers to itself.
+func whereSchema() *jsonschema.Schema {
+	nodes := func() *jsonschema.Schema {
+		return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
+	}
+	ops := make([]any, 0, len(Ops()))
+	for _, op := range Ops() {
+		ops = append(ops, string(op))
+	}
+	object := func(required []string, properties map[string]*jsonschema.Schema) *jsonschema.Schema {
+		return &jsonschema.Schema{Type: "object", Required: required, Properties: properties,
+			AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}}}
+	}
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
+		object([]string{"and"}, map[string]*jsonschema.Schema{"and": nodes()}),
+		object([]string{"or"}, map[string]*jsonschema.Schema{"or": nodes()}),
+		object([]string{"not"}, map[string]*jsonschema.Schema{"not": {Ref: "#/$defs/where"}}),
+		object([]string{"field", "op"}, map[string]*jsonschema.Schema{
+			"field": {Type: "string"}, "op": {Type: "string", Enum: ops}, "value": {}}),
+	}}
+}

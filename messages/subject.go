@@ -1,0 +1,76 @@
+package messages
+
+import (
+	"regexp"
+	"strings"
+)
+
+// QueueGroup is the queue group in which every crmbridge process subscribes:
+// NATS hands each request to one of them.
+const QueueGroup = "crmbridge"
+
+// An Operation is one thing that a requester can ask for, named entity.verb.
+type Operation string
+
+// The operations of the interactive lane.
+const (
+	ConnectionsAuthorize Operation = "connections.authorize"
+	ConnectionsComplete  Operation = "connections.complete"
+	ConnectionsGet       Operation = "connections.get"
+	ConnectionsList      Operation = "connections.list"
+	ConnectionsDelete    Operation = "connections.delete"
+	UsersWhoAmI          Operation = "users.whoami"
+	UsersGet             Operation = "users.get"
+	AccountsSearch       Operation = "accounts.search"
+	AccountsGet          Operation = "accounts.get"
+)
+
+// Subject is where requests of the operation go: crm.<entity>.<verb>.request.
+func (op Operation) Subject() string { return "crm." + string(op) + ".request" }
+
+// ScopedSubject is the operation's subject for one connection:
+// crm.<entity>.<verb>.request.<connection>. With "*" it is what crmbridge
+// subscribes to.
+func (op Operation) ScopedSubject(connection string) string {
+	return op.Subject() + "." + connection
+}
+
+// Entity is the part before the dot: accounts.
+func (op Operation) Entity() string {
+	entity, _, _ := strings.Cut(string(op), ".")
+	return entity
+}
+
+// Endpoint is the operation's name in NATS's services API, where names hold no
+// dots: accounts-search, and accounts-search-scoped for its scoped subject.
+func (op Operation) Endpoint(scoped bool) string {
+	name := strings.ReplaceAll(string(op), ".", "-")
+	if scoped {
+		name += "-scoped"
+	}
+	return name
+}
+
+// RequestSubjects match every subject that a request may arrive on. A JetStream
+// stream that captures one of them would answer requesters in crmbridge's place.
+func RequestSubjects() []string { return []string{"crm.*.*.request", "crm.*.*.request.*"} }
+
+// ConnectionFromSubject returns the connection that a scoped request subject
+// names, and "" for a plain one.
+func ConnectionFromSubject(subject string) string {
+	const tokens = 4 // crm.<entity>.<verb>.request
+	for range tokens {
+		_, rest, more := strings.Cut(subject, ".")
+		if !more {
+			return ""
+		}
+		subject = rest
+	}
+	return subject
+}
+
+var connectionID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// ValidConnection reports whether id can name a connection: 1 to 64 letters,
+// digits, underscores and hyphens, so that it is one token of a subject.
+func ValidConnection(id string) bool { return connectionID.MatchString(id) }

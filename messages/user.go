@@ -1,0 +1,44 @@
+package messages
+
+// WhoAmIReply is Dataverse's WhoAmI: who crmbridge is in the environment.
+type WhoAmIReply struct {
+	Head
+	UserID         string `json:"user_id"`
+	BusinessUnitID string `json:"business_unit_id"`
+	OrganizationID string `json:"organization_id"`
+}
+
+// UserGetRequest asks for one user, by id or by e-mail address or user name.
+type UserGetRequest struct {
+	Target
+	UserID string `json:"user_id,omitzero" jsonschema:"systemuserid; give this or email"`
+	Email  string `json:"email,omitzero" jsonschema:"primary e-mail address or user name; give this or user_id"`
+}
+
+// UserReply holds one user.
+type UserReply struct {
+	Head
+	User User `json:"user"`
+}
+
+// User is a Dataverse system user.
+type User struct {
+	ID             string `json:"id"`
+	Name           string `json:"name"`
+	Email          string `json:"email"`
+	Disabled       bool   `json:"disabled"`
+	Title          string `json:"title"`
+	BusinessUnitID string `json:"business_unit_id"`
+	Roles          []Role `json:"roles"`
+}
+
+// RoleDirect is Role.Via for a role that the user holds without a team.
+const RoleDirect = "direct"
+
+// Role is one security role and the way by which the user has it: RoleDirect or
+// the name of the team that grants it.
+type Role struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	Via  string `json:"via"`
+}
