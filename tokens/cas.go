@@ -1,0 +1,134 @@
+package tokens
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Everything that this package keeps in Redis is a hash with the same fields:
+// inc (incarnation), ver (version), wid (id of the last write), sealed. Every
+// write is a compare-and-set on (inc, ver), so that a writer who was paused can
+// neither put old data over new nor bring back what was deleted.
+
+// casScript writes KEYS[1] if it still has incarnation ARGV[1] and version
+// ARGV[2]; version 0 means that the key must not exist. A write whose answer was
+// lost and that is sent again is recognised by its id (ARGV[5]). ARGV[7] is the
+// time to live in ms: 0 none, -1 as it is.
+var casScript = redis.NewScript(`
+local h = redis.call('HMGET', KEYS[1], 'inc', 'ver', 'wid')
+if h[3] == ARGV[5] then return 1 end
+if ARGV[2] == '0' then
+  if h[2] then return 0 end
+elseif h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'inc', ARGV[3], 'ver', ARGV[4], 'wid', ARGV[5], 'sealed', ARGV[6])
+local ttl = tonumber(ARGV[7])
+if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.call('PERSIST', KEYS[1]) end
+return 1`)
+
+// touchScript lets a key that has a time to live and incarnation ARGV[1] live at
+// least ARGV[2] ms more.
+var touchScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return 0 end
+local left = redis.call('PTTL', KEYS[1])
+if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 1`)
+
+const keepTTL = -time.Millisecond
+
+// errConflict says that a compare-and-set found something else.
+var errConflict = errors.New("another writer was first")
+
+// errMissing says that there is nothing under a key.
+var errMissing = errors.New("not in Redis")
+
+// slot is one such hash: where it is and what was last seen there.
+type slot struct {
+	key     string
+	purpose string
+	inc     string
+	ver     int64 // 0 = not there yet
+}
+
+func (s slot) ad() []byte { return associated(s.purpose, s.key, s.inc) }
+
+// read returns the opened content of a slot and sets its inc and ver.
+func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
+	v, err := s.rdb.HMGet(ctx, at.key, "inc", "ver", "sealed").Result()
+	if err != nil {
+		return nil, redisFault(err)
+	}
+	return s.opened(at, v)
+}
+
+func (s *Store) opened(at *slot, v []any) ([]byte, error) {
+	inc, okInc := v[0].(string)
+	ver, okVer := v[1].(string)
+	sealed, okSealed := v[2].(string)
+	if !okInc && !okVer && !okSealed {
+		return nil, errMissing
+	}
+	n, err := strconv.ParseInt(ver, 10, 64)
+	if err != nil || n < 1 || !okInc || !okSealed {
+		return nil, damaged(ErrUnsealable)
+	}
+	at.inc, at.ver = inc, n
+	plain, err := s.keys.Open([]byte(sealed), at.ad())
+	if err != nil {
+		return nil, damaged(err)
+	}
+	return plain, nil
+}
+
+// write puts plain into the slot as version ver+1 of incarnation inc, if the slot
+// is still what from says. ErrConflict otherwise.
+func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) error {
+	to := from
+	to.inc = inc
+	sealed, err := s.keys.Seal(plain, to.ad())
+	if err != nil {
+		return fault(CodeInternal, "a record could not be sealed", err)
+	}
+	ok, err := casScript.Run(ctx, s.rdb, []string{from.key},
+		from.inc, from.ver, inc, from.ver+1, random(9), sealed, ttl.Milliseconds()).Int()
+	switch {
+	case err != nil:
+		return redisFault(err)
+	case ok != 1:
+		return errConflict
+	}
+	return nil
+}
+
+func redisFault(err error) *Error {
+	return &Error{Code: CodeUnavailable, Message: "Redis cannot be reached; try again", Retryable: true, Err: err}
+}
+
+func damaged(err error) *Error {
+	if errors.Is(err, ErrKeyMissing) {
+		return fault(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; add the old key again", err)
+	}
+	return fault(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis or sealed by another installation", err)
+}
+
+// random returns n random bytes in base64url.
+func random(n int) string {
+	b := make([]byte, n)
+	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// digest is how a ticket, state, cookie or code is named in Redis.
+func digest(s string) string {
+	h := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(h[:])
+}

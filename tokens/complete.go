@@ -1,0 +1,288 @@
+package tokens
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+const (
+	// workTime bounds redemption, WhoAmI and save; the claim outlives it.
+	workTime  = 45 * time.Second
+	claimTime = time.Minute
+	// answerKept is how long the same state and code get the same answer.
+	answerKept = 10 * time.Minute
+
+	maxCode = 8 << 10
+)
+
+// Callback is what Microsoft sent back with the browser.
+type Callback struct {
+	State            string
+	Code             Secret
+	Error            string
+	ErrorDescription string
+	BrowserCookie    Secret // the binding cookie; only where a browser came itself
+	Bus              bool   // it came over the bus and not with a browser
+	Connection       string // "" or the only connection that the subject allows
+}
+
+// Complete redeems the code once, asks the environment who the user is, and
+// stores the grant. The same state and code again within 10 minutes give the same
+// answer. A caller whose ctx ends may ask again; the work goes on without him.
+//
+// Errors: invalid_request, invalid_state, consent_required (with
+// AdminConsentURL), permission_denied, identity_mismatch, connection_exists,
+// reauthorization_required (Microsoft did not let the person in),
+// configuration_error, upstream_error; retryable: unavailable, throttled,
+// deadline_exceeded.
+func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, error) {
+	if err := cb.check(); err != nil {
+		return Connection{}, err
+	}
+	key := stateKey(digest(cb.State))
+	for {
+		st, at, err := load[attempt](ctx, a.store, key, statePurpose)
+		if errors.Is(err, errMissing) {
+			return Connection{}, badState()
+		}
+		if err != nil {
+			return Connection{}, late(ctx, err)
+		}
+		if err := st.admits(cb); err != nil {
+			return Connection{}, err
+		}
+		switch st.position(cb.proof(), time.Now()) {
+		case posAnswered:
+			return st.answer()
+		case posForeign:
+			return Connection{}, badState()
+		case posLost:
+			lost := fault(CodeInvalidState, "the process that was redeeming the authorization code was lost; start again", nil)
+			if _, err := change(ctx, a.store, at, st.failed(lost), answerKept); err != nil && !errors.Is(err, errConflict) {
+				return Connection{}, late(ctx, err)
+			}
+			continue
+		case posFree:
+			st = st.claimed(cb.proof(), time.Now())
+			at, err = change(ctx, a.store, at, st, answerKept)
+			if err == nil {
+				return a.begin(ctx, at, st, cb)
+			}
+			if !errors.Is(err, errConflict) {
+				return Connection{}, late(ctx, err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return Connection{}, late(ctx, ctx.Err())
+		case <-time.After(pollShort + rand.N(pollShort)):
+		}
+	}
+}
+
+func (cb Callback) check() error {
+	switch {
+	case cb.State == "":
+		return invalid("state", "state is missing")
+	case cb.Code == "" && cb.Error == "":
+		return invalid("code", "code or error is missing: give what Microsoft redirected with")
+	case cb.Code != "" && cb.Error != "":
+		return invalid("code", "code and error exclude each other")
+	case len(cb.Code) > maxCode:
+		return invalid("code", fmt.Sprintf("code is longer than %d bytes", maxCode))
+	case len(cb.Error) > 100 || len(cb.ErrorDescription) > maxCode:
+		return invalid("error", "error is longer than 100 or error_description longer than 8192 bytes")
+	case cb.Connection != "" && !ValidID(cb.Connection):
+		return badID()
+	case !token256(cb.State):
+		return badState()
+	}
+	return nil
+}
+
+// proof is the hash that a state is bound to by its first callback.
+func (cb Callback) proof() string {
+	if cb.Code != "" {
+		return digest("code\x00" + cb.Code.Reveal())
+	}
+	return digest("error\x00" + cb.Error)
+}
+
+// admits checks who may complete the state. Nothing changes by a refusal.
+func (st attempt) admits(cb Callback) error {
+	if cb.Connection != "" && cb.Connection != st.Connection {
+		return invalid("state", "this state belongs to another connection than the subject names")
+	}
+	cookie := ""
+	if !st.Bus {
+		cookie = digest(cb.BrowserCookie.Reveal())
+	}
+	switch {
+	case st.Bus != cb.Bus:
+		return fault(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
+	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
+		return fault(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", nil)
+	}
+	return nil
+}
+
+// begin does the claimed work apart from the caller, who waits as long as he likes.
+func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
+	type outcome struct {
+		Connection
+		error
+	}
+	out := make(chan outcome, 1)
+	a.mu.Lock()
+	if a.done {
+		a.mu.Unlock()
+		a.release(ctx, at, st)
+		return Connection{}, errClosed
+	}
+	a.work.Go(func() {
+		ctx, cancel := context.WithTimeout(a.life, workTime)
+		defer cancel()
+		var o outcome
+		defer func() {
+			if p := recover(); p != nil {
+				o = outcome{error: fault(CodeInternal, "the authorization failed", fmt.Errorf("panic of type %T", p))}
+			}
+			out <- o
+		}()
+		o.Connection, o.error = a.complete(ctx, at, st, cb)
+	})
+	a.mu.Unlock()
+	select {
+	case o := <-out:
+		return o.Connection, o.error
+	case <-ctx.Done():
+		return Connection{}, late(ctx, ctx.Err())
+	}
+}
+
+// complete is the work on a claimed state, from top to bottom.
+func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
+	if st.Phase == phaseRedeeming {
+		redeemed, err := a.redeemed(ctx, st, cb)
+		if err != nil {
+			return Connection{}, a.give(ctx, at, st, err)
+		}
+		st.Phase, st.Redeemed = phaseRedeemed, &redeemed
+		if at, err = a.settle(ctx, at, st); err != nil {
+			return Connection{}, err
+		}
+	}
+	user, organization, err := a.identify(ctx, st.Environment, st.Redeemed.Access)
+	if err != nil {
+		return Connection{}, a.give(ctx, at, st, identifyFault(err))
+	}
+	c, err := a.establish(ctx, at.key, st, strings.ToLower(user), strings.ToLower(organization))
+	if err != nil {
+		return Connection{}, a.give(ctx, at, st, err)
+	}
+	st.Phase, st.Redeemed, st.Verifier, st.Result = phaseDone, nil, "", &c
+	// The connection is made; if this is lost, the same callback finds it again.
+	_, _ = a.settle(ctx, at, st)
+	return c, nil
+}
+
+// redeemed turns the callback into tokens that are checked to be for this
+// application and the environment's directory.
+func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (grantedTokens, error) {
+	if t, _, err := load[ticket](ctx, a.store, st.Ticket, ticketPurpose); err != nil || t.UsedBy != "" {
+		if err != nil && !errors.Is(err, errMissing) {
+			return grantedTokens{}, err
+		}
+		return grantedTokens{}, badState()
+	}
+	if cb.Error != "" {
+		return grantedTokens{}, a.withConsent(refusal{Error: cb.Error, Codes: numberIn(cb.ErrorDescription)}.verdict("authorization_code"), st)
+	}
+	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))
+	if err != nil {
+		return grantedTokens{}, a.withConsent(err, st)
+	}
+	tenant, err := tenantOf(ans.id, a.entra.id, time.Now())
+	if err != nil {
+		return grantedTokens{}, err
+	}
+	if ans.refresh == "" {
+		return grantedTokens{}, fault(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
+	}
+	if st.Directory != "" && !same(st.Directory, tenant) {
+		return grantedTokens{}, fault(CodeIdentityMismatch, "the person signed in to directory "+tenant+
+			", but the environment belongs to "+st.Directory+"; sign in with an account of that directory", nil)
+	}
+	return grantedTokens{
+		Access: ans.access.Reveal(), Refresh: ans.refresh.Reveal(), Scopes: ans.scopes,
+		At: ans.at, Expires: ans.expires, Tenant: strings.ToLower(tenant),
+	}, nil
+}
+
+func (a *Authorizer) withConsent(err error, st attempt) error {
+	if f, ok := errors.AsType[*Error](err); ok && f.Code == CodeConsentRequired {
+		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), st.Environment, a.RedirectURL())
+	}
+	return err
+}
+
+// identifyFault keeps a refusal; everything else is an outage, after which the
+// same callback may continue.
+func identifyFault(err error) error {
+	f, ok := errors.AsType[*Error](err)
+	switch {
+	case ok && f.Code == CodePermissionDenied:
+		return f
+	case ok && f.Retryable:
+		return f
+	}
+	return &Error{Code: CodeUnavailable, Message: "Dataverse could not be asked who the user is; try again", Retryable: true, Err: err}
+}
+
+// give ends the attempt with err, or frees it where err may pass.
+func (a *Authorizer) give(ctx context.Context, at slot, st attempt, err error) error {
+	f, ok := errors.AsType[*Error](err)
+	if !ok {
+		f = fault(CodeInternal, "the authorization failed", err)
+	}
+	if f.Retryable {
+		a.release(ctx, at, st)
+		return f
+	}
+	_, _ = a.settle(ctx, at, st.failed(f))
+	return f
+}
+
+func (a *Authorizer) release(ctx context.Context, at slot, st attempt) {
+	_, _ = a.settle(ctx, at, st.released())
+}
+
+// settle writes the claimed attempt, with patience while Redis is away; nobody
+// else writes it as long as the claim lasts.
+func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savingTime)
+	defer cancel()
+	for wait := pollShort; ; wait = min(wait*2, time.Second) {
+		next, err := change(ctx, a.store, at, st, answerKept)
+		if err == nil {
+			return next, nil
+		}
+		if errors.Is(err, errConflict) {
+			return at, fault(CodeInvalidState, "another process took this sign-in over; start again", nil)
+		}
+		select {
+		case <-ctx.Done():
+			return at, err
+		case <-time.After(wait):
+		}
+	}
+}
+
+func badState() *Error {
+	return fault(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
+}

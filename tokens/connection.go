@@ -1,0 +1,87 @@
+package tokens
+
+import (
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"time"
+)
+
+// States of a [Connection].
+const (
+	StatusPending                 = "pending"                  // a person was asked to connect and has not yet
+	StatusActive                  = "active"                   // the grant worked when it was last used
+	StatusReauthorizationRequired = "reauthorization_required" // the grant is gone; a person must connect again
+)
+
+// GrantAuthorizationCode is the grant of a connection that a person made.
+const GrantAuthorizationCode = "authorization_code"
+
+// Connection is what is known about one connection, without any secret.
+type Connection struct {
+	ID             string
+	Incarnation    string // random; kept by a re-authorization, new after a deletion
+	EnvironmentURL string // canonical origin
+	TenantID       string // Entra directory id (GUID); "" while pending
+	Grant          string // GrantAuthorizationCode
+	Status         string // one of the Status constants
+	UserID         string // systemuserid in the environment; "" while pending
+	OrganizationID string // organizationid of the environment; "" while pending
+	Scopes         []string
+	// AccessTokenExpiresAt is when the newest access token ends, by this fleet's
+	// clock at its arrival plus expires_in; zero while pending.
+	AccessTokenExpiresAt time.Time
+	CreatedAt            time.Time
+	RefreshedAt          time.Time // when the newest access token came; zero while pending
+	LastError            string    // why Status is reauthorization_required; "" otherwise
+	Version              int64     // counts saves within the incarnation
+}
+
+var connectionID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+
+// ValidID reports whether id can be the id of a connection.
+func ValidID(id string) bool { return connectionID.MatchString(id) }
+
+// record is a connection with its secrets, as it is sealed in Redis.
+type record struct {
+	Connection
+	access, refresh Secret
+	// forcedAt is when a refresh was last forced because Dataverse refused a
+	// token; it bounds how often that can happen.
+	forcedAt time.Time
+	// authorizedBy is the hash of the state that made the present grant, so that
+	// finishing the same authorization twice does not put its first tokens over
+	// newer ones.
+	authorizedBy string
+}
+
+// Format keeps fmt away from the unexported secrets.
+func (r record) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "connection "+r.ID+", tokens "+redacted)
+}
+
+// sealedRecord is record on its way into and out of the seal: the only form in
+// which tokens are plain strings.
+type sealedRecord struct {
+	Connection   Connection `json:"connection"`
+	Access       string     `json:"access"`
+	Refresh      string     `json:"refresh"`
+	ForcedAt     time.Time  `json:"forced_at,omitzero"`
+	AuthorizedBy string     `json:"authorized_by,omitzero"`
+}
+
+func (r record) wire() sealedRecord {
+	return sealedRecord{r.Connection, string(r.access), string(r.refresh), r.forcedAt, r.authorizedBy}
+}
+
+func (s sealedRecord) record() record {
+	return record{s.Connection, Secret(s.Access), Secret(s.Refresh), s.ForcedAt, s.AuthorizedBy}
+}
+
+// public returns the part without secrets; the caller may keep and change it.
+func (r record) public() Connection {
+	c := r.Connection
+	c.Scopes = slices.Clone(c.Scopes)
+	return c
+}

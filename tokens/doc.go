@@ -1,0 +1,45 @@
+// Package tokens is the OAuth side of crmbridge: it makes connections to
+// customers' Dataverse environments through Microsoft Entra ID and keeps a good
+// access token for each of them, for any number of processes that share one Redis.
+//
+// # Making a connection
+//
+//	Begin ──► connect link ──► page (binds the browser by a cookie) ──► Microsoft
+//	                                                                       │
+//	Connection ◄── save ◄── WhoAmI ◄── redeem code + PKCE ◄── Complete ◄───┘
+//
+// [Authorizer.Begin] makes a ticket of 256 random bits and a pending connection.
+// [Authorizer.Ticket] opens it in a browser and makes an OAuth state that only this
+// browser can complete. [Authorizer.Complete] claims the state, redeems the code
+// once, checks directory and user, and stores the grant; a crash or an outage in
+// between either lets the same callback go on or says "start again".
+// [Authorizer.Handler] serves the two pages that people see.
+//
+// # Using it
+//
+// [Source.Access] returns the token: load → fresh? → lock → load again → refresh →
+// fenced save. A token near its end is renewed behind its use. The refresh runs on
+// the source's own context, so that no caller's deadline cancels it for others.
+// [Source.Refused] is for a 401 of Dataverse.
+//
+// What Entra's errors mean is one table in verdict.go: only an answer that says
+// that the grant is gone marks a connection reauthorization_required. Outages,
+// throttling, HTML from a proxy, truncated JSON and lost races never do.
+//
+// # In Redis
+//
+//	crmbridge:{<id>}:grant         hash inc ver wid sealed   the connection and its tokens
+//	crmbridge:{<id>}:refresh       lock of the one refresher
+//	crmbridge:connections          sorted set of ids
+//	crmbridge:ticket:<sha256>      hash, 21 min              a connect link
+//	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
+//
+// sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
+// inc, ver and wid are the fence of every write (cas.go). No script touches two
+// keys, so that Redis Cluster works; Redis 7.0 suffices.
+//
+// # Errors
+//
+// Every error is an [*Error] with a code of the contract. No error, log line or
+// printed value of this package holds a token, a secret or an authorization code.
+package tokens

@@ -1,0 +1,145 @@
+package tokens
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// establish stores the grant of a redeemed attempt. state is the attempt's key.
+func (a *Authorizer) establish(ctx context.Context, state string, st attempt, user, organization string) (Connection, error) {
+	if !guid.MatchString(user) || !guid.MatchString(organization) {
+		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the user is", nil)
+	}
+	for range saveTries {
+		old, err := a.store.load(ctx, st.Connection)
+		if CodeOf(err) == CodeConnectionNotFound || err == nil && old.Incarnation != st.Incarnation {
+			return Connection{}, fault(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new connect link", nil)
+		}
+		if err != nil {
+			return Connection{}, err
+		}
+		if old.authorizedBy == state {
+			return old.public(), nil // saved before, only the answer was lost
+		}
+		if err := st.fits(old, user); err != nil {
+			return Connection{}, err
+		}
+		if err := a.useUp(ctx, st.Ticket, state); err != nil {
+			return Connection{}, err
+		}
+		saved, err := a.store.save(ctx, st.granted(old, state, user, organization))
+		if err == nil {
+			return saved.public(), nil
+		}
+		if !errors.Is(err, errConflict) {
+			return Connection{}, err
+		}
+	}
+	return Connection{}, busy(st.Connection)
+}
+
+// fits checks that the new grant may take the place of the old one.
+func (st attempt) fits(old record, user string) error {
+	if old.EnvironmentURL != st.Environment {
+		return exists(old)
+	}
+	if old.Status != StatusPending && !same(old.UserID, user) && !st.AllowUserChange {
+		return fault(CodeIdentityMismatch, "another user connected "+old.ID+
+			" before; sign in as that user, or authorize again with allow_user_change", nil)
+	}
+	return nil
+}
+
+func (st attempt) granted(old record, state, user, organization string) record {
+	r, g := old, st.Redeemed
+	r.access, r.refresh = Secret(g.Access), Secret(g.Refresh)
+	r.Scopes, r.TenantID = g.Scopes, g.Tenant
+	r.AccessTokenExpiresAt, r.RefreshedAt = g.Expires, g.At
+	r.UserID, r.OrganizationID = user, organization
+	r.Status, r.LastError, r.Grant = StatusActive, "", GrantAuthorizationCode
+	r.authorizedBy, r.forcedAt = state, time.Time{}
+	return r
+}
+
+// useUp lets exactly one state of a ticket make the connection.
+func (a *Authorizer) useUp(ctx context.Context, key, state string) error {
+	for range saveTries {
+		t, at, err := load[ticket](ctx, a.store, key, ticketPurpose)
+		switch {
+		case errors.Is(err, errMissing):
+			return badState()
+		case err != nil:
+			return err
+		case t.UsedBy == state:
+			return nil
+		case t.UsedBy != "":
+			return badState()
+		}
+		t.UsedBy = state
+		if _, err = change(ctx, a.store, at, t, keepTTL); !errors.Is(err, errConflict) {
+			return err
+		}
+	}
+	return &Error{Code: CodeUnavailable, Message: "this connect link is being changed by others; try again", Retryable: true}
+}
+
+// clockSkew is how wrong this machine's clock may be about Entra's.
+const clockSkew = 10 * time.Minute
+
+// tenantOf returns the directory of an id token. The token came straight from
+// the token endpoint over TLS, which OpenID Connect (section 3.1.3.7) accepts in
+// place of its signature.
+func tenantOf(idToken Secret, client string, now time.Time) (string, error) {
+	bad := func(why string) (string, error) {
+		return "", fault(CodeUpstreamError, "Entra's id token is not usable: "+why, nil)
+	}
+	parts := strings.Split(idToken.Reveal(), ".")
+	if len(parts) != 3 {
+		return bad("it is missing or not a JWT")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	if err != nil {
+		return bad("its claims are not base64url")
+	}
+	var claims struct {
+		Audience jsontext.Value `json:"aud"`
+		Tenant   string         `json:"tid"`
+		Expires  float64        `json:"exp"`
+	}
+	if json.Unmarshal(payload, &claims) != nil {
+		return bad("its claims are not JSON of the expected form")
+	}
+	var audience string
+	switch {
+	case json.Unmarshal(claims.Audience, &audience) != nil || !same(audience, client):
+		return bad("it is for another application")
+	case !guid.MatchString(claims.Tenant):
+		return bad("it names no directory")
+	case claims.Expires <= 0 || now.Add(-clockSkew).After(time.Unix(int64(min(claims.Expires, 1<<40)), 0)):
+		return bad("it has expired; check this machine's clock")
+	}
+	return claims.Tenant, nil
+}
+
+var aadsts = regexp.MustCompile(`\bAADSTS(\d{4,8})\b`)
+
+// numberIn finds Entra's error number in a description, of which nothing else is used.
+func numberIn(description string) []int {
+	m := aadsts.FindStringSubmatch(description)
+	if m == nil {
+		return nil
+	}
+	n, err := strconv.Atoi(m[1])
+	if err != nil {
+		return nil
+	}
+	return []int{n}
+}

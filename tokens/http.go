@@ -1,0 +1,227 @@
+package tokens
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/base64"
+	"errors"
+	"html/template"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+const (
+	maxQuery = 16 << 10
+	pageTime = 30 * time.Second
+)
+
+//go:embed pages.html
+var pagesText string
+
+//go:embed pages.css
+var pagesStyle string
+
+// page is what the template shows.
+type page struct {
+	Style   template.CSS
+	Title   string
+	Failed  bool
+	Opening *Opening    // the connect page
+	Done    *Connection // the success page
+	Lines   []string    // what happened and what to do
+	Consent string      // where an administrator can consent
+}
+
+type pages struct {
+	*Authorizer
+	show   *template.Template
+	policy string // Content-Security-Policy
+	cookie string
+	secure bool
+}
+
+// Handler serves GET and HEAD of /connect/<ticket> and /oauth/callback. HEAD and
+// a link preview's GET use nothing up: going on to Microsoft takes a click.
+func (a *Authorizer) Handler() http.Handler {
+	style := sha256.Sum256([]byte(pagesStyle))
+	p := &pages{
+		Authorizer: a,
+		show:       template.Must(template.New("page").Parse(pagesText)),
+		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
+			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		cookie: "crmbridge",
+		secure: strings.HasPrefix(a.public, "https://"),
+	}
+	if p.secure {
+		p.cookie = "__Host-crmbridge"
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/connect/{ticket}", p.guard(p.connect))
+	mux.Handle("/oauth/callback", p.guard(p.callback))
+	return mux
+}
+
+func (p *pages) guard(next http.HandlerFunc) http.Handler {
+	return http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", p.policy)
+		h.Set("Cache-Control", "no-store")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("X-Robots-Tag", "noindex")
+		if p.secure {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		switch {
+		case r.Method != http.MethodGet && r.Method != http.MethodHead:
+			h.Set("Allow", "GET, HEAD")
+			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
+		case len(r.URL.RawQuery) > maxQuery:
+			http.Error(w, "the query is too long", http.StatusRequestURITooLong)
+		default:
+			next(w, r)
+		}
+	}), pageTime+5*time.Second, "This took too long. Load the page again.")
+}
+
+func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
+	ticket := r.PathValue("ticket")
+	if r.Method == http.MethodHead {
+		p.head(w, p.TicketKnown(r.Context(), ticket))
+		return
+	}
+	o, err := p.Ticket(r.Context(), ticket, p.browser(r))
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{
+		Name: p.cookie, Value: o.Cookie.Reveal(), Path: "/", Secure: p.secure,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+	p.write(w, http.StatusOK, page{Title: "Connect to Dynamics 365", Opening: &o})
+}
+
+func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead {
+		p.head(w, nil)
+		return
+	}
+	cb, admin, err := readCallback(r.URL.RawQuery)
+	switch {
+	case err != nil:
+		p.fail(w, r, err)
+		return
+	case admin:
+		// The directory in this answer proves nothing, so nothing is done with it.
+		p.write(w, http.StatusOK, page{Title: "Administrator consent", Lines: []string{
+			"Microsoft came back from asking an administrator for consent.",
+			"If consent was given, open the connect link again or ask for a new one.",
+		}})
+		return
+	}
+	cb.BrowserCookie = p.browser(r)
+	c, err := p.Complete(r.Context(), cb)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	p.write(w, http.StatusOK, page{Title: "Connected", Done: &c})
+}
+
+// readCallback takes the members it knows, each at most once.
+func readCallback(raw string) (cb Callback, admin bool, err error) {
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return cb, false, invalid("", "the address is not what Microsoft redirects to")
+	}
+	for _, k := range []string{"state", "code", "error", "error_description", "admin_consent"} {
+		if len(q[k]) > 1 {
+			return cb, false, invalid(k, k+" is given more than once")
+		}
+	}
+	if strings.EqualFold(q.Get("admin_consent"), "true") {
+		return cb, true, nil
+	}
+	return Callback{
+		State: q.Get("state"), Code: Secret(q.Get("code")),
+		Error: q.Get("error"), ErrorDescription: q.Get("error_description"),
+	}, false, nil
+}
+
+// browser returns the binding cookie; "" where it is missing or ambiguous.
+func (p *pages) browser(r *http.Request) Secret {
+	if c := r.CookiesNamed(p.cookie); len(c) == 1 && token256(c[0].Value) {
+		return Secret(c[0].Value)
+	}
+	return ""
+}
+
+func (p *pages) head(w http.ResponseWriter, err error) {
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	if err != nil {
+		w.WriteHeader(statusOf(err))
+	}
+}
+
+func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
+	f, ok := errors.AsType[*Error](err)
+	if !ok {
+		f = fault(CodeInternal, "something went wrong", err)
+	}
+	p.log.WarnContext(r.Context(), "page failed", "page", r.Pattern, "code", f.Code, "error", f.Error())
+	what := f.Message
+	if f.Code == CodeInternal {
+		what = "something went wrong inside crmbridge"
+	}
+	p.write(w, statusOf(err), page{
+		Title: "Not connected", Failed: true, Consent: f.AdminConsentURL,
+		Lines: []string{strings.ToUpper(what[:1]) + what[1:] + ".", advice[f.Code]},
+	})
+}
+
+func (p *pages) write(w http.ResponseWriter, status int, v page) {
+	v.Style = template.CSS(pagesStyle)
+	var b bytes.Buffer
+	if err := p.show.Execute(&b, v); err != nil {
+		p.log.Error("page cannot be shown", "error", err)
+		http.Error(w, "something went wrong", http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = w.Write(b.Bytes())
+}
+
+// statuses are the numbers of the contract's section 6.
+var statuses = map[string]int{
+	CodeInvalidRequest: 400, CodeInvalidState: 400, CodeReauthorizationRequired: 401, CodePermissionDenied: 403,
+	CodeConsentRequired: 403, CodeConnectionNotFound: 404, CodeConnectionExists: 409, CodeIdentityMismatch: 409,
+	CodeThrottled: 429, CodeConfigurationError: 500, CodeInternal: 500, CodeUpstreamError: 502,
+	CodeUnavailable: 503, CodeDeadlineExceeded: 504,
+}
+
+func statusOf(err error) int { return statuses[CodeOf(err)] }
+
+// advice says what the person can do.
+var advice = map[string]string{
+	CodeInvalidRequest:          "Open the connect link again and follow it to the end.",
+	CodeInvalidState:            "Nothing was connected by this visit. Open the connect link again in this browser, or ask for a new one.",
+	CodeReauthorizationRequired: "Open the connect link again once this is solved; your administrator can help.",
+	CodePermissionDenied:        "Nothing was connected. An administrator of the environment must add this user and give it a security role; then open the connect link again.",
+	CodeConsentRequired:         "Nothing was connected. Open the connect link again and accept; if Microsoft asks for an administrator's approval, send the administrator the link below.",
+	CodeConnectionNotFound:      "Ask for a new connect link.",
+	CodeConnectionExists:        "Ask the people who sent you the link to choose another name for the connection.",
+	CodeIdentityMismatch:        "The connection is as it was before. Sign in with the right account: sign out at Microsoft first, then open the connect link again.",
+	CodeThrottled:               "Wait a minute and load this page again.",
+	CodeConfigurationError:      "Tell the operators of crmbridge; you cannot solve this yourself.",
+	CodeInternal:                "Tell the operators of crmbridge; their log has the details.",
+	CodeUpstreamError:           "Open the connect link again; if it stays like this, tell the operators of crmbridge.",
+	CodeUnavailable:             "Wait a minute and load this page again.",
+	CodeDeadlineExceeded:        "Load this page again.",
+}

@@ -1,0 +1,216 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+)
+
+// A flight replaces one version of a connection's grant. Who needs a newer token
+// names the version that he has seen; a flight that finds another version has
+// nothing to do. That makes the expired token, the early renewal, the refused
+// token and the lost race one case.
+
+const (
+	flightTime  = time.Minute      // one flight, waiting for another process's included
+	savingTime  = 10 * time.Second // getting a new token into Redis
+	pollShort   = 30 * time.Millisecond
+	pollLong    = 250 * time.Millisecond
+	flightTurns = 3 // versions that one caller goes through before giving up
+)
+
+var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting down; try again", Retryable: true}
+
+// await returns the record once it has a token that is newer than r's.
+func (s *Source) await(ctx context.Context, r record, forced bool) (record, error) {
+	for range flightTurns {
+		f := s.begin(r, forced)
+		if f == nil {
+			return record{}, errClosed
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return record{}, late(ctx, ctx.Err())
+		}
+		if f.err != nil {
+			return record{}, f.err
+		}
+		fresh := f.record
+		if err := fresh.grantFault(); err != nil {
+			return record{}, err
+		}
+		if time.Now().Before(fresh.AccessTokenExpiresAt) {
+			return fresh, nil
+		}
+		r = fresh
+	}
+	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this machine's clock", Retryable: true}
+}
+
+// refreshBehind begins a flight that nobody waits for.
+func (s *Source) refreshBehind(r record) {
+	if s.trials.pause(r.ID) == nil {
+		s.begin(r, false)
+	}
+}
+
+// flight is one replacement under way; record and err may be read once done is closed.
+type flight struct {
+	done chan struct{}
+	record
+	err error
+}
+
+// begin joins or starts the flight that replaces r's version; nil after Close.
+// It runs on the source's own context, so that nobody who waits can cancel it.
+func (s *Source) begin(r record, forced bool) *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done {
+		return nil
+	}
+	key := r.ID + "/" + r.Incarnation + "/" + strconv.FormatInt(r.Version, 10)
+	if f := s.flights[key]; f != nil {
+		return f
+	}
+	f := &flight{done: make(chan struct{})}
+	s.flights[key] = f
+	s.work.Go(func() {
+		f.record, f.err = s.fly(r, forced)
+		s.mu.Lock()
+		delete(s.flights, key)
+		s.mu.Unlock()
+		close(f.done)
+	})
+	return f
+}
+
+func (s *Source) fly(r record, forced bool) (fresh record, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fault(CodeInternal, "the refresh failed", fmt.Errorf("panic of type %T", p))
+		}
+	}()
+	ctx, cancel := context.WithTimeout(s.life, flightTime)
+	defer cancel()
+	fresh, err = s.replace(ctx, r, forced)
+	if err != nil {
+		s.log.WarnContext(ctx, "token refresh failed", "connection", r.ID, "code", CodeOf(err), "error", err.Error())
+	}
+	return fresh, err
+}
+
+// replace waits for its turn and refreshes, unless another version is there.
+func (s *Source) replace(ctx context.Context, seen record, forced bool) (record, error) {
+	for poll := pollShort; ; poll = min(poll*2, pollLong) {
+		now, err := s.store.load(ctx, seen.ID)
+		if err != nil || !now.is(seen) {
+			return now, err
+		}
+		if err := s.trials.pause(seen.ID); err != nil {
+			return record{}, err
+		}
+		release, err := s.locks.hold(ctx, refreshKey(seen.ID))
+		if err == nil {
+			return s.refreshHeld(ctx, seen, forced, release)
+		}
+		if !errors.Is(err, errTaken) {
+			return record{}, err
+		}
+		select {
+		case <-ctx.Done():
+			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again", Retryable: true, Err: ctx.Err()}
+		case <-time.After(poll/2 + rand.N(poll)):
+		}
+	}
+}
+
+func (r record) is(other record) bool {
+	return r.Incarnation == other.Incarnation && r.Version == other.Version
+}
+
+// refreshHeld is the one token request, under the lock.
+func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, release func()) (record, error) {
+	defer release()
+	// The second look: whoever had the lock before may have done the work.
+	r, err := s.store.load(ctx, seen.ID)
+	if err != nil || !r.is(seen) {
+		return r, err
+	}
+	a, kept := s.trials.kept(r)
+	if !kept {
+		a, err = s.entra.renew(ctx, r.TenantID, r.EnvironmentURL, r.refresh)
+	}
+	if err != nil {
+		return s.failed(ctx, r, err)
+	}
+	return s.keep(ctx, r, a, forced)
+}
+
+// keep saves the answer before anybody uses it. When Redis is away it is tried
+// for a while, and the answer is kept for the next flight: its refresh token may
+// be the only one that still works.
+func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (record, error) {
+	fresh := r
+	fresh.access, fresh.AccessTokenExpiresAt, fresh.RefreshedAt = a.access, a.expires, a.at
+	if a.refresh != "" {
+		fresh.refresh = a.refresh
+	}
+	if len(a.scopes) > 0 {
+		fresh.Scopes = a.scopes
+	}
+	if forced {
+		fresh.forcedAt = time.Now().UTC()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savingTime)
+	defer cancel()
+	for wait := pollShort; ; wait = min(wait*2, time.Second) {
+		saved, err := s.store.save(ctx, fresh)
+		if err == nil {
+			s.trials.succeeded(r.ID)
+			return saved, nil
+		}
+		if errors.Is(err, errConflict) {
+			// Newer, deleted, or this very save whose answer was lost.
+			s.trials.succeeded(r.ID)
+			return s.store.load(ctx, r.ID)
+		}
+		select {
+		case <-ctx.Done():
+			s.trials.keep(r, a)
+			return record{}, err
+		case <-time.After(wait):
+		}
+	}
+}
+
+// failed draws the consequence of a refused or failed refresh.
+func (s *Source) failed(ctx context.Context, r record, err error) (record, error) {
+	f, ok := errors.AsType[*Error](err)
+	if !ok {
+		return record{}, err
+	}
+	if f.Code != CodeReauthorizationRequired {
+		s.trials.failed(r.ID, f)
+		return record{}, f
+	}
+	// Before the verdict, a look at the store: a refresher that lost its lease may
+	// have put a newer grant there, and then the refusal is about an old token.
+	now, err := s.store.load(ctx, r.ID)
+	if err != nil || !now.is(r) {
+		return now, err
+	}
+	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
+	saved, err := s.store.save(ctx, r)
+	if errors.Is(err, errConflict) {
+		return s.store.load(ctx, r.ID)
+	}
+	if err != nil {
+		return record{}, err
+	}
+	return saved, f
+}

@@ -1,0 +1,182 @@
+package tokens
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Access is a token that is good now, and the only place it may be sent to.
+type Access struct {
+	Environment string // canonical origin
+	Incarnation string
+	Token       Secret
+	ExpiresAt   time.Time
+}
+
+// SourceConfig says what a [Source] works with.
+type SourceConfig struct {
+	Store *Store // required
+	Entra *Entra // required
+	// Log hears about refreshes that failed in the background; nil discards.
+	Log *slog.Logger
+}
+
+// Source gives out access tokens, refreshed ahead of their end, by one refresher
+// per connection over all processes. It is safe for concurrent use; call
+// [Source.Close] in the end.
+type Source struct {
+	store  *Store
+	entra  *Entra
+	locks  locks
+	log    *slog.Logger
+	name   string // this process, for the jitter
+	trials trials
+
+	life    context.Context // of the refreshes; ended by Close
+	end     context.CancelFunc
+	mu      sync.Mutex // guards the next two
+	done    bool
+	flights map[string]*flight
+	work    sync.WaitGroup
+}
+
+// NewSource returns a source of access tokens.
+func NewSource(c SourceConfig) *Source {
+	s := &Source{store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb), log: c.Log, name: random(9), flights: map[string]*flight{}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
+}
+
+// Close lets refreshes that are under way end, until ctx is done; then it cuts
+// them off. Afterwards nothing is refreshed any more.
+func (s *Source) Close(ctx context.Context) {
+	s.mu.Lock()
+	s.done = true
+	s.mu.Unlock()
+	ended := make(chan struct{})
+	go func() { s.work.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+	}
+	s.end()
+	<-ended
+}
+
+// forcedPause is how long after a forced refresh no other one is tried: a
+// Dataverse that refuses every token must not become a flood at Entra.
+const forcedPause = time.Minute
+
+// Access returns a token for the connection. A token near its end is renewed in
+// the background and used meanwhile; an ended one is waited for. ctx bounds the
+// wait of this caller and never cancels the refresh for others.
+//
+// Errors: connection_not_found, reauthorization_required, throttled,
+// configuration_error, unavailable, upstream_error; deadline_exceeded when ctx
+// ended first.
+func (s *Source) Access(ctx context.Context, connection string) (Access, error) {
+	r, err := s.usable(ctx, connection)
+	if err != nil {
+		return Access{}, err
+	}
+	now := time.Now()
+	switch left := r.AccessTokenExpiresAt.Sub(now); {
+	case left > s.margin(r):
+		return r.grant(), nil
+	case left > urgent(r):
+		s.refreshBehind(r)
+		return r.grant(), nil
+	}
+	fresh, err := s.await(ctx, r, false)
+	if err != nil {
+		// A token that is good for seconds more is better than Entra's trouble.
+		if f, ok := errors.AsType[*Error](err); ok && f.Retryable && time.Until(r.AccessTokenExpiresAt) > 2*time.Second {
+			return r.grant(), nil
+		}
+		return Access{}, err
+	}
+	return fresh.grant(), nil
+}
+
+// Refused says that Dataverse answered 401 to a.Token. It returns the stored
+// token if that is another one by now, otherwise one forced refresh's. Errors as
+// [Source.Access]; reauthorization_required also when a token from a forced
+// refresh of the last minute is refused, without marking the connection.
+func (s *Source) Refused(ctx context.Context, connection string, a Access) (Access, error) {
+	r, err := s.usable(ctx, connection)
+	if err != nil {
+		return Access{}, err
+	}
+	other := subtle.ConstantTimeCompare([]byte(r.access), []byte(a.Token)) == 0
+	if other && time.Until(r.AccessTokenExpiresAt) > urgent(r) {
+		return r.grant(), nil
+	}
+	if !other && time.Since(r.forcedAt) < forcedPause {
+		return Access{}, fault(CodeReauthorizationRequired, "Dataverse refuses the tokens of connection "+connection+
+			" although they are new; check the user in the environment, then connect again", nil)
+	}
+	fresh, err := s.await(ctx, r, !other)
+	if err != nil {
+		return Access{}, err
+	}
+	return fresh.grant(), nil
+}
+
+// usable loads a connection that has a grant.
+func (s *Source) usable(ctx context.Context, connection string) (record, error) {
+	r, err := s.store.load(ctx, connection)
+	if err != nil {
+		return record{}, late(ctx, err)
+	}
+	return r, r.grantFault()
+}
+
+func (r record) grantFault() error {
+	switch r.Status {
+	case StatusActive:
+		return nil
+	case StatusPending:
+		return fault(CodeReauthorizationRequired, "connection "+r.ID+" is not connected yet; a person must open its connect link", nil)
+	}
+	return fault(CodeReauthorizationRequired, r.LastError, nil)
+}
+
+func (r record) grant() Access {
+	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt}
+}
+
+func (r record) tokenLife() time.Duration {
+	return max(r.AccessTokenExpiresAt.Sub(r.RefreshedAt), 0)
+}
+
+// urgent is how much life a token must have left to be sent without waiting for
+// another: long enough for a slow call.
+func urgent(r record) time.Duration { return min(30*time.Second, r.tokenLife()/10) }
+
+// margin is how long before its end a token is renewed behind its use: at most
+// 5 minutes and a quarter of its life, less up to a quarter of that, so that
+// processes do not begin at once. It is the same for every request of a process.
+func (s *Source) margin(r record) time.Duration {
+	m := min(5*time.Minute, r.tokenLife()/4)
+	h := fnv.New32a()
+	_, _ = fmt.Fprint(h, s.name, r.ID, r.Version)
+	return m - m/4*time.Duration(h.Sum32()%1000)/1000
+}
+
+// late turns an error that comes from the end of the caller's context into the
+// code that says so.
+func late(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	return &Error{Code: CodeDeadlineExceeded, Message: "the request ended before there was a token", Retryable: true, Err: context.Cause(ctx)}
+}

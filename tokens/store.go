@@ -1,0 +1,225 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/redis/go-redis/v9"
+)
+
+const (
+	keyPrefix  = "crmbridge:"
+	indexKey   = keyPrefix + "connections" // sorted set of ids, all with score 0
+	maxList    = 1000
+	pendingTTL = 11 * time.Minute // a minute longer than a ticket
+
+	grantPurpose = "grant/v1"
+)
+
+// Store keeps connections and their grants in Redis, sealed. It is safe for
+// concurrent use; any number of processes share one Redis.
+type Store struct {
+	rdb  redis.UniversalClient
+	keys *Keyset
+}
+
+// NewStore returns a store on a single Redis, a sentinel set-up or a cluster.
+// The client must have ContextTimeoutEnabled, or deadlines do not end its calls;
+// the caller closes it.
+func NewStore(rdb redis.UniversalClient, keys *Keyset) *Store {
+	return &Store{rdb: rdb, keys: keys}
+}
+
+// The id is a hash tag, so that everything about one connection is in one slot.
+func grantKey(id string) string   { return keyPrefix + "{" + id + "}:grant" }
+func refreshKey(id string) string { return keyPrefix + "{" + id + "}:refresh" }
+
+// Get returns one connection. Errors: connection_not_found, unavailable,
+// configuration_error (the record does not open).
+func (s *Store) Get(ctx context.Context, id string) (Connection, error) {
+	r, err := s.load(ctx, id)
+	return r.public(), err
+}
+
+// List returns up to limit connections (1 to 1000) in the order of their ids,
+// beginning behind the id after; next is "" at the end, otherwise the id to give
+// as after. A connection that stays is listed exactly once whatever comes and
+// goes meanwhile.
+func (s *Store) List(ctx context.Context, after string, limit int) (list []Connection, next string, err error) {
+	limit = min(max(limit, 1), maxList)
+	low := "-"
+	if after != "" {
+		low = "(" + after
+	}
+	for len(list) < limit {
+		want := limit - len(list)
+		ids, err := s.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: low, Max: "+", Count: int64(want) + 1}).Result()
+		if err != nil {
+			return nil, "", redisFault(err)
+		}
+		more := len(ids) > want
+		ids = ids[:min(len(ids), want)]
+		found, err := s.loadAll(ctx, ids)
+		if err != nil {
+			return nil, "", err
+		}
+		list = append(list, found...)
+		if !more {
+			return list, "", nil
+		}
+		next = ids[len(ids)-1]
+		low = "(" + next
+	}
+	return list, next, nil
+}
+
+func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	replies := make([]*redis.SliceCmd, len(ids))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			replies[i] = p.HMGet(ctx, grantKey(id), "inc", "ver", "sealed")
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, redisFault(err)
+	}
+	var list []Connection
+	for i, id := range ids {
+		at := grantSlot(id)
+		plain, err := s.opened(&at, replies[i].Val())
+		if errors.Is(err, errMissing) {
+			s.forget(ctx, id)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := decodeRecord(plain, at, id)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r.public())
+	}
+	return list, nil
+}
+
+// forget takes an id without a record (an authorization that nobody finished)
+// out of the index. A record that was made meanwhile is looked for afterwards,
+// and save adds to the index after it wrote, so that one of the two sees the
+// other. Failing to tidy up harms nobody.
+func (s *Store) forget(ctx context.Context, id string) {
+	if s.rdb.ZRem(ctx, indexKey, id).Err() != nil {
+		return
+	}
+	if n, err := s.rdb.Exists(ctx, grantKey(id)).Result(); err != nil || n > 0 {
+		s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: id})
+	}
+}
+
+// Delete forgets a connection and its tokens. Deleting what is not there is no
+// error. A refresh or an authorization that is under way cannot bring it back.
+func (s *Store) Delete(ctx context.Context, id string) error {
+	if !ValidID(id) {
+		return badID()
+	}
+	if err := s.rdb.Del(ctx, grantKey(id)).Err(); err != nil {
+		return redisFault(err)
+	}
+	if err := s.rdb.ZRem(ctx, indexKey, id).Err(); err != nil {
+		return redisFault(err)
+	}
+	return nil
+}
+
+func grantSlot(id string) slot { return slot{key: grantKey(id), purpose: grantPurpose} }
+
+func badID() *Error {
+	return invalid("connection", "connection must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
+}
+
+func (s *Store) load(ctx context.Context, id string) (record, error) {
+	if !ValidID(id) {
+		return record{}, badID()
+	}
+	at := grantSlot(id)
+	plain, err := s.read(ctx, &at)
+	if errors.Is(err, errMissing) {
+		return record{}, fault(CodeConnectionNotFound, "there is no connection "+id+"; make it with connections.authorize", nil)
+	}
+	if err != nil {
+		return record{}, err
+	}
+	return decodeRecord(plain, at, id)
+}
+
+func decodeRecord(plain []byte, at slot, id string) (record, error) {
+	var w sealedRecord
+	// What json says about a text it could not read may quote it.
+	if json.Unmarshal(plain, &w) != nil {
+		return record{}, fault(CodeInternal, "a stored record is not one that this version knows", nil)
+	}
+	// The seal binds key and incarnation; this binds the version too.
+	if w.Connection.ID != id || w.Connection.Incarnation != at.inc || w.Connection.Version != at.ver {
+		return record{}, damaged(ErrUnsealable)
+	}
+	return w.record(), nil
+}
+
+// create makes the pending record of a first authorization, or replaces the
+// pending record old. errConflict: another record is there now.
+func (s *Store) create(ctx context.Context, old record, c Connection) (record, error) {
+	from := grantSlot(c.ID)
+	from.inc, from.ver = old.Incarnation, old.Version
+	r := record{Connection: c}
+	r.Version = from.ver + 1
+	return r, s.put(ctx, from, r, pendingTTL)
+}
+
+// save puts r in the place of the version that it was read as (r.Incarnation,
+// r.Version) and returns it as stored. errConflict: a newer version, another
+// incarnation, or nothing is there now.
+func (s *Store) save(ctx context.Context, r record) (record, error) {
+	from := grantSlot(r.ID)
+	from.inc, from.ver = r.Incarnation, r.Version
+	r.Version++
+	return r, s.put(ctx, from, r, 0)
+}
+
+func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration) error {
+	plain, err := json.Marshal(r.wire())
+	if err != nil {
+		return fault(CodeInternal, "a record could not be encoded", nil)
+	}
+	if err := s.write(ctx, from, r.Incarnation, plain, ttl); err != nil {
+		return err
+	}
+	// After the write, see forget. A saved record is listed already, unless a
+	// process died between the two lines: so every save repeats it, and only a
+	// creation fails with it.
+	if err := s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: r.ID}).Err(); err != nil && ttl > 0 {
+		return redisFault(err)
+	}
+	return nil
+}
+
+// awaitPerson keeps a pending record as long as a sign-in that just began.
+func (s *Store) awaitPerson(ctx context.Context, id, incarnation string) error {
+	n, err := touchScript.Run(ctx, s.rdb, []string{grantKey(id)}, incarnation, pendingTTL.Milliseconds()).Int()
+	if err != nil {
+		return redisFault(err)
+	}
+	if n != 1 {
+		return fault(CodeInvalidState, "the connection was deleted or replaced; ask for a new connect link", nil)
+	}
+	return nil
+}
+
+// same compares ids that Microsoft writes in either case.
+func same(a, b string) bool { return strings.EqualFold(a, b) }
