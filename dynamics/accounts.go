@@ -1,0 +1,142 @@
+package dynamics
+
+import (
+	"context"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+const accounts = "accounts"
+
+// Accounts asks for the first page of q.
+func (s *Session) Accounts(ctx context.Context, q Query) (*Page, error) {
+	p, err := q.plan()
+	if err != nil {
+		return nil, err
+	}
+	var page *Page
+	r := p.request(&page)
+	if err := s.get(ctx, r, accounts, p.options); err != nil {
+		return nil, err
+	}
+	if err := s.checkNext(r.op, page); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+// Next follows the link of a page of q, byte for byte and with the same
+// preferences. A link that leads out of the environment or away from accounts,
+// and one whose page this session has had already, is refused as Upstream before
+// anything is sent.
+func (s *Session) Next(ctx context.Context, q Query, link string) (*Page, error) {
+	p, err := q.plan()
+	if err != nil {
+		return nil, err
+	}
+	var page *Page
+	r := p.request(&page)
+	if err := s.follow(&r, accounts, link); err != nil {
+		return nil, err
+	}
+	if err := s.do(ctx, r); err != nil {
+		return nil, err
+	}
+	if err := s.markFollowed(r.op, link); err != nil {
+		return nil, err
+	}
+	if err := s.checkNext(r.op, page); err != nil {
+		return nil, err
+	}
+	return page, nil
+}
+
+func (p *plan) request(page **Page) request {
+	return request{op: "accounts.page", prefer: p.prefer, hidden: p.hidden, read: func(b *body) (err error) {
+		*page, err = readPage(b, p.layout, p.size)
+		return err
+	}}
+}
+
+// checkNext refuses a page whose link could not be followed, before its rows are
+// delivered as if more would come.
+func (s *Session) checkNext(op string, p *Page) error {
+	if p.next == "" {
+		return nil
+	}
+	return s.follow(&request{op: op}, accounts, p.next)
+}
+
+// Account returns one account in the form of [Page.Row]. An unknown id is
+// NotFound.
+func (s *Session) Account(ctx context.Context, id string, columns []Output) ([]byte, error) {
+	key, ok := canonicalGUID(id)
+	if !ok {
+		return nil, refuse("accounts.get", "", "the account id is not a GUID")
+	}
+	p, err := Query{Select: columns}.plan()
+	if err != nil {
+		return nil, err
+	}
+	var row []byte
+	r := request{op: "accounts.get", prefer: p.layout.annotations(), hidden: p.hidden, read: func(b *body) error {
+		page := &Page{}
+		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p.layout).read(d, page) })
+		if err != nil {
+			return err
+		}
+		if page.ID(0) != key {
+			return pageFault("another account than the one that was asked for")
+		}
+		row = page.Row(0)
+		return nil
+	}}
+	if err := s.get(ctx, r, accounts+"("+key+")", p.selection()); err != nil {
+		return nil, err
+	}
+	return row, nil
+}
+
+// Count returns the number of accounts that match f; nil counts all. Above
+// 50,000 rows Dataverse refuses: kind AggregateLimit.
+func (s *Session) Count(ctx context.Context, f Filter) (int64, error) {
+	apply := "aggregate($count as c)"
+	r := request{op: "accounts.count"}
+	if f != nil {
+		e, err := express(f)
+		if err != nil {
+			return 0, err
+		}
+		apply = "filter(" + e.text.String() + ")/" + apply
+		r.hidden.values = e.values
+		r.hidden.columns = Query{Filter: f}.columns()
+	}
+	var count int64
+	r.read = func(b *body) (err error) {
+		count, err = readCount(b)
+		return err
+	}
+	if err := s.get(ctx, r, accounts, "$apply="+encode(apply)); err != nil {
+		return 0, err
+	}
+	return count, nil
+}
+
+// readCount reads {"value":[{"c":N}]}. No row at all is an aggregate over nothing.
+func readCount(b *body) (int64, error) {
+	var answer struct {
+		Value *[]struct {
+			C *int64 `json:"c"`
+		} `json:"value"`
+	}
+	if err := into(&answer)(b); err != nil {
+		return 0, err
+	}
+	switch rows := answer.Value; {
+	case rows != nil && len(*rows) == 0:
+		return 0, nil
+	case rows != nil && len(*rows) == 1 && (*rows)[0].C != nil && *(*rows)[0].C >= 0:
+		return *(*rows)[0].C, nil
+	}
+	return 0, pageFault("the answer holds no count")
+}

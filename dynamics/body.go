@@ -1,0 +1,87 @@
+package dynamics
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"syscall"
+
+	"github.com/go-json-experiment/json"
+)
+
+// body reads a bounded, decompressed answer and remembers whether a failure was
+// the network's: only then may another attempt help.
+type body struct {
+	from io.Reader
+	left int64
+	read int64
+	err  error // first failure other than io.EOF
+}
+
+var errBodyTooLarge = errors.New("the answer is too large")
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.err != nil {
+		return 0, b.err
+	}
+	if int64(len(p)) > b.left+1 {
+		p = p[:b.left+1] // one more than allowed shows an answer that is longer
+	}
+	n, err := b.from.Read(p)
+	b.read += int64(n)
+	if int64(n) > b.left {
+		b.err = errBodyTooLarge
+		return int(b.left), b.err
+	}
+	b.left -= int64(n)
+	if err != nil && err != io.EOF {
+		b.err = err
+	}
+	return n, err
+}
+
+// consume lets r read the answer and says whose fault a failure is.
+func (b *body) consume(r request) error {
+	limit := b.left
+	err := r.read(b)
+	switch {
+	case errors.Is(b.err, errBodyTooLarge):
+		return &Error{Kind: TooLarge, Op: r.op, Message: fmt.Sprintf("the answer is longer than %d bytes", limit), Err: errBodyTooLarge}
+	case errors.Is(b.err, io.ErrUnexpectedEOF):
+		return &Error{Kind: Upstream, Op: r.op, Message: "the answer broke off", Err: b.err, retry: true}
+	case b.err != nil:
+		return b.err
+	case err == nil:
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e
+	}
+	return unusable(r.op, "the answer is not the JSON that was expected", err)
+}
+
+// into reads one JSON document and nothing behind it.
+func into(v any) func(*body) error {
+	return func(b *body) error { return json.UnmarshalRead(b, v) }
+}
+
+// networkError tells what failed in words that cannot hold the URL or anything
+// that the other side sent; the cause stays below Unwrap, without *url.Error.
+func networkError(op string, err error) *Error {
+	message := "the connection failed"
+	timeout, isNet := errors.AsType[net.Error](err)
+	if dns, ok := errors.AsType[*net.DNSError](err); ok && dns.IsNotFound {
+		message = "the host name does not exist"
+	} else if isNet && timeout.Timeout() {
+		// Not wrapped: the caller's own deadline has not passed.
+		return &Error{Kind: Unavailable, Op: op, Message: "no answer in time", retry: true}
+	} else if errors.Is(err, syscall.ECONNREFUSED) {
+		message = "the connection was refused"
+	} else if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF) {
+		message = "the connection was cut"
+	} else if isCertificateFault(err) {
+		return &Error{Kind: Unavailable, Op: op, Message: "the host's certificate is not trusted", Err: withoutURL(err)}
+	}
+	return &Error{Kind: Unavailable, Op: op, Message: message, Err: withoutURL(err), retry: true}
+}

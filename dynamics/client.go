@@ -1,0 +1,143 @@
+package dynamics
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Access is what a connection may use right now.
+type Access struct {
+	Environment string // origin, any accepted form
+	Incarnation string // changes when the connection is made again
+	Token       Secret // bearer token for Environment
+}
+
+// TokenSource gives the access token of a connection. Both methods may block
+// for a refresh and are called before every HTTP request. Their errors are
+// passed on to the caller as they are.
+type TokenSource interface {
+	// Access returns a token that is believed to be valid.
+	Access(ctx context.Context, connection string) (Access, error)
+	// Refused says that Dataverse answered 401 to a.Token. It returns another
+	// token, or the error that explains why there is none.
+	Refused(ctx context.Context, connection string, a Access) (Access, error)
+}
+
+// Config is copied by [New]. Zero values mean the default.
+type Config struct {
+	Tokens TokenSource // required for Open
+	Hosts  *HostPolicy // required
+	// APIVersion is the Web API's version as in its path. Default "v9.2".
+	APIVersion string
+	// UserAgent is sent with every request. Default "crmbridge".
+	UserAgent string
+	// Transport sends the requests. Default: an own transport with bounded
+	// dialling, handshake and header size, closed by Close. It must follow no
+	// redirects and add no cookies.
+	Transport http.RoundTripper
+	// AttemptTimeout bounds one attempt from dialling to the last byte of the
+	// body. Default 60 s.
+	AttemptTimeout time.Duration
+	// MaxBody bounds a decompressed answer in bytes. Default 64 MiB.
+	MaxBody int64
+	// MaxRetryWait bounds one wait between attempts: if Dataverse asks for
+	// more, the error is returned at once with RetryAfter. Default 10 s.
+	MaxRetryWait time.Duration
+	// RetryDelay is the wait before the second attempt where Dataverse asks
+	// for none; it doubles, and is jittered by half. Default 200 ms.
+	RetryDelay time.Duration
+	// MaxAttempts counts the first attempt too. Default 3.
+	MaxAttempts int
+	// Observe is told of each attempt when it is over. It must not block.
+	Observe func(Call)
+}
+
+// Call is one attempt at one HTTP request, as it was.
+type Call struct {
+	Op         string        // "whoami", "accounts.page", "accounts.get", …
+	Attempt    int           // 1 for the first
+	Status     int           // 0 if there was no answer
+	Kind       Kind          // 0 if the attempt succeeded
+	Duration   time.Duration // including reading the body
+	RetryAfter time.Duration // as asked by Dataverse
+	RequestID  string        // Dataverse's, else the one sent
+	Bytes      int64         // body bytes read, after decompression
+}
+
+// Client talks to Dataverse environments. It is safe for concurrent use.
+type Client struct {
+	config Config
+	http   *http.Client
+	own    *http.Transport // nil if the caller gave one
+	closed atomic.Bool
+}
+
+// New checks the configuration and makes a client; nothing is sent.
+func New(config Config) (*Client, error) {
+	if config.Hosts == nil {
+		return nil, errors.New("dynamics: Config.Hosts is missing: without it any host would get a token")
+	}
+	setDefault(&config.APIVersion, "v9.2")
+	setDefault(&config.UserAgent, "crmbridge")
+	setDefault(&config.AttemptTimeout, 60*time.Second)
+	setDefault(&config.MaxBody, 64<<20)
+	setDefault(&config.MaxRetryWait, 10*time.Second)
+	setDefault(&config.RetryDelay, 200*time.Millisecond)
+	setDefault(&config.MaxAttempts, 3)
+	if !isVersion(config.APIVersion) {
+		return nil, fmt.Errorf("dynamics: API version %q is not of the form v9.2", config.APIVersion)
+	}
+	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 || config.MaxAttempts < 0 {
+		return nil, errors.New("dynamics: a bound in Config is negative")
+	}
+	c := &Client{config: config}
+	if config.Transport == nil {
+		c.own = newTransport()
+		c.config.Transport = c.own
+	}
+	c.http = &http.Client{
+		Transport: c.config.Transport,
+		// A redirect would carry the token to wherever the answer points.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// Close ends idle connections and refuses later requests with [ErrClosed].
+// Requests under way go on.
+func (c *Client) Close() {
+	c.closed.Store(true)
+	if c.own != nil {
+		c.own.CloseIdleConnections()
+	}
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func isVersion(v string) bool {
+	major, minor, ok := strings.Cut(strings.TrimPrefix(v, "v"), ".")
+	return ok && strings.HasPrefix(v, "v") && isDigits(major) && isDigits(minor) && len(v) <= 8
+}
+
+func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
+
+// newTransport is tuned for many requests to few hosts. There is no cookie jar
+// anywhere: Dataverse's affinity cookie would pin a fleet to one web server.
+func newTransport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConns = 256
+	t.MaxIdleConnsPerHost = 64
+	t.MaxResponseHeaderBytes = 64 << 10
+	t.TLSHandshakeTimeout = 10 * time.Second
+	return t
+}

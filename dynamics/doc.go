@@ -1,0 +1,41 @@
+// Package dynamics reads accounts, users and metadata through the Web API of
+// Microsoft Dataverse.
+//
+//	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: policy})
+//	session, err := client.Open(ctx, "acme")
+//	query := dynamics.Query{Select: outputs, Filter: filter, PageSize: 500}
+//	page, err := session.Accounts(ctx, query)
+//	for err == nil && page.NextLink() != "" {
+//		// … page.Row(i) …
+//		page, err = session.Next(ctx, query, page.NextLink())
+//	}
+//
+// # Where a token goes
+//
+// A [Session] asks its [TokenSource] for every request and sends the token to
+// the environment that the [HostPolicy] allowed when the session was opened, and
+// nowhere else: redirects are not followed, and the link to a next page is
+// followed only if it leads to the same environment and collection. The two
+// names of an environment, ORG.crm… and ORG.api.crm…, count as one.
+//
+// # Values
+//
+// Values enter a URL as typed literals of a [Filter] and in no other way. A
+// filter means what the public contract says: text operators are literal, a
+// column without a value matches IsNull and the negative operators only, and Not
+// is the exact complement. Dataverse differs in all three, so the filter is
+// rewritten on the way.
+//
+// # Pages
+//
+// An answer is read in one pass from the HTTP body into rows in the form in
+// which they are delivered ([Output]); a page is whole or an error.
+//
+// # Errors
+//
+// Every failure is an [*Error] with a [Kind], except what the TokenSource
+// returned, which is passed on. No error text holds a URL, a token or a value of
+// a filter. Another attempt is made for faults of the network, 408, 429, 502,
+// 503, 504 and SQL time-outs, within the caller's deadline and
+// Config.MaxRetryWait; a 401 costs one new token and one more attempt.
+package dynamics

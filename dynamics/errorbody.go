@@ -1,0 +1,242 @@
+package dynamics
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+)
+
+const (
+	maxErrorBody    = 64 << 10
+	maxErrorMessage = 1 << 10
+	withheld        = "(message withheld: it repeats a value of the request)"
+)
+
+// hidden is what a message from the other side must not repeat, and what it may
+// be about.
+type hidden struct {
+	values  []string
+	columns map[string]string // property → logical name
+	token   string
+	link    bool // the URL is a link of Dataverse's own making
+}
+
+var (
+	privilegeName = regexp.MustCompile(`\bprv[A-Za-z0-9_]{1,120}\b`)
+	missingColumn = []*regexp.Regexp{
+		regexp.MustCompile(`Could not find a property named '([a-z0-9_]{1,140})'`),
+		regexp.MustCompile(`doesn't contain attribute with Name = '([a-z0-9_]{1,140})'`),
+	}
+)
+
+// refusal reads an answer that is not 200.
+func refusal(r request, resp *http.Response, b *body) error {
+	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: requestID(resp.Header)}
+	e.RetryAfter = retryAfter(resp.Header, time.Now())
+	if resp.StatusCode/100 == 3 {
+		e.Kind, e.Message = Upstream, "a redirect, which is not followed because it would carry the token elsewhere"
+		return e
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		e.Claims, e.challenges = claims(resp.Header), resp.Header.Values("Www-Authenticate")
+	}
+	raw, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // half a message is better than none
+	var message string
+	e.Code, message = errorBody(raw)
+	e.Privilege = privilegeName.FindString(message)
+	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
+	e.Message = r.hidden.clean(message)
+	e.Kind = kindOf(e.Status, e.Code, raw)
+	if unknown && e.Status == http.StatusBadRequest {
+		e.Kind, e.Column = UnknownColumn, column
+	}
+	if e.Kind != Forbidden {
+		e.Privilege = ""
+	}
+	e.retry = mayRetry(e.Status, e.Code)
+	return e
+}
+
+// errorBody survives every form that Dataverse and what stands before it send:
+// OData's, the older Message form, HTML and nothing. HTML is not quoted.
+func errorBody(raw []byte) (code, message string) {
+	var form struct {
+		Error *struct {
+			Code    any `json:"code"`
+			Message any `json:"message"`
+		} `json:"error"`
+		Lower     any `json:"message"`
+		Upper     any `json:"Message"`
+		Exception any `json:"ExceptionMessage"`
+		ErrorCode any `json:"ErrorCode"`
+	}
+	if json.Unmarshal(raw, &form) != nil {
+		return "", ""
+	}
+	text := func(v any) string { s, _ := v.(string); return s }
+	if form.Error != nil {
+		return cleanCode(text(form.Error.Code)), text(form.Error.Message)
+	}
+	for _, v := range []any{form.Lower, form.Upper, form.Exception} {
+		if message = text(v); message != "" {
+			break
+		}
+	}
+	return cleanCode(text(form.ErrorCode)), message
+}
+
+// cleanCode keeps what looks like a code: it goes into error texts as it is.
+func cleanCode(code string) string {
+	if len(code) > 16 || strings.ContainsFunc(code, func(c rune) bool {
+		return c > unicode.MaxASCII || !unicode.IsLetter(c) && !unicode.IsDigit(c) && c != '-'
+	}) {
+		return ""
+	}
+	return code
+}
+
+func unknownColumn(code, message string, columns map[string]string) (string, bool) {
+	for _, form := range missingColumn {
+		if m := form.FindStringSubmatch(message); m != nil {
+			return columns[m[1]], true
+		}
+	}
+	return "", strings.EqualFold(code, "0x80041103")
+}
+
+func kindOf(status int, code string, raw []byte) Kind {
+	switch strings.ToLower(code) {
+	case "0x8004e023":
+		return AggregateLimit
+	case "0x80072322", "0x80072321", "0x80072326", "0x8005f103", "0x80060308":
+		return Throttled
+	case "0x80044151", "0x80044150":
+		return Unavailable
+	}
+	switch status {
+	case http.StatusBadRequest:
+		return Invalid
+	case http.StatusUnauthorized:
+		return Unauthorized
+	case http.StatusForbidden:
+		return Forbidden
+	case http.StatusNotFound:
+		return notFound(code, raw)
+	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
+		return TooLarge
+	case http.StatusTooManyRequests:
+		return Throttled
+	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return Unavailable
+	}
+	return Upstream
+}
+
+// notFound tells a missing row from a missing road: an unknown segment or a
+// proxy's page is 404 too, and does not mean that the row is gone.
+func notFound(code string, raw []byte) Kind {
+	switch strings.ToLower(code) {
+	case "0x80040217", "0x80060891":
+		return NotFound
+	case "", "0x0":
+		if message := strings.TrimSpace(string(raw)); strings.HasPrefix(message, `{"error"`) && !strings.Contains(message, "No HTTP resource") {
+			return NotFound
+		}
+	}
+	return Upstream
+}
+
+func mayRetry(status int, code string) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	case http.StatusInternalServerError:
+		return strings.EqualFold(code, "0x80044151") || strings.EqualFold(code, "0x80044150")
+	}
+	return false
+}
+
+// clean makes a message one bounded line, or withholds it if it repeats a value
+// of the request in any of the forms in which the request carried it.
+func (h hidden) clean(message string) string {
+	folded := fold(message)
+	for _, v := range append([]string{h.token}, h.values...) {
+		if repeats(folded, fold(v)) {
+			return withheld
+		}
+	}
+	line := strings.Join(strings.FieldsFunc(strings.ToValidUTF8(message, "?"), func(c rune) bool {
+		return unicode.IsSpace(c) || unicode.IsControl(c) || unicode.Is(unicode.Cf, c)
+	}), " ")
+	for len(line) > maxErrorMessage {
+		cut := maxErrorMessage - len("…")
+		for !utf8.RuneStart(line[cut]) {
+			cut--
+		}
+		line = line[:cut] + "…"
+	}
+	return line
+}
+
+// repeats looks for the value or, as messages may cut it, its first 12 bytes. A
+// value of letters and digits must stand alone: "5" is not repeated by "500".
+func repeats(message, value string) bool {
+	if value == "" || value == "true" || value == "false" {
+		return false
+	}
+	if len(value) > 12 {
+		return strings.Contains(message, value[:12])
+	}
+	for at := 0; ; at++ {
+		i := strings.Index(message[at:], value)
+		if i < 0 {
+			return false
+		}
+		at += i
+		before, _ := utf8.DecodeLastRuneInString(message[:at])
+		after, _ := utf8.DecodeRuneInString(message[at+len(value):])
+		if len(value) > 3 || !isWord(before) && !isWord(after) {
+			return true
+		}
+	}
+}
+
+func isWord(c rune) bool { return c != utf8.RuneError && (unicode.IsLetter(c) || unicode.IsDigit(c)) }
+
+// fold undoes the encodings that a value takes on its way, so that a message and
+// a value compare in whichever form either has.
+func fold(s string) string {
+	for range 2 {
+		if decoded, err := url.PathUnescape(s); err == nil {
+			s = decoded
+		} else {
+			s = lenientUnescape(s)
+		}
+	}
+	s = strings.NewReplacer("''", "'", "+", " ", "[[]", "[", "[%]", "%", "[_]", "_").Replace(s)
+	return strings.ToLower(strings.Join(strings.Fields(s), " "))
+}
+
+// lenientUnescape decodes what is a percent-encoding and leaves other percent
+// signs alone.
+func lenientUnescape(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
+				b.WriteString(c)
+				i += 2
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}

@@ -1,0 +1,167 @@
+package dynamics
+
+import (
+	"fmt"
+	"strings"
+)
+
+const (
+	maxDepth      = 32  // of a filter: a bound on recursion, the contract's is lower
+	maxConditions = 500 // Dataverse: TooManyConditionsInQuery, 0x8004430C
+)
+
+// expression writes a filter in OData's syntax, not yet percent-encoded, and
+// remembers the values for the one purpose of keeping them out of error texts.
+type expression struct {
+	text       strings.Builder
+	values     []string
+	conditions int
+}
+
+// write appends f or, if negate is set, its complement. Negations are pushed down
+// to the leaves because Dataverse evaluates "not" in three-valued logic (a null
+// column matches neither a test nor its negation) and refuses it in front of its
+// own query functions.
+func (e *expression) write(f Filter, negate bool, depth int) *Error {
+	if depth > maxDepth {
+		return refuse("query", "", "the filter is nested deeper than %d levels", maxDepth)
+	}
+	switch f := f.(type) {
+	case And:
+		return e.join(f, "and", negate, depth)
+	case Or:
+		return e.join(f, "or", negate, depth)
+	case Not:
+		return e.write(f.Of, !negate, depth+1)
+	case Test:
+		return e.test(f, negate)
+	case nil:
+		return refuse("query", "", "a part of the filter is missing")
+	}
+	return refuse("query", "", "a part of the filter is of type %T, not And, Or, Not or Test", f)
+}
+
+func (e *expression) join(members []Filter, word string, negate bool, depth int) *Error {
+	if len(members) == 0 {
+		return refuse("query", "", "the filter has an empty %q list: give one condition at least", word)
+	}
+	if negate { // De Morgan
+		word = map[string]string{"and": "or", "or": "and"}[word]
+	}
+	e.text.WriteByte('(')
+	for i, m := range members {
+		if i > 0 {
+			e.text.WriteString(" " + word + " ")
+		}
+		if err := e.write(m, negate, depth+1); err != nil {
+			return err
+		}
+	}
+	e.text.WriteByte(')')
+	return nil
+}
+
+// test writes one leaf. Every complement says "or null" itself, so that the
+// answer does not depend on what Dataverse makes of null there.
+func (e *expression) test(t Test, negate bool) *Error {
+	if err := t.Column.check(); err != nil {
+		return err
+	}
+	if !t.Column.Type.takes(t.Op) {
+		return refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
+	}
+	least, most := t.Column.Type.arity(t.Op)
+	if n := len(t.Values); n < least || n > most {
+		return refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
+	}
+	e.values = append(e.values, t.Values...)
+	literals, err := t.literals()
+	if err != nil {
+		return err
+	}
+	op := t.Op
+	if positive, ok := affirmative[op]; ok {
+		op, negate = positive, !negate
+	}
+	e.leaf(t.Column, op, literals, negate)
+	if e.conditions > maxConditions {
+		return refuse("query", "", "the filter needs more than the %d conditions that Dataverse takes", maxConditions)
+	}
+	return nil
+}
+
+func counted(least, most int) string {
+	switch {
+	case least == most && least == 0:
+		return "no value"
+	case least == most && least == 1:
+		return "one value"
+	case least == most:
+		return fmt.Sprintf("%d values", least)
+	}
+	return fmt.Sprintf("%d to %d values", least, most)
+}
+
+var complement = map[Op]string{Eq: "ne", Lt: "ge", Le: "gt", Gt: "le", Ge: "lt"}
+
+func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
+	p := c.Property()
+	if op == IsNull {
+		e.terms("", p+map[bool]string{false: " eq null", true: " ne null"}[negate])
+		return
+	}
+	var terms []string
+	joiner := " or "
+	switch op {
+	case In:
+		word := " eq "
+		if negate {
+			word, joiner = " ne ", " and "
+		}
+		for _, l := range literals {
+			terms = append(terms, p+word+l)
+		}
+	case Between:
+		terms, joiner = []string{p + " ge " + literals[0], p + " le " + literals[1]}, " and "
+		if negate {
+			terms, joiner = []string{p + " lt " + literals[0], p + " gt " + literals[1]}, " or "
+		}
+	case Contains, StartsWith, EndsWith:
+		function := map[Op]string{Contains: "contains", StartsWith: "startswith", EndsWith: "endswith"}[op]
+		if negate {
+			function = "not " + function
+		}
+		terms = []string{function + "(" + p + "," + literals[0] + ")"}
+	case ContainsAny:
+		function := "ContainValues"
+		if negate {
+			function = "DoesNotContainValues"
+		}
+		terms = []string{`Microsoft.Dynamics.CRM.` + function + `(PropertyName='` + p + `',PropertyValues=["` + strings.Join(literals, `","`) + `"])`}
+	default:
+		word := string(op)
+		if negate {
+			word = complement[op]
+		}
+		terms = []string{p + " " + word + " " + literals[0]}
+	}
+	if negate {
+		joined := strings.Join(terms, joiner)
+		if len(terms) > 1 {
+			joined = "(" + joined + ")"
+		}
+		e.conditions += len(terms) - 1
+		e.terms(" or ", joined, p+" eq null")
+		return
+	}
+	e.terms(joiner, terms...)
+}
+
+func (e *expression) terms(joiner string, terms ...string) {
+	e.conditions += len(terms)
+	if len(terms) == 1 {
+		e.text.WriteString(terms[0])
+		return
+	}
+	e.text.WriteString("(" + strings.Join(terms, joiner) + ")")
+}

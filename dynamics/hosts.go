@@ -1,0 +1,175 @@
+package dynamics
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// HostPolicy decides to which hosts this process may talk as to a Dataverse
+// environment. Its methods are safe for concurrent use and ask no DNS.
+type HostPolicy struct {
+	entries   []hostEntry
+	suffixes  []string // of Microsoft's cloud; used if entries is empty
+	allowHTTP bool
+}
+
+// hostEntry is one operator's entry: an exact host with port, or a suffix.
+type hostEntry struct {
+	host   string // canonical host, or the suffix without "*."
+	port   string // "" means the scheme's own
+	suffix bool
+}
+
+// NewHostPolicy reads the operator's list of hosts. Entries are "host",
+// "host:port" or "*.suffix" (any number of labels in front of the suffix). An
+// empty list means the Dataverse hosts of the cloud that the Entra authority
+// serves. With allowHTTP a listed loopback host may be reached over plain http.
+// All faults are reported together.
+func NewHostPolicy(authorityURL string, allowed []string, allowHTTP bool) (*HostPolicy, error) {
+	p := &HostPolicy{allowHTTP: allowHTTP}
+	var faults []error
+	for _, raw := range allowed {
+		entry, err := parseHostEntry(strings.TrimSpace(raw))
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		p.entries = append(p.entries, entry)
+	}
+	if len(allowed) == 0 {
+		suffixes, err := cloudSuffixes(authorityURL)
+		if err != nil {
+			faults = append(faults, err)
+		}
+		p.suffixes = suffixes
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	return p, nil
+}
+
+// cloudSuffixes pairs Entra's authorities with the Dataverse domains of the same
+// cloud (Microsoft: "Datacenter regions"; DoD and GCC High share an authority).
+func cloudSuffixes(authorityURL string) ([]string, error) {
+	u, err := url.Parse(authorityURL)
+	if err != nil || u.Hostname() == "" {
+		return nil, errors.New("dynamics: the authority URL is not a URL; right would be https://login.microsoftonline.com")
+	}
+	switch strings.ToLower(u.Hostname()) {
+	case "login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net":
+		return []string{"dynamics.com"}, nil
+	case "login.microsoftonline.us":
+		return []string{"microsoftdynamics.us", "appsplatform.us"}, nil
+	case "login.partner.microsoftonline.cn", "login.chinacloudapi.cn":
+		return []string{"dynamics.cn"}, nil
+	}
+	return nil, fmt.Errorf("dynamics: the Dataverse hosts of the authority %q are not known; list them as host, host:port or *.suffix", u.Hostname())
+}
+
+func parseHostEntry(raw string) (hostEntry, error) {
+	fault := func(why string) (hostEntry, error) {
+		return hostEntry{}, fmt.Errorf("dynamics: allowed host %q: %s; right would be org.crm4.dynamics.com, 127.0.0.1:8443 or *.crm4.dynamics.com", raw, why)
+	}
+	if raw == "" {
+		return fault("is empty")
+	}
+	text, suffix := strings.CutPrefix(raw, "*.")
+	if strings.Contains(text, "://") {
+		return fault("has a scheme")
+	}
+	host, port, err := splitAuthority(text)
+	if err != nil {
+		return fault(err.Error())
+	}
+	if suffix {
+		if port != "" {
+			return fault("a suffix takes no port")
+		}
+		if _, isIP := parseIP(host); isIP || strings.Count(host, ".") < 1 {
+			return fault("a suffix needs two labels at least")
+		}
+	}
+	if strings.HasSuffix(host, ".") {
+		return fault("ends in a dot")
+	}
+	return hostEntry{host: dropAPILabel(host, suffix), port: port, suffix: suffix}, nil
+}
+
+// Environment checks that raw is the origin of an environment that this process
+// may talk to, and returns its canonical form: scheme and lower-case host
+// without the "api" label, without trailing slash or default port. A refusal is
+// an [Error] of kind Invalid whose message says what would be right; it does not
+// repeat raw, which might hold a password.
+func (p *HostPolicy) Environment(raw string) (string, error) {
+	o, err := parseOrigin(raw)
+	if err != nil {
+		return "", refuse("environment", "", "environment URL: %s; right would be https://ORG.crm.dynamics.com", err)
+	}
+	listed := p.listed(o)
+	switch {
+	case o.scheme == "http" && !p.allowHTTP:
+		return "", refuse("environment", "", "environment URL: plain http is not allowed; use https")
+	case o.scheme == "http" && !o.loopback():
+		return "", refuse("environment", "", "environment URL: plain http is for this machine's loopback addresses only; use https")
+	case !listed:
+		return "", refuse("environment", "", "environment URL: the host is not one of the Dataverse hosts that this installation may use; right would be https://ORG.crm.dynamics.com")
+	}
+	return o.String(), nil
+}
+
+func (p *HostPolicy) listed(o origin) bool {
+	for _, e := range p.entries {
+		switch {
+		case e.suffix && o.port == "" && strings.HasSuffix(o.host, "."+e.host):
+			return true
+		case !e.suffix && e.host == o.host && (e.port == o.port || e.port == defaultPort(o.scheme) && o.port == ""):
+			return true
+		}
+	}
+	for _, domain := range p.suffixes {
+		if o.scheme == "https" && o.port == "" && isDataverseHost(o.host, domain) {
+			return true
+		}
+	}
+	return false
+}
+
+// isDataverseHost tells whether host is ORG.crm[N].domain. The numbers are open
+// because Microsoft adds regions; the API label is gone already.
+func isDataverseHost(host, domain string) bool {
+	rest, ok := strings.CutSuffix(host, "."+domain)
+	if !ok {
+		return false
+	}
+	org, region, ok := strings.Cut(rest, ".")
+	return ok && org != "" && isRegionLabel(region) && (domain == "dynamics.com" || region == "crm")
+}
+
+// SameEnvironment tells whether a and b are the origin of one environment:
+// ORG.crm.dynamics.com and ORG.api.crm.dynamics.com are. What is not an origin
+// is the same as nothing.
+func SameEnvironment(a, b string) bool {
+	left, err := parseOrigin(a)
+	if err != nil {
+		return false
+	}
+	right, err := parseOrigin(b)
+	return err == nil && left == right
+}
+
+// parseIP recognises IP literals, also the odd spellings (127.1, 0x7f000001)
+// that some resolvers take; those have no valid address and match no entry.
+func parseIP(host string) (netip.Addr, bool) {
+	if addr, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return addr, true
+	}
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	if strings.HasPrefix(last, "0x") || last != "" && strings.Trim(last, "0123456789") == "" {
+		return netip.Addr{}, true
+	}
+	return netip.Addr{}, false
+}

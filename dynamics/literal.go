@@ -1,0 +1,217 @@
+package dynamics
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// literals turns a test's values into OData literals of the column's type. A
+// fault names the column and what would be right, never the value.
+func (t Test) literals() ([]string, *Error) {
+	fault := func(right string) *Error {
+		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical, t.Column.Type, t.Op, right)
+	}
+	if t.Column.Type == Choices && (t.Op == Eq || t.Op == Ne) {
+		set, err := choiceSet(t.Values)
+		if err != nil {
+			return nil, fault(err.Error())
+		}
+		return []string{quote(set)}, nil
+	}
+	out := make([]string, len(t.Values))
+	for i, v := range t.Values {
+		l, err := literal(t.Column.Type, t.Op, v)
+		if err != nil {
+			return nil, fault(err.Error())
+		}
+		out[i] = l
+	}
+	return out, nil
+}
+
+// notA is an error text of the form "not " + notA.
+type notA string
+
+func (n notA) Error() string { return string(n) }
+
+func literal(kind ColumnType, op Op, v string) (string, error) {
+	switch kind {
+	case Text:
+		return textLiteral(op, v)
+	case Integer, Choice, Choices:
+		return integerLiteral(v, 32)
+	case BigInt:
+		return integerLiteral(v, 64)
+	case Decimal, Money, Double:
+		return decimalLiteral(v)
+	case Boolean:
+		if v != "true" && v != "false" {
+			return "", notA("true or false")
+		}
+		return v, nil
+	case DateTime, Date:
+		return dateLiteral(kind, v)
+	case UniqueID, Lookup:
+		id, ok := canonicalGUID(v)
+		if !ok {
+			return "", notA("a GUID such as 78914942-34cb-ed11-b596-0022481d68cd")
+		}
+		return id, nil
+	}
+	return "", notA("of a type that can be compared")
+}
+
+// likeEscape makes LIKE's wildcards literal: contains, startswith and endswith
+// take a LIKE pattern, eq and ne do not (Microsoft: "wildcard characters").
+var likeEscape = strings.NewReplacer("[", "[[]", "%", "[%]", "_", "[_]")
+
+func textLiteral(op Op, v string) (string, error) {
+	if v == "" {
+		return "", notA("a text with one character at least; use is_null for no value")
+	}
+	if !utf8.ValidString(v) {
+		return "", notA("valid UTF-8")
+	}
+	if strings.ContainsFunc(v, unicode.IsControl) {
+		return "", notA("a text without control characters")
+	}
+	switch op {
+	case Contains, NotContains, StartsWith, EndsWith:
+		v = likeEscape.Replace(v)
+	}
+	return quote(v), nil
+}
+
+// quote makes an OData string literal. It comes before percent-encoding: the
+// server decodes the whole URL first, so that only a doubled quote stays inside.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+func integerLiteral(v string, bits int) (string, error) {
+	n, err := strconv.ParseInt(v, 10, bits)
+	if err != nil || strings.HasPrefix(v, "+") {
+		return "", notA(fmt.Sprintf("a whole number of %d bits", bits))
+	}
+	return strconv.FormatInt(n, 10), nil
+}
+
+// maxDigits is what .NET's decimal, behind Edm.Decimal, keeps for sure.
+const maxDigits = 28
+
+// decimalLiteral checks a JSON number and writes out its exponent, keeping every
+// digit: a float64 in between would change sums of money.
+func decimalLiteral(v string) (string, error) {
+	wrong := notA(fmt.Sprintf("a decimal number of at most %d digits", maxDigits))
+	if len(v) > 64 {
+		return "", wrong
+	}
+	body, negative := strings.CutPrefix(v, "-")
+	mantissa, exponentText, hasExponent := strings.Cut(strings.ToLower(body), "e")
+	whole, fraction, hasFraction := strings.Cut(mantissa, ".")
+	if !isDigits(whole) || hasFraction && !isDigits(fraction) || len(whole) > 1 && whole[0] == '0' {
+		return "", wrong
+	}
+	if hasExponent {
+		exponent, err := strconv.Atoi(exponentText)
+		if err != nil || exponent < -maxDigits || exponent > maxDigits {
+			return "", wrong
+		}
+		whole, fraction = shift(whole, fraction, exponent)
+	}
+	if len(whole)+len(fraction) > maxDigits {
+		return "", wrong
+	}
+	out := whole
+	if fraction != "" {
+		out += "." + fraction
+	}
+	if negative {
+		out = "-" + out
+	}
+	return out, nil
+}
+
+// shift moves the decimal point by exponent places.
+func shift(whole, fraction string, exponent int) (string, string) {
+	digits, point := whole+fraction, len(whole)+exponent
+	if point <= 0 {
+		digits, point = strings.Repeat("0", 1-point)+digits, 1
+	}
+	if missing := point - len(digits); missing > 0 {
+		digits += strings.Repeat("0", missing)
+	}
+	whole = strings.TrimLeft(digits[:point], "0")
+	if whole == "" {
+		whole = "0"
+	}
+	return whole, digits[point:]
+}
+
+// dateLiteral writes a moment in UTC with Z, and a day as given. Dataverse keeps
+// days from 1753 on; .NET reads seven decimals of a second.
+func dateLiteral(kind ColumnType, v string) (string, error) {
+	if day, err := time.Parse(time.DateOnly, v); err == nil {
+		if day.Year() < 1753 {
+			return "", notA("a date from 1753 on")
+		}
+		return v, nil
+	}
+	if kind == Date {
+		return "", notA("a date YYYY-MM-DD")
+	}
+	moment, err := time.Parse(time.RFC3339Nano, v)
+	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals of a second, or a date YYYY-MM-DD")
+	if err != nil {
+		return "", wrong
+	}
+	moment = moment.UTC()
+	if moment.Year() < 1753 || moment.Year() > 9999 || moment.Nanosecond()%100 != 0 {
+		return "", wrong
+	}
+	return moment.Format("2006-01-02T15:04:05.9999999Z"), nil
+}
+
+// choiceSet writes the set as Dataverse stores it: ascending, without repetition.
+func choiceSet(values []string) (string, error) {
+	set := make([]int, 0, len(values))
+	for _, v := range values {
+		l, err := integerLiteral(v, 32)
+		if err != nil {
+			return "", err
+		}
+		n, _ := strconv.Atoi(l)
+		set = append(set, n)
+	}
+	slices.Sort(set)
+	set = slices.Compact(set)
+	words := make([]string, len(set))
+	for i, n := range set {
+		words[i] = strconv.Itoa(n)
+	}
+	return strings.Join(words, ","), nil
+}
+
+// canonicalGUID returns s in lower case if it is 8-4-4-4-12 hexadecimal digits.
+func canonicalGUID(s string) (string, bool) {
+	if len(s) != 36 {
+		return "", false
+	}
+	for i := range len(s) {
+		c := s[i]
+		switch i {
+		case 8, 13, 18, 23:
+			if c != '-' {
+				return "", false
+			}
+		default:
+			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return "", false
+			}
+		}
+	}
+	return strings.ToLower(s), true
+}

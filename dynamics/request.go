@@ -1,0 +1,147 @@
+package dynamics
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// request is one GET of the Web API. read consumes a 200's body; it is called
+// anew for every attempt and must keep nothing of an attempt that failed.
+type request struct {
+	op     string
+	origin string
+	path   string // as sent, encoded
+	query  string // as sent, encoded
+	prefer string
+	hidden hidden
+	read   func(body *body) error
+}
+
+func (c *Client) root() string { return "/api/data/" + c.config.APIVersion + "/" }
+
+// send makes attempts at r until one succeeds or the policy gives up. An empty
+// token sends no Authorization header.
+func (c *Client) send(ctx context.Context, r request, token string) error {
+	if c.closed.Load() {
+		return &Error{Kind: Unavailable, Op: r.op, Message: ErrClosed.Error(), Err: ErrClosed}
+	}
+	if n := len(r.origin) + len(r.path) + len(r.query) + 1; n > MaxURL && !r.hidden.link {
+		return &Error{Kind: TooLarge, Op: r.op, Message: ErrURLTooLong.Error(), Err: ErrURLTooLong}
+	}
+	r.hidden.token = token
+	return c.attempts(ctx, func(attempt int) error { return c.attempt(ctx, r, token, attempt) })
+}
+
+// attempt sends r once, reads the whole answer and tells the observer.
+func (c *Client) attempt(ctx context.Context, r request, token string, attempt int) error {
+	begin := time.Now()
+	call := Call{Op: r.op, Attempt: attempt, RequestID: uuid.NewString()}
+	err := c.exchange(ctx, r, token, &call)
+	var failure *Error
+	if err != nil {
+		failure = c.settle(ctx, r, err, &call)
+		failure.wait = c.wait(attempt, failure.RetryAfter)
+	}
+	call.Duration = time.Since(begin)
+	if c.config.Observe != nil {
+		c.config.Observe(call)
+	}
+	if failure != nil {
+		return failure
+	}
+	return nil
+}
+
+// settle makes every failure an *Error and lets the caller's own ending win over
+// the failures that it causes.
+func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *Error {
+	e, ok := errors.AsType[*Error](err)
+	switch {
+	case ctx.Err() != nil:
+		e = ended(r.op, ctx)
+	case !ok:
+		e = networkError(r.op, err)
+	}
+	e.Op = r.op
+	if e.RequestID == "" {
+		e.RequestID = call.RequestID
+	}
+	call.Kind, call.RetryAfter = e.Kind, e.RetryAfter
+	return e
+}
+
+func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) error {
+	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
+	defer cancel()
+	req, err := c.build(ctx, r, token, call.RequestID)
+	if err != nil {
+		return err
+	}
+	resp, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	b := &body{from: resp.Body, left: c.config.MaxBody}
+	defer func() {
+		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
+		_ = resp.Body.Close()
+		call.Bytes = b.read
+	}()
+	call.Status = resp.StatusCode
+	if id := requestID(resp.Header); id != "" {
+		call.RequestID = id
+	}
+	if resp.StatusCode != http.StatusOK {
+		return refusal(r, resp, b)
+	}
+	return b.consume(r)
+}
+
+func (c *Client) build(ctx context.Context, r request, token, id string) (*http.Request, error) {
+	scheme, host, ok := strings.Cut(r.origin, "://")
+	path, err := url.PathUnescape(r.path)
+	if !ok || err != nil {
+		return nil, refuse(r.op, "", "the request has no valid address")
+	}
+	// RawPath and RawQuery go over the wire as they are, which a nextLink needs.
+	req := (&http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: host,
+		URL: &url.URL{Scheme: scheme, Host: host, Path: path, RawPath: r.path, RawQuery: r.query},
+		Header: http.Header{
+			"Accept":                 {"application/json"},
+			"Odata-Version":          {"4.0"},
+			"Odata-Maxversion":       {"4.0"},
+			"If-None-Match":          {"null"},
+			"User-Agent":             {c.config.UserAgent},
+			"X-Ms-Client-Request-Id": {id},
+		},
+	}).WithContext(ctx)
+	if r.prefer != "" {
+		req.Header.Set("Prefer", r.prefer)
+	}
+	if token != "" {
+		if strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return nil, refuse(r.op, "", "the access token holds a character that no header may hold")
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	return req, nil
+}
+
+// requestID takes Dataverse's id for its support, bounded and printable.
+func requestID(h http.Header) string {
+	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
+		id := h.Get(name)
+		if id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+			return id
+		}
+	}
+	return ""
+}

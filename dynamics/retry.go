@@ -1,0 +1,90 @@
+package dynamics
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/failsafe-go/failsafe-go"
+	"github.com/failsafe-go/failsafe-go/retrypolicy"
+)
+
+// attempts is the one retry policy: GETs only (the package sends nothing else),
+// for faults that another attempt may cure, and only if the wait for it fits the
+// caller's deadline and the configured bound. Dataverse lengthens the wait of
+// clients that do not keep to it, so a longer one is reported, never shortened.
+func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {
+	policy := retrypolicy.NewBuilder[any]().
+		WithMaxAttempts(c.config.MaxAttempts).
+		HandleIf(func(_ any, err error) bool {
+			e, ok := errors.AsType[*Error](err)
+			return ok && e.retry && e.wait <= c.config.MaxRetryWait && fits(ctx, e.wait)
+		}).
+		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
+			if e, ok := errors.AsType[*Error](exec.LastError()); ok {
+				return e.wait
+			}
+			return 0
+		}).
+		ReturnLastFailure().
+		Build()
+	var last error
+	err := failsafe.With(policy).WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
+		last = try(exec.Attempts())
+		return last
+	})
+	if e, ok := errors.AsType[*Error](err); err != nil && !ok {
+		e = ended("", ctx) // the wait was interrupted
+		if lastErr, ok := errors.AsType[*Error](last); ok {
+			e.Op, e.RequestID = lastErr.Op, lastErr.RequestID
+		}
+		return e
+	}
+	return err
+}
+
+func fits(ctx context.Context, wait time.Duration) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() == nil && (!ok || time.Until(deadline) > wait)
+}
+
+// wait gives the time before the attempt after this one.
+func (c *Client) wait(attempt int, retryAfter time.Duration) time.Duration {
+	if retryAfter > 0 {
+		return retryAfter + rand.N(min(retryAfter/10, 250*time.Millisecond)+1)
+	}
+	base := c.config.RetryDelay << min(attempt-1, 10)
+	return base/2 + rand.N(base+1)
+}
+
+// retryAfter reads seconds or an HTTP date; nonsense is 0.
+func retryAfter(h http.Header, now time.Time) time.Duration {
+	const most = 24 * time.Hour
+	text := strings.TrimSpace(h.Get("Retry-After"))
+	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, most)
+	}
+	if at, err := http.ParseTime(text); err == nil {
+		return min(max(at.Sub(now), 0), most)
+	}
+	return 0
+}
+
+// withoutURL drops *url.Error, whose text holds the whole URL with its query.
+func withoutURL(err error) error {
+	if u, ok := errors.AsType[*url.Error](err); ok {
+		return u.Err
+	}
+	return err
+}
+
+func isCertificateFault(err error) bool {
+	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
+	return ok
+}

@@ -1,0 +1,161 @@
+package dynamics
+
+import (
+	"bytes"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// rowReader reads rows one after the other into a page, reusing its buffers: no
+// map, struct or string is made for a row.
+type rowReader struct {
+	l       *layout
+	scratch []byte // the raw values of the row's slots
+	at      []span // slot → place in scratch
+	etag    span
+	order   []expected // names in the order of the row before
+	text    []byte     // for unquoting
+	labels  []byte
+}
+
+type span struct{ begin, end int } // end 0: not there
+
+// expected is a name as it came in the row before. Rows of one answer have the
+// same names in the same order but for missing labels, which makes a comparison
+// cheaper than a map.
+type expected struct {
+	raw  []byte
+	slot int
+}
+
+const (
+	slotUnknown = -1
+	slotETag    = -2
+)
+
+func newRowReader(l *layout) *rowReader {
+	return &rowReader{l: l, at: make([]span, len(l.properties)*parts)}
+}
+
+// read reads one object and appends it to p.
+func (r *rowReader) read(d *jsontext.Decoder, p *Page) error {
+	if err := expect(d, '{', "a row is not a JSON object"); err != nil {
+		return err
+	}
+	clear(r.at)
+	r.scratch, r.etag = r.scratch[:0], span{}
+	next := 0
+	for d.PeekKind() != '}' {
+		name, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		slot, err := r.slot(name, &next)
+		if err != nil {
+			return err
+		}
+		if slot == slotUnknown {
+			if err := d.SkipValue(); err != nil {
+				return err
+			}
+			continue
+		}
+		place := &r.etag
+		if slot >= 0 {
+			place = &r.at[slot]
+		}
+		if place.end != 0 {
+			return pageFault("a row has one member twice")
+		}
+		v, err := d.ReadValue()
+		if err != nil {
+			return err
+		}
+		begin := len(r.scratch)
+		r.scratch = append(r.scratch, v...)
+		*place = span{begin, len(r.scratch)}
+	}
+	if _, err := d.ReadToken(); err != nil {
+		return err
+	}
+	return r.finish(p)
+}
+
+// slot finds where the member with this raw, quoted name belongs.
+func (r *rowReader) slot(raw []byte, next *int) (int, error) {
+	// A missing label makes the row one or two names shorter: look a bit ahead.
+	for i := *next; i < len(r.order) && i < *next+3; i++ {
+		if bytes.Equal(r.order[i].raw, raw) {
+			*next = i + 1
+			return r.order[i].slot, nil
+		}
+	}
+	name, err := jsontext.AppendUnquote(r.text[:0], raw)
+	if err != nil {
+		return 0, err
+	}
+	r.text = name
+	slot, ok := r.l.slots[string(name)]
+	switch {
+	case ok:
+	case string(name) == "@odata.etag":
+		slot = slotETag
+	default:
+		slot = slotUnknown
+	}
+	if len(r.order) < 4*parts*len(r.l.properties)+16 { // bounded whatever comes
+		at := min(*next, len(r.order))
+		r.order = append(r.order, expected{})
+		copy(r.order[at+1:], r.order[at:])
+		r.order[at] = expected{raw: bytes.Clone(raw), slot: slot}
+		*next = at + 1
+	}
+	return slot, nil
+}
+
+// raw returns a part of property i as it was sent, nil if absent or null.
+func (r *rowReader) raw(i, part int) []byte {
+	s := r.at[i*parts+part]
+	if s.end == 0 || r.scratch[s.begin] == 'n' {
+		return nil
+	}
+	return r.scratch[s.begin:s.end]
+}
+
+// finish writes the row that was read.
+func (r *rowReader) finish(p *Page) error {
+	id, ok := appendGUID(p.ids, r.raw(r.l.idAt, partValue))
+	if !ok {
+		return pageFault("a row has no accountid")
+	}
+	data, err := r.write(p.data)
+	if err != nil {
+		return err
+	}
+	etags := p.etags
+	if r.etag.end != 0 {
+		raw := r.scratch[r.etag.begin:r.etag.end]
+		if raw[0] != '"' {
+			return pageFault("a row's entity tag is not a text")
+		}
+		if etags, err = jsontext.AppendUnquote(etags, raw); err != nil {
+			return err
+		}
+	}
+	p.ids, p.data, p.etags = id, data, etags
+	p.rows = append(p.rows, rowEnd{data: len(data), etag: len(etags)})
+	return nil
+}
+
+func (r *rowReader) write(dst []byte) ([]byte, error) {
+	dst = append(dst, '{')
+	var err error
+	for i := range r.l.members {
+		m := &r.l.members[i]
+		dst = append(dst, m.head...)
+		if dst, err = r.value(dst, m); err != nil {
+			return nil, err
+		}
+	}
+	return append(dst, '}'), nil
+}

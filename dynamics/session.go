@@ -1,0 +1,104 @@
+package dynamics
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+)
+
+// Session is one piece of work for one connection. It asks the [TokenSource]
+// again before every request but the first, which uses the Access of Open, so
+// that a long run of pages outlives a token. It is bound to the environment and
+// incarnation that Open found. Safe for concurrent use; needs no closing.
+type Session struct {
+	client      *Client
+	connection  string
+	environment string
+	incarnation string
+
+	mu       sync.Mutex
+	first    *Access
+	followed map[linkSum]bool
+}
+
+// Open asks the TokenSource for the connection's access and checks that its
+// environment is allowed. The TokenSource's errors are returned as they are.
+func (c *Client) Open(ctx context.Context, connection string) (*Session, error) {
+	if c.config.Tokens == nil {
+		return nil, errors.New("dynamics: Config.Tokens is missing")
+	}
+	a, err := c.config.Tokens.Access(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	environment, err := c.config.Hosts.Environment(a.Environment)
+	if err != nil {
+		return nil, err
+	}
+	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
+		first: &a, followed: map[linkSum]bool{}}, nil
+}
+
+// Connection returns the connection's id.
+func (s *Session) Connection() string { return s.connection }
+
+// Environment returns the canonical environment URL.
+func (s *Session) Environment() string { return s.environment }
+
+// Incarnation returns the connection's incarnation.
+func (s *Session) Incarnation() string { return s.incarnation }
+
+// access gives the access for the next request.
+func (s *Session) access(ctx context.Context, op string) (Access, error) {
+	s.mu.Lock()
+	first := s.first
+	s.first = nil
+	s.mu.Unlock()
+	if first != nil {
+		return *first, nil
+	}
+	a, err := s.client.config.Tokens.Access(ctx, s.connection)
+	if err != nil {
+		return Access{}, err
+	}
+	return a, s.same(op, a)
+}
+
+// same refuses an access that is not for what Open found: its token must not be
+// sent to the old environment, nor old work be done under a new grant.
+func (s *Session) same(op string, a Access) error {
+	if a.Incarnation == s.incarnation && SameEnvironment(a.Environment, s.environment) {
+		return nil
+	}
+	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}
+}
+
+// do sends r with a token. A 401 costs one renewal and one more try.
+func (s *Session) do(ctx context.Context, r request) error {
+	a, err := s.access(ctx, r.op)
+	if err != nil {
+		return err
+	}
+	err = s.client.send(ctx, r, a.Token.Reveal())
+	if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusUnauthorized {
+		return err
+	}
+	renewed, refusal := s.client.config.Tokens.Refused(ctx, s.connection, a)
+	if refusal != nil {
+		return refusal
+	}
+	if changed := s.same(r.op, renewed); changed != nil {
+		return changed
+	}
+	if renewed.Token.Reveal() == a.Token.Reveal() {
+		return err // the same token would get the same answer
+	}
+	return s.client.send(ctx, r, renewed.Token.Reveal())
+}
+
+// get asks for a path below the Web API's root.
+func (s *Session) get(ctx context.Context, r request, path, options string) error {
+	r.origin, r.path, r.query = s.environment, s.client.root()+path, options
+	return s.do(ctx, r)
+}

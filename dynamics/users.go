@@ -1,0 +1,194 @@
+package dynamics
+
+import (
+	"context"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// User is one user of the environment.
+type User struct {
+	ID             string
+	Name           string
+	Email          string // internalemailaddress
+	Disabled       bool
+	Title          string // title, or jobtitle where that is empty
+	BusinessUnitID string
+	Roles          []Role // nil where the call does not read them
+}
+
+// Role is a security role and the way by which a user has it.
+type Role struct {
+	ID   string
+	Name string
+	Via  string // "direct", or the name of the team that grants it
+}
+
+const (
+	directly     = "direct"
+	usersByEmail = 50   // matches that are read
+	maxRelated   = 5000 // rows of one relation
+	teamsAtOnce  = 4
+	userColumns  = "systemuserid,fullname,internalemailaddress,isdisabled,title,jobtitle,_businessunitid_value"
+)
+
+type userRow struct {
+	ID           string  `json:"systemuserid"`
+	Name         *string `json:"fullname"`
+	Email        *string `json:"internalemailaddress"`
+	Disabled     bool    `json:"isdisabled"`
+	Title        *string `json:"title"`
+	JobTitle     *string `json:"jobtitle"`
+	BusinessUnit *string `json:"_businessunitid_value"`
+}
+
+func (u userRow) user() (User, error) {
+	id, ok := canonicalGUID(u.ID)
+	if !ok {
+		return User{}, pageFault("a user has no id")
+	}
+	text := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	title := text(u.Title)
+	if title == "" {
+		title = text(u.JobTitle)
+	}
+	return User{ID: id, Name: text(u.Name), Email: text(u.Email), Disabled: u.Disabled, Title: title,
+		BusinessUnitID: strings.ToLower(text(u.BusinessUnit))}, nil
+}
+
+// User returns one user with all roles. An unknown id is NotFound.
+func (s *Session) User(ctx context.Context, id string) (User, error) {
+	key, ok := canonicalGUID(id)
+	if !ok {
+		return User{}, refuse("users.get", "", "the user id is not a GUID")
+	}
+	var user User
+	r := request{op: "users.get", read: func(b *body) error {
+		var row userRow
+		err := into(&row)(b)
+		if err == nil {
+			user, err = row.user()
+		}
+		if err == nil && user.ID != key {
+			return pageFault("another user than the one that was asked for")
+		}
+		return err
+	}}
+	if err := s.get(ctx, r, "systemusers("+key+")", "$select="+userColumns); err != nil {
+		return User{}, err
+	}
+	var err error
+	if user.Roles, err = s.Roles(ctx, key); err != nil {
+		return User{}, err
+	}
+	return user, nil
+}
+
+// UsersByEmail returns the users whose e-mail address or user name is email,
+// compared without case, ordered by id, without roles. It returns 50 at most.
+func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error) {
+	literal, err := textLiteral(Eq, email)
+	if err != nil {
+		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
+	}
+	var users []User
+	r := request{op: "users.find", prefer: "odata.maxpagesize=50", hidden: hidden{values: []string{email}}, read: func(b *body) error {
+		var page relatedPage[userRow]
+		if err := page.read(b); err != nil {
+			return err
+		}
+		users = make([]User, 0, len(page.Value))
+		for _, row := range page.Value[:min(len(page.Value), usersByEmail)] {
+			u, err := row.user()
+			if err != nil {
+				return err
+			}
+			users = append(users, u)
+		}
+		return nil
+	}}
+	filter := "(internalemailaddress eq " + literal + " or domainname eq " + literal + ")"
+	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+"&$orderby=systemuserid%20asc"); err != nil {
+		return nil, err
+	}
+	return users, nil
+}
+
+type roleRow struct {
+	ID   string `json:"roleid"`
+	Name string `json:"name"`
+}
+
+type teamRow struct {
+	ID   string `json:"teamid"`
+	Name string `json:"name"`
+}
+
+// Roles returns the roles that a user has directly, then those through teams in
+// the order of the teams: one entry per role and way. A team whose roles cannot
+// be read is an error, since half of the roles would look like all.
+func (s *Session) Roles(ctx context.Context, userID string) ([]Role, error) {
+	key, ok := canonicalGUID(userID)
+	if !ok {
+		return nil, refuse("roles.read", "", "the user id is not a GUID")
+	}
+	user := "systemusers(" + key + ")/"
+	own, err := related[roleRow](ctx, s, "roles.read", user+"systemuserroles_association", "roleid,name")
+	if err != nil {
+		return nil, err
+	}
+	teams, err := related[teamRow](ctx, s, "teams.read", user+"teammembership_association", "teamid,name")
+	if err != nil {
+		return nil, err
+	}
+	granted := make([][]roleRow, len(teams))
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(teamsAtOnce)
+	for i, team := range teams {
+		id, ok := canonicalGUID(team.ID)
+		if !ok {
+			group.Go(func() error { return unusable("teams.read", "a team has no id", nil) })
+			break
+		}
+		group.Go(func() (err error) {
+			granted[i], err = related[roleRow](groupCtx, s, "teams.roles", "teams("+id+")/teamroles_association", "roleid,name")
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return gather(own, teams, granted)
+}
+
+func gather(own []roleRow, teams []teamRow, granted [][]roleRow) ([]Role, error) {
+	roles, seen := []Role{}, map[Role]bool{}
+	add := func(rows []roleRow, via string) error {
+		for _, row := range rows {
+			id, ok := canonicalGUID(row.ID)
+			if !ok {
+				return unusable("roles.read", "a role has no id", nil)
+			}
+			if r := (Role{ID: id, Name: row.Name, Via: via}); !seen[r] {
+				seen[r] = true
+				roles = append(roles, r)
+			}
+		}
+		return nil
+	}
+	if err := add(own, directly); err != nil {
+		return nil, err
+	}
+	for i, team := range teams {
+		if err := add(granted[i], team.Name); err != nil {
+			return nil, err
+		}
+	}
+	return roles, nil
+}

@@ -1,0 +1,190 @@
+package dynamics
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// value appends one output member's value. What the column's type does not allow
+// is an unusable answer: a planner must not get a wrong value in a right place.
+func (r *rowReader) value(dst []byte, m *member) ([]byte, error) {
+	raw := r.raw(m.source, partValue)
+	if raw == nil {
+		return append(dst, "null"...), nil
+	}
+	switch r.l.kinds[m.source] {
+	case Text, DateTime, Date:
+		if raw[0] == '"' {
+			return append(dst, raw...), nil
+		}
+	case Integer, BigInt:
+		if isWhole(raw) {
+			return append(dst, raw...), nil
+		}
+	case Decimal, Double, Money:
+		if raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' {
+			return append(dst, raw...), nil // digit for digit
+		}
+	case Boolean:
+		if raw[0] == 't' || raw[0] == 'f' {
+			return append(dst, raw...), nil
+		}
+	case Choice:
+		if isWhole(raw) {
+			return r.choice(dst, m, raw)
+		}
+	case Choices:
+		if raw[0] == '"' {
+			return r.choices(dst, m, raw)
+		}
+	case UniqueID:
+		dst = append(dst, '"')
+		if id, ok := appendGUID(dst, raw); ok {
+			return append(id, '"'), nil
+		}
+	case Lookup:
+		return r.lookup(dst, m, raw)
+	}
+	return nil, r.wrongType(m)
+}
+
+func (r *rowReader) wrongType(m *member) error {
+	return pageFault("column " + r.l.properties[m.source] + " does not hold a " + r.l.kinds[m.source].String())
+}
+
+// annotation returns a part that must be a text; nil if absent.
+func (r *rowReader) annotation(m *member, part int) ([]byte, error) {
+	raw := r.raw(m.source, part)
+	if raw != nil && raw[0] != '"' {
+		return nil, pageFault("an annotation of column " + r.l.properties[m.source] + " is not a text")
+	}
+	return raw, nil
+}
+
+func (r *rowReader) choice(dst []byte, m *member, raw []byte) ([]byte, error) {
+	label, err := r.annotation(m, partLabel)
+	if err != nil {
+		return nil, err
+	}
+	dst = append(append(dst, `{"value":`...), raw...)
+	dst = append(dst, `,"label":`...)
+	if label != nil {
+		dst = append(dst, label...)
+	} else {
+		n, _ := strconv.Atoi(string(raw))
+		dst = quoted(dst, m.labels[n])
+	}
+	return append(dst, '}'), nil
+}
+
+// choices takes apart "2,3" and, where the number of parts agrees, "A; B".
+func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
+	label, err := r.annotation(m, partLabel)
+	if err != nil {
+		return nil, err
+	}
+	if r.text, err = jsontext.AppendUnquote(r.text[:0], raw); err != nil {
+		return nil, err
+	}
+	r.labels = r.labels[:0]
+	if label != nil {
+		if r.labels, err = jsontext.AppendUnquote(r.labels, label); err != nil {
+			return nil, err
+		}
+	}
+	values, labels := r.text, r.labels
+	agree := len(labels) > 0 && bytes.Count(labels, []byte("; ")) == bytes.Count(values, []byte{','})
+	dst = append(dst, '[')
+	for first, more := true, len(values) > 0; more; first = false {
+		var one, text []byte
+		one, values, more = bytes.Cut(values, []byte{','})
+		text, labels, _ = bytes.Cut(labels, []byte("; "))
+		one = bytes.TrimSpace(one)
+		n, err := strconv.Atoi(string(one))
+		if err != nil || !isWhole(one) {
+			return nil, r.wrongType(m)
+		}
+		if !first {
+			dst = append(dst, ',')
+		}
+		dst = append(append(dst, `{"value":`...), one...)
+		dst = append(dst, `,"label":`...)
+		if agree {
+			dst, _ = jsontext.AppendQuote(dst, text)
+		} else {
+			dst = quoted(dst, m.labels[n])
+		}
+		dst = append(dst, '}')
+	}
+	return append(dst, ']'), nil
+}
+
+func (r *rowReader) lookup(dst []byte, m *member, raw []byte) ([]byte, error) {
+	name, err := r.annotation(m, partLabel)
+	if err != nil {
+		return nil, err
+	}
+	table, err := r.annotation(m, partTable)
+	if err != nil {
+		return nil, err
+	}
+	id, ok := appendGUID(append(dst, `{"id":"`...), raw)
+	if !ok {
+		return nil, r.wrongType(m)
+	}
+	dst = orNull(append(id, `","name":`...), name)
+	dst = orNull(append(dst, `,"entity":`...), table)
+	return append(dst, '}'), nil
+}
+
+func orNull(dst, raw []byte) []byte {
+	if raw == nil {
+		return append(dst, "null"...)
+	}
+	return append(dst, raw...)
+}
+
+// quoted appends s as a JSON string; what is not UTF-8 in it is replaced.
+func quoted(dst []byte, s string) []byte {
+	out, err := jsontext.AppendQuote(dst, s)
+	if err != nil {
+		out, _ = jsontext.AppendQuote(dst, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return out
+}
+
+// isWhole tells whether a JSON value is a number of digits only.
+func isWhole(raw []byte) bool {
+	raw = bytes.TrimPrefix(raw, []byte{'-'})
+	for _, c := range raw {
+		if c < '0' || c > '9' {
+			return false
+		}
+	}
+	return len(raw) > 0
+}
+
+// appendGUID appends a quoted GUID without its quotes and in lower case.
+func appendGUID(dst, raw []byte) ([]byte, bool) {
+	if len(raw) != idLength+2 || raw[0] != '"' {
+		return dst, false
+	}
+	begin := len(dst)
+	for i, c := range raw[1 : idLength+1] {
+		switch {
+		case i == 8 || i == 13 || i == 18 || i == 23:
+			if c != '-' {
+				return dst[:begin], false
+			}
+		case c >= 'A' && c <= 'F':
+			c |= 0x20
+		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
+			return dst[:begin], false
+		}
+		dst = append(dst, c)
+	}
+	return dst, true
+}
