@@ -1,0 +1,84 @@
+// Command crmbridge-dev runs crmbridge with everything that it needs in one
+// process and nothing to install: a NATS server with JetStream, a Redis, an
+// emulated Entra ID and Dataverse with sample accounts, and the consumer. It
+// connects the connection "demo" through the real OAuth flow, searches accounts
+// over NATS, prints them and what to try next, and stays up until interrupted.
+//
+// It is a program of its own so that the production binary holds no broker, no
+// emulator and no fake identity provider. All data is kept in memory or in a
+// temporary folder, and is gone when it ends.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+)
+
+// options are the program's flags.
+type options struct {
+	Once       bool `help:"End after the table, with status 0."`
+	NoConsumer bool `help:"Start NATS, Redis and the emulator only, and print the settings of a 'crmbridge serve' that uses them."`
+
+	NATSPort     int `name:"nats-port" default:"4222" help:"Port of the NATS server: ${default}. 0 takes a free one, here and below."`
+	RedisPort    int `name:"redis-port" default:"6379" help:"Port of the Redis server: ${default}."`
+	EmulatorPort int `name:"emulator-port" default:"8090" help:"Port of the emulated Entra ID and Dataverse: ${default}."`
+	HTTPPort     int `name:"http-port" default:"8080" help:"Port of the connect and callback pages: ${default}."`
+	AdminPort    int `name:"admin-port" default:"8081" help:"Port of health, readiness and metrics: ${default}."`
+
+	Accounts            int           `default:"10000" help:"How many sample accounts there are: ${default}."`
+	AccessTokenLifetime time.Duration `default:"1h" help:"How long the emulator's access tokens live: ${default}."`
+	Latency             time.Duration `default:"0s" help:"How long the emulated Dataverse waits before each answer: ${default}."`
+	AutoConsent         bool          `help:"The emulated Entra ID signs the first user in at once, without a page to choose."`
+	BusCompletion       bool          `help:"Let applications complete authorizations over NATS."`
+	ReplySubjects       string        `default:"_INBOX.>,_R_.>,campaigns.replies.>" help:"Reply subjects that answers may go to: ${default}."`
+	LogLevel            string        `default:"warn" help:"debug, info, warn or error: ${default}."`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	var o options
+	exited := -1
+	parser, err := kong.New(&o, kong.Name("crmbridge-dev"), kong.Writers(stdout, stderr), kong.UsageOnError(),
+		kong.Exit(func(status int) { exited = status }),
+		kong.Description("Everything in one process: NATS, Redis, an emulated Entra ID and Dataverse, and crmbridge."))
+	if err != nil {
+		fmt.Fprintln(stderr, "crmbridge-dev:", err)
+		return 2
+	}
+	_, err = parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		parser.Errorf("%s", err)
+		return 2
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	err = develop(ctx, o, stdout, stderr)
+	switch {
+	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		return 0
+	case errors.Is(err, bridge.ErrConfiguration):
+		fmt.Fprintln(stderr, err)
+		return 2
+	default:
+		fmt.Fprintln(stderr, "crmbridge-dev:", err)
+		return 1
+	}
+}

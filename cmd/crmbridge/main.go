@@ -1,0 +1,104 @@
+// Command crmbridge answers requests for data in Dynamics 365 environments over
+// NATS (serve), and asks for it like any requester (the other commands).
+//
+// Exit status: 0 for success, 1 for an error, whose code is the first word on
+// stderr, 2 for wrong usage or configuration.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Exit statuses.
+const (
+	exitError = 1
+	exitUsage = 2
+)
+
+// commands are the program's commands, in the order of the help text.
+type commands struct {
+	Serve       serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	Connect     connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
+	Connections connectionsCommands `cmd:"" help:"List, show and delete connections."`
+	Accounts    accountsCommands    `cmd:"" help:"Search and show accounts."`
+	Users       usersCommands       `cmd:"" help:"Show users."`
+	Keys        keysCommands        `cmd:"" help:"Make keys for encryption at rest."`
+	Version     versionCommand      `cmd:"" help:"Print the version."`
+}
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run is the program: it returns the exit status.
+func run(args []string, stdout, stderr io.Writer) int {
+	var cli commands
+	exited := -1
+	parser, err := kong.New(&cli, kong.Name("crmbridge"),
+		kong.Description("crmbridge answers questions about accounts and users in Dynamics 365 (Dataverse) over NATS."),
+		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
+		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		fmt.Fprintln(stderr, "crmbridge:", err)
+		return exitUsage
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		parser.Errorf("%s", err)
+		return exitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(&terminal{out: stdout, err: stderr})
+	return report(stderr, parsed.Run())
+}
+
+// terminal is where a command writes.
+type terminal struct{ out, err io.Writer }
+
+// report prints an error with its code first, and gives the exit status.
+func report(stderr io.Writer, err error) int {
+	var fault *messages.Error
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, bridge.ErrConfiguration):
+		fmt.Fprintln(stderr, err)
+		return exitUsage
+	case errors.As(err, &fault):
+		fmt.Fprintln(stderr, err)
+		for _, detail := range fault.Details {
+			if len(fault.Details) > 1 {
+				fmt.Fprintf(stderr, "  %s: %s\n", detail.Path, detail.Message)
+			}
+		}
+		if fault.RetryAfterMS > 0 {
+			fmt.Fprintf(stderr, "  try again after %s\n", fault.RetryAfter())
+		}
+		if fault.AdminConsentURL != "" {
+			fmt.Fprintf(stderr, "  an administrator consents at %s\n", fault.AdminConsentURL)
+		}
+		return exitError
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(stderr, "interrupted")
+		return exitError
+	default:
+		fmt.Fprintf(stderr, "%s: %v\n", messages.Unavailable, err)
+		return exitError
+	}
+}

@@ -1,0 +1,22 @@
+package main
+
+import (
+	"context"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+)
+
+// serveCommand is the consumer.
+type serveCommand struct {
+	bridge.Settings
+}
+
+// Run serves until SIGTERM or an interrupt, then ends in order.
+func (c *serveCommand) Run(ctx context.Context, term *terminal) error {
+	config, err := c.Config()
+	if err != nil {
+		return bridge.ConfigurationError(err)
+	}
+	log := bridge.NewLog(term.err, config.LogLevel, config.LogFormat)
+	return bridge.Serve(ctx, config, log)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type usersCommands struct {
+	Get    usersGet    `cmd:"" help:"Show one user with the roles."`
+	Whoami usersWhoAmI `cmd:"" help:"Show who the connection acts as."`
+}
+
+type usersGet struct {
+	client
+	Connection string `arg:"" help:"Id of the connection."`
+	User       string `arg:"" help:"Id (GUID), e-mail address or user name."`
+}
+
+// Run prints one user.
+func (c *usersGet) Run(ctx context.Context, term *terminal) error {
+	in := messages.UserGetRequest{Target: messages.Target{Connection: c.Connection}}
+	if strings.Contains(c.User, "@") {
+		in.Email = c.User
+	} else {
+		in.UserID = c.User
+	}
+	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+		user, err := ask.User(ctx, in)
+		if err != nil {
+			return err
+		}
+		return c.print(term, user, func() error { return printUser(term, user) })
+	})
+}
+
+func printUser(term *terminal, user *messages.User) error {
+	if err := show.Pairs(term.out, [][2]string{
+		{"id", user.ID}, {"name", user.Name}, {"email", user.Email}, {"title", user.Title},
+		{"disabled", strconv.FormatBool(user.Disabled)}, {"business unit", user.BusinessUnitID},
+	}); err != nil {
+		return err
+	}
+	rows := make([][]string, len(user.Roles))
+	for i, role := range user.Roles {
+		rows[i] = []string{role.Name, role.Via, role.ID}
+	}
+	return show.Table(term.out, []string{"role", "via", "id"}, rows)
+}
+
+type usersWhoAmI struct {
+	client
+	Connection string `arg:"" help:"Id of the connection."`
+}
+
+// Run prints Dataverse's WhoAmI.
+func (c *usersWhoAmI) Run(ctx context.Context, term *terminal) error {
+	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+		who, err := ask.WhoAmI(ctx, c.Connection)
+		if err != nil {
+			return err
+		}
+		return c.print(term, who, func() error {
+			return show.Pairs(term.out, [][2]string{
+				{"user", who.UserID}, {"business unit", who.BusinessUnitID}, {"organization", who.OrganizationID}})
+		})
+	})
+}

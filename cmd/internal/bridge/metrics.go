@@ -1,0 +1,51 @@
+package bridge
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// upstreamMetrics count what crmbridge asks of Microsoft. Labels are closed
+// lists: call names, outcomes, grants, codes.
+type upstreamMetrics struct {
+	calls     *prometheus.CounterVec
+	durations *prometheus.HistogramVec
+	bytes     prometheus.Counter
+	tokens    *prometheus.CounterVec
+}
+
+func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
+	m := &upstreamMetrics{
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crmbridge_dataverse_calls_total", Help: "HTTP requests to Dataverse, each attempt counted, by call and outcome.",
+		}, []string{"call", "outcome"}),
+		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "crmbridge_dataverse_call_duration_seconds", Help: "Duration of one HTTP request to Dataverse with its body, in seconds.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"call"}),
+		bytes: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crmbridge_dataverse_received_bytes_total", Help: "Body bytes received from Dataverse, after decompression.",
+		}),
+		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crmbridge_token_requests_total", Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
+		}, []string{"grant", "code"}),
+	}
+	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens)
+	return m
+}
+
+func (m *upstreamMetrics) dataverse(call dynamics.Call) {
+	outcome := "ok"
+	if call.Kind != 0 {
+		outcome = call.Kind.String()
+	}
+	m.calls.WithLabelValues(call.Op, outcome).Inc()
+	m.durations.WithLabelValues(call.Op).Observe(call.Duration.Seconds())
+	m.bytes.Add(float64(call.Bytes))
+}
+
+func (m *upstreamMetrics) entra(request tokens.TokenRequest) {
+	m.tokens.WithLabelValues(request.Grant, request.Code).Inc()
+}

@@ -1,0 +1,124 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// defaultRedisURL is a Redis on this machine.
+const defaultRedisURL = "redis://127.0.0.1:6379/0"
+
+// redisOptions reads a Redis URL: redis:// and rediss:// for one server,
+// redis+cluster:// (rediss+cluster://) with the addresses of some nodes, and
+// redis+sentinel:// (rediss+sentinel://) with those of the sentinels, then
+// /MASTER and /DB. Its errors never repeat the URL, which may hold a password.
+func redisOptions(text string) (*redis.UniversalOptions, error) {
+	if text == "" {
+		text = defaultRedisURL
+	}
+	options, err := parseRedis(text)
+	if err != nil {
+		return nil, err
+	}
+	options.ContextTimeoutEnabled = true // a request's deadline ends its Redis calls too
+	return options, nil
+}
+
+func parseRedis(text string) (*redis.UniversalOptions, error) {
+	scheme, rest, _ := strings.Cut(text, "://")
+	secure := strings.HasPrefix(scheme, "rediss")
+	switch strings.Replace(scheme, "rediss", "redis", 1) {
+	case "redis":
+		single, err := redis.ParseURL(text)
+		if err != nil {
+			return nil, errRedisURL
+		}
+		return &redis.UniversalOptions{Addrs: []string{single.Addr}, DB: single.DB, Username: single.Username,
+			Password: single.Password, TLSConfig: single.TLSConfig}, nil
+	case "redis+cluster":
+		options, path, err := manyAddresses(rest, secure)
+		if err != nil || strings.Trim(path, "/") != "" {
+			return nil, errRedisURL
+		}
+		options.IsClusterMode = true
+		return options, nil
+	case "redis+sentinel":
+		options, path, err := manyAddresses(rest, secure)
+		if err != nil {
+			return nil, err
+		}
+		master, db, _ := strings.Cut(strings.Trim(path, "/"), "/")
+		options.MasterName = master
+		if db != "" {
+			options.DB, err = strconv.Atoi(db)
+		}
+		if master == "" || err != nil {
+			return nil, errRedisURL
+		}
+		options.SentinelUsername, options.SentinelPassword = options.Username, options.Password
+		return options, nil
+	default:
+		return nil, errRedisURL
+	}
+}
+
+var errRedisURL = errors.New("is not a Redis URL; examples: redis://127.0.0.1:6379/0, rediss://:PASSWORD@redis.example:6380/0, " +
+	"redis+cluster://n1:6379,n2:6379, redis+sentinel://s1:26379,s2:26379/MASTER/0")
+
+// manyAddresses reads [user:password@]host:port,host:port[/path].
+func manyAddresses(rest string, secure bool) (*redis.UniversalOptions, string, error) {
+	hosts, path, _ := strings.Cut(rest, "/")
+	options := &redis.UniversalOptions{}
+	if at := strings.LastIndexByte(hosts, '@'); at >= 0 {
+		u, err := url.Parse("redis://" + hosts[:at] + "@host")
+		if err != nil {
+			return nil, "", errRedisURL
+		}
+		options.Username = u.User.Username()
+		options.Password, _ = u.User.Password()
+		hosts = hosts[at+1:]
+	}
+	for _, addr := range strings.Split(hosts, ",") {
+		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+			return nil, "", errRedisURL
+		}
+		options.Addrs = append(options.Addrs, addr)
+	}
+	if secure {
+		options.TLSConfig = tlsFor("")
+	}
+	return options, path, nil
+}
+
+// checkRedis refuses a Redis that may throw grants away, and warns about one
+// that forgets them in a crash.
+func checkRedis(ctx context.Context, client redis.UniversalClient, log *slog.Logger) error {
+	info, err := client.Info(ctx).Result()
+	if err != nil {
+		return fmt.Errorf("ask Redis how it is set up: %w", err)
+	}
+	if policy := infoField(info, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
+		return fmt.Errorf("Redis evicts keys by %s: it would throw connections away when it is full; set maxmemory-policy noeviction", policy)
+	}
+	if infoField(info, "aof_enabled") == "0" {
+		log.Warn("Redis has no append-only file: connections made or refreshed since its last snapshot are lost when it crashes; set appendonly yes")
+	}
+	return nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.SplitSeq(info, "\n") {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), name+":"); found {
+			return value
+		}
+	}
+	return ""
+}

@@ -1,0 +1,219 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// A Bridge is one running crmbridge process.
+type Bridge struct {
+	config   Config
+	log      *slog.Logger
+	registry *prometheus.Registry
+	failed   chan error
+
+	admin    *http.Server
+	pages    *http.Server
+	nats     *nats.Conn
+	redis    redis.UniversalClient
+	source   *tokens.Source
+	dynamics *dynamics.Client
+
+	authorizer *tokens.Authorizer
+	consumer   atomic.Pointer[handlers.Consumer]
+}
+
+// Serve runs a Bridge until ctx ends, and stops it in order.
+func Serve(ctx context.Context, config Config, log *slog.Logger) error {
+	b, err := Start(ctx, config, log)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil // asked to stop while it still waited for NATS or Redis
+		}
+		return err
+	}
+	select {
+	case <-ctx.Done():
+		log.Info("stopping", "grace", config.ShutdownGrace)
+	case err = <-b.failed:
+		log.Error("stopping", "error", err)
+	}
+	return errors.Join(err, b.Stop())
+}
+
+// Start brings a process up in the order in which a message flows. It waits for
+// NATS and Redis servers that are away, until ctx ends; /healthz answers
+// meanwhile and /readyz says what is missing.
+func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
+	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 2)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Stop())
+		}
+	}()
+	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if b.admin, err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
+		return b, err
+	}
+	if err = b.connect(ctx); err != nil {
+		return b, err
+	}
+	operations, err := b.wire()
+	if err != nil {
+		return b, err
+	}
+	if b.pages, err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
+		return b, err
+	}
+	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
+		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, RequireScoped: config.RequireScoped,
+		Version: version, Log: log, Metrics: b.registry,
+	})
+	if err != nil {
+		return b, err
+	}
+	b.consumer.Store(consumer)
+	log.Info("ready", "version", Version(), "public_url", config.PublicURL, "admin", config.AdminAddr)
+	return b, nil
+}
+
+// connect reaches NATS and Redis, however long they are away.
+func (b *Bridge) connect(ctx context.Context) error {
+	var err error
+	if b.nats, err = connectConsumer(b.config.NATS, b.log); err != nil {
+		return err
+	}
+	b.redis = redis.NewUniversalClient(b.config.Redis)
+	if err := waitFor(ctx, b.log, "NATS", func(ctx context.Context) error { return b.nats.FlushWithContext(ctx) }); err != nil {
+		return err
+	}
+	if err := waitFor(ctx, b.log, "Redis", func(ctx context.Context) error { return b.redis.Ping(ctx).Err() }); err != nil {
+		return err
+	}
+	return checkRedis(ctx, b.redis, b.log)
+}
+
+// wire builds tokens, dynamics and the operations on what is connected. The
+// dynamics client asks the source for access; the authorizer asks the dynamics
+// client who a new grant acts as.
+func (b *Bridge) wire() (*handlers.Operations, error) {
+	upstream := newUpstreamMetrics(b.registry)
+	entra, err := tokens.NewEntra(tokens.EntraConfig{
+		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
+		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra,
+	})
+	if err != nil {
+		return nil, err
+	}
+	store := tokens.NewStore(b.redis, b.config.Keyset)
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log})
+	b.dynamics, err = dynamics.New(dynamics.Config{
+		Tokens: handlers.TokenSource(b.source), Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
+	})
+	if err != nil {
+		return nil, err
+	}
+	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
+		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
+		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &handlers.Operations{
+		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
+		Sealer: b.config.Keyset, BusCompletion: b.config.BusCompletion,
+	}, nil
+}
+
+// Failed yields an error that ends the process: its pages cannot be served.
+func (b *Bridge) Failed() <-chan error { return b.failed }
+
+// listen serves HTTP on an address; that it is taken is found at once.
+func (b *Bridge) listen(name, addr string, handler http.Handler) (*http.Server, error) {
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
+		ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)}
+	go func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			b.failed <- fmt.Errorf("%s: %w", name, err)
+		}
+	}()
+	return server, nil
+}
+
+// Stop ends the process in order: no more intake, work in hand answered, then
+// what it used is closed.
+func (b *Bridge) Stop() error {
+	grace, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
+	defer cancel()
+	var errs []error
+	if consumer := b.consumer.Load(); consumer != nil {
+		errs = append(errs, consumer.Shutdown(grace))
+	}
+	last, done := context.WithTimeout(context.Background(), stopWait)
+	defer done()
+	if b.pages != nil {
+		errs = append(errs, b.pages.Shutdown(last))
+	}
+	if b.authorizer != nil {
+		b.authorizer.Close(last)
+	}
+	if b.source != nil {
+		b.source.Close(last)
+	}
+	if b.dynamics != nil {
+		b.dynamics.Close()
+	}
+	if b.nats != nil {
+		b.nats.Close()
+	}
+	if b.redis != nil {
+		errs = append(errs, b.redis.Close())
+	}
+	if b.admin != nil {
+		errs = append(errs, b.admin.Shutdown(last))
+	}
+	return errors.Join(errs...)
+}
+
+// stopWait bounds what follows the grace: closing what the work has used.
+const stopWait = 10 * time.Second
+
+// waitFor tries until something answers, saying so from the second try on.
+func waitFor(ctx context.Context, log *slog.Logger, what string, try func(context.Context) error) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := try(attempt)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		log.Warn("waiting for "+what, "error", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s did not answer: %w", what, err)
+		case <-time.After(2 * time.Second):
+		}
+	}
+}

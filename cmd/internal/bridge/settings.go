@@ -1,0 +1,81 @@
+// Package bridge wires crmbridge together from its configuration, in the order
+// in which a message flows: log, NATS, Redis, tokens, dynamics, handlers. The
+// production program, the development program and the end-to-end tests call the
+// same functions.
+package bridge
+
+import (
+	"reflect"
+
+	"github.com/alecthomas/kong"
+)
+
+// Settings are the flags and environment variables of serve, as text: they are
+// read all together by Config, so that every fault is reported at once and
+// nothing connects before.
+type Settings struct {
+	NATS
+	RedisURL     string `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis: redis://, rediss://, redis+cluster://HOST:PORT,…, redis+sentinel://HOST:PORT,…/MASTER/DB. Default redis://127.0.0.1:6379/0."`
+	RedisURLFile string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" help:"File that holds the Redis URL."`
+
+	TokenKeyset     string `name:"token-keyset" env:"TOKEN_KEYSET" placeholder:"JSON" help:"Key set for encryption at rest, from 'crmbridge keys generate'. Required."`
+	TokenKeysetFile string `name:"token-keyset-file" env:"TOKEN_KEYSET_FILE" placeholder:"FILE" help:"File that holds the key set."`
+
+	EntraClientID         string `name:"entra-client-id" env:"ENTRA_CLIENT_ID" placeholder:"GUID" help:"Application (client) id of the Entra app registration. Required."`
+	EntraClientSecret     string `name:"entra-client-secret" env:"ENTRA_CLIENT_SECRET" placeholder:"TEXT" help:"Client secret of the app registration. Required."`
+	EntraClientSecretFile string `name:"entra-client-secret-file" env:"ENTRA_CLIENT_SECRET_FILE" placeholder:"FILE" help:"File that holds the client secret."`
+	EntraAuthorityURL     string `name:"entra-authority-url" env:"ENTRA_AUTHORITY_URL" default:"https://login.microsoftonline.com" placeholder:"URL" help:"Entra ID authority: ${default}. One deployment serves one cloud."`
+
+	PublicURL string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
+	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
+	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
+
+	BusCompletion Switch `name:"bus-completion" env:"BUS_COMPLETION" help:"Let applications complete authorizations over NATS (default false)."`
+	RequireScoped Switch `name:"require-scoped-subjects" env:"REQUIRE_SCOPED_SUBJECTS" help:"Subscribe no plain subject except for connections.* (default false)."`
+	ReplySubjects string `name:"reply-subjects" env:"REPLY_SUBJECTS" default:"_INBOX.>,_R_.>" placeholder:"LIST" help:"Reply subjects that answers may go to: ${default}."`
+	AllowedHosts  string `name:"dynamics-allowed-hosts" env:"DYNAMICS_ALLOWED_HOSTS" placeholder:"LIST" help:"Environment hosts, host[:port] or *.suffix; by default Microsoft's Dataverse hosts of the cloud."`
+	AllowHTTP     Switch `name:"dynamics-allow-http" env:"DYNAMICS_ALLOW_HTTP" help:"Allow plain http to loopback addresses, for an emulator on this machine (default false)."`
+	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
+	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in work at once in this process: ${default}."`
+	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in hand may take after SIGTERM: ${default}."`
+	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
+	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`
+}
+
+// NATS are the settings by which every command reaches NATS.
+type NATS struct {
+	URL     string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"NATS servers, comma-separated: ${default}."`
+	Creds   string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"NATS credentials file."`
+	TLSCA   string `name:"nats-tls-ca" env:"NATS_TLS_CA" placeholder:"FILE" help:"Certificates that the NATS server's is checked against (PEM)."`
+	TLSCert string `name:"nats-tls-cert" env:"NATS_TLS_CERT" placeholder:"FILE" help:"Client certificate (PEM)."`
+	TLSKey  string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
+}
+
+// A Switch is true or false as text, so that a value which is neither becomes a
+// fault beside the others.
+type Switch string
+
+// IsBool lets the flag stand without a value.
+func (Switch) IsBool() bool { return true }
+
+// Decode keeps the text of a flag or variable.
+func (s *Switch) Decode(ctx *kong.DecodeContext) error {
+	*s = "true"
+	if ctx.Scan.Peek().Type == kong.FlagValueToken {
+		*s = Switch(ctx.Scan.Pop().String())
+	}
+	return nil
+}
+
+var _ kong.BoolMapperValue = (*Switch)(nil)
+
+// Variables lists the environment variables that Settings reads.
+func Variables() []string {
+	var names []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
+		if name := field.Tag.Get("env"); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
+}

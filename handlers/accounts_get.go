@@ -1,0 +1,46 @@
+package handlers
+
+import (
+	"context"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// accountReply is messages.AccountReply with the row as the Dataverse client
+// wrote it.
+type accountReply struct {
+	messages.Head
+	Account jsontext.Value `json:"account"`
+}
+
+// accountsGet answers accounts.get.
+func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.AccountGetRequest) (accountReply, error) {
+	if in.AccountID == "" {
+		return accountReply{}, messages.Invalid("account_id", "is missing")
+	}
+	if err := checkGUID("account_id", in.AccountID); err != nil {
+		return accountReply{}, err
+	}
+	if len(in.Fields) > messages.MaxFields {
+		return accountReply{}, messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
+	}
+	session, err := o.Dynamics.Open(ctx, c.connection)
+	if err != nil {
+		return accountReply{}, err
+	}
+	if len(in.Fields) == 0 {
+		in.Fields = messages.DefaultFields()
+	}
+	outputs, err := planner{columns: o.catalog.of(session)}.fields(ctx, in.Fields)
+	if err != nil {
+		return accountReply{}, err
+	}
+	row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+	if err != nil {
+		return accountReply{}, err
+	}
+	return accountReply{Account: row}, nil
+}

@@ -1,0 +1,243 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// accountsSearch answers accounts.search: one page, or in stream mode as many
+// parts as it takes.
+func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) iter.Seq2[part, error] {
+	c.streams = in.Mode == messages.ModeStream
+	return func(yield func(part, error) bool) {
+		search, err := o.newSearch(ctx, c, in)
+		for err == nil {
+			var p part
+			if p, err = search.next(ctx); err == nil && (!yield(p, nil) || p.last) {
+				return
+			}
+		}
+		yield(part{}, err)
+	}
+}
+
+// A search is one request's walk over the matching accounts.
+type search struct {
+	call    *call
+	session *dynamics.Session
+	query   dynamics.Query
+	asked   messages.AccountsSearchRequest // normalized
+	cursors cursors
+	at      position
+	stream  bool
+	sent    int // rows of this answer
+
+	page *dynamics.Page // the page being delivered, nil before the first
+	row  int            // its next row to deliver
+}
+
+func (o *Operations) newSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, error) {
+	if err := checkSearch(in); err != nil {
+		return nil, err
+	}
+	session, err := o.Dynamics.Open(ctx, c.connection)
+	if err != nil {
+		return nil, err
+	}
+	s := &search{call: c, session: session, stream: c.streams,
+		cursors: cursors{sealer: o.Sealer, connection: c.connection, incarnate: session.Incarnation()}}
+	if err := s.begin(in); err != nil {
+		return nil, err
+	}
+	plan := planner{columns: o.catalog.of(session)}
+	if s.query, err = plan.search(ctx, s.asked); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// checkSearch finds what is wrong with a request before anybody else is asked.
+func checkSearch(in messages.AccountsSearchRequest) error {
+	switch {
+	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
+		return messages.Invalid("mode", "must be page or stream")
+	case in.PageSize < 0 || in.PageSize > messages.MaxPageSize:
+		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
+	case in.Limit < 0:
+		return messages.Invalid("limit", "must be 1 or more")
+	case len(in.Fields) > messages.MaxFields:
+		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
+	case len(in.OrderBy) > messages.MaxOrderBy:
+		return messages.Invalid("order_by", "must not be more than %d", messages.MaxOrderBy)
+	case in.Where != nil:
+		if fault := in.Where.Check("where"); fault != nil {
+			return fault
+		}
+	}
+	return nil
+}
+
+// begin settles the query and the place to go on: the request's own, or the
+// cursor's, which a request beside it must agree with.
+func (s *search) begin(in messages.AccountsSearchRequest) error {
+	if in.Cursor == "" {
+		s.asked = normalize(in)
+		s.at = position{}
+		return s.keepQuery()
+	}
+	at, err := s.cursors.open(in.Cursor, time.Now())
+	if err != nil {
+		return err
+	}
+	s.at = at
+	if err := json.Unmarshal(at.Query, &s.asked); err != nil {
+		return badCursor(err)
+	}
+	if alone(in) {
+		return nil
+	}
+	if in.PageSize == 0 {
+		in.PageSize = s.asked.PageSize // its default depends on the mode of the first request
+	}
+	again, err := encodeQuery(normalize(in))
+	if err != nil {
+		return err
+	}
+	if string(again) != string(at.Query) {
+		return messages.Invalid("cursor", "belongs to another query; send it alone, or with the query unchanged")
+	}
+	return nil
+}
+
+func (s *search) keepQuery() error {
+	query, err := encodeQuery(s.asked)
+	s.at.Query = query
+	return err
+}
+
+// normalize leaves what makes up the query, with defaults filled in, so that
+// equal queries are equal.
+func normalize(in messages.AccountsSearchRequest) messages.AccountsSearchRequest {
+	if len(in.Fields) == 0 {
+		in.Fields = messages.DefaultFields()
+	}
+	if in.PageSize == 0 {
+		in.PageSize = messages.DefaultPageSize
+		if in.Mode == messages.ModeStream {
+			in.PageSize = messages.MaxPageSize
+		}
+	}
+	in.Connection, in.Cursor, in.Mode = "", "", ""
+	return in
+}
+
+func encodeQuery(in messages.AccountsSearchRequest) (jsontext.Value, error) {
+	encoded, err := json.Marshal(in, json.Deterministic(true))
+	if err != nil {
+		return nil, err
+	}
+	query := jsontext.Value(encoded)
+	return query, query.Compact()
+}
+
+// alone reports whether a request holds nothing but its cursor.
+func alone(in messages.AccountsSearchRequest) bool {
+	return in.Where == nil && in.Fields == nil && in.OrderBy == nil && in.PageSize == 0 && in.Limit == 0 && !in.IncludeTotal
+}
+
+// maxEmptyPages bounds how many pages without a row to deliver are passed over
+// for one part.
+const maxEmptyPages = 5
+
+// next makes the answer's next part.
+func (s *search) next(ctx context.Context) (part, error) {
+	for empty := 0; s.page == nil || s.row == s.page.Len() && s.page.NextLink() != ""; empty++ {
+		if empty == maxEmptyPages {
+			break
+		}
+		if err := s.load(ctx); err != nil {
+			return part{}, err
+		}
+	}
+	return s.cut()
+}
+
+// load reads the page at the position and finds the row to go on with.
+func (s *search) load(ctx context.Context) error {
+	if s.page != nil {
+		s.at.Link, s.at.Marks = s.page.NextLink(), nil
+	}
+	var err error
+	if s.at.Link == "" {
+		s.page, err = s.session.Accounts(ctx, s.query)
+	} else {
+		s.page, err = s.session.Next(ctx, s.query, s.at.Link)
+	}
+	if err != nil {
+		return err
+	}
+	if s.query.Count && s.at.Total == nil {
+		if err := s.count(ctx); err != nil {
+			return err
+		}
+	}
+	s.row, err = resume(s.page, s.at.Marks)
+	return err
+}
+
+// resume finds the first row of a page that was not delivered: the one behind
+// the last delivered row that is still there unchanged. Unchanged rows keep
+// their order, so what lies before it has been delivered and what follows not.
+func resume(page *dynamics.Page, marks []mark) (int, error) {
+	if len(marks) == 0 {
+		return 0, nil
+	}
+	rows := make(map[string]int, page.Len())
+	for i := range page.Len() {
+		rows[page.ID(i)] = i
+	}
+	for i := len(marks) - 1; i >= 0; i-- {
+		if row, found := rows[marks[i].ID]; found && page.ETag(row) == marks[i].ETag {
+			return row + 1, nil
+		}
+	}
+	return 0, messages.Invalid("cursor", "the accounts around its place have all changed since it was made; start the search again")
+}
+
+// countCap is where Dataverse's $count stops counting; see section 6.4 of
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/count-rows.
+const countCap = 5000
+
+// count settles the total with the first page.
+func (s *search) count(ctx context.Context) error {
+	total, counted := s.page.Count()
+	switch {
+	case s.page.NextLink() == "" && s.at.Link == "":
+		total = int64(s.page.Len())
+	case !counted || total >= countCap:
+		var err error
+		if total, err = s.session.Count(ctx, s.query.Filter); err != nil {
+			return countError(err)
+		}
+	}
+	s.at.Total = &total
+	return nil
+}
+
+// countError explains the one count that Dataverse refuses.
+func countError(err error) error {
+	var fault *dynamics.Error
+	if errors.As(err, &fault) && fault.Kind == dynamics.AggregateLimit {
+		return messages.Errorf(messages.NotSupported,
+			"more than 50,000 accounts match, which Dataverse does not count in one request; ask without include_total or with a narrower filter").Because(err)
+	}
+	return err
+}

@@ -1,0 +1,97 @@
+package handlers
+
+import (
+	"context"
+	"encoding/base64"
+	"slices"
+	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// connectionsGet answers connections.get.
+func (o *Operations) connectionsGet(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.ConnectionReply, error) {
+	connection, err := o.Store.Get(ctx, c.connection)
+	if err != nil {
+		return messages.ConnectionReply{}, err
+	}
+	return messages.ConnectionReply{Connection: connectionOf(connection)}, nil
+}
+
+// connectionsDelete answers connections.delete; that there is nothing to delete
+// is no error.
+func (o *Operations) connectionsDelete(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.DeletedReply, error) {
+	if err := o.Store.Delete(ctx, c.connection); err != nil {
+		return messages.DeletedReply{}, err
+	}
+	return messages.DeletedReply{Deleted: true}, nil
+}
+
+// connectionsList answers connections.list, in the order of the ids. On a subject
+// that names a connection it lists only that one.
+func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
+	reply := messages.ConnectionsListReply{Connections: []messages.Connection{}}
+	size := in.PageSize
+	if size == 0 {
+		size = messages.DefaultConnectionsPageSize
+	}
+	if size < 0 || size > messages.MaxConnectionsPageSize {
+		return reply, messages.Invalid("page_size", "must be from 1 to %d", messages.MaxConnectionsPageSize)
+	}
+	if c.connection != "" {
+		connection, err := o.Store.Get(ctx, c.connection)
+		if err == nil {
+			reply.Connections = append(reply.Connections, connectionOf(connection))
+		} else if tokens.CodeOf(err) != tokens.CodeConnectionNotFound {
+			return reply, err
+		}
+		return reply, nil
+	}
+	after, err := listAfter(in.Cursor)
+	if err != nil {
+		return reply, err
+	}
+	connections, next, err := o.Store.List(ctx, after, size)
+	if err != nil {
+		return reply, err
+	}
+	for _, connection := range connections {
+		reply.Connections = append(reply.Connections, connectionOf(connection))
+	}
+	if next != "" {
+		reply.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(next))
+	}
+	return reply, nil
+}
+
+// listAfter reads a cursor of connections.list: the id to go on behind. There is
+// nothing in it to protect.
+func listAfter(cursor string) (string, error) {
+	if cursor == "" {
+		return "", nil
+	}
+	after, err := base64.RawURLEncoding.DecodeString(cursor)
+	if err != nil || !messages.ValidConnection(string(after)) {
+		return "", messages.Invalid("cursor", "is not a next_cursor of connections.list")
+	}
+	return string(after), nil
+}
+
+// connectionOf is the connection as requesters see it.
+func connectionOf(c tokens.Connection) messages.Connection {
+	return messages.Connection{
+		ID: c.ID, EnvironmentURL: c.EnvironmentURL, TenantID: c.TenantID, Grant: c.Grant, Status: c.Status,
+		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, slices.Clone(c.Scopes)...),
+		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
+		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
+	}
+}
+
+func timeOf(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC().Truncate(time.Millisecond)
+	return &t
+}

@@ -1,0 +1,127 @@
+package handlers
+
+import (
+	"bytes"
+	"compress/flate"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// A Sealer encrypts what requesters carry for crmbridge, so that they can
+// neither read nor change it. Every process has the same keys.
+type Sealer interface {
+	Seal(plaintext, associatedData []byte) ([]byte, error)
+	Open(sealed, associatedData []byte) ([]byte, error)
+}
+
+// cursorLife is how long a cursor is good for.
+const cursorLife = 7 * 24 * time.Hour
+
+// maxCursorPlain bounds an opened cursor: a query at its largest stands in it
+// twice, once in Dataverse's own link.
+const maxCursorPlain = 1 << 20
+
+// A position is where a search goes on, and everything needed for that: the
+// query itself, so that a cursor can be sent alone.
+type position struct {
+	// Issued is when the cursor was made, in Unix seconds.
+	Issued int64 `json:"t"`
+	// Query is the request, normalized.
+	Query jsontext.Value `json:"q"`
+	// Link is Dataverse's link to the page to go on in, "" for the first one.
+	Link string `json:"l,omitzero"`
+	// Marks are the last rows that were delivered from that page, the latest
+	// last; none where the page is untouched.
+	Marks []mark `json:"m,omitzero"`
+	// Rows is how many rows have been delivered in all.
+	Rows int `json:"n,omitzero"`
+	// Total is what was counted with the first page.
+	Total *int64 `json:"c,omitzero"`
+}
+
+// A mark is a delivered row. Its ETag tells whether the row has changed since: a
+// changed row may have moved and says nothing about where to go on.
+type mark struct {
+	ID   string `json:"i"`
+	ETag string `json:"e"`
+}
+
+// maxMarks is how many of the delivered rows of a page may disappear or change
+// before a cursor into it is lost.
+const maxMarks = 32
+
+// cursors seals positions for one connection's incarnation.
+type cursors struct {
+	sealer     Sealer
+	connection string
+	incarnate  string
+}
+
+func (c cursors) associated() []byte {
+	return []byte("crmbridge cursor accounts.search\x00" + c.connection + "\x00" + c.incarnate)
+}
+
+// seal makes the opaque text of a position.
+func (c cursors) seal(p position) (string, error) {
+	plain, err := json.Marshal(p)
+	if err != nil {
+		return "", fmt.Errorf("encode the cursor: %w", err)
+	}
+	var small bytes.Buffer
+	squeeze, err := flate.NewWriter(&small, flate.BestSpeed)
+	if err != nil {
+		return "", fmt.Errorf("compress the cursor: %w", err)
+	}
+	if _, err := squeeze.Write(plain); err != nil {
+		return "", fmt.Errorf("compress the cursor: %w", err)
+	}
+	if err := squeeze.Close(); err != nil {
+		return "", fmt.Errorf("compress the cursor: %w", err)
+	}
+	sealed, err := c.sealer.Seal(small.Bytes(), c.associated())
+	if err != nil {
+		return "", fmt.Errorf("seal the cursor: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// open reads a cursor back. Whatever is wrong with it, the requester learns no
+// more than what to do.
+func (c cursors) open(text string, now time.Time) (position, error) {
+	if len(text) > messages.MaxCursor {
+		return position{}, badCursor(errors.New("too long"))
+	}
+	sealed, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
+	if err != nil {
+		return position{}, badCursor(err)
+	}
+	small, err := c.sealer.Open(sealed, c.associated())
+	if err != nil {
+		return position{}, badCursor(err)
+	}
+	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxCursorPlain))
+	if err != nil {
+		return position{}, badCursor(err)
+	}
+	var p position
+	if err := json.Unmarshal(plain, &p, json.RejectUnknownMembers(true)); err != nil {
+		return position{}, badCursor(err)
+	}
+	if age := now.Sub(time.Unix(p.Issued, 0)); age > cursorLife {
+		return position{}, messages.Invalid("cursor", "is older than 7 days; start the search again")
+	}
+	return p, nil
+}
+
+func badCursor(cause error) error {
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start the search again").Because(cause)
+}

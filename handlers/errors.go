@@ -1,0 +1,101 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// classify is the only place where errors become what requesters see. ctx is the
+// request's; closing says that the process is stopping.
+func classify(ctx context.Context, closing bool, err error) *messages.Error {
+	if fault, ok := errors.AsType[*messages.Error](err); ok {
+		return fault
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return messages.Errorf(messages.DeadlineExceeded, "the request's deadline passed before its answer was ready").Because(err)
+	case ctx.Err() != nil && closing:
+		return messages.Errorf(messages.Unavailable, "this process is stopping; send the request again").After(time.Second).Because(err)
+	}
+	if fault, ok := errors.AsType[*tokens.Error](err); ok {
+		return fromTokens(fault)
+	}
+	if fault, ok := errors.AsType[*dynamics.Error](err); ok {
+		return fromDynamics(fault)
+	}
+	return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id").Because(err)
+}
+
+// fromTokens passes on what the token side found: its codes are the contract's.
+func fromTokens(fault *tokens.Error) *messages.Error {
+	out := messages.Errorf(messages.Code(fault.Code), "%s", fault.Message).Because(fault)
+	out.Retryable = out.Retryable || fault.Retryable
+	out.AdminConsentURL = fault.AdminConsentURL
+	if fault.Field != "" {
+		out.Details = []messages.Detail{{Path: fault.Field, Message: fault.Message}}
+	}
+	if fault.RetryAfter > 0 {
+		out.After(fault.RetryAfter)
+	}
+	return out
+}
+
+// throttledRetry is what a requester is told to wait where Dataverse did not say.
+const throttledRetry = 10 * time.Second
+
+// fromDynamics translates what Dataverse, or the way there, had to say.
+func fromDynamics(fault *dynamics.Error) *messages.Error {
+	out := translate(fault).Because(fault)
+	if fault.Status != 0 {
+		out.Dynamics = &messages.DynamicsError{Status: fault.Status, Code: fault.Code, Message: fault.Message, RequestID: fault.RequestID}
+	}
+	if fault.RetryAfter > 0 {
+		out.After(fault.RetryAfter)
+	}
+	return out
+}
+
+func translate(fault *dynamics.Error) *messages.Error {
+	switch fault.Kind {
+	case dynamics.NotFound:
+		return messages.Errorf(messages.NotFound, "Dataverse has no row with this id, or the user may not see it")
+	case dynamics.Forbidden:
+		return forbidden(fault)
+	case dynamics.Unauthorized:
+		return messages.Errorf(messages.ReauthorizationRequired, "Dataverse does not accept the connection's access token, nor a new one; a person must connect again")
+	case dynamics.Throttled:
+		return messages.Errorf(messages.Throttled, "Dataverse's service protection limits are reached; wait, sending on makes the wait longer").After(throttledRetry)
+	case dynamics.UnknownColumn:
+		return messages.Invalid(fault.Column, "Dataverse has no such column")
+	case dynamics.Invalid:
+		if fault.Status == 0 {
+			return messages.Invalid(fault.Column, "%s", fault.Message)
+		}
+		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", fault.Message)
+	case dynamics.AggregateLimit:
+		return messages.Errorf(messages.NotSupported, "Dataverse does not count more than 50,000 rows in one request")
+	case dynamics.TooLarge:
+		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
+	case dynamics.Unavailable:
+		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
+	case dynamics.Cancelled:
+		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
+	default:
+		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", fault.Message)
+	}
+}
+
+// forbidden names the privilege that is missing where Dataverse did.
+func forbidden(fault *dynamics.Error) *messages.Error {
+	if fault.Privilege == "" {
+		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", fault.Message)
+	}
+	out := messages.Errorf(messages.PermissionDenied, "the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
+	out.Details = []messages.Detail{{Path: fault.Privilege, Message: "is missing; give the user a security role with it in the Power Platform admin centre"}}
+	return out
+}

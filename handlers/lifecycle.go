@@ -1,0 +1,210 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Options say how a Consumer takes requests.
+type Options struct {
+	// ReplySubjects are the patterns that a reply subject must match one of.
+	// Nil means _INBOX.> and _R_.>.
+	ReplySubjects []string
+	// MaxInFlight bounds the requests in work at once; 0 means 256. Beyond it the
+	// answer is overloaded.
+	MaxInFlight int
+	// RequireScoped subscribes no plain subject except for connections.*.
+	RequireScoped bool
+	// Version is this build's, for the services API; it must be a semantic version.
+	Version string
+	// Log gets one line an answer.
+	Log *slog.Logger
+	// Metrics is where the consumer's metrics are registered.
+	Metrics prometheus.Registerer
+}
+
+// DefaultReplySubjects are the inboxes of NATS clients and of requests through an
+// account import.
+func DefaultReplySubjects() []string { return []string{"_INBOX.>", "_R_.>"} }
+
+// DefaultMaxInFlight is Options.MaxInFlight's default.
+const DefaultMaxInFlight = 256
+
+// Start subscribes every operation and answers requests until Shutdown. It fails
+// where a JetStream stream captures request subjects.
+func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
+	if options.ReplySubjects == nil {
+		options.ReplySubjects = DefaultReplySubjects()
+	}
+	if options.MaxInFlight == 0 {
+		options.MaxInFlight = DefaultMaxInFlight
+	}
+	rule, err := newReplyRule(options.ReplySubjects)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkStreams(ctx, nc); err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
+		slots: semaphore.NewWeighted(int64(options.MaxInFlight)), identity: newIdentity(options.Version),
+	}
+	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	c.endpoints = endpoints(operations.routes(), options.RequireScoped)
+	if err := errors.Join(c.subscribe(), c.discover(), flush(ctx, nc)); err != nil {
+		c.stopIntake()
+		c.abandon()
+		return nil, err
+	}
+	return c, nil
+}
+
+// endpoints are the subscriptions that the routes ask for, in the order of their
+// names so that the services API lists them alike in every process.
+func endpoints(routes map[messages.Operation]route, requireScoped bool) []*endpoint {
+	var all []*endpoint
+	for op, r := range routes {
+		if !requireScoped || r.admin {
+			all = append(all, &endpoint{name: op.Endpoint(false), subject: op.Subject(), operation: op, route: r})
+		}
+		all = append(all, &endpoint{name: op.Endpoint(true), subject: op.ScopedSubject("*"), operation: op, route: r})
+	}
+	slices.SortFunc(all, func(a, b *endpoint) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+func (c *Consumer) subscribe() error {
+	for _, e := range c.endpoints {
+		sub, err := c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
+		if err != nil {
+			return fmt.Errorf("subscribe to %s: %w", e.subject, err)
+		}
+		e.sub = sub
+	}
+	return nil
+}
+
+// flush waits until the server has the subscriptions, so that a process which
+// says that it is ready is.
+func flush(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("the NATS server did not confirm the subscriptions: %w", err)
+	}
+	return nil
+}
+
+// Ready reports whether requests that reach the server reach this process.
+func (c *Consumer) Ready() error {
+	switch {
+	case c.closing.Load():
+		return errors.New("shutting down")
+	case !c.nc.IsConnected():
+		return errors.New("not connected to NATS")
+	}
+	return nil
+}
+
+// Shutdown stops intake, answers what has been received, and waits for the work
+// in hand until ctx ends; then what is left is abandoned and answered unavailable.
+func (c *Consumer) Shutdown(ctx context.Context) error {
+	c.closing.Store(true)
+	c.stopIntake()
+	defer c.abandon()
+	done := make(chan struct{})
+	go func() {
+		c.waitDrained()
+		c.work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return c.lastFlush()
+	case <-ctx.Done():
+	}
+	c.log.Warn("the grace is over; work in hand is abandoned and answered so")
+	c.abandon()
+	select {
+	case <-done:
+		return c.lastFlush()
+	case <-time.After(abandonWait):
+		return errors.New("some requests did not end after they were abandoned")
+	}
+}
+
+// abandonWait is how long operations get to notice that they were abandoned.
+const abandonWait = 5 * time.Second
+
+func (c *Consumer) stopIntake() {
+	for _, e := range c.endpoints {
+		if e.sub != nil {
+			_ = e.sub.Drain() // fails only where the connection is gone, and then nothing comes in
+		}
+	}
+	for _, sub := range c.discovery {
+		_ = sub.Drain()
+	}
+}
+
+// waitDrained waits until every callback that the drained subscriptions still
+// owe has run: after it no more work begins.
+func (c *Consumer) waitDrained() {
+	const look = 5 * time.Millisecond
+	for _, e := range c.endpoints {
+		for e.sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
+			time.Sleep(look)
+		}
+	}
+}
+
+// lastFlush sees the last answers to the server. A bound of its own: the grace
+// may be over, and the answers are written but not sent.
+func (c *Consumer) lastFlush() error {
+	if err := c.nc.FlushTimeout(2 * time.Second); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return fmt.Errorf("flush the last answers: %w", err)
+	}
+	return nil
+}
+
+// checkStreams refuses to start beside a stream that captures requests: it would
+// answer every requester with its own acknowledgement.
+func checkStreams(ctx context.Context, nc *nats.Conn) error {
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	for _, subject := range messages.RequestSubjects() {
+		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
+		for name := range names.Name() {
+			return fmt.Errorf("stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take crm.*.*.request out of its subjects", name, subject)
+		}
+		if err := names.Err(); err != nil && !withoutJetStream(err) {
+			return fmt.Errorf("ask JetStream which streams capture %s: %w", subject, err)
+		}
+	}
+	return nil
+}
+
+// withoutJetStream reports whether the server or the account has no JetStream,
+// or this user may not ask: then there is nothing to find out.
+func withoutJetStream(err error) bool {
+	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
+		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
+		errors.Is(err, nats.ErrNoResponders)
+}

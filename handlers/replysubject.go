@@ -1,0 +1,89 @@
+package handlers
+
+import (
+	"fmt"
+	"strings"
+)
+
+// maxReplySubject bounds a reply subject in bytes.
+const maxReplySubject = 512
+
+// replyRule says which reply subjects crmbridge publishes to. Without it a
+// requester could borrow crmbridge's right to publish: NATS lets a requester
+// name any subject as reply, whatever the requester itself may publish to.
+type replyRule [][]string
+
+// newReplyRule reads subject patterns such as _INBOX.> and campaigns.replies.*.
+func newReplyRule(patterns []string) (replyRule, error) {
+	var rule replyRule
+	for _, pattern := range patterns {
+		tokens := strings.Split(pattern, ".")
+		if err := checkPattern(tokens); err != nil {
+			return nil, fmt.Errorf("reply subject %q: %w", pattern, err)
+		}
+		rule = append(rule, tokens)
+	}
+	if len(rule) == 0 {
+		return nil, fmt.Errorf("no reply subject is allowed, so no request could be answered; the default is _INBOX.>,_R_.>")
+	}
+	return rule, nil
+}
+
+// CheckReplySubjects reports the first fault in patterns.
+func CheckReplySubjects(patterns []string) error {
+	_, err := newReplyRule(patterns)
+	return err
+}
+
+func checkPattern(tokens []string) error {
+	for i, token := range tokens {
+		switch {
+		case token == "":
+			return fmt.Errorf("a token between the dots is empty")
+		case token == ">" && i != len(tokens)-1:
+			return fmt.Errorf("> may only be the last token")
+		case len(token) > 1 && strings.ContainsAny(token, "*>"):
+			return fmt.Errorf("* and > stand for whole tokens")
+		case strings.ContainsAny(token, " \t\r\n"):
+			return fmt.Errorf("a subject holds no blanks")
+		}
+	}
+	if first := tokens[0]; first == "*" || first == ">" || first == "crm" || strings.HasPrefix(first, "$") {
+		return fmt.Errorf("it could reach crm.> or $…, which are always refused; begin with a name of your own, such as campaigns.replies.>")
+	}
+	return nil
+}
+
+// allows reports whether an answer may be published to subject.
+func (rule replyRule) allows(subject string) bool {
+	if subject == "" || len(subject) > maxReplySubject {
+		return false
+	}
+	tokens := strings.Split(subject, ".")
+	for _, token := range tokens {
+		if token == "" || strings.ContainsAny(token, "*> \t\r\n") {
+			return false
+		}
+	}
+	if tokens[0] == "crm" || strings.HasPrefix(tokens[0], "$") {
+		return false
+	}
+	for _, pattern := range rule {
+		if matches(pattern, tokens) {
+			return true
+		}
+	}
+	return false
+}
+
+func matches(pattern, tokens []string) bool {
+	for i, want := range pattern {
+		if want == ">" {
+			return len(tokens) > i
+		}
+		if i >= len(tokens) || (want != "*" && want != tokens[i]) {
+			return false
+		}
+	}
+	return len(tokens) == len(pattern)
+}

@@ -1,0 +1,50 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// TokenSource lets the Dataverse client ask for access where it makes its call,
+// so that no operation can forget to. The two packages know nothing of each other.
+func TokenSource(source *tokens.Source) dynamics.TokenSource { return tokenSource{source} }
+
+type tokenSource struct{ source *tokens.Source }
+
+func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Access, error) {
+	access, err := t.source.Access(ctx, connection)
+	return fromGrant(access), err
+}
+
+func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
+	access, err := t.source.Refused(ctx, connection, tokens.Access{
+		Environment: refused.Environment, Incarnation: refused.Incarnation, Token: tokens.Secret(refused.Token.Reveal())})
+	return fromGrant(access), err
+}
+
+func fromGrant(a tokens.Access) dynamics.Access {
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal())}
+}
+
+// Discover lets an authorizer ask an environment which directory it belongs to.
+func Discover(client *dynamics.Client) func(ctx context.Context, environment string) (string, error) {
+	return func(ctx context.Context, environment string) (string, error) {
+		challenge, err := client.Challenge(ctx, environment)
+		return challenge.Tenant, err
+	}
+}
+
+// Identify lets an authorizer ask an environment whose token it has got.
+func Identify(client *dynamics.Client) func(ctx context.Context, environment, accessToken string) (user, organization string, err error) {
+	return func(ctx context.Context, environment, accessToken string) (string, string, error) {
+		who, err := client.Identify(ctx, environment, accessToken)
+		if fault, ok := errors.AsType[*dynamics.Error](err); ok && (fault.Kind == dynamics.Forbidden || fault.Kind == dynamics.Unauthorized) {
+			return "", "", &tokens.Error{Code: tokens.CodePermissionDenied, Err: fault,
+				Message: "the environment does not let this user in: " + translate(fault).Message}
+		}
+		return who.UserID, who.OrganizationID, err
+	}
+}
