@@ -1,0 +1,151 @@
+package dynamics_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+const (
+	canaryToken = "canary-token-7f3a"
+	someID      = "78914942-34cb-ed11-b596-0022481d68cd"
+)
+
+// rig is a client, a session and the server they talk to.
+type rig struct {
+	*httptest.Server
+	client *dynamics.Client
+	tokens *tokens
+	calls  []dynamics.Call
+
+	mu   sync.Mutex
+	seen []*http.Request
+}
+
+// tokens is a TokenSource that counts and may be changed by a test.
+type tokens struct {
+	mu      sync.Mutex
+	access  dynamics.Access
+	asked   int
+	refused int
+	renewed func(dynamics.Access) (dynamics.Access, error)
+}
+
+func (t *tokens) Access(context.Context, string) (dynamics.Access, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.asked++
+	return t.access, nil
+}
+
+func (t *tokens) Refused(_ context.Context, _ string, a dynamics.Access) (dynamics.Access, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refused++
+	return t.renewed(a)
+}
+
+func (t *tokens) set(change func(*dynamics.Access)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	change(&t.access)
+}
+
+func newRig(t *testing.T, handler http.HandlerFunc, change ...func(*dynamics.Config)) *rig {
+	t.Helper()
+	r := &rig{tokens: &tokens{}}
+	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		r.mu.Lock()
+		r.seen = append(r.seen, req.Clone(context.Background()))
+		r.mu.Unlock()
+		w.Header().Set("Content-Type", "application/json")
+		handler(w, req)
+	}))
+	t.Cleanup(r.Close)
+	r.tokens.access = dynamics.Access{Environment: r.URL, Incarnation: "1", Token: dynamics.NewSecret(canaryToken)}
+	policy, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{r.host()}, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := dynamics.Config{Tokens: r.tokens, Hosts: policy, RetryDelay: time.Millisecond, UserAgent: "rig/1"}
+	config.Observe = func(c dynamics.Call) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.calls = append(r.calls, c)
+	}
+	for _, f := range change {
+		f(&config)
+	}
+	if r.client, err = dynamics.New(config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.client.Close)
+	return r
+}
+
+func (r *rig) host() string { return strings.TrimPrefix(r.URL, "http://") }
+
+func (r *rig) open(t testing.TB) *dynamics.Session {
+	t.Helper()
+	s, err := r.client.Open(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// uris returns the request URIs as they came over the wire.
+func (r *rig) uris() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []string
+	for _, req := range r.seen {
+		out = append(out, req.RequestURI)
+	}
+	return out
+}
+
+func answer(status int, body string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
+	}
+}
+
+// kind fails the test unless err is a *dynamics.Error of kind k, and checks what
+// holds for every error text.
+func kind(t *testing.T, err error, k dynamics.Kind) *dynamics.Error {
+	t.Helper()
+	if err == nil {
+		t.Fatalf("no error, want %v", k)
+	}
+	e, ok := err.(*dynamics.Error)
+	if !ok {
+		t.Fatalf("error is %T %v, want *dynamics.Error", err, err)
+	}
+	if e.Kind != k {
+		t.Fatalf("kind %v (%v), want %v", e.Kind, err, k)
+	}
+	if text := err.Error(); strings.Contains(text, canaryToken) || strings.Contains(text, "://") || strings.ContainsAny(text, "\r\n") {
+		t.Fatalf("error text leaks or has lines: %q", text)
+	}
+	return e
+}
+
+func column(name string, kind dynamics.ColumnType) dynamics.Column {
+	return dynamics.Column{Logical: name, Type: kind}
+}
+
+func output(name string, kind dynamics.ColumnType) dynamics.Output {
+	return dynamics.Output{Column: column(name, kind), As: name}
+}
+
+var nameOnly = dynamics.Query{Select: []dynamics.Output{output("name", dynamics.Text)}, PageSize: 2}
+
+const emptyPage = `{"value":[]}`
