@@ -1,0 +1,132 @@
+package dynamics_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// cookie is in the form of Dataverse's own links: two depths of encoding, hex in
+// two cases, bare quotes and dollars.
+const cookie = `$select=name&$filter=contains(name,'%25S%C3%B6+x')&$skiptoken=%3Ccookie%20pagenumber=%222%22%20pagingcookie=%22%253ccookie%2520page%253d%25221%2522%253e%22%20istracking=%22False%22%20/%3E`
+
+func TestLinksAreFollowedByteForByte(t *testing.T) {
+	var r *rig
+	r = newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if strings.Contains(req.RequestURI, "skiptoken") {
+			_, _ = io.WriteString(w, emptyPage)
+			return
+		}
+		_, _ = fmt.Fprintf(w, `{"@odata.nextLink":"%s/api/data/v9.2/accounts?%s","value":[]}`, r.URL, cookie)
+	})
+	s := r.open(t)
+	p, err := s.Accounts(t.Context(), nameOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.NextLink() != r.URL+"/api/data/v9.2/accounts?"+cookie {
+		t.Fatal(p.NextLink())
+	}
+	if _, err := s.Next(t.Context(), nameOnly, p.NextLink()); err != nil {
+		t.Fatal(err)
+	}
+	if got := r.uris()[1]; got != "/api/data/v9.2/accounts?"+cookie {
+		t.Errorf("on the wire: %s", got)
+	}
+	if a, b := r.seen[0].Header.Get("Prefer"), r.seen[1].Header.Get("Prefer"); a != "odata.maxpagesize=2" || a != b {
+		t.Errorf("Prefer %q, then %q", a, b)
+	}
+	if r.tokens.asked != 2 {
+		t.Errorf("the token source was asked %d times for two requests", r.tokens.asked)
+	}
+	_, err = s.Next(t.Context(), nameOnly, p.NextLink())
+	kind(t, err, dynamics.Upstream)
+	if len(r.uris()) != 2 {
+		t.Error("a link was followed in a circle")
+	}
+}
+
+func TestHostileLinksAreNotFollowed(t *testing.T) {
+	spy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		t.Errorf("the other host was asked: %v", req.Header)
+	}))
+	defer spy.Close()
+	r := newRig(t, answer(200, emptyPage))
+	s := r.open(t)
+	_, port, _ := net.SplitHostPort(r.host())
+	for _, link := range []string{
+		"", "x", "/api/data/v9.2/accounts?x", "//" + r.host() + "/api/data/v9.2/accounts?x",
+		spy.URL + "/api/data/v9.2/accounts?x", "https://" + r.host() + "/api/data/v9.2/accounts?x", "http://localhost:" + port + "/api/data/v9.2/accounts?x",
+		"http://127.0.0.1/api/data/v9.2/accounts?x", "http://user@" + r.host() + "/api/data/v9.2/accounts?x", r.URL + "@" + strings.TrimPrefix(spy.URL, "http://") + "/api/data/v9.2/accounts?x",
+		r.URL + ".evil.com/api/data/v9.2/accounts?x", r.URL + "\\.evil.com/api/data/v9.2/accounts?x", r.URL + "/api/data/v9.2/accounts", r.URL + "/api/data/v9.2/accounts?",
+		r.URL + "/api/data/v9.1/accounts?x", r.URL + "/api/data/v9.2/contacts?x", r.URL + "/api/data/v9.2/accounts/?x", r.URL + "/api/data/v9.2/accounts(1)?x", r.URL + "/api/data/v9.2/Accounts?x",
+		r.URL + "/api/data/v9.2/../v9.2/accounts?x", r.URL + "/api/data/v9.2/%61ccounts?x", r.URL + "//api/data/v9.2/accounts?x", r.URL + "/api/data/v9.2/accounts?x#y",
+		r.URL + "/api/data/v9.2/accounts?x y", r.URL + "/api/data/v9.2/accounts?x HTTP/1.1\r\nX-Evil: 1\r\n", r.URL + "/api/data/v9.2/accounts?x\x00", r.URL + "/api/data/v9.2/accounts?" + strings.Repeat("x", 1<<17),
+	} {
+		_, err := s.Next(t.Context(), nameOnly, link)
+		kind(t, err, dynamics.Upstream)
+		if link != "" && link != "x" && strings.Contains(err.Error(), link) {
+			t.Errorf("the link is in %v", err)
+		}
+	}
+	if len(r.uris()) != 0 {
+		t.Errorf("asked: %v", r.uris())
+	}
+}
+
+func TestAPageWithAHostileLinkIsNoPage(t *testing.T) {
+	p, err := readOne(t, nameOnly, `{"value":[],"@odata.nextLink":"https://evil.example/api/data/v9.2/accounts?x"}`)
+	kind(t, err, dynamics.Upstream)
+	if p != nil {
+		t.Error("it was delivered")
+	}
+}
+
+func TestARedirectGetsNoToken(t *testing.T) {
+	spy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
+		t.Errorf("the redirect was followed: %v", req.Header)
+	}))
+	defer spy.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, spy.URL+"/?t="+canaryToken, status)
+		})
+		s := r.open(t)
+		_, err := s.Accounts(t.Context(), nameOnly)
+		kind(t, err, dynamics.Upstream)
+		_, err = s.WhoAmI(t.Context())
+		kind(t, err, dynamics.Upstream)
+		_, err = r.client.Challenge(t.Context(), r.URL)
+		kind(t, err, dynamics.Upstream)
+		if n := len(r.uris()); n != 3 {
+			t.Errorf("%d requests", n)
+		}
+	}
+}
+
+func FuzzNextLink(f *testing.F) {
+	const base = "ORG/api/data/v9.2/accounts?"
+	for _, s := range []string{base + cookie, base + "x#y", "http://evil/api/data/v9.2/accounts?x", "ORG@evil/api/data/v9.2/accounts?x", "ORG/../x?y"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, link string) {
+		r := newRig(t, answer(200, emptyPage))
+		link = strings.ReplaceAll(link, "ORG", r.URL)
+		_, err := r.open(t).Next(t.Context(), nameOnly, link)
+		if err != nil {
+			if len(r.uris()) > 0 && dynamics.KindOf(err) != dynamics.Upstream && dynamics.KindOf(err) != dynamics.Invalid {
+				t.Fatalf("%q: %v", link, err)
+			}
+			return
+		}
+		if _, uri, _ := strings.Cut(strings.TrimPrefix(link[strings.Index(link, "://")+3:], ""), "/"); r.uris()[0] != "/"+uri {
+			t.Fatalf("%q was sent as %q", link, r.uris()[0])
+		}
+	})
+}

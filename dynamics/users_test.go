@@ -1,0 +1,145 @@
+package dynamics_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+func guid(n int) string { return fmt.Sprintf("00000000-0000-0000-0000-%012d", n) }
+
+// script answers by the path below the API root, without the query.
+func script(replies map[string]string) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		path := strings.TrimPrefix(req.URL.Path, "/api/data/v9.2/")
+		body, ok := replies[path]
+		if req.URL.Query().Has("$skiptoken") {
+			body, ok = replies[path+"#2"]
+		}
+		if !ok {
+			w.WriteHeader(403)
+			_, _ = io.WriteString(w, `{"error":{"code":"0x80040220","message":"is missing prvReadRole privilege"}}`)
+			return
+		}
+		_, _ = io.WriteString(w, strings.ReplaceAll(body, "HOST", "http://"+req.Host))
+	}
+}
+
+func userScript() map[string]string {
+	u := "systemusers(" + someID + ")"
+	return map[string]string{
+		u:                                    `{"@odata.etag":"W/\"1\"","systemuserid":"` + strings.ToUpper(someID) + `","fullname":"Ada","internalemailaddress":"ada@x.example","isdisabled":true,"title":null,"jobtitle":"Planner","_businessunitid_value":"` + guid(9) + `","ownerid":"x"}`,
+		u + "/systemuserroles_association":   `{"value":[{"roleid":"` + guid(1) + `","name":"Salesperson"}],"@odata.nextLink":"HOST/api/data/v9.2/` + u + `/systemuserroles_association?$skiptoken=2"}`,
+		u + "/systemuserroles_association#2": `{"value":[{"roleid":"` + guid(2) + `","name":"Reader"},{"roleid":"` + guid(1) + `","name":"Salesperson"}]}`,
+		u + "/teammembership_association":    `{"value":[{"teamid":"` + guid(5) + `","name":"North"},{"teamid":"` + guid(6) + `","name":"South"}]}`,
+		"teams(" + guid(5) + ")/teamroles_association": `{"value":[{"roleid":"` + guid(1) + `","name":"Salesperson"}]}`,
+		"teams(" + guid(6) + ")/teamroles_association": `{"value":[]}`,
+	}
+}
+
+func TestUserWithRoles(t *testing.T) {
+	r := newRig(t, script(userScript()))
+	got, err := r.open(t).User(t.Context(), strings.ToUpper(someID))
+	want := dynamics.User{ID: someID, Name: "Ada", Email: "ada@x.example", Disabled: true, Title: "Planner", BusinessUnitID: guid(9), Roles: []dynamics.Role{
+		{ID: guid(1), Name: "Salesperson", Via: "direct"}, {ID: guid(2), Name: "Reader", Via: "direct"}, {ID: guid(1), Name: "Salesperson", Via: "North"}}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestRolesAreWholeOrAnError(t *testing.T) {
+	u := "systemusers(" + someID + ")/"
+	for _, c := range []struct {
+		path, body string
+		want       dynamics.Kind
+	}{
+		{"teams(" + guid(6) + ")/teamroles_association", "", dynamics.Forbidden},
+		{u + "teammembership_association", "", dynamics.Forbidden},
+		{u + "systemuserroles_association#2", "", dynamics.Forbidden},
+		{u + "systemuserroles_association", `{}`, dynamics.Upstream},
+		{u + "systemuserroles_association", `{"value":[{"name":"x"}]}`, dynamics.Upstream},
+		{u + "teammembership_association", `{"value":[{"name":"x"}]}`, dynamics.Upstream},
+		{u + "systemuserroles_association", `{"value":[],"@odata.nextLink":"https://evil.example/x?y"}`, dynamics.Upstream},
+		{u + "systemuserroles_association", `{"value":[],"@odata.nextLink":"HOST/api/data/v9.2/accounts?y"}`, dynamics.Upstream},
+		{u + "systemuserroles_association#2", `{"value":[],"@odata.nextLink":"HOST/api/data/v9.2/` + u + `systemuserroles_association?$skiptoken=2"}`, dynamics.Upstream},
+	} {
+		replies := userScript()
+		if delete(replies, c.path); c.body != "" {
+			replies[c.path] = c.body
+		}
+		roles, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+		if e := kind(t, err, c.want); roles != nil || c.want == dynamics.Forbidden && e.Privilege != "prvReadRole" {
+			t.Errorf("%s: %v, %v", c.path, roles, err)
+		}
+	}
+}
+
+func TestUsersByEmail(t *testing.T) {
+	row := userScript()["systemusers("+someID+")"]
+	r := newRig(t, script(map[string]string{"systemusers": `{"value":[` + row + `]}`}))
+	got, err := r.open(t).UsersByEmail(t.Context(), "o'brien+x@y.example")
+	if err != nil || len(got) != 1 || got[0].ID != someID || got[0].Roles != nil {
+		t.Errorf("%+v, %v", got, err)
+	}
+	want := "/api/data/v9.2/systemusers?$select=systemuserid,fullname,internalemailaddress,isdisabled,title,jobtitle,_businessunitid_value" +
+		"&$filter=(internalemailaddress%20eq%20'o''brien%2Bx%40y.example'%20or%20domainname%20eq%20'o''brien%2Bx%40y.example')&$orderby=systemuserid%20asc"
+	if r.uris()[0] != want {
+		t.Errorf("got %s", r.uris()[0])
+	}
+	for _, email := range []string{"", "a\x00", "\xff"} {
+		_, err := r.open(t).UsersByEmail(t.Context(), email)
+		kind(t, err, dynamics.Invalid)
+	}
+	_, err = newRig(t, answer(400, `{"error":{"code":"0x80060888","message":"near GEHEIM@x.example"}}`)).open(t).UsersByEmail(t.Context(), "geheim@x.example")
+	if kind(t, err, dynamics.Invalid); strings.Contains(strings.ToLower(err.Error()), "geheim") {
+		t.Error(err)
+	}
+}
+
+func TestRefusedUserIDs(t *testing.T) {
+	r := newRig(t, answer(200, `{"systemuserid":"`+guid(1)+`"}`))
+	for _, id := range []string{"", "x", someID + "x"} {
+		_, err := r.open(t).User(t.Context(), id)
+		kind(t, err, dynamics.Invalid)
+		_, err = r.open(t).Roles(t.Context(), id)
+		kind(t, err, dynamics.Invalid)
+	}
+	_, err := r.open(t).User(t.Context(), someID)
+	kind(t, err, dynamics.Upstream)
+}
+
+func TestMetadata(t *testing.T) {
+	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
+	row := func(name, kind, rest string) string {
+		return `{"@odata.type":"#x","LogicalName":"` + name + `","AttributeType":"Virtual","AttributeTypeName":{"Value":"` + kind + `"},"IsCustomAttribute":true,"IsValidForRead":true,"IsValidForAdvancedFind":{"Value":true,"CanBeChanged":true},"DisplayName":` + rest + `,"MetadataId":"x"}`
+	}
+	r := newRig(t, script(map[string]string{
+		attributes: `{"value":[` + row("new_x", "MultiSelectPicklistType", `{"LocalizedLabels":[],"UserLocalizedLabel":{"Label":"Kanäle","LanguageCode":1031}}`) + `,` +
+			row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
+		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[{"LogicalName":"new_founded","DateTimeBehavior":{"Value":"DateOnly"}},{"LogicalName":"createdon","DateTimeBehavior":{"Value":"UserLocal"}}]}`,
+		attributes + "/Microsoft.Dynamics.CRM.StateAttributeMetadata":    `{"value":[{"@odata.type":"#x","LogicalName":"statecode","MetadataId":"x","OptionSet":{"Options":[{"Value":0,"Label":{"UserLocalizedLabel":{"Label":"Active"}}},{"Value":1,"Label":{"UserLocalizedLabel":null}}]}}]}`,
+	}))
+	got, err := r.open(t).Columns(t.Context())
+	want := []dynamics.TableColumn{
+		{Column: column("createdon", dynamics.DateTime), Custom: true, Readable: true, Searchable: true},
+		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Readable: true, Searchable: true},
+		{Column: column("new_founded", dynamics.Date), Custom: true, Readable: true, Searchable: true},
+		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Readable: true, Searchable: true},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	options, err := r.open(t).Options(t.Context(), dynamics.State)
+	if err != nil || !reflect.DeepEqual(options, map[string][]dynamics.Option{"statecode": {{Value: 0, Label: "Active"}, {Value: 1}}}) {
+		t.Errorf("%+v, %v", options, err)
+	}
+	_, err = r.open(t).Options(t.Context(), "Boolean")
+	kind(t, err, dynamics.Invalid)
+	_, err = r.open(t).Options(t.Context(), dynamics.Picklist)
+	kind(t, err, dynamics.Forbidden)
+}
