@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -91,6 +92,9 @@ func (a *Authorizer) Close(ctx context.Context) {
 	a.end()
 	<-ended
 }
+
+// Format keeps fmt away from what is inside.
+func (a *Authorizer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "authorizer") }
 
 // RedirectURL is what must be registered at Entra, platform Web.
 func (a *Authorizer) RedirectURL() string { return a.public + "/oauth/callback" }

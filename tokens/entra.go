@@ -46,10 +46,12 @@ type TokenRequest struct {
 type Entra struct {
 	authority string
 	id        string
-	secret    Secret
-	client    *http.Client
-	own       *http.Transport // nil when the caller gave a transport
-	observe   func(TokenRequest)
+	// secret is a function, since reflection sees into every unexported field but
+	// not into closures: fmt would print the text through any value that points here.
+	secret  func() string
+	client  *http.Client
+	own     *http.Transport // nil when the caller gave a transport
+	observe func(TokenRequest)
 }
 
 // NewEntra checks the configuration; all faults come in one error.
@@ -68,7 +70,7 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	e := &Entra{authority: authority, id: c.ClientID, secret: c.ClientSecret, observe: c.Observe}
+	e := &Entra{authority: authority, id: c.ClientID, secret: c.ClientSecret.Reveal, observe: c.Observe}
 	if e.observe == nil {
 		e.observe = func(TokenRequest) {}
 	}
@@ -166,7 +168,7 @@ func (e *Entra) endpoint(tenant string) oauth2.Endpoint {
 
 func (e *Entra) config(tenant, environment, redirectURL string) *oauth2.Config {
 	return &oauth2.Config{
-		ClientID: e.id, ClientSecret: e.secret.Reveal(), Endpoint: e.endpoint(tenant),
+		ClientID: e.id, ClientSecret: e.secret(), Endpoint: e.endpoint(tenant),
 		RedirectURL: redirectURL, Scopes: scopes(environment),
 	}
 }
@@ -209,7 +211,7 @@ func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL str
 // clientcredentials.Config can, with the grant type overridden.
 func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh Secret) (answer, error) {
 	c := &clientcredentials.Config{
-		ClientID: e.id, ClientSecret: e.secret.Reveal(), TokenURL: e.endpoint(tenant).TokenURL,
+		ClientID: e.id, ClientSecret: e.secret(), TokenURL: e.endpoint(tenant).TokenURL,
 		AuthStyle: oauth2.AuthStyleInParams, Scopes: scopes(environment),
 		EndpointParams: url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}},
 	}

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/base64"
@@ -65,7 +66,7 @@ func (a *Authorizer) Handler() http.Handler {
 }
 
 func (p *pages) guard(next http.HandlerFunc) http.Handler {
-	return http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", p.policy)
 		h.Set("Cache-Control", "no-store")
@@ -84,9 +85,11 @@ func (p *pages) guard(next http.HandlerFunc) http.Handler {
 		case len(r.URL.RawQuery) > maxQuery:
 			http.Error(w, "the query is too long", http.StatusRequestURITooLong)
 		default:
-			next(w, r)
+			ctx, cancel := context.WithTimeout(r.Context(), pageTime)
+			defer cancel()
+			next(w, r.WithContext(ctx))
 		}
-	}), pageTime+5*time.Second, "This took too long. Load the page again.")
+	})
 }
 
 func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
@@ -176,7 +179,7 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p.log.WarnContext(r.Context(), "page failed", "page", r.Pattern, "code", f.Code, "error", f.Error())
 	what := f.Message
-	if f.Code == CodeInternal {
+	if f.Code == CodeInternal || what == "" {
 		what = "something went wrong inside crmbridge"
 	}
 	p.write(w, statusOf(err), page{

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"io"
 	"log/slog"
 	"sync"
 	"time"
@@ -55,6 +56,9 @@ func NewSource(c SourceConfig) *Source {
 	s.life, s.end = context.WithCancel(context.Background())
 	return s
 }
+
+// Format keeps fmt away from what is inside.
+func (s *Source) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token source") }
 
 // Close lets refreshes that are under way end, until ctx is done; then it cuts
 // them off. Afterwards nothing is refreshed any more.

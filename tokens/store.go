@@ -3,6 +3,8 @@ package tokens
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -32,6 +34,9 @@ type Store struct {
 func NewStore(rdb redis.UniversalClient, keys *Keyset) *Store {
 	return &Store{rdb: rdb, keys: keys}
 }
+
+// Format keeps fmt away from what is inside.
+func (s *Store) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "connection store") }
 
 // The id is a hash tag, so that everything about one connection is in one slot.
 func grantKey(id string) string   { return keyPrefix + "{" + id + "}:grant" }

@@ -1,0 +1,99 @@
+package tokens_test
+
+import (
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// eachRedis runs test on miniredis and, where there is one, on a real Redis:
+// CRMBRIDGE_TEST_REDIS (host:port, emptied before each test) or redis-server on the PATH.
+func eachRedis(t *testing.T, test func(*testing.T, redis.UniversalClient)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, client(t, miniredis.RunT(t).Addr())) })
+	t.Run("redis", func(t *testing.T) {
+		addr := os.Getenv("CRMBRIDGE_TEST_REDIS")
+		if addr == "" {
+			t.Parallel()
+			addr = startRedis(t)
+		}
+		c := client(t, addr)
+		if err := c.FlushDB(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		test(t, c)
+	})
+}
+
+func client(t *testing.T, addr string) redis.UniversalClient {
+	t.Helper()
+	c := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: 1})
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+func startRedis(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("no redis-server on the PATH and CRMBRIDGE_TEST_REDIS is not set")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	_, port, _ := net.SplitHostPort(addr)
+	cmd := exec.Command(path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	c := client(t, addr)
+	await(t, "redis-server", func() bool { return c.Ping(t.Context()).Err() == nil })
+	t.Logf("real Redis: %s on %s", path, addr)
+	return addr
+}
+
+func await(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not within 10 s", what)
+		}
+	}
+}
+
+// dump returns every key and value of the database.
+func dump(t *testing.T, c redis.UniversalClient) string {
+	t.Helper()
+	var b strings.Builder
+	ctx := context.Background()
+	for _, k := range c.Keys(ctx, "*").Val() {
+		b.WriteString(k + "\n")
+		switch c.Type(ctx, k).Val() {
+		case "hash":
+			for f, v := range c.HGetAll(ctx, k).Val() {
+				b.WriteString(f + "=" + v + "\n")
+			}
+		case "zset":
+			b.WriteString(strings.Join(c.ZRange(ctx, k, 0, -1).Val(), "\n"))
+		case "string":
+			b.WriteString(c.Get(ctx, k).Val())
+		default:
+			t.Fatalf("key %q has an unexpected type", k)
+		}
+	}
+	return b.String()
+}

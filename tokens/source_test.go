@@ -1,0 +1,307 @@
+package tokens_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/tokens"
+	"github.com/redis/go-redis/v9"
+)
+
+func TestAccessWithoutGrant(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		s := b.source()
+		_, err := s.Access(t.Context(), "nobody")
+		wantCode(t, err, tokens.CodeConnectionNotFound)
+		_, err = s.Access(t.Context(), "no body")
+		wantCode(t, err, tokens.CodeInvalidRequest)
+		b.signIn(tokens.Request{Connection: "later"})
+		_, err = s.Access(t.Context(), "later")
+		wantCode(t, err, tokens.CodeReauthorizationRequired)
+	})
+}
+
+func TestOneRefreshOverAllProcesses(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		var wait sync.WaitGroup
+		for range 4 {
+			s := b.source()
+			for range 50 {
+				wait.Go(func() {
+					a, err := s.Access(t.Context(), "acme")
+					if err != nil || a.Token.Reveal() != canary+"-access-2" || a.Environment != envA {
+						t.Errorf("access: %v", err)
+					}
+				})
+			}
+		}
+		wait.Wait()
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
+
+func TestFreshTokenAsksNobody(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		c := b.connect("acme", 3600)
+		a, err := b.source().Access(t.Context(), "acme")
+		if err != nil || a.Incarnation != c.Incarnation || !a.ExpiresAt.Equal(c.AccessTokenExpiresAt) {
+			t.Fatalf("%v %v", a, err)
+		}
+		if n := b.entra.count("refresh_token"); n != 0 {
+			t.Errorf("%d token requests, want none", n)
+		}
+	})
+}
+
+// A token near its end is used while its successor is fetched.
+func TestEarlyRenewalDoesNotWait(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		c := b.connect("acme", 8)
+		release := make(chan struct{})
+		b.entra.set(func() {
+			b.entra.answer = func(http.ResponseWriter, url.Values, int) bool { <-release; return false }
+		})
+		s := b.source()
+		await(t, "the margin", func() bool { return time.Until(c.AccessTokenExpiresAt) < 1300*time.Millisecond })
+		a, err := s.Access(t.Context(), "acme")
+		close(release)
+		if err != nil || a.Token.Reveal() != canary+"-access-1" {
+			t.Fatalf("%v, want the first token", err)
+		}
+		await(t, "the renewal", func() bool {
+			now, _ := b.store.Get(t.Context(), "acme")
+			return now.Version > c.Version
+		})
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
+
+func TestImpatientCallerDoesNotCancelTheRefresh(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		arrived, release := make(chan struct{}), make(chan struct{})
+		b.entra.set(func() {
+			b.entra.answer = func(http.ResponseWriter, url.Values, int) bool { close(arrived); <-release; return false }
+		})
+		s := b.source()
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-arrived; cancel() }()
+		_, err := s.Access(ctx, "acme")
+		wantCode(t, err, tokens.CodeDeadlineExceeded)
+		close(release)
+		a, err := s.Access(t.Context(), "acme")
+		if err != nil || a.Token.Reveal() != canary+"-access-2" {
+			t.Fatal(err)
+		}
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
+
+// A holder that was paused past its lease comes back with an older answer.
+func TestPausedHolderDoesNotOverwrite(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		arrived, release := make(chan struct{}), make(chan struct{})
+		var once sync.Once
+		b.entra.set(func() {
+			b.entra.answer = func(w http.ResponseWriter, _ url.Values, _ int) bool {
+				first := false
+				once.Do(func() { first = true })
+				if first {
+					close(arrived)
+					<-release
+					w.Header().Set("Content-Type", "application/json")
+					fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
+				}
+				return first
+			}
+		})
+		paused, other := b.source(), b.source()
+		result := make(chan error, 1)
+		var got tokens.Access
+		go func() {
+			var err error
+			got, err = paused.Access(context.Background(), "acme")
+			result <- err
+		}()
+		<-arrived
+		if err := rdb.Del(t.Context(), "crmbridge:{acme}:refresh").Err(); err != nil { // its lease has ended
+			t.Fatal(err)
+		}
+		a, err := other.Access(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(release)
+		if err := <-result; err != nil || got.Token != a.Token {
+			t.Errorf("the paused holder got another token than the newest (%v)", err)
+		}
+		again, err := other.Access(t.Context(), "acme")
+		if err != nil || again.Token != a.Token || a.Token.Reveal() != canary+"-access-2" {
+			t.Errorf("the newest token did not stay (%v)", err)
+		}
+	})
+}
+
+// invalid_grant for an old refresh token, while a newer grant was stored.
+func TestLostRaceIsNoVerdict(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		arrived, release := make(chan struct{}), make(chan struct{})
+		b.entra.set(func() {
+			b.entra.answer = func(w http.ResponseWriter, form url.Values, _ int) bool {
+				if form.Get("grant_type") != "refresh_token" {
+					return false
+				}
+				close(arrived)
+				<-release
+				refuse(w, 400, "invalid_grant", 700082)
+				return true
+			}
+		})
+		s := b.source()
+		result := make(chan error, 1)
+		go func() { _, err := s.Access(context.Background(), "acme"); result <- err }()
+		<-arrived
+		c := b.connect("acme", 3600) // the person connects again meanwhile
+		close(release)
+		if err := <-result; err != nil {
+			t.Errorf("a lost race gave %v", err)
+		}
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive || now.Version != c.Version {
+			t.Errorf("connection is %v, %v", now, err)
+		}
+	})
+}
+
+func TestDeletedDuringRefreshStaysDeleted(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		b.entra.set(func() {
+			b.entra.answer = func(http.ResponseWriter, url.Values, int) bool {
+				if err := b.store.Delete(context.Background(), "acme"); err != nil {
+					t.Error(err)
+				}
+				return false
+			}
+		})
+		_, err := b.source().Access(t.Context(), "acme")
+		wantCode(t, err, tokens.CodeConnectionNotFound)
+		if list, _, err := b.store.List(t.Context(), "", 10); err != nil || len(list) != 0 {
+			t.Errorf("list %v, %v", list, err)
+		}
+	})
+}
+
+func TestGrantGoneMarksTheConnection(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		b.entra.set(func() {
+			b.entra.answer = func(w http.ResponseWriter, form url.Values, _ int) bool {
+				refuse(w, 400, "invalid_grant", 50173)
+				return true
+			}
+		})
+		s := b.source()
+		for range 3 {
+			_, err := s.Access(t.Context(), "acme")
+			wantCode(t, err, tokens.CodeReauthorizationRequired)
+		}
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+		c, err := b.store.Get(t.Context(), "acme")
+		if err != nil || c.Status != tokens.StatusReauthorizationRequired || c.LastError == "" {
+			t.Fatalf("%v %v", c, err)
+		}
+		b.entra.set(func() { b.entra.answer = nil })
+		if again := b.connect("acme", 3600); again.Incarnation != c.Incarnation || again.LastError != "" {
+			t.Errorf("re-authorized: %v", again)
+		}
+		if _, err := s.Access(t.Context(), "acme"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestRefused(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.connect("acme", 3600)
+		s, other := b.source(), b.source()
+		first, err := s.Access(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := s.Refused(t.Context(), "acme", first)
+		if err != nil || second.Token == first.Token {
+			t.Fatalf("forced refresh: %v", err)
+		}
+		// Another process still had the first one.
+		third, err := other.Refused(t.Context(), "acme", first)
+		if err != nil || third.Token != second.Token {
+			t.Fatalf("stored token: %v", err)
+		}
+		_, err = other.Refused(t.Context(), "acme", second)
+		wantCode(t, err, tokens.CodeReauthorizationRequired)
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+		if c, _ := b.store.Get(t.Context(), "acme"); c.Status != tokens.StatusActive {
+			t.Errorf("status %s", c.Status)
+		}
+	})
+}
+
+func TestClosedSource(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		s := b.source()
+		s.Close(t.Context())
+		_, err := s.Access(t.Context(), "acme")
+		wantCode(t, err, tokens.CodeUnavailable)
+	})
+}
+
+func TestRedisAwayIsNoVerdict(t *testing.T) {
+	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1", MaxRetries: -1, DialTimeout: time.Second})
+	t.Cleanup(func() { _ = rdb.Close() })
+	b := newBench(t, rdb)
+	_, err := b.source().Access(t.Context(), "acme")
+	wantCode(t, err, tokens.CodeUnavailable)
+	_, err = b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA})
+	wantCode(t, err, tokens.CodeUnavailable)
+}
