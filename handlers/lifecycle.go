@@ -45,6 +45,10 @@ const DefaultMaxInFlight = 256
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
+	return start(ctx, nc, operations.routes(), options)
+}
+
+func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route, options Options) (*Consumer, error) {
 	if options.ReplySubjects == nil {
 		options.ReplySubjects = DefaultReplySubjects()
 	}
@@ -63,7 +67,7 @@ func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options O
 		slots: semaphore.NewWeighted(int64(options.MaxInFlight)), identity: newIdentity(options.Version),
 	}
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
-	c.endpoints = endpoints(operations.routes(), options.RequireScoped)
+	c.endpoints = endpoints(routes, options.RequireScoped)
 	if err := errors.Join(c.subscribe(), c.discover(), flush(ctx, nc)); err != nil {
 		c.stopIntake()
 		c.abandon()

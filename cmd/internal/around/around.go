@@ -35,8 +35,9 @@ type Surroundings struct {
 	stops []func() error
 }
 
-// Start starts them; what has been started is stopped where one fails.
-func Start(ports Ports, options emulator.Options) (s *Surroundings, err error) {
+// Start starts them; what has been started is stopped where one fails. wrap may
+// stand between the network and the emulator; nil is nothing.
+func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.Handler) (s *Surroundings, err error) {
 	s = &Surroundings{}
 	defer func() {
 		if err != nil {
@@ -46,7 +47,7 @@ func Start(ports Ports, options emulator.Options) (s *Surroundings, err error) {
 	for _, start := range []func() error{
 		func() error { return s.startNATS(ports.NATS) },
 		func() error { return s.startRedis(ports.Redis) },
-		func() error { return s.startEmulator(ports.Emulator, options) },
+		func() error { return s.startEmulator(ports.Emulator, options, wrap) },
 	} {
 		if err = start(); err != nil {
 			return s, err
@@ -129,7 +130,7 @@ func (s *Surroundings) startRedis(port int) error {
 	return nil
 }
 
-func (s *Surroundings) startEmulator(port int, options emulator.Options) error {
+func (s *Surroundings) startEmulator(port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
 	listener, err := net.Listen("tcp", Address(port))
 	if err != nil {
 		return taken("the emulated Dataverse", "--emulator-port", port, err)
@@ -139,7 +140,11 @@ func (s *Surroundings) startEmulator(port int, options emulator.Options) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	web := &http.Server{Handler: s.Emulator, ReadHeaderTimeout: 5 * time.Second}
+	handler := http.Handler(s.Emulator)
+	if wrap != nil {
+		handler = wrap(handler)
+	}
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(listener) }()
 	s.stops = append(s.stops, func() error {

@@ -11,41 +11,36 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/jedib0t/go-pretty/v6/table"
-	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// widest is how many columns of the terminal a cell may take.
-const widest = 48
-
 // Table prints rows under a header, aligned by the width that characters take on
-// a terminal. Cells are made safe first.
+// a terminal. Cells are made safe first, and cut where they are too wide.
 func Table(to io.Writer, header []string, rows [][]string) error {
-	writer := table.NewWriter()
-	style := table.StyleLight
-	style.Options = table.OptionsNoBordersAndSeparators
-	style.Format.Header = text.FormatDefault
-	writer.SetStyle(style)
-	writer.AppendHeader(cells(header))
-	for _, row := range rows {
-		writer.AppendRow(cells(row))
+	lines := make([][]string, 0, len(rows)+1)
+	var widths []int
+	for _, row := range append([][]string{header}, rows...) {
+		line := make([]string, len(row))
+		for i, cell := range row {
+			line[i] = cut(Safe(cell))
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], width(line[i]))
+		}
+		lines = append(lines, line)
 	}
-	for line := range strings.SplitSeq(writer.Render(), "\n") {
-		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " ")); err != nil {
+	for _, line := range lines {
+		var out strings.Builder
+		for i, cell := range line {
+			out.WriteString(" " + pad(cell, widths[i]) + " ")
+		}
+		if _, err := fmt.Fprintln(to, strings.TrimRight(out.String(), " ")); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func cells(row []string) table.Row {
-	out := make(table.Row, len(row))
-	for i, cell := range row {
-		out[i] = text.Snip(Safe(cell), widest, "…")
-	}
-	return out
 }
 
 // mostMarks is how many characters without a width may follow each other, more
@@ -64,7 +59,7 @@ func Safe(s string) string {
 			return ' '
 		case turns(r):
 			return -1
-		case text.RuneWidth(r) > 0:
+		case runeWidth(r) > 0:
 			marks = 0
 			return r
 		}
@@ -121,12 +116,12 @@ func Accounts(to io.Writer, fields []string, accounts []messages.Account) error 
 
 // Pairs prints names and values, one pair a line.
 func Pairs(to io.Writer, pairs [][2]string) error {
-	width := 0
+	widest := 0
 	for _, pair := range pairs {
-		width = max(width, text.StringWidthWithoutEscSequences(Safe(pair[0])))
+		widest = max(widest, width(Safe(pair[0])))
 	}
 	for _, pair := range pairs {
-		line := text.Pad(Safe(pair[0]), width, ' ') + "  " + Safe(pair[1])
+		line := pad(Safe(pair[0]), widest) + "  " + Safe(pair[1])
 		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " ")); err != nil {
 			return err
 		}

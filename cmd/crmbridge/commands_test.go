@@ -1,0 +1,54 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+)
+
+func TestCommands(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 200})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("demo")
+	natsFlag := "--nats-url=" + w.NATSURL
+	for _, c := range []struct {
+		args   []string
+		status int
+		stdout []string
+		stderr []string
+	}{
+		{[]string{"accounts", "search", "demo", "--page-size=3", "--fields=name,revenue", "--order-by=-revenue", "--total"}, 0, []string{"name", "revenue"}, []string{"3 accounts of 200", "--cursor"}},
+		{[]string{"accounts", "search", "demo", "--all", "--fields=id"}, 0, []string{"id"}, []string{"200 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--page-size=1", "--json"}, 0, []string{`"accounts": [`, `"request_id"`}, nil},
+		{[]string{"accounts", "search", "demo", `--where={"field":"industri","op":"eq","value":1}`}, 1, nil, []string{"invalid_request:", "industry"}},
+		{[]string{"accounts", "search", "nobody"}, 1, nil, []string{"connection_not_found:"}},
+		{[]string{"users", "whoami", "demo"}, 0, []string{"organization"}, nil},
+		{[]string{"users", "get", "demo", emulator.DefaultUser}, 0, []string{"role", "via", "direct"}, nil},
+		{[]string{"connections", "list"}, 0, []string{"demo", "active", w.EmulatorURL}, nil},
+		{[]string{"connections", "get", "demo", "--json"}, 0, []string{`"status": "active"`}, nil},
+		{[]string{"connect", "second", w.EmulatorURL, "--no-browser", "--no-wait"}, 0, []string{w.PublicURL() + "/connect/"}, nil},
+		{[]string{"connect", "second", "https://evil.example", "--no-browser", "--no-wait"}, 1, nil, []string{"invalid_request: environment_url"}},
+		{[]string{"connections", "delete", "demo"}, 0, []string{"demo is deleted"}, nil},
+		{[]string{"connections", "delete", "demo"}, 0, []string{"demo is deleted"}, nil},
+		{[]string{"connections", "get", "demo"}, 1, nil, []string{"connection_not_found:"}},
+	} {
+		t.Run(strings.Join(c.args, " "), func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			if status := run(append(c.args, natsFlag), &stdout, &stderr); status != c.status {
+				t.Errorf("status %d, want %d", status, c.status)
+			}
+			for _, want := range c.stdout {
+				if !strings.Contains(stdout.String(), want) {
+					t.Errorf("stdout lacks %q:\n%s", want, stdout.String())
+				}
+			}
+			for _, want := range c.stderr {
+				if !strings.Contains(stderr.String(), want) {
+					t.Errorf("stderr lacks %q:\n%s", want, stderr.String())
+				}
+			}
+		})
+	}
+}

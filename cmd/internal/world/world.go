@@ -1,0 +1,203 @@
+// Package world gives end-to-end tests a place to happen in: NATS, Redis, an
+// emulated Entra ID and Dataverse, and as many crmbridges as they ask for. It
+// uses a real redis-server where one is installed.
+package world
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/around"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/person"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// A World is what crmbridge needs around it, for one test.
+type World struct {
+	*around.Surroundings
+	RedisURL string // the redis-server's where there is one
+	Keyset   string
+	HTTPPort int // of the crmbridge that serves the pages
+
+	t testing.TB
+}
+
+// New starts a world that ends with the test.
+func New(t testing.TB, options emulator.Options) *World {
+	t.Helper()
+	return NewWrapped(t, options, nil)
+}
+
+// NewWrapped is New with something between the network and the emulator.
+func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) http.Handler) *World {
+	t.Helper()
+	w := &World{t: t}
+	if err := around.FreePort(&w.HTTPPort); err != nil {
+		t.Fatal(err)
+	}
+	options.RedirectURIs = []string{w.PublicURL() + "/oauth/callback"}
+	var err error
+	if w.Surroundings, err = around.Start(around.Ports{}, options, wrap); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := w.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	w.RedisURL = w.Surroundings.RedisURL
+	if url := StartRedis(t); url != "" {
+		w.RedisURL = url
+	}
+	keyset, err := tokens.GenerateKeyset()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Keyset = string(keyset)
+	return w
+}
+
+// PublicURL is where people reach the crmbridge that serves the pages.
+func (w *World) PublicURL() string { return fmt.Sprintf("http://localhost:%d", w.HTTPPort) }
+
+// Settings are those of a crmbridge in this world. The first one serves the
+// pages, others get ports of their own.
+func (w *World) Settings(first bool) bridge.Settings {
+	w.t.Helper()
+	httpPort, adminPort := w.HTTPPort, 0
+	if !first {
+		httpPort = 0
+	}
+	for _, port := range []*int{&httpPort, &adminPort} {
+		if err := around.FreePort(port); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	return bridge.Settings{
+		NATS: bridge.NATS{URL: w.NATSURL}, RedisURL: w.RedisURL, TokenKeyset: w.Keyset,
+		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
+		EntraAuthorityURL: w.EmulatorURL, PublicURL: w.PublicURL(),
+		HTTPAddr: around.Address(httpPort), AdminAddr: around.Address(adminPort),
+		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
+		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
+		MaxInFlight: "256", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
+	}
+}
+
+// Bridge runs a crmbridge in this process until the test ends; log gets what it
+// logs, nil throws it away.
+func (w *World) Bridge(settings bridge.Settings, log io.Writer) *bridge.Bridge {
+	w.t.Helper()
+	config, err := settings.Config()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if log == nil {
+		log = io.Discard
+	}
+	b, err := bridge.Start(w.t.Context(), config, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: config.LogLevel})))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(sync.OnceFunc(func() {
+		if err := b.Stop(); err != nil {
+			w.t.Error(err)
+		}
+	}))
+	return b
+}
+
+// Client is a requester of its own.
+func (w *World) Client() (*messages.Client, *nats.Conn) {
+	w.t.Helper()
+	nc, err := nats.Connect(w.NATSURL)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(nc.Close)
+	return messages.NewClient(nc), nc
+}
+
+// Connect makes a connection the way a person does.
+func (w *World) Connect(connection string) {
+	w.t.Helper()
+	client, _ := w.Client()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	defer cancel()
+	if err := person.Connect(ctx, client, connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// StartRedis starts a redis-server of the test's own and returns its URL, "" where
+// none is installed. CRMBRIDGE_TEST_REDIS=required makes that a failure.
+func StartRedis(t testing.TB) string {
+	t.Helper()
+	program, err := exec.LookPath("redis-server")
+	if err != nil {
+		if os.Getenv("CRMBRIDGE_TEST_REDIS") == "required" {
+			t.Fatal("CRMBRIDGE_TEST_REDIS=required, and no redis-server is installed")
+		}
+		t.Log("Redis: miniredis, since no redis-server is installed")
+		return ""
+	}
+	port := 0
+	if err := around.FreePort(&port); err != nil {
+		t.Fatal(err)
+	}
+	server := exec.Command(program, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "",
+		"--appendonly", "yes", "--dir", t.TempDir(), "--loglevel", "warning")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = server.Process.Kill() // it holds nothing that outlives the test
+		_ = server.Wait()
+	})
+	await(t, "redis-server", func() error {
+		c, err := net.DialTimeout("tcp", around.Address(port), time.Second)
+		if err == nil {
+			err = c.Close()
+		}
+		return err
+	})
+	t.Logf("Redis: %s", program)
+	return fmt.Sprintf("redis://127.0.0.1:%d/0", port)
+}
+
+// await tries until something holds, at most 15 s.
+func await(t testing.TB, what string, try func() error) {
+	t.Helper()
+	end := time.Now().Add(15 * time.Second)
+	for {
+		err := try()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %v", what, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Await is await for tests.
+func Await(t testing.TB, what string, try func() error) {
+	t.Helper()
+	await(t, what, try)
+}

@@ -1,0 +1,363 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// broker is a NATS server of the test's own and a connection to it.
+func broker(t *testing.T) *nats.Conn {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
+		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not start")
+	}
+	return dial(t, s.ClientURL())
+}
+
+func dial(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
+}
+
+type echo struct{ messages.Target }
+
+type echoed struct {
+	messages.Head
+	Text string `json:"text"`
+}
+
+// answering makes the route of an operation that does what a test wants.
+func answering(operate func(context.Context, *call) (string, error)) route {
+	return one(oneConnection, func(ctx context.Context, c *call, _ echo) (echoed, error) {
+		text, err := operate(ctx, c)
+		return echoed{Text: text}, err
+	})
+}
+
+const op messages.Operation = "tests.run"
+
+// run starts a consumer with one operation and returns it with a requester.
+func run(t *testing.T, options Options, r route) (*Consumer, *nats.Conn) {
+	t.Helper()
+	requester := broker(t)
+	nc := dial(t, requester.ConnectedUrl())
+	options.Log, options.Metrics, options.Version = slog.New(slog.DiscardHandler), prometheus.NewRegistry(), "0.0.0"
+	c, err := start(t.Context(), nc, map[messages.Operation]route{op: r}, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := c.Shutdown(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return c, requester
+}
+
+// answers are all messages that one request gets within a while after the first.
+func answers(t *testing.T, nc *nats.Conn, header nats.Header) []*nats.Msg {
+	t.Helper()
+	inbox, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := nc.PublishMsg(&nats.Msg{Subject: op.ScopedSubject("acme"), Reply: inbox.Subject, Header: header}); err != nil {
+		t.Fatal(err)
+	}
+	var all []*nats.Msg
+	wait := 10 * time.Second
+	for {
+		msg, err := inbox.NextMsg(wait)
+		if err != nil {
+			return all
+		}
+		all = append(all, msg)
+		wait = 100 * time.Millisecond
+	}
+}
+
+func codeIn(t *testing.T, msg *nats.Msg) messages.Code {
+	t.Helper()
+	var body messages.ErrorReply
+	if err := json.Unmarshal(msg.Data, &body); err != nil {
+		t.Fatalf("%v: %s", err, msg.Data)
+	}
+	if body.Error == nil {
+		return ""
+	}
+	return body.Error.Code
+}
+
+func TestEveryRequestGetsExactlyOneAnswer(t *testing.T) {
+	const secret = "a secret in a panic"
+	for _, c := range []struct {
+		name    string
+		operate func(context.Context, *call) (string, error)
+		header  nats.Header
+		want    messages.Code
+	}{
+		{"a panic with an error", func(context.Context, *call) (string, error) { panic(errors.New(secret)) }, nil, messages.Internal},
+		{"a nil map", func(context.Context, *call) (string, error) { var m map[string]int; m["x"] = 1; return "", nil }, nil, messages.Internal},
+		{"an unknown error", func(context.Context, *call) (string, error) { return "", errors.New(secret) }, nil, messages.Internal},
+		{"an answer too large", func(context.Context, *call) (string, error) { return strings.Repeat("x", 70<<10), nil }, nil, messages.TooLarge},
+		{"an error too large", func(context.Context, *call) (string, error) {
+			fault := messages.Errorf(messages.UpstreamError, "%s", strings.Repeat("é\n", 40<<10))
+			fault.Details = []messages.Detail{{Path: "x", Message: strings.Repeat("y", 70<<10)}}
+			return "", fault
+		}, nil, messages.UpstreamError},
+		{"a deadline", func(ctx context.Context, _ *call) (string, error) { <-ctx.Done(); return "", ctx.Err() },
+			nats.Header{messages.HeaderDeadline: {time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)}}, messages.DeadlineExceeded},
+		{"success", func(context.Context, *call) (string, error) { return "fine", nil }, nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			consumer, nc := run(t, Options{}, answering(c.operate))
+			got := answers(t, nc, c.header)
+			if len(got) != 1 {
+				t.Fatalf("%d answers", len(got))
+			}
+			if code := codeIn(t, got[0]); code != c.want {
+				t.Errorf("code %q, want %q", code, c.want)
+			}
+			if strings.Contains(string(got[0].Data), secret) {
+				t.Errorf("the answer tells a cause: %s", got[0].Data)
+			}
+			if int64(got[0].Size()) > nc.MaxPayload()+256 {
+				t.Errorf("the answer has %d bytes", got[0].Size())
+			}
+			stats := consumer.stats()
+			if e := stats.Endpoints[1]; e.NumRequests != 1 || (e.NumErrors == 1) != (c.want != "") {
+				t.Errorf("counted %d requests and %d errors", e.NumRequests, e.NumErrors)
+			}
+		})
+	}
+}
+
+func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	_, nc := run(t, Options{MaxInFlight: 2}, answering(func(ctx context.Context, _ *call) (string, error) {
+		entered <- struct{}{}
+		<-leave
+		return "fine", nil
+	}))
+	var wait sync.WaitGroup
+	for range 2 {
+		wait.Go(func() {
+			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, 10*time.Second); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "" {
+				t.Errorf("%v", err)
+			}
+		})
+		<-entered
+	}
+	msg, err := nc.Request(op.ScopedSubject("acme"), nil, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var body messages.ErrorReply
+	if err := json.Unmarshal(msg.Data, &body); err != nil || body.Error == nil || body.Error.Code != messages.Overloaded ||
+		body.Error.RetryAfterMS <= 0 || !body.Error.Retryable {
+		t.Errorf("%v %s", err, msg.Data)
+	}
+	close(leave)
+	wait.Wait()
+}
+
+func TestRequestsOfOneOperationRunSideBySide(t *testing.T) {
+	const together = 8
+	var meeting sync.WaitGroup
+	meeting.Add(together)
+	_, nc := run(t, Options{}, answering(func(ctx context.Context, _ *call) (string, error) {
+		meeting.Done()
+		meeting.Wait() // hangs until the deadline unless all of them run at once
+		return "fine", nil
+	}))
+	var wait sync.WaitGroup
+	for range together {
+		wait.Go(func() {
+			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, 20*time.Second); err != nil || codeIn(t, msg) != "" {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestShutdownAnswersWorkInHand(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		grace time.Duration
+		want  messages.Code
+	}{{"within the grace", 10 * time.Second, ""}, {"abandoned after it", 50 * time.Millisecond, messages.Unavailable}} {
+		t.Run(c.name, func(t *testing.T) {
+			entered := make(chan struct{})
+			finish := make(chan struct{})
+			consumer, nc := run(t, Options{}, answering(func(ctx context.Context, _ *call) (string, error) {
+				close(entered)
+				select {
+				case <-finish:
+					return "fine", nil
+				case <-ctx.Done():
+					return "", ctx.Err()
+				}
+			}))
+			got := make(chan messages.Code, 1)
+			go func() {
+				msg, err := nc.Request(op.ScopedSubject("acme"), nil, 20*time.Second)
+				if err != nil {
+					got <- messages.Code(err.Error())
+					return
+				}
+				got <- codeIn(t, msg)
+			}()
+			<-entered
+			stopped := make(chan error, 1)
+			go func() {
+				ctx, cancel := context.WithTimeout(context.Background(), c.grace)
+				defer cancel()
+				stopped <- consumer.Shutdown(ctx)
+			}()
+			if c.want == "" {
+				// New requests find nobody while the old one is still worked on.
+				for deadline := time.Now().Add(5 * time.Second); ; {
+					if _, err := nc.Request(op.ScopedSubject("acme"), nil, time.Second); errors.Is(err, nats.ErrNoResponders) {
+						break
+					} else if time.Now().After(deadline) {
+						t.Fatal("intake goes on")
+					}
+				}
+				close(finish)
+			}
+			if code := <-got; code != c.want {
+				t.Errorf("code %q, want %q", code, c.want)
+			}
+			if err := <-stopped; err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestStreamsEndInOneLast(t *testing.T) {
+	sequence := func(parts []part, end error) route {
+		return many[echoed](oneConnection, func(_ context.Context, c *call, _ echo) iter.Seq2[part, error] {
+			c.streams = true
+			return func(yield func(part, error) bool) {
+				for _, p := range parts {
+					if !yield(p, nil) {
+						return
+					}
+				}
+				if end != nil {
+					yield(part{}, end)
+				}
+			}
+		})
+	}
+	text := func(n int, last bool) part { return part{body: fmt.Appendf(nil, `{"n":%d}`, n), rows: 1, last: last} }
+	for _, c := range []struct {
+		name  string
+		route route
+		pages int
+		want  messages.Code
+	}{
+		{"three parts", sequence([]part{text(1, false), text(2, false), text(3, true)}, nil), 3, ""},
+		{"an error in the middle", sequence([]part{text(1, false)}, messages.Errorf(messages.Throttled, "wait")), 2, messages.Throttled},
+		{"an error at once", sequence(nil, messages.Errorf(messages.NotFound, "no")), 1, messages.NotFound},
+		{"an end without a last part", sequence([]part{text(1, false)}, nil), 2, messages.Internal},
+		{"a part too large", sequence([]part{text(1, false), {body: make([]byte, 80<<10)}}, nil), 2, messages.TooLarge},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, nc := run(t, Options{}, c.route)
+			got := answers(t, nc, nil)
+			if len(got) != c.pages {
+				t.Fatalf("%d messages, want %d", len(got), c.pages)
+			}
+			for i, msg := range got {
+				last := i == len(got)-1
+				if msg.Header.Get(messages.HeaderPage) != fmt.Sprint(i+1) || (msg.Header.Get(messages.HeaderLast) == "true") != last {
+					t.Errorf("message %d: %v", i+1, msg.Header)
+				}
+			}
+			if code := codeIn(t, got[len(got)-1]); code != c.want {
+				t.Errorf("ends with %q, want %q", code, c.want)
+			}
+		})
+	}
+}
+
+func TestTraceContextComesBack(t *testing.T) {
+	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "fine", nil }))
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	got := answers(t, nc, nats.Header{"traceparent": {parent}, "tracestate": {"a=b"}, "Crm-Request-Id": {"my-id"}})
+	if len(got) != 1 || got[0].Header.Get("traceparent") != parent || got[0].Header.Get("tracestate") != "a=b" ||
+		got[0].Header.Get(messages.HeaderRequestID) != "my-id" {
+		t.Errorf("%v", got[0].Header)
+	}
+}
+
+func TestStartRefusesBesideACapturingStream(t *testing.T) {
+	for _, subject := range []string{"crm.>", "crm.accounts.search.request", "crm.*.*.request.*", "crm.accounts.>"} {
+		t.Run(subject, func(t *testing.T) {
+			nc := broker(t)
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{subject}}); err != nil {
+				t.Fatal(err)
+			}
+			_, err = start(t.Context(), nc, nil, Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry()})
+			if err == nil || !strings.Contains(err.Error(), "GREEDY") {
+				t.Errorf("got %v, want an error that names the stream", err)
+			}
+		})
+	}
+}
+
+func TestRequireScopedLeavesPlainSubjectsToAdministrators(t *testing.T) {
+	all := map[messages.Operation]route{messages.AccountsSearch: {}, messages.ConnectionsGet: {admin: true}}
+	got := map[string]bool{}
+	for _, e := range endpoints(all, true) {
+		got[e.subject] = true
+	}
+	want := []string{"crm.accounts.search.request.*", "crm.connections.get.request", "crm.connections.get.request.*"}
+	for _, subject := range want {
+		if !got[subject] {
+			t.Errorf("%s is not subscribed", subject)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("subscribed %v, want %v", got, want)
+	}
+}
