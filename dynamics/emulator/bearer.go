@@ -1,0 +1,77 @@
+package emulator
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+// bearer finds who is calling. The user is nil for somebody whom the directory knows and Dataverse does not.
+func (s *Server) bearer(r *http.Request) (user *systemUser, ok bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return nil, false
+	}
+	var c claims
+	if s.signer.verify(strings.TrimSpace(token), &c) != nil {
+		return nil, false
+	}
+	now := s.opts.Now().Unix()
+	switch {
+	case now >= c.Exp, now < c.Nbf, c.Serial <= s.expired.Load():
+		return nil, false
+	case !strings.EqualFold(c.TID, s.opts.TenantID), !sameEnvironment(c.Aud, origin(r)):
+		return nil, false
+	case c.IDTyp == "user" && c.Scp != "user_impersonation": // an id token must not pass
+		return nil, false
+	}
+	oid, isGUID := parseGUID(c.OID)
+	if !isGUID {
+		return nil, false
+	}
+	return s.dir.byObject(oid), true
+}
+
+// challenge is the 401 of section 9.3: values unquoted, the version 1 path, no JSON.
+func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
+	s.tally.add(func(c *Counts) { c.Unauthorized++ })
+	h := w.Header()
+	h.Set("WWW-Authenticate", fmt.Sprintf("Bearer authorization_uri=%s/%s/oauth2/authorize, resource_id=%s/",
+		s.authority(r), strings.ToLower(s.opts.TenantID), origin(r)))
+	h.Set("Content-Type", "text/html")
+	h.Del("OData-Version")
+	w.WriteHeader(http.StatusUnauthorized)
+	_, _ = w.Write([]byte("HTTP Error 401 - Unauthorized: Access is denied")) // the client may be gone
+}
+
+// member refuses callers who are nobody in the organization, disabled, or without any role.
+func (c *call) member() *fault {
+	switch {
+	case c.user == nil || c.user.NotMember:
+		return &fault{status: http.StatusForbidden, code: "0x80072560", message: "The user is not a member of the organization."}
+	case c.user.Disabled: // the real text has its placeholders unfilled
+		return &fault{status: http.StatusForbidden, code: "0x80040225", message: "The specified user(Id = {0}) is disabled. Consider enabling this user. Additional Details: {1}"}
+	case len(c.user.allRoles()) == 0:
+		return &fault{status: http.StatusForbidden, code: "0x80042f09", message: fmt.Sprintf("The user (Id = %s) has not been assigned any roles. They need at least one role before they can access the data.", c.user.id)}
+	}
+	return nil
+}
+
+// privilege refuses a table that no role of the caller lets him read.
+func (c *call) privilege(t *table) *fault {
+	ok, roles, privileges := c.user.may(t.privilege)
+	if ok {
+		return nil
+	}
+	mode := 0
+	if c.user.ApplicationID != "" {
+		mode = 4
+	}
+	id := namedGUID("privilege", t.privilege)
+	if t.privilege == readAccount {
+		id, _ = parseGUID("886b280c-6396-4d56-a0a3-2c1b0a50ceb0")
+	}
+	return &fault{status: http.StatusForbidden, code: "0x80040220", message: fmt.Sprintf(
+		"Principal user (Id=%s, type=8, roleCount=%d, privilegeCount=%d, accessMode=%d), is missing %s privilege (Id=%s) on OTC=%d for entity '%s' (LocalizedName='%s'). context.Caller=%s",
+		c.user.id, roles, privileges, mode, t.privilege, id, t.otc, t.logical, t.label, c.user.id)}
+}

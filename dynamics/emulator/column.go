@@ -1,0 +1,258 @@
+package emulator
+
+import (
+	"strconv"
+	"strings"
+	"time"
+)
+
+// kind is a column's type, as metadata names it.
+type kind uint8
+
+const (
+	kindGUID kind = iota
+	kindText
+	kindMemo
+	kindInt
+	kindBigInt
+	kindMoney
+	kindDecimal
+	kindDateTime
+	kindDate
+	kindBool
+	kindChoice
+	kindState
+	kindStatus
+	kindChoices
+	kindLookup
+)
+
+func (k kind) textual() bool { return k == kindText || k == kindMemo }
+
+func (k kind) numeric() bool {
+	switch k {
+	case kindInt, kindBigInt, kindMoney, kindDecimal, kindChoice, kindState, kindStatus:
+		return true
+	}
+	return false
+}
+
+// scaled columns hold ten-thousandths.
+func (k kind) scaled() bool { return k == kindMoney || k == kindDecimal }
+
+// edm is the type's name in OData.
+func (k kind) edm() string {
+	switch k {
+	case kindGUID, kindLookup:
+		return "Edm.Guid"
+	case kindInt, kindChoice, kindState, kindStatus:
+		return "Edm.Int32"
+	case kindBigInt:
+		return "Edm.Int64"
+	case kindMoney, kindDecimal:
+		return "Edm.Decimal"
+	case kindDateTime:
+		return "Edm.DateTimeOffset"
+	case kindDate:
+		return "Edm.Date"
+	case kindBool:
+		return "Edm.Boolean"
+	}
+	return "Edm.String"
+}
+
+// value is one cell. Which members count follows from the kind: s for texts, id for GUIDs and lookups, n for the rest (seconds
+// of Unix time for dates); several choices are s, their integers joined by commas.
+type value struct {
+	ok bool // false is null
+	s  string
+	n  int64
+	id guid
+}
+
+type option struct {
+	value int32
+	label string
+	state int32 // of a status
+}
+
+type column struct {
+	name, schema, label string
+	kind                kind
+	length              int
+	custom              bool
+	options             []option
+	nav                 string // lookups: the navigation property; empty means name
+	get                 func(v *snapshot, row any) value
+}
+
+// property is the name in the Web API.
+func (c *column) property() string {
+	if c.kind == kindLookup {
+		return "_" + c.name + "_value"
+	}
+	return c.name
+}
+
+func (c *column) optionLabel(n int64) string {
+	for _, o := range c.options {
+		if int64(o.value) == n {
+			return o.label
+		}
+	}
+	return ""
+}
+
+// table is one entity set.
+type table struct {
+	logical, set, label string
+	otc                 int
+	key, primary        string
+	privilege           string // to read it
+	columns             []*column
+	props               map[string]*column
+	rows                func(v *snapshot) []any
+	byKey               func(v *snapshot, id guid) any // nil when absent
+	id                  func(row any) guid
+	version             func(row any) int64
+	relations           map[string]*relation
+}
+
+// relation is a collection-valued navigation property.
+type relation struct {
+	name   string
+	target *table
+	of     func(row any) []any
+}
+
+func (t *table) index() *table {
+	t.props = make(map[string]*column, len(t.columns))
+	for _, c := range t.columns {
+		t.props[c.property()] = c
+	}
+	return t
+}
+
+// column finds by logical name, as query functions and metadata do.
+func (t *table) column(logical string) *column {
+	for _, c := range t.columns {
+		if c.name == logical || c.property() == logical {
+			return c
+		}
+	}
+	return nil
+}
+
+func (t *table) typeName() string { return "Microsoft.Dynamics.CRM." + t.logical }
+
+// appendJSON writes the cell as the Web API does.
+func (c *column) appendJSON(b []byte, x value) []byte {
+	if !x.ok {
+		return append(b, "null"...)
+	}
+	switch c.kind {
+	case kindGUID, kindLookup:
+		return append(x.id.appendTo(append(b, '"')), '"')
+	case kindText, kindMemo, kindChoices:
+		return appendString(b, x.s)
+	case kindMoney:
+		return appendScaled(b, x.n, 4)
+	case kindDecimal:
+		return appendScaled(b, x.n, 10)
+	case kindDateTime:
+		return append(time.Unix(x.n, 0).UTC().AppendFormat(append(b, '"'), "2006-01-02T15:04:05Z"), '"')
+	case kindDate:
+		return append(time.Unix(x.n, 0).UTC().AppendFormat(append(b, '"'), "2006-01-02"), '"')
+	case kindBool:
+		return strconv.AppendBool(b, x.n != 0)
+	}
+	return strconv.AppendInt(b, x.n, 10)
+}
+
+// appendScaled writes ten-thousandths with the given number of decimals (4 or more).
+func appendScaled(b []byte, n int64, decimals int) []byte {
+	u := uint64(n)
+	if n < 0 {
+		b, u = append(b, '-'), -u
+	}
+	b = strconv.AppendUint(b, u/10000, 10)
+	b = append(b, '.')
+	frac := strconv.FormatUint(10000+u%10000, 10)[1:]
+	b = append(b, frac...)
+	for range decimals - 4 {
+		b = append(b, '0')
+	}
+	return b
+}
+
+// zone is the caller's: Microsoft's sample shows 21:59:01Z as 2:59 PM.
+var zone = time.FixedZone("UTC-07:00", -7*3600)
+
+// format is the formatted value in en-US; empty means that there is none.
+func (c *column) format(v *snapshot, x value) string {
+	if !x.ok {
+		return ""
+	}
+	switch c.kind {
+	case kindLookup:
+		ref, _ := v.refer(x.id)
+		return ref.name
+	case kindInt, kindBigInt:
+		return grouped(x.n)
+	case kindMoney:
+		return money(x.n)
+	case kindDecimal:
+		cents := (abs(x.n) + 50) / 100
+		return sign(x.n) + grouped(cents/100) + "." + strconv.FormatInt(100+cents%100, 10)[1:]
+	case kindDateTime:
+		return time.Unix(x.n, 0).In(zone).Format("1/2/2006 3:04 PM")
+	case kindDate:
+		return time.Unix(x.n, 0).UTC().Format("1/2/2006")
+	case kindBool, kindChoice, kindState, kindStatus:
+		return c.optionLabel(x.n)
+	case kindChoices:
+		var labels []string
+		for _, n := range splitChoices(x.s) {
+			labels = append(labels, c.optionLabel(int64(n)))
+		}
+		return strings.Join(labels, "; ")
+	}
+	return ""
+}
+
+func money(n int64) string {
+	cents := (abs(n) + 50) / 100
+	text := "$" + grouped(cents/100) + "." + strconv.FormatInt(100+cents%100, 10)[1:]
+	if n < 0 {
+		return "(" + text + ")"
+	}
+	return text
+}
+
+func sign(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return ""
+}
+
+func abs(n int64) int64 { return max(n, -n) }
+
+// grouped writes 9,500 for 9500.
+func grouped(n int64) string {
+	s := strconv.FormatInt(abs(n), 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return sign(n) + s
+}
+
+func splitChoices(s string) []int32 {
+	var out []int32
+	for f := range strings.SplitSeq(s, ",") {
+		if n, err := strconv.ParseInt(strings.TrimSpace(f), 10, 32); err == nil {
+			out = append(out, int32(n))
+		}
+	}
+	return out
+}

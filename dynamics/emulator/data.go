@@ -1,0 +1,290 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+// call is one request to the Web API, past the bearer check.
+type call struct {
+	s      *Server
+	r      *http.Request
+	user   *systemUser
+	v      *snapshot
+	base   string // …/api/data/v9.2/
+	prefs  preferences
+	method string
+}
+
+// answer is what a route produced.
+type answer struct {
+	status int
+	body   []byte
+	plain  bool // text/plain instead of JSON
+	header http.Header
+}
+
+const maxURL = 32768
+
+// serveData is everything below /api/data/.
+func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
+	s.dataHeaders(w)
+	if !wait(r, s.opts.Latency) {
+		return
+	}
+	user, known := s.bearer(r)
+	if !known {
+		s.challenge(w, r)
+		return
+	}
+	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}
+	segments, fail := c.path()
+	route := routeName(segments)
+	s.tally.add(func(n *Counts) { n.Data[route]++ })
+	truncate := 0
+	if x, ok := s.faults.next(FaultData, route); ok {
+		if s.play(w, r, x) {
+			return
+		}
+		truncate = x.Truncate
+	}
+	w.Header().Set("Content-Type", contentType(r))
+	var a *answer
+	if fail == nil {
+		fail = c.member()
+	}
+	if fail == nil {
+		a, fail = c.dispatch(segments)
+	}
+	if fail != nil {
+		fail.write(w, c.prefs)
+		return
+	}
+	c.send(w, a, truncate)
+}
+
+func (c *call) send(w http.ResponseWriter, a *answer, truncate int) {
+	h := w.Header()
+	for k, v := range a.header {
+		h[k] = v
+	}
+	for _, p := range c.prefs.applied {
+		h.Add("Preference-Applied", p)
+	}
+	if a.plain {
+		h.Set("Content-Type", "text/plain")
+	}
+	if a.status != http.StatusNotModified {
+		h.Set("Content-Length", fmt.Sprint(len(a.body)))
+	}
+	w.WriteHeader(a.status)
+	if c.method == http.MethodHead {
+		return
+	}
+	if truncate > 0 && truncate < len(a.body) {
+		_, _ = w.Write(a.body[:truncate])
+		_ = http.NewResponseController(w).Flush() // what was written must arrive before the connection is cut
+		panic(http.ErrAbortHandler)
+	}
+	_, _ = w.Write(a.body) // the client may be gone
+}
+
+func contentType(r *http.Request) string {
+	for _, level := range []string{"full", "none"} {
+		if strings.Contains(r.Header.Get("Accept"), "odata.metadata="+level) {
+			return "application/json; odata.metadata=" + level
+		}
+	}
+	return "application/json; odata.metadata=minimal"
+}
+
+// dataHeaders are on every answer (section 2.4).
+func (s *Server) dataHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	id := randomGUID().String()
+	h.Set("Cache-Control", "no-cache")
+	h.Set("Expires", "-1")
+	h.Set("Allow", "OPTIONS,GET,HEAD,POST")
+	h.Set("Public", "OPTIONS,GET,HEAD,POST")
+	h.Set("OData-Version", "4.0")
+	h.Set("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+	h["REQ_ID"] = []string{id + "," + id}
+	h.Set("x-ms-service-request-id", id+","+id)
+	h["CRM.ServiceId"] = []string{"CRMAppPool"}
+	h["AuthActivityId"] = []string{randomGUID().String()}
+	h.Set("X-Source", "1731719815223252,2081962121381")
+	h.Set("x-ms-dop-hint", "4")
+	h.Set("x-ms-ratelimit-time-remaining-xrm-requests", "1,200.00")
+	h.Set("x-ms-ratelimit-burst-remaining-xrm-requests", "7999")
+	h.Add("Set-Cookie", "ARRAffinity=5f0c1a9be27d43d5a6b1; path=/; secure; HttpOnly")
+	h.Add("Set-Cookie", "ReqClientId="+id+"; expires=Fri, 03-May-2074 10:00:00 GMT; path=/; secure; HttpOnly")
+}
+
+// segment is one step of a path: accounts, accounts(key), WhoAmI().
+type segment struct {
+	name   string
+	key    string // between the parentheses
+	hasKey bool
+}
+
+// path splits what follows the version, which it checks.
+func (c *call) path() ([]segment, *fault) {
+	if len(c.r.RequestURI) > maxURL {
+		return nil, &fault{status: http.StatusRequestURITooLong, code: codeQuery, message: "The request URI is too long."}
+	}
+	version, rest, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/api/data/"), "/")
+	switch version {
+	case "v9.0", "v9.1", "v9.2":
+	default:
+		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%s'.", origin(c.r)+c.r.URL.Path)}
+	}
+	c.base = origin(c.r) + "/api/data/" + version + "/"
+	var out []segment
+	for part := range strings.SplitSeq(strings.TrimSuffix(rest, "/"), "/") {
+		text, err := url.PathUnescape(part)
+		if err != nil {
+			return nil, badRequest("Error in query syntax.")
+		}
+		s := segment{name: text}
+		if name, k, ok := strings.Cut(text, "("); ok {
+			if !strings.HasSuffix(k, ")") {
+				return nil, badRequest("Error in query syntax.")
+			}
+			s = segment{name: name, key: strings.TrimSuffix(k, ")"), hasKey: true}
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// routeName is the path without its keys, for counts and faults.
+func routeName(segments []segment) string {
+	var parts []string
+	for _, s := range segments {
+		n := s.name
+		if s.hasKey && s.key != "" {
+			n += "(key)"
+		}
+		parts = append(parts, n)
+	}
+	name := strings.Join(parts, "/")
+	if len(name) > 200 || name == "" {
+		return "other"
+	}
+	return name
+}
+
+func (c *call) dispatch(segments []segment) (*answer, *fault) {
+	first := segments[0]
+	switch first.name {
+	case "":
+		return c.serviceDocument()
+	case "WhoAmI":
+		return c.whoAmI(first, len(segments))
+	case "EntityDefinitions":
+		return c.metadata(segments)
+	}
+	t := c.s.tables[first.name]
+	if t == nil {
+		return nil, noSegment(first.name)
+	}
+	if c.method != http.MethodGet && c.method != http.MethodHead {
+		return nil, methodRefused(c.method)
+	}
+	if fail := c.privilege(t); fail != nil {
+		return nil, fail
+	}
+	q, fail := c.options()
+	if fail != nil {
+		return nil, fail
+	}
+	rest := segments[1:]
+	switch {
+	case !first.hasKey && len(rest) == 0:
+		return c.list(t, t.rows(c.v), q, first.name)
+	case !first.hasKey && len(rest) == 1 && rest[0].name == "$count":
+		return c.plainCount(t, q)
+	case !first.hasKey:
+		return nil, noSegment(rest[0].name)
+	}
+	id, fail := t.parseKey(first.key)
+	if fail != nil {
+		return nil, fail
+	}
+	row := t.byKey(c.v, id)
+	if row == nil {
+		return nil, noRow(t, id)
+	}
+	if len(rest) == 0 {
+		return c.single(t, row, q)
+	}
+	rel := t.relations[rest[0].name]
+	if rel == nil || rest[0].hasKey || len(rest) > 1 {
+		return nil, noSegment(rest[0].name)
+	}
+	if fail := c.privilege(rel.target); fail != nil {
+		return nil, fail
+	}
+	path := fmt.Sprintf("%s(%s)/%s", t.set, id, rel.name)
+	return c.list(rel.target, byKeyOrder(rel.of(row), rel.target.id), q, path)
+}
+
+// parseKey reads GUID and name=GUID.
+func (t *table) parseKey(text string) (guid, *fault) {
+	if name, v, ok := strings.Cut(text, "="); ok {
+		if strings.TrimSpace(name) != t.key {
+			return guid{}, badRequest("Could not find a property named '%s' on type '%s'.", strings.TrimSpace(name), t.typeName())
+		}
+		text = strings.TrimSpace(v)
+	}
+	id, ok := parseGUID(text)
+	switch {
+	case ok:
+		return id, nil
+	case strings.HasPrefix(text, "guid'"):
+		return id, badRequest("Unrecognized 'Edm.String' literal '%s' at '0' in '%s'.", text, text)
+	}
+	return id, badRequest("Error in query syntax.")
+}
+
+func (c *call) whoAmI(first segment, n int) (*answer, *fault) {
+	if c.method != http.MethodGet && c.method != http.MethodHead {
+		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%sWhoAmI'.", c.base)}
+	}
+	if n > 1 || first.key != "" {
+		return nil, noSegment(first.name)
+	}
+	b := []byte(`{"@odata.context":`)
+	b = appendString(b, c.base+"$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse")
+	for _, m := range []struct {
+		name string
+		id   guid
+	}{{"BusinessUnitId", c.user.businessUnit}, {"UserId", c.user.id}, {"OrganizationId", c.s.dir.organization}} {
+		b = append(appendString(append(b, ','), m.name), ':', '"')
+		b = append(m.id.appendTo(b), '"')
+	}
+	return &answer{status: http.StatusOK, body: append(b, '}')}, nil
+}
+
+func (c *call) serviceDocument() (*answer, *fault) {
+	b := []byte(`{"@odata.context":`)
+	b = append(appendString(b, c.base+"$metadata"), `,"value":[`...)
+	for i, n := range []string{"accounts", "roles", "systemusers", "teams"} {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = fmt.Appendf(b, `{"name":"%s","kind":"EntitySet","url":"%s"}`, n, n)
+	}
+	return &answer{status: http.StatusOK, body: append(b, "]}"...)}, nil
+}
+
+// asFault unwraps the faults that deep parsers return as plain errors.
+func asFault(err error) *fault {
+	if f, ok := errors.AsType[*fault](err); ok {
+		return f
+	}
+	return badRequest("%s", err.Error())
+}

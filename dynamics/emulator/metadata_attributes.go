@@ -1,0 +1,216 @@
+package emulator
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// attributeType are the three names that metadata has for a column's type.
+func (c *column) attributeType() (odata, attribute, name string) {
+	switch c.kind {
+	case kindGUID:
+		return "UniqueIdentifierAttributeMetadata", "Uniqueidentifier", "UniqueidentifierType"
+	case kindText:
+		return "StringAttributeMetadata", "String", "StringType"
+	case kindMemo:
+		return "MemoAttributeMetadata", "Memo", "MemoType"
+	case kindInt:
+		return "IntegerAttributeMetadata", "Integer", "IntegerType"
+	case kindBigInt:
+		return "BigIntAttributeMetadata", "BigInt", "BigIntType"
+	case kindMoney:
+		return "MoneyAttributeMetadata", "Money", "MoneyType"
+	case kindDecimal:
+		return "DecimalAttributeMetadata", "Decimal", "DecimalType"
+	case kindDateTime, kindDate:
+		return "DateTimeAttributeMetadata", "DateTime", "DateTimeType"
+	case kindBool:
+		return "BooleanAttributeMetadata", "Boolean", "BooleanType"
+	case kindChoice:
+		return "PicklistAttributeMetadata", "Picklist", "PicklistType"
+	case kindState:
+		return "StateAttributeMetadata", "State", "StateType"
+	case kindStatus:
+		return "StatusAttributeMetadata", "Status", "StatusType"
+	case kindChoices:
+		return "MultiSelectPicklistAttributeMetadata", "Virtual", "MultiSelectPicklistType"
+	}
+	if c.name == "ownerid" {
+		return "LookupAttributeMetadata", "Owner", "OwnerType"
+	}
+	return "LookupAttributeMetadata", "Lookup", "LookupType"
+}
+
+func (c *column) describe(t *table) object {
+	odata, attribute, name := c.attributeType()
+	o := object{
+		{"@odata.type", "#Microsoft.Dynamics.CRM." + odata},
+		{"LogicalName", c.name}, {"SchemaName", c.schema}, {"EntityLogicalName", t.logical}, {"AttributeType", attribute},
+		{"AttributeTypeName", object{{"Value", name}}}, {"AttributeOf", nil}, {"IsCustomAttribute", c.custom}, {"IsValidForRead", true},
+		{"IsPrimaryId", c.name == t.key}, {"IsPrimaryName", c.name == t.primary}, {"IsLogical", false},
+		{"IsValidForAdvancedFind", object{{"Value", c.kind != kindBigInt}, {"CanBeChanged", true}, {"ManagedPropertyLogicalName", "canmodifysearchsettings"}}},
+		{"IsValidODataAttribute", true}, {"DisplayName", label(c.label)}, {"Description", label("")},
+		{"MetadataId", namedGUID("metadata", t.logical, c.name).String()},
+	}
+	switch c.kind {
+	case kindText, kindMemo:
+		o = append(o, member{"MaxLength", c.length})
+	case kindDateTime:
+		o = append(o, member{"Format", "DateAndTime"}, member{"DateTimeBehavior", object{{"Value", "UserLocal"}}})
+	case kindDate:
+		o = append(o, member{"Format", "DateOnly"}, member{"DateTimeBehavior", object{{"Value", "DateOnly"}}})
+	case kindMoney, kindDecimal:
+		o = append(o, member{"Precision", map[kind]int{kindMoney: 2, kindDecimal: 4}[c.kind]})
+	}
+	return o
+}
+
+var isCustom = regexp.MustCompile(`^\s*IsCustomAttribute eq (true|false)\s*$`)
+
+// attributes answers …/Attributes[(LogicalName='x')][/Microsoft.Dynamics.CRM.Cast].
+func (c *call) attributes(t *table, path []segment, o options) (*answer, *fault) {
+	cols, cast := t.columns, ""
+	one := path[0].hasKey
+	if one {
+		m := logicalKey.FindStringSubmatch(path[0].key)
+		if m == nil {
+			return nil, badRequest("Error in query syntax.")
+		}
+		i := slices.IndexFunc(cols, func(x *column) bool { return x.name == m[1] })
+		if i < 0 {
+			return nil, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified name " + m[1] + " for the entity " + t.logical + "."}
+		}
+		cols = cols[i : i+1]
+	}
+	if len(path) > 2 {
+		return nil, noSegment(path[2].name)
+	}
+	if len(path) == 2 {
+		var fail *fault
+		if cols, cast, fail = castTo(cols, path[1].name, one); fail != nil {
+			return nil, fail
+		}
+	}
+	if text, ok := o.get("$filter"); ok {
+		m := isCustom.FindStringSubmatch(text)
+		switch {
+		case strings.Contains(text, "startswith("), strings.Contains(text, "contains("), strings.Contains(text, "endswith("):
+			name, _, _ := strings.Cut(text, "(")
+			f := badRequest(`The "%s" function isn't supported for Metadata Entities.`, name)
+			f.code = codeMetaFunction
+			return nil, f
+		case m == nil || one:
+			return nil, badRequest("The $filter '%s' is not part of this emulator.", text)
+		}
+		cols = slices.DeleteFunc(slices.Clone(cols), func(x *column) bool { return x.custom != (m[1] == "true") })
+	}
+	return c.writeAttributes(t, cols, cast, one, o)
+}
+
+func castTo(cols []*column, name string, one bool) ([]*column, string, *fault) {
+	cast, ok := strings.CutPrefix(name, crm)
+	if !ok {
+		return nil, "", noSegment(name)
+	}
+	if cast == "EnumAttributeMetadata" {
+		return nil, "", badRequest("The type '%s' is not supported; cast to the type of the column.", name)
+	}
+	castable := []string{"PicklistAttributeMetadata", "StateAttributeMetadata", "StatusAttributeMetadata", "MultiSelectPicklistAttributeMetadata",
+		"BooleanAttributeMetadata", "StringAttributeMetadata", "MemoAttributeMetadata", "IntegerAttributeMetadata", "BigIntAttributeMetadata",
+		"MoneyAttributeMetadata", "DecimalAttributeMetadata", "DateTimeAttributeMetadata", "LookupAttributeMetadata", "UniqueIdentifierAttributeMetadata"}
+	if !slices.Contains(castable, cast) {
+		return nil, "", noSegment(name)
+	}
+	var out []*column
+	for _, c := range cols {
+		if odata, _, _ := c.attributeType(); odata == cast {
+			out = append(out, c)
+		}
+	}
+	if one && len(out) == 0 {
+		return nil, "", &fault{status: 404, code: codeNotExist, message: "The attribute is not of the type " + name + "."}
+	}
+	return out, cast, nil
+}
+
+func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, o options) (*answer, *fault) {
+	sel, _ := o.get("$select")
+	expand, expanded := o.get("$expand")
+	rows, list := []object{}, ""
+	for _, col := range cols {
+		body := col.describe(t)
+		typeName := strings.TrimPrefix(body[0].value.(string), "#"+crm)
+		if cast != "" {
+			body = body[1:] // the type is in the context
+		}
+		var keep []string
+		if expanded {
+			for _, item := range splitTop(expand, ',') {
+				name, rest, _ := strings.Cut(strings.TrimSpace(item), "(")
+				if name != "OptionSet" && name != "GlobalOptionSet" || cast == "" || len(col.options) == 0 {
+					return nil, badRequest("Could not find a property named '%s' on type '%s%s'.", name, crm, typeName)
+				}
+				value := any(nil) // no column here uses a global option set
+				if name == "OptionSet" {
+					value = col.optionSet(t, strings.TrimSuffix(rest, ")"))
+				}
+				body = append(body, member{name, value})
+				keep = append(keep, name)
+			}
+		}
+		narrowed, l, fail := narrow(body, sel, typeName, keep...)
+		if fail != nil {
+			return nil, fail
+		}
+		rows, list = append(rows, narrowed), l
+	}
+	context := c.base + "$metadata#EntityDefinitions('" + t.logical + "')/Attributes"
+	if cast != "" {
+		context += "/" + crm + cast
+	}
+	context += list
+	if one {
+		return c.jsonAnswer(append(object{{"@odata.context", context + "/$entity"}}, rows[0]...))
+	}
+	return c.jsonAnswer(object{{"@odata.context", context}, {"value", rows}})
+}
+
+// optionSet is the expanded option set; with $select=Options only MetadataId and Options.
+func (c *column) optionSet(t *table, query string) object {
+	kinds := map[kind]string{kindState: "State", kindStatus: "Status", kindBool: "Boolean"}
+	setType := kinds[c.kind]
+	if setType == "" {
+		setType = "Picklist"
+	}
+	id := member{"MetadataId", namedGUID("optionset", t.logical, c.name).String()}
+	var options []member
+	if c.kind == kindBool {
+		options = []member{{"TrueOption", c.optionBody(c.options[1])}, {"FalseOption", c.optionBody(c.options[0])}}
+	} else {
+		list := []object{}
+		for _, o := range c.options {
+			list = append(list, c.optionBody(o))
+		}
+		options = []member{{"Options", list}}
+	}
+	if strings.HasPrefix(query, "$select=") {
+		return append(object{id}, options...)
+	}
+	return append(object{id, {"HasChanged", nil}, {"Name", t.logical + "_" + c.name}, {"IsGlobal", false}, {"IsCustomOptionSet", c.custom},
+		{"IsManaged", true}, {"OptionSetType", setType},
+		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false}, {"ManagedPropertyLogicalName", "iscustomizable"}}},
+		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", label(c.label)}, {"Description", label("")}}, options...)
+}
+
+func (c *column) optionBody(o option) object {
+	var body object
+	switch c.kind {
+	case kindState:
+		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StateOptionMetadata"}, {"DefaultStatus", o.value + 1}, {"InvariantName", o.label}}
+	case kindStatus:
+		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StatusOptionMetadata"}, {"State", o.state}, {"TransitionData", nil}}
+	}
+	return append(body, object{{"Value", o.value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil}, {"ParentValues", []int{}}, {"Tag", nil},
+		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", label(o.label)}, {"Description", label("")}}...)
+}
