@@ -57,6 +57,9 @@ type slot struct {
 	purpose string
 	inc     string
 	ver     int64 // 0 = not there yet
+	// wid, where set, is the id of the next write, so that repeating a write whose
+	// answer was lost is no conflict.
+	wid string
 }
 
 func (s slot) ad() []byte { return associated(s.purpose, s.key, s.inc) }
@@ -90,7 +93,7 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 }
 
 // write puts plain into the slot as version ver+1 of incarnation inc, if the slot
-// is still what from says. ErrConflict otherwise.
+// is still what from says. errConflict otherwise.
 func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) error {
 	to := from
 	to.inc = inc
@@ -98,8 +101,11 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 	if err != nil {
 		return fault(CodeInternal, "a record could not be sealed", err)
 	}
+	if from.wid == "" {
+		from.wid = random(9)
+	}
 	ok, err := casScript.Run(ctx, s.rdb, []string{from.key},
-		from.inc, from.ver, inc, from.ver+1, random(9), sealed, ttl.Milliseconds()).Int()
+		from.inc, from.ver, inc, from.ver+1, from.wid, sealed, ttl.Milliseconds()).Int()
 	switch {
 	case err != nil:
 		return redisFault(err)
@@ -123,7 +129,7 @@ func damaged(err error) *Error {
 // random returns n random bytes in base64url.
 func random(n int) string {
 	b := make([]byte, n)
-	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	_, _ = rand.Read(b) // never fails
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 

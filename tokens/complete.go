@@ -267,6 +267,7 @@ func (a *Authorizer) release(ctx context.Context, at slot, st attempt) {
 func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savingTime)
 	defer cancel()
+	at.wid = random(9)
 	for wait := pollShort; ; wait = min(wait*2, time.Second) {
 		next, err := change(ctx, a.store, at, st, answerKept)
 		if err == nil {

@@ -1,6 +1,8 @@
 package tokens_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"html"
 	"io"
 	"net/http"
@@ -36,6 +38,13 @@ func visit(t *testing.T, h http.Handler, method, target, cookie string) (*http.R
 		} {
 			if !strings.HasPrefix(res.Header.Get(k), want) {
 				t.Errorf("%s %s: %s is %q", method, target, k, res.Header.Get(k))
+			}
+		}
+		if _, after, ok := strings.Cut(string(body), "<style>"); ok {
+			style, _, _ := strings.Cut(after, "</style>")
+			sum := sha256.Sum256([]byte(style))
+			if !strings.Contains(res.Header.Get("Content-Security-Policy"), base64.StdEncoding.EncodeToString(sum[:])) {
+				t.Errorf("%s %s: the policy does not allow the page's style", method, target)
 			}
 		}
 		if !strings.Contains(res.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") || strings.Contains(string(body), "<script") {

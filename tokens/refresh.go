@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +32,7 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 		if f == nil {
 			return record{}, errClosed
 		}
+		f.waited.Store(true)
 		select {
 		case <-f.done:
 		case <-ctx.Done():
@@ -60,7 +62,8 @@ func (s *Source) refreshBehind(r record) {
 
 // flight is one replacement under way; record and err may be read once done is closed.
 type flight struct {
-	done chan struct{}
+	done   chan struct{}
+	waited atomic.Bool // somebody gets err, so that it needs no log line
 	record
 	err error
 }
@@ -81,6 +84,9 @@ func (s *Source) begin(r record, forced bool) *flight {
 	s.flights[key] = f
 	s.work.Go(func() {
 		f.record, f.err = s.fly(r, forced)
+		if f.err != nil && !f.waited.Load() {
+			s.log.Warn("token refresh failed", "connection", r.ID, "code", CodeOf(f.err), "error", f.err.Error())
+		}
 		s.mu.Lock()
 		delete(s.flights, key)
 		s.mu.Unlock()
@@ -97,11 +103,7 @@ func (s *Source) fly(r record, forced bool) (fresh record, err error) {
 	}()
 	ctx, cancel := context.WithTimeout(s.life, flightTime)
 	defer cancel()
-	fresh, err = s.replace(ctx, r, forced)
-	if err != nil {
-		s.log.WarnContext(ctx, "token refresh failed", "connection", r.ID, "code", CodeOf(err), "error", err.Error())
-	}
-	return fresh, err
+	return s.replace(ctx, r, forced)
 }
 
 // replace waits for its turn and refreshes, unless another version is there.

@@ -94,7 +94,7 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 	}
 	now := time.Now()
 	switch left := r.AccessTokenExpiresAt.Sub(now); {
-	case left > s.margin(r):
+	case left > s.margin(r, left):
 		return r.grant(), nil
 	case left > urgent(r):
 		s.refreshBehind(r)
@@ -169,8 +169,11 @@ func urgent(r record) time.Duration { return min(30*time.Second, r.tokenLife()/1
 // margin is how long before its end a token is renewed behind its use: at most
 // 5 minutes and a quarter of its life, less up to a quarter of that, so that
 // processes do not begin at once. It is the same for every request of a process.
-func (s *Source) margin(r record) time.Duration {
+func (s *Source) margin(r record, left time.Duration) time.Duration {
 	m := min(5*time.Minute, r.tokenLife()/4)
+	if left > m {
+		return m
+	}
 	h := fnv.New32a()
 	_, _ = fmt.Fprint(h, s.name, r.ID, r.Version)
 	return m - m/4*time.Duration(h.Sum32()%1000)/1000

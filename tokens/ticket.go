@@ -195,6 +195,6 @@ func change(ctx context.Context, s *Store, at slot, v any, ttl time.Duration) (s
 	if err := s.write(ctx, at, at.inc, plain, ttl); err != nil {
 		return at, err
 	}
-	at.ver++
+	at.ver, at.wid = at.ver+1, ""
 	return at, nil
 }
