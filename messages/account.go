@@ -1,6 +1,12 @@
 package messages
 
 import (
+	"cmp"
+	encoding "encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -85,7 +91,8 @@ type Lookup struct {
 }
 
 // Text is a field's value as text: a string's content, a choice's label, several
-// choices' labels, a lookup's name or id, any other value as JSON; "" for null
+// choices' labels, a lookup's name, else the choice's number or the lookup's id;
+// any other value as JSON; "" for null
 // and for a field that is not there.
 func (a Account) Text(field string) string {
 	value := a[field]
@@ -101,42 +108,65 @@ func (a Account) Text(field string) string {
 	case '{':
 		return objectText(value)
 	case '[':
-		var choices []Choice
-		if json.Unmarshal(value, &choices) != nil {
+		var items []jsontext.Value
+		if json.Unmarshal(value, &items) != nil {
 			return string(value)
 		}
-		text := ""
-		for i, choice := range choices {
-			if i > 0 {
-				text += "; "
-			}
-			text += choice.Label
+		texts := make([]string, len(items))
+		for i, item := range items {
+			texts[i] = Account{field: item}.Text(field)
 		}
-		return text
+		return strings.Join(texts, "; ")
 	default:
 		return string(value)
 	}
 }
 
+// objectText is what a choice or a lookup is called, or its number or id.
 func objectText(value jsontext.Value) string {
 	var either struct {
-		Label *string `json:"label"`
-		Name  *string `json:"name"`
-		ID    string  `json:"id"`
+		Label string         `json:"label"`
+		Name  string         `json:"name"`
+		ID    string         `json:"id"`
+		Value jsontext.Value `json:"value"`
 	}
 	if json.Unmarshal(value, &either) != nil {
 		return string(value)
 	}
-	switch {
-	case either.Label != nil:
-		return *either.Label
-	case either.Name != nil:
-		return *either.Name
-	default:
-		return either.ID
-	}
+	return cmp.Or(either.Label, either.Name, either.ID, string(either.Value), string(value))
 }
 
 // Decode reads a field into a Go value: a string, a Choice, a Lookup, a
-// json.Number, …
-func (a Account) Decode(field string, into any) error { return json.Unmarshal(a[field], into) }
+// json.Number of encoding/json for every digit, … A field that the account does
+// not have is an error.
+func (a Account) Decode(field string, into any) error {
+	value, found := a[field]
+	if !found {
+		return fmt.Errorf("the account has no field %q; was it asked for?", field)
+	}
+	if err := json.Unmarshal(value, into, json.WithUnmarshalers(json.UnmarshalFunc(number))); err != nil {
+		return fmt.Errorf("field %q: %w", field, withoutValue(err))
+	}
+	return nil
+}
+
+// number reads a number as its digits, which json v2 has no type for.
+func number(value []byte, into *encoding.Number) error {
+	switch jsontext.Value(value).Kind() {
+	case 'n':
+		*into = ""
+	case '0':
+		*into = encoding.Number(value)
+	default:
+		return errors.New("not a number")
+	}
+	return nil
+}
+
+// withoutValue takes the customer's data out of a decoding error's text.
+func withoutValue(err error) error {
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
+		semantic.JSONValue = nil
+	}
+	return err
+}

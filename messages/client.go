@@ -1,10 +1,12 @@
 package messages
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -164,11 +166,15 @@ func (c *Client) replies(ctx context.Context, op Operation, in Request) iter.Seq
 				yield(nil, transportError(ctx, msg.Subject, nats.ErrNoResponders))
 				return
 			}
-			if number := reply.Header.Get(HeaderPage); number != "" && number != fmt.Sprint(page) {
-				yield(nil, Errorf(Unavailable, "message %d of the answer is missing (message %s came in its place); ask again", page, number))
+			if isError(reply) { // the end, numbered or not: the process may have been too full to read the request
+				yield(reply, nil)
 				return
 			}
-			if !yield(reply, nil) || reply.Header.Get(HeaderLast) == "true" || reply.Header.Get(HeaderErrorCode) != "" {
+			if number := reply.Header.Get(HeaderPage); number != strconv.Itoa(page) {
+				yield(nil, Errorf(Unavailable, "message %d of the answer is missing (number %q came in its place); ask again", page, number))
+				return
+			}
+			if !yield(reply, nil) || reply.Header.Get(HeaderLast) == "true" {
 				return
 			}
 		}
@@ -185,7 +191,7 @@ func (c *Client) message(ctx context.Context, op Operation, in Request) (*nats.M
 	}
 	body, err := json.Marshal(in)
 	if err != nil {
-		return nil, fmt.Errorf("%s: encode the request: %w", op, err)
+		return nil, fmt.Errorf("%s: encode the request: %w", op, withoutValue(err))
 	}
 	msg := nats.NewMsg(subject)
 	msg.Data = body
@@ -208,18 +214,23 @@ func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 func decodeReply[Out any](msg *nats.Msg) (*Out, error) {
-	if msg.Header.Get(HeaderErrorCode) != "" || msg.Header.Get(HeaderServiceErrorCode) != "" {
+	if isError(msg) {
 		var reply ErrorReply
 		if err := json.Unmarshal(msg.Data, &reply); err != nil || reply.Error == nil {
-			return nil, Errorf(Code(msg.Header.Get(HeaderErrorCode)), "%s", msg.Header.Get(HeaderServiceError))
+			return nil, Errorf(cmp.Or(Code(msg.Header.Get(HeaderErrorCode)), Internal),
+				"%s", cmp.Or(msg.Header.Get(HeaderServiceError), "crmbridge answered with an error that says nothing"))
 		}
 		return nil, reply.Error
 	}
 	var out Out
 	if err := json.Unmarshal(msg.Data, &out); err != nil {
-		return nil, fmt.Errorf("the answer is not what crmbridge sends: %w", err)
+		return nil, fmt.Errorf("the answer is not what crmbridge sends: %w", withoutValue(err))
 	}
 	return &out, nil
+}
+
+func isError(msg *nats.Msg) bool {
+	return msg.Header.Get(HeaderErrorCode) != "" || msg.Header.Get(HeaderServiceErrorCode) != ""
 }
 
 func transportError(ctx context.Context, subject string, err error) error {
@@ -228,6 +239,8 @@ func transportError(ctx context.Context, subject string, err error) error {
 		return Errorf(Unavailable, "no crmbridge listens on %s", subject).Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return Errorf(DeadlineExceeded, "no answer on %s in time", subject).Because(err)
+	case errors.Is(err, nats.ErrMaxPayload):
+		return Errorf(TooLarge, "the request is larger than the NATS server takes in one message").Because(err)
 	case ctx.Err() != nil:
 		return ctx.Err()
 	default:

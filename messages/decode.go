@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,56 +28,86 @@ func Decode[T any](body []byte) (T, *Error) {
 		return into, Invalid("", "the body is not a JSON object")
 	}
 	if err := json.Unmarshal(body, &into, json.RejectUnknownMembers(true)); err != nil {
-		return into, decodeError(err, reflect.TypeFor[T]())
+		var none T
+		return none, decodeError(err, body, reflect.TypeFor[T]())
 	}
 	return into, nil
 }
 
-func decodeError(err error, root reflect.Type) *Error {
+func decodeError(err error, body []byte, root reflect.Type) *Error {
 	var semantic *json.SemanticError
 	if errors.As(err, &semantic) {
-		path := Path(semantic.JSONPointer)
+		path := Path(known(root, semantic.JSONPointer))
 		if errors.Is(err, json.ErrUnknownName) {
 			return Invalid(path, "there is no such member%s", suggestMembers(root, semantic.JSONPointer))
 		}
-		return Invalid(path, "must be %s, not %s", wanted(semantic.GoType), kindName(semantic.JSONKind))
+		return Invalid(path, "must be %s, not %s", wanted(semantic.GoType), kindName(semantic.JSONKind, semantic.GoType))
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
-		path := Path(syntactic.JSONPointer)
+		path := Path(known(root, syntactic.JSONPointer))
 		switch {
 		case errors.Is(err, jsontext.ErrDuplicateName):
+			if known(root, syntactic.JSONPointer) != syntactic.JSONPointer {
+				return Invalid(path, "has a member twice")
+			}
 			return Invalid(path, "the member is given twice")
+		case syntactic.JSONPointer != "" && strings.Count(string(syntactic.JSONPointer), "/") > maxNesting:
+			return Invalid("", "the body is nested deeper than %d levels", maxNesting)
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
+		case complete(body):
+			return Invalid("", "something stands behind the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
 		}
 		return Invalid("", "the body is not valid JSON in UTF-8, at byte %d", syntactic.ByteOffset)
 	}
-	return Invalid("", "the body is not valid JSON").Because(err)
+	return Invalid("", "the body is not valid JSON") // without a cause: its text could repeat a value
+}
+
+// maxNesting is where a body that is wrong anyway is called too deep. No valid
+// body comes near it: see MaxWhereDepth.
+const maxNesting = 1000
+
+// complete reports whether body begins with a whole JSON value.
+func complete(body []byte) bool {
+	_, err := jsontext.NewDecoder(bytes.NewReader(body)).ReadValue()
+	return err == nil
 }
 
 // Path writes a JSON Pointer the way error details name places: where.and[0].op.
+// Names that a requester made up are bounded and made printable, and so is the
+// whole.
 func Path(pointer jsontext.Pointer) string {
+	const longest = 512
 	var path strings.Builder
 	for token := range pointer.Tokens() {
-		if _, err := strconv.ParseUint(token, 10, 32); err == nil {
+		if path.Len() > longest {
+			path.WriteString("…")
+			break
+		}
+		if isIndex(token) {
 			fmt.Fprintf(&path, "[%s]", token)
 			continue
 		}
 		if path.Len() > 0 {
 			path.WriteByte('.')
 		}
-		path.WriteString(printable(token))
+		path.WriteString(Printable(token))
 	}
 	return path.String()
 }
 
-// printable bounds a member name that a requester made up, and keeps control
-// characters out of logs and headers.
-func printable(name string) string {
+func isIndex(token string) bool {
+	n, err := strconv.ParseUint(token, 10, 32)
+	return err == nil && strconv.FormatUint(n, 10) == token
+}
+
+// Printable bounds a member name that a requester made up, and keeps characters
+// that control a terminal or a line out of logs and headers.
+func Printable(name string) string {
 	const longest = 64
 	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0xfffd {
+		if r != ' ' && !unicode.IsPrint(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r
@@ -97,25 +129,45 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 	return "; the members here are " + strings.Join(members, ", ")
 }
 
-// typeAt finds the struct type that stands at pointer below root.
+// typeAt finds the type that stands at pointer below root, nil where it is not
+// known.
 func typeAt(root reflect.Type, pointer jsontext.Pointer) reflect.Type {
-	at := root
+	at := deref(root)
 	for token := range pointer.Tokens() {
-		at = deref(at)
-		switch at.Kind() {
-		case reflect.Slice:
-			at = at.Elem()
-		case reflect.Struct:
-			field, found := fieldNamed(at, token)
-			if !found {
-				return nil
-			}
-			at = field.Type
-		default:
-			return nil
+		at = child(at, token)
+	}
+	return at
+}
+
+// known cuts pointer off where it enters a part of the body that has no fixed
+// form: names in there belong to a value, and values are never repeated.
+func known(root reflect.Type, pointer jsontext.Pointer) jsontext.Pointer {
+	var path jsontext.Pointer
+	at := deref(root)
+	for token := range pointer.Tokens() {
+		if at == nil || at == rawValue {
+			break
+		}
+		path = path.AppendToken(token)
+		at = child(at, token)
+	}
+	return path
+}
+
+var rawValue = reflect.TypeFor[jsontext.Value]()
+
+func child(t reflect.Type, token string) reflect.Type {
+	switch {
+	case t == nil || t == rawValue:
+		return nil
+	case t.Kind() == reflect.Slice:
+		return deref(t.Elem())
+	case t.Kind() == reflect.Struct:
+		if field, found := fieldNamed(t, token); found {
+			return deref(field.Type)
 		}
 	}
-	return deref(at)
+	return nil
 }
 
 func deref(t reflect.Type) reflect.Type {
@@ -176,7 +228,7 @@ func wanted(t reflect.Type) string {
 	}
 }
 
-func kindName(kind jsontext.Kind) string {
+func kindName(kind jsontext.Kind, t reflect.Type) string {
 	switch kind {
 	case 'n':
 		return "null"
@@ -185,7 +237,10 @@ func kindName(kind jsontext.Kind) string {
 	case '"':
 		return "a string"
 	case '0':
-		return "such a number"
+		if wanted(t) == "a whole number" {
+			return "a fraction or a number out of range"
+		}
+		return "a number"
 	case '{', '}':
 		return "an object"
 	case '[', ']':

@@ -2,6 +2,8 @@ package messages
 
 import (
 	"fmt"
+	"math"
+	"strings"
 	"time"
 )
 
@@ -108,21 +110,26 @@ type DynamicsError struct {
 	RequestID string `json:"request_id"`
 }
 
-// Errorf makes an Error of a code. A %w in format becomes the cause and, like
-// everything in the message, is shown to the requester.
+// Errorf makes an Error of a code with a message for the requester.
 func Errorf(code Code, format string, args ...any) *Error {
-	err := fmt.Errorf(format, args...)
-	return &Error{Code: code, Message: err.Error(), Retryable: code.Retryable(), cause: err}
+	return &Error{Code: code, Message: sayf(format, args...), Retryable: code.Retryable()}
 }
 
 // Invalid makes an invalid_request Error that names one place of the request.
 func Invalid(path, format string, args ...any) *Error {
-	fault := fmt.Sprintf(format, args...)
+	fault := sayf(format, args...)
 	message := fault
 	if path != "" {
+		path = strings.ToValidUTF8(path, "?")
 		message = path + ": " + fault
 	}
 	return &Error{Code: InvalidRequest, Message: message, Details: []Detail{{Path: path, Message: fault}}}
+}
+
+// sayf formats a message as UTF-8 whatever it quotes, since an error that has no
+// JSON form could not be answered.
+func sayf(format string, args ...any) string {
+	return strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")
 }
 
 // Error is the code and the message.
@@ -144,4 +151,7 @@ func (e *Error) After(wait time.Duration) *Error {
 }
 
 // RetryAfter is the wait that the error asks for, 0 for none.
-func (e *Error) RetryAfter() time.Duration { return time.Duration(e.RetryAfterMS) * time.Millisecond }
+func (e *Error) RetryAfter() time.Duration {
+	const most = math.MaxInt64 / int64(time.Millisecond) // a reply may say anything
+	return time.Duration(min(max(e.RetryAfterMS, 0), most)) * time.Millisecond
+}

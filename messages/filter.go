@@ -70,10 +70,11 @@ func Any(nodes ...Where) Where { return Where{Or: nodes} }
 func Not(node Where) Where { return Where{Not: &node} }
 
 // Leaf holds a field against a value: a string, number, bool, or a slice of
-// them for the operators that take several. It panics where value has no JSON
-// form, which none of these lack.
+// them for the operators that take several. Text that is not UTF-8 gets U+FFFD in
+// the place of what is not. It panics where value has no JSON form (a channel, a
+// NaN), which none of these lack.
 func Leaf(field string, op Op, value any) Where {
-	raw, err := json.Marshal(value, json.Deterministic(true))
+	raw, err := json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
 	if err != nil {
 		panic(fmt.Sprintf("messages.Leaf: a %T has no JSON form: %v", value, err))
 	}
@@ -162,10 +163,7 @@ func (c *whereCount) leaf(w *Where, path string) *Error {
 	if c.leaves++; c.leaves > MaxWhereLeaves {
 		return Invalid(path, "the filter has more than %d leaves", MaxWhereLeaves)
 	}
-	c.values++
-	if w.Value.Kind() == '[' {
-		c.values += countItems(w.Value) - 1
-	}
+	c.values += countValues(w.Value)
 	if c.values > MaxWhereValues {
 		return Invalid(path+".value", "the filter has more than %d values in all", MaxWhereValues)
 	}
@@ -180,10 +178,16 @@ func opNames() string {
 	return strings.Join(names, " ")
 }
 
-func countItems(list jsontext.Value) int {
-	var items []jsontext.Value
-	if json.Unmarshal(list, &items) != nil {
+// countValues is how many values a leaf holds: none for is_null.
+func countValues(value jsontext.Value) int {
+	switch value.Kind() {
+	case 0, 'n':
 		return 0
+	case '[':
+		var items []jsontext.Value
+		if json.Unmarshal(value, &items) == nil {
+			return len(items)
+		}
 	}
-	return len(items)
+	return 1
 }

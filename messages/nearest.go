@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/agnivade/levenshtein"
 )
@@ -13,7 +14,7 @@ import (
 // contain it or are contained in it.
 func Nearest(name string, names []string, most int) []string {
 	const longest = 128 // a longer name is no slip of the fingers
-	if name == "" || len(name) > longest {
+	if name == "" || len(name) > longest || most <= 0 {
 		return nil
 	}
 	type candidate struct {
@@ -27,12 +28,12 @@ func Nearest(name string, names []string, most int) []string {
 		distance := levenshtein.ComputeDistance(folded, lower)
 		contained := min(len(folded), len(lower)) >= 3 &&
 			(strings.Contains(lower, folded) || strings.Contains(folded, lower))
-		if distance <= max(1, len(folded)/3) || contained {
+		if distance <= max(1, utf8.RuneCountInString(folded)/3) || contained {
 			found = append(found, candidate{other, distance})
 		}
 	}
 	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(a.distance, b.distance) })
-	nearest := make([]string, 0, most)
+	nearest := make([]string, 0, min(most, len(found)))
 	for _, c := range found[:min(most, len(found))] {
 		nearest = append(nearest, c.name)
 	}

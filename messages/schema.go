@@ -9,7 +9,7 @@ import (
 )
 
 // Schema is the JSON Schema (draft 2020-12) of a body type, for the services
-// API's metadata.
+// API's metadata: closed for requests, open for replies.
 func Schema(body reflect.Type) (string, error) {
 	schema, err := jsonschema.ForType(body, &jsonschema.ForOptions{
 		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
@@ -21,16 +21,35 @@ func Schema(body reflect.Type) (string, error) {
 		return "", err
 	}
 	if _, searches := schema.Properties["where"]; searches {
+		schema.Properties["where"] = &jsonschema.Schema{Ref: "#/$defs/where"} // ForType adds "null", and nothing but null fits then
 		schema.Defs = map[string]*jsonschema.Schema{"where": whereSchema()}
+	}
+	if reflect.PointerTo(body).Implements(reflect.TypeFor[Reply]()) {
+		open(schema)
 	}
 	text, err := json.Marshal(schema)
 	return string(text), err
 }
 
+// open lets a reply have members that this version does not know: a newer
+// crmbridge may add some.
+func open(schema *jsonschema.Schema) {
+	if schema == nil {
+		return
+	}
+	if schema.Properties != nil {
+		schema.AdditionalProperties = nil
+	}
+	for _, property := range schema.Properties {
+		open(property)
+	}
+	open(schema.Items)
+}
+
 // whereSchema is written out because the type refers to itself.
 func whereSchema() *jsonschema.Schema {
 	nodes := func() *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "array", Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
+		return &jsonschema.Schema{Type: "array", MinItems: jsonschema.Ptr(1), Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
 	}
 	ops := make([]any, 0, len(Ops()))
 	for _, op := range Ops() {
