@@ -17,7 +17,7 @@ import (
 // trouble makes writes of one connection's grant fail on their way to Redis or
 // on their way back.
 type trouble struct {
-	id           string // "": of any sign-in instead
+	id           string       // "": of any sign-in instead
 	before, lost atomic.Int64 // how many writes fail before, or after they were done
 }
 
