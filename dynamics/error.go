@@ -146,7 +146,7 @@ func unusable(op, message string, cause error) *Error {
 }
 
 // ended makes the error of a caller whose context is over.
-func ended(op string, ctx context.Context) *Error {
+func ended(ctx context.Context, op string) *Error {
 	err := ctx.Err()
 	message := "the caller went away"
 	if errors.Is(err, context.DeadlineExceeded) {

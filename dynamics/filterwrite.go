@@ -79,6 +79,7 @@ func (e *expression) test(t Test, negate bool) *Error {
 	if err != nil {
 		return err
 	}
+	e.values = append(e.values, literals...) // a moment in UTC differs from what was given
 	op := t.Op
 	if positive, ok := affirmative[op]; ok {
 		op, negate = positive, !negate

@@ -1,6 +1,7 @@
 package dynamics_test
 
 import (
+	"compress/gzip"
 	"fmt"
 	"io"
 	"net/http"
@@ -153,6 +154,24 @@ func TestABodyHasABound(t *testing.T) {
 		if got := r.calls[0]; got.Op != "accounts.page" || got.Status != 200 || got.Kind != c.want || got.Bytes == 0 || got.Bytes > c.max+1 {
 			t.Errorf("call %+v", got)
 		}
+	}
+}
+
+func TestACompressedBodyIsBoundedAsItIsRead(t *testing.T) {
+	bomb := pageOf(strings.Repeat(" ", 8<<20) + rowJSON)
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if req.Header.Get("Accept-Encoding") != "gzip" {
+			t.Error("gzip is not accepted")
+		}
+		w.Header().Set("Content-Encoding", "gzip")
+		z := gzip.NewWriter(w)
+		_, _ = io.WriteString(z, bomb)
+		_ = z.Close()
+	}, func(c *dynamics.Config) { c.MaxBody = 1 << 20 })
+	_, err := r.open(t).Accounts(t.Context(), everyType)
+	kind(t, err, dynamics.TooLarge)
+	if n := r.calls[0].Bytes; n > 1<<20+1 {
+		t.Errorf("%d bytes were read", n)
 	}
 }
 

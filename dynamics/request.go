@@ -65,7 +65,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case ctx.Err() != nil:
-		e = ended(r.op, ctx)
+		e = ended(ctx, r.op)
 	case !ok:
 		e = networkError(r.op, err)
 	}

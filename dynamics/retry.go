@@ -39,14 +39,14 @@ func (c *Client) attempts(ctx context.Context, try func(attempt int) error) erro
 		last = try(exec.Attempts())
 		return last
 	})
-	if e, ok := errors.AsType[*Error](err); err != nil && !ok {
-		e = ended("", ctx) // the wait was interrupted
-		if lastErr, ok := errors.AsType[*Error](last); ok {
-			e.Op, e.RequestID = lastErr.Op, lastErr.RequestID
-		}
-		return e
+	if _, ok := errors.AsType[*Error](err); err == nil || ok {
+		return err
 	}
-	return err
+	e := ended(ctx, "") // the wait was interrupted
+	if failed, ok := errors.AsType[*Error](last); ok {
+		e.Op, e.RequestID = failed.Op, failed.RequestID
+	}
+	return e
 }
 
 func fits(ctx context.Context, wait time.Duration) bool {

@@ -10,7 +10,10 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
 	canaryToken = "canary-token-7f3a"

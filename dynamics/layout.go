@@ -1,0 +1,97 @@
+package dynamics
+
+import (
+	"fmt"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// layout says which properties to select and how a row is written from them.
+type layout struct {
+	properties []string // in the order of $select, each once
+	kinds      []ColumnType
+	members    []member
+	idAt       int            // index of accountid in properties
+	slots      map[string]int // property or annotation name → 3*index+part
+}
+
+// member is one output of a row.
+type member struct {
+	head   []byte // `"name":`, with a comma in front from the second on
+	source int    // index in properties
+	labels map[int]string
+}
+
+const (
+	formattedValue = "OData.Community.Display.V1.FormattedValue"
+	lookupTable    = "Microsoft.Dynamics.CRM.lookuplogicalname"
+)
+
+// The parts of a property that an answer may carry.
+const (
+	partValue = iota
+	partLabel
+	partTable
+	parts
+)
+
+func newLayout(outputs []Output) (*layout, error) {
+	l := &layout{slots: map[string]int{}, idAt: -1}
+	index, names := map[string]int{}, map[string]bool{}
+	add := func(c Column) int {
+		p := c.Property()
+		at, ok := index[p]
+		if !ok {
+			at = len(l.properties)
+			index[p] = at
+			l.properties, l.kinds = append(l.properties, p), append(l.kinds, c.Type)
+			l.slots[p] = at * parts
+			l.slots[p+"@"+formattedValue] = at*parts + partLabel
+			l.slots[p+"@"+lookupTable] = at*parts + partTable
+		}
+		return at
+	}
+	for i, o := range outputs {
+		if err := o.check(); err != nil {
+			return nil, err
+		}
+		if names[o.As] {
+			return nil, refuse("query", o.Logical, "two outputs have the name %q", o.As)
+		}
+		names[o.As] = true
+		at := add(o.Column)
+		if l.kinds[at] != o.Type {
+			return nil, refuse("query", o.Logical, "column %s is asked for as two types", o.Logical)
+		}
+		head, err := jsontext.AppendQuote([]byte(nil), o.As)
+		if err != nil {
+			return nil, refuse("query", o.Logical, "the output name of column %s is not valid UTF-8", o.Logical)
+		}
+		if i > 0 {
+			head = append([]byte{','}, head...)
+		}
+		l.members = append(l.members, member{head: append(head, ':'), source: at, labels: o.Labels})
+	}
+	l.idAt = add(accountID)
+	if l.kinds[l.idAt] != UniqueID {
+		return nil, refuse("query", accountID.Logical, "column accountid is of type unique id")
+	}
+	return l, nil
+}
+
+// annotations gives the Prefer item for what this layout reads and no more:
+// every annotation makes each row longer.
+func (l *layout) annotations() string {
+	label, table := false, false
+	for _, k := range l.kinds {
+		label = label || k == Choice || k == Choices || k == Lookup
+		table = table || k == Lookup
+	}
+	switch {
+	case table:
+		return fmt.Sprintf(`odata.include-annotations="%s,%s"`, formattedValue, lookupTable)
+	case label:
+		return fmt.Sprintf(`odata.include-annotations="%s"`, formattedValue)
+	}
+	return ""
+}
