@@ -200,12 +200,9 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 		s.trials.failed(r.ID, f)
 		return record{}, f
 	}
-	// Before the verdict, a look at the store: a refresher that lost its lease may
-	// have put a newer grant there, and then the refusal is about an old token.
-	now, err := s.store.load(ctx, r.ID)
-	if err != nil || !now.is(r) {
-		return now, err
-	}
+	// The save is the look at the store before the verdict: when a refresher that
+	// lost its lease or a person has put a newer grant there, the refusal was about
+	// an old token, and the newer grant counts.
 	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
 	saved, err := s.store.save(ctx, r)
 	if errors.Is(err, errConflict) {

@@ -2,9 +2,11 @@ package tokens_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +48,61 @@ func TestOneRefreshOverAllProcesses(t *testing.T) {
 			}
 		}
 		wait.Wait()
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
+
+// gate stops a process between its look at the record and its try for the lock.
+type gate struct {
+	arrived, release chan struct{}
+	once             sync.Once
+}
+
+func (g *gate) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (g *gate) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (g *gate) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "set") {
+			g.once.Do(func() { close(g.arrived); <-g.release })
+			ctx = context.WithoutCancel(ctx) // the try itself is bounded to less than the stop
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// Whoever wins the lock late finds the work done.
+func TestSecondLookAfterTheLock(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		late := client(t, rdb.(*redis.Client).Options().Addr)
+		g := &gate{arrived: make(chan struct{}), release: make(chan struct{})}
+		late.AddHook(g)
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(late, b.keys), Entra: b.app()})
+		defer s.Close(t.Context())
+		result := make(chan error, 1)
+		go func() {
+			a, err := s.Access(context.Background(), "acme")
+			if err == nil && a.Token.Reveal() != canary+"-access-2" {
+				err = errors.New("another token")
+			}
+			result <- err
+		}()
+		<-g.arrived
+		if _, err := b.source().Access(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		close(g.release)
+		if err := <-result; err != nil {
+			t.Error(err)
+		}
 		if n := b.entra.count("refresh_token"); n != 1 {
 			t.Errorf("%d token requests, want 1", n)
 		}
