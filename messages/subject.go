@@ -25,6 +25,12 @@ const (
 	AccountsGet          Operation = "accounts.get"
 )
 
+// Operations lists every operation.
+func Operations() []Operation {
+	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
+		UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet}
+}
+
 // Subject is where requests of the operation go: crm.<entity>.<verb>.request.
 func (op Operation) Subject() string { return "crm." + string(op) + ".request" }
 

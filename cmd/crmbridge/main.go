@@ -17,6 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/show"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -63,6 +64,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(&terminal{out: stdout, err: stderr})
 	return report(stderr, parsed.Run())
@@ -81,17 +83,17 @@ func report(stderr io.Writer, err error) int {
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	case errors.As(err, &fault):
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, show.Safe(err.Error()))
 		for _, detail := range fault.Details {
 			if len(fault.Details) > 1 {
-				fmt.Fprintf(stderr, "  %s: %s\n", detail.Path, detail.Message)
+				fmt.Fprintf(stderr, "  %s: %s\n", show.Safe(detail.Path), show.Safe(detail.Message))
 			}
 		}
 		if fault.RetryAfterMS > 0 {
 			fmt.Fprintf(stderr, "  try again after %s\n", fault.RetryAfter())
 		}
 		if fault.AdminConsentURL != "" {
-			fmt.Fprintf(stderr, "  an administrator consents at %s\n", fault.AdminConsentURL)
+			fmt.Fprintf(stderr, "  an administrator consents at %s\n", show.Safe(fault.AdminConsentURL))
 		}
 		return exitError
 	case errors.Is(err, context.Canceled):

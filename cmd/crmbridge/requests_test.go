@@ -19,7 +19,7 @@ import (
 // Names that would mean something to a filter, a URL or LIKE find exactly their
 // row, or nothing.
 func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
-	w := world.New(t, emulator.Options{})
+	w := world.New(t, emulator.Options{Accounts: 1000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -34,6 +34,7 @@ func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
 			names = append(names, name)
 		}
 	}
+	t.Logf("%d names", len(names))
 	for _, name := range names {
 		for _, op := range []messages.Op{messages.Eq, messages.Contains, messages.StartsWith, messages.EndsWith} {
 			where := messages.Leaf("name", op, name)

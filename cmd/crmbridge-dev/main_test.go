@@ -1,0 +1,72 @@
+package main
+
+import (
+	"context"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
+	var stdout, stderr strings.Builder
+	status := run([]string{"--once", "--accounts=500", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0"}, &stdout, &stderr)
+	if status != 0 {
+		t.Fatalf("status %d: %s", status, stderr.String())
+	}
+	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
+	if len(lines) < 5 || !strings.Contains(lines[2], "name") || strings.Count(stdout.String(), "Consulting") < 3 {
+		t.Errorf("no table of accounts:\n%s", stdout.String())
+	}
+}
+
+func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
+	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+		t.Run(flag, func(t *testing.T) {
+			taken, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer taken.Close()
+			_, port, _ := net.SplitHostPort(taken.Addr().String())
+			args := []string{"--once", "--accounts=10"}
+			for _, other := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+				if other == flag {
+					args = append(args, other+"="+port)
+				} else {
+					args = append(args, other+"=0")
+				}
+			}
+			var stdout, stderr strings.Builder
+			if status := run(args, &stdout, &stderr); status != 1 {
+				t.Errorf("status %d", status)
+			}
+			if !strings.Contains(stderr.String(), "port "+port) || !strings.Contains(stderr.String(), flag) {
+				t.Errorf("the error does not name port and flag: %s", stderr.String())
+			}
+		})
+	}
+}
+
+func TestItStaysUpUntilInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	out := make(chan string, 1)
+	go func() {
+		var stdout, stderr strings.Builder
+		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>"}, &stdout, &stderr)
+		if err != nil {
+			out <- err.Error()
+			return
+		}
+		out <- stdout.String()
+	}()
+	select {
+	case text := <-out:
+		t.Fatalf("it ended by itself: %s", text)
+	case <-time.After(3 * time.Second):
+	}
+	interrupt()
+	if text := <-out; !strings.Contains(text, "Try, in another terminal") {
+		t.Errorf("no commands to try:\n%s", text)
+	}
+}

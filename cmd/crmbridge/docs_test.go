@@ -1,0 +1,102 @@
+package main
+
+import (
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+func file(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile("../../" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// What the README lists is what the code has.
+func TestREADMEListsEverything(t *testing.T) {
+	readme := file(t, "README.md")
+	for _, name := range bridge.Variables() {
+		if !strings.Contains(readme, "`"+name+"`") {
+			t.Errorf("README does not list the variable %s", name)
+		}
+	}
+	for _, code := range messages.Codes() {
+		if !strings.Contains(readme, "`"+string(code)+"`") {
+			t.Errorf("README does not list the error code %s", code)
+		}
+	}
+	for _, op := range messages.Operations() {
+		if !strings.Contains(readme, "| `"+string(op)+"` |") {
+			t.Errorf("README does not list the operation %s", op)
+		}
+	}
+	for _, op := range messages.Ops() {
+		if !strings.Contains(readme, string(op)) {
+			t.Errorf("README does not list the operator %s", op)
+		}
+	}
+}
+
+// The shipped NATS configuration is one that NATS reads, and its users may do
+// what the README says and no more.
+func TestDeployedNATSConfiguration(t *testing.T) {
+	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
+		t.Setenv(name+"_NATS_PASSWORD", strings.ToLower(name))
+	}
+	options, err := server.ProcessConfigFile("../../deploy/nats.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(options.Users) != 3 || !options.JetStream {
+		t.Errorf("%d users, JetStream %v", len(options.Users), options.JetStream)
+	}
+	for _, user := range options.Users {
+		if user.Permissions == nil {
+			t.Errorf("user %s has no permissions", user.Username)
+			continue
+		}
+		if user.Username == "campaigns" {
+			for _, subject := range append(user.Permissions.Publish.Allow, user.Permissions.Subscribe.Allow...) {
+				if strings.HasPrefix(subject, "crm.connections") || strings.HasPrefix(subject, "crm.*") || subject == "_INBOX.>" {
+					t.Errorf("user campaigns may use %s", subject)
+				}
+			}
+		}
+	}
+}
+
+// docker-compose.yml passes on only variables that crmbridge knows.
+func TestComposeFileKnowsTheVariables(t *testing.T) {
+	_, service, found := strings.Cut(file(t, "docker-compose.yml"), "\n  crmbridge:\n")
+	if !found {
+		t.Fatal("no service crmbridge")
+	}
+	service, _, _ = strings.Cut(service, "\nvolumes:")
+	known := strings.Join(bridge.Variables(), " ") + " "
+	for _, match := range regexp.MustCompile(`(?m)^      ([A-Z][A-Z_]+):`).FindAllStringSubmatch(service, -1) {
+		if !strings.Contains(known, match[1]+" ") {
+			t.Errorf("docker-compose.yml sets %s, which crmbridge does not know", match[1])
+		}
+	}
+}
+
+func TestREADMELinksToFilesThatAreThere(t *testing.T) {
+	for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(file(t, "README.md"), -1) {
+		if u, err := url.Parse(match[1]); err != nil || u.Scheme != "" {
+			continue
+		}
+		if _, err := os.Stat("../../" + match[1]); err != nil {
+			t.Error(err)
+		}
+	}
+}
