@@ -183,7 +183,7 @@ func (c Control) Clear() {
 	c.s.faults.list = nil
 }
 
-// Accounts yields copies of all rows, in the order of their keys, as of the call.
+// Accounts yields all rows, in the order of their keys, as of the call. The copies are shallow: do not write through their pointers.
 func (c Control) Accounts() iter.Seq[Account] {
 	v := c.s.data.view()
 	return func(yield func(Account) bool) {

@@ -1,0 +1,144 @@
+package emulator_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+)
+
+type page struct {
+	Value []struct {
+		AccountID, Name string
+	}
+	NextLink string `json:"@odata.nextLink"`
+}
+
+func (g *rig) page(token, target string, size int) page {
+	g.Helper()
+	r := g.do("GET", target, token, nil, "Prefer", fmt.Sprintf("odata.maxpagesize=%d", size))
+	if r.status != 200 {
+		g.Fatalf("%s: %d %s", target, r.status, r.body)
+	}
+	if got := r.header.Get("Preference-Applied"); got != fmt.Sprintf("odata.maxpagesize=%d", size) {
+		g.Errorf("Preference-Applied: %q", got)
+	}
+	var p page
+	if err := json.Unmarshal([]byte(r.body), &p); err != nil {
+		g.Fatal(err)
+	}
+	return p
+}
+
+// The shape of the real sample, for the key alone.
+var linkForm = regexp.MustCompile(`^http://[^/]+/api/data/v9\.2/accounts\?\$select=name,websiteurl&\$skiptoken=%3Ccookie%20pagenumber=%222%22%20pagingcookie=%22` +
+	`%253ccookie%2520page%253d%25221%2522%253e%253caccountid%2520last%253d%2522%257b[0-9A-F-]{36}%257d%2522%2520first%253d%2522%257b[0-9A-F-]{36}%257d%2522%2520%252f%253e%253c%252fcookie%253e` +
+	`%22%20istracking=%22False%22%20/%3E$`)
+
+func TestNextLinkHasDataversesForm(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 50})
+	p := g.page(g.signIn("").AccessToken, "/api/data/v9.2/accounts?$select=name,websiteurl", 7)
+	if !linkForm.MatchString(p.NextLink) {
+		t.Errorf("got %s", p.NextLink)
+	}
+}
+
+func TestPagesHoldEveryRowOnceInEveryOrder(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 1000})
+	tok := g.signIn("").AccessToken
+	for _, order := range []string{"", "name", "name desc", "revenue desc,name", "industrycode,cb_leadscore desc", "_ownerid_value", "_parentaccountid_value desc",
+		"cb_lastcampaign desc", "createdon", "donotemail desc,cb_channels", "accountid desc", "address1_composite"} {
+		target := "/api/data/v9.2/accounts?$select=name&$count=true&$orderby=" + url.QueryEscape(order)
+		seen, all := map[string]bool{}, []string{}
+		for pages := 0; target != ""; pages++ {
+			p := g.page(tok, target, 333)
+			for _, v := range p.Value {
+				if seen[v.AccountID] {
+					t.Fatalf("order %q: %s twice", order, v.Name)
+				}
+				seen[v.AccountID] = true
+				all = append(all, v.AccountID)
+			}
+			if pages > 4 {
+				t.Fatal("too many pages")
+			}
+			target = p.NextLink
+		}
+		one := g.page(tok, "/api/data/v9.2/accounts?$select=name&$orderby="+url.QueryEscape(order), 5000)
+		for i, v := range one.Value {
+			if i >= len(all) || all[i] != v.AccountID {
+				t.Fatalf("order %q: page by page and at once differ at row %d", order, i)
+			}
+		}
+		if len(all) != 1000 {
+			t.Errorf("order %q: %d rows", order, len(all))
+		}
+	}
+}
+
+func TestPagingContinuesByValueWhenRowsComeAndGo(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1})
+	c := g.s.Control()
+	ids := map[string]string{}
+	for i := range 10 {
+		n := fmt.Sprintf("row %02d", i)
+		ids[n] = c.PutAccount(emulator.Account{Name: n})
+	}
+	tok := g.signIn("").AccessToken
+	first := g.page(tok, "/api/data/v9.2/accounts?$select=name&$orderby=name", 4)
+	c.PutAccount(emulator.Account{Name: "row 00 new"}) // before the cursor: not seen
+	c.PutAccount(emulator.Account{Name: "row 05 new"}) // after it: seen
+	if !c.DeleteAccount(ids["row 01"]) || !c.DeleteAccount(ids["row 03"]) || !c.DeleteAccount(ids["row 07"]) {
+		t.Fatal("rows to delete are missing")
+	}
+	var names []string
+	for link := first.NextLink; link != ""; {
+		p := g.page(tok, link, 4)
+		for _, v := range p.Value {
+			names = append(names, v.Name)
+		}
+		link = p.NextLink
+	}
+	if got := strings.Join(names, ","); got != "row 04,row 05,row 05 new,row 06,row 08,row 09" {
+		t.Errorf("after the first page: %s", got)
+	}
+}
+
+func TestBadCookies(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 50})
+	tok := g.signIn("").AccessToken
+	good := g.page(tok, "/api/data/v9.2/accounts?$select=name", 7).NextLink
+	for name, c := range map[string]struct{ link, code, text string }{
+		"encoded once more": {strings.ReplaceAll(good, "%", "%25"), "0x80060888", "Malformed XML in the Paging Cookie"},
+		"cut":               {good[:len(good)-40], "0x80060888", "Malformed XML in the Paging Cookie"},
+		"empty":             {good[:strings.Index(good, "$skiptoken=")+11], "0x80060888", "Malformed XML in the Paging Cookie"},
+		"page zero":         {strings.Replace(good, "pagenumber=%222", "pagenumber=%220", 1), "0x8004112A", "Invalid page number in paging cookie."},
+		"another order":     {good + "&$orderby=name", "0x80041129", "Order by columns do not match those in paging cookie."},
+		"a bad GUID":        {strings.Replace(good, "last%253d%2522%257b", "last%253d%2522%257bZZ", 1), "0x80060888", "Malformed XML in the Paging Cookie"},
+		"no last":           {strings.Replace(good, "last%253d", "lost%253d", 1), "0x80060888", "Value for attribute last was not specified, and it was not null either."},
+	} {
+		r := g.do("GET", c.link, tok, nil)
+		if r.status != 400 || !strings.Contains(r.body, `"code":"`+c.code+`"`) || !strings.Contains(message(t, r), c.text) {
+			t.Errorf("%s: %d %s", name, r.status, r.body)
+		}
+	}
+}
+
+func TestTopAndPageSize(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 5100})
+	tok := g.signIn("").AccessToken
+	r := g.api(tok, "accounts?$select=name&$top=3")
+	if strings.Count(r.body, "@odata.etag") != 3 || strings.Contains(r.body, "nextLink") {
+		t.Errorf("$top=3: %.300s", r.body)
+	}
+	if p := g.page(tok, "/api/data/v9.2/accounts?$select=name&$top=3", 5); len(p.Value) != 5 || p.NextLink == "" {
+		t.Errorf("with maxpagesize $top is ignored, got %d rows", len(p.Value))
+	}
+	if p := g.page(tok, "/api/data/v9.2/accounts?$select=name", 9000); len(p.Value) != 5000 || p.NextLink == "" {
+		t.Errorf("a page holds 5000 rows at most, got %d", len(p.Value))
+	}
+}
