@@ -130,3 +130,39 @@ func FuzzNextLink(f *testing.F) {
 		}
 	})
 }
+
+// switching answers the first page with a link under the environment's other name.
+type switching struct{ asked []string }
+
+func (s *switching) RoundTrip(req *http.Request) (*http.Response, error) {
+	s.asked = append(s.asked, req.URL.Host+" "+req.Host+" "+req.URL.RequestURI())
+	body := emptyPage
+	if len(s.asked) == 1 {
+		body = `{"value":[],"@odata.nextLink":"https://O.api.crm4.dynamics.com:443/api/data/v9.2/accounts?` + cookie + `"}`
+	}
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+}
+
+func TestBothNamesOfAnEnvironmentAreOne(t *testing.T) {
+	transport := &switching{}
+	source := &tokens{access: dynamics.Access{Environment: "https://o.crm4.dynamics.com/", Token: dynamics.NewSecret(canaryToken)}}
+	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: policy(t, publicCloud, false), Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	s, err := client.Open(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page, err := s.Accounts(t.Context(), nameOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Next(t.Context(), nameOnly, page.NextLink()); err != nil {
+		t.Fatal(err)
+	}
+	if want := "o.api.crm4.dynamics.com:443 o.api.crm4.dynamics.com:443 /api/data/v9.2/accounts?" + cookie; transport.asked[1] != want {
+		t.Errorf("got %s", transport.asked[1])
+	}
+}
