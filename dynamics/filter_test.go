@@ -156,6 +156,12 @@ func TestRefusedFilters(t *testing.T) {
 		if len(r.uris()) != 0 {
 			t.Errorf("%+v was sent", f)
 		}
+		if checked := dynamics.Check(f); checked == nil || checked.Error() != err.Error() {
+			t.Errorf("%+v: Check says %v, the query %v", f, checked, err)
+		}
+	}
+	if err := dynamics.Check(leaf(name, dynamics.Eq, "a")); err != nil {
+		t.Error(err)
 	}
 }
 
