@@ -91,6 +91,9 @@ func (s *store) put(a Account, now time.Time) string {
 	defer s.mu.Unlock()
 	s.version += 3
 	a.Version, a.ModifiedOn = s.version, now.UTC().Truncate(time.Second)
+	if a.StatusCode == 0 {
+		a.StatusCode = a.StateCode + 1
+	}
 	if a.CreatedOn.IsZero() {
 		a.CreatedOn = a.ModifiedOn
 	}

@@ -22,7 +22,7 @@
 // # What differs from the real thing
 //
 // There is no write access, no FetchXML, no $batch, no change tracking, no service protection limit and no admin-consent page yet;
-// such requests are refused, never answered emptily. Filters over related tables (primarycontactid/fullname, any, all) are
+// such requests are refused, never answered emptily. Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. Text is compared without case but with accents, and sorted by code point. The caller's language is English
 // (United States), the time zone of formatted values is UTC-07:00, as in Microsoft's samples.
 //

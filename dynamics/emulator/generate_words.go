@@ -34,7 +34,7 @@ var specialNames = []string{
 	`null`, `true`, `name eq 'x'`, `<b>Bold & Co</b>`, `$select`, `@p1`, `question? mark`, `~tilde~`, "tab\there",
 	`日本商事株式会社`, `北京长城贸易有限公司`, `서울무역 주식회사`, `شركة النور للتجارة`, `חברת הגליל בע"מ`, `Зоря & Син`, `Ελληνική Εταιρεία Α.Ε.`,
 	`บริษัท สยามการค้า`, `Emoji 🚀 Rockets`, `👩‍👩‍👧‍👦 Family Foods`, `Ünïcödé Straße`, `UNICODE STRASSE`, `İstanbul Işık A.Ş.`,
-	`café noir`, `cafe noir`, "cafe\u0301 combining", `ﬁ ligature`, `Zero​Width`, `x`, `Trailing Dots...`,
+	`café noir`, `cafe noir`, "cafe\u0301 combining", `ﬁ ligature`, "Zero\u200bWidth", `x`, `Trailing Dots...`,
 }
 
 type place struct {

@@ -30,7 +30,7 @@ func (o ordering) key(v *snapshot, x value) sortKey {
 	}
 	switch k := o.col.kind; {
 	case k == kindLookup:
-		ref, _ := v.refer(x.id)
+		ref, _ := v.refer(x.id) // of a deleted row nothing is known, as for null
 		if ref.name == "" {
 			return sortKey{null: true}
 		}
@@ -43,7 +43,7 @@ func (o ordering) key(v *snapshot, x value) sortKey {
 
 // cookieKey is the same for a value out of a cookie, where a lookup already is a name.
 func (o ordering) cookieKey(v *snapshot, x value) sortKey {
-	if o.col.kind == kindLookup && x.ok {
+	if o.col.kind == kindLookup && x.ok && x.s != "" {
 		return sortKey{s: fold(x.s)}
 	}
 	return o.key(v, x)
@@ -82,6 +82,9 @@ func btoi(b bool) int {
 
 // list answers for a collection; rows come in the order of their keys.
 func (c *call) list(t *table, rows []any, o options, path string) (*answer, *fault) {
+	if c.prefs.tracking { // an answer without a delta link would be worse than none
+		return nil, badRequest("Change tracking is not part of this emulator.")
+	}
 	if text, ok := o.get("$apply"); ok {
 		return c.apply(t, rows, o, text)
 	}

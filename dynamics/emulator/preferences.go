@@ -11,6 +11,7 @@ type preferences struct {
 	pageSize    int // 0 when absent
 	annotations []string
 	applied     []string
+	tracking    bool // asks for change tracking
 }
 
 func parsePreferences(h http.Header) preferences {
@@ -31,6 +32,9 @@ func parsePreferences(h http.Header) preferences {
 				for a := range strings.SplitSeq(strings.Trim(val, `"`), ",") {
 					p.annotations = append(p.annotations, strings.TrimSpace(a))
 				}
+			case "odata.track-changes":
+				p.tracking = true
+				continue
 			default:
 				continue
 			}

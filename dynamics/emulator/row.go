@@ -17,9 +17,9 @@ type rowWriter struct {
 }
 
 type cellWriter struct {
-	col                                *column
-	name, formatted, logical, navigate []byte // `,"name":`; the last three end before the annotation's value
-	nav                                []byte // the whole navigation annotation
+	col                      *column
+	name, formatted, logical []byte // each up to the colon before the value
+	nav                      []byte // the whole navigation annotation
 }
 
 func newRowWriter(c *call, t *table, q *query) *rowWriter {

@@ -109,7 +109,14 @@ func environmentKey(resource string) string {
 	if err != nil || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.User != nil || u.RawQuery != "" {
 		return "\x00" + resource
 	}
-	org, rest, _ := strings.Cut(u.Host, ".")
+	host := u.Host
+	switch u.Scheme {
+	case "https":
+		host = strings.TrimSuffix(host, ":443")
+	case "http":
+		host = strings.TrimSuffix(host, ":80")
+	}
+	org, rest, _ := strings.Cut(host, ".")
 	if strings.HasPrefix(rest, "api.crm") {
 		rest = strings.TrimPrefix(rest, "api.")
 	}

@@ -1,0 +1,60 @@
+package emulator_test
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+)
+
+// BenchmarkPage is one page of 5000 rows with labels, as crmbridge asks for it.
+func BenchmarkPage(b *testing.B) {
+	s, err := emulator.New(emulator.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
+		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	token := accessToken(b, res.Body)
+	target := srv.URL + "/api/data/v9.2/accounts?$select=name,websiteurl,industrycode,accountclassificationcode,revenue,numberofemployees,address1_city,_ownerid_value,createdon,donotemail&$filter=" +
+		url.QueryEscape("contains(name,'a') and statecode eq 0") + "&$orderby=name"
+	for b.Loop() {
+		req, err := http.NewRequestWithContext(b.Context(), "GET", target, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+		req.Header.Set("Prefer", `odata.maxpagesize=5000,odata.include-annotations="*"`)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+		if err != nil || res.StatusCode != 200 {
+			b.Fatal(res.Status, err)
+		}
+		b.SetBytes(n)
+	}
+}
+
+func accessToken(b *testing.B, r io.Reader) string {
+	b.Helper()
+	var body struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.NewDecoder(r).Decode(&body); err != nil || body.AccessToken == "" {
+		b.Fatal("no access token", err)
+	}
+	return body.AccessToken
+}
