@@ -66,7 +66,7 @@ type Fault struct {
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   string            `json:"body,omitempty"`
-	// Delay is waited first. Reset closes the connection without an answer. Truncate, when above 0, ends the true answer
+	// Delay is waited first (nanoseconds in JSON). Reset closes the connection without an answer. Truncate, when above 0, ends the true answer
 	// (Status 0) after so many bytes of body and closes the connection.
 	Delay    time.Duration `json:"delay,omitempty"`
 	Reset    bool          `json:"reset,omitempty"`

@@ -200,6 +200,12 @@ func TestClientCredentialsAndBasicAndDoubledSlash(t *testing.T) {
 		if r := g.api(tok["access_token"].(string), "WhoAmI"); r.status != 200 {
 			t.Errorf("%s: %d", scope, r.status)
 		}
+		claims, err := base64.RawURLEncoding.DecodeString(strings.Split(tok["access_token"].(string), ".")[1])
+		for _, want := range []string{`"aud":"` + g.url + strings.TrimSuffix(scope, "/.default") + `"`, `"appid":"` + emulator.DefaultClientID + `"`, `"tid":"` + emulator.DefaultTenantID + `"`, `"idtyp":"app"`} {
+			if err != nil || !strings.Contains(string(claims), want) {
+				t.Errorf("%s: claims %s lack %s", scope, claims, want)
+			}
+		}
 	}
 }
 

@@ -21,6 +21,8 @@ type rig struct {
 	s   *emulator.Server
 	url string
 	web *http.Client
+	// stop closes the server, after every handler has returned.
+	stop func()
 }
 
 func start(t *testing.T, o emulator.Options) *rig {
@@ -33,7 +35,7 @@ func start(t *testing.T, o emulator.Options) *rig {
 	t.Cleanup(srv.Close)
 	web := srv.Client()
 	web.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &rig{t, s, srv.URL, web}
+	return &rig{t, s, srv.URL, web, srv.Close}
 }
 
 // reply is an answer read to its end.

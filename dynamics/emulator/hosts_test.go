@@ -28,7 +28,7 @@ func TestAuthorityAndEnvironmentWithTheirOwnHosts(t *testing.T) {
 		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
 	}
 	web := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
-	g := &rig{t, s, "", web}
+	g := &rig{T: t, s: s, web: web}
 	r := g.do("GET", "http://contoso.api.crm4.dynamics.com/api/data/v9.2/", "", nil)
 	if want := "Bearer authorization_uri=http://login.example/" + emulator.DefaultTenantID + "/oauth2/authorize, resource_id=http://contoso.api.crm4.dynamics.com/"; r.header.Get("WWW-Authenticate") != want {
 		t.Errorf("challenge: %s", r.header.Get("WWW-Authenticate"))

@@ -50,6 +50,12 @@ func TestNextLinkHasDataversesForm(t *testing.T) {
 func TestPagesHoldEveryRowOnceInEveryOrder(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 1000})
 	tok := g.signIn("").AccessToken
+	gone := 0
+	for a := range g.s.Control().Accounts() { // lookups that lead nowhere sort like null ones
+		if a.ParentID != "" && gone < 20 && g.s.Control().DeleteAccount(a.ParentID) {
+			gone++
+		}
+	}
 	for _, order := range []string{"", "name", "name desc", "revenue desc,name", "industrycode,cb_leadscore desc", "_ownerid_value", "_parentaccountid_value desc",
 		"cb_lastcampaign desc", "createdon", "donotemail desc,cb_channels", "accountid desc", "address1_composite"} {
 		target := "/api/data/v9.2/accounts?$select=name&$count=true&$orderby=" + url.QueryEscape(order)
@@ -74,7 +80,7 @@ func TestPagesHoldEveryRowOnceInEveryOrder(t *testing.T) {
 				t.Fatalf("order %q: page by page and at once differ at row %d", order, i)
 			}
 		}
-		if len(all) != 1000 {
+		if len(all) != 1000-gone || gone == 0 {
 			t.Errorf("order %q: %d rows", order, len(all))
 		}
 	}
