@@ -178,6 +178,10 @@ func (c *Consumer) waitDrained() {
 // lastFlush sees the last answers to the server. A bound of its own: the grace
 // may be over, and the answers are written but not sent.
 func (c *Consumer) lastFlush() error {
+	if !c.nc.IsConnected() {
+		c.log.Warn("not connected to NATS: answers that were not sent are lost")
+		return nil
+	}
 	if err := c.nc.FlushTimeout(2 * time.Second); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
 		return fmt.Errorf("flush the last answers: %w", err)
 	}

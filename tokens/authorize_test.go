@@ -238,7 +238,6 @@ func TestTokensThatDoNotFit(t *testing.T) {
 			"other directory":  {func(m map[string]any) { m["id_token"] = idToken(tenantB, clientID, farFuture) }, tokens.CodeIdentityMismatch},
 			"other app":        {func(m map[string]any) { m["id_token"] = idToken(tenantA, userA, farFuture) }, tokens.CodeUpstreamError},
 			"old id token":     {func(m map[string]any) { m["id_token"] = idToken(tenantA, clientID, longAgo) }, tokens.CodeUpstreamError},
-			"no id token":      {func(m map[string]any) { delete(m, "id_token") }, tokens.CodeUpstreamError},
 			"broken id token":  {func(m map[string]any) { m["id_token"] = "a.b.c" }, tokens.CodeUpstreamError},
 			"no refresh token": {func(m map[string]any) { delete(m, "refresh_token") }, tokens.CodeUpstreamError},
 			"no bearer token":  {func(m map[string]any) { m["token_type"] = "mac" }, tokens.CodeUpstreamError},
@@ -251,6 +250,37 @@ func TestTokensThatDoNotFit(t *testing.T) {
 		}
 		if b.whoamis != 0 {
 			t.Errorf("%d tokens were sent to Dataverse", b.whoamis)
+		}
+	})
+}
+
+// An authority that sends no id token is taken at its address, and refused where
+// that does not tell what the environment's directory must be compared with.
+func TestNoIDToken(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		for name, c := range map[string]struct {
+			discover, tenant string
+			code, want       string
+		}{
+			"the environment's directory":  {tenantA, "", "", tenantA},
+			"nobody says":                  {"", "organizations", "", ""},
+			"asked for a directory":        {"", tenantA, "", tenantA},
+			"asked for by another address": {tenantA, "organizations", tokens.CodeUpstreamError, ""},
+		} {
+			t.Run(name, func(t *testing.T) {
+				b := newBench(t, rdb)
+				b.discover = c.discover
+				b.entra.set(func() { b.entra.change = func(m map[string]any) { delete(m, "id_token") } })
+				got, err := b.auth.Complete(t.Context(), b.signIn(tokens.Request{Connection: "acme", Tenant: c.tenant}))
+				wantCode(t, err, c.code)
+				if got.TenantID != c.want {
+					t.Errorf("tenant %q, want %q", got.TenantID, c.want)
+				}
+				if err := b.store.Delete(t.Context(), "acme"); err != nil {
+					t.Fatal(err)
+				}
+			})
 		}
 	})
 }

@@ -207,7 +207,7 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 	if err != nil {
 		return grantedTokens{}, a.withConsent(err, st)
 	}
-	tenant, err := tenantOf(ans.id, a.entra.id, time.Now())
+	tenant, err := st.directory(ans.id, a.entra.id, time.Now())
 	if err != nil {
 		return grantedTokens{}, err
 	}

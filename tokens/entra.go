@@ -162,6 +162,9 @@ func scopes(environment string) []string {
 }
 
 func (e *Entra) endpoint(tenant string) oauth2.Endpoint {
+	if tenant == "" {
+		tenant = "organizations"
+	}
 	base := e.authority + "/" + tenant + "/oauth2/v2.0/"
 	return oauth2.Endpoint{AuthURL: base + "authorize", TokenURL: base + "token", AuthStyle: oauth2.AuthStyleInParams}
 }

@@ -94,6 +94,22 @@ func (a *Authorizer) useUp(ctx context.Context, key, state string) error {
 // clockSkew is how wrong this machine's clock may be about Entra's.
 const clockSkew = 10 * time.Minute
 
+// directory returns the directory that the tokens are of. Entra answers openid
+// with an id token. An authority that sends none is taken at its address: what
+// the endpoint of one directory gives out is that directory's; "" where the
+// address names none.
+func (st attempt) directory(idToken Secret, client string, now time.Time) (string, error) {
+	switch {
+	case idToken != "":
+		return tenantOf(idToken, client, now)
+	case guid.MatchString(st.Tenant):
+		return st.Tenant, nil
+	case st.Directory != "":
+		return "", fault(CodeUpstreamError, "Entra sent no id token, so that nothing says whether the person is of directory "+st.Directory, nil)
+	}
+	return "", nil
+}
+
 // tenantOf returns the directory of an id token. The token came straight from
 // the token endpoint over TLS, which OpenID Connect (section 3.1.3.7) accepts in
 // place of its signature.

@@ -32,6 +32,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		}
 	}
 	log := bridge.NewLog(stderr, level, "text")
+	bridge.QuietRedis(log)
 	with, err := around.Start(around.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
 		emulator.Options{Accounts: o.Accounts, AutoConsent: o.AutoConsent, Logger: log, Latency: o.Latency,
 			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime}, nil)

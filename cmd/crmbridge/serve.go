@@ -18,5 +18,6 @@ func (c *serveCommand) Run(ctx context.Context, term *terminal) error {
 		return bridge.ConfigurationError(err)
 	}
 	log := bridge.NewLog(term.err, config.LogLevel, config.LogFormat)
+	bridge.QuietRedis(log)
 	return bridge.Serve(ctx, config, log)
 }

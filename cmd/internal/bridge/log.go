@@ -1,12 +1,15 @@
 package bridge
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
 	"time"
 
 	"github.com/lmittmann/tint"
+	"github.com/redis/go-redis/v9"
 	"golang.org/x/term"
 )
 
@@ -19,4 +22,14 @@ func NewLog(to io.Writer, level slog.Level, format string) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
 	}
 	return slog.New(tint.NewHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
+}
+
+// QuietRedis sends what the Redis library would print by itself to the log. It
+// sets that library's own global and is for a program's main function.
+func QuietRedis(log *slog.Logger) { redis.SetLogger(redisLog{log}) }
+
+type redisLog struct{ log *slog.Logger }
+
+func (r redisLog) Printf(ctx context.Context, format string, v ...any) {
+	r.log.DebugContext(ctx, "Redis", "text", fmt.Sprintf(format, v...))
 }

@@ -30,7 +30,8 @@ import (
 // A World is what crmbridge needs around it, for one test.
 type World struct {
 	*around.Surroundings
-	RedisURL string // the redis-server's where there is one
+	Redis    *RedisServer // nil where miniredis stands in
+	RedisURL string
 	Keyset   string
 	HTTPPort int // of the crmbridge that serves the pages
 
@@ -61,8 +62,8 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 		}
 	})
 	w.RedisURL = w.Surroundings.RedisURL
-	if url := StartRedis(t); url != "" {
-		w.RedisURL = url
+	if w.Redis = StartRedis(t); w.Redis != nil {
+		w.RedisURL = w.Redis.URL
 	}
 	keyset, err := tokens.GenerateKeyset()
 	if err != nil {
@@ -144,9 +145,21 @@ func (w *World) Connect(connection string) {
 	}
 }
 
-// StartRedis starts a redis-server of the test's own and returns its URL, "" where
-// none is installed. CRMBRIDGE_TEST_REDIS=required makes that a failure.
-func StartRedis(t testing.TB) string {
+// A RedisServer is a redis-server of a test's own, with an append-only file, that
+// can be killed and started again.
+type RedisServer struct {
+	URL string
+
+	t       testing.TB
+	program string
+	args    []string
+	addr    string
+	process *exec.Cmd
+}
+
+// StartRedis starts a redis-server; nil where none is installed, which
+// CRMBRIDGE_TEST_REDIS=required makes a failure.
+func StartRedis(t testing.TB) *RedisServer {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -154,34 +167,45 @@ func StartRedis(t testing.TB) string {
 			t.Fatal("CRMBRIDGE_TEST_REDIS=required, and no redis-server is installed")
 		}
 		t.Log("Redis: miniredis, since no redis-server is installed")
-		return ""
+		return nil
 	}
 	port := 0
 	if err := around.FreePort(&port); err != nil {
 		t.Fatal(err)
 	}
-	server := exec.Command(program, "--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "",
-		"--appendonly", "yes", "--dir", t.TempDir(), "--loglevel", "warning")
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
+	r := &RedisServer{t: t, program: program, addr: around.Address(port), URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port),
+		args: []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
+			"--appendfsync", "always", "--dir", t.TempDir(), "--loglevel", "warning"}}
+	r.Start()
+	t.Cleanup(r.Kill)
+	t.Logf("Redis: %s", program)
+	return r
+}
+
+// Start starts the server and waits until it takes connections.
+func (r *RedisServer) Start() {
+	r.t.Helper()
+	r.process = exec.Command(r.program, r.args...)
+	if err := r.process.Start(); err != nil {
+		r.t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = server.Process.Kill() // it holds nothing that outlives the test
-		_ = server.Wait()
-	})
-	await(t, "redis-server", func() error {
-		c, err := net.DialTimeout("tcp", around.Address(port), time.Second)
+	Await(r.t, "redis-server", func() error {
+		c, err := net.DialTimeout("tcp", r.addr, time.Second)
 		if err == nil {
 			err = c.Close()
 		}
 		return err
 	})
-	t.Logf("Redis: %s", program)
-	return fmt.Sprintf("redis://127.0.0.1:%d/0", port)
 }
 
-// await tries until something holds, at most 15 s.
-func await(t testing.TB, what string, try func() error) {
+// Kill ends the server at once.
+func (r *RedisServer) Kill() {
+	_ = r.process.Process.Kill() // it may be dead already
+	_ = r.process.Wait()
+}
+
+// Await tries until something holds, at most 15 s.
+func Await(t testing.TB, what string, try func() error) {
 	t.Helper()
 	end := time.Now().Add(15 * time.Second)
 	for {
@@ -194,10 +218,4 @@ func await(t testing.TB, what string, try func() error) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-}
-
-// Await is await for tests.
-func Await(t testing.TB, what string, try func() error) {
-	t.Helper()
-	await(t, what, try)
 }

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/around"
+	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Redis is killed and comes back: meanwhile the answer is unavailable or good,
+// afterwards everything is as before, and no connection counts as broken.
+func TestRedisGoesAwayAndComesBack(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	if w.Redis == nil {
+		t.Skip("needs a redis-server that can be killed")
+	}
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	w.Redis.Kill()
+	for range 5 {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		if _, err := client.WhoAmI(ctx, "acme"); err != nil {
+			fault, ok := errors.AsType[*messages.Error](err)
+			if !ok || fault.Code != messages.Unavailable && fault.Code != messages.DeadlineExceeded || !fault.Retryable {
+				t.Errorf("while Redis is away: %v", err)
+			}
+		}
+		cancel()
+	}
+	w.Redis.Start()
+	world.Await(t, "answers after Redis came back", func() error {
+		_, err := client.WhoAmI(t.Context(), "acme")
+		return err
+	})
+	connection, err := client.Connection(t.Context(), "acme")
+	if err != nil || connection.Status != messages.StatusActive {
+		t.Errorf("the connection: %+v, %v", connection, err)
+	}
+}
+
+// NATS goes away and comes back: crmbridge takes requests again by itself.
+func TestNATSGoesAwayAndComesBack(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	port := 0
+	if err := around.FreePort(&port); err != nil {
+		t.Fatal(err)
+	}
+	start := func() *server.Server {
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		if !s.ReadyForConnections(10 * time.Second) {
+			t.Fatal("NATS did not start")
+		}
+		return s
+	}
+	first := start()
+	w.NATSURL = first.ClientURL()
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	first.Shutdown()
+	first.WaitForShutdown()
+	start()
+	client, _ := w.Client()
+	world.Await(t, "answers after NATS came back", func() error {
+		_, err := client.WhoAmI(t.Context(), "acme")
+		return err
+	})
+}
+
+// serve waits for NATS and Redis that are not there yet, says so on /readyz, and
+// still ends at once on SIGTERM.
+func TestServeWaitsForItsServers(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	settings := w.Settings(true)
+	settings.URL = "nats://127.0.0.1:1"
+	p := &process{Cmd: program(t, environment(settings), "serve"), admin: "http://" + settings.AdminAddr, log: &buffer{}}
+	p.Stderr = p.log
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	world.Await(t, "not being ready", func() error {
+		err := p.ready()
+		if err == nil || err.Error() != "not ready: 503 Service Unavailable" {
+			return fmt.Errorf("readyz: %w", err)
+		}
+		return nil
+	})
+	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- p.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Errorf("%v; log: %s", err, p.log)
+		}
+	case <-time.After(20 * time.Second):
+		_ = p.Process.Kill() // the test has failed already
+		t.Fatal("it does not end")
+	}
+}
+
+// A process that is killed in the middle of its work loses nothing that another
+// one would need: its queue group goes on, and its locks run out.
+func TestKilledProcess(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20, Latency: 50 * time.Millisecond})
+	victim := serve(t, w.Settings(true))
+	w.Connect("acme")
+	serve(t, w.Settings(false))
+	_, nc := w.Client()
+	inbox, err := nc.SubscribeSync(nc.NewInbox())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Emulator.Control().ExpireAccessTokens()
+	for range 20 {
+		msg := nats.NewMsg(messages.UsersWhoAmI.ScopedSubject("acme"))
+		msg.Reply = inbox.Subject
+		if err := nc.PublishMsg(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := victim.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// A request that was on its way to the victim is lost with it, so each try is
+	// short; a lock that the victim held runs out after 10 s.
+	client, _ := w.Client()
+	world.Await(t, "the other process's answer", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := client.WhoAmI(ctx, "acme")
+		return err
+	})
+}
