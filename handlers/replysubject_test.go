@@ -29,7 +29,7 @@ func TestReplyRule(t *testing.T) {
 		"_INBOX.a.b.c":                         true,
 		"_R_.x.y":                              true,
 		"campaigns.replies.spring":             true,
-		"_INBOX." + string(make([]byte, 600, 600)): false,
+		"_INBOX." + string(make([]byte, 600)):  false,
 	} {
 		if got := rule.allows(subject); got != want {
 			t.Errorf("%q: %v, want %v", subject, got, want)

@@ -80,7 +80,7 @@ func (s *Surroundings) startNATS(port int) error {
 	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
 		JetStream: true, StoreDir: folder, NoLog: true, NoSigs: true})
 	if err != nil {
-		return fmt.Errorf("NATS: %w", err)
+		return fmt.Errorf("start NATS: %w", err)
 	}
 	broker.Start()
 	s.stops = append(s.stops, func() error {
@@ -89,7 +89,7 @@ func (s *Surroundings) startNATS(port int) error {
 		return nil
 	})
 	if !broker.ReadyForConnections(10 * time.Second) {
-		return errors.New("NATS did not start within 10 s")
+		return errors.New("no connection to the NATS server within 10 s")
 	}
 	s.NATS = broker
 	s.NATSURL = broker.ClientURL()
@@ -102,7 +102,7 @@ func (s *Surroundings) startRedis(port int) error {
 	}
 	redis := miniredis.NewMiniRedis()
 	if err := redis.StartAddr(Address(port)); err != nil {
-		return fmt.Errorf("Redis: %w", err)
+		return fmt.Errorf("start Redis: %w", err)
 	}
 	s.RedisURL = "redis://" + redis.Addr() + "/0"
 	// Keys of this Redis expire only when its clock is moved.

@@ -31,7 +31,7 @@ func (b *Bridge) ready(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	if err := b.redis.Ping(ctx).Err(); err != nil {
-		return errors.New("Redis does not answer")
+		return errors.New("no answer from Redis")
 	}
 	return nil
 }

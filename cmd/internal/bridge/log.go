@@ -21,7 +21,7 @@ func NewLog(to io.Writer, level slog.Level, format string) *slog.Logger {
 	if format == "json" || format == "auto" && !terminal {
 		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
+	return slog.New(tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
 }
 
 // QuietRedis sends what the Redis library would print by itself to the log. It

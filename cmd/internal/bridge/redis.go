@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -29,6 +30,12 @@ func redisOptions(text string) (*redis.UniversalOptions, error) {
 		return nil, err
 	}
 	options.ContextTimeoutEnabled = true // a request's deadline ends its Redis calls too
+	// A Redis that is away is found out within about a second: requesters have
+	// better use for their deadline, and the next request tries again anyway.
+	options.DialTimeout = 2 * time.Second
+	options.DialerRetries = 2
+	options.DialerRetryTimeout = 50 * time.Millisecond
+	options.MaxRetries = 2
 	return options, nil
 }
 
@@ -106,7 +113,7 @@ func checkRedis(ctx context.Context, client redis.UniversalClient, log *slog.Log
 		return fmt.Errorf("ask Redis how it is set up: %w", err)
 	}
 	if policy := infoField(info, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
-		return fmt.Errorf("Redis evicts keys by %s: it would throw connections away when it is full; set maxmemory-policy noeviction", policy)
+		return fmt.Errorf("this Redis evicts keys by %s: it would throw connections away when it is full; set maxmemory-policy noeviction", policy)
 	}
 	if infoField(info, "aof_enabled") == "0" {
 		log.Warn("Redis has no append-only file: connections made or refreshed since its last snapshot are lost when it crashes; set appendonly yes")
