@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"strings"
 )
 
@@ -12,7 +11,7 @@ import (
 // environment. Its methods are safe for concurrent use and ask no DNS.
 type HostPolicy struct {
 	entries   []hostEntry
-	suffixes  []string // of Microsoft's cloud; used if entries is empty
+	cloud     cloud // of the authority; zero where that is not Microsoft's
 	allowHTTP bool
 }
 
@@ -26,48 +25,36 @@ type hostEntry struct {
 // NewHostPolicy reads the operator's list of hosts. Entries are "host",
 // "host:port" or "*.suffix" (any number of labels in front of the suffix). An
 // empty list means the Dataverse hosts of the cloud that the Entra authority
-// serves. With allowHTTP a listed loopback host may be reached over plain http.
-// All faults are reported together.
+// serves; hosts of another cloud are refused although they are listed. With
+// allowHTTP a listed loopback host may be reached over plain http. All faults are
+// reported together.
 func NewHostPolicy(authorityURL string, allowed []string, allowHTTP bool) (*HostPolicy, error) {
-	p := &HostPolicy{allowHTTP: allowHTTP}
+	c, err := cloudOf(authorityURL)
+	p := &HostPolicy{allowHTTP: allowHTTP, cloud: c}
 	var faults []error
+	switch {
+	case err != nil:
+		faults = append(faults, err)
+	case len(allowed) == 0 && c.name == "":
+		faults = append(faults, errors.New("dynamics: the Dataverse hosts of this authority are not known; list them as host, host:port or *.suffix"))
+	}
 	for _, raw := range allowed {
 		entry, err := parseHostEntry(strings.TrimSpace(raw))
+		if err == nil {
+			if c, other := p.foreign(entry.host); other {
+				err = fmt.Errorf("dynamics: allowed host %q: %w", raw, p.elsewhere(c))
+			}
+		}
 		if err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		p.entries = append(p.entries, entry)
 	}
-	if len(allowed) == 0 {
-		suffixes, err := cloudSuffixes(authorityURL)
-		if err != nil {
-			faults = append(faults, err)
-		}
-		p.suffixes = suffixes
-	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
 	return p, nil
-}
-
-// cloudSuffixes pairs Entra's authorities with the Dataverse domains of the same
-// cloud (Microsoft: "Datacenter regions"; DoD and GCC High share an authority).
-func cloudSuffixes(authorityURL string) ([]string, error) {
-	u, err := url.Parse(authorityURL)
-	if err != nil || u.Hostname() == "" {
-		return nil, errors.New("dynamics: the authority URL is not a URL; right would be https://login.microsoftonline.com")
-	}
-	switch strings.ToLower(u.Hostname()) {
-	case "login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net":
-		return []string{"dynamics.com"}, nil
-	case "login.microsoftonline.us":
-		return []string{"microsoftdynamics.us", "appsplatform.us"}, nil
-	case "login.partner.microsoftonline.cn", "login.chinacloudapi.cn":
-		return []string{"dynamics.cn"}, nil
-	}
-	return nil, fmt.Errorf("dynamics: the Dataverse hosts of the authority %q are not known; list them as host, host:port or *.suffix", u.Hostname())
 }
 
 func parseHostEntry(raw string) (hostEntry, error) {
@@ -109,6 +96,9 @@ func (p *HostPolicy) Environment(raw string) (string, error) {
 	if err != nil {
 		return "", refuse("environment", "", "environment URL: %s; right would be https://ORG.crm.dynamics.com", err)
 	}
+	if c, other := p.foreign(o.host); other {
+		return "", refuse("environment", "", "environment URL: %s", p.elsewhere(c))
+	}
 	listed := p.listed(o)
 	switch {
 	case o.scheme == "http" && !p.allowHTTP:
@@ -130,7 +120,10 @@ func (p *HostPolicy) listed(o origin) bool {
 			return true
 		}
 	}
-	for _, domain := range p.suffixes {
+	if len(p.entries) > 0 {
+		return false
+	}
+	for _, domain := range p.cloud.domains {
 		if o.scheme == "https" && o.port == "" && isDataverseHost(o.host, domain) {
 			return true
 		}
