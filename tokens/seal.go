@@ -2,11 +2,15 @@ package tokens
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
 	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
@@ -31,59 +35,67 @@ var aeadTypes = map[string]bool{
 }
 
 // Keyset seals data at rest: its primary key seals, all its keys open. It is
-// safe for concurrent use.
+// safe for concurrent use. One that follows a file takes over the keys that are
+// put there while it is in use; see [Keyset.Follow].
 type Keyset struct {
+	now atomic.Pointer[keys]
+
+	mu     sync.Mutex // guards the rest
+	read   func() ([]byte, error)
+	looked time.Time
+}
+
+// keys are the keys of one reading.
+type keys struct {
 	primitive tink.AEAD
 	ids       map[uint32]bool
+	primary   uint32
+	text      [sha256.Size]byte // of what was read
 }
 
 // ReadKeyset reads a Tink JSON key set of AES256-GCM or XChaCha20-Poly1305 keys,
 // as [GenerateKeyset] writes it. Its errors never hold any of the input.
 func ReadKeyset(json []byte) (*Keyset, error) {
-	bad := func(why string) error {
-		return fmt.Errorf("TOKEN_KEYSET is not a usable key set: %s; make one with `crmbridge keys generate`", why)
+	_, read, err := readKeys(json)
+	if err != nil {
+		return nil, err
 	}
+	k := &Keyset{}
+	k.now.Store(read)
+	return k, nil
+}
+
+func badKeyset(why string) error {
+	return fmt.Errorf("TOKEN_KEYSET is not a usable key set: %s; make one with `crmbridge keys generate`", why)
+}
+
+func readKeys(json []byte) (*keyset.Handle, *keys, error) {
 	json = bytes.TrimSpace(json)
 	switch {
 	case len(json) == 0:
-		return nil, bad("it is empty")
+		return nil, nil, badKeyset("it is empty")
 	case len(json) > maxKeyset:
-		return nil, bad(fmt.Sprintf("it is larger than %d bytes", maxKeyset))
+		return nil, nil, badKeyset(fmt.Sprintf("it is larger than %d bytes", maxKeyset))
 	}
 	// Tink's own errors are dropped: they may quote what they could not read.
 	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(json)))
 	if err != nil {
-		return nil, bad("it is not a cleartext Tink key set in JSON")
+		return nil, nil, badKeyset("it is not a cleartext Tink key set in JSON")
 	}
-	ids := map[uint32]bool{}
+	read := &keys{ids: map[uint32]bool{}, primary: handle.KeysetInfo().GetPrimaryKeyId(), text: sha256.Sum256(json)}
 	for _, k := range handle.KeysetInfo().GetKeyInfo() {
 		if !aeadTypes[k.GetTypeUrl()] {
-			return nil, bad("it holds a key that is neither AES256-GCM nor XChaCha20-Poly1305")
+			return nil, nil, badKeyset("it holds a key that is neither AES256-GCM nor XChaCha20-Poly1305")
 		}
 		if k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
-			return nil, bad("it holds a key without the TINK output prefix, so that its data would not name their key")
+			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data would not name their key")
 		}
-		ids[k.GetKeyId()] = true
+		read.ids[k.GetKeyId()] = k.GetStatus() == tinkpb.KeyStatusType_ENABLED
 	}
-	primitive, err := aead.New(handle)
-	if err != nil {
-		return nil, bad("one of its keys cannot be used")
+	if read.primitive, err = aead.New(handle); err != nil {
+		return nil, nil, badKeyset("one of its keys cannot be used")
 	}
-	return &Keyset{primitive: primitive, ids: ids}, nil
-}
-
-// GenerateKeyset returns a new key set with one AES256-GCM key, as JSON for
-// TOKEN_KEYSET. The result is a secret.
-func GenerateKeyset() ([]byte, error) {
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return nil, fmt.Errorf("make a key set: %w", err)
-	}
-	var b bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&b)); err != nil {
-		return nil, fmt.Errorf("write a key set: %w", err)
-	}
-	return b.Bytes(), nil
+	return handle, read, nil
 }
 
 // Seal encrypts plaintext with the primary key and binds it to associatedData:
@@ -91,7 +103,7 @@ func GenerateKeyset() ([]byte, error) {
 // must begin with the purpose, so that what was sealed for one purpose does not
 // open for another.
 func (k *Keyset) Seal(plaintext, associatedData []byte) ([]byte, error) {
-	sealed, err := k.primitive.Encrypt(plaintext, associatedData)
+	sealed, err := k.now.Load().primitive.Encrypt(plaintext, associatedData)
 	if err != nil {
 		return nil, errors.New("sealing failed")
 	}
@@ -99,22 +111,45 @@ func (k *Keyset) Seal(plaintext, associatedData []byte) ([]byte, error) {
 }
 
 // Open decrypts what [Keyset.Seal] made. Its error is [ErrUnsealable] or
-// [ErrKeyMissing].
+// [ErrKeyMissing]. A key that is not held is looked for where the set came from:
+// another process may have the new one already.
 func (k *Keyset) Open(sealed, associatedData []byte) ([]byte, error) {
+	now := k.now.Load()
+	plain, err := now.open(sealed, associatedData)
+	if errors.Is(err, ErrKeyMissing) && k.lookAgain(now) {
+		return k.now.Load().open(sealed, associatedData)
+	}
+	return plain, err
+}
+
+func (k *keys) open(sealed, associatedData []byte) ([]byte, error) {
 	plain, err := k.primitive.Decrypt(sealed, associatedData)
 	if err == nil {
 		return plain, nil
 	}
-	// Tink's output prefix: one version byte (1), then the key id.
-	if len(sealed) > 5 && sealed[0] == 1 && !k.ids[binary.BigEndian.Uint32(sealed[1:5])] {
+	if id, ok := sealedBy(sealed); ok && !k.ids[id] {
 		return nil, ErrKeyMissing
 	}
 	return nil, ErrUnsealable
 }
 
+// sealedBy reads Tink's output prefix: one version byte (1), then the key id.
+func sealedBy(sealed []byte) (id uint32, ok bool) {
+	if len(sealed) <= 5 || sealed[0] != 1 {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(sealed[1:5]), true
+}
+
+// current reports whether the primary key sealed this.
+func (k *Keyset) current(sealed []byte) bool {
+	id, ok := sealedBy(sealed)
+	return ok && id == k.now.Load().primary
+}
+
 // Format writes how many keys there are, nothing of the keys.
 func (k *Keyset) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, fmt.Sprintf("keyset of %d keys, %s", len(k.ids), redacted))
+	_, _ = io.WriteString(f, fmt.Sprintf("keyset of %d keys, %s", len(k.now.Load().ids), redacted))
 }
 
 // MarshalJSON returns "redacted".
