@@ -18,10 +18,20 @@ import (
 // write is a compare-and-set on (inc, ver), so that a writer who was paused can
 // neither put old data over new nor bring back what was deleted.
 
+// A write or deletion of a grant also tells every process, on changedChannel and
+// from inside the script, so that no change is ever without its message. The
+// message is "<id> <incarnation> <version>", version 0 for a deletion. PUBLISH is
+// bound to no slot. It comes before the write: a Redis user who may not publish
+// there gets an error and no silent change.
+
+// changedChannel is where every process hears of grants that changed.
+const changedChannel = keyPrefix + "changed"
+
 // casScript writes KEYS[1] if it still has incarnation ARGV[1] and version
 // ARGV[2]; version 0 means that the key must not exist. A write whose answer was
 // lost and that is sent again is recognised by its id (ARGV[5]). ARGV[7] is the
-// time to live in ms: 0 none, -1 as it is.
+// time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
+// channel ARGV[9], "" for a ticket or state.
 var casScript = redis.NewScript(`
 local h = redis.call('HMGET', KEYS[1], 'inc', 'ver', 'wid')
 if h[3] == ARGV[5] then return 1 end
@@ -30,10 +40,21 @@ if ARGV[2] == '0' then
 elseif h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then
   return 0
 end
+if ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[9], ARGV[8] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]) end
 redis.call('HSET', KEYS[1], 'inc', ARGV[3], 'ver', ARGV[4], 'wid', ARGV[5], 'sealed', ARGV[6])
 local ttl = tonumber(ARGV[7])
 if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.call('PERSIST', KEYS[1]) end
 return 1`)
+
+// deleteScript removes the grant KEYS[1] of connection ARGV[1], tells of it on
+// channel ARGV[2], and returns the incarnation and version that were there, or
+// nothing. Others are told even if nothing was there: they may hold a copy of a
+// record that Redis lost.
+var deleteScript = redis.NewScript(`
+local h = redis.call('HMGET', KEYS[1], 'inc', 'ver')
+redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. (h[1] or '-') .. ' 0')
+if redis.call('DEL', KEYS[1]) == 0 then return {} end
+return {h[1] or '', h[2] or ''}`)
 
 // touchScript lets a key that has a time to live and incarnation ARGV[1] live at
 // least ARGV[2] ms more.
@@ -55,6 +76,7 @@ var errMissing = errors.New("not in Redis")
 type slot struct {
 	key     string
 	purpose string
+	id      string // of the connection whose grant it is; "" otherwise
 	inc     string
 	ver     int64 // 0 = not there yet
 	// wid, where set, is the id of the next write, so that repeating a write whose
@@ -105,7 +127,7 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 		from.wid = random(9)
 	}
 	ok, err := casScript.Run(ctx, s.rdb, []string{from.key},
-		from.inc, from.ver, inc, from.ver+1, from.wid, sealed, ttl.Milliseconds()).Int()
+		from.inc, from.ver, inc, from.ver+1, from.wid, sealed, ttl.Milliseconds(), from.id, changedChannel).Int()
 	switch {
 	case err != nil:
 		return redisFault(err)

@@ -34,6 +34,9 @@
 //	crmbridge:ticket:<sha256>      hash, 21 min              a connect link
 //	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
 //
+// Channel crmbridge:changed carries "<id> <incarnation> <version>" for every write
+// of a grant, version 0 for a deletion, published by the script that writes.
+//
 // sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
 // inc, ver and wid are the fence of every write (cas.go). No script touches two
 // keys, so that Redis Cluster works; Redis 7.0 suffices.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	json "github.com/go-json-experiment/json"
@@ -26,6 +28,9 @@ const (
 type Store struct {
 	rdb  redis.UniversalClient
 	keys *Keyset
+
+	mu        sync.Mutex // guards the next
+	listeners map[*byte]func(id string)
 }
 
 // NewStore returns a store on a single Redis, a sentinel set-up or a cluster.
@@ -134,8 +139,8 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if !ValidID(id) {
 		return badID()
 	}
-	if err := s.rdb.Del(ctx, grantKey(id)).Err(); err != nil {
-		return redisFault(err)
+	if _, err := s.remove(ctx, id); err != nil {
+		return err
 	}
 	if err := s.rdb.ZRem(ctx, indexKey, id).Err(); err != nil {
 		return redisFault(err)
@@ -143,7 +148,50 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	return nil
 }
 
-func grantSlot(id string) slot { return slot{key: grantKey(id), purpose: grantPurpose} }
+// remove deletes the record and returns what was there: a slot of version 0 when
+// nothing was. This process knows of it before remove returns, whatever Redis
+// answered.
+func (s *Store) remove(ctx context.Context, id string) (slot, error) {
+	gone := grantSlot(id)
+	defer s.tell(id)
+	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key}, id, changedChannel).StringSlice()
+	if err != nil {
+		return gone, redisFault(err)
+	}
+	if len(was) == 2 {
+		gone.inc = was[0]
+		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // a damaged record is deleted like any other
+	}
+	return gone, nil
+}
+
+// onChange registers what is called with the id of every connection that this
+// store wrote or deleted, before the write returns; it must not block. The
+// returned function ends it.
+func (s *Store) onChange(call func(id string)) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := new(byte)
+	if s.listeners == nil {
+		s.listeners = map[*byte]func(string){}
+	}
+	s.listeners[key] = call
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.listeners, key)
+	}
+}
+
+func (s *Store) tell(id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, call := range s.listeners {
+		call(id)
+	}
+}
+
+func grantSlot(id string) slot { return slot{key: grantKey(id), purpose: grantPurpose, id: id} }
 
 func badID() *Error {
 	return invalid("connection", "connection must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
@@ -202,6 +250,7 @@ func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration)
 	if err != nil {
 		return fault(CodeInternal, "a record could not be encoded", nil)
 	}
+	defer s.tell(r.ID)
 	if err := s.write(ctx, from, r.Incarnation, plain, ttl); err != nil {
 		return err
 	}

@@ -88,3 +88,28 @@ func TestOtherKeysetSaysSo(t *testing.T) {
 		wantCode(t, err, tokens.CodeConfigurationError)
 	})
 }
+
+// Every process hears of every change of a grant, and of nothing else.
+func TestChangesAreTold(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		sub := rdb.Subscribe(t.Context(), "crmbridge:changed")
+		defer sub.Close()
+		if _, err := sub.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c := b.connect("acme", 3600) // pending, then active
+		for range 2 {
+			if err := b.store.Delete(t.Context(), "acme"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []string{"acme " + c.Incarnation + " 1", "acme " + c.Incarnation + " 2", "acme " + c.Incarnation + " 0", "acme - 0"} {
+			got, err := sub.ReceiveMessage(t.Context())
+			if err != nil || got.Payload != want {
+				t.Fatalf("heard %v (%v), want %q", got, err, want)
+			}
+		}
+	})
+}
