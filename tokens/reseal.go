@@ -1,0 +1,234 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// resealScript puts ARGV[2] in the place of the ciphertext ARGV[1]. What is sealed
+// stays the same, so that incarnation, version and time to live stay too, and no
+// writer who read the old ciphertext is disturbed.
+var resealScript = redis.NewScript(`
+if redis.call('HGET', KEYS[1], 'sealed') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
+return 1`)
+
+const (
+	scanBatch   = 512
+	resealTurns = 5
+)
+
+// Resealed says what [Store.Reseal] has done so far.
+type Resealed struct {
+	Total    int // records there are, as counted at the beginning
+	Seen     int // records looked at in this turn
+	Current  int // already under the primary key
+	Resealed int // rewritten under the primary key, over all turns
+	Grants   int // of Resealed: connections
+	Tickets  int // of Resealed: connect links
+	States   int // of Resealed: sign-ins under way
+	// Unopened counts records that no key of the set opens; they are left alone.
+	Unopened int
+}
+
+// Reseal rewrites every stored record under the primary key, while any number of
+// processes go on. It may be repeated; progress (may be nil) hears how far it is.
+// It goes through all records until a turn finds nothing left to do.
+//
+// Errors: unavailable; configuration_error when records are left that the key set
+// does not open, or when another process still seals under an older key.
+func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, error) {
+	if progress == nil {
+		progress = func(Resealed) {}
+	}
+	var sum Resealed
+	if err := s.scan(ctx, func(keys []string) error { sum.Total += len(keys); return nil }); err != nil {
+		return sum, err
+	}
+	for range resealTurns {
+		before := sum.Resealed
+		sum.Seen, sum.Current, sum.Unopened = 0, 0, 0
+		err := s.scan(ctx, func(keys []string) error {
+			err := s.resealAll(ctx, keys, &sum)
+			sum.Total = max(sum.Total, sum.Seen)
+			progress(sum)
+			return err
+		})
+		switch {
+		case err != nil:
+			return sum, err
+		case sum.Resealed == before && sum.Unopened > 0:
+			return sum, fault(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
+		case sum.Resealed == before:
+			return sum, nil
+		}
+	}
+	return sum, fault(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
+}
+
+// scan calls see with the keys of sealed records, from every master of a cluster,
+// one call at a time. A record that is there all the while is seen at least once.
+func (s *Store) scan(ctx context.Context, see func([]string) error) error {
+	var mu sync.Mutex
+	through := func(ctx context.Context, node redis.Cmdable) error {
+		for cursor := uint64(0); ; {
+			keys, next, err := node.Scan(ctx, cursor, keyPrefix+"*", scanBatch).Result()
+			if err != nil {
+				return redisFault(err)
+			}
+			keys = sealedKeys(keys)
+			if len(keys) > 0 {
+				mu.Lock()
+				err = see(keys)
+				mu.Unlock()
+			}
+			if err != nil || next == 0 {
+				return err
+			}
+			cursor = next
+		}
+	}
+	if cluster, ok := s.rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return through(ctx, node) })
+	}
+	return through(ctx, s.rdb)
+}
+
+func sealedKeys(keys []string) (sealed []string) {
+	for _, key := range keys {
+		if purposeOf(key) != "" {
+			sealed = append(sealed, key)
+		}
+	}
+	return sealed
+}
+
+// purposeOf says what is sealed under a key, "" where nothing is.
+func purposeOf(key string) string {
+	switch {
+	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:grant"):
+		return grantPurpose
+	case strings.HasPrefix(key, ticketKey("")):
+		return ticketPurpose
+	case strings.HasPrefix(key, stateKey("")):
+		return statePurpose
+	}
+	return ""
+}
+
+func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
+	replies := make([]*redis.SliceCmd, len(keys))
+	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			replies[i] = p.HMGet(ctx, key, "inc", "sealed")
+		}
+		return nil
+	}); err != nil {
+		return redisFault(err)
+	}
+	for i, key := range keys {
+		if err := s.reseal(ctx, key, replies[i].Val(), sum); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reseal rewrites one record; where somebody else wrote it meanwhile it looks again.
+func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) error {
+	sum.Seen++
+	for range saveTries {
+		inc, there := v[0].(string)
+		sealed, ok := v[1].(string)
+		if !there || !ok {
+			return nil // gone meanwhile
+		}
+		if s.keys.current([]byte(sealed)) {
+			sum.Current++
+			return nil
+		}
+		ad := slot{key: key, purpose: purposeOf(key), inc: inc}.ad()
+		plain, err := s.keys.Open([]byte(sealed), ad)
+		if err != nil {
+			sum.Unopened++
+			return nil
+		}
+		fresh, err := s.keys.Seal(plain, ad)
+		if err != nil {
+			return fault(CodeInternal, "a record could not be sealed", err)
+		}
+		done, err := resealScript.Run(ctx, s.rdb, []string{key}, sealed, fresh).Int()
+		if err != nil {
+			return redisFault(err)
+		}
+		if done == 1 {
+			sum.count(purposeOf(key))
+			return nil
+		}
+		if v, err = s.rdb.HMGet(ctx, key, "inc", "sealed").Result(); err != nil {
+			return redisFault(err)
+		}
+	}
+	return nil // it is being written all the time: the next turn sees it again
+}
+
+func (r *Resealed) count(purpose string) {
+	r.Resealed++
+	switch purpose {
+	case grantPurpose:
+		r.Grants++
+	case ticketPurpose:
+		r.Tickets++
+	case statePurpose:
+		r.States++
+	}
+}
+
+// checkSample is how many connections [Store.CheckKeys] tries.
+const checkSample = 200
+
+// CheckKeys tries whether stored connections, at most 200 picked at random, open
+// with the key set, and returns how many were tried and how many did not open. It
+// is an error, a configuration_error that names TOKEN_KEYSET, when there are some
+// and none opens: then the keys are not those of this Redis.
+func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) {
+	ids, err := s.rdb.ZRandMember(ctx, indexKey, checkSample).Result()
+	if err != nil {
+		return 0, 0, redisFault(err)
+	}
+	var first error
+	for _, id := range ids {
+		at := grantSlot(id)
+		_, err := s.read(ctx, &at)
+		switch {
+		case err == nil:
+			tried++
+		case errors.Is(err, ErrUnsealable):
+			tried, unopened = tried+1, unopened+1
+			first = firstError(first, err)
+		case !errors.Is(err, errMissing):
+			return tried, unopened, err
+		}
+	}
+	if tried == 0 || unopened < tried {
+		return tried, unopened, nil
+	}
+	why := "it is another key set than the one that sealed them, or they were changed in Redis"
+	if errors.Is(first, ErrKeyMissing) {
+		why = "it does not hold the keys that sealed them"
+	}
+	return tried, unopened, fault(CodeConfigurationError, fmt.Sprintf(
+		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or an empty Redis", tried, why), first)
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
