@@ -118,7 +118,7 @@ func TestHostileTextsStayLiterals(t *testing.T) {
 func TestPlusAndSpaceOnTheWire(t *testing.T) {
 	r := newRig(t, answer(200, emptyPage))
 	_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Select: nameOnly.Select, Filter: leaf(name, dynamics.Eq, "ö +'"), OrderBy: []dynamics.Order{{Column: revenue, Desc: true}}, Count: true})
-	want := "/api/data/v9.2/accounts?$select=name,accountid&$filter=name%20eq%20'%C3%B6%20%2B'''&$orderby=revenue%20desc,accountid%20asc&$count=true"
+	want := "/api/data/v9.2/accounts?$select=name,accountid,revenue&$filter=name%20eq%20'%C3%B6%20%2B'''&$orderby=revenue%20desc,accountid%20asc&$count=true"
 	if err != nil || r.uris()[0] != want {
 		t.Fatalf("%v\n got %s\nwant %s", err, r.uris()[0], want)
 	}

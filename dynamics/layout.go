@@ -2,6 +2,7 @@ package dynamics
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -12,6 +13,7 @@ type layout struct {
 	kinds      []ColumnType
 	members    []member
 	idAt       int            // index of accountid in properties
+	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
 }
 
@@ -42,12 +44,8 @@ func newLayout(outputs []Output) (*layout, error) {
 		p := c.Property()
 		at, ok := index[p]
 		if !ok {
-			at = len(l.properties)
+			at = l.add(c)
 			index[p] = at
-			l.properties, l.kinds = append(l.properties, p), append(l.kinds, c.Type)
-			l.slots[p] = at * parts
-			l.slots[p+"@"+formattedValue] = at*parts + partLabel
-			l.slots[p+"@"+lookupTable] = at*parts + partTable
 		}
 		return at
 	}
@@ -77,6 +75,35 @@ func newLayout(outputs []Output) (*layout, error) {
 		return nil, refuse("query", accountID.Logical, "column accountid is of type unique id")
 	}
 	return l, nil
+}
+
+// orderedBy adds the columns that rows are ordered by, which need not be asked
+// for otherwise: their values tell whether a row is still where it was.
+func (l *layout) orderedBy(order []Order) error {
+	for _, o := range order {
+		if err := o.Column.check(); err != nil {
+			return err
+		}
+		at := slices.Index(l.properties, o.Column.Property())
+		if at < 0 {
+			at = l.add(o.Column)
+		}
+		if l.kinds[at] != o.Column.Type {
+			return refuse("query", o.Column.Logical, "column %s is used as two types", o.Column.Logical)
+		}
+		l.keys = append(l.keys, at)
+	}
+	return nil
+}
+
+// add appends a column's property and returns its index.
+func (l *layout) add(c Column) int {
+	p, at := c.Property(), len(l.properties)
+	l.properties, l.kinds = append(l.properties, p), append(l.kinds, c.Type)
+	l.slots[p] = at * parts
+	l.slots[p+"@"+formattedValue] = at*parts + partLabel
+	l.slots[p+"@"+lookupTable] = at*parts + partTable
+	return at
 }
 
 // annotations gives the Prefer item for what this layout reads and no more:

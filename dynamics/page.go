@@ -15,6 +15,7 @@ type Page struct {
 	data    []byte // rows, one behind the other
 	ids     []byte // 36 bytes a row
 	etags   []byte
+	keys    []uint64
 	rows    []rowEnd
 	next    string
 	count   int64
@@ -49,6 +50,10 @@ func (p *Page) ETag(i int) string {
 	return string(p.etags[begin:p.rows[i].etag])
 }
 
+// Key digests the values of Query.OrderBy in row i. Equal keys of one row, read at
+// two times by the same query, say that it has kept its place among the others.
+func (p *Page) Key(i int) uint64 { return p.keys[i] }
+
 // NextLink returns the link to the next page for [Session.Next], "" on the last.
 func (p *Page) NextLink() string { return p.next }
 
@@ -68,11 +73,12 @@ func pageFault(message string) error { return unusable("", message, errPage(mess
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
 // withDecoder lends read a decoder over b and insists that the document is the
-// whole answer. Names are not checked for duplicates by the decoder, which would
+// whole answer. Escapes that are not Unicode are let in, since SQL Server keeps
+// half of an emoji that was cut at a column's length; rows mend what they use. Names are not checked for duplicates by the decoder, which would
 // cost a third more; rows check those that they use.
 func withDecoder(b io.Reader, read func(*jsontext.Decoder) error) error {
 	d := decoders.Get().(*jsontext.Decoder)
-	d.Reset(b, jsontext.AllowDuplicateNames(true))
+	d.Reset(b, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	defer func() {
 		d.Reset(eofReader{})
 		if cap(d.UnreadBuffer()) <= 1<<20 { // one huge value must not stay for ever
@@ -153,6 +159,7 @@ func readRows(d *jsontext.Decoder, p *Page, r *rowReader, size int) error {
 	}
 	p.rows = make([]rowEnd, 0, size)
 	p.ids = make([]byte, 0, size*idLength)
+	p.keys = make([]uint64, 0, size)
 	for d.PeekKind() == '{' {
 		if err := r.read(d, p); err != nil {
 			return err

@@ -85,6 +85,8 @@ func TestRowShapes(t *testing.T) {
 		{"no choices", `{"new_channels":"",` + idMember + `}`, `"new_channels":[]`},
 		{"bare lookup", `{"_ownerid_value":"` + someID + `",` + idMember + `}`, `"owner":{"id":"` + someID + `","name":null,"entity":null}`},
 		{"digits kept", `{"revenue":12345678901234567890.10,` + idMember + `}`, `"revenue":12345678901234567890.10`},
+		{"half an emoji", `{"name":"cut \ud83d",` + idMember + `}`, `"name":"cut ` + "\uFFFD" + `"`},
+		{"a whole emoji", `{"name":"\ud83d\ude80",` + idMember + `}`, `"name":"` + "\U0001F680" + `"`},
 		{"escaped name", `{"n\u0061me":"x",` + idMember + `}`, `"name":"x"`},
 	} {
 		p, err := readOne(t, everyType, pageOf(rowJSON, c.row, rowJSON, c.row))

@@ -66,6 +66,9 @@ func (q Query) plan() (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := l.orderedBy(q.OrderBy); err != nil {
+		return nil, err
+	}
 	p := &plan{layout: l, size: size}
 	options := []string{"$select=" + encode(strings.Join(l.properties, ","))}
 	if q.Filter != nil {

@@ -2,6 +2,7 @@ package dynamics
 
 import (
 	"bytes"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -72,13 +73,29 @@ func (r *rowReader) read(d *jsontext.Decoder, p *Page) error {
 			return err
 		}
 		begin := len(r.scratch)
-		r.scratch = append(r.scratch, v...)
+		if r.scratch, err = r.keep(v); err != nil {
+			return err
+		}
 		*place = span{begin, len(r.scratch)}
 	}
 	if _, err := d.ReadToken(); err != nil {
 		return err
 	}
 	return r.finish(p)
+}
+
+// keep appends a value to scratch, with U+FFFD for half a surrogate pair.
+func (r *rowReader) keep(v jsontext.Value) ([]byte, error) {
+	switch {
+	case v[0] != '"':
+		return append(r.scratch, v...), nil
+	case !utf8.Valid(v):
+		return nil, pageFault("a text is not UTF-8")
+	case !bytes.Contains(v, []byte(`\ud`)) && !bytes.Contains(v, []byte(`\uD`)):
+		return append(r.scratch, v...), nil
+	}
+	r.text, _ = jsontext.AppendUnquote(r.text[:0], v) // the error says what is replaced
+	return jsontext.AppendQuote(r.scratch, bytes.ToValidUTF8(r.text, []byte("\uFFFD")))
 }
 
 // slot finds where the member with this raw, quoted name belongs.
@@ -143,8 +160,25 @@ func (r *rowReader) finish(p *Page) error {
 		}
 	}
 	p.ids, p.data, p.etags = id, data, etags
+	p.keys = append(p.keys, r.key())
 	p.rows = append(p.rows, rowEnd{data: len(data), etag: len(etags)})
 	return nil
+}
+
+// key digests what the row is ordered by: the values as they were sent, and of
+// lookups the name, by which Dataverse orders them.
+func (r *rowReader) key() uint64 {
+	const offset, prime = 14695981039346656037, 1099511628211 // FNV-1a: the same in every process
+	sum := uint64(offset)
+	for _, at := range r.l.keys {
+		for part := range parts - 1 {
+			for _, c := range r.raw(at, part) {
+				sum = (sum ^ uint64(c)) * prime
+			}
+			sum = (sum ^ 0xff) * prime // no JSON holds this byte: parts cannot run together
+		}
+	}
+	return sum
 }
 
 func (r *rowReader) write(dst []byte) ([]byte, error) {

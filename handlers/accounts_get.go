@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -24,6 +25,9 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if err := checkGUID("account_id", in.AccountID); err != nil {
 		return accountReply{}, err
 	}
+	if in.Fields != nil && len(in.Fields) == 0 {
+		return accountReply{}, emptyFields()
+	}
 	if len(in.Fields) > messages.MaxFields {
 		return accountReply{}, messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
 	}
@@ -34,13 +38,15 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if len(in.Fields) == 0 {
 		in.Fields = messages.DefaultFields()
 	}
-	outputs, err := planner{columns: o.catalog.of(session)}.fields(ctx, in.Fields)
-	if err != nil {
-		return accountReply{}, err
+	for again := false; ; again = true {
+		outputs, err := planner{columns: o.catalog.of(session)}.fields(ctx, in.Fields)
+		if err != nil {
+			return accountReply{}, err
+		}
+		row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
+			return accountReply{Account: row}, err
+		}
+		o.catalog.forget(session) // the metadata had the column: it is out of date
 	}
-	row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
-	if err != nil {
-		return accountReply{}, err
-	}
-	return accountReply{Account: row}, nil
 }

@@ -38,9 +38,9 @@ func (s *search) cut() (part, error) {
 // rowsWanted is how many of the page's rows may go into the next part, whatever
 // their size.
 func (s *search) rowsWanted() int {
-	most := min(s.page.Len()-s.row, s.asked.PageSize)
+	most := min(s.page.Len()-s.row, int(s.asked.PageSize))
 	if s.asked.Limit > 0 {
-		most = min(most, s.asked.Limit-s.at.Rows)
+		most = min(most, int(s.asked.Limit)-s.at.Rows)
 	}
 	if s.stream {
 		most = min(most, messages.MaxStreamRows-s.sent)
@@ -61,7 +61,7 @@ func (s *search) tailRoom() int {
 // where most allows: whether that fits is found when the part is whole.
 func fitting(page *dynamics.Page, first, most, room int) int {
 	rows := 0
-	for rows < most && room >= 0 {
+	for rows < most && (rows == 0 || room >= 0) {
 		room -= len(page.Row(first+rows)) + 1
 		rows++
 	}
@@ -96,7 +96,7 @@ func (s *search) head() ([]byte, error) {
 func (s *search) tail(rows int) (tail []byte, last bool, err error) {
 	done := s.at.Rows + rows
 	left := s.row+rows < s.page.Len() || s.page.NextLink() != ""
-	more := left && (s.asked.Limit == 0 || done < s.asked.Limit)
+	more := left && (s.asked.Limit == 0 || done < int(s.asked.Limit))
 	last = !s.stream || !more || s.sent+rows >= messages.MaxStreamRows
 	tail = append(tail, ']')
 	if s.at.Total != nil {
@@ -124,7 +124,7 @@ func (s *search) after(rows int) position {
 	}
 	to.Marks = nil
 	for i := max(0, next-maxMarks); i < next; i++ {
-		to.Marks = append(to.Marks, mark{ID: s.page.ID(i), ETag: s.page.ETag(i)})
+		to.Marks = append(to.Marks, mark{ID: s.page.ID(i), Key: s.page.Key(i)})
 	}
 	return to
 }

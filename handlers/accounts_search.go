@@ -16,16 +16,32 @@ import (
 // accountsSearch answers accounts.search: one page, or in stream mode as many
 // parts as it takes.
 func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) iter.Seq2[part, error] {
-	c.streams = in.Mode == messages.ModeStream
+	c.streams = in.Mode != "" && in.Mode != messages.ModePage
 	return func(yield func(part, error) bool) {
-		search, err := o.newSearch(ctx, c, in)
+		search, p, err := o.beginSearch(ctx, c, in)
 		for err == nil {
-			var p part
-			if p, err = search.next(ctx); err == nil && (!yield(p, nil) || p.last) {
+			if !yield(p, nil) || p.last {
 				return
 			}
+			p, err = search.next(ctx)
 		}
 		yield(part{}, err)
+	}
+}
+
+// beginSearch plans a search and makes its first part. A column that Dataverse
+// does not know although the metadata had it is planned again with new metadata.
+func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, part, error) {
+	for again := false; ; again = true {
+		search, err := o.newSearch(ctx, c, in)
+		if err != nil {
+			return nil, part{}, err
+		}
+		p, err := search.next(ctx)
+		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
+			return search, p, err
+		}
+		o.catalog.forget(search.session)
 	}
 }
 
@@ -69,10 +85,10 @@ func checkSearch(in messages.AccountsSearchRequest) error {
 	switch {
 	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
 		return messages.Invalid("mode", "must be page or stream")
-	case in.PageSize < 0 || in.PageSize > messages.MaxPageSize:
+	case in.PageSize > messages.MaxPageSize:
 		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
-	case in.Limit < 0:
-		return messages.Invalid("limit", "must be 1 or more")
+	case in.Fields != nil && len(in.Fields) == 0:
+		return emptyFields()
 	case len(in.Fields) > messages.MaxFields:
 		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
 	case len(in.OrderBy) > messages.MaxOrderBy:
@@ -83,6 +99,10 @@ func checkSearch(in messages.AccountsSearchRequest) error {
 		}
 	}
 	return nil
+}
+
+func emptyFields() error {
+	return messages.Invalid("fields", "the list is empty; name fields, or leave it out for the default")
 }
 
 // begin settles the query and the place to go on: the request's own, or the
@@ -99,7 +119,7 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 	}
 	s.at = at
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {
-		return badCursor(err)
+		return badCursor()
 	}
 	if alone(in) {
 		return nil
@@ -170,46 +190,63 @@ func (s *search) next(ctx context.Context) (part, error) {
 	return s.cut()
 }
 
+// maxSearchedPages bounds how many pages are looked through for the place of a
+// cursor: rows that came in front of it push it back.
+const maxSearchedPages = 20
+
 // load reads the page at the position and finds the row to go on with.
 func (s *search) load(ctx context.Context) error {
 	if s.page != nil {
 		s.at.Link, s.at.Marks = s.page.NextLink(), nil
 	}
-	var err error
+	for range maxSearchedPages {
+		if err := s.read(ctx); err != nil {
+			return err
+		}
+		row, found := resume(s.page, s.at.Marks)
+		if found {
+			s.row = row
+			return nil
+		}
+		if s.page.NextLink() == "" {
+			break
+		}
+		s.at.Link = s.page.NextLink()
+	}
+	return messages.Invalid("cursor", "the accounts around its place are all gone or have moved since it was made; start the search again")
+}
+
+// read fetches the page at the position.
+func (s *search) read(ctx context.Context) (err error) {
 	if s.at.Link == "" {
 		s.page, err = s.session.Accounts(ctx, s.query)
 	} else {
 		s.page, err = s.session.Next(ctx, s.query, s.at.Link)
 	}
-	if err != nil {
-		return err
+	if err == nil && s.query.Count && s.at.Total == nil {
+		err = s.count(ctx)
 	}
-	if s.query.Count && s.at.Total == nil {
-		if err := s.count(ctx); err != nil {
-			return err
-		}
-	}
-	s.row, err = resume(s.page, s.at.Marks)
 	return err
 }
 
-// resume finds the first row of a page that was not delivered: the one behind
-// the last delivered row that is still there unchanged. Unchanged rows keep
-// their order, so what lies before it has been delivered and what follows not.
-func resume(page *dynamics.Page, marks []mark) (int, error) {
+// resume finds the first row behind what was delivered of a page: the one behind
+// the last delivered row that is still in its place. Rows that keep their place
+// keep their order, so what lies before it has been delivered, or is new, and
+// what follows has not.
+func resume(page *dynamics.Page, marks []mark) (row int, found bool) {
 	if len(marks) == 0 {
-		return 0, nil
+		return 0, true
 	}
 	rows := make(map[string]int, page.Len())
 	for i := range page.Len() {
 		rows[page.ID(i)] = i
 	}
 	for i := len(marks) - 1; i >= 0; i-- {
-		if row, found := rows[marks[i].ID]; found && page.ETag(row) == marks[i].ETag {
-			return row + 1, nil
+		if row, there := rows[marks[i].ID]; there && page.Key(row) == marks[i].Key {
+			return row + 1, true
 		}
 	}
-	return 0, messages.Invalid("cursor", "the accounts around its place have all changed since it was made; start the search again")
+	return 0, false
 }
 
 // countCap is where Dataverse's $count stops counting; see section 6.4 of

@@ -51,7 +51,8 @@ func replyBudget(maxPayload int64, c *call) int {
 	return max(int(maxPayload)-headers, minBudget)
 }
 
-// send publishes one part.
+// send publishes one part. Parts are numbered where the request asked for a
+// sequence of them.
 func (a *answer) send(p part) error {
 	if len(p.body) > a.call.budget {
 		return messages.Errorf(messages.TooLarge,
@@ -61,36 +62,72 @@ func (a *answer) send(p part) error {
 	if a.call.streams {
 		a.number(header, p.last)
 	}
-	a.rows += p.rows
 	if p.last {
-		a.end(nil)
+		a.end(nil, a.rows+p.rows)
 	}
-	return a.publish(header, p.body)
+	if err := a.publish(header, p.body); err != nil {
+		return err
+	}
+	a.rows += p.rows
+	return nil
 }
 
 // end marks the answer as ended, whether or not its last message goes out: after
 // a failed publish there is no connection to say more on.
-func (a *answer) end(fault *messages.Error) {
+func (a *answer) end(fault *messages.Error, rows int) {
 	a.ended = true
-	a.account(fault, a.rows)
+	a.account(fault, rows)
 }
 
-// fail ends the answer with an error.
+// fail ends the answer with an error, shortened until it fits the server's
+// max_payload: an error that is not delivered is no answer.
 func (a *answer) fail(fault *messages.Error) error {
+	a.end(fault, a.rows)
+	if a.call.streams {
+		a.pages++
+	}
+	var header nats.Header
+	var body []byte
+	for _, room := range []int{512, 128, 32, 0} {
+		var err error
+		header = a.errorHeader(fault, room)
+		if body, err = errorBody(a.call, fault, room); err != nil {
+			return err
+		}
+		if int64(headerSize(header)+len(body)) <= a.nc.MaxPayload() {
+			break
+		}
+	}
+	return a.publish(header, body)
+}
+
+// errorHeader is the header of an error; room is how much of its message and of
+// the trace context there is room for.
+func (a *answer) errorHeader(fault *messages.Error, room int) nats.Header {
 	header := a.header()
+	if room < 512 {
+		header.Del(messages.HeaderTraceParent)
+		header.Del(messages.HeaderTraceState)
+	}
 	header.Set(messages.HeaderServiceErrorCode, strconv.Itoa(fault.Code.Number()))
 	header.Set(messages.HeaderErrorCode, string(fault.Code))
+	header.Set(messages.HeaderServiceError, headerText(fault.Message, max(room, 16)))
 	if a.call.streams {
-		a.number(header, true)
+		header.Set(messages.HeaderPage, strconv.Itoa(a.pages))
+		header.Set(messages.HeaderLast, "true")
 	}
-	body, err := errorBody(a.call, fault)
-	if err != nil {
-		return err
+	return header
+}
+
+// headerSize is what a header takes on the wire.
+func headerSize(header nats.Header) int {
+	size := len("NATS/1.0\r\n\r\n")
+	for name, values := range header {
+		for _, value := range values {
+			size += len(name) + len(value) + len(": \r\n")
+		}
 	}
-	room := a.call.budget + headerRoom - len(body) - 64
-	header.Set(messages.HeaderServiceError, headerText(fault.Message, min(room, 512)))
-	a.end(fault)
-	return a.publish(header, body)
+	return size
 }
 
 func (a *answer) header() nats.Header {
@@ -113,25 +150,23 @@ func (a *answer) number(header nats.Header, last bool) {
 func (a *answer) publish(header nats.Header, body []byte) error {
 	err := a.nc.PublishMsg(&nats.Msg{Subject: a.to, Header: header, Data: body})
 	if err != nil {
-		return fmt.Errorf("publish the answer: %w", err)
+		return messages.Errorf(messages.Unavailable, "the answer could not be published").Because(err)
 	}
 	return nil
 }
 
-// errorBody encodes an error so that it fits: what Dataverse said and the
-// details go before the code and the message do.
-func errorBody(c *call, fault *messages.Error) ([]byte, error) {
+// errorBody encodes an error; below full room what Dataverse said and the details
+// go before the code and the message do.
+func errorBody(c *call, fault *messages.Error, room int) ([]byte, error) {
 	reply := messages.ErrorReply{Error: fault}
 	reply.SetHead(c.requestID, c.connection)
-	body, err := json.Marshal(&reply)
-	room := c.budget - 512 // the message stands in a header too
-	if err == nil && len(body) > max(room, minBudget) {
+	if room < 512 {
 		short := *fault
 		short.Details, short.Dynamics = nil, nil
-		short.Message = headerText(fault.Message, 200)
+		short.Message = headerText(fault.Message, room)
 		reply.Error = &short
-		body, err = json.Marshal(&reply)
 	}
+	body, err := json.Marshal(&reply)
 	if err != nil {
 		return nil, fmt.Errorf("encode the error: %w", err)
 	}

@@ -19,7 +19,7 @@ type call struct {
 	scope      string    // the connection that the subject names, "" on a plain one
 	deadline   time.Time // work is not begun after it and abandoned at it
 	budget     int       // bytes that the body of one reply may have
-	streams    bool      // the answer is a sequence of numbered messages
+	streams    bool      // the answer is a sequence of numbered messages; also until it is known not to be one
 	trace      nats.Header
 }
 
@@ -33,6 +33,10 @@ func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (*call, *m
 		deadline:  arrived.Add(messages.DefaultDeadline),
 		trace:     traceHeaders(msg.Header),
 	}
+	if c.scope != "" && !messages.ValidConnection(c.scope) {
+		return c, invalidConnection()
+	}
+	c.connection = c.scope
 	if id := msg.Header.Get(messages.HeaderRequestID); id != "" {
 		if !messages.ValidRequestID(id) {
 			return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII characters without spaces", messages.MaxRequestID)
@@ -46,10 +50,6 @@ func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (*call, *m
 		}
 		c.deadline = earlier(deadline, arrived.Add(messages.MaxDeadline))
 	}
-	if c.scope != "" && !messages.ValidConnection(c.scope) {
-		return c, invalidConnection()
-	}
-	c.connection = c.scope
 	return c, nil
 }
 

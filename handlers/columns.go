@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -22,24 +23,21 @@ type catalog struct {
 
 type catalogKey struct{ connection, incarnation string }
 
-// Bounds of the catalog.
-const (
-	metadataLife = 15 * time.Minute
-	maxCatalog   = 1000 // connections remembered by one process
-)
+// maxCatalog is how many connections one process remembers.
+const maxCatalog = 1000
 
 // metadata is what one environment said. Its lock is held while Dataverse is
 // asked, so that concurrent requests of a connection ask once.
 type metadata struct {
 	mu      chan struct{} // a lock that a caller's context can give up on
 	columns remembered[map[string]dynamics.TableColumn]
-	options map[dynamics.ColumnKind]*remembered[map[string]map[int]string]
+	options map[dynamics.ColumnKind]remembered[map[string]map[int]string]
 	used    time.Time
 }
 
 type remembered[T any] struct {
-	value T
-	until time.Time
+	value     T
+	at, until time.Time
 }
 
 // columns are the columns of a session's environment.
@@ -58,7 +56,7 @@ func (c *catalog) of(session *dynamics.Session) *columns {
 			c.known = map[catalogKey]*metadata{}
 		}
 		c.makeRoom()
-		known = &metadata{mu: make(chan struct{}, 1), options: map[dynamics.ColumnKind]*remembered[map[string]map[int]string]{}}
+		known = &metadata{mu: make(chan struct{}, 1), options: map[dynamics.ColumnKind]remembered[map[string]map[int]string]{}}
 		c.known[key] = known
 	}
 	known.used = time.Now()
@@ -91,14 +89,29 @@ func (m *metadata) lock(ctx context.Context) error {
 
 func (m *metadata) unlock() { <-m.mu }
 
-// all returns every readable column by logical name.
-func (c *columns) all(ctx context.Context) (map[string]dynamics.TableColumn, error) {
+// forget drops what was remembered about a session's connection.
+func (c *catalog) forget(session *dynamics.Session) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.known, catalogKey{session.Connection(), session.Incarnation()})
+}
+
+// How old remembered metadata may be: for what it has, and before it is believed
+// that it has not what was asked for, since columns and options are added.
+const (
+	metadataLife = 15 * time.Minute
+	missingLife  = 30 * time.Second
+	standInLife  = 10 * time.Second // of what stands in for metadata that is not served
+)
+
+// all returns every readable column by logical name, as of at most oldest ago.
+func (c *columns) all(ctx context.Context, oldest time.Duration) (map[string]dynamics.TableColumn, error) {
 	if err := c.known.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer c.known.unlock()
 	kept := &c.known.columns
-	if time.Now().Before(kept.until) {
+	if kept.fresh(oldest) {
 		return kept.value, nil
 	}
 	list, err := c.session.Columns(ctx)
@@ -111,36 +124,57 @@ func (c *columns) all(ctx context.Context) (map[string]dynamics.TableColumn, err
 			byName[column.Logical] = column
 		}
 	}
-	kept.value, kept.until = byName, time.Now().Add(metadataLife)
+	*kept = remember(byName, err)
 	return byName, nil
 }
 
-// labels returns the options of a choice column: value to label.
-func (c *columns) labels(ctx context.Context, column dynamics.Column) (map[int]string, error) {
+// labels returns the options of a choice column, value to label, as of at most
+// oldest ago.
+func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (map[int]string, error) {
 	if err := c.known.lock(ctx); err != nil {
 		return nil, err
 	}
 	defer c.known.unlock()
 	kind := kindOf(column)
-	kept, ok := c.known.options[kind]
-	if !ok || !time.Now().Before(kept.until) {
+	kept := c.known.options[kind]
+	if !kept.fresh(oldest) {
 		sets, err := c.session.Options(ctx, kind)
 		if err != nil && !withoutMetadata(err) {
 			return nil, err
 		}
-		kept = &remembered[map[string]map[int]string]{value: byValue(sets), until: time.Now().Add(metadataLife)}
+		value := byValue(sets)
 		if err != nil {
-			kept.value = standardOptions()
+			value = standardOptions()
 		}
+		kept = remember(value, err)
 		c.known.options[kind] = kept
 	}
 	return kept.value[column.Logical], nil
 }
 
+func (r remembered[T]) fresh(oldest time.Duration) bool {
+	now := time.Now()
+	return now.Before(r.until) && now.Sub(r.at) < oldest
+}
+
+// remember keeps what was read, and for a short time what stands in for it.
+func remember[T any](value T, without error) remembered[T] {
+	life := metadataLife
+	if without != nil {
+		life = standInLife
+	}
+	now := time.Now()
+	return remembered[T]{value: value, at: now, until: now.Add(life)}
+}
+
 // withoutMetadata reports whether the environment serves no metadata at all,
-// which Dataverse always does and a stand-in for it may not: then the columns of
-// section 5 have the options that Microsoft ships.
-func withoutMetadata(err error) bool { return dynamics.KindOf(err) == dynamics.NotFound }
+// which Dataverse always does and a stand-in for it may not: a 404 without a code
+// of Dataverse's. Then the columns of section 5 have the options that Microsoft
+// ships.
+func withoutMetadata(err error) bool {
+	fault, ok := errors.AsType[*dynamics.Error](err)
+	return ok && fault.Kind == dynamics.NotFound && fault.Code == ""
+}
 
 // kindOf is the attribute type under which metadata lists a choice column.
 func kindOf(column dynamics.Column) dynamics.ColumnKind {

@@ -32,11 +32,11 @@ func (o *Operations) connectionsDelete(ctx context.Context, c *call, _ messages.
 // that names a connection it lists only that one.
 func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
 	reply := messages.ConnectionsListReply{Connections: []messages.Connection{}}
-	size := in.PageSize
+	size := int(in.PageSize)
 	if size == 0 {
 		size = messages.DefaultConnectionsPageSize
 	}
-	if size < 0 || size > messages.MaxConnectionsPageSize {
+	if size > messages.MaxConnectionsPageSize {
 		return reply, messages.Invalid("page_size", "must be from 1 to %d", messages.MaxConnectionsPageSize)
 	}
 	if c.connection != "" {

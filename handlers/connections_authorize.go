@@ -42,7 +42,7 @@ func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment s
 	}
 	environment, err = o.Hosts.Environment(in.EnvironmentURL)
 	if err != nil {
-		return "", messages.Invalid("environment_url", "%v", err)
+		return "", refused(err, "environment_url")
 	}
 	switch {
 	case in.Grant == messages.GrantClientCredentials:

@@ -124,6 +124,7 @@ func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte
 // say begins the answer to a message; it is counted when it ends.
 func (c *Consumer) say(e *endpoint, msg *nats.Msg, call *call, arrived time.Time) *answer {
 	call.budget = replyBudget(c.nc.MaxPayload(), call)
+	call.streams = e.route.many
 	return &answer{nc: c.nc, to: msg.Reply, call: call, account: func(fault *messages.Error, rows int) {
 		took := time.Since(arrived)
 		e.answered(fault, took)

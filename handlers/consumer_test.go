@@ -316,6 +316,59 @@ func TestStreamsEndInOneLast(t *testing.T) {
 	}
 }
 
+// Errors of an operation that may stream end in Crm-Last whatever was wrong, so
+// that nobody waits for it.
+func TestEarlyErrorsOfStreamsAreLast(t *testing.T) {
+	r := many[echoed](oneConnection, func(context.Context, *call, echo) iter.Seq2[part, error] {
+		return func(yield func(part, error) bool) { yield(part{}, messages.Errorf(messages.NotFound, "no")) }
+	})
+	_, nc := run(t, Options{}, r)
+	for name, header := range map[string]nats.Header{
+		"deadline":   {messages.HeaderDeadline: {"2020-01-01T00:00:00Z"}},
+		"request id": {messages.HeaderRequestID: {"a b"}},
+		"operation":  nil,
+	} {
+		got := answers(t, nc, header)
+		if len(got) != 1 || got[0].Header.Get(messages.HeaderLast) != "true" || got[0].Header.Get(messages.HeaderPage) != "1" {
+			t.Errorf("%s: %d answers, %v", name, len(got), got[0].Header)
+		}
+	}
+}
+
+// Whatever the server's max_payload and however long the headers that come back,
+// an error reaches the requester.
+func TestErrorsFitSmallServers(t *testing.T) {
+	for _, payload := range []int32{512, 700, 1024, 2048} {
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: payload, MaxControlLine: 512})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		if !s.ReadyForConnections(10 * time.Second) {
+			t.Fatal("NATS did not start")
+		}
+		nc, requester := dial(t, s.ClientURL()), dial(t, s.ClientURL())
+		fault := messages.Errorf(messages.InvalidRequest, "%s", strings.Repeat("long ", 200))
+		fault.Details = []messages.Detail{{Path: "x", Message: strings.Repeat("long ", 200)}}
+		c, err := start(t.Context(), nc, map[messages.Operation]route{op: answering(func(context.Context, *call) (string, error) { return "", fault })},
+			Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := answers(t, requester, nats.Header{messages.HeaderRequestID: {strings.Repeat("i", 100)}, messages.HeaderTraceState: {strings.Repeat("s", 200)}})
+		if len(got) != 1 || codeIn(t, got[0]) != messages.InvalidRequest {
+			t.Errorf("max_payload %d: %d answers", payload, len(got))
+		}
+		if err := c.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		nc.Close()
+		requester.Close()
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+}
+
 func TestTraceContextComesBack(t *testing.T) {
 	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "fine", nil }))
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -48,14 +47,15 @@ type position struct {
 	Total *int64 `json:"c,omitzero"`
 }
 
-// A mark is a delivered row. Its ETag tells whether the row has changed since: a
-// changed row may have moved and says nothing about where to go on.
+// A mark is a delivered row. Its Key, a digest of what the rows are ordered by,
+// tells whether the row still is where it was: a row that has moved says nothing
+// about where to go on.
 type mark struct {
-	ID   string `json:"i"`
-	ETag string `json:"e"`
+	ID  string `json:"i"`
+	Key uint64 `json:"k,string"`
 }
 
-// maxMarks is how many of the delivered rows of a page may disappear or change
+// maxMarks is how many of the delivered rows of a page may disappear or move
 // before a cursor into it is lost.
 const maxMarks = 32
 
@@ -98,23 +98,23 @@ func (c cursors) seal(p position) (string, error) {
 // more than what to do.
 func (c cursors) open(text string, now time.Time) (position, error) {
 	if len(text) > messages.MaxCursor {
-		return position{}, badCursor(errors.New("too long"))
+		return position{}, badCursor()
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
-		return position{}, badCursor(err)
+		return position{}, badCursor()
 	}
 	small, err := c.sealer.Open(sealed, c.associated())
 	if err != nil {
-		return position{}, badCursor(err)
+		return position{}, badCursor()
 	}
 	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxCursorPlain))
 	if err != nil {
-		return position{}, badCursor(err)
+		return position{}, badCursor()
 	}
 	var p position
 	if err := json.Unmarshal(plain, &p, json.RejectUnknownMembers(true)); err != nil {
-		return position{}, badCursor(err)
+		return position{}, badCursor()
 	}
 	if age := now.Sub(time.Unix(p.Issued, 0)); age > cursorLife {
 		return position{}, messages.Invalid("cursor", "is older than 7 days; start the search again")
@@ -122,6 +122,8 @@ func (c cursors) open(text string, now time.Time) (position, error) {
 	return p, nil
 }
 
-func badCursor(cause error) error {
-	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start the search again").Because(cause)
+// badCursor keeps no cause: what JSON says about a text that it cannot read may
+// quote a filter value, and causes are logged.
+func badCursor() error {
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start the search again")
 }

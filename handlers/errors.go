@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -34,7 +35,7 @@ func classify(ctx context.Context, closing bool, err error) *messages.Error {
 // fromTokens passes on what the token side found: its codes are the contract's.
 func fromTokens(fault *tokens.Error) *messages.Error {
 	out := messages.Errorf(messages.Code(fault.Code), "%s", fault.Message).Because(fault)
-	out.Retryable = out.Retryable || fault.Retryable
+	out.Retryable = fault.Retryable
 	out.AdminConsentURL = fault.AdminConsentURL
 	if fault.Field != "" {
 		out.Details = []messages.Detail{{Path: fault.Field, Message: fault.Message}}
@@ -73,6 +74,9 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.UnknownColumn:
 		return messages.Invalid(fault.Column, "Dataverse has no such column")
 	case dynamics.Invalid:
+		if errors.Is(fault, dynamics.ErrConnectionChanged) {
+			return messages.Errorf(messages.Unavailable, "the connection was made again while this request ran; send it again")
+		}
 		if fault.Status == 0 {
 			return messages.Invalid(fault.Column, "%s", fault.Message)
 		}
@@ -86,14 +90,30 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
-		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", fault.Message)
+		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", reason(fault))
 	}
+}
+
+// reason is what Dataverse said, or what is known where it said nothing that can
+// be read: a gateway's page, an empty body, a text with its blanks not filled in.
+func reason(fault *dynamics.Error) string {
+	switch {
+	case fault.Code == "0x80040225":
+		return "the connection's user is disabled in the environment; an administrator must enable it"
+	case fault.Code == "0x80072560":
+		return "the connection's user is not a member of the environment's organization; add the user, and wait some minutes if that was just done"
+	case fault.Message != "":
+		return fault.Message
+	case fault.Status != 0:
+		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
+	}
+	return "no reason was given"
 }
 
 // forbidden names the privilege that is missing where Dataverse did.
 func forbidden(fault *dynamics.Error) *messages.Error {
 	if fault.Privilege == "" {
-		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", fault.Message)
+		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
 	}
 	out := messages.Errorf(messages.PermissionDenied, "the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
 	out.Details = []messages.Detail{{Path: fault.Privilege, Message: "is missing; give the user a security role with it in the Power Platform admin centre"}}

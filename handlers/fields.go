@@ -47,9 +47,9 @@ type planner struct{ columns *columns }
 
 // search plans an accounts.search.
 func (p planner) search(ctx context.Context, in messages.AccountsSearchRequest) (dynamics.Query, error) {
-	query := dynamics.Query{PageSize: in.PageSize, Count: in.IncludeTotal}
+	query := dynamics.Query{PageSize: int(in.PageSize), Count: in.IncludeTotal}
 	if in.Limit > 0 {
-		query.PageSize = min(query.PageSize, in.Limit)
+		query.PageSize = min(query.PageSize, int(in.Limit))
 	}
 	var err error
 	if query.Select, err = p.fields(ctx, in.Fields); err != nil {
@@ -81,7 +81,7 @@ func (p planner) fields(ctx context.Context, names []string) ([]dynamics.Output,
 		}
 		output := dynamics.Output{Column: column, As: name}
 		if column.Type == dynamics.Choices {
-			if output.Labels, err = p.columns.labels(ctx, column); err != nil {
+			if output.Labels, err = p.columns.labels(ctx, column, metadataLife); err != nil {
 				return nil, err
 			}
 		}
@@ -125,7 +125,10 @@ func (p planner) column(ctx context.Context, name, path string) (dynamics.Column
 			return column, nil
 		}
 	}
-	all, err := p.columns.all(ctx)
+	all, err := p.columns.all(ctx, metadataLife)
+	if _, known := all[name]; err == nil && !known {
+		all, err = p.columns.all(ctx, missingLife)
+	}
 	if err != nil {
 		return dynamics.Column{}, err
 	}
@@ -135,7 +138,9 @@ func (p planner) column(ctx context.Context, name, path string) (dynamics.Column
 		}
 		return dynamics.Column{Logical: name, Type: info.Type}, nil
 	}
-	return dynamics.Column{}, unknownColumn(name, path, slices.Concat(slices.Sorted(maps.Keys(friendly)), slices.Sorted(maps.Keys(all))))
+	known := slices.AppendSeq(slices.Collect(maps.Keys(friendly)), maps.Keys(all))
+	slices.Sort(known)
+	return dynamics.Column{}, unknownColumn(name, path, slices.Compact(known))
 }
 
 // unknownColumn names the fields that may have been meant.

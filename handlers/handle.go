@@ -20,6 +20,9 @@ type route struct {
 
 	// admin operations keep their plain subject where REQUIRE_SCOPED_SUBJECTS is on.
 	admin bool
+
+	// many parts may make up the answer, where the request asks for that.
+	many bool
 }
 
 // needs says whether an operation must be told a connection.
@@ -65,7 +68,7 @@ func many[Out, In any, P interface {
 	*In
 	messages.Request
 }](connection needs, operate func(context.Context, *call, In) iter.Seq2[part, error]) route {
-	return withSchemas[In, Out](route{serve: func(ctx context.Context, c *call, body []byte) iter.Seq2[part, error] {
+	return withSchemas[In, Out](route{many: true, serve: func(ctx context.Context, c *call, body []byte) iter.Seq2[part, error] {
 		in, err := decode[In, P](c, body, connection)
 		if err != nil {
 			return func(yield func(part, error) bool) { yield(part{}, err) }

@@ -59,7 +59,7 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStreams(ctx, nc); err != nil {
+	if err := checkStreams(ctx, nc, options.Log); err != nil {
 		return nil, err
 	}
 	c := &Consumer{
@@ -188,29 +188,39 @@ func (c *Consumer) lastFlush() error {
 	return nil
 }
 
+// ErrCaptured says that a JetStream stream would answer requests in crmbridge's
+// place.
+var ErrCaptured = errors.New("requests are captured")
+
 // checkStreams refuses to start beside a stream that captures requests: it would
 // answer every requester with its own acknowledgement.
-func checkStreams(ctx context.Context, nc *nats.Conn) error {
+func checkStreams(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
 	js, err := jetstream.New(nc)
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	for _, subject := range messages.RequestSubjects() {
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+		defer cancel()
 		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
 		for name := range names.Name() {
-			return fmt.Errorf("stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take crm.*.*.request out of its subjects", name, subject)
+			return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take crm.*.*.request out of its subjects", ErrCaptured, name, subject)
 		}
-		if err := names.Err(); err != nil && !withoutJetStream(err) {
+		switch err := names.Err(); {
+		case err == nil, withoutJetStream(err):
+		case errors.Is(err, context.DeadlineExceeded):
+			// A user without the right to ask gets no answer at all.
+			log.Warn("it could not be checked whether a stream captures requests; may this NATS user publish to $JS.API.>?", "subject", subject)
+			return nil
+		default:
 			return fmt.Errorf("ask JetStream which streams capture %s: %w", subject, err)
 		}
 	}
 	return nil
 }
 
-// withoutJetStream reports whether the server or the account has no JetStream,
-// or this user may not ask: then there is nothing to find out.
+// withoutJetStream reports whether the server or the account has no JetStream:
+// then there is nothing to find out.
 func withoutJetStream(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||

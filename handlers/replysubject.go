@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -15,21 +16,22 @@ type replyRule [][]string
 
 // newReplyRule reads subject patterns such as _INBOX.> and campaigns.replies.*.
 func newReplyRule(patterns []string) (replyRule, error) {
+	if len(patterns) == 0 {
+		return nil, errors.New("no reply subject is allowed, so no request could be answered; the default is _INBOX.>,_R_.>")
+	}
 	var rule replyRule
+	var faults []error
 	for _, pattern := range patterns {
 		tokens := strings.Split(pattern, ".")
 		if err := checkPattern(tokens); err != nil {
-			return nil, fmt.Errorf("reply subject %q: %w", pattern, err)
+			faults = append(faults, fmt.Errorf("reply subject %q: %w", pattern, err))
 		}
 		rule = append(rule, tokens)
 	}
-	if len(rule) == 0 {
-		return nil, fmt.Errorf("no reply subject is allowed, so no request could be answered; the default is _INBOX.>,_R_.>")
-	}
-	return rule, nil
+	return rule, errors.Join(faults...)
 }
 
-// CheckReplySubjects reports the first fault in patterns.
+// CheckReplySubjects reports every fault in patterns.
 func CheckReplySubjects(patterns []string) error {
 	_, err := newReplyRule(patterns)
 	return err

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/big"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -69,7 +71,29 @@ func (p planner) leaf(ctx context.Context, w *messages.Where, path string) (dyna
 	if err := dynamics.Check(test); err != nil {
 		return nil, refused(err, path+".value")
 	}
+	if w.Op == messages.Between && swapped(column.Type, test.Values[0], test.Values[1]) {
+		return nil, messages.Invalid(path+".value", "the first value of between is above the second; give the lowest and then the highest")
+	}
 	return test, nil
+}
+
+// swapped reports whether low is above high; the values have been checked.
+func swapped(t dynamics.ColumnType, low, high string) bool {
+	if t == dynamics.DateTime || t == dynamics.Date {
+		from, errFrom := parseMoment(low)
+		to, errTo := parseMoment(high)
+		return errFrom == nil && errTo == nil && from.After(to)
+	}
+	from, okFrom := new(big.Rat).SetString(low)
+	to, okTo := new(big.Rat).SetString(high)
+	return okFrom && okTo && from.Cmp(to) > 0
+}
+
+func parseMoment(text string) (time.Time, error) {
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day, nil
+	}
+	return time.Parse(time.RFC3339Nano, text)
 }
 
 // refused turns the client's refusal of a value into an error at its place.
@@ -195,14 +219,14 @@ func (p planner) label(ctx context.Context, column dynamics.Column, field string
 	if err != nil {
 		return "", err
 	}
-	labels, err := p.columns.labels(ctx, column)
-	if err != nil {
-		return "", err
-	}
+	var labels map[int]string
 	var found []int
-	for option, text := range labels {
-		if strings.EqualFold(text, label) {
-			found = append(found, option)
+	for _, oldest := range []time.Duration{metadataLife, missingLife} {
+		if labels, err = p.columns.labels(ctx, column, oldest); err != nil {
+			return "", err
+		}
+		if found = labelled(labels, label); len(found) > 0 {
+			break
 		}
 	}
 	switch len(found) {
@@ -212,6 +236,16 @@ func (p planner) label(ctx context.Context, column dynamics.Column, field string
 		return "", messages.Invalid(path, "%s has no option with this label; its options are %s", field, optionList(labels))
 	}
 	return "", messages.Invalid(path, "the label stands for several options of %s: %s; give the integer", field, optionList(pick(labels, found)))
+}
+
+func labelled(labels map[int]string, label string) []int {
+	var found []int
+	for option, text := range labels {
+		if strings.EqualFold(text, label) {
+			found = append(found, option)
+		}
+	}
+	return found
 }
 
 func describe(kind jsontext.Kind) string {

@@ -44,9 +44,9 @@ type AccountsSearchRequest struct {
 	Where        *Where   `json:"where,omitzero"`
 	Fields       []string `json:"fields,omitempty" jsonschema:"friendly or logical column names; default id, name, website, classification, industry"`
 	OrderBy      []string `json:"order_by,omitempty" jsonschema:"fields, a leading hyphen sorts in descending order; the id is added as the last key"`
-	PageSize     int      `json:"page_size,omitzero" jsonschema:"1 to 5000; default 100 in page mode, 5000 in stream mode"`
+	PageSize     Count    `json:"page_size,omitzero" jsonschema:"1 to 5000; default 100 in page mode, 5000 in stream mode"`
 	Cursor       string   `json:"cursor,omitzero" jsonschema:"next_cursor of the reply before; alone or with the identical query"`
-	Limit        int      `json:"limit,omitzero" jsonschema:"at most this many rows over all pages"`
+	Limit        Count    `json:"limit,omitzero" jsonschema:"at most this many rows over all pages"`
 	IncludeTotal bool     `json:"include_total,omitzero" jsonschema:"count the matching accounts too"`
 	Mode         string   `json:"mode,omitzero" jsonschema:"page (default) or stream"`
 }

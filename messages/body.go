@@ -1,5 +1,10 @@
 package messages
 
+import (
+	"errors"
+	"strconv"
+)
+
 // Target is the connection member that request bodies share. It may be left out
 // on a subject that already names the connection.
 type Target struct {
@@ -12,6 +17,22 @@ func (t *Target) TargetID() *string { return &t.Connection }
 
 // A Request is the body of a request: anything that embeds a Target.
 type Request interface{ TargetID() *string }
+
+// A Count is a number of rows to ask for. Zero stands for a member that is not
+// there; one that is there must be at least 1.
+type Count int
+
+// UnmarshalJSON reads a whole number from 1 on.
+func (c *Count) UnmarshalJSON(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 {
+		return errCount
+	}
+	*c = Count(n)
+	return nil
+}
+
+var errCount = errors.New("not a whole number from 1 on")
 
 // Head is what reply bodies share.
 type Head struct {

@@ -82,7 +82,7 @@ type ConnectionReply struct {
 // ids. On a subject that names a connection only that one is listed.
 type ConnectionsListRequest struct {
 	Target
-	PageSize int    `json:"page_size,omitzero" jsonschema:"1 to 1000, default 100"`
+	PageSize Count  `json:"page_size,omitzero" jsonschema:"1 to 1000, default 100"`
 	Cursor   string `json:"cursor,omitzero" jsonschema:"next_cursor of the reply before"`
 }
 

@@ -41,6 +41,9 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		if errors.Is(err, json.ErrUnknownName) {
 			return Invalid(path, "there is no such member%s", suggestMembers(root, semantic.JSONPointer))
 		}
+		if errors.Is(err, errCount) {
+			return Invalid(path, "must be a whole number from 1 on")
+		}
 		return Invalid(path, "must be %s, not %s", wanted(semantic.GoType), kindName(semantic.JSONKind, semantic.GoType))
 	}
 	var syntactic *jsontext.SyntacticError

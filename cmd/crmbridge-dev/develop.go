@@ -31,6 +31,9 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
+	if o.Accounts == 0 {
+		o.Accounts = -1 // the emulator's word for none
+	}
 	log := bridge.NewLog(stderr, level, "text")
 	bridge.QuietRedis(log)
 	with, err := around.Start(around.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},

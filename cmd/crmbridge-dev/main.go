@@ -44,6 +44,16 @@ type options struct {
 	LogLevel            string        `default:"warn" help:"debug, info, warn or error: ${default}."`
 }
 
+// check finds ports that are none.
+func (o options) check() error {
+	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
+		if port < 0 || port > 65535 {
+			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)
+		}
+	}
+	return nil
+}
+
 func main() {
 	os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 }
@@ -60,6 +70,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	_, err = parser.Parse(args)
+	if err == nil {
+		err = o.check()
+	}
 	if exited >= 0 {
 		return exited
 	}

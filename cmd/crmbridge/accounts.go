@@ -32,8 +32,8 @@ type accountsSearch struct {
 // Run prints one page, or with --all everything.
 func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
 	in := messages.AccountsSearchRequest{
-		Target: messages.Target{Connection: c.Connection}, Fields: c.Fields, OrderBy: c.OrderBy, PageSize: c.PageSize,
-		Cursor: c.Cursor, Limit: c.Limit, IncludeTotal: c.Total,
+		Target: messages.Target{Connection: c.Connection}, Fields: c.Fields, OrderBy: c.OrderBy, PageSize: messages.Count(c.PageSize),
+		Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
 	if c.Where != "" {
 		where, err := parseWhere(c.Where)
@@ -91,7 +91,7 @@ func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) erro
 func parseWhere(text string) (*messages.Where, error) {
 	var where messages.Where
 	if err := json.Unmarshal([]byte(text), &where, json.RejectUnknownMembers(true)); err != nil {
-		return nil, bridge.ConfigurationError(fmt.Errorf("--where is not a filter in JSON such as {\"field\":\"name\",\"op\":\"contains\",\"value\":\"Inc\"}: %w", err))
+		return nil, fmt.Errorf("%w: --where is not a filter in JSON such as {\"field\":\"name\",\"op\":\"contains\",\"value\":\"Inc\"}: %w", bridge.ErrUsage, err)
 	}
 	return &where, nil
 }

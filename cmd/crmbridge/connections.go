@@ -24,7 +24,7 @@ type connectionsList struct {
 func (c *connectionsList) Run(ctx context.Context, term *terminal) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		var all []messages.Connection
-		in := messages.ConnectionsListRequest{PageSize: c.PageSize}
+		in := messages.ConnectionsListRequest{PageSize: messages.Count(c.PageSize)}
 		for {
 			page, err := ask.Connections(ctx, in)
 			if err != nil {
@@ -76,7 +76,10 @@ func (c *connectionsDelete) Run(ctx context.Context, term *terminal) error {
 		if err := ask.Delete(ctx, c.Connection); err != nil {
 			return err
 		}
-		answer := messages.DeletedReply{Head: messages.Head{Connection: c.Connection}, Deleted: true}
+		answer := struct {
+			Connection string `json:"connection"`
+			Deleted    bool   `json:"deleted"`
+		}{c.Connection, true}
 		return c.print(term, answer, func() error {
 			_, err := fmt.Fprintf(term.out, "%s is deleted\n", c.Connection)
 			return err

@@ -295,6 +295,38 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 	}
 }
 
+// Rows that are written between pages without moving, as a campaign that stamps
+// them does, and thousands of rows that come in front, do not lose the place.
+func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 4000})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 5000, OrderBy: []string{"name"},
+		Fields: []string{"id", "name", "website", "phone", "email", "city", "country", "industry", "classification", "revenue", "employees", "owner", "cb_leadscore", "parent"}}
+	page, err := client.Search(t.Context(), in)
+	if err != nil || page.NextCursor == "" {
+		t.Fatalf("%v; the page was not split", err)
+	}
+	control, seen, want := w.Emulator.Control(), map[string]bool{}, map[string]bool{}
+	collect(t, seen, page)
+	for row := range control.Accounts() {
+		want[row.ID] = true
+		row.Website = "https://stamped.example/"
+		control.PutAccount(row)
+	}
+	for i := range 6000 {
+		control.PutAccount(emulator.Account{Name: fmt.Sprintf("!!! in front %d", i)})
+	}
+	for page.NextCursor != "" {
+		if page, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil {
+			t.Fatal(err)
+		}
+		collect(t, seen, page)
+	}
+	compare(t, seen, want)
+}
+
 func TestCursorsAreBoundToConnectionIncarnationAndQuery(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)

@@ -79,7 +79,7 @@ func report(stderr io.Writer, err error) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, bridge.ErrConfiguration):
+	case errors.Is(err, bridge.ErrConfiguration), errors.Is(err, bridge.ErrUsage):
 		fmt.Fprintln(stderr, err)
 		return exitUsage
 	case errors.As(err, &fault):

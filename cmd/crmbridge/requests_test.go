@@ -281,3 +281,36 @@ func TestBadRequests(t *testing.T) {
 		})
 	}
 }
+
+// A column that Dataverse does not know any more is planned again with metadata
+// that is read anew, once.
+func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"cb_externalref"}, PageSize: 1}
+	if _, err := client.Search(t.Context(), in); err != nil {
+		t.Fatal(err)
+	}
+	w.Emulator.Control().ResetCounts()
+	unknown := emulator.Fault{Route: "accounts", Status: 400, Header: map[string]string{"Content-Type": "application/json"},
+		Body: `{"error":{"code":"0x80060888","message":"Could not find a property named 'cb_externalref' on type 'Microsoft.Dynamics.CRM.account'."}}`}
+	w.Emulator.Control().Fail(unknown)
+	if _, err := client.Search(t.Context(), in); err != nil {
+		t.Errorf("after one refusal: %v", err)
+	}
+	read := 0
+	for route, calls := range w.Emulator.Control().Counts().Data {
+		if strings.HasPrefix(route, "EntityDefinitions") {
+			read += calls
+		}
+	}
+	if read == 0 {
+		t.Error("the metadata was not read again")
+	}
+	unknown.Times = 2
+	w.Emulator.Control().Fail(unknown)
+	_, err := client.Search(t.Context(), in)
+	wantCode(t, err, messages.InvalidRequest)
+}

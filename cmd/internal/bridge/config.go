@@ -47,6 +47,7 @@ type Config struct {
 // the variable's name; no secret is repeated in it.
 func (s Settings) Config() (Config, error) {
 	var r reader
+	s = s.withDefaults()
 	config := Config{
 		NATS:          r.nats(s.NATS),
 		Redis:         r.redis(s.secret(&r, "REDIS_URL", s.RedisURL, s.RedisURLFile)),
@@ -67,10 +68,14 @@ func (s Settings) Config() (Config, error) {
 		PublicURL:     r.publicURL(s.PublicURL),
 	}
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
-	if config.AuthorityURL != "" {
-		hosts, err := dynamics.NewHostPolicy(config.AuthorityURL, list(s.AllowedHosts), config.AllowHTTP)
-		r.check("DYNAMICS_ALLOWED_HOSTS", err)
-		config.Hosts = hosts
+	authority := config.AuthorityURL
+	if authority == "" {
+		authority = "https://login.microsoftonline.com" // its own fault is listed; the hosts' should be too
+	}
+	var err error
+	config.Hosts, err = dynamics.NewHostPolicy(authority, list(s.AllowedHosts), config.AllowHTTP)
+	if err != nil {
+		r.fault("DYNAMICS_ALLOWED_HOSTS", "%s", strings.TrimPrefix(err.Error(), "dynamics: "))
 	}
 	return config, errors.Join(r.faults...)
 }
@@ -125,7 +130,9 @@ func (r *reader) keyset(text string) *tokens.Keyset {
 		return nil
 	}
 	keyset, err := tokens.ReadKeyset([]byte(text))
-	r.check("TOKEN_KEYSET", err)
+	if err != nil {
+		r.fault("TOKEN_KEYSET", "%s", strings.TrimPrefix(err.Error(), "TOKEN_KEYSET "))
+	}
 	return keyset
 }
 
@@ -154,11 +161,14 @@ func (r *reader) nats(s NATS) NATS {
 			break
 		}
 	}
-	for name, file := range map[string]string{"NATS_CREDS": s.Creds, "NATS_TLS_CA": s.TLSCA, "NATS_TLS_CERT": s.TLSCert, "NATS_TLS_KEY": s.TLSKey} {
-		if file != "" {
-			_, err := os.Stat(file)
-			r.check(name, err)
+	for _, file := range [][2]string{{"NATS_CREDS", s.Creds}, {"NATS_TLS_CA", s.TLSCA}, {"NATS_TLS_CERT", s.TLSCert}, {"NATS_TLS_KEY", s.TLSKey}} {
+		if file[1] != "" {
+			_, err := os.Stat(file[1])
+			r.check(file[0], err)
 		}
+	}
+	if s.InboxPrefix != "" && (strings.ContainsAny(s.InboxPrefix, "*> \t") || strings.HasSuffix(s.InboxPrefix, ".")) {
+		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
 	}
 	if (s.TLSCert == "") != (s.TLSKey == "") {
 		r.fault("NATS_TLS_CERT", "and NATS_TLS_KEY go together; one of them is missing")

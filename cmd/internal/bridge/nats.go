@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -12,20 +13,35 @@ import (
 )
 
 // ConnectNATS connects a client command; it fails where no server answers.
-func ConnectNATS(s NATS, name string) (*nats.Conn, error) {
-	nc, err := nats.Connect(s.URL, append(natsOptions(s, name), nats.Timeout(5*time.Second))...)
+func ConnectNATS(s NATS, name string, more ...nats.Option) (*nats.Conn, error) {
+	var r reader
+	if s = r.nats(s); len(r.faults) > 0 {
+		return nil, ConfigurationError(errors.Join(r.faults...))
+	}
+	nc, err := nats.Connect(s.URL, append(append(natsOptions(s, name), nats.Timeout(5*time.Second)), more...)...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURLs(s.URL), err)
+		return nil, natsError(s, err)
 	}
 	return nc, nil
 }
 
+// natsError names the servers, and neither the user nor the password that may
+// stand in their URLs.
+func natsError(s NATS, err error) error {
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		err = bad.Err // its text repeats the URL
+	}
+	return fmt.Errorf("connect to NATS at %s: %w", serverNames(s.URL), err)
+}
+
 // connectConsumer connects a consumer, which waits for servers that are away, at
-// its start as later.
-func connectConsumer(s NATS, log *slog.Logger) (*nats.Conn, error) {
+// its start as later. lost is called when the connection is closed for good.
+func connectConsumer(s NATS, log *slog.Logger, lost func(error)) (*nats.Conn, error) {
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // credentials may be mended while it runs
+		nats.ClosedHandler(func(nc *nats.Conn) { lost(nc.LastError()) }),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(16<<20),
@@ -46,7 +62,7 @@ func connectConsumer(s NATS, log *slog.Logger) (*nats.Conn, error) {
 	)
 	nc, err := nats.Connect(s.URL, options...)
 	if err != nil {
-		return nil, fmt.Errorf("connect to NATS at %s: %w", redactURLs(s.URL), err)
+		return nil, natsError(s, err)
 	}
 	return nc, nil
 }
@@ -62,17 +78,19 @@ func natsOptions(s NATS, name string) []nats.Option {
 	if s.TLSCert != "" {
 		options = append(options, nats.ClientCert(s.TLSCert, s.TLSKey))
 	}
+	if s.InboxPrefix != "" {
+		options = append(options, nats.CustomInboxPrefix(s.InboxPrefix))
+	}
 	return options
 }
 
-// redactURLs drops what stands before an @ in a list of URLs.
-func redactURLs(text string) string {
+// serverNames drops what stands before an @ in a list of URLs: a password, or a
+// token in the place of a user.
+func serverNames(text string) string {
 	var shown []string
 	for _, server := range list(text) {
-		if u, err := url.Parse(server); err == nil {
-			server = u.Redacted()
-		} else {
-			server = "(unreadable)"
+		if at := strings.LastIndexByte(server, '@'); at >= 0 {
+			server = server[at+1:]
 		}
 		shown = append(shown, server)
 	}

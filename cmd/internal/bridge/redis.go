@@ -48,6 +48,9 @@ func parseRedis(text string) (*redis.UniversalOptions, error) {
 		if err != nil {
 			return nil, errRedisURL
 		}
+		if strings.Contains(rest, "?") {
+			return nil, errors.New("takes no options behind a ?; crmbridge sets time-outs and pools itself")
+		}
 		return &redis.UniversalOptions{Addrs: []string{single.Addr}, DB: single.DB, Username: single.Username,
 			Password: single.Password, TLSConfig: single.TLSConfig}, nil
 	case "redis+cluster":
@@ -113,7 +116,7 @@ func checkRedis(ctx context.Context, client redis.UniversalClient, log *slog.Log
 		return fmt.Errorf("ask Redis how it is set up: %w", err)
 	}
 	if policy := infoField(info, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
-		return fmt.Errorf("this Redis evicts keys by %s: it would throw connections away when it is full; set maxmemory-policy noeviction", policy)
+		return ConfigurationError(fmt.Errorf("REDIS_URL: this Redis evicts keys by %s and would throw connections away when it is full; set its maxmemory-policy to noeviction", policy))
 	}
 	if infoField(info, "aof_enabled") == "0" {
 		log.Warn("Redis has no append-only file: connections made or refreshed since its last snapshot are lost when it crashes; set appendonly yes")

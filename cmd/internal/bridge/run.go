@@ -36,6 +36,7 @@ type Bridge struct {
 
 	authorizer *tokens.Authorizer
 	consumer   atomic.Pointer[handlers.Consumer]
+	stopping   atomic.Bool
 }
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
@@ -84,6 +85,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, RequireScoped: config.RequireScoped,
 		Version: version, Log: log, Metrics: b.registry,
 	})
+	if errors.Is(err, handlers.ErrCaptured) {
+		err = ConfigurationError(err)
+	}
 	if err != nil {
 		return b, err
 	}
@@ -95,17 +99,27 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 // connect reaches NATS and Redis, however long they are away.
 func (b *Bridge) connect(ctx context.Context) error {
 	var err error
-	if b.nats, err = connectConsumer(b.config.NATS, b.log); err != nil {
+	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost); err != nil {
 		return err
 	}
 	b.redis = redis.NewUniversalClient(b.config.Redis)
-	if err := waitFor(ctx, b.log, "NATS", func(ctx context.Context) error { return b.nats.FlushWithContext(ctx) }); err != nil {
+	if err := waitFor(ctx, b.log, "NATS", b.reachNATS); err != nil {
 		return err
 	}
 	if err := waitFor(ctx, b.log, "Redis", func(ctx context.Context) error { return b.redis.Ping(ctx).Err() }); err != nil {
 		return err
 	}
 	return checkRedis(ctx, b.redis, b.log)
+}
+
+// reachNATS makes sure of the connection; its error says what the last attempt
+// met with.
+func (b *Bridge) reachNATS(ctx context.Context) error {
+	err := b.nats.FlushWithContext(ctx)
+	if last := b.nats.LastError(); err != nil && last != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		return last
+	}
+	return err
 }
 
 // wire builds tokens, dynamics and the operations on what is connected. The
@@ -145,6 +159,18 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 // Failed yields an error that ends the process: its pages cannot be served.
 func (b *Bridge) Failed() <-chan error { return b.failed }
 
+// lost ends the process when the connection to NATS is closed for good, unless
+// the process is ending anyway: without it there is nothing that it could do.
+func (b *Bridge) lost(err error) {
+	if b.stopping.Load() {
+		return
+	}
+	select {
+	case b.failed <- fmt.Errorf("the connection to NATS is closed: %w", err):
+	default: // it is ending for another reason already
+	}
+}
+
 // listen serves HTTP on an address; that it is taken is found at once.
 func (b *Bridge) listen(name, addr string, handler http.Handler) (*http.Server, error) {
 	listener, err := net.Listen("tcp", addr)
@@ -165,6 +191,7 @@ func (b *Bridge) listen(name, addr string, handler http.Handler) (*http.Server, 
 // Stop ends the process in order: no more intake, work in hand answered, then
 // what it used is closed.
 func (b *Bridge) Stop() error {
+	b.stopping.Store(true)
 	grace, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
 	defer cancel()
 	var errs []error
@@ -206,8 +233,8 @@ func waitFor(ctx context.Context, log *slog.Logger, what string, try func(contex
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := try(attempt)
 		cancel()
-		if err == nil {
-			return nil
+		if err == nil || errors.Is(err, nats.ErrConnectionClosed) {
+			return err
 		}
 		log.Warn("waiting for "+what, "error", err)
 		select {

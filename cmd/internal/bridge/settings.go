@@ -49,6 +49,9 @@ type NATS struct {
 	TLSCA   string `name:"nats-tls-ca" env:"NATS_TLS_CA" placeholder:"FILE" help:"Certificates that the NATS server's is checked against (PEM)."`
 	TLSCert string `name:"nats-tls-cert" env:"NATS_TLS_CERT" placeholder:"FILE" help:"Client certificate (PEM)."`
 	TLSKey  string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
+	// InboxPrefix is for users who may subscribe to inboxes of their own only, as
+	// in deploy/nats.conf.
+	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX."`
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a
@@ -68,6 +71,19 @@ func (s *Switch) Decode(ctx *kong.DecodeContext) error {
 }
 
 var _ kong.BoolMapperValue = (*Switch)(nil)
+
+// withDefaults fills in what is empty: a variable that is set to nothing, as
+// compose files and charts like to, means the default.
+func (s Settings) withDefaults() Settings {
+	value := reflect.ValueOf(&s).Elem()
+	for _, field := range reflect.VisibleFields(value.Type()) {
+		at := value.FieldByIndex(field.Index)
+		if standard := field.Tag.Get("default"); standard != "" && at.Kind() == reflect.String && at.String() == "" {
+			at.SetString(standard)
+		}
+	}
+	return s
+}
 
 // Variables lists the environment variables that Settings reads.
 func Variables() []string {

@@ -24,5 +24,9 @@ func Version() string {
 // ErrConfiguration marks errors that end a program with status 2.
 var ErrConfiguration = errors.New("configuration")
 
+// ErrUsage marks a command that was given something wrong; its text is shown as
+// it is, and the program ends with status 2.
+var ErrUsage = errors.New("usage")
+
 // ConfigurationError marks err as wrong usage or configuration.
 func ConfigurationError(err error) error { return fmt.Errorf("%w:\n%w", ErrConfiguration, err) }

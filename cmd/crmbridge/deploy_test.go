@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/around"
+	"github.com/crmbridge/crmbridge/cmd/internal/person"
+	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// deployed is a NATS server with deploy/nats.conf, but for its ports and folder.
+func deployed(t *testing.T, port int) *server.Server {
+	t.Helper()
+	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
+		t.Setenv(name+"_NATS_PASSWORD", "secret-"+strings.ToLower(name))
+	}
+	text := file(t, "deploy/nats.conf")
+	text = strings.Replace(text, "port: 4222", fmt.Sprintf("host: 127.0.0.1\nport: %d", port), 1)
+	text = regexp.MustCompile(`(?m)^http: .*$`).ReplaceAllString(text, "")
+	text = strings.Replace(text, `"/data/jetstream"`, fmt.Sprintf("%q", t.TempDir()), 1)
+	name := t.TempDir() + "/nats.conf"
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	options, err := server.ProcessConfigFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.NoLog, options.NoSigs = true, true
+	return started(t, options)
+}
+
+func started(t *testing.T, options *server.Options) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not start")
+	}
+	return s
+}
+
+// The shipped NATS configuration lets crmbridge work, administrators connect and
+// campaigns ask for their connections, and nobody more than that.
+func TestTheDeployedPermissions(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	port := 0
+	if err := around.FreePort(&port); err != nil {
+		t.Fatal(err)
+	}
+	deployed(t, port)
+	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
+	settings := w.Settings(true)
+	settings.URL = as("crmbridge")
+	w.Bridge(settings, nil)
+
+	administrator, err := nats.Connect(as("administrator"), nats.CustomInboxPrefix("_INBOX.administrators"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer administrator.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, connection := range []string{"acme", "other"} {
+		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		user, prefix string
+		args         []string
+		status       int
+		says         string
+	}{
+		{"administrator", "_INBOX.administrators", []string{"connections", "list"}, 0, "acme"},
+		{"administrator", "_INBOX.administrators", []string{"users", "whoami", "acme"}, 0, "organization"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "acme", "--page-size=1"}, 0, "classification"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "other", "--page-size=1"}, 1, "Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"connections", "delete", "acme"}, 1, "Permissions Violation"},
+		{"campaigns", "", []string{"accounts", "search", "acme", "--page-size=1"}, 1, "NATS_INBOX_PREFIX"},
+	} {
+		t.Run(c.user+" "+strings.Join(c.args, " ")+" "+c.prefix, func(t *testing.T) {
+			var stdout, stderr strings.Builder
+			begun := time.Now()
+			status := run(append(c.args, "--nats-url="+as(c.user), "--nats-inbox-prefix="+c.prefix), &stdout, &stderr)
+			if said := stdout.String() + stderr.String(); status != c.status || !strings.Contains(said, c.says) {
+				t.Errorf("status %d, want %d with %q: %s", status, c.status, c.says, said)
+			}
+			if took := time.Since(begun); took > 10*time.Second {
+				t.Errorf("it took %s to say so", took)
+			}
+		})
+	}
+}
+
+// Credentials that are wrong for a while do not end the process: it comes back
+// when they are right again.
+func TestWrongCredentialsForAWhile(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 20})
+	port := 0
+	if err := around.FreePort(&port); err != nil {
+		t.Fatal(err)
+	}
+	start := func(password string) *server.Server {
+		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
+	}
+	first := start("right")
+	w.NATSURL = fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port)
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	first.Shutdown()
+	first.WaitForShutdown()
+	wrong := start("wrong")
+	time.Sleep(3 * time.Second) // several attempts are refused; there is no signal for that
+	wrong.Shutdown()
+	wrong.WaitForShutdown()
+	start("right")
+	client, _ := w.Client()
+	world.Await(t, "answers after the credentials were mended", func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := client.WhoAmI(ctx, "acme")
+		return err
+	})
+}
