@@ -27,6 +27,8 @@ var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting
 
 // await returns the record once it has a token that is newer than r's.
 func (s *Source) await(ctx context.Context, r record, forced bool) (record, error) {
+	begun := time.Now()
+	defer func() { s.waited(time.Since(begun)) }()
 	for range flightTurns {
 		f := s.begin(r, forced)
 		if f == nil {
@@ -55,7 +57,7 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 
 // refreshBehind begins a flight that nobody waits for.
 func (s *Source) refreshBehind(r record) {
-	if s.trials.pause(r.ID) == nil {
+	if s.trials.pause(r.ID) == nil && !s.local.isAway() {
 		s.begin(r, false)
 	}
 }
@@ -178,6 +180,7 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 		saved, err := s.store.save(ctx, fresh)
 		if err == nil {
 			s.trials.succeeded(r.ID)
+			s.saved(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {
