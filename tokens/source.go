@@ -18,6 +18,9 @@ type Access struct {
 	Incarnation string
 	Token       Secret
 	ExpiresAt   time.Time
+	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
+	// only in the argument of [Source.Refused], "" where there was none.
+	Claims Secret
 }
 
 // SourceConfig says what a [Source] works with.
@@ -171,7 +174,11 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 	if other && time.Until(r.AccessTokenExpiresAt) > urgent(r) {
 		return r.grant(), nil
 	}
+	r.challenge = readClaims(a.Claims.Reveal())
 	if !other && time.Since(r.forcedAt) < forcedPause {
+		if r.challenge != "" {
+			s.store.note(ctx, r.ID, r.Incarnation, r.challenge)
+		}
 		return Access{}, fault(CodeReauthorizationRequired, "Dataverse refuses the tokens of connection "+connection+
 			" although they are new; check the user in the environment, then connect again", nil)
 	}
