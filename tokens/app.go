@@ -126,7 +126,7 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, us
 		if err := fits(old, q.EnvironmentURL, user, q.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.save(ctx, old.byApp(q.Tenant, ans, user, organization))
+		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, ans, user, organization), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}

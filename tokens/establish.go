@@ -35,7 +35,7 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, us
 		if err := a.useUp(ctx, st.Ticket, state); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.save(ctx, st.granted(old, state, user, organization))
+		saved, err := a.store.saveChange(ctx, st.granted(old, state, user, organization), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}

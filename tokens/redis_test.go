@@ -81,6 +81,8 @@ func dump(t *testing.T, c redis.UniversalClient) string {
 			}
 		case "zset":
 			b.WriteString(strings.Join(c.ZRange(ctx, k, 0, -1).Val(), "\n"))
+		case "list":
+			b.WriteString(strings.Join(c.LRange(ctx, k, 0, -1).Val(), "\n"))
 		case "string":
 			b.WriteString(c.Get(ctx, k).Val())
 		default:

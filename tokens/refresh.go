@@ -212,7 +212,7 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 	// an old token, and the newer grant counts.
 	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
 	r.claims = f.challenge(r)
-	saved, err := s.store.save(ctx, r)
+	saved, err := s.store.saveChange(ctx, r, ChangeReauthorizationRequired)
 	if errors.Is(err, errConflict) {
 		return s.store.load(ctx, r.ID)
 	}
