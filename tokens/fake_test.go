@@ -179,7 +179,12 @@ func newBench(t *testing.T, rdb redis.UniversalClient) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := tokens.ReadKeyset(raw)
+	return newBenchWith(t, rdb, raw)
+}
+
+func newBenchWith(t *testing.T, rdb redis.UniversalClient, keyset []byte) *bench {
+	t.Helper()
+	keys, err := tokens.ReadKeyset(keyset)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,6 +126,8 @@ for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], ARGV[2], id) end
 return ids`)
 
 func (s *Source) claim(ctx context.Context, most int) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, stampTime)
+	defer cancel()
 	now := time.Now()
 	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey},
 		now.UnixMilli(), now.Add(s.renewal.Claim).UnixMilli(), most).StringSlice()
@@ -142,7 +144,7 @@ func (s *Source) backfill(ctx context.Context) error {
 	if err != nil || !mine {
 		return err
 	}
-	for after := "-"; ; {
+	for after := "-"; pause(ctx, time.Millisecond); {
 		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+", Count: backfillPage}).Result()
 		if err != nil || len(ids) == 0 {
 			return err
@@ -164,6 +166,7 @@ func (s *Source) backfill(ctx context.Context) error {
 		}
 		after = "(" + ids[len(ids)-1]
 	}
+	return ctx.Err()
 }
 
 const backfillPage = 500
