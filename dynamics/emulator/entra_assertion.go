@@ -3,7 +3,7 @@ package emulator
 import (
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1" //nolint:gosec // the thumbprint that x5t is defined as
+	"crypto/sha1" // the thumbprint that x5t is defined as
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -193,7 +193,7 @@ func (s *Server) certificate(h assertionHeader) (*x509.Certificate, *entraError)
 
 // names says whether every thumbprint in the header is the certificate's; kid counts where there is none.
 func (h assertionHeader) names(c *x509.Certificate) bool {
-	sum256, sum1 := sha256.Sum256(c.Raw), sha1.Sum(c.Raw) //nolint:gosec // see above
+	sum256, sum1 := sha256.Sum256(c.Raw), sha1.Sum(c.Raw)
 	if h.X5tS256+h.X5t == "" {
 		return strings.EqualFold(h.Kid, hex.EncodeToString(sum1[:]))
 	}
