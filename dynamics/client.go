@@ -17,6 +17,9 @@ type Access struct {
 	Environment string // origin, any accepted form
 	Incarnation string // changes when the connection is made again
 	Token       Secret // bearer token for Environment
+	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
+	// only in the argument of Refused, and empty where there was none.
+	Claims Secret
 }
 
 // TokenSource gives the access token of a connection. Both methods may block

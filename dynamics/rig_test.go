@@ -37,6 +37,7 @@ type tokens struct {
 	access  dynamics.Access
 	asked   int
 	refused int
+	claims  string // of the last refusal
 	renewed func(dynamics.Access) (dynamics.Access, error)
 }
 
@@ -51,6 +52,7 @@ func (t *tokens) Refused(_ context.Context, _ string, a dynamics.Access) (dynami
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.refused++
+	t.claims = a.Claims.Reveal()
 	return t.renewed(a)
 }
 

@@ -74,27 +74,37 @@ func (s *Session) same(op string, a Access) error {
 	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}
 }
 
-// do sends r with a token. A 401 costs one renewal and one more try.
+// renewals is how often a 401 is reported to the TokenSource for one request: the
+// first time it has a newer token or makes one, the second time that token was
+// refused as well, and it says what that means.
+const renewals = 2
+
+// do sends r with a token. A 401 costs a renewal and one more try.
 func (s *Session) do(ctx context.Context, r request) error {
 	a, err := s.access(ctx, r.op)
 	if err != nil {
 		return err
 	}
-	err = s.client.send(ctx, r, a.Token.Reveal())
-	if e, ok := errors.AsType[*Error](err); !ok || e.Status != http.StatusUnauthorized {
-		return err
+	for range renewals {
+		err = s.client.send(ctx, r, a.Token.Reveal())
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Status != http.StatusUnauthorized {
+			return err
+		}
+		a.Claims = NewSecret(e.Claims)
+		renewed, refusal := s.client.config.Tokens.Refused(ctx, s.connection, a)
+		if refusal != nil {
+			return refusal
+		}
+		if changed := s.same(r.op, renewed); changed != nil {
+			return changed
+		}
+		if renewed.Token.Reveal() == a.Token.Reveal() {
+			return err // the same token would get the same answer
+		}
+		a = renewed
 	}
-	renewed, refusal := s.client.config.Tokens.Refused(ctx, s.connection, a)
-	if refusal != nil {
-		return refusal
-	}
-	if changed := s.same(r.op, renewed); changed != nil {
-		return changed
-	}
-	if renewed.Token.Reveal() == a.Token.Reveal() {
-		return err // the same token would get the same answer
-	}
-	return s.client.send(ctx, r, renewed.Token.Reveal())
+	return s.client.send(ctx, r, a.Token.Reveal())
 }
 
 // get asks for a path below the Web API's root.

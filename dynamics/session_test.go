@@ -51,13 +51,29 @@ func TestA401CostsOneRenewal(t *testing.T) {
 		name    string
 		renewed func(dynamics.Access) (dynamics.Access, error)
 		calls   int
+		told    int // refusals that the source hears of
 		check   func(error) bool
 	}{
-		{"a new token", fresh("good"), 2, func(err error) bool { return err == nil }},
-		{"another bad token", fresh("bad"), 2, func(err error) bool { return dynamics.KindOf(err) == dynamics.Unauthorized }},
-		{"the same token", fresh(canaryToken), 1, func(err error) bool { return dynamics.KindOf(err) == dynamics.Unauthorized }},
-		{"no token", func(dynamics.Access) (dynamics.Access, error) { return dynamics.Access{}, revoked }, 1, func(err error) bool { return err == revoked }},
-		{"another incarnation", func(a dynamics.Access) (dynamics.Access, error) { a.Incarnation = "2"; return a, nil }, 1, func(err error) bool { return errors.Is(err, dynamics.ErrConnectionChanged) }},
+		{"a new token", fresh("good"), 2, 1, func(err error) bool { return err == nil }},
+		{"another bad token", fresh("bad"), 2, 2, func(err error) bool { return dynamics.KindOf(err) == dynamics.Unauthorized }},
+		{"a verdict on the second", func() func(dynamics.Access) (dynamics.Access, error) {
+			asked := 0
+			return func(a dynamics.Access) (dynamics.Access, error) {
+				if asked++; asked == 2 {
+					return dynamics.Access{}, revoked
+				}
+				return fresh("bad")(a)
+			}
+		}(), 2, 2, func(err error) bool { return err == revoked }},
+		{"an old token, then a new one", func(a dynamics.Access) (dynamics.Access, error) {
+			if a.Token.Reveal() == "old" {
+				return fresh("good")(a)
+			}
+			return fresh("old")(a)
+		}, 3, 2, func(err error) bool { return err == nil }},
+		{"the same token", fresh(canaryToken), 1, 1, func(err error) bool { return dynamics.KindOf(err) == dynamics.Unauthorized }},
+		{"no token", func(dynamics.Access) (dynamics.Access, error) { return dynamics.Access{}, revoked }, 1, 1, func(err error) bool { return err == revoked }},
+		{"another incarnation", func(a dynamics.Access) (dynamics.Access, error) { a.Incarnation = "2"; return a, nil }, 1, 1, func(err error) bool { return errors.Is(err, dynamics.ErrConnectionChanged) }},
 	} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
 			if req.Header.Get("Authorization") != "Bearer good" {
@@ -69,7 +85,7 @@ func TestA401CostsOneRenewal(t *testing.T) {
 		})
 		r.tokens.renewed = c.renewed
 		_, err := r.open(t).WhoAmI(t.Context())
-		if !c.check(err) || len(r.uris()) != c.calls || r.tokens.refused != 1 {
+		if !c.check(err) || len(r.uris()) != c.calls || r.tokens.refused != c.told || r.tokens.claims != "eyJjbGFpbSI" {
 			t.Errorf("%s: %v after %d calls and %d renewals", c.name, err, len(r.uris()), r.tokens.refused)
 		}
 		if e, ok := errors.AsType[*dynamics.Error](err); ok && e.Kind == dynamics.Unauthorized && (e.Claims != "eyJjbGFpbSI" || strings.Contains(err.Error(), e.Claims)) {

@@ -21,7 +21,8 @@ func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Ac
 
 func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
 	access, err := t.source.Refused(ctx, connection, tokens.Access{
-		Environment: refused.Environment, Incarnation: refused.Incarnation, Token: tokens.Secret(refused.Token.Reveal())})
+		Environment: refused.Environment, Incarnation: refused.Incarnation, Token: tokens.Secret(refused.Token.Reveal()),
+		Claims: tokens.Secret(refused.Claims.Reveal())})
 	return fromGrant(access), err
 }
 

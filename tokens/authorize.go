@@ -133,8 +133,7 @@ func (a *Authorizer) Begin(ctx context.Context, q Request) (Begun, error) {
 	}
 	challenge := a.challenge(ctx, q.EnvironmentURL)
 	if guid.MatchString(q.Tenant) && guid.MatchString(challenge) && !same(q.Tenant, challenge) {
-		return Begun{}, &Error{Code: CodeIdentityMismatch, Field: "tenant",
-			Message: "the environment belongs to directory " + challenge + ", not to " + q.Tenant}
+		return Begun{}, foreignDirectory(challenge, q.Tenant)
 	}
 	r, err := a.prepare(ctx, q)
 	if err != nil {
@@ -143,7 +142,7 @@ func (a *Authorizer) Begin(ctx context.Context, q Request) (Begun, error) {
 	t := ticket{
 		Connection: r.ID, Incarnation: r.Incarnation, Environment: r.EnvironmentURL,
 		Tenant: firstOf(q.Tenant, challenge, "organizations"), LoginHint: q.LoginHint, Prompt: q.Prompt,
-		AllowUserChange: q.AllowUserChange, ExpiresAt: time.Now().Add(ticketLife).UTC().Truncate(time.Second),
+		Claims: r.claims.Reveal(), AllowUserChange: q.AllowUserChange, ExpiresAt: time.Now().Add(ticketLife).UTC().Truncate(time.Second),
 	}
 	if guid.MatchString(challenge) {
 		t.Directory = strings.ToLower(challenge)

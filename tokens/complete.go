@@ -226,7 +226,7 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 
 func (a *Authorizer) withConsent(err error, st attempt) error {
 	if f, ok := errors.AsType[*Error](err); ok && f.Code == CodeConsentRequired {
-		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), st.Environment, a.RedirectURL())
+		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), userScope(st.Environment), a.RedirectURL())
 	}
 	return err
 }

@@ -23,8 +23,8 @@ type Connection struct {
 	ID             string
 	Incarnation    string // random; kept by a re-authorization, new after a deletion
 	EnvironmentURL string // canonical origin
-	TenantID       string // Entra directory id (GUID); "" while pending
-	Grant          string // GrantAuthorizationCode
+	TenantID       string // Entra directory id (GUID, or a domain where only that is known); "" while pending
+	Grant          string // GrantAuthorizationCode or GrantClientCredentials
 	Status         string // one of the Status constants
 	UserID         string // systemuserid in the environment; "" while pending
 	OrganizationID string // organizationid of the environment; "" while pending
@@ -54,6 +54,12 @@ type record struct {
 	// finishing the same authorization twice does not put its first tokens over
 	// newer ones.
 	authorizedBy string
+	// claims are those of the last claims challenge that no token has answered: the
+	// next sign-in is asked for them.
+	claims Secret
+	// challenge is the claims challenge of the refusal that a refresh under way
+	// answers; it is not stored.
+	challenge Secret
 }
 
 // Format keeps fmt away from the unexported secrets.
@@ -69,14 +75,16 @@ type sealedRecord struct {
 	Refresh      string     `json:"refresh"`
 	ForcedAt     time.Time  `json:"forced_at,omitzero"`
 	AuthorizedBy string     `json:"authorized_by,omitzero"`
+	Claims       string     `json:"claims,omitzero"`
 }
 
 func (r record) wire() sealedRecord {
-	return sealedRecord{r.Connection, string(r.access), string(r.refresh), r.forcedAt, r.authorizedBy}
+	return sealedRecord{r.Connection, string(r.access), string(r.refresh), r.forcedAt, r.authorizedBy, string(r.claims)}
 }
 
 func (s sealedRecord) record() record {
-	return record{s.Connection, Secret(s.Access), Secret(s.Refresh), s.ForcedAt, s.AuthorizedBy}
+	return record{Connection: s.Connection, access: Secret(s.Access), refresh: Secret(s.Refresh), forcedAt: s.ForcedAt,
+		authorizedBy: s.AuthorizedBy, claims: Secret(s.Claims)}
 }
 
 // public returns the part without secrets; the caller may keep and change it.

@@ -30,6 +30,8 @@
 //
 //	crmbridge:{<id>}:grant         hash inc ver wid sealed   the connection and its tokens
 //	crmbridge:{<id>}:refresh       lock of the one refresher
+//	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
+//	crmbridge:changes              sorted set of ids         whose changes may wait
 //	crmbridge:connections          sorted set of ids
 //	crmbridge:ticket:<sha256>      hash, 21 min              a connect link
 //	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
@@ -38,8 +40,20 @@
 // of a grant, version 0 for a deletion, published by the script that writes.
 //
 // sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
-// inc, ver and wid are the fence of every write (cas.go). No script touches two
-// keys, so that Redis Cluster works; Redis 7.0 suffices.
+// inc, ver and wid are the fence of every write (cas.go). No script touches keys of
+// two slots, so that Redis Cluster works; Redis 7.0 suffices.
+//
+// # Changes
+//
+// A new grant, the loss of one, and a deletion are kept for publication by the
+// script that writes them (outbox.go); [Store.PublishChanges] gives them to whoever
+// publishes, until it says that they arrived. A process that dies loses none.
+//
+// # Keys
+//
+// A [Keyset] that follows a file takes over the keys that are put there, also when
+// it meets data under a key that it does not hold. [Store.Reseal] rewrites
+// everything under the primary key; then the older ones can be removed.
 //
 // # Errors
 //

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -21,9 +23,22 @@ import (
 type EntraConfig struct {
 	// Authority is the origin of the cloud's login host; "" means
 	// https://login.microsoftonline.com. Tokens are asked for there and nowhere else.
-	Authority    string
-	ClientID     string // application (client) id; required
-	ClientSecret Secret // required
+	Authority string
+	ClientID  string // application (client) id; required
+	// Exactly one of the next three is how the application proves itself.
+	ClientSecret Secret
+	// ClientCertificateFile is PEM with a registered certificate and its RSA key.
+	// It is read again when it changes.
+	ClientCertificateFile string
+	// FederatedTokenFile holds a JWT that the platform makes and renews (workload
+	// identity federation). It is read for every request.
+	FederatedTokenFile string
+	// Apps are the environments, by connection, that client_credentials may be
+	// used for.
+	Apps map[string]string
+	// Serves says whether this installation may handle an environment; its error
+	// ends a token request before it is sent. nil means every environment.
+	Serves func(environment string) error
 	// AllowHTTP permits plain http for a loopback authority (an emulator on this machine).
 	AllowHTTP bool
 	// Timeout bounds one token request; 0 means 20 s.
@@ -32,11 +47,13 @@ type EntraConfig struct {
 	Transport http.RoundTripper
 	// Observe is told about every token request; nil means nobody. It must not block.
 	Observe func(TokenRequest)
+	// Log hears about certificates; nil discards.
+	Log *slog.Logger
 }
 
 // TokenRequest is one request to Entra's token endpoint, for metrics.
 type TokenRequest struct {
-	Grant    string // "authorization_code" or "refresh_token"
+	Grant    string // "authorization_code", "refresh_token" or "client_credentials"
 	Code     string // "ok" or the code of the error
 	AADSTS   int    // Entra's error number, 0 where there is none
 	Duration time.Duration
@@ -46,12 +63,12 @@ type TokenRequest struct {
 type Entra struct {
 	authority string
 	id        string
-	// secret is a function, since reflection sees into every unexported field but
-	// not into closures: fmt would print the text through any value that points here.
-	secret  func() string
-	client  *http.Client
-	own     *http.Transport // nil when the caller gave a transport
-	observe func(TokenRequest)
+	prove     prover
+	apps      map[string]string
+	serves    func(environment string) error
+	client    *http.Client
+	own       *http.Transport // nil when the caller gave a transport
+	observe   func(TokenRequest)
 }
 
 // NewEntra checks the configuration; all faults come in one error.
@@ -64,13 +81,17 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 	if c.ClientID == "" || len(c.ClientID) > 100 || strings.ContainsAny(c.ClientID, " \t\r\n") {
 		faults = append(faults, errors.New("ENTRA_CLIENT_ID must be the application (client) id of the app registration"))
 	}
-	if c.ClientSecret == "" {
-		faults = append(faults, errors.New("ENTRA_CLIENT_SECRET is missing; it is the value (not the id) of a client secret of the app registration"))
+	prove, err := c.prover()
+	if err != nil {
+		faults = append(faults, err)
 	}
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	e := &Entra{authority: authority, id: c.ClientID, secret: c.ClientSecret.Reveal, observe: c.Observe}
+	e := &Entra{authority: authority, id: c.ClientID, prove: prove, apps: maps.Clone(c.Apps), serves: c.Serves, observe: c.Observe}
+	if e.serves == nil {
+		e.serves = func(string) error { return nil }
+	}
 	if e.observe == nil {
 		e.observe = func(TokenRequest) {}
 	}
@@ -158,8 +179,10 @@ func validTenant(t string) bool {
 // scopes of a delegated grant for one environment: one resource, which Entra
 // demands, and offline_access without which there is no refresh token.
 func scopes(environment string) []string {
-	return []string{environment + "/user_impersonation", "offline_access", "openid", "profile"}
+	return []string{userScope(environment), "offline_access", "openid", "profile"}
 }
+
+func userScope(environment string) string { return environment + "/user_impersonation" }
 
 func (e *Entra) endpoint(tenant string) oauth2.Endpoint {
 	if tenant == "" {
@@ -171,20 +194,20 @@ func (e *Entra) endpoint(tenant string) oauth2.Endpoint {
 
 func (e *Entra) config(tenant, environment, redirectURL string) *oauth2.Config {
 	return &oauth2.Config{
-		ClientID: e.id, ClientSecret: e.secret(), Endpoint: e.endpoint(tenant),
+		ClientID: e.id, Endpoint: e.endpoint(tenant),
 		RedirectURL: redirectURL, Scopes: scopes(environment),
 	}
 }
 
 // adminConsentURL is where an administrator of tenant consents for everybody.
 // https://learn.microsoft.com/entra/identity-platform/v2-admin-consent
-func (e *Entra) adminConsentURL(tenant, environment, redirectURL string) string {
+func (e *Entra) adminConsentURL(tenant, scope, redirectURL string) string {
 	if tenant == "" || tenant == "common" {
 		tenant = "organizations" // the endpoint does not know "common"
 	}
 	q := url.Values{
 		"client_id": {e.id}, "redirect_uri": {redirectURL},
-		"scope": {environment + "/user_impersonation"}, "state": {random(16)},
+		"scope": {scope}, "state": {random(16)},
 	}
 	return e.authority + "/" + tenant + "/v2.0/adminconsent?" + q.Encode()
 }
@@ -202,23 +225,38 @@ func (a answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token an
 // redeem exchanges an authorization code. Errors are *Error.
 func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer, error) {
 	c := e.config(tenant, environment, redirectURL)
-	return e.request(ctx, "authorization_code", func(ctx context.Context) (*oauth2.Token, error) {
-		return c.Exchange(ctx, code.Reveal(), oauth2.VerifierOption(verifier.Reveal()),
-			oauth2.SetAuthURLParam("scope", strings.Join(c.Scopes, " ")))
+	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL}
+	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
+		c.ClientSecret = p.secret.Reveal()
+		return c.Exchange(ctx, code.Reveal(), append(p.options(), oauth2.VerifierOption(verifier.Reveal()),
+			oauth2.SetAuthURLParam("scope", strings.Join(c.Scopes, " ")))...)
 	})
 }
 
 // renew uses a refresh token. The scope is sent along, so that the new token is
 // for this environment whatever else the person consented to: a refresh token is
-// bound to user and client, not to a resource. oauth2.Config cannot send it;
-// clientcredentials.Config can, with the grant type overridden.
-func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh Secret) (answer, error) {
-	c := &clientcredentials.Config{
-		ClientID: e.id, ClientSecret: e.secret(), TokenURL: e.endpoint(tenant).TokenURL,
-		AuthStyle: oauth2.AuthStyleInParams, Scopes: scopes(environment),
-		EndpointParams: url.Values{"grant_type": {"refresh_token"}, "refresh_token": {refresh.Reveal()}},
+// bound to user and client, not to a resource. claims, where not "", are those
+// that Microsoft asked for. Errors are *Error.
+func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (answer, error) {
+	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL}
+	extra := url.Values{"grant_type": {grantRefresh}, "refresh_token": {refresh.Reveal()}}
+	if claims != "" {
+		extra.Set("claims", claims.Reveal())
 	}
-	return e.request(ctx, "refresh_token", c.Token)
+	return e.post(ctx, q, scopes(environment), extra)
+}
+
+// post asks with a form of which oauth2.Config can send only a part;
+// clientcredentials.Config can send it all, with the grant type overridden.
+func (e *Entra) post(ctx context.Context, q question, scopes []string, extra url.Values) (answer, error) {
+	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
+		maps.Copy(extra, p.fields())
+		c := &clientcredentials.Config{
+			ClientID: e.id, ClientSecret: p.secret.Reveal(), TokenURL: q.tokenURL,
+			AuthStyle: oauth2.AuthStyleInParams, Scopes: scopes, EndpointParams: extra,
+		}
+		return c.Token(ctx)
+	})
 }
 
 // maxLife bounds expires_in; Entra's longest-lived tokens (continuous access
@@ -229,16 +267,31 @@ const maxLife = 28 * time.Hour
 // one): short, so that a wrong guess costs a refresh and not a refused call.
 const unknownLife = 5 * time.Minute
 
-func (e *Entra) request(ctx context.Context, grant string, ask func(context.Context) (*oauth2.Token, error)) (answer, error) {
+// grantRefresh is the grant type by which a person's grant is renewed.
+const grantRefresh = "refresh_token"
+
+// question is a token request apart from its form.
+type question struct{ grant, environment, tokenURL string }
+
+// request is the way of every token request. Nothing is sent for an environment
+// that this installation does not serve, nor without a proof.
+func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
+	if err := e.serves(q.environment); err != nil {
+		return answer{}, fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+	}
+	p, err := e.prove(q.tokenURL)
+	if err != nil {
+		return answer{}, fault(CodeConfigurationError, err.Error(), nil)
+	}
 	begun := time.Now()
-	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client))
+	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client), p)
 	var a answer
 	if err == nil {
 		a, err = readAnswer(t, begun)
 	} else {
-		err = classify(grant, err)
+		err = classify(q.grant, err)
 	}
-	seen := TokenRequest{Grant: grant, Code: "ok", Duration: time.Since(begun)}
+	seen := TokenRequest{Grant: q.grant, Code: "ok", Duration: time.Since(begun)}
 	if f, ok := errors.AsType[*Error](err); ok {
 		seen.Code, seen.AADSTS = f.Code, f.AADSTS
 	}

@@ -29,13 +29,13 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, us
 		if old.authorizedBy == state {
 			return old.public(), nil // saved before, only the answer was lost
 		}
-		if err := st.fits(old, user); err != nil {
+		if err := fits(old, st.Environment, user, st.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
 		if err := a.useUp(ctx, st.Ticket, state); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.save(ctx, st.granted(old, state, user, organization))
+		saved, err := a.store.saveChange(ctx, st.granted(old, state, user, organization), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}
@@ -47,11 +47,11 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, us
 }
 
 // fits checks that the new grant may take the place of the old one.
-func (st attempt) fits(old record, user string) error {
-	if old.EnvironmentURL != st.Environment {
+func fits(old record, environment, user string, allowChange bool) error {
+	if old.EnvironmentURL != environment {
 		return exists(old)
 	}
-	if old.Status != StatusPending && !same(old.UserID, user) && !st.AllowUserChange {
+	if old.Status != StatusPending && !same(old.UserID, user) && !allowChange {
 		return fault(CodeIdentityMismatch, "another user connected "+old.ID+
 			" before; sign in as that user, or authorize again with allow_user_change", nil)
 	}
@@ -65,7 +65,7 @@ func (st attempt) granted(old record, state, user, organization string) record {
 	r.AccessTokenExpiresAt, r.RefreshedAt = g.Expires, g.At
 	r.UserID, r.OrganizationID = user, organization
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantAuthorizationCode
-	r.authorizedBy, r.forcedAt = state, time.Time{}
+	r.authorizedBy, r.forcedAt, r.claims = state, time.Time{}, ""
 	return r
 }
 

@@ -179,7 +179,12 @@ func newBench(t *testing.T, rdb redis.UniversalClient) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys, err := tokens.ReadKeyset(raw)
+	return newBenchWith(t, rdb, raw)
+}
+
+func newBenchWith(t *testing.T, rdb redis.UniversalClient, keyset []byte) *bench {
+	t.Helper()
+	keys, err := tokens.ReadKeyset(keyset)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,8 +296,14 @@ func (b *bench) connect(id string, life int) tokens.Connection {
 func (b *bench) expired(id string) tokens.Connection {
 	b.t.Helper()
 	c := b.connect(id, 1)
-	await(b.t, "end of the token", func() bool { return time.Now().After(c.AccessTokenExpiresAt) })
+	b.expiredNow(c)
 	return c
+}
+
+// expiredNow waits until a connection's token has ended.
+func (b *bench) expiredNow(c tokens.Connection) {
+	b.t.Helper()
+	await(b.t, "end of the token", func() bool { return time.Now().After(c.AccessTokenExpiresAt) })
 }
 
 func wantCode(t *testing.T, err error, code string) {

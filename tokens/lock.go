@@ -10,25 +10,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// lease is how long a refresher that died keeps others waiting. While it lives it
-// extends its lease.
-const lease = 10 * time.Second
+// defaultLease is how long a refresher that died keeps others waiting. While it
+// lives it extends its lease.
+const defaultLease = 10 * time.Second
 
 // errTaken says that another refresher holds the lock.
 var errTaken = errors.New("another process refreshes")
 
 // locks gives out one lock per connection over all processes.
-type locks struct{ sync *redsync.Redsync }
+type locks struct {
+	sync  *redsync.Redsync
+	lease time.Duration
+}
 
-func newLocks(rdb redis.UniversalClient) locks {
-	return locks{redsync.New(goredis.NewPool(rdb))}
+func newLocks(rdb redis.UniversalClient, lease time.Duration) locks {
+	if lease <= 0 {
+		lease = defaultLease
+	}
+	return locks{redsync.New(goredis.NewPool(rdb)), lease}
 }
 
 // hold takes the lock on key, or says errTaken at once, and keeps it until the
 // returned function is called. Whoever was paused past the lease has lost it
 // without knowing; the compare-and-set of the save is what protects then.
 func (l locks) hold(ctx context.Context, key string) (release func(), err error) {
-	m := l.sync.NewMutex(key, redsync.WithExpiry(lease), redsync.WithTries(1))
+	m := l.sync.NewMutex(key, redsync.WithExpiry(l.lease), redsync.WithTries(1))
 	if err := m.TryLockContext(ctx); err != nil {
 		if _, taken := errors.AsType[*redsync.ErrTaken](err); taken {
 			return nil, errTaken
@@ -39,7 +45,7 @@ func (l locks) hold(ctx context.Context, key string) (release func(), err error)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(lease / 3)
+		tick := time.NewTicker(l.lease / 3)
 		defer tick.Stop()
 		for {
 			select {

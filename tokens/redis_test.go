@@ -2,6 +2,8 @@ package tokens_test
 
 import (
 	"context"
+	"flag"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -14,7 +16,27 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(beASource) != "" {
+		if err := sourceProcess(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	redis.SetLogger(quiet{})
+	// These tests wait more than they compute.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// quiet keeps what go-redis says about servers that tests take away out of their output.
+type quiet struct{}
+
+func (quiet) Printf(context.Context, string, ...any) {}
 
 // eachRedis runs test on miniredis and, where redis-server is on the PATH, on a
 // real Redis; CRMBRIDGE_TEST_REDIS=required makes its absence a failure.
@@ -81,6 +103,8 @@ func dump(t *testing.T, c redis.UniversalClient) string {
 			}
 		case "zset":
 			b.WriteString(strings.Join(c.ZRange(ctx, k, 0, -1).Val(), "\n"))
+		case "list":
+			b.WriteString(strings.Join(c.LRange(ctx, k, 0, -1).Val(), "\n"))
 		case "string":
 			b.WriteString(c.Get(ctx, k).Val())
 		default:

@@ -27,6 +27,8 @@ var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting
 
 // await returns the record once it has a token that is newer than r's.
 func (s *Source) await(ctx context.Context, r record, forced bool) (record, error) {
+	begun := time.Now()
+	defer func() { s.waited(time.Since(begun)) }()
 	for range flightTurns {
 		f := s.begin(r, forced)
 		if f == nil {
@@ -55,7 +57,7 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 
 // refreshBehind begins a flight that nobody waits for.
 func (s *Source) refreshBehind(r record) {
-	if s.trials.pause(r.ID) == nil {
+	if s.trials.pause(r.ID) == nil && !s.local.isAway() {
 		s.begin(r, false)
 	}
 }
@@ -143,9 +145,10 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 	if err != nil || !r.is(seen) {
 		return r, err
 	}
+	r.challenge = seen.challenge
 	a, kept := s.trials.kept(r)
 	if !kept {
-		a, err = s.entra.renew(ctx, r.TenantID, r.EnvironmentURL, r.refresh)
+		a, err = s.entra.again(ctx, r)
 	}
 	if err != nil {
 		return s.failed(ctx, r, err)
@@ -165,6 +168,9 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 	if len(a.scopes) > 0 {
 		fresh.Scopes = a.scopes
 	}
+	if r.challenge != "" {
+		fresh.challenge, fresh.claims = "", "" // answered by this token
+	}
 	if forced {
 		fresh.forcedAt = time.Now().UTC()
 	}
@@ -174,6 +180,7 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 		saved, err := s.store.save(ctx, fresh)
 		if err == nil {
 			s.trials.succeeded(r.ID)
+			s.saved(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {
@@ -204,7 +211,8 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 	// lost its lease or a person has put a newer grant there, the refusal was about
 	// an old token, and the newer grant counts.
 	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
-	saved, err := s.store.save(ctx, r)
+	r.claims = f.challenge(r)
+	saved, err := s.store.saveChange(ctx, r, ChangeReauthorizationRequired)
 	if errors.Is(err, errConflict) {
 		return s.store.load(ctx, r.ID)
 	}

@@ -18,6 +18,12 @@ if redis.call('HGET', KEYS[1], 'sealed') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'sealed', ARGV[2])
 return 1`)
 
+// resealEntryScript puts ARGV[2] in the place of the entry ARGV[1] of a list.
+var resealEntryScript = redis.NewScript(`
+if redis.call('LINSERT', KEYS[1], 'BEFORE', ARGV[1], ARGV[2]) <= 0 then return 0 end
+redis.call('LREM', KEYS[1], 1, ARGV[1])
+return 1`)
+
 const (
 	scanBatch   = 512
 	resealTurns = 5
@@ -32,6 +38,7 @@ type Resealed struct {
 	Grants   int // of Resealed: connections
 	Tickets  int // of Resealed: connect links
 	States   int // of Resealed: sign-ins under way
+	Changes  int // of Resealed: changes that wait to be published
 	// Unopened counts records that no key of the set opens; they are left alone.
 	Unopened int
 }
@@ -113,6 +120,8 @@ func purposeOf(key string) string {
 	switch {
 	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:grant"):
 		return grantPurpose
+	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:changes"):
+		return changePurpose
 	case strings.HasPrefix(key, ticketKey("")):
 		return ticketPurpose
 	case strings.HasPrefix(key, stateKey("")):
@@ -125,15 +134,56 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 	replies := make([]*redis.SliceCmd, len(keys))
 	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
-			replies[i] = p.HMGet(ctx, key, "inc", "sealed")
+			if purposeOf(key) != changePurpose {
+				replies[i] = p.HMGet(ctx, key, "inc", "sealed")
+			}
 		}
 		return nil
 	}); err != nil {
 		return redisFault(err)
 	}
 	for i, key := range keys {
-		if err := s.reseal(ctx, key, replies[i].Val(), sum); err != nil {
+		sum.Seen++
+		var err error
+		if replies[i] == nil {
+			err = s.resealList(ctx, key, sum)
+		} else {
+			err = s.reseal(ctx, key, replies[i].Val(), sum)
+		}
+		if err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// resealList rewrites the changes of a list. One that is published meanwhile is
+// gone, and nothing is put in its place.
+func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) error {
+	entries, err := s.rdb.LRange(ctx, list, 0, -1).Result()
+	if err != nil {
+		return redisFault(err)
+	}
+	for _, entry := range entries {
+		parts := strings.SplitN(entry, " ", 3)
+		if len(parts) < 3 || s.keys.current([]byte(parts[2])) {
+			continue
+		}
+		plain, err := s.keys.Open([]byte(parts[2]), changeAD(list))
+		if err != nil {
+			sum.Unopened++
+			continue
+		}
+		fresh, err := s.keys.Seal(plain, changeAD(list))
+		if err != nil {
+			return fault(CodeInternal, "a change could not be sealed", err)
+		}
+		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry, parts[0]+" "+parts[1]+" "+string(fresh)).Int()
+		if err != nil {
+			return redisFault(err)
+		}
+		if done == 1 {
+			sum.count(changePurpose)
 		}
 	}
 	return nil
@@ -141,7 +191,6 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 
 // reseal rewrites one record; where somebody else wrote it meanwhile it looks again.
 func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) error {
-	sum.Seen++
 	for range saveTries {
 		inc, there := v[0].(string)
 		sealed, ok := v[1].(string)
@@ -186,6 +235,8 @@ func (r *Resealed) count(purpose string) {
 		r.Tickets++
 	case statePurpose:
 		r.States++
+	case changePurpose:
+		r.Changes++
 	}
 }
 

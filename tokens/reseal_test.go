@@ -217,18 +217,22 @@ func TestResealCounts(t *testing.T) {
 		store := tokens.NewStore(rdb, rotated)
 		left := rdb.PTTL(t.Context(), rdb.Keys(t.Context(), "crmbridge:ticket:*").Val()[0]).Val()
 		done, err := store.Reseal(t.Context(), nil)
-		if err != nil || done.Grants != 2 || done.Tickets != 2 || done.States != 2 || done.Resealed != 6 || done.Total != 6 {
+		if err != nil || done.Grants != 2 || done.Tickets != 2 || done.States != 2 || done.Changes != 2 || done.Resealed != 8 || done.Total != 8 {
 			t.Errorf("%+v %v", done, err)
 		}
 		if now := rdb.PTTL(t.Context(), rdb.Keys(t.Context(), "crmbridge:ticket:*").Val()[0]).Val(); now <= 0 || now > left+time.Second {
 			t.Errorf("a ticket's time to live was %s and is %s", left, now)
+		}
+		kinds := ""
+		if _, err := store.PublishChanges(t.Context(), func(_ context.Context, c tokens.Change) error { kinds += c.Kind + " "; return errors.New("away") }); err == nil || kinds != "connected " {
+			t.Errorf("changes after the reseal: %q %v", kinds, err)
 		}
 		// With another key set nothing opens: that is said, and nothing is changed.
 		stranger := tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(key(tokens.GenerateKeyset()))))
 		before := ciphertexts(t, rdb)
 		done, err = stranger.Reseal(t.Context(), nil)
 		wantCode(t, err, tokens.CodeConfigurationError)
-		if done.Unopened != 6 || ciphertexts(t, rdb) != before {
+		if done.Unopened != 8 || ciphertexts(t, rdb) != before {
 			t.Errorf("%+v", done)
 		}
 		tried, unopened, err := stranger.CheckKeys(t.Context())
@@ -253,6 +257,10 @@ func ciphertexts(t *testing.T, rdb redis.UniversalClient) string {
 	slices.Sort(keys)
 	var b strings.Builder
 	for _, k := range keys {
+		if strings.HasSuffix(k, "}:changes") {
+			b.WriteString(k + "=" + strings.Join(rdb.LRange(t.Context(), k, 0, -1).Val(), "\n") + "\n")
+			continue
+		}
 		b.WriteString(k + "=" + rdb.HGet(t.Context(), k, "sealed").Val() + "\n")
 	}
 	return b.String()

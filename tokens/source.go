@@ -18,6 +18,9 @@ type Access struct {
 	Incarnation string
 	Token       Secret
 	ExpiresAt   time.Time
+	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
+	// only in the argument of [Source.Refused], "" where there was none.
+	Claims Secret
 }
 
 // SourceConfig says what a [Source] works with.
@@ -26,6 +29,15 @@ type SourceConfig struct {
 	Entra *Entra // required
 	// Log hears about refreshes that failed in the background; nil discards.
 	Log *slog.Logger
+	// Waited is told of every request that had to wait for the token endpoint, and
+	// how long; nil means nobody. It must not block. In steady state there is none.
+	Waited func(time.Duration)
+	// Renewal says how tokens are renewed ahead of time.
+	Renewal Renewal
+	// Lease is how long a refresher that died keeps others waiting; 0 means 10 s.
+	Lease time.Duration
+	// CutOff is how long a token is used while Redis is away; 0 means 5 min.
+	CutOff time.Duration
 }
 
 // Source gives out access tokens, refreshed ahead of their end, by one refresher
@@ -36,24 +48,54 @@ type Source struct {
 	entra  *Entra
 	locks  locks
 	log    *slog.Logger
-	name   string // this process, for the jitter
+	name   string // this process
 	trials trials
+	local  *local
+	waited func(time.Duration)
 
-	life    context.Context // of the refreshes; ended by Close
-	end     context.CancelFunc
+	renewal Renewal
+	stamps  chan stamp
+	forget  func() // ends hearing of the store's own changes
+
+	life context.Context // of the refreshes; ended by Close
+	end  context.CancelFunc
+	// loops is the life of what runs all the time; it ends when Close begins.
+	loops    context.Context
+	endLoops context.CancelFunc
+
 	mu      sync.Mutex // guards the next two
 	done    bool
 	flights map[string]*flight
 	work    sync.WaitGroup
 }
 
-// NewSource returns a source of access tokens.
+// NewSource returns a source of access tokens and begins to renew them ahead of
+// time.
 func NewSource(c SourceConfig) *Source {
-	s := &Source{store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb), log: c.Log, name: random(9), flights: map[string]*flight{}}
+	s := &Source{
+		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
+		waited: c.Waited, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	if s.waited == nil {
+		s.waited = func(time.Duration) {}
+	}
+	cutOff := c.CutOff
+	if cutOff <= 0 {
+		cutOff = localCutOff
+	}
+	s.local = newLocal(cutOff, s.renewal.stampEvery())
+	s.stamps = make(chan stamp, stampQueue)
+	s.forget = c.Store.onChange(s.local.drop)
 	s.life, s.end = context.WithCancel(context.Background())
+	s.loops, s.endLoops = context.WithCancel(s.life)
+	s.work.Go(s.watch)
+	s.work.Go(s.writeStamps)
+	if !s.renewal.Off {
+		s.work.Go(s.renew)
+	}
 	return s
 }
 
@@ -66,6 +108,8 @@ func (s *Source) Close(ctx context.Context) {
 	s.mu.Lock()
 	s.done = true
 	s.mu.Unlock()
+	s.endLoops()
+	s.forget()
 	ended := make(chan struct{})
 	go func() { s.work.Wait(); close(ended) }()
 	select {
@@ -99,11 +143,13 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 	case left > urgent(r):
 		s.refreshBehind(r)
 		return r.grant(), nil
+	case left > lastMoment && s.local.isAway():
+		return r.grant(), nil // nothing better can be had now
 	}
 	fresh, err := s.await(ctx, r, false)
 	if err != nil {
 		// A token that is good for seconds more is better than Entra's trouble.
-		if f, ok := errors.AsType[*Error](err); ok && f.Retryable && time.Until(r.AccessTokenExpiresAt) > 2*time.Second {
+		if f, ok := errors.AsType[*Error](err); ok && f.Retryable && time.Until(r.AccessTokenExpiresAt) > lastMoment {
 			return r.grant(), nil
 		}
 		return Access{}, err
@@ -111,12 +157,16 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 	return fresh.grant(), nil
 }
 
+// lastMoment is how much life a token must have left to be sent when no other
+// one can be had.
+const lastMoment = 2 * time.Second
+
 // Refused says that Dataverse answered 401 to a.Token. It returns the stored
 // token if that is another one by now, otherwise one forced refresh's. Errors as
 // [Source.Access]; reauthorization_required also when a token from a forced
 // refresh of the last minute is refused, without marking the connection.
 func (s *Source) Refused(ctx context.Context, connection string, a Access) (Access, error) {
-	r, err := s.usable(ctx, connection)
+	r, err := s.read(ctx, connection)
 	if err != nil {
 		return Access{}, err
 	}
@@ -124,7 +174,11 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 	if other && time.Until(r.AccessTokenExpiresAt) > urgent(r) {
 		return r.grant(), nil
 	}
+	r.challenge = readClaims(a.Claims.Reveal())
 	if !other && time.Since(r.forcedAt) < forcedPause {
+		if r.challenge != "" {
+			s.store.note(ctx, r.ID, r.Incarnation, r.challenge)
+		}
 		return Access{}, fault(CodeReauthorizationRequired, "Dataverse refuses the tokens of connection "+connection+
 			" although they are new; check the user in the environment, then connect again", nil)
 	}
@@ -135,11 +189,52 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 	return fresh.grant(), nil
 }
 
-// usable loads a connection that has a grant.
+// usable returns a connection that has a grant: the copy in memory, or what
+// Redis holds, or, while Redis is away, a copy that the contract still allows.
 func (s *Source) usable(ctx context.Context, connection string) (record, error) {
+	now := time.Now()
+	r, due, ok := s.local.get(connection, now)
+	if ok {
+		if due {
+			s.used(r)
+		}
+		return r, nil
+	}
+	copied, ok := s.local.fallback(connection, now)
+	if !ok {
+		return s.read(ctx, connection)
+	}
+	if !s.local.mayTry(now) {
+		return copied, nil
+	}
+	trying, cancel := context.WithTimeout(ctx, tryTime)
+	defer cancel()
+	r, err := s.read(trying, connection)
+	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil && (f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
+		s.local.failed(time.Now())
+		// It may have been dropped meanwhile: a deletion in this process is one too.
+		if copied, ok := s.local.fallback(connection, time.Now()); ok {
+			return copied, nil
+		}
+	}
+	return r, err
+}
+
+// tryTime bounds a look at Redis by a request that could do without.
+const tryTime = time.Second
+
+// read returns what Redis holds, if it is a connection with a grant.
+func (s *Source) read(ctx context.Context, connection string) (record, error) {
+	place := s.local.begin(connection, time.Now())
 	r, err := s.store.load(ctx, connection)
 	if err != nil {
+		if CodeOf(err) != CodeUnavailable {
+			s.local.drop(connection)
+		}
 		return record{}, late(ctx, err)
+	}
+	if s.local.put(place, r) {
+		s.used(r)
 	}
 	return r, r.grantFault()
 }

@@ -35,23 +35,47 @@ func TestOneRefreshOverAllProcesses(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		b.expired("acme")
-		var wait sync.WaitGroup
-		for range 4 {
-			s := b.source()
-			for range 50 {
-				wait.Go(func() {
-					a, err := s.Access(t.Context(), "acme")
-					if err != nil || a.Token.Reveal() != canary+"-access-2" || a.Environment != envA {
-						t.Errorf("access: %v", err)
-					}
-				})
-			}
-		}
-		wait.Wait()
+		oneRefresh(t, b, func() redis.UniversalClient { return rdb }, "-access-2")
 		if n := b.entra.count("refresh_token"); n != 1 {
 			t.Errorf("%d token requests, want 1", n)
 		}
 	})
+}
+
+// oneRefresh lets 20 sources with stores of their own answer 50 requests each.
+func oneRefresh(t *testing.T, b *bench, client func() redis.UniversalClient, want string) {
+	t.Helper()
+	var wait sync.WaitGroup
+	for range 20 {
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(client(), b.keys), Entra: b.app(), Log: b.log()})
+		defer s.Close(context.Background())
+		for range 50 {
+			wait.Go(func() {
+				a, err := s.Access(t.Context(), "acme")
+				if err != nil || a.Token.Reveal() != canary+want || a.Environment != envA {
+					t.Errorf("access: %v", err)
+				}
+			})
+		}
+	}
+	wait.Wait()
+}
+
+// firstRefresh holds the first token request up and answers it with older tokens
+// than everybody else gets.
+func firstRefresh(arrived, release chan struct{}) func(http.ResponseWriter, url.Values, int) bool {
+	var once sync.Once
+	return func(w http.ResponseWriter, _ url.Values, _ int) bool {
+		first := false
+		once.Do(func() { first = true })
+		if first {
+			close(arrived)
+			<-release
+			w.Header().Set("Content-Type", "application/json")
+			fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
+		}
+		return first
+	}
 }
 
 // gate stops a process between its look at the record and its try for the lock.
@@ -183,20 +207,7 @@ func TestPausedHolderDoesNotOverwrite(t *testing.T) {
 		b := newBench(t, rdb)
 		b.expired("acme")
 		arrived, release := make(chan struct{}), make(chan struct{})
-		var once sync.Once
-		b.entra.set(func() {
-			b.entra.answer = func(w http.ResponseWriter, _ url.Values, _ int) bool {
-				first := false
-				once.Do(func() { first = true })
-				if first {
-					close(arrived)
-					<-release
-					w.Header().Set("Content-Type", "application/json")
-					fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
-				}
-				return first
-			}
-		})
+		b.entra.set(func() { b.entra.answer = firstRefresh(arrived, release) })
 		paused, other := b.source(), b.source()
 		result := make(chan error, 1)
 		var got tokens.Access

@@ -28,6 +28,8 @@ const (
 type Store struct {
 	rdb  redis.UniversalClient
 	keys *Keyset
+	// changed is told after a change that waits to be published; see outbox.go.
+	changed chan struct{}
 
 	mu        sync.Mutex // guards the next
 	listeners map[*byte]func(id string)
@@ -37,7 +39,7 @@ type Store struct {
 // The client must have ContextTimeoutEnabled, or deadlines do not end its calls;
 // the caller closes it.
 func NewStore(rdb redis.UniversalClient, keys *Keyset) *Store {
-	return &Store{rdb: rdb, keys: keys}
+	return &Store{rdb: rdb, keys: keys, changed: make(chan struct{}, 1)}
 }
 
 // Format keeps fmt away from what is inside.
@@ -153,12 +155,17 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // answered.
 func (s *Store) remove(ctx context.Context, id string) (slot, error) {
 	gone := grantSlot(id)
+	change, err := s.announceDeletion(ctx, id)
+	if err != nil {
+		return gone, err
+	}
 	defer s.tell(id)
-	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key}, id, changedChannel).StringSlice()
+	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key, outboxKey(id)}, id, changedChannel, change).StringSlice()
 	if err != nil {
 		return gone, redisFault(err)
 	}
 	if len(was) == 2 {
+		s.wake()
 		gone.inc = was[0]
 		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // a damaged record is deleted like any other
 	}
@@ -243,6 +250,22 @@ func (s *Store) save(ctx context.Context, r record) (record, error) {
 	from.inc, from.ver = r.Incarnation, r.Version
 	r.Version++
 	return r, s.put(ctx, from, r, 0)
+}
+
+// saveChange is save of a change that others hear of: exactly the saves that
+// return nil are published, once each.
+func (s *Store) saveChange(ctx context.Context, r record, kind string) (record, error) {
+	from := grantSlot(r.ID)
+	from.inc, from.ver = r.Incarnation, r.Version
+	r.Version++
+	var err error
+	if from.change, err = s.announce(ctx, kind, r.Connection); err != nil {
+		return r, err
+	}
+	if err = s.put(ctx, from, r, 0); err == nil {
+		s.wake()
+	}
+	return r, err
 }
 
 func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration) error {

@@ -28,6 +28,7 @@ type ticket struct {
 	Directory       string    `json:"directory"` // GUID that the environment named; "" = it named none
 	LoginHint       string    `json:"login_hint"`
 	Prompt          string    `json:"prompt"`
+	Claims          string    `json:"claims,omitzero"` // that Microsoft asked for last
 	AllowUserChange bool      `json:"allow_user_change"`
 	ExpiresAt       time.Time `json:"expires_at"`
 	Openings        int       `json:"openings"`
@@ -145,6 +146,9 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 	}
 	if t.Prompt != "" {
 		options = append(options, oauth2.SetAuthURLParam("prompt", t.Prompt))
+	}
+	if t.Claims != "" {
+		options = append(options, oauth2.SetAuthURLParam("claims", t.Claims))
 	}
 	return a.entra.config(t.Tenant, t.Environment, a.RedirectURL()).AuthCodeURL(state, options...), state, nil
 }

@@ -6,30 +6,31 @@ import (
 	"strings"
 )
 
-// bearer finds who is calling. The user is nil for somebody whom the directory knows and Dataverse does not.
-func (s *Server) bearer(r *http.Request) (user *systemUser, ok bool) {
+// bearer finds who is calling, and the claims parameter that the token was asked with. The user is nil for somebody whom the
+// directory knows and Dataverse does not.
+func (s *Server) bearer(r *http.Request) (user *systemUser, asked string, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
-		return nil, false
+		return nil, "", false
 	}
 	var c claims
 	if s.signer.verify(strings.TrimSpace(token), &c) != nil {
-		return nil, false
+		return nil, "", false
 	}
 	now := s.opts.Now().Unix()
 	switch {
 	case now >= c.Exp, now < c.Nbf, c.Serial <= s.expired.Load():
-		return nil, false
+		return nil, "", false
 	case !strings.EqualFold(c.TID, s.opts.TenantID), !sameEnvironment(c.Aud, origin(r)):
-		return nil, false
+		return nil, "", false
 	case c.IDTyp == "user" && c.Scp != "user_impersonation": // an id token must not pass
-		return nil, false
+		return nil, "", false
 	}
 	oid, isGUID := parseGUID(c.OID)
 	if !isGUID {
-		return nil, false
+		return nil, "", false
 	}
-	return s.dir.byObject(oid), true
+	return s.dir.byObject(oid), c.Asked, true
 }
 
 // challenge is the 401 of section 9.3: values unquoted, the version 1 path, no JSON.

@@ -3,10 +3,7 @@ package emulator
 import (
 	"iter"
 	"maps"
-	"net/http"
-	"strconv"
 	"sync"
-	"time"
 )
 
 // Counts are the requests so far, refused ones included.
@@ -16,12 +13,21 @@ type Counts struct {
 	Authorize   int            `json:"authorize"`
 	Tokens      map[string]int `json:"tokens"`
 	TokenErrors map[string]int `json:"token_errors"`
+	// TokenNumbers counts those by the digits of their AADSTS number, Assertions the client assertions by algorithm ("malformed" for
+	// those that could not be read), AdminConsent the admin-consent requests, Discovery the requests for "openid-configuration",
+	// "keys" and "instance".
+	TokenNumbers map[string]int `json:"token_numbers"`
+	Assertions   map[string]int `json:"assertions"`
+	AdminConsent int            `json:"admin_consent"`
+	Discovery    map[string]int `json:"discovery"`
 	// Data counts data requests that got past the bearer check, by route: "WhoAmI", "accounts", "accounts(key)",
 	// "accounts/$count", "systemusers(key)/teammembership_association", "EntityDefinitions" and so on.
 	Data map[string]int `json:"data"`
-	// Unauthorized counts 401 answers, Faults the answers given by [Control.Fail].
-	Unauthorized int `json:"unauthorized"`
-	Faults       int `json:"faults"`
+	// Unauthorized counts 401 answers, ClaimsChallenges those of them that asked for claims, Faults the answers given by
+	// [Control.Fail].
+	Unauthorized     int `json:"unauthorized"`
+	ClaimsChallenges int `json:"claims_challenges"`
+	Faults           int `json:"faults"`
 }
 
 // TokenRequests is the sum over all grant types.
@@ -33,6 +39,18 @@ func (c Counts) TokenRequests() int {
 	return n
 }
 
+func noCounts() Counts {
+	return Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, TokenNumbers: map[string]int{}, Assertions: map[string]int{},
+		Discovery: map[string]int{}, Data: map[string]int{}}
+}
+
+func (c Counts) clone() Counts {
+	for _, m := range []*map[string]int{&c.Tokens, &c.TokenErrors, &c.TokenNumbers, &c.Assertions, &c.Discovery, &c.Data} {
+		*m = maps.Clone(*m)
+	}
+	return c
+}
+
 type tally struct {
 	mu sync.Mutex
 	c  Counts
@@ -42,86 +60,9 @@ func (t *tally) add(f func(*Counts)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.c.Tokens == nil {
-		t.c = Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, Data: map[string]int{}}
+		t.c = noCounts()
 	}
 	f(&t.c)
-}
-
-// The places where a [Fault] can strike; empty means FaultData.
-const (
-	FaultData      = "data"
-	FaultToken     = "token"
-	FaultAuthorize = "authorize"
-)
-
-// Fault is a bad answer to come.
-type Fault struct {
-	// Where is one of the constants above. Times is how many requests it takes; 0 means 1, negative until [Control.Clear].
-	Where string `json:"where,omitempty"`
-	Times int    `json:"times,omitempty"`
-	// Route limits a data fault to one route of [Counts.Data].
-	Route string `json:"route,omitempty"`
-	// Status, Header and Body replace the answer when Status is not 0. Without Content-Type the body is sent as text/html, as
-	// gateways do.
-	Status int               `json:"status,omitempty"`
-	Header map[string]string `json:"header,omitempty"`
-	Body   string            `json:"body,omitempty"`
-	// Delay is waited first (nanoseconds in JSON). Reset closes the connection without an answer. Truncate, when above 0, ends the true answer
-	// (Status 0) after so many bytes of body and closes the connection.
-	Delay    time.Duration `json:"delay,omitempty"`
-	Reset    bool          `json:"reset,omitempty"`
-	Truncate int           `json:"truncate,omitempty"`
-}
-
-type faults struct {
-	mu   sync.Mutex
-	list []*Fault
-}
-
-// next takes the first fault that applies.
-func (f *faults) next(where, route string) (Fault, bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i, x := range f.list {
-		if x.Where != where || (x.Route != "" && x.Route != route) {
-			continue
-		}
-		hit := *x
-		if x.Times > 0 {
-			if x.Times--; x.Times == 0 {
-				f.list = append(f.list[:i:i], f.list[i+1:]...)
-			}
-		}
-		return hit, true
-	}
-	return Fault{}, false
-}
-
-// fault plays a waiting fault; true means that the request is answered.
-func (s *Server) fault(w http.ResponseWriter, r *http.Request, where string) bool {
-	x, ok := s.faults.next(where, "")
-	if !ok {
-		return false
-	}
-	return s.play(w, r, x)
-}
-
-func (s *Server) play(w http.ResponseWriter, r *http.Request, x Fault) bool {
-	s.tally.add(func(c *Counts) { c.Faults++ })
-	if !wait(r, x.Delay) || x.Reset {
-		panic(http.ErrAbortHandler) // the documented way to cut a connection
-	}
-	if x.Status == 0 {
-		return false
-	}
-	w.Header().Set("Content-Type", "text/html")
-	for k, v := range x.Header {
-		w.Header().Set(k, v)
-	}
-	w.Header().Set("Content-Length", strconv.Itoa(len(x.Body)))
-	w.WriteHeader(x.Status)
-	_, _ = w.Write([]byte(x.Body)) // the client may be gone
-	return true
 }
 
 // Control observes and disturbs a server in the same process. Its methods are safe for concurrent use.
@@ -134,8 +75,7 @@ func (s *Server) Control() Control { return Control{s} }
 func (c Control) Counts() Counts {
 	var out Counts
 	c.s.tally.add(func(now *Counts) {
-		out = *now
-		out.Tokens, out.TokenErrors, out.Data = maps.Clone(now.Tokens), maps.Clone(now.TokenErrors), maps.Clone(now.Data)
+		out = now.clone()
 	})
 	return out
 }
@@ -143,44 +83,8 @@ func (c Control) Counts() Counts {
 // ResetCounts starts again at zero.
 func (c Control) ResetCounts() {
 	c.s.tally.add(func(now *Counts) {
-		*now = Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, Data: map[string]int{}}
+		*now = noCounts()
 	})
-}
-
-// ExpireAccessTokens makes every access token given out so far answer 401. Refresh tokens stay good.
-func (c Control) ExpireAccessTokens() { c.s.expired.Store(c.s.serial.Load()) }
-
-// RevokeRefreshTokens ends the refresh tokens of a user (by UserName), or of everybody for "", and returns how many; the token
-// endpoint answers AADSTS50173 for them. It is 0 for an unknown user.
-func (c Control) RevokeRefreshTokens(userName string) int {
-	if userName == "" {
-		return c.s.grants.revoke(nil)
-	}
-	u := c.s.dir.byUserName(userName)
-	if u == nil {
-		return 0
-	}
-	return c.s.grants.revoke(u)
-}
-
-// Fail queues a fault; faults are taken in order.
-func (c Control) Fail(f Fault) {
-	if f.Where == "" {
-		f.Where = FaultData
-	}
-	if f.Times == 0 {
-		f.Times = 1
-	}
-	c.s.faults.mu.Lock()
-	defer c.s.faults.mu.Unlock()
-	c.s.faults.list = append(c.s.faults.list, &f)
-}
-
-// Clear drops the faults that have not struck.
-func (c Control) Clear() {
-	c.s.faults.mu.Lock()
-	defer c.s.faults.mu.Unlock()
-	c.s.faults.list = nil
 }
 
 // Accounts yields all rows, in the order of their keys, as of the call. The copies are shallow: do not write through their pointers.

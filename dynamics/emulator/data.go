@@ -37,9 +37,13 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	if !wait(r, s.opts.Latency) {
 		return
 	}
-	user, known := s.bearer(r)
+	user, asked, known := s.bearer(r)
 	if !known {
 		s.challenge(w, r)
+		return
+	}
+	if want := s.rules.claimsWanted(); !covers(asked, want) {
+		s.claimsChallenge(w, r, want)
 		return
 	}
 	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}

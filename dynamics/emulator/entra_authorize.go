@@ -14,6 +14,7 @@ type authorization struct {
 	tenant, clientID, redirectURI string
 	state, mode, prompt, hint     string
 	nonce, challenge, method      string
+	claims                        string
 	scopes                        scopeSet
 }
 
@@ -22,7 +23,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant s
 	s.tally.add(func(c *Counts) { c.Authorize++ })
 	t := newTrace(r, s.opts.Now())
 	entraHeaders(w, r, t)
-	if s.fault(w, r, FaultAuthorize) {
+	w, done := s.fault(w, r, FaultAuthorize, t)
+	if done {
 		return
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
@@ -47,7 +49,11 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant s
 			a.fail(w, r, refuse("invalid_request", 50034, "The user account %s does not exist in the %s directory.", a.hint, s.opts.TenantID), t)
 			return
 		}
-		s.consent(w, r, a, u)
+		if fail := s.silentRefusal(a, u); fail != nil {
+			a.fail(w, r, fail, t)
+			return
+		}
+		s.consent(w, r, a, u, t)
 	case a.prompt == "none":
 		a.fail(w, r, refuse("login_required", 50058, "A silent sign-in request was sent but no user is signed in."), t)
 	default:
@@ -77,7 +83,7 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request, tenant stri
 	case u == nil || u.ApplicationID != "":
 		s.errorPage(w, refuse("invalid_request", 50034, "The user account does not exist in the directory."), t)
 	default:
-		s.consent(w, r, a, u)
+		s.consent(w, r, a, u, t)
 	}
 }
 
@@ -91,7 +97,7 @@ func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a 
 	}
 	a = authorization{tenant: tid, clientID: q.Get("client_id"), redirectURI: q.Get("redirect_uri"), state: q.Get("state"),
 		mode: q.Get("response_mode"), prompt: q.Get("prompt"), hint: q.Get("login_hint"), nonce: q.Get("nonce"),
-		challenge: q.Get("code_challenge"), method: q.Get("code_challenge_method")}
+		challenge: q.Get("code_challenge"), method: q.Get("code_challenge_method"), claims: q.Get("claims")}
 	switch {
 	case a.clientID == "":
 		return a, false, missingField("client_id")
@@ -100,7 +106,7 @@ func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a 
 	case a.redirectURI == "":
 		return a, false, missingField("redirect_uri")
 	case !s.redirectAllowed(a.redirectURI):
-		return a, false, refuse("invalid_request", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the Azure portal.", a.redirectURI, a.clientID)
+		return a, false, s.unknownRedirect(a.redirectURI, a.clientID)
 	}
 	if a.mode == "" {
 		a.mode = "query"
@@ -125,6 +131,9 @@ func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a 
 	}
 	if !slices.Contains([]string{"", "login", "none", "consent", "select_account"}, a.prompt) {
 		return a, true, refuse("invalid_request", 90023, "Unsupported 'prompt' value.")
+	}
+	if fail := checkClaims(a.claims); fail != nil {
+		return a, true, fail
 	}
 	return a, true, a.checkPKCE()
 }
@@ -160,11 +169,34 @@ func (s *Server) redirectAllowed(uri string) bool {
 	return slices.Contains(s.opts.RedirectURIs, withoutPort)
 }
 
-// consent makes the code and sends the browser back.
-func (s *Server) consent(w http.ResponseWriter, r *http.Request, a authorization, u *systemUser) {
+// silentRefusal is what prompt=none gets where the person would have to do something.
+func (s *Server) silentRefusal(a authorization, u *systemUser) *entraError {
+	switch {
+	case a.prompt != "none":
+		return nil
+	case s.rules.needsFactor(u):
+		return s.factorRequired("interaction_required")
+	case !s.rules.consented(u):
+		return s.noConsent("interaction_required")
+	}
+	return nil
+}
+
+// consent makes the code and sends the browser back. Whoever gets here has signed in, with a second factor where one is
+// required. A blocked account never leaves Entra's own page.
+func (s *Server) consent(w http.ResponseWriter, r *http.Request, a authorization, u *systemUser, t trace) {
+	if s.rules.isBlocked(u) {
+		s.errorPage(w, refuse("invalid_grant", 50057, "Your account has been locked. Contact your support person to unlock it, then try again."), t)
+		return
+	}
+	if !s.rules.agree(u) {
+		a.fail(w, r, refuse("consent_required", 90094, "The grant requires admin permission."), t)
+		return
+	}
 	now := s.opts.Now()
 	key := s.grants.addCode(&code{
-		grant:       grant{user: u, clientID: s.opts.ClientID, tenant: a.tenant, scopes: a.scopes, nonce: a.nonce, made: now},
+		grant: grant{user: u, clientID: s.opts.ClientID, tenant: a.tenant, scopes: a.scopes, nonce: a.nonce, made: now,
+			session: randomGUID().String(), signedIn: now, mfa: s.rules.needsFactor(u), claims: a.claims},
 		redirectURI: a.redirectURI, challenge: a.challenge, challengeMethod: a.method, expires: now.Add(s.opts.CodeLifetime),
 	}, now)
 	back := url.Values{"code": {key}, "session_state": {randomGUID().String()}}
@@ -213,6 +245,10 @@ func (s *Server) tenant(segment string) (string, *entraError) {
 		return strings.ToLower(s.opts.TenantID), nil
 	}
 	return "", refuse("invalid_request", 90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.", segment)
+}
+
+func (s *Server) unknownRedirect(uri, client string) *entraError {
+	return refuse("invalid_request", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the Azure portal.", uri, client)
 }
 
 func (s *Server) unknownClient(id string) *entraError {

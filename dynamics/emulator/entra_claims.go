@@ -24,20 +24,24 @@ type claims struct {
 	UTI    string `json:"uti"`
 	JTI    string `json:"jti"`
 	Ver    string `json:"ver"`
-	Serial int64  `json:"emulator_serial"` // what ExpireAccessTokens goes by
+	Serial int64  `json:"emulator_serial"`           // what ExpireAccessTokens goes by
+	Asked  string `json:"emulator_claims,omitempty"` // the claims parameter, which challenges go by
+}
+
+// accessFor is what an access token is made of: the person or nil for the application, and how the application proved itself.
+type accessFor struct {
+	user                            *systemUser
+	resource, scope, how, requested string
 }
 
 // accessToken makes one for a person, or for the application itself where u is nil.
-func (s *Server) accessToken(r *http.Request, u *systemUser, resource, scope string) (string, error) {
-	now := s.opts.Now()
+func (s *Server) accessToken(f accessFor) (string, error) {
+	now, u := s.opts.Now(), f.user
 	c := claims{
-		Aud: resource, Iss: "https://sts.windows.net/" + strings.ToLower(s.opts.TenantID) + "/",
-		Iat: now.Unix(), Nbf: now.Unix(), Exp: now.Add(s.opts.AccessTokenLifetime).Unix(),
-		AppID: strings.ToLower(s.opts.ClientID), AppACR: "1", IDTyp: "user", Scp: scope,
+		Aud: f.resource, Iss: "https://sts.windows.net/" + strings.ToLower(s.opts.TenantID) + "/",
+		Iat: now.Unix(), Nbf: now.Unix(), Exp: now.Add(s.rules.accessLifetime()).Unix(),
+		AppID: strings.ToLower(s.opts.ClientID), AppACR: f.how, IDTyp: "user", Scp: f.scope, Asked: f.requested,
 		TID: strings.ToLower(s.opts.TenantID), UTI: secretText(16), JTI: randomGUID().String(), Ver: "1.0", Serial: s.serial.Add(1),
-	}
-	if s.opts.PublicClient {
-		c.AppACR = "0"
 	}
 	if u != nil {
 		c.Name, c.UPN, c.OID = u.Name, u.UserName, u.objectID.String()
@@ -55,7 +59,7 @@ func (s *Server) idToken(r *http.Request, g grant) (string, error) {
 	now := s.opts.Now()
 	m := map[string]any{
 		"aud": strings.ToLower(s.opts.ClientID), "iss": s.issuer(r), "iat": now.Unix(), "nbf": now.Unix(),
-		"exp": now.Add(s.opts.AccessTokenLifetime).Unix(), "name": g.user.Name, "oid": g.user.objectID.String(),
+		"exp": now.Add(s.rules.accessLifetime()).Unix(), "name": g.user.Name, "oid": g.user.objectID.String(),
 		"preferred_username": g.user.UserName, "sub": namedGUID("sub", g.user.objectID.String(), s.opts.ClientID).String(),
 		"tid": strings.ToLower(s.opts.TenantID), "uti": secretText(16), "ver": "2.0",
 	}

@@ -9,6 +9,11 @@ import (
 func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tenant string) {
 	t := newTrace(r, s.opts.Now())
 	entraHeaders(w, r, t)
+	s.tally.add(func(c *Counts) { c.Discovery["openid-configuration"]++ })
+	w, done := s.fault(w, r, FaultDiscovery, t)
+	if done {
+		return
+	}
 	if _, fail := s.tenant(tenant); fail != nil {
 		fail.write(w, s.authority(r), t)
 		return
@@ -26,7 +31,7 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tena
 		"authorization_endpoint":                base + "/oauth2/v2.0/authorize",
 		"token_endpoint":                        base + "/oauth2/v2.0/token",
 		"jwks_uri":                              base + "/discovery/v2.0/keys",
-		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "client_secret_basic"},
+		"token_endpoint_auth_methods_supported": []string{"client_secret_post", "private_key_jwt", "client_secret_basic"},
 		"response_modes_supported":              []string{"query", "fragment", "form_post"},
 		"response_types_supported":              []string{"code"},
 		"subject_types_supported":               []string{"pairwise"},
@@ -35,7 +40,7 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tena
 		"claims_supported":                      []string{"sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "oid", "ver"},
 		"request_uri_parameter_supported":       false,
 		"tenant_region_scope":                   "EU",
-		"cloud_instance_name":                   "microsoftonline.com",
+		"cloud_instance_name":                   cloudName(s.authority(r)),
 	})
 }
 
@@ -47,22 +52,14 @@ func (s *Server) issuer(r *http.Request) string {
 func (s *Server) serveKeys(w http.ResponseWriter, r *http.Request, tenant string) {
 	t := newTrace(r, s.opts.Now())
 	entraHeaders(w, r, t)
+	s.tally.add(func(c *Counts) { c.Discovery["keys"]++ })
+	w, done := s.fault(w, r, FaultDiscovery, t)
+	if done {
+		return
+	}
 	if _, fail := s.tenant(tenant); fail != nil {
 		fail.write(w, s.authority(r), t)
 		return
 	}
 	writeJSON(w, http.StatusOK, s.signer.jwks(s.issuer(r)))
-}
-
-// serveInstance is the instance discovery that Microsoft's clients ask first.
-func (s *Server) serveInstance(w http.ResponseWriter, r *http.Request) {
-	entraHeaders(w, r, newTrace(r, s.opts.Now()))
-	_, host, _ := strings.Cut(s.authority(r), "://")
-	writeJSON(w, http.StatusOK, map[string]any{
-		"tenant_discovery_endpoint": s.authority(r) + "/" + strings.ToLower(s.opts.TenantID) + "/v2.0/.well-known/openid-configuration",
-		"api-version":               "1.1",
-		"metadata": []map[string]any{{
-			"preferred_network": host, "preferred_cache": host, "aliases": []string{host},
-		}},
-	})
 }

@@ -13,6 +13,7 @@ type entraError struct {
 	number   int
 	text     string
 	suberror string
+	claims   string // JSON, as the claims parameter takes it
 }
 
 func refuse(kind string, number int, format string, a ...any) *entraError {
@@ -59,13 +60,14 @@ type entraErrorBody struct {
 	CorrelationID string `json:"correlation_id"`
 	URI           string `json:"error_uri"`
 	Suberror      string `json:"suberror,omitempty"`
+	Claims        string `json:"claims,omitempty"`
 }
 
 // write sends the JSON of the token endpoint.
 func (e *entraError) write(w http.ResponseWriter, authority string, t trace) {
 	writeJSON(w, e.code(), entraErrorBody{
 		Error: e.kind, Description: e.description(t), Codes: []int{e.number}, Timestamp: t.at,
-		TraceID: t.id, CorrelationID: t.correlation, URI: fmt.Sprintf("%s/error?code=%d", authority, e.number), Suberror: e.suberror,
+		TraceID: t.id, CorrelationID: t.correlation, URI: fmt.Sprintf("%s/error?code=%d", authority, e.number), Suberror: e.suberror, Claims: e.claims,
 	})
 }
 

@@ -41,7 +41,7 @@ func (s *Server) signInPage(w http.ResponseWriter, tenant string, q url.Values, 
 	_ = signIn.Execute(w, struct {
 		Client, Scopes, Action string
 		Users                  []signInUser
-	}{a.clientID, a.scopes.granted(), "/_emulator/signin/" + url.PathEscape(tenant) + "?" + q.Encode(), users}) // the client may be gone
+	}{a.clientID, a.scopes.agreed(), "/_emulator/signin/" + url.PathEscape(tenant) + "?" + q.Encode(), users}) // the client may be gone
 }
 
 var errorPage = template.Must(template.New("error").Parse(`<!doctype html><html lang="en"><head><meta charset="utf-8">` +

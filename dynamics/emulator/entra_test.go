@@ -56,7 +56,7 @@ func TestTokenErrors(t *testing.T) {
 		{"unknown client", tokenPath, form(code, "client_id", "x"), 400, "unauthorized_client", 700016},
 		{"no secret", tokenPath, form(code, "client_secret", ""), 401, "invalid_client", 7000218},
 		{"wrong secret", tokenPath, form(code, "client_secret", "x"), 401, "invalid_client", 7000215},
-		{"assertion", tokenPath, form(code, "client_assertion", "x"), 401, "invalid_client", 700027},
+		{"an assertion without its type", tokenPath, form(code, "client_assertion", "x"), 400, "invalid_request", 900144},
 		{"no code", tokenPath, form(code, "code", ""), 400, "invalid_request", 900144},
 		{"unknown code", tokenPath, form(code, "code", "x"), 400, "invalid_grant", 70000},
 		{"other redirect", tokenPath, form(code, "redirect_uri", "http://x/"), 400, "invalid_grant", 500112},
@@ -180,7 +180,7 @@ func TestSignInPage(t *testing.T) {
 		t.Errorf("id_token: %s", body)
 	}
 	info, err := base64.RawURLEncoding.DecodeString(tok.ClientInfo)
-	if err != nil || !strings.Contains(string(info), `"utid":"`+emulator.DefaultTenantID+`"`) || tok.Scope != g.url+"/user_impersonation offline_access openid" {
+	if err != nil || !strings.Contains(string(info), `"utid":"`+emulator.DefaultTenantID+`"`) || tok.Scope != g.url+"/user_impersonation openid" {
 		t.Errorf("client_info %s, scope %s", info, tok.Scope)
 	}
 	if r := g.api(tok.IDToken, "WhoAmI"); r.status != 401 {

@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -32,12 +32,16 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, tenant strin
 		grantType = knownGrant(r.PostForm.Get("grant_type"))
 	}
 	s.tally.add(func(c *Counts) { c.Tokens[grantType]++ })
-	if s.fault(w, r, FaultToken) {
+	w, done := s.fault(w, r, FaultToken, t)
+	if done {
 		return
 	}
 	body, fail := s.token(r, tenant)
 	if fail != nil {
-		s.tally.add(func(c *Counts) { c.TokenErrors[fail.kind]++ })
+		s.tally.add(func(c *Counts) {
+			c.TokenErrors[fail.kind]++
+			c.TokenNumbers[strconv.Itoa(fail.number)]++
+		})
 		if fail.status == http.StatusMethodNotAllowed {
 			w.Header().Set("Allow", "POST, OPTIONS")
 		}
@@ -71,52 +75,25 @@ func (s *Server) token(r *http.Request, tenant string) (*tokenBody, *entraError)
 	if f.Get("grant_type") == "" {
 		return nil, missingField("grant_type")
 	}
-	if fail := s.client(r); fail != nil {
+	how, fail := s.client(r, tenant)
+	if fail != nil {
+		return nil, fail
+	}
+	if fail := checkClaims(f.Get("claims")); fail != nil {
 		return nil, fail
 	}
 	switch f.Get("grant_type") {
 	case "authorization_code":
-		return s.redeemCode(r, tid)
+		return s.redeemCode(r, tid, how)
 	case "refresh_token":
-		return s.redeemRefresh(r)
+		return s.redeemRefresh(r, how)
 	case "client_credentials":
-		return s.clientCredentials(r, tenant)
+		return s.clientCredentials(r, tenant, how)
 	}
 	return nil, refuse("unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", f.Get("grant_type"))
 }
 
-// client authenticates the application: client_secret in the body, or HTTP Basic with both halves form-encoded.
-func (s *Server) client(r *http.Request) *entraError {
-	id, secret := r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
-	if user, pass, ok := r.BasicAuth(); ok {
-		basicID, err1 := url.QueryUnescape(user)
-		basicSecret, err2 := url.QueryUnescape(pass)
-		if err1 != nil || err2 != nil || (id != "" && id != basicID) {
-			return refuse("invalid_request", 90023, "The Authorization header and the body disagree.")
-		}
-		id, secret = basicID, basicSecret
-	}
-	assertion := r.PostForm.Get("client_assertion")
-	switch {
-	case id == "":
-		return missingField("client_id")
-	case !strings.EqualFold(id, s.opts.ClientID):
-		return s.unknownClient(id)
-	case s.opts.PublicClient && (secret != "" || assertion != ""):
-		return refuse("invalid_client", 700025, "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")
-	case s.opts.PublicClient:
-		return nil
-	case assertion != "":
-		return refuse("invalid_client", 700027, "The certificate with identifier used to sign the client assertion is not registered on application.")
-	case secret == "":
-		return refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
-	case subtle.ConstantTimeCompare([]byte(secret), []byte(s.opts.ClientSecret)) != 1:
-		return refuse("invalid_client", 7000215, "Invalid client secret provided. Ensure the secret being sent in the request is the client secret value, not the client secret ID, for a secret added to app '%s'.", id)
-	}
-	return nil
-}
-
-func (s *Server) redeemCode(r *http.Request, tid string) (*tokenBody, *entraError) {
+func (s *Server) redeemCode(r *http.Request, tid, how string) (*tokenBody, *entraError) {
 	f := r.PostForm
 	for _, name := range []string{"code", "redirect_uri"} {
 		if f.Get(name) == "" {
@@ -138,6 +115,9 @@ func (s *Server) redeemCode(r *http.Request, tid string) (*tokenBody, *entraErro
 	case !c.proves(f.Get("code_verifier")):
 		return nil, refuse("invalid_grant", 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
 	}
+	if fail := s.refusal(c.grant); fail != nil {
+		return nil, fail
+	}
 	scopes, fail := s.narrowed(r, c.scopes)
 	if fail != nil {
 		return nil, fail
@@ -145,7 +125,7 @@ func (s *Server) redeemCode(r *http.Request, tid string) (*tokenBody, *entraErro
 	if !s.grants.use(f.Get("code")) { // another request won the race
 		return nil, refuse("invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
 	}
-	return s.delegated(r, c.grant, scopes)
+	return s.delegated(r, c.grant, scopes, how)
 }
 
 // proves checks the PKCE verifier; a verifier for a code without challenge is refused as well.
@@ -163,7 +143,7 @@ func (c *code) proves(verifier string) bool {
 	return subtle.ConstantTimeCompare([]byte(verifier), []byte(c.challenge)) == 1
 }
 
-func (s *Server) redeemRefresh(r *http.Request) (*tokenBody, *entraError) {
+func (s *Server) redeemRefresh(r *http.Request, how string) (*tokenBody, *entraError) {
 	key := r.PostForm.Get("refresh_token")
 	if key == "" {
 		return nil, missingField("refresh_token")
@@ -179,16 +159,25 @@ func (s *Server) redeemRefresh(r *http.Request) (*tokenBody, *entraError) {
 		return nil, refuse("invalid_grant", 700082, "The refresh token has expired due to inactivity. The token was issued on %s and was inactive for %d.00:00:00.",
 			g.made.UTC().Format("2006-01-02T15:04:05.0000000Z"), int(s.opts.RefreshTokenLifetime.Hours()/24))
 	}
+	if fail := s.refusal(g.grant); fail != nil {
+		return nil, fail
+	}
 	scopes, fail := s.narrowed(r, g.scopes)
 	if fail != nil {
 		return nil, fail
 	}
+	if s.opts.SingleUseRefreshTokens && !s.grants.useRefresh(key) {
+		e := refuse("invalid_grant", 70000, "Provided grant is invalid or malformed.")
+		e.suberror = "bad_token"
+		return nil, e
+	}
 	// The next refresh token stands for the whole grant, also when this request asked for less of it.
-	return s.delegated(r, g.grant, scopes)
+	return s.delegated(r, g.grant, scopes, how)
 }
 
 // narrowed is the request's own scope parameter where there is one. The resource may be another one: consent is to the user's
-// whole grant, and the emulator's application may ask for any environment that it serves.
+// whole grant, and the emulator's application may ask for any environment that it serves. offline_access is part of any consent,
+// so it may be asked for here alone; MSAL Go does.
 func (s *Server) narrowed(r *http.Request, granted scopeSet) (scopeSet, *entraError) {
 	text := strings.TrimSpace(r.PostForm.Get("scope"))
 	if text == "" {
@@ -201,34 +190,28 @@ func (s *Server) narrowed(r *http.Request, granted scopeSet) (scopeSet, *entraEr
 	if asked.resource == "" {
 		asked.resource, asked.names = granted.resource, granted.names
 	}
-	if !granted.has("offline_access") { // never more than the person agreed to
-		kept := asked.oidc[:0]
-		for _, o := range asked.oidc {
-			if o != "offline_access" {
-				kept = append(kept, o)
-			}
-		}
-		asked.oidc = kept
-	}
 	return asked, nil
 }
 
 // delegated makes the tokens of a person's grant.
-func (s *Server) delegated(r *http.Request, g grant, scopes scopeSet) (*tokenBody, *entraError) {
+func (s *Server) delegated(r *http.Request, g grant, scopes scopeSet, how string) (*tokenBody, *entraError) {
 	now := s.opts.Now()
+	if c := r.PostForm.Get("claims"); c != "" {
+		g.claims = c
+	}
 	resource := scopes.resource
 	if resource == "" {
 		resource = graph
 	}
-	access, err := s.accessToken(r, g.user, resource, "user_impersonation")
+	access, err := s.accessToken(accessFor{g.user, resource, "user_impersonation", how, g.claims})
 	if err != nil {
 		return nil, serverError()
 	}
 	body := &tokenBody{TokenType: "Bearer", Scope: scopes.granted(), AccessToken: access}
 	body.ExpiresIn = s.expiresIn()
 	body.ExtExpiresIn = body.ExpiresIn
-	if g.scopes.has("offline_access") && (scopes.has("offline_access") || r.PostForm.Get("grant_type") == "refresh_token") {
-		g.made = now
+	if scopes.has("offline_access") || r.PostForm.Get("grant_type") == "refresh_token" {
+		g.made = now // of this token; the sign-in stays g.signedIn
 		body.RefreshToken = s.grants.addRefresh(&refreshToken{grant: g, expires: now.Add(s.opts.RefreshTokenLifetime)})
 	}
 	if scopes.has("openid") {
@@ -250,7 +233,7 @@ func (s *Server) clientInfo(u *systemUser) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (s *Server) clientCredentials(r *http.Request, tenant string) (*tokenBody, *entraError) {
+func (s *Server) clientCredentials(r *http.Request, tenant, how string) (*tokenBody, *entraError) {
 	switch strings.ToLower(tenant) {
 	case "common", "organizations":
 		return nil, refuse("invalid_request", 9001023, "The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific endpoint.")
@@ -266,10 +249,10 @@ func (s *Server) clientCredentials(r *http.Request, tenant string) (*tokenBody, 
 	if fail != nil {
 		return nil, fail
 	}
-	if !scopes.isDefault() || len(scopes.oidc) > 0 {
+	if !scopes.isDefault() { // OIDC scopes beside it mean nothing; MSAL sends them
 		return nil, refuse("invalid_scope", 1002012, "The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", text)
 	}
-	access, err := s.accessToken(r, nil, scopes.resource, "")
+	access, err := s.accessToken(accessFor{nil, scopes.resource, "", how, r.PostForm.Get("claims")})
 	if err != nil {
 		return nil, serverError()
 	}
@@ -278,7 +261,7 @@ func (s *Server) clientCredentials(r *http.Request, tenant string) (*tokenBody, 
 
 // expiresIn is one second short of the life, as Entra's answers are; never 0, which clients take for "does not expire".
 func (s *Server) expiresIn() int {
-	return max(1, int(s.opts.AccessTokenLifetime.Seconds())-1)
+	return max(1, int(s.rules.accessLifetime().Seconds())-1)
 }
 
 func serverError() *entraError {

@@ -1,7 +1,9 @@
 package emulator
 
 import (
+	"encoding/base64"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -77,6 +79,30 @@ func FuzzLike(f *testing.F) {
 		literal := strings.NewReplacer("[", "[[]", "%", "[%]", "_", "[_]").Replace(strings.ToValidUTF8(text, "?"))
 		if folded := fold(strings.ToValidUTF8(text, "?")); strings.TrimRight(text, " ") == text && !compileLike(literal).match(folded) {
 			t.Fatalf("%q does not match itself when escaped", text)
+		}
+	})
+}
+
+// FuzzAssertion: no text may panic, pass, or come back in a refusal.
+func FuzzAssertion(f *testing.F) {
+	part := base64.RawURLEncoding.EncodeToString
+	f.Add("x")
+	f.Add(part([]byte(`{"alg":"PS256","x5t#S256":"AA=="}`)) + "." + part([]byte(`{"iss":"a","aud":["b"],"exp":1e9}`)) + ".AA")
+	f.Add(part([]byte(`{"alg":"RS256","kid":"k","x5c":["AA"]}`)) + "." + part([]byte(`{"iss":"https://x","aud":"b","exp":4e9,"nbf":-1}`)) + ".")
+	s, err := New(Options{Accounts: -1})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r := httptest.NewRequest("POST", "/t/oauth2/v2.0/token", nil)
+		r.PostForm = url.Values{"client_assertion_type": {assertionType}}
+		if !strings.Contains(text, "\n") {
+			if fail := s.clientAssertion(r, "t", text); fail == nil || fail.number == 0 || (len(text) > 40 && strings.Contains(fail.text, text)) {
+				t.Fatalf("%q: %+v", text, fail)
+			}
+		}
+		if a, fail := parseAssertion(text); fail == nil && (a.claims.Expires == nil || *a.claims.Expires < 0 || a.header.Alg == "none") {
+			t.Fatalf("%q: %+v", text, a)
 		}
 	})
 }

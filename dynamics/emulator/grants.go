@@ -1,8 +1,10 @@
 package emulator
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/base64"
+	"slices"
 	"sync"
 	"time"
 )
@@ -15,6 +17,10 @@ type grant struct {
 	scopes   scopeSet
 	nonce    string
 	made     time.Time
+	session  string    // of the sign-in; all its tokens share it
+	signedIn time.Time // when the person signed in
+	mfa      bool      // with a second factor
+	claims   string    // the claims parameter it was asked with
 }
 
 // code is an authorization code that was given out.
@@ -31,6 +37,7 @@ type refreshToken struct {
 	grant
 	expires time.Time
 	revoked bool
+	used    bool
 }
 
 // grants remembers what was given out. Old entries are swept when new ones come, so that a long run stays bounded.
@@ -106,18 +113,70 @@ func (g *grants) refreshToken(key string) (refreshToken, bool) {
 	return *t, true
 }
 
-// revoke ends the refresh tokens of a user, or of everybody for nil, and says how many there were.
-func (g *grants) revoke(u *systemUser) int {
+// useRefresh marks the token as used and reports whether this was the first time.
+func (g *grants) useRefresh(key string) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	t := g.refresh[key]
+	first := t != nil && !t.used
+	if first {
+		t.used = true
+	}
+	return first
+}
+
+// revoke ends the refresh tokens that are chosen and says how many there were.
+func (g *grants) revoke(chosen func(grant) bool) int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := 0
 	for _, t := range g.refresh {
-		if (u == nil || t.user == u) && !t.revoked {
+		if !t.revoked && chosen(t.grant) {
 			t.revoked = true
 			n++
 		}
 	}
 	return n
+}
+
+// expire ends the life of the refresh tokens that are chosen and says how many still had one.
+func (g *grants) expire(chosen func(grant) bool, now time.Time) int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n := 0
+	for _, t := range g.refresh {
+		if now.Before(t.expires) && chosen(t.grant) {
+			t.expires = now.Add(-time.Second)
+			n++
+		}
+	}
+	return n
+}
+
+// list sums the refresh tokens up by sign-in, the latest sign-in first.
+func (g *grants) list(now time.Time) []Grant {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	by := map[string]*Grant{}
+	for _, t := range g.refresh {
+		x := by[t.session]
+		if x == nil {
+			x = &Grant{ID: t.session, User: t.user.UserName, Scope: t.scopes.agreed(), SignedIn: t.signedIn}
+			by[t.session] = x
+		}
+		x.RefreshTokens++
+		if !t.revoked && !now.After(t.expires) && !t.used {
+			x.Valid++
+		}
+	}
+	out := make([]Grant, 0, len(by))
+	for _, x := range by {
+		out = append(out, *x)
+	}
+	slices.SortFunc(out, func(a, b Grant) int {
+		return cmp.Or(b.SignedIn.Compare(a.SignedIn), cmp.Compare(a.ID, b.ID))
+	})
+	return out
 }
 
 func secretText(bytes int) string {

@@ -1,6 +1,8 @@
 package emulator
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,6 +36,18 @@ type Options struct {
 	ClientID, ClientSecret string
 	// PublicClient registers the application without a secret; sending one is then AADSTS700025.
 	PublicClient bool
+	// ClientCertificates are registered for the application: assertions that are signed with one of their RSA keys stand for it,
+	// as the secret does.
+	ClientCertificates []*x509.Certificate
+	// FederatedCredentials are the workloads whose own tokens stand for the application.
+	FederatedCredentials []FederatedCredential
+	// SingleUseAssertions refuses an assertion whose jti was seen before (AADSTS50012). RFC 7523 allows that and clients should not
+	// depend on its absence; Entra does not do it, and clients of Microsoft's that reuse an assertion until it expires need it off.
+	SingleUseAssertions bool
+	// SingleUseRefreshTokens ends a refresh token with its first use, as stricter authorities do. Entra leaves it valid.
+	SingleUseRefreshTokens bool
+	// AdminConsentRequired lets users sign in only after an administrator consented on the admin-consent page (AADSTS90094).
+	AdminConsentRequired bool
 	// RedirectURIs must be matched exactly; empty means DefaultRedirectURI. A registered "http://localhost" or
 	// "http://localhost/path" without a port matches any port, as Entra does for native applications.
 	RedirectURIs []string
@@ -134,6 +148,18 @@ func (o Options) check() error {
 	}
 	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 {
 		errs = append(errs, errors.New("emulator: a duration is negative"))
+	}
+	for i, c := range o.ClientCertificates {
+		if c == nil {
+			errs = append(errs, fmt.Errorf("emulator: ClientCertificates[%d] is nil", i))
+		} else if _, ok := c.PublicKey.(*rsa.PublicKey); !ok {
+			errs = append(errs, fmt.Errorf("emulator: ClientCertificates[%d] has no RSA key; Entra takes RS256 and PS256", i))
+		}
+	}
+	for _, c := range o.FederatedCredentials {
+		if err := c.check(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, u := range append([]string{o.AuthorityURL}, o.Environments...) {
 		if u == "" {

@@ -23,6 +23,7 @@ type Server struct {
 	tables  map[string]*table // by entity set
 	tally   tally
 	faults  faults
+	rules   *rules
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 }
@@ -41,7 +42,7 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
-	s := &Server{opts: opts, signer: signer, grants: newGrants(), dir: dir, data: newStore(opts, dir)}
+	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
 	s.tables = tables(dir)
 	return s, nil
 }
@@ -81,6 +82,8 @@ func (s *Server) route(w http.ResponseWriter, r *http.Request) {
 		s.serveConfiguration(w, r, tenant)
 	case "discovery/v2.0/keys", "discovery/keys":
 		s.serveKeys(w, r, tenant)
+	case "v2.0/adminconsent", "adminconsent":
+		s.serveAdminConsent(w, r, tenant, rest == "v2.0/adminconsent")
 	default:
 		http.NotFound(w, r)
 	}

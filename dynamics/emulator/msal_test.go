@@ -1,0 +1,297 @@
+package emulator_test
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	msalerrors "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
+
+	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	"golang.org/x/oauth2"
+
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+)
+
+// The names under which one listener is reached: Microsoft's own, and one that Microsoft's client does not know.
+const (
+	microsoftHost   = "https://login.microsoftonline.com"
+	ownHost         = "https://login.contoso.example"
+	environmentHost = "https://contoso.crm4.dynamics.com"
+)
+
+// identity is a key with its certificate.
+type identity struct {
+	key  *rsa.PrivateKey
+	cert *x509.Certificate
+}
+
+// certify makes an identity that lives for an hour around now; a nil parent signs itself.
+func certify(t testing.TB, name string, now time.Time, parent *identity, hosts ...string) identity {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		DNSNames: hosts, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, BasicConstraintsValid: true, IsCA: parent == nil && len(hosts) == 0, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	signer, above := key, tpl
+	if parent != nil {
+		signer, above = parent.key, parent.cert
+	}
+	der, err := x509.CreateCertificate(rand.Reader, tpl, above, &key.PublicKey, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return identity{key, cert}
+}
+
+// The identities that most tests use; making keys takes long.
+var application = sync.OnceValue(func() identity { return certify(new(testing.T), "crmbridge", time.Now(), nil) })
+
+type site struct {
+	*rig
+	msal *http.Client // follows redirects, trusts the CA
+}
+
+// startTLS serves under all the names, by a certificate of a CA of its own.
+func startTLS(t testing.TB, o emulator.Options) *site {
+	t.Helper()
+	o.Environments = []string{environmentHost}
+	s, err := emulator.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ca := certify(t, "test CA", time.Now(), nil)
+	leaf := certify(t, "emulator", time.Now(), &ca, "login.microsoftonline.com", "login.contoso.example", "contoso.crm4.dynamics.com")
+	srv := httptest.NewUnstartedServer(s)
+	srv.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.cert.Raw}, PrivateKey: leaf.key}}}
+	srv.StartTLS()
+	roots := x509.NewCertPool()
+	roots.AddCert(ca.cert)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, srv.Listener.Addr().String())
+	}}
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		srv.Close()
+	})
+	web := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	return &site{&rig{s: s, url: srv.URL, web: web}, &http.Client{Transport: transport}}
+}
+
+func (g *site) client(t testing.TB, authority string, cred confidential.Credential, options ...confidential.Option) confidential.Client {
+	t.Helper()
+	c, err := confidential.New(authority, emulator.DefaultClientID, cred, append([]confidential.Option{confidential.WithHTTPClient(g.msal)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func secretCredential(t testing.TB, secret string) confidential.Credential {
+	t.Helper()
+	cred, err := confidential.NewCredFromSecret(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cred
+}
+
+func certificateCredential(t testing.TB, id identity) confidential.Credential {
+	t.Helper()
+	cred, err := confidential.NewCredFromCert([]*x509.Certificate{id.cert}, crypto.PrivateKey(id.key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cred
+}
+
+// signIn takes Microsoft's client through the authorization code flow with PKCE.
+func (g *site) signIn(t testing.TB, c confidential.Client, scope string) confidential.AuthResult {
+	t.Helper()
+	verifier := oauth2.GenerateVerifier()
+	address, err := c.AuthCodeURL(t.Context(), emulator.DefaultClientID, emulator.DefaultRedirectURI, []string{scope}, confidential.WithLoginHint(emulator.DefaultUser))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("code_challenge", oauth2.S256ChallengeFromVerifier(verifier))
+	q.Set("code_challenge_method", "S256")
+	u.RawQuery = q.Encode()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, u.String(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := g.web.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	back, err := res.Location()
+	if err != nil || back.Query().Get("code") == "" {
+		t.Fatalf("authorize: %d %v", res.StatusCode, back)
+	}
+	out, err := c.AcquireTokenByAuthCode(t.Context(), back.Query().Get("code"), emulator.DefaultRedirectURI, []string{scope}, confidential.WithChallenge(verifier))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Microsoft's client must find nothing wrong, whichever name the authority goes by.
+func TestMSALCodeThenSilentThenRefresh(t *testing.T) {
+	for name, authority := range map[string]string{"loopback": "", "a name of its own": ownHost, "Microsoft's name": microsoftHost} {
+		t.Run(name, func(t *testing.T) {
+			o := emulator.Options{AutoConsent: true, Accounts: 3}
+			if authority == ownHost {
+				o.AuthorityURL = ownHost // instance discovery then asks Microsoft's name about it
+			}
+			g := startTLS(t, o)
+			g.T = t
+			resource := environmentHost
+			options := []confidential.Option{confidential.WithInstanceDiscovery(true)}
+			if authority == "" {
+				authority, resource = g.url, g.url
+				options[0] = confidential.WithInstanceDiscovery(false)
+			}
+			c := g.client(t, authority+"/"+emulator.DefaultTenantID, secretCredential(t, emulator.DefaultClientSecret), options...)
+			g.s.Control().SetAccessTokenLifetime(2 * time.Minute) // within MSAL's five minutes of "expired"
+			scope := resource + "/user_impersonation"
+			first := g.signIn(t, c, scope)
+			if first.Account.PreferredUsername != emulator.DefaultUser || first.IDToken.TenantID != emulator.DefaultTenantID || len(first.DeclinedScopes) != 0 {
+				t.Errorf("account %+v, tenant %s, declined %v", first.Account, first.IDToken.TenantID, first.DeclinedScopes)
+			}
+			silent := func() confidential.AuthResult {
+				t.Helper()
+				r, err := c.AcquireTokenSilent(t.Context(), []string{scope}, confidential.WithSilentAccount(first.Account))
+				if err != nil {
+					t.Fatal(err)
+				}
+				return r
+			}
+			g.s.Control().SetAccessTokenLifetime(0)
+			second := silent()
+			if n := g.s.Control().Counts().Tokens; second.AccessToken == first.AccessToken || n["refresh_token"] != 1 {
+				t.Fatalf("the token was not refreshed: %v", n)
+			}
+			if third := silent(); third.AccessToken != second.AccessToken || g.s.Control().Counts().Tokens["refresh_token"] != 1 {
+				t.Error("the cache was not used")
+			}
+			if r := g.do("GET", resource+"/api/data/v9.2/WhoAmI", second.AccessToken, nil); r.status != 200 {
+				t.Errorf("WhoAmI: %d %s", r.status, r.body)
+			}
+			found := g.s.Control().Counts().Discovery
+			if found["openid-configuration"] != 1 || (found["instance"] > 0) != (name != "loopback") {
+				t.Errorf("discovery: %v", found)
+			}
+			g.s.Control().SetAccessTokenLifetime(2 * time.Minute)
+			c = g.client(t, authority+"/"+emulator.DefaultTenantID, secretCredential(t, emulator.DefaultClientSecret), options...) // with an empty cache
+			g.signIn(t, c, scope)
+			g.s.Control().RevokeRefreshTokens(emulator.DefaultUser)
+			_, err := c.AcquireTokenSilent(t.Context(), []string{scope}, confidential.WithSilentAccount(first.Account))
+			if err == nil || !strings.Contains(err.Error(), "AADSTS50173") {
+				t.Errorf("after the revocation: %v", err)
+			}
+		})
+	}
+}
+
+func TestMSALRefusesAnUnknownInstance(t *testing.T) {
+	g := startTLS(t, emulator.Options{Accounts: -1}) // without AuthorityURL the name is nobody's
+	c := g.client(t, ownHost+"/"+emulator.DefaultTenantID, secretCredential(t, emulator.DefaultClientSecret))
+	_, err := c.AcquireTokenByCredential(t.Context(), []string{environmentHost + "/.default"})
+	if err == nil || !strings.Contains(err.Error(), "invalid_instance") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestMSALCredentials(t *testing.T) {
+	id, stranger := application(), certify(t, "stranger", time.Now(), nil)
+	issuer := certify(t, "cluster", time.Now(), nil)
+	g := startTLS(t, emulator.Options{Accounts: 3, ClientCertificates: []*x509.Certificate{id.cert}, FederatedCredentials: []emulator.FederatedCredential{
+		{Issuer: "https://oidc.example/cluster", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
+	g.T = t
+	federated := func(subject string) confidential.Credential {
+		return confidential.NewCredFromAssertionCallback(func(context.Context, confidential.AssertionRequestOptions) (string, error) {
+			return signJWT(issuer.key, "RS256", map[string]any{"kid": "k1"}, map[string]any{"iss": "https://oidc.example/cluster", "sub": subject,
+				"aud": []string{emulator.DefaultFederatedAudience}, "exp": time.Now().Add(time.Minute).Unix()}), nil
+		})
+	}
+	for _, c := range []struct {
+		name   string
+		cred   confidential.Credential
+		option []confidential.Option
+		number string // of the refusal; empty means a token
+	}{
+		{"another secret", secretCredential(t, "wrong"), nil, "AADSTS7000215"},
+		{"another certificate", certificateCredential(t, stranger), nil, "AADSTS700027"},
+		{"another certificate, sent along", certificateCredential(t, stranger), []confidential.Option{confidential.WithX5C()}, "AADSTS700030"},
+		{"another workload", federated("system:serviceaccount:crm:other"), nil, "AADSTS700213"},
+		{"the secret", secretCredential(t, emulator.DefaultClientSecret), nil, ""},
+		{"the certificate", certificateCredential(t, id), nil, ""},
+		{"the certificate, sent along", certificateCredential(t, id), []confidential.Option{confidential.WithX5C()}, ""},
+		{"the workload", federated("system:serviceaccount:crm:crmbridge"), nil, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			client := g.client(t, microsoftHost+"/"+emulator.DefaultTenantID, c.cred, c.option...)
+			got, err := client.AcquireTokenByCredential(t.Context(), []string{environmentHost + "/.default"})
+			if c.number != "" {
+				e, ok := errors.AsType[msalerrors.CallErr](err)
+				if !ok || e.Resp.StatusCode != http.StatusUnauthorized || !strings.Contains(e.Err.Error(), c.number+":") {
+					t.Fatalf("want %s, got %v", c.number, err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := g.do("GET", environmentHost+"/api/data/v9.2/WhoAmI", got.AccessToken, nil); r.status != 200 {
+				t.Errorf("WhoAmI: %d %s", r.status, r.body)
+			}
+			again, err := client.AcquireTokenByCredential(t.Context(), []string{environmentHost + "/.default"})
+			if err != nil || again.AccessToken != got.AccessToken {
+				t.Errorf("the cache was not used: %v", err)
+			}
+		})
+	}
+}
+
+// BenchmarkMSALSilent is a cache hit of Microsoft's own client, for comparison.
+func BenchmarkMSALSilent(b *testing.B) {
+	g := startTLS(b, emulator.Options{AutoConsent: true, Accounts: -1})
+	c := g.client(b, microsoftHost+"/"+emulator.DefaultTenantID, secretCredential(b, emulator.DefaultClientSecret))
+	scope := []string{environmentHost + "/user_impersonation"}
+	first := g.signIn(b, c, scope[0])
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.AcquireTokenSilent(b.Context(), scope, confidential.WithSilentAccount(first.Account)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if n := g.s.Control().Counts().Tokens["refresh_token"]; n != 0 {
+		b.Fatalf("%d refreshes: not a cache hit", n)
+	}
+}

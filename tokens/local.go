@@ -1,0 +1,233 @@
+package tokens
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// A copy of a grant in this process's memory serves a request without asking
+// Redis. What makes that safe is knowing until when the copy is known to be the
+// newest: every change is told to every process (cas.go), and watch.go keeps
+// proving that this process has heard everything that was told before a moment.
+
+const (
+	localMost = 4096
+	// localTrust is how old that moment may be for a copy to count as the newest.
+	// A deletion ends its use within this time in every process that reaches Redis;
+	// the contract says 1 s.
+	localTrust = 900 * time.Millisecond
+	// localReread is how long a copy is used without a look at Redis, however
+	// healthy the subscription seems. It bounds what a lost message can do where
+	// Redis itself lost it, between the nodes of a cluster.
+	localReread = 30 * time.Second
+	// localCutOff is how long a copy is used when Redis is away, from the last
+	// moment at which it was known to be the newest. It is the contract's.
+	localCutOff = 5 * time.Minute
+	// awayPause is how often one request tries a Redis that was away, while the
+	// others go on with their copies.
+	awayPause = 2 * time.Second
+)
+
+// local holds copies of the active grants that were used last, without their
+// refresh tokens.
+type local struct {
+	cutOff time.Duration
+	stamp  time.Duration // how often a connection in use is stamped
+
+	mu      sync.Mutex // guards everything below
+	entries map[string]*entry
+	recent  list.List // of *entry, the last used in front
+	epoch   int64     // number of the subscription; copies from before it are not trusted
+	live    bool      // the subscription stands
+	heard   time.Time // everything told before it was heard, in this epoch
+	away    time.Time // Redis is believed away, and is not tried before; zero: it is there
+}
+
+// entry is one copy, or the place of one that is being loaded. A change removes
+// it, so that a load which began before the change finds its place gone.
+type entry struct {
+	id      string
+	at      *list.Element
+	full    bool
+	copied  record
+	epoch   int64
+	seen    time.Time // when the load began that copied comes from
+	stamped time.Time
+}
+
+func newLocal(cutOff, stamp time.Duration) *local {
+	return &local{cutOff: cutOff, stamp: stamp, entries: map[string]*entry{}}
+}
+
+// get returns the copy that is known to be the newest. stamp: the connection's
+// use should be written down again.
+func (l *local) get(id string, now time.Time) (r record, stamp, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil || !e.full || e.epoch != l.epoch || !l.live ||
+		age(now, l.heard) > localTrust || age(now, e.seen) > min(localReread, l.cutOff) {
+		return record{}, false, false
+	}
+	l.recent.MoveToFront(e.at)
+	return e.copied, l.due(e, now), true
+}
+
+// fallback returns the copy that may be used while Redis is away.
+func (l *local) fallback(id string, now time.Time) (record, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil || !e.full || age(now, l.known(e)) > l.cutOff {
+		return record{}, false
+	}
+	l.recent.MoveToFront(e.at)
+	return e.copied, true
+}
+
+// known is the last moment at which the copy was the newest.
+func (l *local) known(e *entry) time.Time {
+	if e.epoch == l.epoch && l.heard.After(e.seen) {
+		return l.heard
+	}
+	return e.seen
+}
+
+func (l *local) due(e *entry, now time.Time) bool {
+	if !e.stamped.IsZero() && age(now, e.stamped) < l.stamp {
+		return false
+	}
+	e.stamped = now
+	return true
+}
+
+// loading is a look at Redis under way.
+type loading struct {
+	place *entry
+	epoch int64
+	began time.Time
+}
+
+func (l *local) begin(id string, now time.Time) loading {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil {
+		e = &entry{id: id}
+		e.at = l.recent.PushFront(e)
+		l.entries[id] = e
+		if len(l.entries) > localMost {
+			l.remove(l.recent.Back().Value.(*entry))
+		}
+	}
+	return loading{e, l.epoch, now}
+}
+
+// put keeps what a look found, unless a change was told meanwhile or a later
+// look was quicker. stamp as in get.
+func (l *local) put(from loading, r record) (stamp bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = time.Time{}
+	e := from.place
+	switch {
+	case l.entries[e.id] != e || e.full && from.began.Before(e.seen):
+		return false
+	case r.Status != StatusActive:
+		l.remove(e)
+		return false
+	}
+	r.refresh = "" // whoever refreshes reads it from Redis, under the lock
+	e.full, e.copied, e.epoch, e.seen = true, r, from.epoch, from.began
+	return l.due(e, time.Now())
+}
+
+// drop forgets a copy at once.
+func (l *local) drop(id string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e := l.entries[id]; e != nil {
+		l.remove(e)
+	}
+}
+
+// changed drops what is older than a told change; version 0 is a deletion.
+func (l *local) changed(id, incarnation string, version int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.entries[id]
+	if e == nil || version > 0 && e.full && e.copied.Incarnation == incarnation && e.copied.Version >= version {
+		return
+	}
+	l.remove(e)
+}
+
+func (l *local) remove(e *entry) {
+	l.recent.Remove(e.at)
+	delete(l.entries, e.id)
+}
+
+// renewed begins a new subscription: changes before it may have gone unheard, so
+// that every copy must be read again. Until then copies only serve as fallback.
+func (l *local) renewed() (epoch int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.entries {
+		e.seen = l.known(e)
+	}
+	l.epoch++
+	l.live, l.heard = false, time.Time{}
+	return l.epoch
+}
+
+// confirmed says that in this epoch everything told before t was heard.
+func (l *local) confirmed(epoch int64, t time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if epoch == l.epoch {
+		l.live, l.heard, l.away = true, t, time.Time{}
+	}
+}
+
+// gap ends the trust in the copies, since changes may go unheard from now on.
+func (l *local) gap() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.live = false
+}
+
+// isAway reports whether Redis is believed away.
+func (l *local) isAway() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.away.IsZero()
+}
+
+// mayTry reports whether this request should try Redis: always while it is
+// believed there, otherwise one of many.
+func (l *local) mayTry(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.away.IsZero() {
+		return true
+	}
+	if now.Before(l.away) {
+		return false
+	}
+	l.away = now.Add(awayPause)
+	return true
+}
+
+// failed says that Redis did not answer.
+func (l *local) failed(now time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.away = now.Add(awayPause)
+}
+
+// age counts by both clocks: the monotonic one stands still while a machine
+// sleeps, the other one may be set back.
+func age(now, t time.Time) time.Duration {
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}

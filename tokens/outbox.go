@@ -1,0 +1,240 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	json "github.com/go-json-experiment/json"
+	"github.com/redis/go-redis/v9"
+)
+
+// Kinds of [Change].
+const (
+	ChangeConnected               = "connected"                // there is a new grant, the first or another one
+	ChangeReauthorizationRequired = "reauthorization_required" // the grant is gone
+	ChangeDeleted                 = "deleted"
+)
+
+// A Change is one that others should hear of. A token refresh is none.
+type Change struct {
+	Kind           string
+	Connection     string
+	Incarnation    string
+	Version        int64 // that the change made; the last one there was for ChangeDeleted
+	EnvironmentURL string
+	Status         string // after the change; "" for ChangeDeleted
+	LastError      string // why a person must connect again
+	At             time.Time
+}
+
+// ID is the same for one change wherever and however often it is read:
+// "<connection>.<incarnation>.<version>.<kind>".
+func (c Change) ID() string {
+	return c.Connection + "." + c.Incarnation + "." + strconv.FormatInt(c.Version, 10) + "." + c.Kind
+}
+
+// Changes wait in Redis until they have been published, one list per connection.
+// The script that changes a record appends to its list, so that neither is ever
+// without the other. An entry is "<incarnation> <version> <JSON>"; the script
+// fills in the first two.
+//
+// changesKey is a sorted set of the connections whose lists may hold something,
+// by the time of the last change in ms. It is in another slot, so it is written
+// first: a process that dies in between leaves an entry that leads nowhere.
+const changesKey = keyPrefix + "changes"
+
+func outboxKey(id string) string { return keyPrefix + "{" + id + "}:changes" }
+
+const (
+	maxOutbox  = 100                // changes of one connection that wait; the oldest go first
+	outboxKept = 7 * 24 * time.Hour // as long as events are kept where there is JetStream
+	// indexKept is how long an empty list is looked at again and again: longer than
+	// any write that has announced itself may take.
+	indexKept   = 5 * time.Minute
+	outboxBatch = 200
+
+	changePurpose = "change/v1"
+)
+
+// outboxLua is the part of a script that keeps a change for publication.
+var outboxLua = fmt.Sprintf(`
+local function keep(list, inc, ver, change)
+  redis.call('RPUSH', list, inc .. ' ' .. ver .. ' ' .. change)
+  redis.call('LTRIM', list, -%d, -1)
+  redis.call('PEXPIRE', list, %d)
+end
+`, maxOutbox, outboxKept.Milliseconds())
+
+// popScript takes the head of the list KEYS[1] away if it still is ARGV[1].
+var popScript = redis.NewScript(`
+if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then return 0 end
+redis.call('LPOP', KEYS[1])
+return 1`)
+
+// forgetScript takes member ARGV[1] out of KEYS[1] if its score still is ARGV[2].
+var forgetScript = redis.NewScript(`
+if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+return redis.call('ZREM', KEYS[1], ARGV[1])`)
+
+func changeAD(list string) []byte { return associated(changePurpose, list) }
+
+// keptChange is a Change in its list.
+type keptChange struct {
+	Kind        string    `json:"kind"`
+	Environment string    `json:"environment,omitzero"`
+	Status      string    `json:"status,omitzero"`
+	LastError   string    `json:"last_error,omitzero"`
+	At          time.Time `json:"at"`
+}
+
+// announce says that a change of the connection is about to be written, and
+// returns it as the script keeps it.
+func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte, error) {
+	now := time.Now().UTC()
+	plain, err := json.Marshal(keptChange{kind, c.EnvironmentURL, c.Status, c.LastError, now})
+	if err != nil {
+		return nil, fault(CodeInternal, "a change could not be encoded", nil)
+	}
+	change, err := s.keys.Seal(plain, changeAD(outboxKey(c.ID)))
+	if err != nil {
+		return nil, fault(CodeInternal, "a change could not be sealed", err)
+	}
+	if err := s.rdb.ZAdd(ctx, changesKey, redis.Z{Score: float64(now.UnixMilli()), Member: c.ID}).Err(); err != nil {
+		return nil, redisFault(err)
+	}
+	return change, nil
+}
+
+// announceDeletion is announce for what is about to be deleted. A record that does
+// not open is deleted like any other; then nobody can say of which environment.
+func (s *Store) announceDeletion(ctx context.Context, id string) ([]byte, error) {
+	at := grantSlot(id)
+	gone := Connection{ID: id}
+	plain, err := s.read(ctx, &at)
+	switch {
+	case err == nil:
+		if r, err := decodeRecord(plain, at, id); err == nil {
+			gone.EnvironmentURL = r.EnvironmentURL
+		}
+	case CodeOf(err) == CodeUnavailable:
+		return nil, err
+	}
+	return s.announce(ctx, ChangeDeleted, gone)
+}
+
+// wake tells whoever publishes in this process.
+func (s *Store) wake() {
+	select {
+	case s.changed <- struct{}{}:
+	default: // told already
+	}
+}
+
+// Changed yields something after this store has written a change that waits to
+// be published. Others' changes are found by looking now and then.
+func (s *Store) Changed() <-chan struct{} { return s.changed }
+
+// PublishChanges gives every change that waits to publish, those of one
+// connection in their order, and forgets it when publish returns nil; it ends at
+// the first error of publish or Redis. Several processes may publish the same
+// change at once, or one again: tell by [Change.ID]. It returns how many were
+// published. A change that does not open with the key set is left where it is, and
+// is the error in the end.
+func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (published int, err error) {
+	var closed error
+	// By rank: where one is forgotten or changes again the ranks move, and who is
+	// missed by that comes in the next round.
+	for from := int64(0); ; from += outboxBatch {
+		batch, err := s.rdb.ZRangeWithScores(ctx, changesKey, from, from+outboxBatch-1).Result()
+		if err != nil {
+			return published, redisFault(err)
+		}
+		heads, err := s.outboxHeads(ctx, batch)
+		if err != nil {
+			return published, err
+		}
+		for i, z := range batch {
+			n, err := s.publishList(ctx, z, heads[i], publish)
+			published += n
+			if errors.Is(err, ErrUnsealable) {
+				closed = err
+			} else if err != nil {
+				return published, err
+			}
+		}
+		if len(batch) < outboxBatch {
+			return published, closed
+		}
+	}
+}
+
+func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) ([]*redis.StringCmd, error) {
+	if len(batch) == 0 {
+		return nil, nil
+	}
+	heads := make([]*redis.StringCmd, len(batch))
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, z := range batch {
+			heads[i] = p.LIndex(ctx, outboxKey(z.Member.(string)), 0)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, redisFault(err)
+	}
+	return heads, nil
+}
+
+// publishList publishes one connection's changes, from the head on.
+func (s *Store) publishList(ctx context.Context, of redis.Z, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
+	id := of.Member.(string)
+	list := outboxKey(id)
+	for {
+		entry, err := head.Result()
+		if errors.Is(err, redis.Nil) {
+			break
+		}
+		if err != nil {
+			return published, redisFault(err)
+		}
+		c, err := s.readChange(id, entry)
+		if err != nil {
+			return published, err
+		}
+		if err := publish(ctx, c); err != nil {
+			return published, err
+		}
+		published++
+		if err := popScript.Run(ctx, s.rdb, []string{list}, entry).Err(); err != nil {
+			return published, redisFault(err)
+		}
+		head = s.rdb.LIndex(ctx, list, 0)
+	}
+	if time.Since(time.UnixMilli(int64(of.Score))) < indexKept {
+		return published, nil
+	}
+	if err := forgetScript.Run(ctx, s.rdb, []string{changesKey}, id, score(of)).Err(); err != nil {
+		return published, redisFault(err)
+	}
+	return published, nil
+}
+
+func (s *Store) readChange(id, entry string) (Change, error) {
+	incarnation, rest, _ := strings.Cut(entry, " ")
+	version, sealed, _ := strings.Cut(rest, " ")
+	n, bad := strconv.ParseInt(version, 10, 64)
+	plain, err := s.keys.Open([]byte(sealed), changeAD(outboxKey(id)))
+	var kept keptChange
+	if err != nil || bad != nil || json.Unmarshal(plain, &kept) != nil {
+		return Change{}, damaged(firstError(err, ErrUnsealable))
+	}
+	return Change{Kind: kept.Kind, Connection: id, Incarnation: incarnation, Version: n, EnvironmentURL: kept.Environment,
+		Status: kept.Status, LastError: kept.LastError, At: kept.At}, nil
+}
+
+// score is a member's score as Redis writes it: a whole number of milliseconds.
+func score(z redis.Z) string { return fmt.Sprintf("%.0f", z.Score) }

@@ -1,0 +1,136 @@
+package tokens
+
+// class is what an answer of Entra means for the grant.
+type class int
+
+const (
+	classUnknown       class = iota
+	classPerson              // a person must sign in again
+	classConsent             // a person or an administrator must consent
+	classCode                // the authorization code or its PKCE verifier is no good; start again
+	classConfiguration       // this installation or the app registration is wrong
+	classClock               // the client assertion's time is wrong: a clock, or a token that is not renewed
+	classLater               // Entra is not able to answer now
+	classLoop                // Entra saw the same request too often
+)
+
+// meaning is one line of the table of verdicts.
+type meaning struct {
+	class class
+	hint  string // what it is and what to do about it
+	app   class  // the class for client_credentials, where it is another one
+}
+
+// byError, bySuberror and byNumber are the table of verdicts. The OAuth error code
+// decides; the suberror and the AADSTS number refine it (judge has the order).
+// VERDICTS.md is made from it. Source: Microsoft's reference of authentication
+// error codes.
+var byError = map[string]class{
+	"invalid_grant": classPerson, "interaction_required": classPerson, "login_required": classPerson,
+	"consent_required": classConsent, "access_denied": classConsent,
+	"invalid_client": classConfiguration, "unauthorized_client": classConfiguration,
+	"unsupported_grant_type": classConfiguration, "unsupported_response_type": classConfiguration,
+	"invalid_scope": classConfiguration, "invalid_resource": classConfiguration, "invalid_request": classConfiguration,
+	"temporarily_unavailable": classLater, "server_error": classLater,
+}
+
+var bySuberror = map[string]meaning{
+	"basic_action":                 {class: classPerson, hint: "the sign-in page asks for what is missing"},
+	"additional_action":            {class: classPerson, hint: "something outside the sign-in page must be done first, such as enrolling the device; the directory's administrator knows what"},
+	"message_only":                 {class: classPerson, hint: "the directory's policy forbids it, and signing in again does not help by itself; its administrator must allow it"},
+	"user_password_expired":        {class: classPerson, hint: "the user's password has expired; it must be changed first"},
+	"bad_token":                    {class: classPerson, hint: "the grant is not valid any more"},
+	"token_expired":                {class: classPerson, hint: "the grant has expired"},
+	"device_authentication_failed": {class: classPerson, hint: "the directory's policy asks for a known device; its administrator must exempt the application"},
+	"protection_policy_required":   {class: classPerson, hint: "the directory's policy asks for a protected app, which a server cannot be; its administrator must exempt the application"},
+	"consent_required":             {class: classConsent, hint: "the application has no consent, or it was withdrawn; the person or an administrator must consent"},
+	"client_mismatch":              {class: classConfiguration, hint: "the grant was given to another application; check ENTRA_CLIENT_ID"},
+}
+
+const (
+	hintPassword  = "the user's password has expired; it must be changed first"
+	hintRevoked   = "the grant was revoked, for example by a password reset or by an administrator"
+	hintMFA       = "the directory demands multi-factor authentication, which the sign-in page asks for"
+	hintMFASetUp  = "multi-factor authentication must be set up, which the sign-in page asks for"
+	hintDevice    = "the directory's policy asks for a known device; its administrator must exempt the application"
+	hintPolicy    = "a Conditional Access policy forbids it; the directory's administrator must allow it"
+	hintConsent   = "the application has no consent, or it was withdrawn; the person or an administrator must consent"
+	hintAppGone   = "ENTRA_CLIENT_ID is not known in this directory, or the directory's administrator has removed the application there"
+	hintRights    = "the app registration lacks the permission Dynamics CRM user_impersonation, or the directory has no Dataverse"
+	hintSecret    = "ENTRA_CLIENT_SECRET is wrong; it must be the value, not the id, of a client secret"
+	hintFederated = "no federated credential of the app registration matches issuer, subject and audience of the federated token; compare them at Certificates & secrets"
+	hintCloud     = "the directory is in another cloud; check ENTRA_AUTHORITY_URL"
+	hintTenant    = "a single directory is needed; give tenant"
+	hintScope     = "Entra does not take the scope; check the environment URL"
+	hintCode      = "the authorization code was used, has expired or belongs to another sign-in"
+	hintReply     = "PUBLIC_URL/oauth/callback is not registered as a redirect URL of the app registration"
+	hintAssertion = "the client assertion is out of its time; check this machine's clock, and that the federated token's file is renewed"
+)
+
+var byNumber = map[int]meaning{
+	54005: {class: classCode, hint: hintCode}, 700005: {class: classCode, hint: hintCode}, 501481: {class: classCode, hint: hintCode},
+	50147: {class: classCode, hint: hintCode}, 501491: {class: classCode, hint: hintCode}, 50089: {class: classCode, hint: "the sign-in took too long"},
+
+	70000:  {class: classPerson, hint: "the grant is not valid any more"},
+	70008:  {class: classPerson, hint: "the grant has expired or was revoked"},
+	700082: {class: classPerson, hint: "the refresh token was not used for too long"},
+	700084: {class: classPerson, hint: "the redirect URL is registered for a single-page application, whose grants end after 24 hours; register it as Web"},
+	70043:  {class: classPerson, hint: "the directory's sign-in frequency policy ended the session"},
+	50173:  {class: classPerson, hint: hintRevoked}, 50132: {class: classPerson, hint: hintRevoked}, 50133: {class: classPerson, hint: hintRevoked},
+	50072: {class: classPerson, hint: hintMFASetUp}, 50079: {class: classPerson, hint: hintMFASetUp},
+	50074: {class: classPerson, hint: hintMFA}, 50076: {class: classPerson, hint: hintMFA},
+	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in page asks for it again"},
+	50055: {class: classPerson, hint: hintPassword}, 50144: {class: classPerson, hint: hintPassword},
+	50057:  {class: classPerson, hint: "the user account is disabled; enable it, or connect as another user with allow_user_change"},
+	50034:  {class: classPerson, hint: "the user does not exist in this directory (any more); connect as another user with allow_user_change"},
+	50020:  {class: classPerson, hint: "the user does not belong to this directory; sign in with an account of it"},
+	50105:  {class: classPerson, hint: "nobody has assigned the user to the application; the directory's administrator must (Enterprise applications, Users and groups)"},
+	501051: {class: classPerson, hint: "the application is not assigned to a role that the directory demands; its administrator must assign it"},
+	50097:  {class: classPerson, hint: hintDevice}, 53000: {class: classPerson, hint: hintDevice}, 53001: {class: classPerson, hint: hintDevice},
+	53002: {class: classPerson, hint: hintDevice}, 53003: {class: classPerson, hint: hintPolicy}, 530032: {class: classPerson, hint: hintPolicy},
+	530034: {class: classPerson, hint: hintPolicy}, 530035: {class: classPerson, hint: hintPolicy},
+	50158:  {class: classPerson, hint: "the directory asks for a further proof, which the sign-in page leads to"},
+	16000:  {class: classPerson, hint: "several accounts are signed in; choose one"},
+	700020: {class: classPerson, hint: "the sign-in page must ask something"},
+
+	65001: {class: classConsent, hint: hintConsent}, 65004: {class: classConsent, hint: "the person declined to consent"},
+	90094: {class: classConsent, hint: "an administrator must consent"},
+	90095: {class: classConsent, hint: "an administrator's consent was asked for and is pending"},
+
+	7000215: {class: classConfiguration, hint: hintSecret}, 70002: {class: classConfiguration, hint: hintSecret},
+	7000222: {class: classConfiguration, hint: "the client secret has expired; make a new one and set ENTRA_CLIENT_SECRET"},
+	7000218: {class: classConfiguration, hint: "the application must prove itself; set ENTRA_CLIENT_SECRET, ENTRA_CLIENT_CERTIFICATE_FILE or ENTRA_FEDERATED_TOKEN_FILE"},
+	700025:  {class: classConfiguration, hint: "the app registration is a public client; register the redirect URL for the platform Web"},
+	700027:  {class: classConfiguration, hint: "the certificate in ENTRA_CLIENT_CERTIFICATE_FILE is not registered at the app registration (Certificates & secrets), or no longer"},
+	700030:  {class: classConfiguration, hint: "Entra does not trust the certificate in ENTRA_CLIENT_CERTIFICATE_FILE; make and register a new one"},
+	50012:   {class: classConfiguration, hint: "the application could not prove itself; check its secret or certificate"},
+	50013:   {class: classConfiguration, hint: "Entra does not accept the client assertion; check certificate or federated credential"},
+	70021:   {class: classConfiguration, hint: hintFederated}, 700211: {class: classConfiguration, hint: hintFederated},
+	700212: {class: classConfiguration, hint: hintFederated}, 700213: {class: classConfiguration, hint: hintFederated},
+	700016:  {class: classConfiguration, hint: hintAppGone, app: classConsent},
+	700011:  {class: classConfiguration, hint: hintAppGone, app: classConsent},
+	7000229: {class: classConfiguration, hint: hintAppGone, app: classConsent},
+	7000112: {class: classConfiguration, hint: "the application is disabled, in its own directory or by this directory's administrator"},
+	70001:   {class: classConfiguration, hint: "the application is disabled, in its own directory or by this directory's administrator"},
+	50011:   {class: classConfiguration, hint: hintReply}, 900971: {class: classConfiguration, hint: hintReply}, 70004: {class: classConfiguration, hint: hintReply},
+	500112: {class: classConfiguration, hint: "PUBLIC_URL is not what it was when the sign-in began"},
+	500011: {class: classConfiguration, hint: "the environment is not known in this directory; check environment URL and tenant"},
+	50001:  {class: classConfiguration, hint: "the environment is not known in this directory, or Dataverse is switched off there"},
+	650057: {class: classConfiguration, hint: hintRights}, 650052: {class: classConfiguration, hint: hintRights},
+	650056: {class: classConfiguration, hint: hintRights}, 65005: {class: classConfiguration, hint: hintRights},
+	70011: {class: classConfiguration, hint: hintScope}, 28002: {class: classConfiguration, hint: hintScope}, 28003: {class: classConfiguration, hint: hintScope},
+	700022: {class: classConfiguration, hint: hintScope}, 700023: {class: classConfiguration, hint: hintScope}, 1002012: {class: classConfiguration, hint: hintScope},
+	90002: {class: classConfiguration, hint: "the directory does not exist in this cloud; check tenant and ENTRA_AUTHORITY_URL"},
+	90038: {class: classConfiguration, hint: hintCloud}, 900382: {class: classConfiguration, hint: hintCloud},
+	50194:   {class: classConfiguration, hint: "the app registration is for one directory only; make it multitenant or give the tenant"},
+	9001023: {class: classConfiguration, hint: hintTenant}, 90124: {class: classConfiguration, hint: hintTenant}, 90130: {class: classConfiguration, hint: hintTenant},
+	900144: {class: classConfiguration}, 900561: {class: classConfiguration}, 901002: {class: classConfiguration},
+
+	700024: {class: classClock, hint: hintAssertion}, 500133: {class: classClock, hint: hintAssertion},
+
+	50033: {class: classLater}, 50087: {class: classLater}, 50088: {class: classLater}, 90006: {class: classLater},
+	90012: {class: classLater}, 90024: {class: classLater}, 90033: {class: classLater}, 90055: {class: classLater},
+	90090: {class: classLater}, 40010: {class: classLater}, 70012: {class: classLater},
+
+	50196: {class: classLoop},
+}

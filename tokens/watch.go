@@ -1,0 +1,210 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A subscription that hears nothing may be healthy or dead, and one to a server
+// that is not the primary any more hears nothing for ever. So each process
+// publishes a beat to itself, by the way that changes go too: through the client
+// that writes, and in a cluster through every primary. Messages of one primary
+// arrive in their order. Once a beat has come back, everything that was told
+// before it was sent has been heard.
+
+const (
+	beatEvery   = 250 * time.Millisecond
+	beatWait    = 600 * time.Millisecond
+	beatSilence = 2 * time.Second // without a beat: subscribe anew
+	watchFirst  = 50 * time.Millisecond
+	watchMost   = time.Second
+	watchSpeaks = time.Minute // between log lines about the same trouble
+)
+
+// watch keeps a subscription until the source ends.
+func (s *Source) watch() {
+	var spoke time.Time
+	for wait := watchFirst; ; wait = min(wait*2, watchMost) {
+		heard, err := s.listen(s.loops)
+		s.local.gap()
+		if s.loops.Err() != nil {
+			return
+		}
+		if heard {
+			wait = watchFirst
+		}
+		if time.Since(spoke) > watchSpeaks {
+			spoke = time.Now()
+			s.log.Warn("changes of connections are not heard, so every token is read from Redis", "error", err.Error())
+		}
+		if !pause(s.loops, wait/2+rand.N(wait)) {
+			return
+		}
+	}
+}
+
+// listen holds one subscription. heard: it worked for a while.
+func (s *Source) listen(ctx context.Context) (heard bool, err error) {
+	own := keyPrefix + "alive:" + s.name
+	sub := s.store.rdb.Subscribe(ctx)
+	closing := sync.OnceFunc(func() { _ = sub.Close() })
+	defer closing()
+	subscribing, cancel := context.WithTimeout(ctx, beatSilence)
+	err = sub.Subscribe(subscribing, changedChannel, own)
+	cancel()
+	if err != nil {
+		return false, err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	defer stop()
+	back := newBeats()
+	// Receive has no time-out; closing the subscription ends it.
+	beating.Go(func() { defer closing(); s.beat(ctx, own, back) })
+	subscribed := 0
+	for {
+		m, err := sub.Receive(ctx)
+		if err != nil {
+			return back.ever(), err
+		}
+		switch m := m.(type) {
+		case *redis.Subscription:
+			// Two channels, two answers; a third one would be a subscription that was
+			// silently made again.
+			if subscribed++; subscribed == 2 {
+				back.start(s.local.renewed())
+			} else if subscribed > 2 {
+				return back.ever(), errors.New("the subscription broke")
+			}
+		case *redis.Message:
+			if m.Channel == own {
+				back.arrived(m.Payload)
+				continue
+			}
+			s.heard(m.Payload)
+		}
+	}
+}
+
+func (s *Source) heard(message string) {
+	id, rest, _ := strings.Cut(message, " ")
+	incarnation, text, _ := strings.Cut(rest, " ")
+	version, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		version = 0 // of a later crmbridge perhaps: the copy goes, that is always right
+	}
+	s.local.changed(id, incarnation, version)
+}
+
+// beat sends beats until ctx ends or none has come back for too long.
+func (s *Source) beat(ctx context.Context, channel string, back *beats) {
+	last := time.Now()
+	for round := 1; time.Since(last) < beatSilence; round++ {
+		sent := time.Now()
+		if epoch, ok := s.beatOnce(ctx, channel, round, back); ok {
+			last = time.Now()
+			s.local.confirmed(epoch, sent)
+		}
+		if !pause(ctx, beatEvery*3/4+rand.N(beatEvery/4)) {
+			return
+		}
+	}
+}
+
+func (s *Source) beatOnce(ctx context.Context, channel string, round int, back *beats) (epoch int64, ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, beatWait)
+	defer cancel()
+	var mu sync.Mutex
+	var sent []string
+	back.expect()
+	err := eachPrimary(ctx, s.store.rdb, func(ctx context.Context, c redis.Cmdable) error {
+		mu.Lock()
+		name := back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(len(sent))
+		sent = append(sent, name)
+		mu.Unlock()
+		return c.Publish(ctx, channel, name).Err()
+	})
+	if err != nil || len(sent) == 0 {
+		return 0, false
+	}
+	return back.wait(ctx, sent)
+}
+
+// eachPrimary calls do for the server, or for each primary of a cluster, which
+// may happen at once.
+func eachPrimary(ctx context.Context, rdb redis.UniversalClient, do func(context.Context, redis.Cmdable) error) error {
+	if c, ok := rdb.(*redis.ClusterClient); ok {
+		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return do(ctx, c) })
+	}
+	return do(ctx, rdb)
+}
+
+// beats knows which beats of the present round have come back.
+type beats struct {
+	name string // of this subscription: a late beat of the one before proves nothing
+
+	mu    sync.Mutex
+	epoch int64 // 0: the subscription does not stand yet
+	came  map[string]bool
+	more  chan struct{} // of capacity 1: something came
+	any   bool
+}
+
+func newBeats() *beats {
+	return &beats{name: random(6), came: map[string]bool{}, more: make(chan struct{}, 1)}
+}
+
+func (b *beats) start(epoch int64) { b.mu.Lock(); defer b.mu.Unlock(); b.epoch = epoch }
+
+func (b *beats) ever() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.any }
+
+func (b *beats) expect() { b.mu.Lock(); defer b.mu.Unlock(); b.came = map[string]bool{} }
+
+func (b *beats) arrived(name string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.came[name], b.any = true, true
+	select {
+	case b.more <- struct{}{}:
+	default:
+	}
+}
+
+func (b *beats) wait(ctx context.Context, names []string) (epoch int64, ok bool) {
+	for {
+		b.mu.Lock()
+		epoch, ok = b.epoch, b.epoch > 0
+		for _, name := range names {
+			ok = ok && b.came[name]
+		}
+		b.mu.Unlock()
+		if ok {
+			return epoch, true
+		}
+		select {
+		case <-ctx.Done():
+			return 0, false
+		case <-b.more:
+		}
+	}
+}
+
+// pause waits; false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
+}
