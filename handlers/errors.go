@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -90,8 +91,20 @@ func translate(fault *dynamics.Error) *messages.Error {
 	}
 }
 
+// Dataverse's codes for a user whom it does not let in at all.
+const (
+	notAMember   = "0x80072560"
+	userDisabled = "0x80040225"
+)
+
 // forbidden names the privilege that is missing where Dataverse did.
 func forbidden(fault *dynamics.Error) *messages.Error {
+	switch strings.ToLower(fault.Code) {
+	case notAMember:
+		return messages.Errorf(messages.PermissionDenied, "the connection's user is not a member of the environment; its administrator must add the user, or for client_credentials create an application user, with a security role (Power Platform admin centre, environment, Settings, Users + permissions)")
+	case userDisabled:
+		return messages.Errorf(messages.PermissionDenied, "the connection's user is disabled in the environment; its administrator must enable the user there, which needs a licence")
+	}
 	if fault.Privilege == "" {
 		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", fault.Message)
 	}
