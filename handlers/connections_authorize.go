@@ -16,16 +16,20 @@ var prompts = []string{"", "login", "none", "consent", "select_account"}
 const maxHint = 256
 
 // connectionsAuthorize answers connections.authorize with the page where a
-// person connects the environment.
+// person connects the environment, or for client_credentials with the connection.
 func (o *Operations) connectionsAuthorize(ctx context.Context, c *call, in messages.AuthorizeRequest) (messages.AuthorizeReply, error) {
 	environment, err := o.checkAuthorize(in)
 	if err != nil {
 		return messages.AuthorizeReply{}, err
 	}
-	begun, err := o.Authorizer.Begin(ctx, tokens.Request{
+	ask := tokens.Request{
 		Connection: c.connection, EnvironmentURL: environment, Tenant: in.Tenant, LoginHint: in.LoginHint,
 		Prompt: in.Prompt, AllowUserChange: in.AllowUserChange, Bus: o.BusCompletion,
-	})
+	}
+	if in.Grant == messages.GrantClientCredentials {
+		return o.authorizeApp(ctx, ask)
+	}
+	begun, err := o.Authorizer.Begin(ctx, ask)
 	if err != nil {
 		return messages.AuthorizeReply{}, err
 	}
@@ -34,6 +38,16 @@ func (o *Operations) connectionsAuthorize(ctx context.Context, c *call, in messa
 		reply.AuthorizationURL, reply.State = begun.AuthorizationURL, begun.State
 	}
 	return reply, nil
+}
+
+// authorizeApp makes a connection in which nobody but the application acts.
+func (o *Operations) authorizeApp(ctx context.Context, ask tokens.Request) (messages.AuthorizeReply, error) {
+	made, err := o.Authorizer.App(ctx, ask)
+	if err != nil {
+		return messages.AuthorizeReply{}, err
+	}
+	connection := connectionOf(made)
+	return messages.AuthorizeReply{Connection: messages.AuthorizedConnection{Made: &connection}}, nil
 }
 
 func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment string, err error) {
@@ -45,10 +59,12 @@ func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment s
 		return "", refused(err, "environment_url")
 	}
 	switch {
-	case in.Grant == messages.GrantClientCredentials:
-		return "", messages.Errorf(messages.NotSupported, "grant: client_credentials is not available in this version; use authorization_code")
-	case in.Grant != "" && in.Grant != messages.GrantAuthorizationCode:
+	case in.Grant != "" && in.Grant != messages.GrantAuthorizationCode && in.Grant != messages.GrantClientCredentials:
 		return "", messages.Invalid("grant", "must be authorization_code or client_credentials")
+	case in.Grant == messages.GrantClientCredentials && in.LoginHint != "":
+		return "", messages.Invalid("login_hint", "goes with authorization_code only: nobody signs in for client_credentials")
+	case in.Grant == messages.GrantClientCredentials && in.Prompt != "":
+		return "", messages.Invalid("prompt", "goes with authorization_code only: nobody signs in for client_credentials")
 	case !slices.Contains(prompts, in.Prompt):
 		return "", messages.Invalid("prompt", "must be login, consent, select_account or none")
 	case len(in.LoginHint) > maxHint:

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -95,13 +96,9 @@ func translate(fault *dynamics.Error) *messages.Error {
 }
 
 // reason is what Dataverse said, or what is known where it said nothing that can
-// be read: a gateway's page, an empty body, a text with its blanks not filled in.
+// be read: a gateway's page, an empty body.
 func reason(fault *dynamics.Error) string {
 	switch {
-	case fault.Code == "0x80040225":
-		return "the connection's user is disabled in the environment; an administrator must enable it"
-	case fault.Code == "0x80072560":
-		return "the connection's user is not a member of the environment's organization; add the user, and wait some minutes if that was just done"
 	case fault.Message != "":
 		return fault.Message
 	case fault.Status != 0:
@@ -110,8 +107,20 @@ func reason(fault *dynamics.Error) string {
 	return "no reason was given"
 }
 
+// Dataverse's codes for a user whom it does not let in at all.
+const (
+	notAMember   = "0x80072560"
+	userDisabled = "0x80040225"
+)
+
 // forbidden names the privilege that is missing where Dataverse did.
 func forbidden(fault *dynamics.Error) *messages.Error {
+	switch strings.ToLower(fault.Code) {
+	case notAMember:
+		return messages.Errorf(messages.PermissionDenied, "the connection's user is not a member of the environment; its administrator must add the user, or for client_credentials create an application user, with a security role (Power Platform admin centre, environment, Settings, Users + permissions)")
+	case userDisabled:
+		return messages.Errorf(messages.PermissionDenied, "the connection's user is disabled in the environment; its administrator must enable the user there, which needs a licence")
+	}
 	if fault.Privilege == "" {
 		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
 	}

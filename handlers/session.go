@@ -30,6 +30,15 @@ func fromGrant(a tokens.Access) dynamics.Access {
 	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal())}
 }
 
+// Serves lets the token side refuse, before anything is sent, an environment that
+// this installation may not use (any more): another cloud's, or one no longer listed.
+func Serves(hosts *dynamics.HostPolicy) func(environment string) error {
+	return func(environment string) error {
+		_, err := hosts.Environment(environment)
+		return err
+	}
+}
+
 // Discover lets an authorizer ask an environment which directory it belongs to.
 func Discover(client *dynamics.Client) func(ctx context.Context, environment string) (string, error) {
 	return func(ctx context.Context, environment string) (string, error) {

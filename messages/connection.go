@@ -1,6 +1,11 @@
 package messages
 
-import "time"
+import (
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
 
 // Grants by which a connection can have come about.
 const (
@@ -46,14 +51,49 @@ type AuthorizeRequest struct {
 	AllowUserChange bool   `json:"allow_user_change,omitzero" jsonschema:"let another user than before take over an existing connection"`
 }
 
-// AuthorizeReply tells where a person goes on.
+// AuthorizeReply tells where a person goes on. For client_credentials, where
+// nobody is asked, it holds the connection instead and nothing else.
 type AuthorizeReply struct {
-	Head
-	ConnectURL string    `json:"connect_url"`
-	ExpiresAt  time.Time `json:"expires_at"`
+	RequestHead
+	Connection AuthorizedConnection `json:"connection,omitzero"`
+	ConnectURL string               `json:"connect_url,omitzero"`
+	ExpiresAt  time.Time            `json:"expires_at,omitzero"`
 	// AuthorizationURL and State are there only where BUS_COMPLETION is on.
 	AuthorizationURL string `json:"authorization_url,omitzero"`
 	State            string `json:"state,omitzero"`
+}
+
+// SetHead fills in what the consumer knows about every reply.
+func (r *AuthorizeReply) SetHead(requestID, connection string) {
+	r.RequestID, r.Connection.ID = requestID, connection
+}
+
+// AuthorizedConnection is the connection member of an [AuthorizeReply]: the id of
+// a connection that a person will make, or the connection that was made at once.
+type AuthorizedConnection struct {
+	ID   string
+	Made *Connection // nil while a person has to go on
+}
+
+// MarshalJSON writes the connection where there is one, its id otherwise.
+func (a AuthorizedConnection) MarshalJSON() ([]byte, error) {
+	if a.Made != nil {
+		return json.Marshal(a.Made)
+	}
+	return json.Marshal(a.ID)
+}
+
+// UnmarshalJSON reads either form.
+func (a *AuthorizedConnection) UnmarshalJSON(text []byte) error {
+	*a = AuthorizedConnection{}
+	if jsontext.Value(text).Kind() == '"' {
+		return json.Unmarshal(text, &a.ID)
+	}
+	if err := json.Unmarshal(text, &a.Made); err != nil || a.Made == nil {
+		return err
+	}
+	a.ID = a.Made.ID
+	return nil
 }
 
 // CompleteRequest carries back what Microsoft's redirect brought: a code, or an

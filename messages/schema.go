@@ -11,10 +11,15 @@ import (
 // Schema is the JSON Schema (draft 2020-12) of a body type, for the services
 // API's metadata: closed for requests, open for replies.
 func Schema(body reflect.Type) (string, error) {
+	connection, err := jsonschema.For[Connection](nil)
+	if err != nil {
+		return "", err
+	}
 	schema, err := jsonschema.ForType(body, &jsonschema.ForOptions{
 		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-			reflect.TypeFor[jsontext.Value](): {},
-			reflect.TypeFor[Where]():          {Ref: "#/$defs/where"},
+			reflect.TypeFor[jsontext.Value]():       {},
+			reflect.TypeFor[Where]():                {Ref: "#/$defs/where"},
+			reflect.TypeFor[AuthorizedConnection](): {AnyOf: []*jsonschema.Schema{{Type: "string"}, connection}},
 		},
 	})
 	if err != nil {
@@ -44,6 +49,9 @@ func open(schema *jsonschema.Schema) {
 		open(property)
 	}
 	open(schema.Items)
+	for _, form := range schema.AnyOf {
+		open(form)
+	}
 }
 
 // whereSchema is written out because the type refers to itself.

@@ -85,6 +85,7 @@ func TestReplySchemas(t *testing.T) {
 	for _, reply := range []messages.Reply{
 		&messages.ErrorReply{Error: messages.Invalid("a", "b").After(time.Second)},
 		&messages.AuthorizeReply{ConnectURL: "https://crm.example/connect/x", ExpiresAt: now},
+		&messages.AuthorizeReply{Connection: messages.AuthorizedConnection{Made: &connection}},
 		&messages.ConnectionReply{Connection: connection},
 		&messages.ConnectionsListReply{Connections: []messages.Connection{connection}},
 		&messages.ConnectionsListReply{},

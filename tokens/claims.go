@@ -36,7 +36,7 @@ func readClaims(sent string) Secret {
 		text = string(decoded)
 	}
 	v := jsontext.Value(bytes.TrimSpace([]byte(text)))
-	if v.Kind() != '{' || v.Compact() != nil || len(v) > maxClaims {
+	if v.Kind() != '{' || !v.IsValid() || v.Compact() != nil || len(v) > maxClaims {
 		return ""
 	}
 	return Secret(v)

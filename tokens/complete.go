@@ -205,6 +205,9 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 	}
 	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))
 	if err != nil {
+		if f, ok := errors.AsType[*Error](err); ok && f.claims != nil {
+			a.store.note(ctx, st.Connection, st.Incarnation, f.claims()) // the next sign-in is asked for them
+		}
 		return grantedTokens{}, a.withConsent(err, st)
 	}
 	tenant, err := st.directory(ans.id, a.entra.id, time.Now())

@@ -22,9 +22,15 @@
 // the source's own context, so that no caller's deadline cancels it for others.
 // [Source.Refused] is for a 401 of Dataverse.
 //
-// What Entra's errors mean is one table in verdict.go: only an answer that says
-// that the grant is gone marks a connection reauthorization_required. Outages,
-// throttling, HTML from a proxy, truncated JSON and lost races never do.
+// [Authorizer.App] makes a connection of the application itself, for the pairs in
+// [EntraConfig].Apps. It has no refresh token: every renewal is a new request,
+// under the same lock and fence. The application proves itself by a secret, a
+// certificate or a federated token (assertion.go).
+//
+// What Entra's errors mean is one table in verdicts.go, which VERDICTS.md shows:
+// only an answer that says that the grant is gone marks a connection
+// reauthorization_required. Outages, throttling, HTML from a proxy, truncated JSON,
+// wrong clocks and lost races never do.
 //
 // # In Redis
 //

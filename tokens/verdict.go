@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -107,7 +108,8 @@ func (r refusal) person(c class, grant string) (code, message string) {
 		return CodePermissionDenied, "the directory does not let the application in"
 	case c == classConsent:
 		return CodeConsentRequired, "consent was not given"
-	case c == classCode, r.Error == "invalid_grant" && r.Suberror == "" && (len(r.Codes) == 0 || r.Codes[0] == 70000 || r.Codes[0] == 70008):
+	case c == classCode, r.Error == "invalid_grant" && slices.Contains([]string{"", "bad_token", "token_expired"}, r.Suberror) &&
+		(len(r.Codes) == 0 || r.Codes[0] == 70000 || r.Codes[0] == 70008):
 		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has expired; start again"
 	}
 	return CodeReauthorizationRequired, "Microsoft did not let this person in"

@@ -1,6 +1,8 @@
 package emulator_test
 
 import (
+	"crypto/rsa"
+	"crypto/x509"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -92,6 +94,12 @@ func TestOptions(t *testing.T) {
 		"duration":    {Latency: -1},
 		"environment": {Environments: []string{"contoso.crm4.dynamics.com"}},
 		"role":        {Users: []emulator.User{{Name: "x", UserName: "x@x", Roles: []string{"King"}}}},
+		"certificate": {ClientCertificates: []*x509.Certificate{nil}},
+		"no RSA key":  {ClientCertificates: []*x509.Certificate{{}}},
+		"issuer":      {FederatedCredentials: []emulator.FederatedCredential{{Issuer: "http://oidc.example", Subject: "s", Keys: map[string]*rsa.PublicKey{"": {}}}}},
+		"subject":     {FederatedCredentials: []emulator.FederatedCredential{{Issuer: "https://oidc.example", Keys: map[string]*rsa.PublicKey{"": {}}}}},
+		"no keys":     {FederatedCredentials: []emulator.FederatedCredential{{Issuer: "https://oidc.example", Subject: "s"}}},
+		"nil key":     {FederatedCredentials: []emulator.FederatedCredential{{Issuer: "https://oidc.example", Subject: "s", Keys: map[string]*rsa.PublicKey{"": nil}}}},
 		"user":        {Users: []emulator.User{{Name: "x"}}},
 	} {
 		if _, err := emulator.New(o); err == nil {

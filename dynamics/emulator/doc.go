@@ -12,18 +12,52 @@
 //
 // # What is there
 //
-//   - Entra: authorize (sign-in page, or at once with AutoConsent), token (authorization_code with PKCE, refresh_token,
-//     client_credentials with a secret), openid-configuration, keys, instance discovery.
+//   - Entra: authorize (sign-in page, or at once with AutoConsent), admin consent in both versions, token (authorization_code with
+//     PKCE, refresh_token, client_credentials), openid-configuration, keys, instance discovery. The application proves itself by
+//     secret, by an assertion that is signed with one of [Options.ClientCertificates] (RS256 or PS256; x5t#S256 or x5t in either
+//     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
 //   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, and the metadata of account;
 //     $select, $filter, $orderby, $top, $count, $apply, $expand of roles, server-driven paging with Dataverse's own cookies,
 //     annotations, conditional reads and the error bodies of the Web API.
-//   - Control: [Server.Control] in the process, /_emulator/ over HTTP: counters, expiry, revocation and faults.
+//   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
+//
+// # Control over HTTP
+//
+// GET answers with JSON, POST changes something; user is a UserName, and off=1 takes back what can be taken back.
+//
+//	GET  /_emulator/counts                what was asked so far (Counts)
+//	GET  /_emulator/users                 who may sign in
+//	GET  /_emulator/grants                the sign-ins that left a refresh token (Grant)
+//	POST /_emulator/reset                 count from zero
+//	POST /_emulator/expire                every access token so far: 401
+//	POST /_emulator/lifetime?seconds=     of the access tokens to come; 0 is the normal one
+//	POST /_emulator/revoke?user=|grant=   refresh tokens of a user, of one sign-in, or all: AADSTS50173
+//	POST /_emulator/expire-refresh?user=  refresh tokens of a user, or all: AADSTS700082
+//	POST /_emulator/password?user=        an administrator's reset: AADSTS50173
+//	POST /_emulator/block?user=           the account is disabled at Entra: AADSTS50057
+//	POST /_emulator/mfa?user=             a second factor is required: AADSTS50076 until the next sign-in
+//	POST /_emulator/withdraw?user=        consent is taken back: AADSTS65001 until it is given again
+//	POST /_emulator/secret-expired        the client secret: AADSTS7000222
+//	POST /_emulator/admin-consent         users may not consent: AADSTS90094 until an administrator has
+//	POST /_emulator/claims                with a JSON object: Dataverse's claims challenge; with nothing: none
+//	POST /_emulator/fail                  with a Fault as JSON: throttle, delay, break or refuse requests to come
+//	POST /_emulator/clear                 drop the faults that have not struck
+//
+// For instance, the next three token requests are throttled, then one finds a gateway that is down, then one is refused:
+//
+//	{"where":"token","kind":"throttle","retry_after":5,"times":3}
+//	{"where":"token","kind":"gateway"}
+//	{"where":"token","number":50078,"suberror":"basic_action"}
 //
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, no $batch, no change tracking, no service protection limit and no admin-consent page yet;
+// There is no write access, no FetchXML, no $batch, no change tracking, and no service protection limit yet;
 // such requests are refused, never answered emptily. Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
-// refused too. Text is compared without case but with accents, and sorted by code point. The caller's language is English
+// refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
+// refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
+// administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated
+// issuers are not asked for their keys. Continuous access evaluation has no capability check: every client gets the challenge.
+// Text is compared without case but with accents, and sorted by code point. The caller's language is English
 // (United States), the time zone of formatted values is UTC-07:00, as in Microsoft's samples.
 //
 // All people, companies, addresses and numbers are invented; e-mail addresses and sites are under example names.

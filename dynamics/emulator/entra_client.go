@@ -34,6 +34,8 @@ func (s *Server) client(r *http.Request, tenant string) (string, *entraError) {
 		return "0", nil
 	case assertion != "":
 		return "2", s.clientAssertion(r, tenant, assertion)
+	case secret == "" && f.Get("grant_type") == "client_credentials":
+		return "", refuse("invalid_client", 7000216, "'client_assertion', 'client_secret' or 'request' is required for the 'client_credentials' grant type.")
 	case secret == "":
 		return "", refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
 	}

@@ -3,6 +3,7 @@ package emulator_test
 import (
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"html"
 	"net/http"
 	"net/url"
@@ -55,6 +56,7 @@ func TestTokenErrors(t *testing.T) {
 		{"no client", tokenPath, form(code, "client_id", ""), 400, "invalid_request", 900144},
 		{"unknown client", tokenPath, form(code, "client_id", "x"), 400, "unauthorized_client", 700016},
 		{"no secret", tokenPath, form(code, "client_secret", ""), 401, "invalid_client", 7000218},
+		{"an application without secret", tokenPath, form(app, "client_secret", ""), 401, "invalid_client", 7000216},
 		{"wrong secret", tokenPath, form(code, "client_secret", "x"), 401, "invalid_client", 7000215},
 		{"an assertion without its type", tokenPath, form(code, "client_assertion", "x"), 400, "invalid_request", 900144},
 		{"no code", tokenPath, form(code, "code", ""), 400, "invalid_request", 900144},
@@ -241,8 +243,28 @@ func TestDiscoveryDocuments(t *testing.T) {
 	if r := g.do("GET", keys.Path, "", nil); r.status != http.StatusOK || !strings.Contains(r.body, `"kty":"RSA"`) {
 		t.Errorf("keys: %d %s", r.status, r.body)
 	}
+	if got := doc["token_endpoint_auth_methods_supported"]; !strings.Contains(fmt.Sprint(got), "private_key_jwt") {
+		t.Errorf("methods: %v", got)
+	}
+	for _, tenant := range []string{"common", "organizations"} {
+		r := g.do("GET", "/"+tenant+"/v2.0/.well-known/openid-configuration", "", nil)
+		if !strings.Contains(r.body, `"issuer":"`+g.url+`/{tenantid}/v2.0"`) || !strings.Contains(r.body, `"authorization_endpoint":"`+g.url+"/"+tenant+`/oauth2/v2.0/authorize"`) {
+			t.Errorf("%s: %s", tenant, r.body)
+		}
+	}
 	if r := g.do("GET", "/common/discovery/instance?api-version=1.1", "", nil); !strings.Contains(r.body, `"tenant_discovery_endpoint":"`+g.url) {
 		t.Errorf("instance discovery: %s", r.body)
+	}
+	for about, want := range map[string]string{
+		g.url + "/organizations/oauth2/v2.0/authorize":                `"tenant_discovery_endpoint":"` + g.url + `/organizations/v2.0/.well-known/openid-configuration"`,
+		"https://login.microsoftonline.us/x/oauth2/v2.0/authorize":    `"preferred_network":"login.microsoftonline.us"`,
+		"https://login.example/x/oauth2/v2.0/authorize":               `"error":"invalid_instance"`,
+		"ftp://127.0.0.1/x/oauth2/v2.0/authorize":                     `"error":"invalid_instance"`,
+		"https://u@login.microsoftonline.com/x/oauth2/v2.0/authorize": `"error":"invalid_instance"`,
+	} {
+		if r := g.do("GET", "/common/discovery/instance?authorization_endpoint="+url.QueryEscape(about), "", nil); !strings.Contains(r.body, want) {
+			t.Errorf("about %s: %d %s", about, r.status, r.body)
+		}
 	}
 	if r := g.do("GET", "/nobody/v2.0/.well-known/openid-configuration", "", nil); r.status != 400 || !strings.Contains(r.body, "AADSTS90002") {
 		t.Errorf("an unknown tenant: %d %s", r.status, r.body)

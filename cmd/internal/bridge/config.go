@@ -26,7 +26,6 @@ type Config struct {
 	Redis         *redis.UniversalOptions
 	Keyset        *tokens.Keyset
 	ClientID      string
-	ClientSecret  tokens.Secret
 	AuthorityURL  string
 	PublicURL     string
 	HTTPAddr      string
@@ -41,6 +40,14 @@ type Config struct {
 	ShutdownGrace time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
+
+	// How the application proves itself at Entra: exactly one of them is set.
+	ClientSecret          tokens.Secret
+	ClientCertificateFile string
+	FederatedTokenFile    string
+	// AppConnections are the environments, by connection, that client_credentials
+	// may be used for.
+	AppConnections map[string]string
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -53,7 +60,6 @@ func (s Settings) Config() (Config, error) {
 		Redis:         r.redis(s.secret(&r, "REDIS_URL", s.RedisURL, s.RedisURLFile)),
 		Keyset:        r.keyset(s.secret(&r, "TOKEN_KEYSET", s.TokenKeyset, s.TokenKeysetFile)),
 		ClientID:      r.clientID(s.EntraClientID),
-		ClientSecret:  r.clientSecret(s.secret(&r, "ENTRA_CLIENT_SECRET", s.EntraClientSecret, s.EntraClientSecretFile)),
 		BusCompletion: r.boolean("BUS_COMPLETION", s.BusCompletion),
 		RequireScoped: r.boolean("REQUIRE_SCOPED_SUBJECTS", s.RequireScoped),
 		ReplySubjects: r.replySubjects(s.ReplySubjects),
@@ -67,6 +73,7 @@ func (s Settings) Config() (Config, error) {
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 		PublicURL:     r.publicURL(s.PublicURL),
 	}
+	r.credential(s, &config)
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
 	authority := config.AuthorityURL
 	if authority == "" {
@@ -77,6 +84,7 @@ func (s Settings) Config() (Config, error) {
 	if err != nil {
 		r.fault("DYNAMICS_ALLOWED_HOSTS", "%s", strings.TrimPrefix(err.Error(), "dynamics: "))
 	}
+	config.AppConnections = r.appConnections(s.AppConnectionsFile, config.Hosts)
 	return config, errors.Join(r.faults...)
 }
 
@@ -134,13 +142,6 @@ func (r *reader) keyset(text string) *tokens.Keyset {
 		r.fault("TOKEN_KEYSET", "%s", strings.TrimPrefix(err.Error(), "TOKEN_KEYSET "))
 	}
 	return keyset
-}
-
-func (r *reader) clientSecret(text string) tokens.Secret {
-	if text == "" {
-		r.fault("ENTRA_CLIENT_SECRET", "is missing; it is the value (not the id) of a client secret of the Entra app registration")
-	}
-	return tokens.Secret(text)
 }
 
 func (r *reader) clientID(text string) string {

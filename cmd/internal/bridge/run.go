@@ -129,7 +129,9 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	upstream := newUpstreamMetrics(b.registry)
 	entra, err := tokens.NewEntra(tokens.EntraConfig{
 		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
-		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra,
+		ClientCertificateFile: b.config.ClientCertificateFile, FederatedTokenFile: b.config.FederatedTokenFile,
+		Apps: b.config.AppConnections, Serves: handlers.Serves(b.config.Hosts),
+		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra, Log: b.log,
 	})
 	if err != nil {
 		return nil, err

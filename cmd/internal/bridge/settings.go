@@ -22,9 +22,15 @@ type Settings struct {
 	TokenKeysetFile string `name:"token-keyset-file" env:"TOKEN_KEYSET_FILE" placeholder:"FILE" help:"File that holds the key set."`
 
 	EntraClientID         string `name:"entra-client-id" env:"ENTRA_CLIENT_ID" placeholder:"GUID" help:"Application (client) id of the Entra app registration. Required."`
-	EntraClientSecret     string `name:"entra-client-secret" env:"ENTRA_CLIENT_SECRET" placeholder:"TEXT" help:"Client secret of the app registration. Required."`
+	EntraClientSecret     string `name:"entra-client-secret" env:"ENTRA_CLIENT_SECRET" placeholder:"TEXT" help:"Client secret of the app registration. Required, unless one of the next two is there."`
 	EntraClientSecretFile string `name:"entra-client-secret-file" env:"ENTRA_CLIENT_SECRET_FILE" placeholder:"FILE" help:"File that holds the client secret."`
-	EntraAuthorityURL     string `name:"entra-authority-url" env:"ENTRA_AUTHORITY_URL" default:"https://login.microsoftonline.com" placeholder:"URL" help:"Entra ID authority: ${default}. One deployment serves one cloud."`
+
+	EntraClientCertificateFile string `name:"entra-client-certificate-file" env:"ENTRA_CLIENT_CERTIFICATE_FILE" placeholder:"FILE" help:"Certificate of the app registration and its RSA key (PEM), in place of a secret; read again when it changes."`
+	EntraFederatedTokenFile    string `name:"entra-federated-token-file" env:"ENTRA_FEDERATED_TOKEN_FILE" placeholder:"FILE" help:"JWT that the platform makes and renews (workload identity federation), in place of a secret. Where nothing is set, the platform's AZURE_FEDERATED_TOKEN_FILE counts."`
+	AzureFederatedTokenFile    string `name:"azure-federated-token-file" env:"AZURE_FEDERATED_TOKEN_FILE" hidden:""`
+	AppConnectionsFile         string `name:"app-connections-file" env:"APP_CONNECTIONS_FILE" placeholder:"FILE" help:"Connections that may be made by client_credentials: [{\"connection\",\"environment_url\"}]. Without it none may."`
+
+	EntraAuthorityURL string `name:"entra-authority-url" env:"ENTRA_AUTHORITY_URL" default:"https://login.microsoftonline.com" placeholder:"URL" help:"Entra ID authority: ${default}. One deployment serves one cloud."`
 
 	PublicURL string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
