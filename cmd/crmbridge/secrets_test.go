@@ -255,6 +255,10 @@ func redisDump(t *testing.T, address string) string {
 			dump.WriteString(client.Get(ctx, key).Val() + "\n")
 		case "zset":
 			dump.WriteString(strings.Join(client.ZRange(ctx, key, 0, -1).Val(), "\n") + "\n")
+		case "list":
+			dump.WriteString(strings.Join(client.LRange(ctx, key, 0, -1).Val(), "\n") + "\n")
+		case "set":
+			dump.WriteString(strings.Join(client.SMembers(ctx, key).Val(), "\n") + "\n")
 		default:
 			t.Errorf("key %s is a %s, which this test does not read", key, kind)
 		}
