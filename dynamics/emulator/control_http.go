@@ -115,6 +115,10 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 			controlError(w, err.Error())
 			return
 		}
+		if err := f.check(); err != nil {
+			controlError(w, err.Error())
+			return
+		}
 		c.Fail(f)
 	default:
 		http.NotFound(w, r)

@@ -77,6 +77,8 @@ func TestControlOverHTTP(t *testing.T) {
 	}
 	for name, r := range map[string]reply{
 		"an unknown member": g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"nix":1}`)),
+		"an unknown place":  g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"where":"nix"}`)),
+		"an unknown kind":   g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"kind":"nix"}`)),
 		"GET":               g.do("GET", "/_emulator/expire", "", nil),
 		"a page elsewhere":  g.do("POST", "/_emulator/expire", "", nil, "Origin", "https://evil.example"),
 		"an unknown path":   g.do("POST", "/_emulator/nix", "", nil),

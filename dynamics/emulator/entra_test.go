@@ -266,6 +266,10 @@ func TestDiscoveryDocuments(t *testing.T) {
 			t.Errorf("about %s: %d %s", about, r.status, r.body)
 		}
 	}
+	government := start(t, emulator.Options{Accounts: -1, AuthorityURL: "https://login.microsoftonline.us"})
+	if r := government.do("GET", "/organizations/v2.0/.well-known/openid-configuration", "", nil); !strings.Contains(r.body, `"cloud_instance_name":"microsoftonline.us"`) {
+		t.Errorf("another cloud: %s", r.body)
+	}
 	if r := g.do("GET", "/nobody/v2.0/.well-known/openid-configuration", "", nil); r.status != 400 || !strings.Contains(r.body, "AADSTS90002") {
 		t.Errorf("an unknown tenant: %d %s", r.status, r.body)
 	}

@@ -1,7 +1,9 @@
 package emulator
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -55,6 +57,17 @@ type Fault struct {
 	Delay    time.Duration `json:"delay,omitempty"`
 	Reset    bool          `json:"reset,omitempty"`
 	Truncate int           `json:"truncate,omitempty"`
+}
+
+// check refuses a place or kind that does not exist, which would never strike.
+func (x Fault) check() error {
+	if !slices.Contains([]string{"", FaultData, FaultToken, FaultAuthorize, FaultDiscovery}, x.Where) {
+		return fmt.Errorf("where is %q; it must be data, token, authorize or discovery", x.Where)
+	}
+	if !slices.Contains([]string{"", KindThrottle, KindGateway, KindPortal, KindCutJSON}, x.Kind) {
+		return fmt.Errorf("kind is %q; it must be throttle, gateway, portal or cut-json", x.Kind)
+	}
+	return nil
 }
 
 type faults struct {

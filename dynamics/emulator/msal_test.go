@@ -15,13 +15,11 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
-	msalerrors "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
-
 	"github.com/AzureAD/microsoft-authentication-library-for-go/apps/confidential"
+	msalerrors "github.com/AzureAD/microsoft-authentication-library-for-go/apps/errors"
 	"golang.org/x/oauth2"
 
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
@@ -63,9 +61,6 @@ func certify(t testing.TB, name string, now time.Time, parent *identity, hosts .
 	}
 	return identity{key, cert}
 }
-
-// The identities that most tests use; making keys takes long.
-var application = sync.OnceValue(func() identity { return certify(new(testing.T), "crmbridge", time.Now(), nil) })
 
 type site struct {
 	*rig
@@ -229,7 +224,7 @@ func TestMSALRefusesAnUnknownInstance(t *testing.T) {
 }
 
 func TestMSALCredentials(t *testing.T) {
-	id, stranger := application(), certify(t, "stranger", time.Now(), nil)
+	id, stranger := certify(t, "crmbridge", time.Now(), nil), certify(t, "stranger", time.Now(), nil)
 	issuer := certify(t, "cluster", time.Now(), nil)
 	g := startTLS(t, emulator.Options{Accounts: 3, ClientCertificates: []*x509.Certificate{id.cert}, FederatedCredentials: []emulator.FederatedCredential{
 		{Issuer: "https://oidc.example/cluster", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
