@@ -57,16 +57,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	start := func() *server.Server {
-		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-		if !s.ReadyForConnections(10 * time.Second) {
-			t.Fatal("NATS did not start")
-		}
-		return s
+		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
 	}
 	first := start()
 	w.NATSURL = first.ClientURL()
