@@ -204,7 +204,7 @@ func checkStreams(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
 		defer cancel()
 		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
 		for name := range names.Name() {
-			return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take crm.*.*.request out of its subjects", ErrCaptured, name, subject)
+			return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take them out of its subjects", ErrCaptured, name, subject)
 		}
 		switch err := names.Err(); {
 		case err == nil, withoutJetStream(err):

@@ -2,6 +2,7 @@ package messages
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -57,9 +58,19 @@ func (op Operation) Endpoint(scoped bool) string {
 	return name
 }
 
-// RequestSubjects match every subject that a request may arrive on. A JetStream
-// stream that captures one of them would answer requesters in crmbridge's place.
-func RequestSubjects() []string { return []string{"crm.*.*.request", "crm.*.*.request.*"} }
+// RequestSubjects match every subject that a request may arrive on, by entity: a
+// stream of events or results captures none of them. A JetStream stream that does
+// would answer requesters in crmbridge's place.
+func RequestSubjects() []string {
+	var subjects []string
+	for _, op := range Operations() {
+		subject := "crm." + op.Entity() + ".*.request"
+		if !slices.Contains(subjects, subject) {
+			subjects = append(subjects, subject, subject+".*")
+		}
+	}
+	return subjects
+}
 
 // ConnectionFromSubject returns the connection that a scoped request subject
 // names, and "" for a plain one.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -33,9 +34,12 @@ func (c *connectCommand) Run(ctx context.Context, term *terminal) error {
 	}
 	defer nc.Close()
 	ask := messages.NewClient(nc)
-	before, err := ask.Connection(ctx, c.Connection)
-	if err != nil {
-		before = nil // not there yet, or not to be seen: then there is nothing to compare with
+	wait := waiting{ask: ask, connection: c.Connection, term: term}
+	if !c.NoWait && !c.JSON {
+		if err := wait.watch(ctx); err != nil {
+			return err
+		}
+		defer wait.events.Close()
 	}
 	begun, err := ask.Authorize(ctx, messages.AuthorizeRequest{
 		Target: messages.Target{Connection: c.Connection}, EnvironmentURL: c.EnvironmentURL, Tenant: c.Tenant,
@@ -60,30 +64,91 @@ func (c *connectCommand) Run(ctx context.Context, term *terminal) error {
 	if c.NoWait {
 		return nil
 	}
-	if before != nil && before.Status == messages.StatusActive {
-		fmt.Fprintf(term.err, "%s is connected already and stays so until the page is done; see 'crmbridge connections get %s'.\n", c.Connection, c.Connection)
-		return nil
-	}
-	return c.wait(ctx, term, ask, begun.ExpiresAt)
+	return wait.run(ctx, begun.ExpiresAt)
 }
 
-// wait asks for the connection until it is active or the page has expired.
-func (c *connectCommand) wait(ctx context.Context, term *terminal, ask *messages.Client, until time.Time) error {
-	fmt.Fprintln(term.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
-	ctx, cancel := context.WithDeadlineCause(ctx, until, messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again"))
+// waiting waits for the person. It hears of the result by an event, and asks now
+// and then in case there are none: no JetStream, or no permission to subscribe.
+type waiting struct {
+	ask        *messages.Client
+	connection string
+	term       *terminal
+	events     *messages.EventWatch
+	// before is the connection as it was; nil where there was none, or none to be seen.
+	before *messages.Connection
+}
+
+// askAgain is how often the connection is asked for while nothing is heard.
+const askAgain = 2 * time.Second
+
+// watch begins to listen before the page is made, so that nothing is missed.
+func (w *waiting) watch(ctx context.Context) (err error) {
+	if w.events, err = w.ask.WatchConnection(w.connection); err != nil {
+		return err
+	}
+	if before, err := w.ask.Connection(ctx, w.connection); err == nil {
+		w.before = before
+	}
+	return nil
+}
+
+// run ends with the connection that the person made, or with why there is none.
+func (w *waiting) run(ctx context.Context, until time.Time) error {
+	fmt.Fprintln(w.term.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
+	if w.wasActive() {
+		fmt.Fprintf(w.term.err, "%s is connected already and stays so until the page is done.\n", w.connection)
+	}
+	over := messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again")
+	if w.wasActive() {
+		over = messages.Errorf(messages.DeadlineExceeded, "nobody signed in again in time; %s is as it was before", w.connection)
+	}
+	ctx, cancel := context.WithDeadlineCause(ctx, until.Add(askAgain), over)
 	defer cancel()
-	tick := time.NewTicker(2 * time.Second)
-	defer tick.Stop()
 	for {
-		select {
-		case <-ctx.Done():
+		done, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case <-tick.C:
-		}
-		connection, err := ask.Connection(ctx, c.Connection)
-		if err == nil && connection.Status == messages.StatusActive {
-			fmt.Fprintln(term.out, "Connected.")
-			return printConnection(term, connection)
+		case err != nil:
+			return err
+		case done != nil:
+			fmt.Fprintln(w.term.out, "Connected.")
+			return printConnection(w.term, done)
 		}
 	}
+}
+
+// look waits for an event, at most until it is time to ask.
+func (w *waiting) look(ctx context.Context) (*messages.Connection, error) {
+	short, cancel := context.WithTimeout(ctx, askAgain)
+	defer cancel()
+	event, err := w.events.Next(short)
+	switch {
+	case err != nil:
+		<-short.Done() // also where the subscription is refused, which is told at once
+	case event.Kind == messages.EventConnected:
+		return w.ask.Connection(ctx, w.connection)
+	}
+	// Any other event may be an old one that comes late: only the connection tells.
+	now, err := w.ask.Connection(ctx, w.connection)
+	fault, answered := errors.AsType[*messages.Error](err)
+	switch {
+	case answered && fault.Code == messages.ConnectionNotFound:
+		return nil, messages.Errorf(messages.ConnectionNotFound, "%s was deleted meanwhile or nobody signed in, so that the page leads nowhere; start again", w.connection)
+	case err != nil: // an outage: the page may work by the time the person gets there
+		return nil, nil
+	case now.Status == messages.StatusActive && w.differs(now):
+		return now, nil
+	}
+	return nil, nil
+}
+
+func (w *waiting) wasActive() bool {
+	return w.before != nil && w.before.Status == messages.StatusActive
+}
+
+// differs tells by the connection itself that there is a new grant. Where it was
+// active and the same user signs in again, only the event tells.
+func (w *waiting) differs(now *messages.Connection) bool {
+	return !w.wasActive() || now.UserID != w.before.UserID || !now.CreatedAt.Equal(w.before.CreatedAt)
 }

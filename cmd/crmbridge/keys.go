@@ -1,14 +1,29 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/progress"
+	"golang.org/x/term"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
 type keysCommands struct {
 	Generate keysGenerate `cmd:"" help:"Print a new key set for TOKEN_KEYSET."`
+	List     keysList     `cmd:"" help:"List the keys of a key set, without the keys."`
+	Rotate   keysRotate   `cmd:"" help:"Print the key set with a new key; see --stage for a running fleet."`
+	Reseal   keysReseal   `cmd:"" help:"Rewrite everything that is stored under the primary key, while crmbridge runs."`
+	Remove   keysRemove   `cmd:"" help:"Print the key set without a key that is no longer needed."`
 }
 
 type keysGenerate struct{}
@@ -16,11 +31,190 @@ type keysGenerate struct{}
 // Run prints a new key set.
 func (c *keysGenerate) Run(term *terminal) error {
 	keyset, err := tokens.GenerateKeyset()
+	return printKeyset(term, keyset, err)
+}
+
+// keyset is a key set to work on: TOKEN_KEYSET, TOKEN_KEYSET_FILE, or stdin.
+type keyset struct{ bridge.KeySettings }
+
+// biggestKeyset bounds what is read from stdin.
+const biggestKeyset = 64 << 10
+
+func (k keyset) text() ([]byte, error) {
+	text, err := k.Text()
+	if err != nil || len(text) > 0 {
+		return text, err
+	}
+	if term.IsTerminal(int(os.Stdin.Fd())) {
+		return nil, bridge.ConfigurationError(errors.New("TOKEN_KEYSET: is missing; set it or TOKEN_KEYSET_FILE, or give the key set on stdin"))
+	}
+	if text, err = io.ReadAll(io.LimitReader(os.Stdin, biggestKeyset+1)); err != nil {
+		return nil, fmt.Errorf("read the key set from stdin: %w", err)
+	}
+	return text, nil
+}
+
+// printKeyset prints a key set, the one thing of these commands that goes to
+// stdout, so that it can be redirected into a file or a secret store.
+func printKeyset(to *terminal, keyset []byte, err error) error {
+	if err != nil {
+		return bridge.ConfigurationError(err)
+	}
+	_, err = fmt.Fprintf(to.out, "%s\n", keyset)
+	return err
+}
+
+type keysList struct {
+	keyset
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// listedKey is a key as keys list shows it.
+type listedKey struct {
+	ID    uint32 `json:"id"`
+	State string `json:"state"`
+}
+
+// Run lists the ids of the keys and what they do.
+func (c *keysList) Run(to *terminal) error {
+	text, err := c.text()
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(term.out, "%s\n", keyset)
+	keys, err := tokens.Keys(text)
+	if err != nil {
+		return bridge.ConfigurationError(err)
+	}
+	var listed []listedKey
+	var rows [][]string
+	for _, k := range keys {
+		state := "opens"
+		switch {
+		case k.Primary:
+			state = "seals and opens (primary)"
+		case !k.Enabled:
+			state = "disabled"
+		case k.Staged:
+			state = "opens (staged)"
+		}
+		listed = append(listed, listedKey{k.ID, state})
+		rows = append(rows, []string{fmt.Sprint(k.ID), state})
+	}
+	if c.JSON {
+		return show.JSON(to.out, listed)
+	}
+	return show.Table(to.out, []string{"key id", "what it does"}, rows)
+}
+
+type keysRotate struct {
+	keyset
+	Stage   bool `help:"Add a key that opens and does not seal yet: first step for a fleet." xor:"step"`
+	Promote bool `help:"Let the staged key seal: second step, once every process has the staged key." xor:"step"`
+}
+
+// Run prints the rotated key set.
+func (c *keysRotate) Run(to *terminal) error {
+	text, err := c.text()
+	if err != nil {
+		return err
+	}
+	change := tokens.RotateKeyset
+	switch {
+	case c.Stage:
+		change = tokens.StageKey
+	case c.Promote:
+		change = tokens.PromoteKey
+	}
+	rotated, err := change(text)
+	return printKeyset(to, rotated, err)
+}
+
+type keysRemove struct {
+	keyset
+	KeyID uint32 `name:"key-id" required:"" placeholder:"ID" help:"Id of the key, from 'crmbridge keys list'; not the primary one."`
+}
+
+// Run prints the key set without the key.
+func (c *keysRemove) Run(to *terminal) error {
+	text, err := c.text()
+	if err != nil {
+		return err
+	}
+	left, err := tokens.RemoveKey(text, c.KeyID)
+	return printKeyset(to, left, err)
+}
+
+type keysReseal struct {
+	bridge.KeySettings
+	RedisURL     string `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis of the fleet. Default redis://127.0.0.1:6379/0."`
+	RedisURLFile string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" help:"File that holds the Redis URL."`
+	JSON         bool   `name:"json" help:"Print the counts as JSON."`
+}
+
+// resealCounts are what a reseal has done.
+type resealCounts struct {
+	Records     int `json:"records"`
+	Resealed    int `json:"resealed"`
+	Connections int `json:"connections"`
+	Tickets     int `json:"tickets"`
+	States      int `json:"states"`
+	Changes     int `json:"changes"`
+	Unopened    int `json:"unopened"`
+}
+
+// Run reseals and prints what it did, also where it did not get to the end.
+func (c *keysReseal) Run(ctx context.Context, to *terminal) error {
+	store, client, err := c.OpenStore(c.RedisURL, c.RedisURLFile)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // what fails is in the error
+	heard, end := resealBar(to)
+	done, err := store.Reseal(ctx, heard)
+	end()
+	counts := resealCounts{done.Total, done.Resealed, done.Grants, done.Tickets, done.States, done.Changes, done.Unopened}
+	if c.JSON {
+		return errors.Join(show.JSON(to.out, counts), asMessage(err))
+	}
+	if done.Total == 0 && err != nil {
+		return asMessage(err)
+	}
+	_, printed := fmt.Fprintf(to.out, "%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
+		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes, counts.Unopened)
+	return errors.Join(printed, asMessage(err))
+}
+
+// asMessage keeps the code of an error of the store, for the first word on stderr.
+func asMessage(err error) error {
+	if fault, ok := errors.AsType[*tokens.Error](err); ok {
+		return messages.Errorf(messages.Code(fault.Code), "%s", fault.Message).Because(err)
+	}
 	return err
+}
+
+// resealBar shows progress on a terminal; elsewhere it does nothing.
+func resealBar(to *terminal) (heard func(tokens.Resealed), end func()) {
+	file, ok := to.err.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return nil, func() {}
+	}
+	bars := progress.NewWriter()
+	bars.SetOutputWriter(file)
+	bars.SetUpdateFrequency(100 * time.Millisecond)
+	bars.SetAutoStop(false)
+	bar := &progress.Tracker{Message: "resealing", Units: progress.UnitsDefault}
+	bars.AppendTracker(bar)
+	ended := make(chan struct{})
+	go func() { defer close(ended); bars.Render() }()
+	return func(r tokens.Resealed) {
+			bar.UpdateTotal(int64(r.Total))
+			bar.SetValue(int64(r.Seen))
+		}, func() {
+			bar.MarkAsDone()
+			bars.Stop()
+			<-ended
+		}
 }
 
 type versionCommand struct{}

@@ -34,7 +34,7 @@ type commands struct {
 	Connections connectionsCommands `cmd:"" help:"List, show and delete connections."`
 	Accounts    accountsCommands    `cmd:"" help:"Search and show accounts."`
 	Users       usersCommands       `cmd:"" help:"Show users."`
-	Keys        keysCommands        `cmd:"" help:"Make keys for encryption at rest."`
+	Keys        keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	Version     versionCommand      `cmd:"" help:"Print the version."`
 }
 

@@ -74,6 +74,7 @@ func (s Settings) Config() (Config, error) {
 		PublicURL:     r.publicURL(s.PublicURL),
 	}
 	r.credential(s, &config)
+	followKeyset(config.Keyset, s.TokenKeysetFile)
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
 	authority := config.AuthorityURL
 	if authority == "" {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,9 @@ type Bridge struct {
 	dynamics *dynamics.Client
 
 	authorizer *tokens.Authorizer
+	events     *handlers.Events
+	watching   sync.WaitGroup // over the key set's file
+	unwatch    context.CancelFunc
 	consumer   atomic.Pointer[handlers.Consumer]
 	stopping   atomic.Bool
 }
@@ -78,7 +82,16 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err != nil {
 		return b, err
 	}
+	if err = checkKeys(ctx, operations.Store, log); err != nil {
+		return b, err
+	}
+	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
+	b.unwatch = unwatch
+	b.watching.Go(func() { watchKeyset(watch, config.Keyset, log) })
 	if b.pages, err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
+		return b, err
+	}
+	if b.events, err = handlers.StartEvents(ctx, b.nats, operations.Store, log, b.registry); err != nil {
 		return b, err
 	}
 	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
@@ -210,6 +223,13 @@ func (b *Bridge) Stop() error {
 	}
 	if b.source != nil {
 		b.source.Close(last)
+	}
+	if b.events != nil {
+		b.events.Shutdown(last)
+	}
+	if b.unwatch != nil {
+		b.unwatch()
+		b.watching.Wait()
 	}
 	if b.dynamics != nil {
 		b.dynamics.Close()

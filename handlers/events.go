@@ -1,0 +1,198 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// Changes are where events come from; *tokens.Store is one.
+type Changes interface {
+	// Changed yields after a change of this process.
+	Changed() <-chan struct{}
+	// PublishChanges gives what waits to publish and forgets what it took.
+	PublishChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (int, error)
+}
+
+// Events publishes the changes of connections to JetStream. Every process runs
+// one: a change is published by the process that made it, at once, and by
+// another one within seconds where that process died. The stream knows a change
+// that comes twice by its Nats-Msg-Id.
+type Events struct {
+	js        jetstream.JetStream
+	changes   Changes
+	log       *slog.Logger
+	published *prometheus.CounterVec
+
+	ready bool   // the stream is there
+	state string // what was logged last
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+const (
+	eventsLook  = 2 * time.Second // between two looks for others' changes, and as much again by chance
+	eventsAgain = 5 * time.Second // before JetStream is asked again where it is not set up
+	eventsWait  = 5 * time.Second // for one answer of JetStream
+	eventsSoon  = 2 * time.Second // for the first one
+
+	eventsKept      = 7 * 24 * time.Hour
+	eventsDuplicate = 24 * time.Hour // how late a repeated publish may come and still be known
+)
+
+// StartEvents publishes until Shutdown. It makes the stream CRM_EVENTS where it
+// is missing, before it returns where JetStream answers soon. A NATS without JetStream, or one that is away, is logged and tried
+// again; nothing else depends on it.
+func StartEvents(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger, metrics prometheus.Registerer) (*Events, error) {
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventsWait))
+	if err != nil {
+		return nil, fmt.Errorf("JetStream: %w", err)
+	}
+	e := &Events{js: js, changes: changes, log: log, done: make(chan struct{}),
+		published: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
+		}, []string{"kind"})}
+	metrics.MustRegister(e.published)
+	soon, cancel := context.WithTimeout(ctx, eventsSoon)
+	defer cancel()
+	e.ready = e.prepare(soon) == nil // otherwise the first round says why
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	e.stop = stop
+	go e.run(life)
+	return e, nil
+}
+
+// Shutdown publishes what is left, until ctx ends, and stops.
+func (e *Events) Shutdown(ctx context.Context) {
+	e.stop()
+	<-e.done
+	if e.ready {
+		e.round(ctx) // what does not get out now is another process's, or waits for one
+	}
+}
+
+func (e *Events) run(ctx context.Context) {
+	defer close(e.done)
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-e.changes.Changed():
+		case <-timer.C:
+		}
+		timer.Reset(e.round(ctx))
+	}
+}
+
+// round publishes everything that waits and says when to look again.
+func (e *Events) round(ctx context.Context) time.Duration {
+	if !e.ready {
+		if err := e.prepare(ctx); err != nil {
+			e.say(ctx, "events are not published until JetStream is there: "+whyNoStream(err), nil)
+			return eventsAgain
+		}
+		e.ready = true
+	}
+	_, err := e.changes.PublishChanges(ctx, e.publish)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
+		e.ready = false // somebody removed the stream: make it again
+	}
+	if err != nil {
+		e.say(ctx, "events wait to be published", err)
+		return eventsLook
+	}
+	e.say(ctx, "", nil)
+	return eventsLook + rand.N(eventsLook)
+}
+
+// say logs what is wrong once, and once that it is right again.
+func (e *Events) say(ctx context.Context, what string, err error) {
+	switch {
+	case ctx.Err() != nil || what == e.state:
+		return
+	case what == "":
+		e.log.Info("events are published again")
+	case err != nil:
+		e.log.Warn(what, "error", err)
+	default:
+		e.log.Warn(what)
+	}
+	e.state = what
+}
+
+func (e *Events) publish(ctx context.Context, c tokens.Change) error {
+	msg := nats.NewMsg(messages.EventSubject(c.Kind, c.Connection))
+	var err error
+	if msg.Data, err = json.Marshal(eventOf(c)); err != nil {
+		return fmt.Errorf("encode an event: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, eventsWait)
+	defer cancel()
+	if _, err := e.js.PublishMsg(ctx, msg, jetstream.WithMsgID(c.ID()), jetstream.WithExpectStream(messages.EventsStream)); err != nil {
+		return err
+	}
+	e.published.WithLabelValues(c.Kind).Inc()
+	return nil
+}
+
+func eventOf(c tokens.Change) messages.ConnectionEvent {
+	return messages.ConnectionEvent{EventID: c.ID(), Kind: c.Kind, Connection: c.Connection, EnvironmentURL: c.EnvironmentURL,
+		At: c.At.UTC().Truncate(time.Millisecond), Status: c.Status, Incarnation: c.Incarnation, Version: c.Version, LastError: c.LastError}
+}
+
+// prepare makes the stream, or lets a present one keep events long enough. What an
+// operator has set beyond that (replicas, storage, a longer time) stays.
+func (e *Events) prepare(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, eventsWait)
+	defer cancel()
+	stream, err := e.js.Stream(ctx, messages.EventsStream)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		_, err = e.js.CreateStream(ctx, jetstream.StreamConfig{
+			Name: messages.EventsStream, Description: "changes of crmbridge's connections", Subjects: []string{messages.EventSubjects},
+			Storage: jetstream.FileStorage, MaxAge: eventsKept, Duplicates: eventsDuplicate, AllowDirect: true,
+		})
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return nil // another process was first
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	have := stream.CachedInfo().Config
+	want := have
+	want.Subjects = []string{messages.EventSubjects}
+	if have.MaxAge != 0 {
+		want.MaxAge = max(have.MaxAge, eventsKept)
+	}
+	want.Duplicates = max(have.Duplicates, eventsDuplicate)
+	if len(have.Subjects) == 1 && have.Subjects[0] == messages.EventSubjects && want.MaxAge == have.MaxAge && want.Duplicates == have.Duplicates {
+		return nil
+	}
+	_, err = e.js.UpdateStream(ctx, want)
+	return err
+}
+
+// whyNoStream words why there is no stream.
+func whyNoStream(err error) string {
+	switch {
+	case withoutJetStream(err):
+		return "this NATS account has none (or this user may not use it)"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return "it does not answer"
+	}
+	return err.Error()
+}
