@@ -16,20 +16,20 @@ const GrantClientCredentials = "client_credentials"
 // again is the next token of a connection, by the grant that it was made with.
 func (e *Entra) again(ctx context.Context, r record) (answer, error) {
 	if r.Grant == GrantClientCredentials {
-		return e.app(ctx, r.ID, r.TenantID, r.EnvironmentURL)
+		return e.app(ctx, r.ID, r.TenantID, r.EnvironmentURL, r.challenge)
 	}
 	return e.renew(ctx, r.TenantID, r.EnvironmentURL, r.refresh, r.challenge)
 }
 
 // app asks for a token of the application itself. tenant must be one directory:
-// there is no user to tell which. Errors are *Error.
-func (e *Entra) app(ctx context.Context, connection, tenant, environment string) (answer, error) {
+// there is no user to tell which. claims as for renew. Errors are *Error.
+func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (answer, error) {
 	if e.apps[connection] != environment {
 		return answer{}, fault(CodePermissionDenied, "connection "+connection+" to "+environment+
 			" is not among those that may use client_credentials; the operator lists them in APP_CONNECTIONS_FILE", nil)
 	}
 	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL}
-	return e.post(ctx, q, []string{environment + "/.default"}, url.Values{})
+	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))
 }
 
 // App makes or replaces a connection by client_credentials. The token is got and
@@ -55,7 +55,7 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 		}
 		q.Tenant = tenant
 	}
-	ans, err := a.entra.app(ctx, q.Connection, q.Tenant, q.EnvironmentURL)
+	ans, err := a.entra.app(ctx, q.Connection, q.Tenant, q.EnvironmentURL, "")
 	if err != nil {
 		return Connection{}, late(ctx, a.withAppConsent(err, q))
 	}

@@ -240,10 +240,14 @@ func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL str
 func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (answer, error) {
 	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL}
 	extra := url.Values{"grant_type": {grantRefresh}, "refresh_token": {refresh.Reveal()}}
+	return e.post(ctx, q, scopes(environment), withClaims(extra, claims))
+}
+
+func withClaims(form url.Values, claims Secret) url.Values {
 	if claims != "" {
-		extra.Set("claims", claims.Reveal())
+		form.Set("claims", claims.Reveal())
 	}
-	return e.post(ctx, q, scopes(environment), extra)
+	return form
 }
 
 // post asks with a form of which oauth2.Config can send only a part;

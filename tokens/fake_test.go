@@ -50,6 +50,15 @@ type fakeEntra struct {
 	// answer, when set, may answer a request itself (true) or leave it.
 	answer func(w http.ResponseWriter, form url.Values, n int) bool
 	change func(body map[string]any)
+	// proves checks how the application proves itself at a token endpoint; nil: by its secret.
+	proves func(form url.Values, endpoint string) error
+}
+
+func provesBySecret(form url.Values, _ string) error {
+	if form.Get("client_secret") != clientSecret || form.Has("client_assertion") || form.Has("client_assertion_type") {
+		return errors.New("not by the secret alone")
+	}
+	return nil
 }
 
 func newFakeEntra(t *testing.T) *fakeEntra {
@@ -77,10 +86,23 @@ func (f *fakeEntra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") || r.URL.RawQuery != "" {
 		f.t.Errorf("token endpoint got %s %s (%v)", r.Method, r.URL, err)
 	}
-	if _, _, basic := r.BasicAuth(); basic || r.PostForm.Get("client_id") != clientID || r.PostForm.Get("client_secret") != clientSecret {
+	f.mu.Lock()
+	proves := f.proves
+	f.mu.Unlock()
+	if proves == nil {
+		proves = provesBySecret
+	}
+	if _, _, basic := r.BasicAuth(); basic || r.PostForm.Get("client_id") != clientID {
 		f.t.Errorf("client authentication is not in the form's parameters")
 	}
-	if got, want := r.PostForm.Get("scope"), "/user_impersonation offline_access openid profile"; !strings.HasSuffix(got, want) {
+	if err := proves(r.PostForm, f.URL+r.URL.Path); err != nil {
+		f.t.Errorf("client authentication: %v", err)
+	}
+	want := "/user_impersonation offline_access openid profile"
+	if r.PostForm.Get("grant_type") == "client_credentials" {
+		want = "/.default"
+	}
+	if got := r.PostForm.Get("scope"); !strings.HasSuffix(got, want) || strings.Count(got, "://") != 1 {
 		f.t.Errorf("scope %q", got)
 	}
 	f.mu.Lock()
@@ -111,6 +133,10 @@ func (f *fakeEntra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.PostForm.Get("refresh_token"), canary+"-refresh-") {
 			f.t.Errorf("refresh_token is not one of ours")
 		}
+	case "client_credentials":
+		if !strings.HasPrefix(r.URL.Path, "/"+tenantA+"/") {
+			f.t.Errorf("client_credentials at %s, which is not one directory", r.URL.Path)
+		}
 	default:
 		f.t.Errorf("grant_type %q", r.PostForm.Get("grant_type"))
 	}
@@ -124,6 +150,11 @@ func (f *fakeEntra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		"access_token":  fmt.Sprintf("%s-access-%d", canary, f.serial),
 		"refresh_token": fmt.Sprintf("%s-refresh-%d", canary, f.serial),
 		"id_token":      idToken(f.tenant, clientID, time.Now().Add(time.Hour)),
+	}
+	if r.PostForm.Get("grant_type") == "client_credentials" {
+		for _, name := range []string{"scope", "refresh_token", "id_token"} {
+			delete(body, name)
+		}
 	}
 	if change != nil {
 		change(body)
@@ -160,6 +191,8 @@ type bench struct {
 	identify func() error
 	discover string
 	whoamis  int
+	// tune changes the configuration of every Entra made afterwards.
+	tune func(*tokens.EntraConfig)
 }
 
 type syncBuffer struct {
@@ -202,7 +235,12 @@ func newBenchWith(t *testing.T, rdb redis.UniversalClient, keyset []byte) *bench
 }
 
 func (b *bench) app() *tokens.Entra {
-	e, err := tokens.NewEntra(tokens.EntraConfig{Authority: b.entra.URL, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true})
+	c := tokens.EntraConfig{Authority: b.entra.URL, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true, Log: b.log(),
+		Apps: map[string]string{"app": envA, "other": envA, "moved": envB}}
+	if b.tune != nil {
+		b.tune(&c)
+	}
+	e, err := tokens.NewEntra(c)
 	if err != nil {
 		b.t.Fatal(err)
 	}
