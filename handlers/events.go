@@ -43,9 +43,9 @@ type Events struct {
 
 const (
 	eventsLook  = 2 * time.Second // between two looks for others' changes, and as much again by chance
-	eventsAgain = 5 * time.Second // before JetStream is asked again where it is not set up
+	eventsAgain = 3 * time.Second // before JetStream is asked again where it is not set up
 	eventsWait  = 5 * time.Second // for one answer of JetStream
-	eventsSoon  = 2 * time.Second // for the first one
+	eventsSoon  = 2 * time.Second // for the stream, and for the last events
 
 	eventsKept      = 7 * 24 * time.Hour
 	eventsDuplicate = 24 * time.Hour // how late a repeated publish may come and still be known
@@ -64,20 +64,20 @@ func StartEvents(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.
 			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
 		}, []string{"kind"})}
 	metrics.MustRegister(e.published)
-	soon, cancel := context.WithTimeout(ctx, eventsSoon)
-	defer cancel()
-	e.ready = e.prepare(soon) == nil // otherwise the first round says why
+	e.ready = e.prepare(ctx) == nil // otherwise the first round says why
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
 	go e.run(life)
 	return e, nil
 }
 
-// Shutdown publishes what is left, until ctx ends, and stops.
+// Shutdown publishes what is left, for 2 s at most, and stops.
 func (e *Events) Shutdown(ctx context.Context) {
 	e.stop()
 	<-e.done
-	if e.ready {
+	if e.ready && e.js.Conn().IsConnected() {
+		ctx, cancel := context.WithTimeout(ctx, eventsSoon)
+		defer cancel()
 		e.round(ctx) // what does not get out now is another process's, or waits for one
 	}
 }
@@ -156,7 +156,7 @@ func eventOf(c tokens.Change) messages.ConnectionEvent {
 // prepare makes the stream, or lets a present one keep events long enough. What an
 // operator has set beyond that (replicas, storage, a longer time) stays.
 func (e *Events) prepare(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, eventsWait)
+	ctx, cancel := context.WithTimeout(ctx, eventsSoon)
 	defer cancel()
 	stream, err := e.js.Stream(ctx, messages.EventsStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {

@@ -78,6 +78,7 @@ func program(t *testing.T, env []string, args ...string) *exec.Cmd {
 func environment(s bridge.Settings) []string {
 	return []string{
 		"NATS_URL=" + s.URL, "REDIS_URL=" + s.RedisURL, "TOKEN_KEYSET=" + s.TokenKeyset,
+		"TOKEN_KEYSET_FILE=" + s.TokenKeysetFile,
 		"ENTRA_CLIENT_ID=" + s.EntraClientID, "ENTRA_CLIENT_SECRET=" + s.EntraClientSecret,
 		"ENTRA_AUTHORITY_URL=" + s.EntraAuthorityURL, "PUBLIC_URL=" + s.PublicURL, "HTTP_ADDR=" + s.HTTPAddr,
 		"ADMIN_ADDR=" + s.AdminAddr, "REPLY_SUBJECTS=" + s.ReplySubjects, "DYNAMICS_ALLOWED_HOSTS=" + s.AllowedHosts,

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// keys runs a keys command on a key set and returns what it prints.
+func keys(t *testing.T, keyset string, args ...string) string {
+	t.Helper()
+	cmd := program(t, nil, append([]string{"keys"}, args...)...)
+	cmd.Stdin = strings.NewReader(keyset)
+	var diag strings.Builder
+	cmd.Stderr = &diag
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("keys %v: %v; %s", args, err, diag.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestKeysCommandsRefuse(t *testing.T) {
+	set := keys(t, "", "generate")
+	listed, err := tokens.Keys([]byte(set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ in, args string }{
+		{"", "rotate"}, {"nonsense", "rotate"}, {set, "rotate --promote"}, {set, "rotate --stage --promote"},
+		{set, fmt.Sprintf("remove --key-id %d", listed[0].ID)}, {set, "remove --key-id 1"}, {set, "remove"}, {"", "list"}, {"", "reseal"},
+	} {
+		cmd := program(t, nil, append([]string{"keys"}, strings.Fields(c.args)...)...)
+		cmd.Stdin = strings.NewReader(c.in)
+		out, err := cmd.Output()
+		if cmd.ProcessState.ExitCode() != exitUsage || strings.Contains(string(out), "keyValue") {
+			t.Errorf("keys %s: %v, %s", c.args, err, out)
+		}
+	}
+}
+
+// A key is staged, made primary, everything is resealed and the old key removed,
+// while two processes answer 200 requests a second and refresh tokens: nothing
+// fails, and a process that has never seen the old key goes on.
+func TestRotateAndResealUnderLoad(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
+	file := filepath.Join(t.TempDir(), "keyset")
+	put := func(set string) {
+		if err := os.WriteFile(file+".new", []byte(set+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(file+".new", file); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(w.Keyset)
+	var fleet []*process
+	for i := range 2 {
+		settings := w.Settings(i == 0)
+		settings.TokenKeyset, settings.TokenKeysetFile = "", file
+		fleet = append(fleet, serve(t, settings))
+	}
+	const connections = 5
+	for i := range connections {
+		w.Connect(fmt.Sprintf("c%d", i))
+	}
+	client, _ := w.Client()
+	ctx, stop := context.WithCancel(t.Context())
+	var load sync.WaitGroup
+	var asked, failed atomic.Int64
+	load.Go(func() {
+		tick := time.NewTicker(time.Second / 200)
+		defer tick.Stop()
+		for i := 0; ; i++ {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+			load.Go(func() {
+				_, err := client.WhoAmI(t.Context(), fmt.Sprintf("c%d", i%connections))
+				if asked.Add(1); err != nil {
+					failed.Add(1)
+					t.Error(err)
+				}
+			})
+		}
+	})
+	defer func() { stop(); load.Wait() }()
+	taken := 0
+	everybodyTakes := func(set string) {
+		t.Helper()
+		put(set)
+		taken++
+		world.Await(t, "both processes to take over the keys", func() error {
+			for _, p := range fleet {
+				if n := strings.Count(p.log.String(), "took over a new key set"); n < taken {
+					return fmt.Errorf("%d of %d", n, taken)
+				}
+			}
+			return nil
+		})
+	}
+	staged := keys(t, w.Keyset, "rotate", "--stage")
+	everybodyTakes(staged)
+	promoted := keys(t, staged, "rotate", "--promote")
+	everybodyTakes(promoted)
+	reseal := func() (counts resealCounts) {
+		cmd := program(t, []string{"TOKEN_KEYSET_FILE=" + file, "REDIS_URL=" + w.RedisURL}, "keys", "reseal", "--json")
+		var diag strings.Builder
+		cmd.Stderr = &diag
+		out, err := cmd.Output()
+		if err = errors.Join(err, json.Unmarshal(out, &counts)); err != nil {
+			t.Fatalf("reseal: %v; %s", err, diag.String())
+		}
+		return counts
+	}
+	first, second := reseal(), reseal()
+	if first.Records < 3*connections || first.Tickets == 0 || first.States == 0 || second.Resealed != 0 || second.Unopened != 0 {
+		t.Errorf("first %+v, then %+v", first, second)
+	}
+	listed, err := tokens.Keys([]byte(promoted))
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := keys(t, promoted, "remove", "--key-id", fmt.Sprint(listed[0].ID))
+	everybodyTakes(last)
+	before := asked.Load()
+	world.Await(t, "load after the removal", func() error {
+		if n := asked.Load() - before; n < 200 {
+			return fmt.Errorf("%d requests", n)
+		}
+		return nil
+	})
+	stop()
+	load.Wait()
+	t.Logf("%d requests, %d failed; resealed %+v", asked.Load(), failed.Load(), first)
+	if asked.Load() < 500 {
+		t.Error("there was no load to speak of")
+	}
+	for _, p := range fleet {
+		if err := p.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+	}
+	w.Keyset = last
+	serve(t, w.Settings(true))
+	for i := range connections {
+		if _, err := client.WhoAmI(t.Context(), fmt.Sprintf("c%d", i)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// With a key set that opens nothing a process does not start, and says why.
+func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 10})
+	first := serve(t, w.Settings(true))
+	w.Connect("acme")
+	if err := first.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = first.Wait()
+	settings := w.Settings(false)
+	settings.TokenKeyset = keys(t, "", "generate")
+	cmd := program(t, environment(settings), "serve")
+	var diag strings.Builder
+	cmd.Stderr = &diag
+	err := cmd.Run()
+	if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
+		t.Errorf("%v: %s", err, diag.String())
+	}
+	client, _ := w.Client()
+	serve(t, w.Settings(false))
+	if c, err := client.Connection(t.Context(), "acme"); err != nil || c.Status != messages.StatusActive {
+		t.Error("the refused start changed something:", err)
+	}
+}
