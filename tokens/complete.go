@@ -126,7 +126,7 @@ func (st attempt) admits(cb Callback) error {
 	case st.Bus != cb.Bus:
 		return fault(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
 	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
-		return fault(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", nil)
+		return fault(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", errOtherBrowser)
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ type page struct {
 	Done    *Connection // the success page
 	Lines   []string    // what happened and what to do
 	Consent string      // where an administrator can consent
+	Again   bool        // loading the same page again may help
 }
 
 type pages struct {
@@ -50,7 +51,7 @@ func (a *Authorizer) Handler() http.Handler {
 	style := sha256.Sum256([]byte(pagesStyle))
 	p := &pages{
 		Authorizer: a,
-		show:       template.Must(template.New("page").Parse(pagesText)),
+		show:       template.Must(template.New("page").Funcs(template.FuncMap{"directory": directoryShown}).Parse(pagesText)),
 		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
 			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 		cookie: "crmbridge",
@@ -107,7 +108,7 @@ func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
 		Name: p.cookie, Value: o.Cookie.Reveal(), Path: "/", Secure: p.secure,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
-	p.write(w, http.StatusOK, page{Title: "Connect to Dynamics 365", Opening: &o})
+	p.write(w, http.StatusOK, page{Title: "Connect Dynamics 365", Opening: &o})
 }
 
 func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
@@ -122,7 +123,7 @@ func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 		return
 	case admin:
 		// The directory in this answer proves nothing, so nothing is done with it.
-		p.write(w, http.StatusOK, page{Title: "Administrator consent", Lines: []string{
+		p.write(w, http.StatusOK, page{Title: "Back from the administrator's approval", Lines: []string{
 			"Microsoft came back from asking an administrator for consent.",
 			"If consent was given, open the connect link again or ask for a new one.",
 		}})
@@ -182,9 +183,10 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if f.Code == CodeInternal || what == "" {
 		what = "something went wrong inside crmbridge"
 	}
+	t := troubleOf(f)
+	lines := []string{strings.ToUpper(what[:1]) + what[1:] + "."}
 	p.write(w, statusOf(err), page{
-		Title: "Not connected", Failed: true, Consent: f.AdminConsentURL,
-		Lines: []string{strings.ToUpper(what[:1]) + what[1:] + ".", advice[f.Code]},
+		Title: t.title, Failed: true, Consent: f.AdminConsentURL, Lines: append(lines, t.advice...), Again: t.again,
 	})
 }
 
@@ -210,21 +212,3 @@ var statuses = map[string]int{
 }
 
 func statusOf(err error) int { return statuses[CodeOf(err)] }
-
-// advice says what the person can do.
-var advice = map[string]string{
-	CodeInvalidRequest:          "Open the connect link again and follow it to the end.",
-	CodeInvalidState:            "Nothing was connected by this visit. Open the connect link again in this browser, or ask for a new one.",
-	CodeReauthorizationRequired: "Open the connect link again once this is solved; your administrator can help.",
-	CodePermissionDenied:        "Nothing was connected. An administrator of the environment must add this user and give it a security role; then open the connect link again.",
-	CodeConsentRequired:         "Nothing was connected. Open the connect link again and accept; if Microsoft asks for an administrator's approval, send the administrator the link below.",
-	CodeConnectionNotFound:      "Ask for a new connect link.",
-	CodeConnectionExists:        "Ask the people who sent you the link to choose another name for the connection.",
-	CodeIdentityMismatch:        "The connection is as it was before. Sign in with the right account: sign out at Microsoft first, then open the connect link again.",
-	CodeThrottled:               "Wait a minute and load this page again.",
-	CodeConfigurationError:      "Tell the operators of crmbridge; you cannot solve this yourself.",
-	CodeInternal:                "Tell the operators of crmbridge; their log has the details.",
-	CodeUpstreamError:           "Open the connect link again; if it stays like this, tell the operators of crmbridge.",
-	CodeUnavailable:             "Wait a minute and load this page again.",
-	CodeDeadlineExceeded:        "Load this page again.",
-}

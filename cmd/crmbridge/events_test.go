@@ -203,13 +203,20 @@ func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 // happened meanwhile is published, in order.
 func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 10})
+	var brokers []*server.Server
+	t.Cleanup(func() { // after the bridge, which ends faster beside a NATS that is there
+		for _, s := range brokers {
+			s.Shutdown()
+			s.WaitForShutdown()
+		}
+	})
 	broker := func(port int, jetStream bool) *server.Server {
 		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: jetStream, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 		if err != nil {
 			t.Fatal(err)
 		}
 		s.Start()
-		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		brokers = append(brokers, s)
 		if !s.ReadyForConnections(10 * time.Second) {
 			t.Fatal("no NATS")
 		}
