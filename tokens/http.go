@@ -34,6 +34,7 @@ type page struct {
 	Done    *Connection // the success page
 	Lines   []string    // what happened and what to do
 	Consent string      // where an administrator can consent
+	Detail  string      // what went wrong, for those who are asked for help
 	Again   bool        // loading the same page again may help
 }
 
@@ -184,9 +185,8 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 		what = "something went wrong inside crmbridge"
 	}
 	t := troubleOf(f)
-	lines := []string{strings.ToUpper(what[:1]) + what[1:] + "."}
 	p.write(w, statusOf(err), page{
-		Title: t.title, Failed: true, Consent: f.AdminConsentURL, Lines: append(lines, t.advice...), Again: t.again,
+		Title: t.title, Failed: true, Consent: f.AdminConsentURL, Lines: t.advice, Again: t.again, Detail: what,
 	})
 }
 
