@@ -42,8 +42,29 @@ func (quiet) Printf(context.Context, string, ...any) {}
 // real Redis; CRMBRIDGE_TEST_REDIS=required makes its absence a failure.
 func eachRedis(t *testing.T, test func(*testing.T, redis.UniversalClient)) {
 	t.Helper()
-	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, client(t, miniredis.RunT(t).Addr())) })
+	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, client(t, startMini(t))) })
 	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, client(t, startRedis(t))) })
+}
+
+// startMini starts a miniredis whose time goes on.
+func startMini(t *testing.T) string {
+	t.Helper()
+	m := miniredis.RunT(t)
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		const step = 50 * time.Millisecond
+		for tick := time.NewTicker(step); ; m.FastForward(step) {
+			select {
+			case <-stop:
+				tick.Stop()
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-done })
+	return m.Addr()
 }
 
 func client(t *testing.T, addr string) redis.UniversalClient {

@@ -144,7 +144,13 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if _, err := s.remove(ctx, id); err != nil {
 		return err
 	}
-	if err := s.rdb.ZRem(ctx, indexKey, id).Err(); err != nil {
+	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		p.ZRem(ctx, indexKey, id)
+		p.ZRem(ctx, renewalsKey, id)
+		p.Del(ctx, usedKey(id))
+		return nil
+	})
+	if err != nil {
 		return redisFault(err)
 	}
 	return nil
@@ -155,11 +161,11 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // answered.
 func (s *Store) remove(ctx context.Context, id string) (slot, error) {
 	gone := grantSlot(id)
+	defer s.tell(id)
 	change, err := s.announceDeletion(ctx, id)
 	if err != nil {
 		return gone, err
 	}
-	defer s.tell(id)
 	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key, outboxKey(id)}, id, changedChannel, change).StringSlice()
 	if err != nil {
 		return gone, redisFault(err)
@@ -273,8 +279,13 @@ func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration)
 	if err != nil {
 		return fault(CodeInternal, "a record could not be encoded", nil)
 	}
-	defer s.tell(r.ID)
-	if err := s.write(ctx, from, r.Incarnation, plain, ttl); err != nil {
+	// A write that failed tells nobody: while Redis is away the copies in memory
+	// are what requests go on with, and if it was done after all, Redis tells.
+	err = s.write(ctx, from, r.Incarnation, plain, ttl)
+	if err == nil || errors.Is(err, errConflict) {
+		s.tell(r.ID)
+	}
+	if err != nil {
 		return err
 	}
 	// After the write, see forget. A saved record is listed already, unless a

@@ -1,0 +1,239 @@
+package tokens_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/tokens"
+	"github.com/redis/go-redis/v9"
+)
+
+// brisk is a renewal on the scale of tests.
+var brisk = tokens.Renewal{Look: 100 * time.Millisecond, Backfill: 200 * time.Millisecond, PerSecond: 50}
+
+func (b *bench) renewing(r tokens.Renewal, waited func(time.Duration)) *tokens.Source {
+	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(b.rdb, b.keys), Entra: b.app(), Log: b.log(), Renewal: r, Waited: waited})
+	b.t.Cleanup(func() { s.Close(context.Background()) })
+	return s
+}
+
+// While a connection is in use nobody waits for the token endpoint, however many
+// processes there are; some time after its last use nobody renews it any more.
+func TestInUseNobodyWaits(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.connect("acme", 4)
+		b.entra.set(func() { b.entra.lifetimes = []int{4} })
+		r := brisk
+		r.Recent = 1500 * time.Millisecond
+		var waits, requests atomic.Int64
+		var wait sync.WaitGroup
+		end := time.Now().Add(9 * time.Second)
+		for range 3 {
+			s := b.renewing(r, func(time.Duration) { waits.Add(1) })
+			wait.Go(func() {
+				for time.Now().Before(end) {
+					if a, err := s.Access(t.Context(), "acme"); err != nil || time.Until(a.ExpiresAt) <= 0 {
+						t.Errorf("access: %v", err)
+						return
+					}
+					requests.Add(1)
+					time.Sleep(10 * time.Millisecond)
+				}
+			})
+		}
+		wait.Wait()
+		n := b.entra.count("refresh_token")
+		t.Logf("%d requests, %d token requests", requests.Load(), n)
+		if waits.Load() > 0 || n < 2 || n > 4 {
+			t.Errorf("%d requests waited for a token, want none; %d token requests, want 2 to 4", waits.Load(), n)
+		}
+		await(t, "its last use to be long ago", func() bool { return rdb.Exists(t.Context(), "crmbridge:{acme}:used").Val() == 0 })
+		n = b.entra.count("refresh_token")
+		time.Sleep(4500 * time.Millisecond) // longer than its token lives
+		if now := b.entra.count("refresh_token"); now > n {
+			t.Errorf("%d token requests for a connection that nobody uses", now-n)
+		}
+	})
+}
+
+// A day is 50 ms here. A refresh token lives for 90 days, and nobody uses the
+// connection for 120.
+func TestIdleFor120Days(t *testing.T) {
+	t.Parallel()
+	const day = 50 * time.Millisecond
+	for name, want := range map[string]string{"kept alive": "", "not kept alive": tokens.CodeReauthorizationRequired} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := client(t, startRedis(t))
+			e, err := emulator.New(emulator.Options{Accounts: -1, AutoConsent: true,
+				AccessTokenLifetime: time.Second, RefreshTokenLifetime: 90 * day})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w := &world{Server: httptest.NewServer(e), control: e.Control()}
+			t.Cleanup(w.Close)
+			store, app := w.connect(t, rdb, "acme")
+			source := tokens.NewSource(tokens.SourceConfig{Store: store, Entra: app, Renewal: tokens.Renewal{
+				Off: want != "", KeepAlive: 7 * day, Look: day, Backfill: 2 * day, PerSecond: 100,
+			}})
+			defer source.Close(t.Context())
+			time.Sleep(120 * day)
+			n := w.control.Counts().Tokens["refresh_token"]
+			a, err := source.Access(t.Context(), "acme")
+			wantCode(t, err, want)
+			if want != "" {
+				return
+			}
+			if n < 120/7 || n > 40 {
+				t.Errorf("%d renewals in 120 days, want about one a week", n)
+			}
+			if res, err := w.whoAmI(t.Context(), a.Environment, a.Token.Reveal()); err != nil || res.StatusCode != http.StatusOK {
+				t.Errorf("the token does not work: %v", err)
+			} else {
+				_ = res.Body.Close()
+			}
+		})
+	}
+}
+
+// connect makes a connection to the emulator by way of the bus.
+func (w *world) connect(t *testing.T, rdb redis.UniversalClient, id string) (*tokens.Store, *tokens.Entra) {
+	t.Helper()
+	raw, _ := tokens.GenerateKeyset()
+	keys, err := tokens.ReadKeyset(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := tokens.NewStore(rdb, keys)
+	app, err := tokens.NewEntra(tokens.EntraConfig{Authority: w.URL, AllowHTTP: true,
+		ClientID: emulator.DefaultClientID, ClientSecret: emulator.DefaultClientSecret})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(app.Close)
+	auth, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: app, PublicURL: "http://localhost:8080",
+		Discover: w.discover, Identify: w.identify})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer auth.Close(t.Context())
+	begun, err := auth.Begin(t.Context(), tokens.Request{Connection: id, EnvironmentURL: w.URL, Bus: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser := &http.Client{Transport: w.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := browser.Get(begun.AuthorizationURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	back, err := res.Location()
+	if err != nil {
+		t.Fatal(res.Status, err)
+	}
+	if _, err := auth.Complete(t.Context(), tokens.Callback{State: back.Query().Get("state"), Code: tokens.Secret(back.Query().Get("code")), Bus: true}); err != nil {
+		t.Fatal(err)
+	}
+	return store, app
+}
+
+// What a process took from the work list comes back when it dies.
+func TestClaimsOfTheDeadComeBack(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.connect("acme", 3600)
+		arrived := make(chan struct{})
+		release := make(chan struct{})
+		b.entra.set(func() { b.entra.answer = firstRefresh(arrived, release) })
+		r := brisk
+		r.KeepAlive, r.Claim, r.Backfill = 200*time.Millisecond, time.Second, 400*time.Millisecond
+		dying := b.renewing(r, nil)
+		<-arrived
+		ended, cancel := context.WithCancel(t.Context())
+		cancel()
+		dying.Close(ended)
+		close(release)
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Fatalf("%d token requests, want 1", n)
+		}
+		b.renewing(r, nil)
+		await(t, "another process's renewal", func() bool { return b.entra.count("refresh_token") > 1 })
+	})
+}
+
+// However much is due, Entra is asked at the allowed rate.
+func TestRenewalsAreBounded(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		for _, id := range []string{"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"} {
+			b.connect(id, 3600)
+		}
+		var now, most atomic.Int64
+		b.entra.set(func() {
+			b.entra.answer = func(http.ResponseWriter, url.Values, int) bool {
+				if n := now.Add(1); n > most.Load() {
+					most.Store(n)
+				}
+				time.Sleep(250 * time.Millisecond)
+				now.Add(-1)
+				return false
+			}
+		})
+		b.renewing(tokens.Renewal{KeepAlive: 10 * time.Millisecond, Look: 20 * time.Millisecond, Backfill: 20 * time.Millisecond,
+			Concurrent: 2, PerSecond: 10}, nil)
+		await(t, "the first renewal", func() bool { return b.entra.count("refresh_token") > 0 })
+		time.Sleep(2 * time.Second)
+		// Two at a time, each at least 250 ms.
+		if n := b.entra.count("refresh_token"); n < 4 || n > 20 || most.Load() > 2 {
+			t.Errorf("%d token requests in 2 s, %d at a time; want 4 to 20, 2 at a time", n, most.Load())
+		}
+	})
+}
+
+// A connection that a person must mend, or that is gone, is asked for no more.
+func TestBrokenConnectionsAreNotRenewed(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.connect("acme", 3600)
+		b.signIn(tokens.Request{Connection: "pending"})
+		b.entra.set(func() {
+			b.entra.answer = func(w http.ResponseWriter, _ url.Values, _ int) bool {
+				refuse(w, 400, "invalid_grant", 700082)
+				return true
+			}
+		})
+		r := brisk
+		r.KeepAlive = 100 * time.Millisecond
+		b.renewing(r, nil)
+		await(t, "the verdict", func() bool {
+			c, err := b.store.Get(t.Context(), "acme")
+			return err == nil && c.Status == tokens.StatusReauthorizationRequired
+		})
+		time.Sleep(time.Second) // many renewals' time
+		if n := b.entra.count("refresh_token"); n != 1 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+		b.entra.set(func() { b.entra.answer = nil })
+		b.connect("acme", 3600)
+		await(t, "being renewed again", func() bool { return b.entra.count("refresh_token") > 1 })
+		if err := b.store.Delete(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		await(t, "leaving the list", func() bool {
+			return !slices.Contains(rdb.ZRange(t.Context(), "crmbridge:renewals", 0, -1).Val(), "acme")
+		})
+	})
+}
