@@ -36,7 +36,11 @@ func (r *reader) credential(s Settings, config *Config) {
 	case certificate != "":
 		r.bare(tokens.CheckCertificateFile(certificate))
 	case federated != "":
-		r.bare(tokens.CheckFederatedTokenFile(federated))
+		err := tokens.CheckFederatedTokenFile(federated)
+		if err != nil && s.EntraFederatedTokenFile == "" {
+			err = fmt.Errorf("AZURE_FEDERATED_TOKEN_FILE, which the platform set and stands for %w", err)
+		}
+		r.bare(err)
 	}
 	config.ClientSecret, config.ClientCertificateFile, config.FederatedTokenFile = tokens.Secret(secret), certificate, federated
 }

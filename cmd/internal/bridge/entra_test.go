@@ -81,7 +81,7 @@ func TestExactlyOneCredential(t *testing.T) {
 		{"a certificate that is none", "", "", jwt, "", "", "ENTRA_CLIENT_CERTIFICATE_FILE: " + jwt + " is not PEM", nil},
 		{"no such token", "", "", "", none, "", "ENTRA_FEDERATED_TOKEN_FILE: stat " + none, nil},
 		{"a token that is none", "", "", "", pem, "", "does not hold a JWT", nil},
-		{"the platform's token is missing", "", "", "", "", none, "ENTRA_FEDERATED_TOKEN_FILE: stat " + none, nil},
+		{"the platform's token is missing", "", "", "", "", none, "AZURE_FEDERATED_TOKEN_FILE, which the platform set and stands for ENTRA_FEDERATED_TOKEN_FILE: stat " + none, nil},
 		{"a secret", secret, "", "", "", "", "", func(c bridge.Config) bool { return c.ClientSecret.Reveal() == secret }},
 		{"a secret file", "", file(t, secret+"\n"), "", "", "", "", func(c bridge.Config) bool { return c.ClientSecret.Reveal() == secret }},
 		{"a certificate", "", "", pem, "", "", "", func(c bridge.Config) bool { return c.ClientCertificateFile == pem && c.ClientSecret == "" }},
