@@ -16,4 +16,9 @@
 // own here, and one line to the table in routes.go. Subscription, scoped subject,
 // decoding, deadline, errors, metrics, log line, discovery and schema follow from
 // that line. A function returns its reply or an error and never publishes.
+//
+// # Events
+//
+// [Events] is the other way out: it publishes the changes of connections that
+// package tokens keeps in its outbox, and tells the outbox what arrived.
 package handlers
