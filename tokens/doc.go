@@ -22,6 +22,18 @@
 // the source's own context, so that no caller's deadline cancels it for others.
 // [Source.Refused] is for a 401 of Dataverse.
 //
+// A valid token comes from this process's memory (local.go), as long as the process
+// can prove that it has heard of every change (watch.go), or, while Redis is away,
+// for 5 minutes after the last such proof. All processes together renew the tokens
+// of connections in use before they end and keep the others alive (renew.go), so
+// that in steady state no request waits for the token endpoint.
+//
+// Redis replicates asynchronously: a fail-over can lose the last writes. A refresh
+// that is lost so is harmless, since Entra does not revoke a refresh token by
+// giving out the next one; the older grant that is there again refreshes again, and
+// the compare-and-set keeps whoever still holds the newer version from mixing the
+// two. A connection or a deletion that is lost so must be repeated.
+//
 // [Authorizer.App] makes a connection of the application itself, for the pairs in
 // [EntraConfig].Apps. It has no refresh token: every renewal is a new request,
 // under the same lock and fence. The application proves itself by a secret, a
@@ -36,6 +48,8 @@
 //
 //	crmbridge:{<id>}:grant         hash inc ver wid sealed   the connection and its tokens
 //	crmbridge:{<id>}:refresh       lock of the one refresher
+//	crmbridge:{<id>}:used          string, 2 h               it was used recently
+//	crmbridge:renewals             sorted set of ids         scored by when a renewal is due
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait
 //	crmbridge:connections          sorted set of ids
@@ -43,7 +57,8 @@
 //	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
 //
 // Channel crmbridge:changed carries "<id> <incarnation> <version>" for every write
-// of a grant, version 0 for a deletion, published by the script that writes.
+// of a grant, version 0 for a deletion, published by the script that writes. On
+// crmbridge:alive:<process> each process hears its own beats.
 //
 // sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
 // inc, ver and wid are the fence of every write (cas.go). No script touches keys of

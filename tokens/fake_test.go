@@ -37,7 +37,7 @@ const (
 
 // fakeEntra is a token endpoint that checks every form it gets.
 type fakeEntra struct {
-	t *testing.T
+	t testing.TB
 	*httptest.Server
 
 	mu         sync.Mutex
@@ -61,7 +61,7 @@ func provesBySecret(form url.Values, _ string) error {
 	return nil
 }
 
-func newFakeEntra(t *testing.T) *fakeEntra {
+func newFakeEntra(t testing.TB) *fakeEntra {
 	f := &fakeEntra{t: t, challenges: map[string]string{}, lifetimes: []int{3600}, tenant: tenantA}
 	f.Server = httptest.NewServer(f)
 	t.Cleanup(f.Close)
@@ -178,7 +178,7 @@ func refuse(w http.ResponseWriter, status int, code string, number int) {
 
 // bench is everything around the package under test.
 type bench struct {
-	t     *testing.T
+	t     testing.TB
 	rdb   redis.UniversalClient
 	keys  *tokens.Keyset
 	entra *fakeEntra
@@ -206,7 +206,7 @@ func (b *syncBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func newBench(t *testing.T, rdb redis.UniversalClient) *bench {
+func newBench(t testing.TB, rdb redis.UniversalClient) *bench {
 	t.Helper()
 	raw, err := tokens.GenerateKeyset()
 	if err != nil {
@@ -215,7 +215,7 @@ func newBench(t *testing.T, rdb redis.UniversalClient) *bench {
 	return newBenchWith(t, rdb, raw)
 }
 
-func newBenchWith(t *testing.T, rdb redis.UniversalClient, keyset []byte) *bench {
+func newBenchWith(t testing.TB, rdb redis.UniversalClient, keyset []byte) *bench {
 	t.Helper()
 	keys, err := tokens.ReadKeyset(keyset)
 	if err != nil {
@@ -344,7 +344,7 @@ func (b *bench) expiredNow(c tokens.Connection) {
 	await(b.t, "end of the token", func() bool { return time.Now().After(c.AccessTokenExpiresAt) })
 }
 
-func wantCode(t *testing.T, err error, code string) {
+func wantCode(t testing.TB, err error, code string) {
 	t.Helper()
 	if got := tokens.CodeOf(err); got != code {
 		t.Fatalf("error %v, want code %q", err, code)

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	redis.SetLogger(quiet{})
 	// These tests wait more than they compute.
 	flag.Parse()
-	if err := flag.Set("test.parallel", "12"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
@@ -47,7 +47,7 @@ func eachRedis(t *testing.T, test func(*testing.T, redis.UniversalClient)) {
 }
 
 // startMini starts a miniredis whose time goes on.
-func startMini(t *testing.T) string {
+func startMini(t testing.TB) string {
 	t.Helper()
 	m := miniredis.RunT(t)
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -67,14 +67,14 @@ func startMini(t *testing.T) string {
 	return m.Addr()
 }
 
-func client(t *testing.T, addr string) redis.UniversalClient {
+func client(t testing.TB, addr string) redis.UniversalClient {
 	t.Helper()
 	c := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: 1})
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
 
-func startRedis(t *testing.T) string {
+func startRedis(t testing.TB) string {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -101,7 +101,7 @@ func startRedis(t *testing.T) string {
 	return addr
 }
 
-func await(t *testing.T, what string, ok func() bool) {
+func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {

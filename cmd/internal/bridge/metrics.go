@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -14,6 +16,7 @@ type upstreamMetrics struct {
 	durations *prometheus.HistogramVec
 	bytes     prometheus.Counter
 	tokens    *prometheus.CounterVec
+	waits     prometheus.Histogram
 }
 
 func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
@@ -31,8 +34,12 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_token_requests_total", Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
 		}, []string{"grant", "code"}),
+		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "crmbridge_token_wait_seconds", Help: "How long requests waited for a new access token, in seconds; in steady state none does.",
+			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
 	}
-	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens)
+	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits)
 	return m
 }
 
@@ -49,3 +56,5 @@ func (m *upstreamMetrics) dataverse(call dynamics.Call) {
 func (m *upstreamMetrics) entra(request tokens.TokenRequest) {
 	m.tokens.WithLabelValues(request.Grant, request.Code).Inc()
 }
+
+func (m *upstreamMetrics) waited(d time.Duration) { m.waits.Observe(d.Seconds()) }

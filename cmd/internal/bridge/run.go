@@ -150,7 +150,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		return nil, err
 	}
 	store := tokens.NewStore(b.redis, b.config.Keyset)
-	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log})
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited})
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: handlers.TokenSource(b.source), Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
