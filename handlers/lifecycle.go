@@ -170,6 +170,9 @@ func (c *Consumer) waitDrained() {
 	const look = 5 * time.Millisecond
 	for _, e := range c.endpoints {
 		for e.sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
+			if waiting, _, err := e.sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
+				break // cut off from the server: nothing more can come
+			}
 			time.Sleep(look)
 		}
 	}

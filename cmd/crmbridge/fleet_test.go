@@ -298,7 +298,7 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 // Rows that are written between pages without moving, as a campaign that stamps
 // them does, and thousands of rows that come in front, do not lose the place.
 func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 4000})
+	w := world.New(t, emulator.Options{Accounts: 3000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -312,10 +312,20 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 	collect(t, seen, page)
 	for row := range control.Accounts() {
 		want[row.ID] = true
-		row.Website = "https://stamped.example/"
-		control.PutAccount(row)
+		if seen[row.ID] && len(want)%8 == 0 {
+			row.Website = "https://stamped.example/"
+			control.PutAccount(row)
+		}
 	}
-	for i := range 6000 {
+	for _, account := range page.Accounts[len(page.Accounts)-64:] { // those that mark the place, all of them
+		for row := range control.Accounts() {
+			if row.ID == account.Text("id") {
+				row.Website = "https://stamped.example/"
+				control.PutAccount(row)
+			}
+		}
+	}
+	for i := range 5100 {
 		control.PutAccount(emulator.Account{Name: fmt.Sprintf("!!! in front %d", i)})
 	}
 	for page.NextCursor != "" {
