@@ -119,6 +119,7 @@ func (v *visitor) picture(name string) {
 
 // A person connects in a real browser, and meets every failure.
 func TestPagesInABrowser(t *testing.T) {
+	t.Parallel()
 	browser := chromium.Start(t)
 	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Nora Stranger", UserName: "nora.stranger@contoso.example", NotMember: true},

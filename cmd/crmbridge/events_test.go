@@ -153,6 +153,7 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 // A change that was written and not published by a process that died is
 // published by the next one, once; a stream that an operator made stays theirs.
 func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, emulator.Options{Accounts: 10})
 	_, nc := w.Client()
 	js, err := jetstream.New(nc)
@@ -202,6 +203,7 @@ func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 // Without JetStream everything works but the events; when it is there, what
 // happened meanwhile is published, in order.
 func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, emulator.Options{Accounts: 10})
 	var brokers []*server.Server
 	t.Cleanup(func() { // after the bridge, which ends faster beside a NATS that is there
@@ -250,6 +252,7 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 // crmbridge connect waits until the person is done, also where the connection is
 // active already, and says so when it is deleted meanwhile.
 func TestConnectCommandWaitsForThePerson(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()

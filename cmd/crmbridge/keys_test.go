@@ -57,6 +57,7 @@ func TestKeysCommandsRefuse(t *testing.T) {
 // while two processes answer 200 requests a second and refresh tokens: nothing
 // fails, and a process that has never seen the old key goes on.
 func TestRotateAndResealUnderLoad(t *testing.T) {
+	t.Parallel()
 	w := world.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
 	file := filepath.Join(t.TempDir(), "keyset")
 	put := func(set string) {
