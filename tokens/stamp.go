@@ -39,9 +39,6 @@ func (s *Source) used(r record) { s.note(r, true) }
 func (s *Source) saved(r record) { s.note(r, false) }
 
 func (s *Source) note(r record, used bool) {
-	if s.renewal.Off {
-		return
-	}
 	select {
 	case s.stamps <- stamp{id: r.ID, inUse: s.dueInUse(r), atRest: s.dueAtRest(r), used: used}:
 	default:
