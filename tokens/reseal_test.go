@@ -265,3 +265,34 @@ func ciphertexts(t *testing.T, rdb redis.UniversalClient) string {
 	}
 	return b.String()
 }
+
+// The nodes of a cluster are resealed all, and changes are published from all.
+func TestChangesAndResealOnACluster(t *testing.T) {
+	t.Parallel()
+	key := must[[]byte](t)
+	rdb := universal(t, redis.UniversalOptions{Addrs: startCluster(t), IsClusterMode: true})
+	first := key(tokens.GenerateKeyset())
+	b := newBench(t, rdb)
+	b.store = tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(first)))
+	b.auth = b.authorizer()
+	const connections = 12
+	for i := range connections {
+		b.connect(fmt.Sprintf("c%d", i), 3600)
+	}
+	store := tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(key(tokens.RotateKeyset(first)))))
+	done, err := store.Reseal(t.Context(), nil)
+	if err != nil || done.Grants != connections || done.Tickets != connections || done.States != connections || done.Changes != connections {
+		t.Errorf("%+v %v", done, err)
+	}
+	if all := published(t, store); len(all) != connections {
+		t.Errorf("%d changes were published", len(all))
+	}
+	for i := range connections {
+		if err := store.Delete(t.Context(), fmt.Sprintf("c%d", i)); err != nil {
+			t.Error(err)
+		}
+	}
+	if all := published(t, store); len(all) != connections || all[0].Kind != tokens.ChangeDeleted {
+		t.Errorf("%d deletions were published", len(all))
+	}
+}
