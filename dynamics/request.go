@@ -22,6 +22,9 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	// renewed gives the token for an attempt after the first: whoever waited may
+	// find the connection gone, and must not go on with what it once had.
+	renewed func(context.Context) (string, error)
 }
 
 func (c *Client) root() string { return "/api/data/" + c.config.APIVersion + "/" }
@@ -36,7 +39,16 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return &Error{Kind: TooLarge, Op: r.op, Message: ErrURLTooLong.Error(), Err: ErrURLTooLong}
 	}
 	r.hidden.token = token
-	return c.attempts(ctx, func(attempt int) error { return c.attempt(ctx, r, token, attempt) })
+	return c.attempts(ctx, func(attempt int) error {
+		if attempt > 1 && r.renewed != nil {
+			fresh, err := r.renewed(ctx)
+			if err != nil {
+				return err
+			}
+			token, r.hidden.token = fresh, fresh
+		}
+		return c.attempt(ctx, r, token, attempt)
+	})
 }
 
 // attempt sends r once, reads the whole answer and tells the observer.

@@ -85,6 +85,10 @@ func (s *Session) do(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
+	r.renewed = func(ctx context.Context) (string, error) {
+		a, err := s.access(ctx, r.op)
+		return a.Token.Reveal(), err
+	}
 	for range renewals {
 		err = s.client.send(ctx, r, a.Token.Reveal())
 		e, ok := errors.AsType[*Error](err)

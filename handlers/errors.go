@@ -41,7 +41,7 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 	if fault.Field != "" {
 		out.Details = []messages.Detail{{Path: fault.Field, Message: fault.Message}}
 	}
-	if fault.RetryAfter > 0 {
+	if fault.RetryAfter > 0 && fault.Retryable {
 		out.After(fault.RetryAfter)
 	}
 	return out

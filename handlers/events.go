@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -174,12 +175,14 @@ func (e *Events) prepare(ctx context.Context) error {
 	}
 	have := stream.CachedInfo().Config
 	want := have
-	want.Subjects = []string{messages.EventSubjects}
+	if !slices.Contains(have.Subjects, messages.EventSubjects) {
+		want.Subjects = append(slices.Clone(have.Subjects), messages.EventSubjects)
+	}
 	if have.MaxAge != 0 {
 		want.MaxAge = max(have.MaxAge, eventsKept)
 	}
 	want.Duplicates = max(have.Duplicates, eventsDuplicate)
-	if len(have.Subjects) == 1 && have.Subjects[0] == messages.EventSubjects && want.MaxAge == have.MaxAge && want.Duplicates == have.Duplicates {
+	if len(want.Subjects) == len(have.Subjects) && want.MaxAge == have.MaxAge && want.Duplicates == have.Duplicates {
 		return nil
 	}
 	_, err = e.js.UpdateStream(ctx, want)

@@ -21,12 +21,28 @@ func (e *Entra) again(ctx context.Context, r record) (answer, error) {
 	return e.renew(ctx, r.TenantID, r.EnvironmentURL, r.refresh, r.challenge)
 }
 
+// listed refuses a connection by client_credentials that the operator has taken
+// out of the list, whatever token there still is.
+func (e *Entra) listed(r record) error {
+	if r.Grant != GrantClientCredentials {
+		return nil
+	}
+	return e.mayApp(r.ID, r.EnvironmentURL)
+}
+
+func (e *Entra) mayApp(connection, environment string) error {
+	if e.apps[connection] == environment {
+		return nil
+	}
+	return fault(CodePermissionDenied, "connection "+connection+" to "+environment+
+		" is not among those that may use client_credentials; the operator lists them in APP_CONNECTIONS_FILE", nil)
+}
+
 // app asks for a token of the application itself. tenant must be one directory:
 // there is no user to tell which. claims as for renew. Errors are *Error.
 func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (answer, error) {
-	if e.apps[connection] != environment {
-		return answer{}, fault(CodePermissionDenied, "connection "+connection+" to "+environment+
-			" is not among those that may use client_credentials; the operator lists them in APP_CONNECTIONS_FILE", nil)
+	if err := e.mayApp(connection, environment); err != nil {
+		return answer{}, err
 	}
 	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL}
 	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))

@@ -192,7 +192,10 @@ func TestAConnectionThatIsNoLongerListed(t *testing.T) {
 	}
 	b.tune = func(c *tokens.EntraConfig) { c.Apps = nil }
 	before := b.entra.count("client_credentials")
-	_, err = b.source().Refused(t.Context(), "app", a)
+	restarted := b.source()
+	_, err = restarted.Access(t.Context(), "app") // whatever is left of its token
+	wantCode(t, err, tokens.CodePermissionDenied)
+	_, err = restarted.Refused(t.Context(), "app", a)
 	wantCode(t, err, tokens.CodePermissionDenied)
 	if n := b.entra.count("client_credentials") - before; n != 0 {
 		t.Errorf("%d token requests for what is not listed", n)

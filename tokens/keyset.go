@@ -139,10 +139,12 @@ func (k *Keyset) Follow(read func() ([]byte, error)) {
 func (k *Keyset) Reload() (changed bool, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.reload()
+	return k.reload(nil)
 }
 
-func (k *Keyset) reload() (bool, error) {
+// reload takes over another set that shares a key with the present one, or that
+// opens what is stored, as proved says.
+func (k *Keyset) reload(proved func(*keys) bool) (bool, error) {
 	if k.read == nil {
 		return false, nil
 	}
@@ -165,18 +167,27 @@ func (k *Keyset) reload() (bool, error) {
 			return true, nil
 		}
 	}
+	if proved != nil && proved(next) {
+		k.now.Store(next) // this process slept through the sets in between
+		return true, nil
+	}
 	return false, errors.New("the new key set holds none of the present keys, so that nothing that is stored would open; the present one is kept")
 }
 
 // lookPause keeps data that name made-up keys from making work.
 const lookPause = 100 * time.Millisecond
 
-// lookAgain reports whether there are other keys than seen by now.
-func (k *Keyset) lookAgain(seen *keys) bool {
+// lookAgain reports whether there are other keys than seen by now. A set that has
+// nothing in common with the present one counts where it opens what the present
+// one does not.
+func (k *Keyset) lookAgain(seen *keys, sealed, associatedData []byte) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.now.Load() == seen && time.Since(k.looked) >= lookPause {
-		_, _ = k.reload() // who watches the file tells what is wrong with it
+		_, _ = k.reload(func(next *keys) bool {
+			_, err := next.open(sealed, associatedData)
+			return err == nil
+		}) // who watches the file tells what is wrong with it
 	}
 	return k.now.Load() != seen
 }

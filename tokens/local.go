@@ -18,8 +18,8 @@ const (
 	// the contract says 1 s.
 	localTrust = 900 * time.Millisecond
 	// localReread is how long a copy is used without a look at Redis, however
-	// healthy the subscription seems. It bounds what a lost message can do where
-	// Redis itself lost it, between the nodes of a cluster.
+	// healthy the subscription seems. In a cluster, where a message can be lost
+	// between the nodes, it is localTrust.
 	localReread = 30 * time.Second
 	// localCutOff is how long a copy is used when Redis is away, from the last
 	// moment at which it was known to be the newest. It is the contract's.
@@ -33,6 +33,7 @@ const (
 // refresh tokens.
 type local struct {
 	cutOff time.Duration
+	reread time.Duration // how old a copy may be without a look at Redis
 	stamp  time.Duration // how often a connection in use is stamped
 
 	mu      sync.Mutex // guards everything below
@@ -57,7 +58,7 @@ type entry struct {
 }
 
 func newLocal(cutOff, stamp time.Duration) *local {
-	return &local{cutOff: cutOff, stamp: stamp, entries: map[string]*entry{}}
+	return &local{cutOff: cutOff, reread: localReread, stamp: stamp, entries: map[string]*entry{}}
 }
 
 // get returns the copy that is known to be the newest. stamp: the connection's
@@ -67,7 +68,7 @@ func (l *local) get(id string, now time.Time) (r record, stamp, ok bool) {
 	defer l.mu.Unlock()
 	e := l.entries[id]
 	if e == nil || !e.full || e.epoch != l.epoch || !l.live ||
-		age(now, l.heard) > localTrust || age(now, e.seen) > min(localReread, l.cutOff) {
+		age(now, l.heard) > localTrust || age(now, e.seen) > min(l.reread, l.cutOff) {
 		return record{}, false, false
 	}
 	l.recent.MoveToFront(e.at)

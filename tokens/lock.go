@@ -30,11 +30,15 @@ func newLocks(rdb redis.UniversalClient, lease time.Duration) locks {
 	return locks{redsync.New(goredis.NewPool(rdb)), lease}
 }
 
+// lockPatience is how much of the lease one call to Redis may take: a Redis that
+// stalls for a moment must not fail everybody who waits for the refresh.
+const lockPatience = 0.3
+
 // hold takes the lock on key, or says errTaken at once, and keeps it until the
 // returned function is called. Whoever was paused past the lease has lost it
 // without knowing; the compare-and-set of the save is what protects then.
 func (l locks) hold(ctx context.Context, key string) (release func(), err error) {
-	m := l.sync.NewMutex(key, redsync.WithExpiry(l.lease), redsync.WithTries(1))
+	m := l.sync.NewMutex(key, redsync.WithExpiry(l.lease), redsync.WithTries(1), redsync.WithTimeoutFactor(lockPatience))
 	if err := m.TryLockContext(ctx); err != nil {
 		if _, taken := errors.AsType[*redsync.ErrTaken](err); taken {
 			return nil, errTaken

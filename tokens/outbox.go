@@ -138,6 +138,10 @@ func (s *Store) wake() {
 // be published. Others' changes are found by looking now and then.
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
+// outboxFailures is how many connections in a row may fail to be published before
+// a round ends: then it is not one of them that is at fault.
+const outboxFailures = 3
+
 // PublishChanges gives every change that waits to publish, those of one
 // connection in their order, and forgets it when publish returns nil; it ends at
 // the first error of publish or Redis. Several processes may publish the same
@@ -146,6 +150,7 @@ func (s *Store) Changed() <-chan struct{} { return s.changed }
 // is the error in the end.
 func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (published int, err error) {
 	var closed error
+	failures := 0
 	// By rank: where one is forgotten or changes again the ranks move, and who is
 	// missed by that comes in the next round.
 	for from := int64(0); ; from += outboxBatch {
@@ -160,9 +165,17 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 		for i, z := range batch {
 			n, err := s.publishList(ctx, z, heads[i], publish)
 			published += n
-			if errors.Is(err, ErrUnsealable) {
+			switch {
+			case err == nil:
+				failures = 0
+				continue
+			case errors.Is(err, ErrUnsealable):
 				closed = err
-			} else if err != nil {
+				continue
+			}
+			// One that cannot be published must not hold up the others.
+			closed = err
+			if failures++; failures == outboxFailures || ctx.Err() != nil {
 				return published, err
 			}
 		}

@@ -125,13 +125,14 @@ func TestChangesStayUntilTheyArePublished(t *testing.T) {
 			}
 			return nil
 		})
-		if n != 1 || !errors.Is(err, away) {
-			t.Fatal(n, err)
+		// The one that cannot be published holds up nobody else.
+		if n != len(seen)-1 || n < 2 || !errors.Is(err, away) {
+			t.Fatal(n, len(seen), err)
 		}
 		// The process that made them is gone; another one finds them.
 		other := tokens.NewStore(rdb, b.keys)
 		rest := published(t, other)
-		got := append(seen[:1:1], rest...)
+		got := append(slices.Delete(slices.Clone(seen), 1, 2), rest...)
 		slices.SortStableFunc(got, func(x, y tokens.Change) int { return strings.Compare(x.Connection, y.Connection) })
 		if kinds(got) != "a connected, a deleted, b connected, c connected" {
 			t.Errorf("%s", kinds(got))

@@ -75,7 +75,7 @@ func TestIdleFor120Days(t *testing.T) {
 			t.Parallel()
 			rdb := client(t, startRedis(t))
 			e, err := emulator.New(emulator.Options{Accounts: -1, AutoConsent: true,
-				AccessTokenLifetime: time.Second, RefreshTokenLifetime: 90 * day})
+				AccessTokenLifetime: 5 * time.Second, RefreshTokenLifetime: 90 * day})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -41,6 +41,8 @@ type Resealed struct {
 	Changes  int // of Resealed: changes that wait to be published
 	// Unopened counts records that no key of the set opens; they are left alone.
 	Unopened int
+	// Left counts records that others wrote all the while, in this turn.
+	Left int
 }
 
 // Reseal rewrites every stored record under the primary key, while any number of
@@ -59,7 +61,7 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 	}
 	for range resealTurns {
 		before := sum.Resealed
-		sum.Seen, sum.Current, sum.Unopened = 0, 0, 0
+		sum.Seen, sum.Current, sum.Unopened, sum.Left = 0, 0, 0, 0
 		err := s.scan(ctx, func(keys []string) error {
 			err := s.resealAll(ctx, keys, &sum)
 			sum.Total = max(sum.Total, sum.Seen)
@@ -69,6 +71,7 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 		switch {
 		case err != nil:
 			return sum, err
+		case sum.Left > 0: // another turn
 		case sum.Resealed == before && sum.Unopened > 0:
 			return sum, fault(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
 		case sum.Resealed == before:
@@ -223,6 +226,7 @@ func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) 
 			return redisFault(err)
 		}
 	}
+	sum.Left++
 	return nil // it is being written all the time: the next turn sees it again
 }
 

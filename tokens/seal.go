@@ -116,7 +116,10 @@ func (k *Keyset) Seal(plaintext, associatedData []byte) ([]byte, error) {
 func (k *Keyset) Open(sealed, associatedData []byte) ([]byte, error) {
 	now := k.now.Load()
 	plain, err := now.open(sealed, associatedData)
-	if errors.Is(err, ErrKeyMissing) && k.lookAgain(now) {
+	if !errors.Is(err, ErrKeyMissing) {
+		return plain, err
+	}
+	if k.lookAgain(now, sealed, associatedData) {
 		return k.now.Load().open(sealed, associatedData)
 	}
 	return plain, err

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Access is a token that is good now, and the only place it may be sent to.
@@ -87,6 +89,11 @@ func NewSource(c SourceConfig) *Source {
 		cutOff = localCutOff
 	}
 	s.local = newLocal(cutOff, s.renewal.stampEvery())
+	if _, cluster := c.Store.rdb.(*redis.ClusterClient); cluster {
+		// Messages pass between the nodes, where one can be lost without a sign: a
+		// copy is not believed for longer than a deletion may take.
+		s.local.reread = localTrust
+	}
 	s.stamps = make(chan stamp, stampQueue)
 	s.forget = c.Store.onChange(s.local.drop)
 	s.life, s.end = context.WithCancel(context.Background())
@@ -133,6 +140,9 @@ const forcedPause = time.Minute
 // ended first.
 func (s *Source) Access(ctx context.Context, connection string) (Access, error) {
 	r, err := s.usable(ctx, connection)
+	if err == nil {
+		err = s.entra.listed(r)
+	}
 	if err != nil {
 		return Access{}, err
 	}
@@ -150,7 +160,14 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 	if err != nil {
 		// A token that is good for seconds more is better than Entra's trouble.
 		if f, ok := errors.AsType[*Error](err); ok && f.Retryable && time.Until(r.AccessTokenExpiresAt) > lastMoment {
-			return r.grant(), nil
+			// It may have been deleted or replaced while this request waited.
+			now, gone := s.usable(ctx, connection)
+			if gone != nil {
+				return Access{}, gone
+			}
+			if now.is(r) {
+				return now.grant(), nil
+			}
 		}
 		return Access{}, err
 	}
