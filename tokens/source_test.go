@@ -153,13 +153,13 @@ func TestEarlyRenewalDoesNotWait(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
-		c := b.connect("acme", 16)
+		c := b.connect("acme", 11)
 		release := make(chan struct{})
 		b.entra.set(func() {
 			b.entra.answer = func(http.ResponseWriter, url.Values, int) bool { <-release; return false }
 		})
 		s := b.source()
-		await(t, "the margin", func() bool { return time.Until(c.AccessTokenExpiresAt) < 2900*time.Millisecond })
+		await(t, "the margin", func() bool { return time.Until(c.AccessTokenExpiresAt) < 2000*time.Millisecond })
 		a, err := s.Access(t.Context(), "acme")
 		close(release)
 		if err != nil || a.Token.Reveal() != canary+"-access-1" {
