@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -176,13 +177,17 @@ func (e *Events) prepare(ctx context.Context) error {
 	have := stream.CachedInfo().Config
 	want := have
 	if !slices.Contains(have.Subjects, messages.EventSubjects) {
-		want.Subjects = append(slices.Clone(have.Subjects), messages.EventSubjects)
+		// Subjects of one stream may not overlap: narrower ones go.
+		others := slices.DeleteFunc(slices.Clone(have.Subjects), func(subject string) bool {
+			return strings.HasPrefix(subject, strings.TrimSuffix(messages.EventSubjects, ">"))
+		})
+		want.Subjects = append(others, messages.EventSubjects)
 	}
 	if have.MaxAge != 0 {
 		want.MaxAge = max(have.MaxAge, eventsKept)
 	}
 	want.Duplicates = max(have.Duplicates, eventsDuplicate)
-	if len(want.Subjects) == len(have.Subjects) && want.MaxAge == have.MaxAge && want.Duplicates == have.Duplicates {
+	if slices.Equal(want.Subjects, have.Subjects) && want.MaxAge == have.MaxAge && want.Duplicates == have.Duplicates {
 		return nil
 	}
 	_, err = e.js.UpdateStream(ctx, want)
