@@ -81,6 +81,34 @@ func (c *Client) Account(ctx context.Context, in AccountGetRequest) (Account, er
 	return reply.Account, nil
 }
 
+// Check tries each permission that crmbridge needs in the connection's environment.
+func (c *Client) Check(ctx context.Context, connection string) ([]PermissionCheck, error) {
+	reply, err := call[ChecksReply](ctx, c, ConnectionsCheck, &ConnectionRequest{Target{connection}})
+	if err != nil {
+		return nil, err
+	}
+	return reply.Checks, nil
+}
+
+// Count returns how many accounts match, however many.
+func (c *Client) Count(ctx context.Context, in AccountsCountRequest) (int64, error) {
+	reply, err := call[AccountsCountReply](ctx, c, AccountsCount, &in)
+	if err != nil {
+		return 0, err
+	}
+	return reply.Count, nil
+}
+
+// Fields returns one page of the columns that accounts have.
+func (c *Client) Fields(ctx context.Context, in AccountsFieldsRequest) (*AccountsFieldsReply, error) {
+	return call[AccountsFieldsReply](ctx, c, AccountsFields, &in)
+}
+
+// Changes returns one page of what changed since in.Cursor was given out.
+func (c *Client) Changes(ctx context.Context, in AccountsChangesRequest) (*AccountsChangesReply, error) {
+	return call[AccountsChangesReply](ctx, c, AccountsChanges, &in)
+}
+
 // Search returns one page of accounts; in.Mode must not be ModeStream.
 func (c *Client) Search(ctx context.Context, in AccountsSearchRequest) (*AccountsPage, error) {
 	if in.Mode == ModeStream {

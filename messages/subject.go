@@ -20,10 +20,14 @@ const (
 	ConnectionsGet       Operation = "connections.get"
 	ConnectionsList      Operation = "connections.list"
 	ConnectionsDelete    Operation = "connections.delete"
+	ConnectionsCheck     Operation = "connections.check"
 	UsersWhoAmI          Operation = "users.whoami"
 	UsersGet             Operation = "users.get"
 	AccountsSearch       Operation = "accounts.search"
 	AccountsGet          Operation = "accounts.get"
+	AccountsCount        Operation = "accounts.count"
+	AccountsFields       Operation = "accounts.fields"
+	AccountsChanges      Operation = "accounts.changes"
 )
 
 // Operations lists every operation.

@@ -1,0 +1,46 @@
+package messages
+
+// AccountsFieldsRequest asks for the columns that accounts have in an environment.
+type AccountsFieldsRequest struct {
+	Target
+	CustomOnly bool   `json:"custom_only,omitzero" jsonschema:"only columns that the customer or an app added"`
+	Cursor     string `json:"cursor,omitzero" jsonschema:"next_cursor of the reply before"`
+}
+
+// AccountsFieldsReply is a page of fields in the order of their logical names; a
+// NextCursor says that there are more.
+type AccountsFieldsReply struct {
+	Head
+	Fields     []Field `json:"fields"`
+	NextCursor string  `json:"next_cursor,omitzero"`
+}
+
+// Types of fields, in the words of section 5 of the contract.
+const (
+	FieldText        = "text"
+	FieldWholeNumber = "whole number"
+	FieldDecimal     = "decimal"
+	FieldMoney       = "money"
+	FieldDateTime    = "date and time"
+	FieldDate        = "date" // values and operators of FieldDateTime, without a time of day
+	FieldYesNo       = "yes/no"
+	FieldChoice      = "choice"
+	FieldChoices     = "several choices"
+	FieldGUID        = "GUID"
+	FieldLookup      = "lookup"
+)
+
+// Field describes one column: what it is asked by, and what a form needs to offer it.
+type Field struct {
+	// Name is the friendly name where there is one, the logical name otherwise.
+	Name        string `json:"name"`
+	LogicalName string `json:"logical_name"`
+	// Label is in the language of the connection's user, "" where there is none.
+	Label  string `json:"label"`
+	Type   string `json:"type"`
+	Custom bool   `json:"custom"`
+	// Searchable says whether filters may use it.
+	Searchable bool `json:"searchable"`
+	// Options are what a choice can be, in the environment's order.
+	Options []Choice `json:"options,omitempty"`
+}
