@@ -18,7 +18,7 @@
 //     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
 //   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, and the metadata of account;
 //     $select, $filter, $orderby, $top, $count, $apply, $expand of roles, server-driven paging with Dataverse's own cookies,
-//     annotations, change tracking of accounts, conditional reads and the error bodies of the Web API.
+//     annotations, change tracking of accounts, $batch, conditional reads and the error bodies of the Web API.
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
@@ -53,8 +53,10 @@
 //
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, no $batch, and no service protection limit yet;
-// such requests are refused, never answered emptily. Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
+// There is no write access, no FetchXML, and no service protection limit yet; such requests are refused, never answered emptily. For
+// want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
+// the documented "Stream was not readable." are the words of Microsoft's OData library. URLs that are too long are refused as IIS
+// does (limits_url.go). Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
 // refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
 // administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated

@@ -96,7 +96,4 @@ func TestRefusedRatherThanIgnored(t *testing.T) {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}
-	if r := g.do("POST", "/api/data/v9.2/$batch", tok, strings.NewReader("x")); r.status != 404 {
-		t.Errorf("$batch: %d", r.status)
-	}
 }
