@@ -39,8 +39,8 @@ const whereHelp = `A filter is made of comparisons with and, or, not and parenth
   contains, not contains, starts with, ends with
   is null, is not null    phone is not null
   contains any, contains none (several choices)
-Text of several words goes in quotes, "…" or '…'; an apostrophe in them may be doubled: 'O''Brien'.
-In a POSIX shell put double quotes around the whole to keep apostrophes:
+Text of several words goes in double or single quotes. An apostrophe may be doubled in both, and must
+be in single ones. In a POSIX shell put the whole into double quotes to keep apostrophes:
   --where "name contains 'O''Brien' or name = 'A. Datum'"`
 
 // Help shows examples.
