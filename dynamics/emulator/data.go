@@ -23,7 +23,9 @@ type answer struct {
 	status int
 	body   []byte
 	plain  bool // text/plain instead of JSON
-	header http.Header
+	// tracked says that change tracking was applied.
+	tracked bool
+	header  http.Header
 }
 
 const (
@@ -83,7 +85,9 @@ func (c *call) send(w http.ResponseWriter, a *answer, truncate int) {
 		h[k] = v
 	}
 	for _, p := range c.prefs.applied {
-		h.Add("Preference-Applied", p)
+		if line := appliedPreference(p, a.tracked); line != "" {
+			h.Add("Preference-Applied", line)
+		}
 	}
 	if a.plain {
 		h.Set("Content-Type", "text/plain")
