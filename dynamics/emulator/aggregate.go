@@ -18,7 +18,6 @@ type total struct {
 	n        int64 // rows that had a value
 	sum      big.Int
 	best     value
-	key      sortKey
 	distinct map[sortKey]bool
 }
 
