@@ -133,10 +133,10 @@ func (t *table) index() *table {
 	return t
 }
 
-// column finds by logical name, as query functions and metadata do.
+// column finds by logical name, as query functions and metadata do: ownerid, not _ownerid_value.
 func (t *table) column(logical string) *column {
 	for _, c := range t.columns {
-		if c.name == logical || c.property() == logical {
+		if c.name == logical {
 			return c
 		}
 	}

@@ -210,6 +210,8 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 		return c.batch(segments)
 	case "WhoAmI":
 		return c.whoAmI(first, len(segments))
+	case "RetrieveTotalRecordCount":
+		return c.totalRecordCount(segments)
 	case "EntityDefinitions":
 		return c.metadata(segments)
 	}

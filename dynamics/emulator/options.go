@@ -63,6 +63,9 @@ type Options struct {
 	NoChangeTracking bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
+	// NegativesSkipNull makes not contains(…), NotIn and DoesNotContainValues pass over columns without a value. Whether they do is
+	// not documented: by default they match them, as ne does; a client should be right under both.
+	NegativesSkipNull bool
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.

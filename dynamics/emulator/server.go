@@ -24,6 +24,8 @@ type Server struct {
 	tally   tally
 	faults  faults
 	rules   *rules
+	orders  orders
+	counted recordCounts
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 
@@ -46,6 +48,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
 	s.tables = tables(dir)
+	s.recordCounts()
 	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }
