@@ -103,7 +103,7 @@ func (c *call) plainCount(t *table, o options) (*answer, *fault) {
 		return nil, fail
 	}
 	q.count, q.limit = true, 1
-	_, total := c.choose(t.rows(c.v), q)
+	_, total := c.choose(c.visible(t, t.rows(c.v)), q)
 	return countAnswer(total), nil
 }
 
