@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"bytes"
-	"encoding/json"
 	"html/template"
 	"io"
 	"net/http"
@@ -113,14 +112,13 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 	case "clear":
 		c.Clear()
 	case "fail":
-		var f Fault
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&f); err != nil {
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
 			controlError(w, err.Error())
 			return
 		}
-		if err := f.check(); err != nil {
+		f, err := ParseFault(b)
+		if err != nil {
 			controlError(w, err.Error())
 			return
 		}

@@ -60,8 +60,9 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	route := routeName(segments)
 	route = s.countData(route)
 	truncate := 0
-	if x, ok := s.faults.next(FaultData, route); ok {
-		if s.play(w, r, x) {
+	if x, ok := s.faults.next(FaultData, route, strings.Contains(r.URL.RawQuery, "skiptoken=")); ok {
+		var done bool
+		if w, done = s.play(w, r, x); done {
 			return
 		}
 		truncate = x.Truncate

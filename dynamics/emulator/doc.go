@@ -56,6 +56,16 @@
 //	{"where":"token","kind":"gateway"}
 //	{"where":"token","number":50078,"suberror":"basic_action"}
 //
+// A soak run has every twentieth data request fail, every hundredth body come slowly and the next nextLink that is followed be one that
+// Dataverse no longer takes:
+//
+//	{"kind":"unavailable","probability":0.05,"seed":7}
+//	{"kind":"slow","probability":0.01,"drip_bytes":64,"drip_every":"20ms"}
+//	{"kind":"bad-cookie"}
+//
+// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie, reset, truncate and slow; [Fault] has all
+// members. crmbridge-dev takes the same objects as --fault.
+//
 // # Who may see what, and in which language
 //
 // Every route asks for its privilege: prvReadAccount, prvReadUser, prvReadRole, prvReadTeam, prvReadBusinessUnit, prvReadPrivilege,
