@@ -12,7 +12,7 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
-	lcid   int32 // the user's language
+	words  *language // of the user; see lang
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences
@@ -53,9 +53,6 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}
-	if user != nil {
-		c.lcid = user.lcid()
-	}
 	segments, fail := c.path()
 	route := routeName(segments)
 	route = s.countData(route)

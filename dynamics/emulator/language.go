@@ -58,8 +58,13 @@ func (u *systemUser) lcid() int32 {
 	return baseLanguage
 }
 
-// lang is the caller's language as of the start of the request, so that one answer is in one language.
-func (c *call) lang() *language { return languageOf(c.lcid) }
+// lang is the caller's language as of the first use, so that one answer is in one language.
+func (c *call) lang() *language {
+	if c.words == nil {
+		c.words = languageOf(c.user.lcid())
+	}
+	return c.words
+}
 
 // words are a label: the text in the base language, and what an administrator set for single languages.
 type words struct {
@@ -127,7 +132,7 @@ func (c *call) label(w words) object {
 		}
 		one := object{{"Label", text}, {"LanguageCode", l.lcid}, {"IsManaged", true}, {"MetadataId", namedGUID("label", strconv.Itoa(int(l.lcid)), text).String()}, {"HasChanged", nil}}
 		all = append(all, one)
-		if text == seen && (user == nil || l.lcid == c.lcid) {
+		if text == seen && (user == nil || l == c.lang()) {
 			user = one
 		}
 	}

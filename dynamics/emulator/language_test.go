@@ -145,3 +145,21 @@ func TestLanguagesDoNotMix(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// An operation of a batch is in its caller's language, and sees what he may see, like any other.
+func TestLanguageAndPrivilegesWithinABatch(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 60})
+	token := g.signIn(emulator.GermanUser).AccessToken
+	body := "--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nGET accounts?$select=industrycode HTTP/1.1\r\n" +
+		"Prefer: " + formattedOnly + "\r\n\r\n\r\n--b--\r\n"
+	ask := func() reply {
+		return g.do("POST", "/api/data/v9.2/$batch", token, strings.NewReader(body), "Content-Type", "multipart/mixed; boundary=b")
+	}
+	if r := ask(); r.status != 200 || !strings.Contains(r.body, `FormattedValue":"Beratung"`) || strings.Contains(r.body, `"Consulting"`) {
+		t.Errorf("%d %.600s", r.status, r.body)
+	}
+	g.s.Control().Withhold(emulator.GermanUser, "prvReadAccount")
+	if r := ask(); r.status != 403 || !strings.Contains(r.body, "is missing prvReadAccount privilege") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+}

@@ -62,7 +62,11 @@ type nodeReport struct {
 		Name  string
 		Roles int
 	}
-	Definition                            struct{ Name, Set string }
+	Definition struct{ Name, Set string }
+	Batch      struct {
+		Rows int
+		Me   string
+	}
 	Industries, Privileges                []string
 	UnknownColumn, UnknownRow, UnknownSet nodeFailure
 	UnknownToken                          nodeFailure
@@ -135,6 +139,9 @@ func checkRead(t *testing.T, g *rig, r nodeReport) {
 	}
 	if r.Definition.Name != "account" || r.Definition.Set != "accounts" || len(r.Industries) != 33 || r.Industries[6] != "Consulting" {
 		t.Errorf("metadata: %+v %q", r.Definition, r.Industries)
+	}
+	if r.Batch.Rows != 2 || r.Batch.Me != ada.ID {
+		t.Errorf("batch: %+v", r.Batch)
 	}
 	if !slices.Equal(r.Privileges, emulator.Privileges()) {
 		t.Errorf("privileges: %q", r.Privileges)

@@ -74,6 +74,10 @@ const privileges = await api.callFunction({
   collection: 'systemusers',
   key: me.UserId,
 });
+api.startBatch(); // what follows is sent at once, in one request
+api.retrieveMultiple({ collection: 'accounts', select: ['name'], top: 2, includeAnnotations: '*' });
+api.callFunction('WhoAmI');
+const [batchRows, batchMe] = await api.executeBatch();
 const absent = '018d0d88-05c2-46bb-ac83-63a910e8b1f1';
 
 console.log(JSON.stringify({
@@ -97,6 +101,7 @@ console.log(JSON.stringify({
   team: team.value.map((u) => ({ name: u.fullname, roles: u.systemuserroles_association.length })),
   definition: { name: definition.LogicalName, set: definition.EntitySetName },
   industries: industry.OptionSet.Options.map((o) => o.Label.UserLocalizedLabel.Label),
+  batch: { rows: batchRows.value.length, me: batchMe.UserId },
   privileges: privileges.RolePrivileges.map((p) => p.PrivilegeName),
   unknownColumn: await failure(() => api.retrieveMultiple({ collection: 'accounts', select: ['nix'] })),
   unknownRow: await failure(() => api.retrieve({ collection: 'accounts', key: absent, select: ['name'] })),
