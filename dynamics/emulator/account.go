@@ -26,7 +26,10 @@ type Account struct {
 	LeadScore    *int64
 	Channels     []int32
 	LastCampaign time.Time // date only; zero means none
-	Version      int64
+	// More are the values of columns that [Control.AddColumn] added, by name: a string, an int (ten-thousandths where the column
+	// has decimals), a bool, a time.Time or an []int32.
+	More    map[string]any
+	Version int64
 
 	id, owner, parent guid
 }

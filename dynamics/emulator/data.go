@@ -12,7 +12,8 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
-	words  *language // of the user; see lang
+	words  *language   // of the user; see lang
+	seen   *schemaView // see schema
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences
@@ -208,6 +209,8 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 			return nil, methodRefused(c.method)
 		}
 		return c.serviceDocument()
+	case "$metadata":
+		return c.csdl(segments)
 	case "$batch":
 		return c.batch(segments)
 	case "WhoAmI":
@@ -220,7 +223,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	if a, fail, known := c.unbound(segments); known {
 		return a, fail
 	}
-	t := c.s.tables[first.name]
+	t := c.tables()[first.name]
 	if t == nil {
 		return nil, noSegment(first.name)
 	}
@@ -287,23 +290,4 @@ func (t *table) parseKey(text string) (guid, *fault) {
 		return id, badRequest("Unrecognized 'Edm.String' literal '%s' at '0' in '%s'.", text, text)
 	}
 	return id, badRequest("Error in query syntax.")
-}
-
-func (c *call) whoAmI(first segment, n int) (*answer, *fault) {
-	if c.method != http.MethodGet && c.method != http.MethodHead {
-		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%sWhoAmI'.", c.base)}
-	}
-	if n > 1 || first.key != "" {
-		return nil, noSegment(first.name)
-	}
-	b := []byte(`{"@odata.context":`)
-	b = appendString(b, c.base+"$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse")
-	for _, m := range []struct {
-		name string
-		id   guid
-	}{{"BusinessUnitId", c.user.businessUnit}, {"UserId", c.user.id}, {"OrganizationId", c.s.dir.organization}} {
-		b = append(appendString(append(b, ','), m.name), ':', '"')
-		b = append(m.id.appendTo(b), '"')
-	}
-	return &answer{status: http.StatusOK, body: append(b, '}')}, nil
 }

@@ -91,7 +91,7 @@ func (c *call) metadata(path []segment) (*answer, *fault) {
 func (c *call) tableOf(s segment) (*table, *fault) {
 	m := logicalKey.FindStringSubmatch(s.key)
 	if m != nil {
-		for _, t := range c.s.tables {
+		for _, t := range c.tables() {
 			if t.logical == m[1] {
 				return t, nil
 			}
@@ -99,7 +99,7 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 		return nil, &fault{status: http.StatusNotFound, code: "0x80041102", message: "The entity with a name = '" + m[1] + "' with namemapping = 'Logical' was not found in the MetadataCache."}
 	}
 	id, ok := parseGUID(s.key)
-	for _, t := range c.s.tables {
+	for _, t := range c.tables() {
 		if ok && namedGUID("metadata", t.logical) == id {
 			return t, nil
 		}
@@ -160,8 +160,8 @@ func (c *call) definition(t *table, o options) (*answer, *fault) {
 func (c *call) definitions(o options) (*answer, *fault) {
 	sel, _ := o.get("$select")
 	rows, list := []object{}, ""
-	for _, set := range sets(c.s.tables) {
-		body, l, fail := narrow(c.describe(c.s.tables[set]), sel, "EntityMetadata")
+	for _, set := range sets(c.tables()) {
+		body, l, fail := narrow(c.describe(c.tables()[set]), sel, "EntityMetadata")
 		if fail != nil {
 			return nil, fail
 		}

@@ -66,7 +66,7 @@ func (c *call) totals(b []byte, q *query, total int) []byte {
 		b = fmt.Appendf(b, `,"@%s":%t`, annTotalOver, q.count && total > countLimit)
 	}
 	if c.prefs.annotates(annVersion) {
-		b = fmt.Appendf(b, `,"@%s":"6012567"`, annVersion)
+		b = fmt.Appendf(b, `,"@%s":"%d"`, annVersion, 6012567+c.schema().version)
 	}
 	return b
 }

@@ -44,7 +44,7 @@ func (c *call) rolePrivilegesRole(s segment, o options) (*answer, *fault) {
 	if fail != nil {
 		return nil, fail
 	}
-	t := c.s.tables["roles"]
+	t := c.tables()["roles"]
 	if fail := c.privilege(t); fail != nil {
 		return nil, fail
 	}
@@ -81,7 +81,7 @@ func (c *call) principalAccess(u *systemUser, target string) (*answer, *fault) {
 		return nil, badRequest("Error in query syntax.")
 	}
 	set, key, _ := strings.Cut(strings.TrimPrefix(ref.ID, c.base), "(")
-	t := c.s.tables[strings.TrimPrefix(set, "/")]
+	t := c.tables()[strings.TrimPrefix(set, "/")]
 	id, ok := parseGUID(strings.TrimSuffix(key, ")"))
 	switch {
 	case !ok:

@@ -13,7 +13,7 @@ func sets(tables map[string]*table) []string { return slices.Sorted(maps.Keys(ta
 func (c *call) serviceDocument() (*answer, *fault) {
 	b := []byte(`{"@odata.context":`)
 	b = append(appendString(b, c.base+"$metadata"), `,"value":[`...)
-	for i, n := range sets(c.s.tables) {
+	for i, n := range sets(c.tables()) {
 		if i > 0 {
 			b = append(b, ',')
 		}
