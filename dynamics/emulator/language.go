@@ -111,14 +111,22 @@ func (l *language) cents(n int64) string {
 	return l.number(cents/100) + l.decimal + strconv.FormatInt(100+cents%100, 10)[1:]
 }
 
-func (l *language) money(n int64) string {
+func (l *language) money(n int64) string { return l.signed(l.cents(n), n < 0, true) }
+
+// signed puts sign and currency around a number that has neither.
+func (l *language) signed(text string, negative, money bool) string {
 	switch {
-	case l.moneyBehind:
-		return sign(n) + l.cents(n) + "\u00a0$"
-	case n < 0:
-		return "($" + l.cents(n) + ")"
+	case money && !l.moneyBehind && negative:
+		return "($" + text + ")"
+	case money && !l.moneyBehind:
+		return "$" + text
+	case money:
+		text += "\u00a0$"
 	}
-	return "$" + l.cents(n)
+	if negative {
+		text = "-" + text
+	}
+	return text
 }
 
 // label is a Label object: every provisioned language that has a text, and the user's.
