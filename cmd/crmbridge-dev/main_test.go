@@ -23,6 +23,22 @@ func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
 	}
 }
 
+func TestFaultsThatCannotStrikeAreUsageErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"not JSON":     {[]string{"--fault", "gateway"}, "--fault gateway: a fault is a JSON object such as"},
+		"a bad kind":   {[]string{"--fault", `{"kind":"reset"}`, "--fault", `{"kind":"nix"}`}, `kind is "nix"; it must be one of throttle, gateway`},
+		"nothing left": {[]string{"--once", "--fault", `{"kind":"reset"}`}, "--fault strikes after the table"},
+	} {
+		var stdout, stderr strings.Builder
+		if status := run(c.args, &stdout, &stderr); status != 2 || !strings.Contains(stderr.String(), c.want) {
+			t.Errorf("%s: status %d: %s", name, status, stderr.String())
+		}
+	}
+}
+
 func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
 		t.Run(flag, func(t *testing.T) {
@@ -56,7 +72,8 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 	out := make(chan string, 1)
 	go func() {
 		var stdout, stderr strings.Builder
-		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>"}, &stdout, &stderr)
+		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
+			Fault: []string{`{"kind":"gateway","times":-1}`}}, &stdout, &stderr) // a fault that the start would not survive
 		if err != nil {
 			out <- err.Error()
 			return

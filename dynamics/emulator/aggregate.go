@@ -81,16 +81,16 @@ func (x *aggregate) add(v *snapshot, to *total, row any) {
 // write appends the member, its formatted value first where it is asked for. What no row had a value for is left out, as a null key
 // is; that the service does the same here is not documented.
 func (x *aggregate) write(b []byte, c *call, from *total) []byte {
-	text, formatted := "", ""
+	text, formatted, l := "", "", c.lang()
 	switch {
 	case x.method == "count":
-		text, formatted = strconv.FormatInt(from.n, 10), grouped(from.n)
+		text, formatted = strconv.FormatInt(from.n, 10), l.number(from.n)
 	case x.method == "countdistinct":
-		text, formatted = strconv.Itoa(len(from.distinct)), grouped(int64(len(from.distinct)))
+		text, formatted = strconv.Itoa(len(from.distinct)), l.number(int64(len(from.distinct)))
 	case from.n == 0:
 		return b
 	case x.method == "min" || x.method == "max":
-		text, formatted = string(x.col.appendJSON(nil, from.best)), x.col.format(c.v, from.best)
+		text, formatted = string(x.col.appendJSON(nil, from.best)), x.col.format(c.v, from.best, l)
 	default:
 		text, formatted = x.number(from, 0), x.number(from, 2)
 		if x.col.kind.scaled() { // nine decimals, as in Microsoft's samples
@@ -98,7 +98,7 @@ func (x *aggregate) write(b []byte, c *call, from *total) []byte {
 		} else {
 			formatted = x.number(from, 0)
 		}
-		formatted = x.dressed(formatted)
+		formatted = x.dressed(formatted, l)
 	}
 	if c.prefs.annotates(annFormatted) {
 		b = appendString(append(appendString(append(b, ','), x.name+"@"+annFormatted), ':'), formatted)
@@ -119,23 +119,15 @@ func (x *aggregate) number(from *total, decimals int) string {
 	return r.FloatString(decimals)
 }
 
-// dressed puts commas between thousands, and the dollar where it is money.
-func (x *aggregate) dressed(text string) string {
+// dressed puts a language's marks between thousands and before decimals, and the currency where it is money.
+func (x *aggregate) dressed(text string, l *language) string {
 	text, negative := strings.CutPrefix(text, "-")
 	whole, rest, point := strings.Cut(text, ".")
 	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
+		whole = whole[:i] + l.group + whole[i:]
 	}
 	if point {
-		whole += "." + rest
+		whole += l.decimal + rest
 	}
-	switch {
-	case x.col.kind == kindMoney && negative:
-		return "($" + whole + ")"
-	case x.col.kind == kindMoney:
-		return "$" + whole
-	case negative:
-		return "-" + whole
-	}
-	return whole
+	return l.signed(whole, negative, x.col.kind == kindMoney)
 }

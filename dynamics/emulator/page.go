@@ -66,7 +66,7 @@ func (c *call) totals(b []byte, q *query, total int) []byte {
 		b = fmt.Appendf(b, `,"@%s":%t`, annTotalOver, q.count && total > countLimit)
 	}
 	if c.prefs.annotates(annVersion) {
-		b = fmt.Appendf(b, `,"@%s":"6012567"`, annVersion)
+		b = fmt.Appendf(b, `,"@%s":"%d"`, annVersion, 6012567+c.schema().version)
 	}
 	return b
 }
@@ -103,7 +103,7 @@ func (c *call) plainCount(t *table, o options) (*answer, *fault) {
 		return nil, fail
 	}
 	q.count, q.limit = true, 1
-	_, total := c.choose(t.rows(c.v), q)
+	_, total := c.choose(c.visible(t, t.rows(c.v)), q)
 	return countAnswer(total), nil
 }
 

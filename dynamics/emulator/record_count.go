@@ -28,7 +28,7 @@ func (s *Server) recordCounts() map[string]int {
 	if now := s.opts.Now(); x.n == nil || now.Sub(x.at) > recountAfter {
 		x.at, x.n = now, map[string]int{}
 		v := s.data.view()
-		for _, t := range s.tables {
+		for _, t := range s.schema.now.Load().tables {
 			x.n[t.logical] = len(t.rows(v))
 		}
 	}

@@ -20,7 +20,7 @@ type Server struct {
 	grants  *grants
 	dir     *directory
 	data    *store
-	tables  map[string]*table // by entity set
+	schema  *schema
 	tally   tally
 	faults  faults
 	rules   *rules
@@ -47,7 +47,7 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
-	s.tables = tables(dir)
+	s.schema = newSchema(dir)
 	s.recordCounts()
 	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil

@@ -13,7 +13,7 @@ func TestKeptOrders(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	accounts := s.tables["accounts"]
+	accounts := s.schema.now.Load().tables["accounts"]
 	for i, text := range []string{"name", "name desc", "revenue", "name", "createdon", "_ownerid_value,name", "name", "accountid desc", ""} {
 		order, fail := accounts.ordering(text)
 		if fail != nil {
