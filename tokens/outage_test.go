@@ -147,3 +147,50 @@ func TestSignInSurvivesRedisTrouble(t *testing.T) {
 		}
 	})
 }
+
+// noLock makes calls for the lock of a refresh fail on their way to Redis.
+type noLock struct{ left atomic.Int64 }
+
+func (h *noLock) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *noLock) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *noLock) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "set") && h.left.Add(-1) >= 0 {
+			cmd.SetErr(context.DeadlineExceeded)
+			return context.DeadlineExceeded
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A call for the lock that Redis was too busy for fails nobody, as long as Redis
+// goes on answering otherwise; one that fails every time ends.
+func TestABusyLockIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		h := &noLock{}
+		mine := client(t, rdb.(*redis.Client).Options().Addr)
+		mine.AddHook(h)
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(mine, b.keys), Entra: b.app(), Renewal: tokens.Renewal{Off: true}})
+		defer s.Close(t.Context())
+		b.expired("acme")
+		h.left.Store(1 << 30)
+		_, err := s.Access(t.Context(), "acme")
+		wantCode(t, err, tokens.CodeUnavailable)
+		if n := b.entra.count("refresh_token"); n != 0 {
+			t.Errorf("%d token requests without the lock", n)
+		}
+		h.left.Store(2)
+		if a, err := s.Access(t.Context(), "acme"); err != nil || a.Token.Reveal() != canary+"-access-2" {
+			t.Fatal(err)
+		}
+		if n := b.entra.count("refresh_token"); n != 1 || h.left.Load() > 0 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
