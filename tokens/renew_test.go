@@ -238,7 +238,8 @@ func TestBrokenConnectionsAreNotRenewed(t *testing.T) {
 			}
 		})
 		r := brisk
-		r.KeepAlive = 100 * time.Millisecond
+		// What a source took and could not look at in time comes back while this waits.
+		r.KeepAlive, r.Claim = 100*time.Millisecond, 2*time.Second
 		b.renewing(r, nil)
 		await(t, "the verdict", func() bool {
 			c, err := b.store.Get(t.Context(), "acme")

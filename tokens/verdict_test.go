@@ -167,6 +167,7 @@ func refreshMeets(t *testing.T, b *bench, id, code string, say func(http.Respons
 	b.entra.set(func() { b.entra.answer = nil })
 	b.connect(id, 3600)
 	s := b.source()
+	defer s.Close(t.Context()) // or the sources of 80 rows keep the machine busy
 	a, err := s.Access(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
