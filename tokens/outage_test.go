@@ -194,3 +194,52 @@ func TestABusyLockIsAskedForAgain(t *testing.T) {
 		}
 	})
 }
+
+// A fail-over loses a write, and the number of its version is given out again: a
+// refresh that had read the lost write must not replace the one that has its number.
+func TestAVersionThatComesTwice(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		const grant, lock = "crmbridge:{acme}:grant", "crmbridge:{acme}:refresh"
+		b := newBench(t, rdb)
+		b.expired("acme")
+		replica := rdb.HGetAll(t.Context(), grant).Val()
+		b.entra.set(func() { b.entra.lifetimes = []int{1, 3600} })
+		if _, err := b.source().Access(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		lost, err := b.store.Get(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.expiredNow(lost)
+		arrived, release := make(chan struct{}), make(chan struct{})
+		b.entra.set(func() { b.entra.answer = firstRefresh(arrived, release) })
+		late, other := b.source(), b.source()
+		var got tokens.Access
+		result := make(chan error, 1)
+		go func() {
+			var err error
+			got, err = late.Access(context.Background(), "acme")
+			result <- err
+		}()
+		<-arrived
+		if err := errors.Join(rdb.Del(t.Context(), grant, lock).Err(), rdb.HSet(t.Context(), grant, replica).Err()); err != nil {
+			t.Fatal(err)
+		}
+		newest, err := other.Access(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Version != lost.Version {
+			t.Fatalf("version %d, want %d again: %v", now.Version, lost.Version, err)
+		}
+		close(release)
+		if err := <-result; err != nil || got.Token != newest.Token {
+			t.Errorf("who had read the lost write got another token than the newest (%v)", err)
+		}
+		if now, err := b.source().Access(t.Context(), "acme"); err != nil || now.Token != newest.Token {
+			t.Errorf("the newest token did not stay (%v)", err)
+		}
+	})
+}

@@ -79,7 +79,7 @@ func (s *Source) begin(r record, forced bool) *flight {
 	if s.done {
 		return nil
 	}
-	key := r.ID + "/" + r.Incarnation + "/" + strconv.FormatInt(r.Version, 10)
+	key := r.ID + "/" + r.Incarnation + "/" + strconv.FormatInt(r.Version, 10) + "/" + r.wid
 	if f := s.flights[key]; f != nil {
 		return f
 	}
@@ -140,8 +140,9 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 	}
 }
 
+// is reports whether both are the same write.
 func (r record) is(other record) bool {
-	return r.Incarnation == other.Incarnation && r.Version == other.Version
+	return r.Incarnation == other.Incarnation && r.Version == other.Version && r.wid == other.wid
 }
 
 // refreshHeld is the one token request, under the lock.
