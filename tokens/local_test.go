@@ -199,10 +199,11 @@ func TestDeletionIsNoticedWithoutBeingHeard(t *testing.T) {
 	})
 }
 
-// stall is a Redis that does not answer one look at a grant before its time is over.
+// stall is a Redis that does not answer one look at a grant before its time is over
+// and release is closed.
 type stall struct {
-	armed   atomic.Bool
-	arrived chan struct{}
+	armed            atomic.Bool
+	arrived, release chan struct{}
 }
 
 func (h *stall) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -216,6 +217,7 @@ func (h *stall) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 		if strings.EqualFold(cmd.Name(), "hmget") && h.armed.CompareAndSwap(true, false) {
 			close(h.arrived)
 			<-ctx.Done()
+			<-h.release
 			cmd.SetErr(ctx.Err())
 			return ctx.Err()
 		}
@@ -234,7 +236,7 @@ func TestACopyThatGoesAwayWhileRedisStalls(t *testing.T) {
 		d.set(true) // so that every request looks at Redis, though it has a copy
 		mine := redis.NewClient(&redis.Options{Addr: rdb.(*redis.Client).Options().Addr, ContextTimeoutEnabled: true, Dialer: d.dial})
 		defer mine.Close()
-		h := &stall{arrived: make(chan struct{})}
+		h := &stall{arrived: make(chan struct{}), release: make(chan struct{})}
 		mine.AddHook(h)
 		store := tokens.NewStore(mine, b.keys)
 		s := tokens.NewSource(tokens.SourceConfig{Store: store, Entra: b.app(), Renewal: tokens.Renewal{Off: true}})
@@ -249,6 +251,7 @@ func TestACopyThatGoesAwayWhileRedisStalls(t *testing.T) {
 		if err := store.Delete(t.Context(), "acme"); err != nil {
 			t.Fatal(err)
 		}
+		close(h.release)
 		wantCode(t, <-result, tokens.CodeConnectionNotFound)
 	})
 }
