@@ -196,10 +196,15 @@ func (b *bench) renewedBehind(id string, life int) error {
 	if err != nil || a.Token != first.Token {
 		return fmt.Errorf("the request got another token, or waited for one: %w", err)
 	}
-	await(b.t, "the renewal", func() bool {
-		now, _ := b.store.Get(b.t.Context(), id)
-		return now.Version > c.Version
+	renewed := false
+	await(b.t, "the renewal or the end of the token", func() bool {
+		now, err := b.store.Get(b.t.Context(), id)
+		renewed = err == nil && now.Version > c.Version
+		return renewed || time.Now().After(c.AccessTokenExpiresAt)
 	})
+	if !renewed { // a source that takes a Redis which stalls for away begins none
+		return errors.New("the request was followed by no renewal")
+	}
 	if n := b.entra.count("refresh_token") - before; n != 1 {
 		return fmt.Errorf("%d token requests, want 1", n)
 	}
