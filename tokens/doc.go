@@ -32,7 +32,7 @@
 // that is lost so is harmless, since Entra does not revoke a refresh token by
 // giving out the next one; the older grant that is there again refreshes again, and
 // the compare-and-set keeps whoever still holds the newer version from mixing the
-// two. A connection or a deletion that is lost so must be repeated.
+// two, also when the number of the lost version has been given out again. A connection or a deletion that is lost so must be repeated.
 //
 // [Authorizer.App] makes a connection of the application itself, for the pairs in
 // [EntraConfig].Apps. It has no refresh token: every renewal is a new request,

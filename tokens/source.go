@@ -229,10 +229,12 @@ func (s *Source) usable(ctx context.Context, connection string) (record, error) 
 	r, err := s.read(trying, connection)
 	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil && (f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
 		s.local.failed(time.Now())
-		// It may have been dropped meanwhile: a deletion in this process is one too.
 		if copied, ok := s.local.fallback(connection, time.Now()); ok {
 			return copied, nil
 		}
+		// The copy was dropped meanwhile, for a change that was heard of or made here: now
+		// the request cannot do without Redis, and may take all of its own time for it.
+		return s.read(ctx, connection)
 	}
 	return r, err
 }

@@ -86,7 +86,7 @@ func TestReplySubjects(t *testing.T) {
 			t.Fatal(err)
 		}
 		request("campaigns.replies.spring")
-		msg, err := sub.NextMsg(10 * time.Second)
+		msg, err := sub.NextMsg(time.Minute)
 		if err != nil || !strings.Contains(string(msg.Data), `"accounts":[{`) {
 			t.Fatalf("%v %s", err, msg.Data)
 		}
@@ -151,7 +151,7 @@ func TestServicesAPICountsTruly(t *testing.T) {
 		if i%2 == 0 {
 			body = `{"connection":"acme","where":{"field":"industri","op":"eq","value":"x"}}`
 		}
-		if _, err := nc.Request(messages.AccountsSearch.Subject(), []byte(body), 10*time.Second); err != nil {
+		if _, err := nc.Request(messages.AccountsSearch.Subject(), []byte(body), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +198,7 @@ func TestServicesAPICountsTruly(t *testing.T) {
 
 func ask(t *testing.T, nc *nats.Conn, subject string, into any) {
 	t.Helper()
-	msg, err := nc.Request(subject, nil, 5*time.Second)
+	msg, err := nc.Request(subject, nil, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -258,7 +258,7 @@ func TestBadRequests(t *testing.T) {
 			if c.header[0] != "" {
 				msg.Header.Set(c.header[0], c.header[1])
 			}
-			reply, err := nc.RequestMsg(msg, 10*time.Second)
+			reply, err := nc.RequestMsg(msg, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}
