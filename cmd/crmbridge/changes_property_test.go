@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -22,11 +23,12 @@ import (
 // choose other searches and how many.
 func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 4)
-	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 16}[underRace]))
+	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 16}[raceDetector]))
 	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_SEARCHES=%d", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var unrest atomic.Pointer[changingRows]
-	w := world.NewWrapped(t, emulator.Options{Accounts: 1100}, func(next http.Handler) http.Handler {
+	var clock testClock
+	w := world.NewWrapped(t, emulator.Options{Accounts: 1100, Now: clock.now}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if rows := unrest.Load(); rows != nil && (strings.HasSuffix(r.URL.Path, "/accounts") || strings.HasSuffix(r.URL.Path, "/$batch")) {
 				rows.step()
@@ -37,6 +39,7 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")
+	clock.seconds.Add(1)
 	control := w.Emulator.Control()
 	hostileWorld(rng, control)
 	for a := range control.Accounts() { // so that a page of all rows is split
@@ -46,7 +49,7 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 	client, _ := w.Client()
 	stableRows, changes, parts, split := 0, 0, 0, 0
 	for number := range count {
-		in, rows := randomSearch(rng, control, number)
+		in, rows := randomSearch(rng, control, &clock, number)
 		unrest.Store(rows)
 		var got map[string]int
 		var messages int
@@ -76,8 +79,8 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 
 // randomSearch is a search whose pages are small, or, for odd numbers, one whose
 // page is too large for a message; and the rows, watched by the columns it uses.
-func randomSearch(rng *rand.Rand, control emulator.Control, number int) (messages.AccountsSearchRequest, *changingRows) {
-	rows := newChangingRows(rng, control)
+func randomSearch(rng *rand.Rand, control emulator.Control, clock *testClock, number int) (messages.AccountsSearchRequest, *changingRows) {
+	rows := newChangingRows(rng, control, clock)
 	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}, PageSize: messages.Count(20 + rng.IntN(300))}
 	if number%2 == 1 {
 		in.Fields, in.PageSize = []string{"id", "description", "name", "owner", "parent"}, messages.Count(620+rng.IntN(800))
@@ -127,6 +130,7 @@ func deliveries(pages func(func(*messages.AccountsPage, error) bool)) (got map[s
 type changingRows struct {
 	rng     *rand.Rand
 	control emulator.Control
+	clock   *testClock
 	oracle  *oracle // of the rows at the start
 	now     []emulator.Account
 	at      map[string]int // their indexes
@@ -142,8 +146,8 @@ type changingRows struct {
 	steps, changes int
 }
 
-func newChangingRows(rng *rand.Rand, control emulator.Control) *changingRows {
-	c := &changingRows{rng: rng, control: control, at: map[string]int{}, filter: func(*oracleRow) bool { return true }, used: map[*oracleColumn]bool{},
+func newChangingRows(rng *rand.Rand, control emulator.Control, clock *testClock) *changingRows {
+	c := &changingRows{rng: rng, control: control, clock: clock, at: map[string]int{}, filter: func(*oracleRow) bool { return true }, used: map[*oracleColumn]bool{},
 		known: map[string]*oracleRow{}, moved: map[string]bool{}, born: map[string]bool{}}
 	for a := range control.Accounts() {
 		c.at[a.ID] = len(c.now)
@@ -172,6 +176,7 @@ func (c *changingRows) use(w *messages.Where) {
 // step changes a few rows.
 func (c *changingRows) step() {
 	c.steps++
+	c.clock.seconds.Add(1)
 	for range c.rng.IntN(24) {
 		c.changes++
 		switch c.rng.IntN(6) {
@@ -179,7 +184,7 @@ func (c *changingRows) step() {
 			a := one(c.rng, c.now)
 			a.ID = fmt.Sprintf("%08x-0000-4000-8000-%012x", c.rng.Uint32(), c.rng.Uint64N(1<<48))
 			c.mix(&a)
-			c.control.PutAccount(a)
+			c.put(&a)
 			c.at[a.ID], c.born[a.ID], c.known[a.ID] = len(c.now), true, oracleRowOf(&a)
 			c.now = append(c.now, a)
 		case 2, 3:
@@ -188,7 +193,7 @@ func (c *changingRows) step() {
 			a := &c.now[c.rng.IntN(len(c.now))]
 			before := oracleRowOf(a)
 			c.mix(a)
-			c.control.PutAccount(*a)
+			c.put(a)
 			c.noteChange(before, oracleRowOf(a))
 		}
 	}
@@ -221,10 +226,15 @@ func (c *changingRows) mix(a *emulator.Account) {
 	}
 }
 
-// noteChange: every write sets modified_at.
+// put writes the row, which sets modified_at.
+func (c *changingRows) put(a *emulator.Account) {
+	c.control.PutAccount(*a)
+	a.ModifiedOn = c.clock.now()
+}
+
 func (c *changingRows) noteChange(before, after *oracleRow) {
 	for column := range c.used {
-		if before.cells[column.index] != after.cells[column.index] || column.names[0] == "modified_at" {
+		if before.cells[column.index] != after.cells[column.index] {
 			c.moved[after.id] = true
 		}
 	}
@@ -259,4 +269,15 @@ func (c *changingRows) faults(got map[string]int) (faults []string, stable int) 
 		}
 	}
 	return faults, stable
+}
+
+// testClock is the emulator's: the time of day until somebody has signed in, and
+// then its own seconds, so that modified_at is the same for the same seed.
+type testClock struct{ seconds atomic.Int64 }
+
+func (c *testClock) now() time.Time {
+	if n := c.seconds.Load(); n > 0 {
+		return time.Date(2025, 6, 1, 12, 0, 0, 0, time.UTC).Add(time.Duration(n) * time.Second)
+	}
+	return time.Now()
 }

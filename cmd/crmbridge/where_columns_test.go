@@ -57,15 +57,15 @@ var oracleColumns = func() []*oracleColumn {
 		textColumn("", "description", func(a row) string { return a.Description }),
 		textColumn("", "telephone2", func(row) string { return "" }), // no row has one
 		textColumn("", "cb_externalref", func(a row) string { return a.ExternalRef }),
-		choiceColumn("industry", "industrycode", labelled(1, industryLabels...), func(a row) *int32 { return a.Industry }),
-		choiceColumn("classification", "accountclassificationcode", labelled(1, "Default Value", "Key Account", "Growth", "Long Tail"),
+		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), func(a row) *int32 { return a.Industry }),
+		choiceColumn("classification", "accountclassificationcode", optionsFrom(1, "Default Value", "Key Account", "Growth", "Long Tail"),
 			func(a row) *int32 { return a.Classification }),
-		choiceColumn("category", "accountcategorycode", labelled(1, "Preferred Customer", "Standard"), func(a row) *int32 { return a.Category }),
-		choiceColumn("relationship", "customertypecode", labelled(1, "Competitor", "Consultant", "Customer", "Investor", "Partner", "Influencer",
+		choiceColumn("category", "accountcategorycode", optionsFrom(1, "Preferred Customer", "Standard"), func(a row) *int32 { return a.Category }),
+		choiceColumn("relationship", "customertypecode", optionsFrom(1, "Competitor", "Consultant", "Customer", "Investor", "Partner", "Influencer",
 			"Press", "Prospect", "Reseller", "Supplier", "Vendor", "Other"), func(a row) *int32 { return a.CustomerType }),
-		choiceColumn("status", "statecode", labelled(0, "Active", "Inactive"), func(a row) *int32 { return &a.StateCode }),
-		choiceColumn("status_reason", "statuscode", labelled(1, "Active", "Inactive"), func(a row) *int32 { return &a.StatusCode }),
-		choiceColumn("", "cb_campaigntier", labelled(100000000, "Platinum", "Gold", "Silver", "Bronze"), func(a row) *int32 { return a.Tier }),
+		choiceColumn("status", "statecode", optionsFrom(0, "Active", "Inactive"), func(a row) *int32 { return &a.StateCode }),
+		choiceColumn("status_reason", "statuscode", optionsFrom(1, "Active", "Inactive"), func(a row) *int32 { return &a.StatusCode }),
+		choiceColumn("", "cb_campaigntier", optionsFrom(100000000, "Platinum", "Gold", "Silver", "Bronze"), func(a row) *int32 { return a.Tier }),
 		column(messages.FieldYesNo, "do_not_email", "donotemail", func(a row) oracleCell { return yesNo(a.DoNotEmail) }),
 		column(messages.FieldYesNo, "do_not_bulk_email", "donotbulkemail", func(a row) oracleCell { return yesNo(a.DoNotBulkEmail) }),
 		column(messages.FieldYesNo, "", "creditonhold", func(a row) oracleCell { return yesNo(a.CreditOnHold) }),
@@ -87,7 +87,7 @@ var oracleColumns = func() []*oracleColumn {
 		idColumn(messages.FieldLookup, "", "primarycontactid", func(row) string { return "" }), // no row has one
 	}
 	channels := column(messages.FieldChoices, "", "cb_channels", nil)
-	channels.options = labelled(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")
+	channels.options = optionsFrom(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")
 	channels.get = func(a row) oracleCell {
 		cell := oracleCell{has: len(a.Channels) > 0}
 		for _, value := range a.Channels {
@@ -152,7 +152,7 @@ func yesNo(yes bool) oracleCell {
 	return oracleCell{has: true}
 }
 
-func labelled(first int32, labels ...string) map[int32]string {
+func optionsFrom(first int32, labels ...string) map[int32]string {
 	options := map[int32]string{}
 	for i, label := range labels {
 		options[first+int32(i)] = label

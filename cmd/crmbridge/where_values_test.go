@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"math"
 	"math/big"
 	"math/rand/v2"
 	"slices"
@@ -141,7 +142,8 @@ func (v *whereValues) scalar(c *oracleColumn, op messages.Op, cell oracleCell) a
 	case messages.FieldDateTime, messages.FieldDate:
 		return v.moment(c, time.Unix(cell.at/exactly, 0).UTC())
 	case messages.FieldWholeNumber:
-		return jsontext.Value(strconv.FormatInt(cell.at/exactly/10_000+v.nudge(), 10))
+		n := min(max(cell.at/exactly/10_000+v.nudge(), math.MinInt32), math.MaxInt32) // others are refused
+		return jsontext.Value(strconv.FormatInt(n, 10))
 	default:
 		return v.decimal(cell.at/exactly + v.nudge())
 	}
