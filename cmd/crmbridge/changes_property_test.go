@@ -23,7 +23,7 @@ import (
 // choose other searches and how many.
 func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 4)
-	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 16}[raceDetector]))
+	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 8}[raceDetector]))
 	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_SEARCHES=%d", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var unrest atomic.Pointer[changingRows]
