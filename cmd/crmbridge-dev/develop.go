@@ -159,7 +159,8 @@ Everything is up until you interrupt it:
 
 Try, in another terminal:
   export NATS_URL=%s
-  go run ./cmd/crmbridge accounts search demo --where '{"field":"city","op":"eq","value":"London"}' --fields name,city,owner
+  go run ./cmd/crmbridge accounts search demo --where 'city = London and employees >= 50' --fields name,city,owner
+  go run ./cmd/crmbridge accounts count demo --where 'industry in (Consulting, Accounting) and website is not null'
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
   go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.request \

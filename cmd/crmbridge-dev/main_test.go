@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
 )
 
 func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
@@ -66,7 +69,17 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 	case <-time.After(3 * time.Second):
 	}
 	interrupt()
-	if text := <-out; !strings.Contains(text, "Try, in another terminal") {
+	text := <-out
+	if !strings.Contains(text, "Try, in another terminal") {
 		t.Errorf("no commands to try:\n%s", text)
+	}
+	filters := regexp.MustCompile(`--where '([^']*)'`).FindAllStringSubmatch(text, -1)
+	if len(filters) < 2 {
+		t.Errorf("no filters to try:\n%s", text)
+	}
+	for _, filter := range filters {
+		if _, err := messages.ParseWhere(filter[1]); err != nil {
+			t.Errorf("%s: %v", filter[1], err)
+		}
 	}
 }
