@@ -15,7 +15,7 @@ import (
 )
 
 // exactly compares ids that must come once each.
-func exactly(t *testing.T, what string, got []string, want []string) {
+func sameIDs(t *testing.T, what string, got []string, want []string) {
 	t.Helper()
 	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
 		t.Errorf("%s: %d ids, want %d", what, len(got), len(want))
@@ -35,7 +35,7 @@ func TestChangesTellExactlyWhatChanged(t *testing.T) {
 	control.ResetCounts()
 	r.catchUp(t, 0)
 	ids := slices.Collect(maps.Keys(r.rows))
-	exactly(t, "first reading", r.told, ids)
+	sameIDs(t, "first reading", r.told, ids)
 	if len(ids) != 10_000 || r.pages != 10 || len(r.gone) != 0 || control.Counts().Data["accounts"] != r.pages {
 		t.Errorf("%d accounts in %d pages with %d requests, %d deleted", len(ids), r.pages, control.Counts().Data["accounts"], len(r.gone))
 	}
@@ -67,8 +67,8 @@ func TestChangesTellExactlyWhatChanged(t *testing.T) {
 		before := *r
 		before.rows = maps.Clone(r.rows)
 		r.catchUp(t, size)
-		exactly(t, "changed", r.told, changed)
-		exactly(t, "deleted", r.gone, deleted)
+		sameIDs(t, "changed", r.told, changed)
+		sameIDs(t, "deleted", r.gone, deleted)
 		r.same(t, control)
 		if size == 7 && r.pages != (len(changed)+len(deleted)+6)/7 {
 			t.Errorf("%d pages", r.pages)
@@ -140,7 +140,7 @@ func TestChangesLargerThanAMessage(t *testing.T) {
 	r := newReplica(client, "description")
 	control.ResetCounts()
 	r.catchUp(t, 5000)
-	exactly(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
+	sameIDs(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
 	r.same(t, control)
 	asked := control.Counts().Data["accounts"]
 	t.Logf("%d rows in %d replies of at most %d bytes, %d requests to Dataverse", len(r.rows), r.pages, nc.MaxPayload(), asked)
@@ -155,8 +155,8 @@ func TestChangesLargerThanAMessage(t *testing.T) {
 		control.DeleteAccount(id)
 	}
 	r.catchUp(t, 0)
-	exactly(t, "changed", r.told, ids[:700])
-	exactly(t, "deleted", r.gone, ids[700:800])
+	sameIDs(t, "changed", r.told, ids[:700])
+	sameIDs(t, "deleted", r.gone, ids[700:800])
 	r.same(t, control)
 
 	// One row that no message holds is said, not passed over.
@@ -202,7 +202,7 @@ func TestChangesGoOnInAnotherProcess(t *testing.T) {
 	if turn(2) {
 		t.Error("300 accounts are more than 6 pages of 50")
 	}
-	exactly(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
+	sameIDs(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
 	r.same(t, w.Emulator.Control())
 	w.Emulator.Control().PutAccount(emulator.Account{Name: "new"})
 	serve(t, w.Settings(false))
