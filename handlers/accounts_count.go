@@ -9,23 +9,21 @@ import (
 
 // accountsCount answers accounts.count.
 func (o *Operations) accountsCount(ctx context.Context, c *call, in messages.AccountsCountRequest) (messages.AccountsCountReply, error) {
-	var reply messages.AccountsCountReply
 	if err := checkWhere(in.Where); err != nil {
-		return reply, err
+		return messages.AccountsCountReply{}, err
 	}
 	session, err := o.Dynamics.Open(ctx, c.connection)
 	if err != nil {
-		return reply, err
+		return messages.AccountsCountReply{}, err
 	}
-	err = o.planned(session, func(plan planner) (err error) {
+	return planned(&o.catalog, session, func(columns *columns) (reply messages.AccountsCountReply, err error) {
 		var filter dynamics.Filter
 		if in.Where != nil {
-			if filter, err = plan.where(ctx, in.Where, "where"); err != nil {
-				return err
+			if filter, err = (planner{columns: columns}).where(ctx, in.Where, "where"); err != nil {
+				return reply, err
 			}
 		}
 		reply.Count, err = session.Count(ctx, filter)
-		return err
+		return reply, err
 	})
-	return reply, err
 }

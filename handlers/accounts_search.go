@@ -35,17 +35,15 @@ func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.Accou
 	if err != nil {
 		return nil, part{}, err
 	}
-	var first part
 	begin := search.at
-	err = o.planned(search.session, func(plan planner) (err error) {
+	p, err := planned(&o.catalog, search.session, func(columns *columns) (p part, err error) {
 		search.at, search.page = begin, nil
-		if search.query, err = plan.search(ctx, search.asked); err != nil {
-			return err
+		if search.query, err = (planner{columns: columns}).search(ctx, search.asked); err != nil {
+			return part{}, err
 		}
-		first, err = search.next(ctx)
-		return err
+		return search.next(ctx)
 	})
-	return search, first, err
+	return search, p, err
 }
 
 // A search is one request's walk over the matching accounts.
