@@ -34,6 +34,12 @@
 // which they are delivered ([Output]); a page is whole or an error. [Page.Release]
 // lets the next page have its buffers.
 //
+// # Changes
+//
+// [Session.Changes] reads every account and then, by Dataverse's change tracking,
+// what was made, changed and deleted since: each last page has a link to what
+// comes after it.
+//
 // # Errors
 //
 // Every failure is an [*Error] with a [Kind], except what the TokenSource

@@ -9,21 +9,23 @@ import (
 
 // accountsCount answers accounts.count.
 func (o *Operations) accountsCount(ctx context.Context, c *call, in messages.AccountsCountRequest) (messages.AccountsCountReply, error) {
+	var reply messages.AccountsCountReply
 	if err := checkWhere(in.Where); err != nil {
-		return messages.AccountsCountReply{}, err
+		return reply, err
 	}
 	session, err := o.Dynamics.Open(ctx, c.connection)
 	if err != nil {
-		return messages.AccountsCountReply{}, err
+		return reply, err
 	}
-	return planned(&o.catalog, session, func(columns *columns) (reply messages.AccountsCountReply, err error) {
+	err = o.planned(session, func(plan planner) (err error) {
 		var filter dynamics.Filter
 		if in.Where != nil {
-			if filter, err = (planner{columns: columns}).where(ctx, in.Where, "where"); err != nil {
-				return reply, err
+			if filter, err = plan.where(ctx, in.Where, "where"); err != nil {
+				return err
 			}
 		}
 		reply.Count, err = session.Count(ctx, filter)
-		return reply, err
+		return err
 	})
+	return reply, err
 }

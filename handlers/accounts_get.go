@@ -37,12 +37,14 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if len(in.Fields) == 0 {
 		in.Fields = messages.DefaultFields()
 	}
-	return planned(&o.catalog, session, func(columns *columns) (accountReply, error) {
-		outputs, err := planner{columns: columns}.fields(ctx, in.Fields)
+	var row []byte
+	err = o.planned(session, func(plan planner) error {
+		outputs, err := plan.fields(ctx, in.Fields)
 		if err != nil {
-			return accountReply{}, err
+			return err
 		}
-		row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
-		return accountReply{Account: row}, err
+		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		return err
 	})
+	return accountReply{Account: row}, err
 }

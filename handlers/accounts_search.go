@@ -35,15 +35,17 @@ func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.Accou
 	if err != nil {
 		return nil, part{}, err
 	}
+	var first part
 	begin := search.at
-	p, err := planned(&o.catalog, search.session, func(columns *columns) (p part, err error) {
+	err = o.planned(search.session, func(plan planner) (err error) {
 		search.at, search.page = begin, nil
-		if search.query, err = (planner{columns: columns}).search(ctx, search.asked); err != nil {
-			return part{}, err
+		if search.query, err = plan.search(ctx, search.asked); err != nil {
+			return err
 		}
-		return search.next(ctx)
+		first, err = search.next(ctx)
+		return err
 	})
-	return search, p, err
+	return search, first, err
 }
 
 // A search is one request's walk over the matching accounts.
@@ -70,8 +72,7 @@ func (o *Operations) newSearch(ctx context.Context, c *call, in messages.Account
 	if err != nil {
 		return nil, err
 	}
-	s := &search{call: c, session: session, stream: c.streams,
-		cursors: cursors{sealer: o.Sealer, connection: c.connection, incarnate: session.Incarnation()}}
+	s := &search{call: c, session: session, stream: c.streams, cursors: o.cursorsOf(c, session)}
 	return s, s.begin(in)
 }
 
@@ -114,9 +115,12 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 		s.at = position{}
 		return s.keepQuery()
 	}
-	at, err := s.cursors.open(in.Cursor, time.Now())
-	if err != nil {
+	var at position
+	if err := s.cursors.open(in.Cursor, &at); err != nil {
 		return err
+	}
+	if time.Since(time.Unix(at.Issued, 0)) > cursorLife {
+		return messages.Invalid("cursor", "is older than 7 days; start the search again")
 	}
 	s.at = at
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {

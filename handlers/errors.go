@@ -88,6 +88,10 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
 	case dynamics.Unavailable:
 		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
+	case dynamics.Expired:
+		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows what changed since this cursor; start again without a cursor")
+	case dynamics.Untracked:
+		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
@@ -121,10 +125,29 @@ func forbidden(fault *dynamics.Error) *messages.Error {
 	case userDisabled:
 		return messages.Errorf(messages.PermissionDenied, "the connection's user is disabled in the environment; its administrator must enable the user there, which needs a licence")
 	}
+	if fault.Op == dynamics.ChangesOp && (fault.Privilege == "" || fault.Privilege == readAccount) {
+		return forbiddenChanges(fault)
+	}
 	if fault.Privilege == "" {
 		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
 	}
 	out := messages.Errorf(messages.PermissionDenied, "the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
 	out.Details = []messages.Detail{{Path: fault.Privilege, Message: "is missing; give the user a security role with it in the Power Platform admin centre"}}
+	return out
+}
+
+// readAccount is the privilege to read accounts.
+const readAccount = "prvReadAccount"
+
+// forbiddenChanges says what change tracking needs beyond a search: the privilege
+// to read accounts over the whole organization. A user who reads those of a
+// business unit is refused in the same words as one who reads none.
+func forbiddenChanges(fault *dynamics.Error) *messages.Error {
+	message := "the connection's user lacks the privilege " + readAccount + " at organization level, without which Dataverse does not tell what changed"
+	if fault.Privilege == "" { // it may be about something else
+		message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs the privilege %s at organization level", reason(fault), readAccount)
+	}
+	out := messages.Errorf(messages.PermissionDenied, "%s", message)
+	out.Details = []messages.Detail{{Path: readAccount, Message: "is needed at organization level; give the user a security role with it in the Power Platform admin centre"}}
 	return out
 }

@@ -32,5 +32,6 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
 		messages.AccountsGet:          one(oneConnection, o.accountsGet),
 		messages.AccountsCount:        one(oneConnection, o.accountsCount),
+		messages.AccountsChanges:      whole[messages.AccountsChangesReply](oneConnection, o.accountsChanges),
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
 // options are the program's flags.
@@ -41,17 +42,35 @@ type options struct {
 	AutoConsent         bool          `help:"The emulated Entra ID signs the first user in at once, without a page to choose."`
 	BusCompletion       bool          `help:"Let applications complete authorizations over NATS."`
 	ReplySubjects       string        `default:"_INBOX.>,_R_.>,campaigns.replies.>" help:"Reply subjects that answers may go to: ${default}."`
+	Fault               []string      `sep:"none" placeholder:"JSON" help:"Something that goes wrong once the demo connection is made, as the emulator's /_emulator/fail takes it, for example {\"kind\":\"gateway\",\"times\":3}. May be repeated."`
 	LogLevel            string        `default:"warn" help:"debug, info, warn or error: ${default}."`
 }
 
-// check finds ports that are none.
+// check finds ports that are none, and faults.
 func (o options) check() error {
 	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)
 		}
 	}
-	return nil
+	if o.Once && len(o.Fault) > 0 {
+		return errors.New("--fault strikes after the table, which is where --once ends")
+	}
+	_, err := o.faults()
+	return err
+}
+
+// faults are those of the flag --fault.
+func (o options) faults() ([]emulator.Fault, error) {
+	var out []emulator.Fault
+	for _, text := range o.Fault {
+		f, err := emulator.ParseFault([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("--fault %s: %w", text, err)
+		}
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 func main() {

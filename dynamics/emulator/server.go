@@ -20,10 +20,12 @@ type Server struct {
 	grants  *grants
 	dir     *directory
 	data    *store
-	tables  map[string]*table // by entity set
+	schema  *schema
 	tally   tally
 	faults  faults
 	rules   *rules
+	orders  orders
+	counted recordCounts
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 
@@ -45,7 +47,8 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
-	s.tables = tables(dir)
+	s.schema = newSchema(dir)
+	s.recordCounts()
 	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }
