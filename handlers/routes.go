@@ -13,6 +13,7 @@ type Operations struct {
 	Store      *tokens.Store
 	Authorizer *tokens.Authorizer
 	Sealer     Sealer
+	Metadata   MetadataCache // nil: every process asks for itself
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 
