@@ -32,5 +32,6 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.UsersGet:             one(oneConnection, o.usersGet),
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
 		messages.AccountsGet:          one(oneConnection, o.accountsGet),
+		messages.AccountsFields:       one(oneConnection, o.accountsFields),
 	}
 }
