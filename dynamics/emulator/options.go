@@ -22,6 +22,9 @@ const (
 	DefaultRedirectURI = "http://localhost:8080/oauth/callback"
 	// DefaultUser signs in where nobody is chosen: every privilege.
 	DefaultUser = "ada.lindqvist@contoso.example"
+	// GermanUser and FrenchUser may do as much, and see labels and formats in their languages.
+	GermanUser = "liesel.brandstaetter@contoso.example"
+	FrenchUser = "elodie.garnier@contoso.example"
 )
 
 // Options configure a server. The zero value is a working server.
@@ -93,6 +96,8 @@ type User struct {
 	Disabled bool
 	// NotMember is known to Entra only: Dataverse answers 403 "not a member of the organization".
 	NotMember bool
+	// Language is the LCID of one of [Languages]; 0 means 1033, English.
+	Language int
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string

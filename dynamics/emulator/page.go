@@ -215,7 +215,7 @@ func (c *call) plainCount(t *table, o options) (*answer, *fault) {
 	if fail != nil {
 		return nil, fail
 	}
-	_, total := c.choose(t.rows(c.v), q)
+	_, total := c.choose(c.visible(t, t.rows(c.v)), q)
 	return countAnswer(total), nil
 }
 
