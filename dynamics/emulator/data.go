@@ -12,6 +12,7 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
+	lcid   int32 // the user's language
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences
@@ -23,7 +24,9 @@ type answer struct {
 	status int
 	body   []byte
 	plain  bool // text/plain instead of JSON
-	header http.Header
+	// tracked says that change tracking was applied.
+	tracked bool
+	header  http.Header
 }
 
 const (
@@ -47,6 +50,9 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}
+	if user != nil {
+		c.lcid = user.lcid()
+	}
 	segments, fail := c.path()
 	route := routeName(segments)
 	s.tally.add(func(n *Counts) {
@@ -83,7 +89,9 @@ func (c *call) send(w http.ResponseWriter, a *answer, truncate int) {
 		h[k] = v
 	}
 	for _, p := range c.prefs.applied {
-		h.Add("Preference-Applied", p)
+		if line := appliedPreference(p, a.tracked); line != "" {
+			h.Add("Preference-Applied", line)
+		}
 	}
 	if a.plain {
 		h.Set("Content-Type", "text/plain")
@@ -198,6 +206,9 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	case "EntityDefinitions":
 		return c.metadata(segments)
 	}
+	if a, fail, known := c.unbound(segments); known {
+		return a, fail
+	}
 	t := c.s.tables[first.name]
 	if t == nil {
 		return nil, noSegment(first.name)
@@ -215,7 +226,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	rest := segments[1:]
 	switch {
 	case !first.hasKey && len(rest) == 0:
-		return c.list(t, t.rows(c.v), q, first.name)
+		return c.list(t, c.visible(t, t.rows(c.v)), q, first.name)
 	case !first.hasKey && len(rest) == 1 && rest[0].name == "$count":
 		return c.plainCount(t, q)
 	case !first.hasKey:
@@ -229,8 +240,14 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	if row == nil {
 		return nil, noRow(t, id)
 	}
+	if fail := c.readable(t, row); fail != nil {
+		return nil, fail
+	}
 	if len(rest) == 0 {
 		return c.single(t, row, q)
+	}
+	if name, ok := strings.CutPrefix(rest[0].name, crm); ok && len(rest) == 1 {
+		return c.boundFunction(t, row, name, rest[0], q)
 	}
 	rel := t.relations[rest[0].name]
 	if rel == nil || rest[0].hasKey || len(rest) > 1 {
@@ -240,7 +257,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 		return nil, fail
 	}
 	path := fmt.Sprintf("%s(%s)/%s", t.set, id, rel.name)
-	return c.list(rel.target, byKeyOrder(rel.of(row), rel.target.id), q, path)
+	return c.list(rel.target, c.visible(rel.target, byKeyOrder(rel.of(row), rel.target.id)), q, path)
 }
 
 // parseKey reads GUID and name=GUID.
@@ -278,16 +295,4 @@ func (c *call) whoAmI(first segment, n int) (*answer, *fault) {
 		b = append(m.id.appendTo(b), '"')
 	}
 	return &answer{status: http.StatusOK, body: append(b, '}')}, nil
-}
-
-func (c *call) serviceDocument() (*answer, *fault) {
-	b := []byte(`{"@odata.context":`)
-	b = append(appendString(b, c.base+"$metadata"), `,"value":[`...)
-	for i, n := range []string{"accounts", "roles", "systemusers", "teams"} {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = fmt.Appendf(b, `{"name":"%s","kind":"EntitySet","url":"%s"}`, n, n)
-	}
-	return &answer{status: http.StatusOK, body: append(b, "]}"...)}, nil
 }

@@ -16,9 +16,10 @@
 //     PKCE, refresh_token, client_credentials), openid-configuration, keys, instance discovery. The application proves itself by
 //     secret, by an assertion that is signed with one of [Options.ClientCertificates] (RS256 or PS256; x5t#S256 or x5t in either
 //     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
-//   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, and the metadata of account;
+//   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, business units, privileges and
+//     usersettings, the functions that tell of privileges, and the metadata of account;
 //     $select, $filter, $orderby, $top, $count, $apply, $expand of roles, server-driven paging with Dataverse's own cookies,
-//     annotations, conditional reads and the error bodies of the Web API.
+//     annotations, change tracking of accounts, conditional reads and the error bodies of the Web API.
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
@@ -40,6 +41,11 @@
 //	POST /_emulator/secret-expired        the client secret: AADSTS7000222
 //	POST /_emulator/admin-consent         users may not consent: AADSTS90094 until an administrator has
 //	POST /_emulator/claims                with a JSON object: Dataverse's claims challenge; with nothing: none
+//	POST /_emulator/tracking              change tracking of accounts is on; off=1 switches it off
+//	POST /_emulator/expire-changes        every delta token so far: 0x80044352
+//	POST /_emulator/withhold?user=&privilege=[&depth=]  takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep
+//	POST /_emulator/language?user=&lcid=  the user's labels and formats: 1033 English, 1031 German, 1036 French
+//	POST /_emulator/app-blocked           Dataverse refuses the application: 0x80095ffc
 //	POST /_emulator/fail                  with a Fault as JSON: throttle, delay, break or refuse requests to come
 //	POST /_emulator/clear                 drop the faults that have not struck
 //
@@ -49,16 +55,32 @@
 //	{"where":"token","kind":"gateway"}
 //	{"where":"token","number":50078,"suberror":"basic_action"}
 //
+// # Who may see what, and in which language
+//
+// Every route asks for its privilege: prvReadAccount, prvReadUser, prvReadRole, prvReadTeam, prvReadBusinessUnit, prvReadPrivilege,
+// prvReadUserSettings; metadata for prvReadEntity, below a table for prvReadAttribute too. Roles give a privilege with a depth: who has
+// prvReadAccount for his own rows (Basic), his business unit (Local) or the units below too (Deep) sees those rows, and the others
+// are silently absent; one of them by its key is 0x80048306. Change tracking needs the whole organization. Built-in users lack one
+// privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@); [Options.Users] and
+// [Control.Withhold] make any other case.
+//
+// A user has a language: labels of metadata, formatted values of choices, numbers, money and dates follow it. [GermanUser] and
+// [FrenchUser] may do everything; [User.Language] and [Control.SetLanguage] set it. Labels that have no translation come in English, the
+// base language. The texts are translations of this package's, not Microsoft's, and the formats are those of the Windows locales.
+//
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, no $batch, no change tracking, and no service protection limit yet;
+// There is no write access, no FetchXML, no $batch, and no service protection limit yet;
 // such requests are refused, never answered emptily. Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
 // refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
 // administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated
 // issuers are not asked for their keys. Continuous access evaluation has no capability check: every client gets the challenge.
-// Text is compared without case but with accents, and sorted by code point. The caller's language is English
-// (United States), the time zone of formatted values is UTC-07:00, as in Microsoft's samples.
+// Change tracking is on for account and for no other table. Its rules are those of the documentation; where the stamp at the end of a
+// chain of pages comes from, and what the skip tokens hold, is this package's own (changes.go), and links are opaque. At most
+// 100,000 deletions are remembered; a token from before the oldest of them is expired, as one older than seven days is.
+// Text is compared without case but with accents, and sorted by code point. The time
+// zone of formatted values is UTC-07:00 for everybody, as in Microsoft's samples.
 //
 // All people, companies, addresses and numbers are invented; e-mail addresses and sites are under example names.
 package emulator

@@ -42,7 +42,7 @@ func (c *column) attributeType() (odata, attribute, name string) {
 	return "LookupAttributeMetadata", "Lookup", "LookupType"
 }
 
-func (c *column) describe(t *table) object {
+func (x *call) describeColumn(t *table, c *column) object {
 	odata, attribute, name := c.attributeType()
 	o := object{
 		{"@odata.type", "#Microsoft.Dynamics.CRM." + odata},
@@ -50,7 +50,7 @@ func (c *column) describe(t *table) object {
 		{"AttributeTypeName", object{{"Value", name}}}, {"AttributeOf", nil}, {"IsCustomAttribute", c.custom}, {"IsValidForRead", true},
 		{"IsPrimaryId", c.name == t.key}, {"IsPrimaryName", c.name == t.primary}, {"IsLogical", false},
 		{"IsValidForAdvancedFind", object{{"Value", c.kind != kindBigInt}, {"CanBeChanged", true}, {"ManagedPropertyLogicalName", "canmodifysearchsettings"}}},
-		{"IsValidODataAttribute", true}, {"DisplayName", label(c.label)}, {"Description", label("")},
+		{"IsValidODataAttribute", true}, {"DisplayName", x.label(c.words())}, {"Description", x.label(words{})},
 		{"MetadataId", namedGUID("metadata", t.logical, c.name).String()},
 	}
 	switch c.kind {
@@ -139,7 +139,7 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 	expand, expanded := o.get("$expand")
 	rows, list := []object{}, ""
 	for _, col := range cols {
-		body := col.describe(t)
+		body := c.describeColumn(t, col)
 		typeName := strings.TrimPrefix(body[0].value.(string), "#"+crm)
 		if cast != "" {
 			body = body[1:] // the type is in the context
@@ -153,7 +153,7 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 				}
 				value := any(nil) // no column here uses a global option set
 				if name == "OptionSet" {
-					value = col.optionSet(t, strings.TrimSuffix(rest, ")"))
+					value = c.optionSet(t, col, strings.TrimSuffix(rest, ")"))
 				}
 				body = append(body, member{name, value})
 				keep = append(keep, name)
@@ -177,7 +177,7 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 }
 
 // optionSet is the expanded option set; with $select=Options only MetadataId and Options.
-func (c *column) optionSet(t *table, query string) object {
+func (x *call) optionSet(t *table, c *column, query string) object {
 	kinds := map[kind]string{kindState: "State", kindStatus: "Status", kindBool: "Boolean"}
 	setType := kinds[c.kind]
 	if setType == "" {
@@ -186,11 +186,11 @@ func (c *column) optionSet(t *table, query string) object {
 	id := member{"MetadataId", namedGUID("optionset", t.logical, c.name).String()}
 	var options []member
 	if c.kind == kindBool {
-		options = []member{{"TrueOption", c.optionBody(c.options[1])}, {"FalseOption", c.optionBody(c.options[0])}}
+		options = []member{{"TrueOption", x.optionBody(c, c.options[1])}, {"FalseOption", x.optionBody(c, c.options[0])}}
 	} else {
 		list := []object{}
 		for _, o := range c.options {
-			list = append(list, c.optionBody(o))
+			list = append(list, x.optionBody(c, o))
 		}
 		options = []member{{"Options", list}}
 	}
@@ -200,10 +200,10 @@ func (c *column) optionSet(t *table, query string) object {
 	return append(object{id, {"HasChanged", nil}, {"Name", t.logical + "_" + c.name}, {"IsGlobal", false}, {"IsCustomOptionSet", c.custom},
 		{"IsManaged", true}, {"OptionSetType", setType},
 		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false}, {"ManagedPropertyLogicalName", "iscustomizable"}}},
-		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", label(c.label)}, {"Description", label("")}}, options...)
+		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", x.label(c.words())}, {"Description", x.label(words{})}}, options...)
 }
 
-func (c *column) optionBody(o option) object {
+func (x *call) optionBody(c *column, o option) object {
 	var body object
 	switch c.kind {
 	case kindState:
@@ -212,5 +212,5 @@ func (c *column) optionBody(o option) object {
 		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StatusOptionMetadata"}, {"State", o.state}, {"TransitionData", nil}}
 	}
 	return append(body, object{{"Value", o.value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil}, {"ParentValues", []int{}}, {"Tag", nil},
-		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", label(o.label)}, {"Description", label("")}}...)
+		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", x.label(o.words())}, {"Description", x.label(words{})}}...)
 }

@@ -22,6 +22,9 @@ const (
 	DefaultRedirectURI = "http://localhost:8080/oauth/callback"
 	// DefaultUser signs in where nobody is chosen: every privilege.
 	DefaultUser = "ada.lindqvist@contoso.example"
+	// GermanUser and FrenchUser may do as much, and see labels and formats in their languages.
+	GermanUser = "liesel.brandstaetter@contoso.example"
+	FrenchUser = "elodie.garnier@contoso.example"
 )
 
 // Options configure a server. The zero value is a working server.
@@ -59,6 +62,10 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
+	// NoChangeTracking switches change tracking of accounts off; [Control.SetChangeTracking] does so while the server runs.
+	NoChangeTracking bool
+	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
+	ChangeTrackingAge time.Duration
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
@@ -89,6 +96,8 @@ type User struct {
 	Disabled bool
 	// NotMember is known to Entra only: Dataverse answers 403 "not a member of the organization".
 	NotMember bool
+	// Language is the LCID of one of [Languages]; 0 means 1033, English.
+	Language int
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string
@@ -112,6 +121,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDuration(&o.AccessTokenLifetime, time.Hour)
 	orDuration(&o.CodeLifetime, 10*time.Minute)
 	orDuration(&o.RefreshTokenLifetime, 90*24*time.Hour)
+	orDuration(&o.ChangeTrackingAge, changesAge)
 	if o.Accounts == 0 {
 		o.Accounts = 10_000
 	}
@@ -146,7 +156,7 @@ func (o Options) check() error {
 	if o.MaxPageSize < 1 || o.MaxPageSize > 5000 {
 		errs = append(errs, fmt.Errorf("emulator: MaxPageSize is %d, it must be between 1 and 5000", o.MaxPageSize))
 	}
-	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 {
+	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 || o.ChangeTrackingAge < 0 {
 		errs = append(errs, errors.New("emulator: a duration is negative"))
 	}
 	for i, c := range o.ClientCertificates {
