@@ -31,6 +31,12 @@
 // An answer is read in one pass from the HTTP body into rows in the form in
 // which they are delivered ([Output]); a page is whole or an error.
 //
+// # Changes
+//
+// [Session.Changes] reads every account and then, by Dataverse's change tracking,
+// what was made, changed and deleted since: each last page has a link to what
+// comes after it.
+//
 // # Errors
 //
 // Every failure is an [*Error] with a [Kind], except what the TokenSource

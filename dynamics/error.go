@@ -43,12 +43,17 @@ const (
 	// Cancelled: the caller's context ended; errors.Is tells
 	// context.Canceled from context.DeadlineExceeded.
 	Cancelled
+	// Expired: Dataverse no longer knows the place in its record of changes;
+	// everything must be read anew.
+	Expired
+	// Untracked: the environment does not track the table's changes.
+	Untracked
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "expired", "untracked"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}

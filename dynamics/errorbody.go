@@ -57,6 +57,9 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if unknown && e.Status == http.StatusBadRequest {
 		e.Kind, e.Column = UnknownColumn, column
 	}
+	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
+		e.Kind = k
+	}
 	if e.Kind != Forbidden {
 		e.Privilege = ""
 	}
@@ -119,6 +122,8 @@ func kindOf(status int, code string, raw []byte) Kind {
 		return Throttled
 	case "0x80044151", "0x80044150":
 		return Unavailable
+	case "0x80044352": // ExpiredVersionStamp; the status that it comes with is not documented
+		return Expired
 	}
 	switch status {
 	case http.StatusBadRequest:

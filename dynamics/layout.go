@@ -15,6 +15,7 @@ type layout struct {
 	idAt       int            // index of accountid in properties
 	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
+	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 }
 
 // member is one output of a row.
