@@ -120,7 +120,7 @@ func TestMetadata(t *testing.T) {
 	}
 	r := newRig(t, script(map[string]string{
 		attributes: `{"value":[` + row("new_x", "MultiSelectPicklistType", `{"LocalizedLabels":[],"UserLocalizedLabel":{"Label":"Kanäle","LanguageCode":1031}}`) + `,` +
-			row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
+			strings.Replace(row("owneridname", "StringType", `{}`), `"LogicalName"`, `"AttributeOf":"ownerid","LogicalName"`, 1) + `,` + row("ownerid", "OwnerType", `{}`) + `,` + row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[{"LogicalName":"new_founded","DateTimeBehavior":{"Value":"DateOnly"}},{"LogicalName":"createdon","DateTimeBehavior":{"Value":"UserLocal"}}]}`,
 		attributes + "/Microsoft.Dynamics.CRM.StateAttributeMetadata":    `{"value":[{"@odata.type":"#x","LogicalName":"statecode","MetadataId":"x","OptionSet":{"Options":[{"Value":0,"Label":{"UserLocalizedLabel":{"Label":"Active"}}},{"Value":1,"Label":{"UserLocalizedLabel":null}}]}}]}`,
 	}))
@@ -130,6 +130,7 @@ func TestMetadata(t *testing.T) {
 		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Readable: true, Searchable: true},
 		{Column: column("new_founded", dynamics.Date), Custom: true, Readable: true, Searchable: true},
 		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Readable: true, Searchable: true},
+		{Column: column("ownerid", dynamics.Lookup), Custom: true, Readable: true, Searchable: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
