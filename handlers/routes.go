@@ -28,6 +28,7 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.ConnectionsGet:       administrative(one(oneConnection, o.connectionsGet)),
 		messages.ConnectionsList:      administrative(one(anyConnection, o.connectionsList)),
 		messages.ConnectionsDelete:    administrative(one(oneConnection, o.connectionsDelete)),
+		messages.ConnectionsCheck:     administrative(one(oneConnection, o.connectionsCheck)),
 		messages.UsersWhoAmI:          one(oneConnection, o.usersWhoAmI),
 		messages.UsersGet:             one(oneConnection, o.usersGet),
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
