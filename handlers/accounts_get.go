@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -38,15 +37,12 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if len(in.Fields) == 0 {
 		in.Fields = messages.DefaultFields()
 	}
-	for again := false; ; again = true {
-		outputs, err := planner{columns: o.catalog.of(session)}.fields(ctx, in.Fields)
+	return planned(&o.catalog, session, func(columns *columns) (accountReply, error) {
+		outputs, err := planner{columns: columns}.fields(ctx, in.Fields)
 		if err != nil {
 			return accountReply{}, err
 		}
 		row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
-		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
-			return accountReply{Account: row}, err
-		}
-		o.catalog.forget(session) // the metadata had the column: it is out of date
-	}
+		return accountReply{Account: row}, err
+	})
 }

@@ -29,20 +29,19 @@ func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.Ac
 	}
 }
 
-// beginSearch plans a search and makes its first part. A column that Dataverse
-// does not know although the metadata had it is planned again with new metadata.
+// beginSearch plans a search and makes its first part.
 func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, part, error) {
-	for again := false; ; again = true {
-		search, err := o.newSearch(ctx, c, in)
-		if err != nil {
-			return nil, part{}, err
-		}
-		p, err := search.next(ctx)
-		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
-			return search, p, err
-		}
-		o.catalog.forget(search.session)
+	search, err := o.newSearch(ctx, c, in)
+	if err != nil {
+		return nil, part{}, err
 	}
+	p, err := planned(&o.catalog, search.session, func(columns *columns) (p part, err error) {
+		if search.query, err = (planner{columns: columns}).search(ctx, search.asked); err != nil {
+			return part{}, err
+		}
+		return search.next(ctx)
+	})
+	return search, p, err
 }
 
 // A search is one request's walk over the matching accounts.
@@ -69,14 +68,7 @@ func (o *Operations) newSearch(ctx context.Context, c *call, in messages.Account
 		return nil, err
 	}
 	s := &search{call: c, session: session, stream: c.streams, cursors: o.cursorsOf(c, session)}
-	if err := s.begin(in); err != nil {
-		return nil, err
-	}
-	plan := planner{columns: o.catalog.of(session)}
-	if s.query, err = plan.search(ctx, s.asked); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.begin(in)
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.

@@ -23,7 +23,7 @@ type Sealer interface {
 	Open(sealed, associatedData []byte) ([]byte, error)
 }
 
-// cursorLife is how long a cursor is good for.
+// cursorLife is how long a cursor of accounts.search is good for.
 const cursorLife = 7 * 24 * time.Hour
 
 // maxCursorPlain bounds an opened cursor: a query at its largest stands in it
@@ -72,6 +72,11 @@ func (o *Operations) cursorsOf(c *call, session *dynamics.Session) cursors {
 	return cursors{sealer: o.Sealer, operation: c.operation, connection: c.connection, incarnate: session.Incarnation()}
 }
 
+// withCursors are the operations that give out sealed cursors.
+func withCursors() []messages.Operation {
+	return []messages.Operation{messages.AccountsSearch, messages.AccountsFields, messages.AccountsChanges}
+}
+
 func (c cursors) associated() []byte {
 	return []byte("crmbridge cursor " + string(c.operation) + "\x00" + c.connection + "\x00" + c.incarnate)
 }
@@ -112,7 +117,7 @@ func (c cursors) open(text string, into any) error {
 	}
 	small, err := c.sealer.Open(sealed, c.associated())
 	if err != nil {
-		return badCursor()
+		return c.another(sealed)
 	}
 	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxCursorPlain))
 	if err != nil {
@@ -124,8 +129,21 @@ func (c cursors) open(text string, into any) error {
 	return nil
 }
 
+// another says which other operation of the connection a cursor belongs to, the
+// one mix-up that a requester can see no reason for.
+func (c cursors) another(sealed []byte) error {
+	for _, operation := range withCursors() {
+		other := c
+		other.operation = operation
+		if _, err := c.sealer.Open(sealed, other.associated()); operation != c.operation && err == nil {
+			return messages.Invalid("cursor", "is a cursor of %s, and %s goes on from its own only", operation, c.operation)
+		}
+	}
+	return badCursor()
+}
+
 // badCursor keeps no cause: what JSON says about a text that it cannot read may
 // quote a filter value, and causes are logged.
 func badCursor() error {
-	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start the search again")
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start again without one")
 }

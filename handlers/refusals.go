@@ -48,6 +48,9 @@ func forbidden(fault *dynamics.Error) *messages.Error {
 	if known, ok := refusals()[strings.ToLower(fault.Code)]; ok {
 		return messages.Errorf(messages.PermissionDenied, "%s; its administrator can mend that: %s", known.message, known.fix)
 	}
+	if fault.Op == dynamics.ChangesOp && (fault.Privilege == "" || fault.Privilege == readAccount) {
+		return forbiddenChanges(fault)
+	}
 	switch {
 	case fault.Privilege == "":
 		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
@@ -74,3 +77,16 @@ func privilegeFix(privilege string) string {
 
 // readAccount is the privilege to read accounts.
 const readAccount = "prvReadAccount"
+
+// forbiddenChanges says what change tracking needs beyond a search: the privilege
+// to read accounts over the whole organization. A user who reads those of a
+// business unit is refused in the same words as one who reads none.
+func forbiddenChanges(fault *dynamics.Error) *messages.Error {
+	message := "the connection's user lacks the privilege " + readAccount + " at organization level, without which Dataverse does not tell what changed"
+	if fault.Privilege == "" { // it may be about something else
+		message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs the privilege %s at organization level", reason(fault), readAccount)
+	}
+	out := messages.Errorf(messages.PermissionDenied, "%s", message)
+	out.Details = []messages.Detail{{Path: readAccount, Message: "is needed at organization level; " + privilegeFix(readAccount)}}
+	return out
+}

@@ -34,5 +34,6 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
 		messages.AccountsGet:          one(oneConnection, o.accountsGet),
 		messages.AccountsFields:       one(oneConnection, o.accountsFields),
+		messages.AccountsChanges:      whole[messages.AccountsChangesReply](oneConnection, o.accountsChanges),
 	}
 }

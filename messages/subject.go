@@ -33,7 +33,7 @@ const (
 // Operations lists every operation.
 func Operations() []Operation {
 	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		ConnectionsCheck, UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet, AccountsFields}
+		ConnectionsCheck, UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet, AccountsFields, AccountsChanges}
 }
 
 // Subject is where requests of the operation go: crm.<entity>.<verb>.request.

@@ -43,6 +43,10 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 			_, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
 			return err
 		},
+		"accounts.changes": func(at messages.Target) error {
+			_, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: at, PageSize: 5})
+			return err
+		},
 		"users.get by email": func(at messages.Target) error {
 			_, err := client.User(t.Context(), messages.UserGetRequest{Target: at, Email: emulator.DefaultUser})
 			return err
@@ -58,7 +62,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	metadata := []string{"accounts.search by label", "accounts.search by logical name", "accounts.fields"}
 	users := []string{"users.get by email", "users.get by id"}
 	for privilege, lacking := range map[string]struct{ operations, checks []string }{
-		"prvReadAccount":   {[]string{"accounts.search", "accounts.get", "accounts.search by label", "accounts.search by logical name"}, []string{messages.CheckAccountsRead, messages.CheckAccountsChanges}},
+		"prvReadAccount":   {[]string{"accounts.search", "accounts.get", "accounts.changes", "accounts.search by label", "accounts.search by logical name"}, []string{messages.CheckAccountsRead, messages.CheckAccountsChanges}},
 		"prvReadUser":      {users, []string{messages.CheckSystemUsersRead}},
 		"prvReadRole":      {users, []string{messages.CheckRolesRead}},
 		"prvReadTeam":      {users, []string{messages.CheckTeamsRead}},
