@@ -75,10 +75,11 @@ const maxCatalog = 256
 type metadata struct {
 	reading chan struct{} // held by the request that asks, so that the others of its connection wait for its answer
 
-	mu    sync.Mutex // guards the rest, briefly
-	kinds map[string]*described
-	since time.Time // what was read before is doubted
-	used  time.Time
+	mu      sync.Mutex // guards the rest, briefly
+	kinds   map[string]*described
+	since   time.Time // what was read before is doubted
+	doubted time.Time // when that began
+	used    time.Time // guarded by the catalog
 }
 
 // share says what the processes have in common; before the first request.
@@ -121,14 +122,20 @@ func (c *catalog) makeRoom() {
 	delete(c.known, oldest)
 }
 
-// forget doubts what is known about a session's connection, because Dataverse
-// disagreed with it: it is asked again, unless this or another process just did.
-// The answer takes the old one's place for the fleet.
+// forget doubts the copy that a session's query was planned with, because Dataverse
+// disagreed with it: only a newer one is believed, the fleet's, or Dataverse's own,
+// which then takes the old one's place for all. An environment that keeps
+// disagreeing with itself is not asked each time.
 func (c *catalog) forget(session *dynamics.Session) {
 	known := c.metadata(session)
 	known.mu.Lock()
 	defer known.mu.Unlock()
-	known.since = time.Now().Add(-missingLife)
+	used := known.kinds[kindColumns]
+	if used == nil || time.Since(known.doubted) < missingLife {
+		return
+	}
+	known.doubted = time.Now()
+	known.since = used.At.Add(1)
 }
 
 // local returns this process's copy if it is of at most oldest ago and need not be
