@@ -16,6 +16,7 @@ import (
 type Access struct {
 	Environment string // origin, any accepted form
 	Incarnation string // changes when the connection is made again
+	UserID      string // systemuserid whom the token acts as, "" if that is not known
 	Token       Secret // bearer token for Environment
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.

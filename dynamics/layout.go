@@ -73,7 +73,7 @@ func newLayout(outputs []Output) (*layout, error) {
 	}
 	l.idAt = add(accountID)
 	if l.kinds[l.idAt] != UniqueID {
-		return nil, refuse("query", accountID.Logical, "column accountid is of type unique id")
+		return nil, refuse("query", accountID.Logical, "column accountid is of type GUID")
 	}
 	return l, nil
 }

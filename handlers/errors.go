@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -109,45 +108,4 @@ func reason(fault *dynamics.Error) string {
 		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
 	}
 	return "no reason was given"
-}
-
-// Dataverse's codes for a user whom it does not let in at all.
-const (
-	notAMember   = "0x80072560"
-	userDisabled = "0x80040225"
-)
-
-// forbidden names the privilege that is missing where Dataverse did.
-func forbidden(fault *dynamics.Error) *messages.Error {
-	switch strings.ToLower(fault.Code) {
-	case notAMember:
-		return messages.Errorf(messages.PermissionDenied, "the connection's user is not a member of the environment; its administrator must add the user, or for client_credentials create an application user, with a security role (Power Platform admin centre, environment, Settings, Users + permissions)")
-	case userDisabled:
-		return messages.Errorf(messages.PermissionDenied, "the connection's user is disabled in the environment; its administrator must enable the user there, which needs a licence")
-	}
-	if fault.Op == dynamics.ChangesOp && (fault.Privilege == "" || fault.Privilege == readAccount) {
-		return forbiddenChanges(fault)
-	}
-	if fault.Privilege == "" {
-		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
-	}
-	out := messages.Errorf(messages.PermissionDenied, "the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
-	out.Details = []messages.Detail{{Path: fault.Privilege, Message: "is missing; give the user a security role with it in the Power Platform admin centre"}}
-	return out
-}
-
-// readAccount is the privilege to read accounts.
-const readAccount = "prvReadAccount"
-
-// forbiddenChanges says what change tracking needs beyond a search: the privilege
-// to read accounts over the whole organization. A user who reads those of a
-// business unit is refused in the same words as one who reads none.
-func forbiddenChanges(fault *dynamics.Error) *messages.Error {
-	message := "the connection's user lacks the privilege " + readAccount + " at organization level, without which Dataverse does not tell what changed"
-	if fault.Privilege == "" { // it may be about something else
-		message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs the privilege %s at organization level", reason(fault), readAccount)
-	}
-	out := messages.Errorf(messages.PermissionDenied, "%s", message)
-	out.Details = []messages.Detail{{Path: readAccount, Message: "is needed at organization level; give the user a security role with it in the Power Platform admin centre"}}
-	return out
 }

@@ -49,6 +49,8 @@
 //	crmbridge:{<id>}:grant         hash inc ver wid sealed   the connection and its tokens
 //	crmbridge:{<id>}:refresh       lock of the one refresher
 //	crmbridge:{<id>}:used          string, 2 h               it was used recently
+//	crmbridge:{<id>}:metadata      hash inc <kind>…, 15 min  what the environment says of its columns
+//	crmbridge:{<id>}:reading       lock of the one who reads that
 //	crmbridge:renewals             sorted set of ids         scored by when a renewal is due
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait

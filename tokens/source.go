@@ -18,6 +18,7 @@ import (
 type Access struct {
 	Environment string // canonical origin
 	Incarnation string
+	UserID      string // systemuserid whom the token acts as
 	Token       Secret
 	ExpiresAt   time.Time
 	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
@@ -269,7 +270,7 @@ func (r record) grantFault() error {
 }
 
 func (r record) grant() Access {
-	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt}
+	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, UserID: r.UserID, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt}
 }
 
 func (r record) tokenLife() time.Duration {

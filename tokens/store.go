@@ -147,7 +147,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZRem(ctx, indexKey, id)
 		p.ZRem(ctx, renewalsKey, id)
-		p.Del(ctx, usedKey(id))
+		p.Del(ctx, usedKey(id), metadataKey(id)) // one slot
 		return nil
 	})
 	if err != nil {
