@@ -62,8 +62,9 @@ func (k Kind) String() string {
 
 // Sentinel causes, found with errors.Is below an [Error].
 var (
-	// ErrConnectionChanged: the connection was deleted, made again or moved to
-	// another environment while the session was open. Kind Invalid.
+	// ErrConnectionChanged: the connection was deleted, made again, moved to
+	// another environment or connected by another user while the session was open.
+	// Kind Invalid.
 	ErrConnectionChanged = errors.New("the connection changed while it was in use")
 	// ErrURLTooLong: the query needs a URL of more than [MaxBatchURL] characters.
 	// Kind TooLarge.
