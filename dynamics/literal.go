@@ -1,7 +1,9 @@
 package dynamics
 
 import (
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,10 +100,18 @@ func isForbidden(r rune) bool {
 // server decodes the whole URL first, so that only a doubled quote stays inside.
 func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
 
+// integerLiteral takes a whole number in every form in which JSON may write it:
+// clients whose numbers are floats send 5.0 or 5e0.
 func integerLiteral(v string, bits int) (string, error) {
-	n, err := strconv.ParseInt(v, 10, bits)
-	if err != nil || strings.HasPrefix(v, "+") {
-		return "", notA(fmt.Sprintf("a whole number of %d bits", bits))
+	wrong := notA(fmt.Sprintf("a whole number of %d bits", bits))
+	digits, err := decimalLiteral(v)
+	if err != nil {
+		return "", wrong
+	}
+	whole, fraction, _ := strings.Cut(digits, ".")
+	n, err := strconv.ParseInt(whole, 10, bits)
+	if err != nil || strings.Trim(fraction, "0") != "" {
+		return "", wrong
 	}
 	return strconv.FormatInt(n, 10), nil
 }
@@ -170,7 +180,7 @@ func dateLiteral(kind ColumnType, v string) (string, error) {
 	if kind == Date {
 		return "", notA("a date YYYY-MM-DD")
 	}
-	moment, err := time.Parse(time.RFC3339Nano, v)
+	moment, err := ParseTime(v)
 	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals of a second, or a date YYYY-MM-DD")
 	if err != nil {
 		return "", wrong
@@ -181,6 +191,25 @@ func dateLiteral(kind ColumnType, v string) (string, error) {
 	}
 	return moment.Format("2006-01-02T15:04:05.9999999Z"), nil
 }
+
+// rfc3339 is RFC 3339's date-time, section 5.6, without what follows from the
+// calendar. Go's own parser takes more: a comma before the fraction, one digit of
+// an hour, offsets of more than a day; and less: no t and z in lower case.
+var rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+
+// ParseTime reads a moment as RFC 3339 writes it, and nothing else.
+func ParseTime(text string) (time.Time, error) {
+	if !rfc3339.MatchString(text) {
+		return time.Time{}, errNoTime // time's own error would repeat the text
+	}
+	at, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text))
+	if err != nil {
+		return time.Time{}, errNoTime
+	}
+	return at, nil
+}
+
+var errNoTime = errors.New("not an RFC 3339 date and time")
 
 // choiceSet writes the set as Dataverse stores it: ascending, without repetition.
 func choiceSet(values []string) (string, error) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -44,7 +45,7 @@ func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (*call, *m
 		c.requestID = id
 	}
 	if text := msg.Header.Get(messages.HeaderDeadline); text != "" {
-		deadline, err := time.Parse(time.RFC3339Nano, text)
+		deadline, err := dynamics.ParseTime(text)
 		if err != nil {
 			return c, messages.Invalid(messages.HeaderDeadline, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
 		}

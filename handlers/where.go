@@ -93,7 +93,7 @@ func parseMoment(text string) (time.Time, error) {
 	if day, err := time.Parse(time.DateOnly, text); err == nil {
 		return day, nil
 	}
-	return time.Parse(time.RFC3339Nano, text)
+	return dynamics.ParseTime(text)
 }
 
 // refused turns the client's refusal of a value into an error at its place.
@@ -167,6 +167,9 @@ func takesList(op messages.Op, t dynamics.ColumnType) bool {
 // value reads one value as the column's type wants it written.
 func (p planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
 	kind := value.Kind()
+	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
+		return "", messages.Invalid(path, "is %s; to find accounts without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'])
+	}
 	switch column.Type {
 	case dynamics.Text:
 		return textValue(value, path, "a string")
@@ -206,9 +209,6 @@ func textValue(value jsontext.Value, path, right string) (string, error) {
 	var text string
 	if err := json.Unmarshal(value, &text); err != nil {
 		return "", messages.Invalid(path, "is not a valid string")
-	}
-	if text == "" {
-		return "", messages.Invalid(path, "is empty; to find accounts without a value use is_null")
 	}
 	return text, nil
 }
