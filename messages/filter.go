@@ -1,6 +1,8 @@
 package messages
 
 import (
+	stdjson "encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -70,15 +72,26 @@ func Any(nodes ...Where) Where { return Where{Or: nodes} }
 func Not(node Where) Where { return Where{Not: &node} }
 
 // Leaf holds a field against a value: a string, number, bool, or a slice of
-// them for the operators that take several. Text that is not UTF-8 gets U+FFFD in
+// them for the operators that take several. A json.Number of the standard library
+// is a number, with the digits that it has. Text that is not UTF-8 gets U+FFFD in
 // the place of what is not. It panics where value has no JSON form (a channel, a
 // NaN), which none of these lack.
 func Leaf(field string, op Op, value any) Where {
-	raw, err := json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true))
+	raw, err := json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), json.WithMarshalers(json.MarshalToFunc(writeNumber)))
 	if err != nil {
 		panic(fmt.Sprintf("messages.Leaf: a %T has no JSON form: %v", value, err))
 	}
 	return Where{Field: field, Op: op, Value: raw}
+}
+
+// writeNumber writes the digits of a number, which this JSON package takes for a
+// text like any other.
+func writeNumber(to *jsontext.Encoder, number stdjson.Number) error {
+	raw := jsontext.Value(number)
+	if raw.Kind() != '0' {
+		return errors.New("it holds no number")
+	}
+	return to.WriteValue(raw)
 }
 
 // Null matches accounts without a value in field.

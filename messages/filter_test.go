@@ -29,6 +29,32 @@ func nested(depth int) messages.Where {
 	return node
 }
 
+func TestLeafKeepsTheDigitsOfNumbers(t *testing.T) {
+	for _, test := range []struct {
+		value any
+		want  string
+	}{
+		{json.Number("12345678901234567890.1230"), `12345678901234567890.1230`},
+		{json.Number("-5e0"), `-5e0`},
+		{[]json.Number{"1", "2.50"}, `[1,2.50]`},
+		{[]any{json.Number("7"), "7"}, `[7,"7"]`},
+	} {
+		if got := string(messages.Leaf("revenue", messages.Eq, test.value).Value); got != test.want {
+			t.Errorf("%v: got %s, want %s", test.value, got, test.want)
+		}
+	}
+	for _, number := range []json.Number{"", "seven", "1 2", "1,2", "NaN", `"7"`} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%q is taken for a number", number)
+				}
+			}()
+			messages.Leaf("revenue", messages.Eq, number)
+		}()
+	}
+}
+
 func TestWhereCheck(t *testing.T) {
 	in := func(n int) messages.Where { return messages.Leaf("employees", messages.In, make([]int, n)) }
 	nulls := func(n int) []messages.Where {
