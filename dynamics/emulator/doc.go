@@ -108,7 +108,8 @@
 // Metadata cannot be asked for relationships, keys and global option sets, and $filter on EntityDefinitions is refused, as some real
 // environments do; which privilege refers to which object type code, what the functions about privileges ask for themselves, and the
 // words for a privilege of too small a depth are guesses. Members of metadata on which nothing here depends have made-up values.
-// Text is compared without case but with accents, and sorted by code point. The time
+// Text is compared without case but with accents, and sorted by code point. Trailing blanks of a stored text count where a LIKE pattern
+// stands behind (contains, startswith, endswith) and not for eq, ne, In and orders: what SQL Server does with nvarchar. The time
 // zone of formatted values is UTC-07:00 for everybody, as in Microsoft's samples.
 //
 // All people, companies, addresses and numbers are invented; e-mail addresses and sites are under example names.

@@ -58,7 +58,7 @@ func (p *filterParser) textFunction(name string, neg bool) (predicate, *fault) {
 		if !x.ok {
 			return onNull
 		}
-		return m.match(fold(x.s)) != neg
+		return m.match(foldCase(x.s)) != neg
 	}, nil
 }
 

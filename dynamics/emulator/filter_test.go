@@ -68,6 +68,11 @@ func TestFilters(t *testing.T) {
 		"accountnumber eq null":                              "a b c d",
 		"accountnumber ne null":                              "e",
 		"accountnumber eq address1_city":                     "e",
+		"endswith(address1_city,'ln')":                       "a", // LIKE sees the trailing blanks of e
+		"endswith(address1_city,'ln  ')":                     "e",
+		"startswith(address1_city,'köln ')":                  "e",
+		"contains(address1_city,'ln ')":                      "e",
+		"not endswith(address1_city,'ln')":                   "b c d e",
 		"contains(address1_city,'50%')":                      "b c", // the wildcard is active
 		"contains(address1_city,'50[%]')":                    "b",
 		"startswith(address1_city,'50_')":                    "b c",

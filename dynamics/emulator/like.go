@@ -8,10 +8,13 @@ import (
 	"unicode/utf8"
 )
 
-// fold prepares a text for comparison: without case and without trailing blanks, as SQL Server's default collation has it.
-// Accents count.
-func fold(s string) string {
-	s = strings.TrimRight(s, " ")
+// fold prepares a text for comparison with = and in orders: without case and without trailing blanks, as SQL Server's default
+// collation has it. Accents count.
+func fold(s string) string { return foldCase(strings.TrimRight(s, " ")) }
+
+// foldCase prepares a text for LIKE, in which trailing blanks of nvarchar count, of the text and of the pattern:
+// https://learn.microsoft.com/sql/t-sql/language-elements/like-transact-sql.
+func foldCase(s string) string {
 	for i := range len(s) {
 		if c := s[i]; c >= utf8.RuneSelf || c >= 'A' && c <= 'Z' {
 			return strings.Map(foldRune, s)
@@ -96,7 +99,7 @@ func (p likePart) matches(r rune) bool {
 	return r == p.r
 }
 
-// match works on a folded text, in linear space and without recursion: only the last % is ever gone back to.
+// match works on a text of foldCase, in linear space and without recursion: only the last % is ever gone back to.
 func (m like) match(s string) bool {
 	part, back, mark := 0, -1, 0
 	for i := 0; ; {
