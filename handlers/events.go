@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -25,6 +26,8 @@ type Changes interface {
 	Changed() <-chan struct{}
 	// PublishChanges gives what waits to publish and forgets what it took.
 	PublishChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (int, error)
+	// OnDropped has call called where a change is given up that nobody took.
+	OnDropped(call func(connection string))
 }
 
 // Events publishes the changes of connections to JetStream. Every process runs
@@ -41,6 +44,8 @@ type Events struct {
 	state string // what was logged last
 	stop  context.CancelFunc
 	done  chan struct{}
+
+	dropped droppedLog
 }
 
 const (
@@ -66,6 +71,8 @@ func StartEvents(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.
 			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
 		}, []string{"kind"})}
 	metrics.MustRegister(e.published)
+	e.dropped.log = log
+	changes.OnDropped(e.dropped.say)
 	e.ready = e.prepare(ctx) == nil // otherwise the first round says why
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
@@ -133,6 +140,35 @@ func (e *Events) say(ctx context.Context, what string, err error) {
 		e.log.Warn(what)
 	}
 	e.state = what
+}
+
+// A droppedLog says which connections lose events, of each once in an hour: while
+// JetStream is away, a connection whose grant comes and goes loses one with every
+// change.
+type droppedLog struct {
+	log *slog.Logger
+
+	mu   sync.Mutex
+	said map[string]time.Time
+}
+
+const (
+	droppedAgain = time.Hour // between two lines about one connection
+	maxDropped   = 1000      // connections whose last line is remembered
+)
+
+func (d *droppedLog) say(connection string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now := time.Now()
+	if last, ok := d.said[connection]; ok && now.Sub(last) < droppedAgain {
+		return
+	}
+	if d.said == nil || len(d.said) >= maxDropped {
+		d.said = map[string]time.Time{}
+	}
+	d.said[connection] = now
+	d.log.Warn("events of a connection are lost: too many wait to be published, and the oldest are dropped", "connection", connection)
 }
 
 func (e *Events) publish(ctx context.Context, c tokens.Change) error {

@@ -33,7 +33,8 @@ const changedChannel = keyPrefix + "changed"
 // lost and that is sent again is recognised by its id (ARGV[5]). ARGV[7] is the
 // time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
 // channel ARGV[9], "" for a ticket or state. Where there is a KEYS[2], the write is
-// a change that others hear of, and ARGV[10] is kept there.
+// a change that others hear of, and ARGV[10] is kept there. It returns 0 where
+// another writer was first, else 1 and how many older changes were dropped for this.
 var casScript = redis.NewScript(outboxLua + `
 local h = redis.call('HMGET', KEYS[1], 'inc', 'ver', 'wid')
 if h[3] == ARGV[5] then return 1 end
@@ -43,22 +44,23 @@ elseif h[1] ~= ARGV[1] or h[2] ~= ARGV[2] or h[3] ~= ARGV[11] then
   return 0
 end
 if ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[9], ARGV[8] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]) end
-if KEYS[2] then keep(KEYS[2], ARGV[3], ARGV[4], ARGV[10]) end
+local dropped = 0
+if KEYS[2] then dropped = keep(KEYS[2], ARGV[3], ARGV[4], ARGV[10]) end
 redis.call('HSET', KEYS[1], 'inc', ARGV[3], 'ver', ARGV[4], 'wid', ARGV[5], 'sealed', ARGV[6])
 local ttl = tonumber(ARGV[7])
 if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.call('PERSIST', KEYS[1]) end
-return 1`)
+return 1 + dropped`)
 
 // deleteScript removes the grant KEYS[1] of connection ARGV[1], tells of it on
-// channel ARGV[2], and returns the incarnation and version that were there, or
-// nothing. Others are told even if nothing was there: they may hold a copy of a
+// channel ARGV[2], and returns the incarnation and version that were there and how
+// many older changes were dropped, or nothing. Others are told even if nothing was there: they may hold a copy of a
 // record that Redis lost. The deletion of something is kept in KEYS[2] as ARGV[3].
 var deleteScript = redis.NewScript(outboxLua + `
 local h = redis.call('HMGET', KEYS[1], 'inc', 'ver')
 redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. (h[1] or '-') .. ' 0')
 if redis.call('DEL', KEYS[1]) == 0 then return {} end
-keep(KEYS[2], h[1] or '', h[2] or '', ARGV[3])
-return {h[1] or '', h[2] or ''}`)
+local dropped = keep(KEYS[2], h[1] or '', h[2] or '', ARGV[3])
+return {h[1] or '', h[2] or '', tostring(dropped)}`)
 
 // touchScript lets a key that has a time to live and incarnation ARGV[1] live at
 // least ARGV[2] ms more.
@@ -141,13 +143,15 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 	if from.change != nil {
 		keys = append(keys, outboxKey(from.id))
 	}
-	ok, err := casScript.Run(ctx, s.rdb, keys, from.inc, from.ver, inc, from.ver+1, from.wid, sealed,
+	done, err := casScript.Run(ctx, s.rdb, keys, from.inc, from.ver, inc, from.ver+1, from.wid, sealed,
 		ttl.Milliseconds(), from.id, changedChannel, from.change, from.was).Int()
 	switch {
 	case err != nil:
 		return "", redisFault(err)
-	case ok != 1:
+	case done == 0:
 		return "", errConflict
+	case done > 1:
+		s.tellDropped(from.id)
 	}
 	return from.wid, nil
 }

@@ -60,12 +60,15 @@ const (
 	changePurpose = "change/v1"
 )
 
-// outboxLua is the part of a script that keeps a change for publication.
+// outboxLua is the part of a script that keeps a change for publication. keep
+// returns how many of the oldest it dropped for that.
 var outboxLua = fmt.Sprintf(`
+local most = %d
 local function keep(list, inc, ver, change)
-  redis.call('RPUSH', list, inc .. ' ' .. ver .. ' ' .. change)
-  redis.call('LTRIM', list, -%d, -1)
+  local waiting = redis.call('RPUSH', list, inc .. ' ' .. ver .. ' ' .. change)
+  redis.call('LTRIM', list, -most, -1)
   redis.call('PEXPIRE', list, %d)
+  return math.max(0, waiting - most)
 end
 `, maxOutbox, outboxKept.Milliseconds())
 
@@ -124,6 +127,24 @@ func (s *Store) announceDeletion(ctx context.Context, id string) ([]byte, error)
 		return nil, err
 	}
 	return s.announce(ctx, ChangeDeleted, gone)
+}
+
+// OnDropped registers what is called after a write of this store for which Redis
+// dropped the oldest change of a connection, one that was never published: more
+// than 100 wait. It must not block.
+func (s *Store) OnDropped(call func(connection string)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dropped = call
+}
+
+func (s *Store) tellDropped(connection string) {
+	s.mu.Lock()
+	call := s.dropped
+	s.mu.Unlock()
+	if call != nil {
+		call(connection)
+	}
 }
 
 // wake tells whoever publishes in this process.

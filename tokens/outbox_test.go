@@ -162,9 +162,21 @@ func TestChangesThatNobodyPublishesAreBounded(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
-		for range 60 {
+		var told int
+		b.store.OnDropped(func(id string) {
+			if told++; id != "acme" {
+				t.Errorf("told of %q", id)
+			}
+		})
+		b.connect("other", 3600)
+		for n := 1; n <= 60; n++ {
 			b.connect("acme", 3600)
-			_ = b.store.Delete(t.Context(), "acme")
+			if want := max(0, 2*n-1-100); told != want {
+				t.Fatalf("told of %d changes that were dropped after a sign-in, want %d", told, want)
+			}
+			if _ = b.store.Delete(t.Context(), "acme"); told != max(0, 2*n-100) {
+				t.Fatalf("told of %d changes that were dropped after a deletion, want %d", told, max(0, 2*n-100))
+			}
 		}
 		if n := rdb.LLen(t.Context(), "crmbridge:{acme}:changes").Val(); n != 100 {
 			t.Errorf("%d wait, want the newest 100", n)

@@ -31,8 +31,9 @@ type Store struct {
 	// changed is told after a change that waits to be published; see outbox.go.
 	changed chan struct{}
 
-	mu        sync.Mutex // guards the next
+	mu        sync.Mutex // guards the rest
 	listeners map[*byte]func(id string)
+	dropped   func(connection string) // see OnDropped
 }
 
 // NewStore returns a store on a single Redis, a sentinel set-up or a cluster.
@@ -170,8 +171,11 @@ func (s *Store) remove(ctx context.Context, id string) (slot, error) {
 	if err != nil {
 		return gone, redisFault(err)
 	}
-	if len(was) == 2 {
+	if len(was) == 3 {
 		s.wake()
+		if was[2] != "0" {
+			s.tellDropped(id)
+		}
 		gone.inc = was[0]
 		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // a damaged record is deleted like any other
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/person"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
@@ -242,6 +243,28 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 		}
 		return nil
 	})
+	// More wait than are kept: the oldest are lost, and the operator is told, once.
+	w.Connect("busy")
+	options, err := redis.ParseURL(w.RedisURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(options)
+	defer rdb.Close()
+	list := "crmbridge:{busy}:changes"
+	for range 98 {
+		rdb.RPush(t.Context(), list, rdb.LIndex(t.Context(), list, 0).Val())
+	}
+	for range 3 {
+		if err := client.Delete(t.Context(), "busy"); err != nil {
+			t.Fatal(err)
+		}
+		w.Connect("busy")
+	}
+	if n := strings.Count(log.String(), "events of a connection are lost"); n != 1 || !strings.Contains(log.String(), "connection=busy") {
+		t.Errorf("%d lines about lost events, want 1:\n%s", n, log.String())
+	}
+	rdb.Del(t.Context(), list)
 	port := plain.Addr().(*net.TCPAddr).Port
 	plain.Shutdown()
 	plain.WaitForShutdown()
