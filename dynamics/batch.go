@@ -112,7 +112,8 @@ func readBatch(r request, outer *http.Response, boundary string, b *body) error 
 	if err != nil {
 		return unusable(r.op, "the part of the batch's answer is not an HTTP answer", err)
 	}
-	defer inner.Body.Close()
+	// inner.Body stays open: closing would read it to its end, and the whole answer
+	// is closed by who opened it.
 	limit.open()
 	from := &body{from: inner.Body, header: inner.Header, left: b.left + maxBatchHead} // some of it is read already: the bound is b's
 	if inner.StatusCode != http.StatusOK {

@@ -2,6 +2,7 @@ package dynamics_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -238,6 +239,23 @@ func TestTruncatedBatches(t *testing.T) {
 			t.Fatalf("cut at %d: a torn answer was asked for %d times, want 3", cut, len(torn.seen))
 		}
 	}
+}
+
+// A refusal is known by its beginning: a part that goes on without an end must not
+// hold it back until the attempt's time is over.
+func TestARefusalInABatchIsNotReadToItsEnd(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", partsType)
+		w.WriteHeader(403)
+		whole := batchOf(innerAnswer(403, strings.Repeat(" ", 1<<20), "Content-Length: 100000000"))
+		_, _ = io.WriteString(w, strings.TrimSuffix(whole, "--batchresponse_1f2e--\r\n"))
+		_ = http.NewResponseController(w).Flush()
+		<-req.Context().Done()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	_, err := r.open(t).Accounts(ctx, long(dynamics.MaxURL))
+	kind(t, err, dynamics.Forbidden)
 }
 
 func TestABatchHasABound(t *testing.T) {
