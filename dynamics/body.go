@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // body reads a bounded, decompressed answer and remembers whether a failure was
@@ -63,9 +64,11 @@ func (b *body) consume(r request) error {
 	return unusable(r.op, "the answer is not the JSON that was expected", err)
 }
 
-// into reads one JSON document and nothing behind it.
+// into reads one JSON document and nothing behind it. Half of an emoji, which SQL
+// Server keeps of a text that was cut at a column's length, becomes U+FFFD: one
+// name must not keep a user's roles, or all columns, from being read.
 func into(v any) func(*body) error {
-	return func(b *body) error { return json.UnmarshalRead(b, v) }
+	return func(b *body) error { return json.UnmarshalRead(b, v, jsontext.AllowInvalidUTF8(true)) }
 }
 
 // networkError tells what failed in words that cannot hold the URL or anything

@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -97,7 +98,7 @@ func errorBody(raw []byte) (code, message string) {
 		Exception any `json:"ExceptionMessage"`
 		ErrorCode any `json:"ErrorCode"`
 	}
-	if json.Unmarshal(raw, &form) != nil {
+	if json.Unmarshal(raw, &form, jsontext.AllowInvalidUTF8(true)) != nil { // it may quote half of an emoji
 		return "", ""
 	}
 	text := func(v any) string { s, _ := v.(string); return s }

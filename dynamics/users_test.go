@@ -103,6 +103,22 @@ func TestUsersByEmail(t *testing.T) {
 	}
 }
 
+// One name that was cut in the middle of an emoji must not hide everybody's roles.
+func TestANameThatIsNotUnicodeIsMended(t *testing.T) {
+	replies := userScript()
+	u := "systemusers(" + someID + ")/"
+	replies[u+"systemuserroles_association"] = `{"value":[{"roleid":"` + guid(1) + `","name":"Sales \ud83d"}]}`
+	replies[u+"teammembership_association"] = `{"value":[]}`
+	roles, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+	if err != nil || len(roles) != 1 || roles[0].Name != "Sales \uFFFD" {
+		t.Errorf("%+v, %v", roles, err)
+	}
+	_, err = newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"near 'x\ud83d' is missing prvReadRole privilege"}}`)).open(t).Roles(t.Context(), someID)
+	if e := kind(t, err, dynamics.Forbidden); e.Privilege != "prvReadRole" || e.Code != "0x80040220" {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestRefusedUserIDs(t *testing.T) {
 	r := newRig(t, answer(200, `{"systemuserid":"`+guid(1)+`"}`))
 	for _, id := range []string{"", "x", someID + "x"} {
