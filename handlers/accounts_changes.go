@@ -12,7 +12,7 @@ import (
 
 // accountsChanges answers accounts.changes: one page of what changed.
 func (o *Operations) accountsChanges(ctx context.Context, c *call, in messages.AccountsChangesRequest) (part, error) {
-	if err := checkChanges(in); err != nil {
+	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part{}, err
 	}
 	session, err := o.Dynamics.Open(ctx, c.connection)
@@ -32,18 +32,6 @@ func (o *Operations) accountsChanges(ctx context.Context, c *call, in messages.A
 		return err
 	})
 	return reply, err
-}
-
-func checkChanges(in messages.AccountsChangesRequest) error {
-	switch {
-	case in.PageSize > messages.MaxPageSize:
-		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
-	case in.Fields != nil && len(in.Fields) == 0:
-		return emptyFields()
-	case len(in.Fields) > messages.MaxFields:
-		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
-	}
-	return nil
 }
 
 // changes is one request's step along what changed.

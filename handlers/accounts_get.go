@@ -24,11 +24,8 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if err := checkGUID("account_id", in.AccountID); err != nil {
 		return accountReply{}, err
 	}
-	if in.Fields != nil && len(in.Fields) == 0 {
-		return accountReply{}, emptyFields()
-	}
-	if len(in.Fields) > messages.MaxFields {
-		return accountReply{}, messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
+	if err := checkFields(in.Fields); err != nil {
+		return accountReply{}, err
 	}
 	session, err := o.Dynamics.Open(ctx, c.connection)
 	if err != nil {

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"time"
@@ -81,16 +82,29 @@ func checkSearch(in messages.AccountsSearchRequest) error {
 	switch {
 	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
 		return messages.Invalid("mode", "must be page or stream")
-	case in.PageSize > messages.MaxPageSize:
-		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
-	case in.Fields != nil && len(in.Fields) == 0:
-		return emptyFields()
-	case len(in.Fields) > messages.MaxFields:
-		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
 	case len(in.OrderBy) > messages.MaxOrderBy:
 		return messages.Invalid("order_by", "must not be more than %d", messages.MaxOrderBy)
 	}
-	return checkWhere(in.Where)
+	return cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields), checkWhere(in.Where))
+}
+
+func checkPageSize(size messages.Count) error {
+	if size > messages.MaxPageSize {
+		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
+	}
+	return nil
+}
+
+// checkFields finds what is wrong with the fields of a request; none means the
+// default, and an empty list is a mistake.
+func checkFields(fields []string) error {
+	switch {
+	case fields != nil && len(fields) == 0:
+		return messages.Invalid("fields", "the list is empty; name fields, or leave it out for the default")
+	case len(fields) > messages.MaxFields:
+		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
+	}
+	return nil
 }
 
 func checkWhere(where *messages.Where) error {
@@ -101,10 +115,6 @@ func checkWhere(where *messages.Where) error {
 		return fault
 	}
 	return nil
-}
-
-func emptyFields() error {
-	return messages.Invalid("fields", "the list is empty; name fields, or leave it out for the default")
 }
 
 // begin settles the query and the place to go on: the request's own, or the
