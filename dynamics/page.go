@@ -77,8 +77,9 @@ var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
 // withDecoder lends read a decoder over b and insists that the document is the
 // whole answer. Escapes that are not Unicode are let in, since SQL Server keeps
-// half of an emoji that was cut at a column's length; rows mend what they use. Names are not checked for duplicates by the decoder, which would
-// cost a third more; rows check those that they use.
+// half of an emoji that was cut at a column's length; rows mend what they use.
+// Names are not checked for duplicates by the decoder, which would cost a third
+// more; rows check those that they use.
 func withDecoder(b io.Reader, read func(*jsontext.Decoder) error) error {
 	d := decoders.Get().(*jsontext.Decoder)
 	d.Reset(b, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))

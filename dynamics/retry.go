@@ -16,8 +16,9 @@ import (
 )
 
 // attempts is the one retry policy: for GETs and for batches of one GET, since the
-// package sends nothing else and both may be repeated, for faults that another attempt may cure, and only if the wait for it fits the
-// caller's deadline and the configured bound. Dataverse lengthens the wait of
+// package sends nothing else and both may be repeated, for faults that another
+// attempt may cure, and only if the wait for it fits the caller's deadline and the
+// configured bound. Dataverse lengthens the wait of
 // clients that do not keep to it, so a longer one is reported, never shortened.
 func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {
 	policy := retrypolicy.NewBuilder[any]().

@@ -29,9 +29,9 @@ import (
 const changedChannel = keyPrefix + "changed"
 
 // casScript writes KEYS[1] if it still has incarnation ARGV[1], version ARGV[2]
-// and the write ARGV[11]; version 0 means that the key must not exist. A write whose answer was
-// lost and that is sent again is recognised by its id (ARGV[5]). ARGV[7] is the
-// time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
+// and the write ARGV[11]; version 0 means that the key must not exist. A write
+// whose answer was lost and that is sent again is recognised by its id (ARGV[5]).
+// ARGV[7] is the time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
 // channel ARGV[9], "" for a ticket or state. Where there is a KEYS[2], the write is
 // a change that others hear of, and ARGV[10] is kept there. It returns 0 where
 // another writer was first, else 1 and how many older changes were dropped for this.
