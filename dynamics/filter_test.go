@@ -91,7 +91,7 @@ func TestFilters(t *testing.T) {
 		{leaf(channels, dynamics.Eq, "3", "2", "3"), `new_channels eq '2,3'`},
 		{not{leaf(channels, dynamics.Eq, "3")}, `(new_channels ne '3' or new_channels eq null)`},
 		{leaf(created, dynamics.Ge, "2024-01-31T09:30:00+02:00"), `createdon ge 2024-01-31T07:30:00Z`},
-		{leaf(created, dynamics.Ge, "2024-01-31"), `createdon ge 2024-01-31`},
+		{leaf(created, dynamics.Ge, "2024-01-31"), `createdon ge 2024-01-31T00:00:00Z`},
 		{leaf(created, dynamics.Ge, "2024-01-31t09:30:00z"), `createdon ge 2024-01-31T09:30:00Z`},
 		{leaf(created, dynamics.Lt, "2024-01-31T09:30:00.5Z"), `createdon lt 2024-01-31T09:30:00.5Z`},
 		{leaf(founded, dynamics.Eq, "2024-02-29"), `new_founded eq 2024-02-29`},

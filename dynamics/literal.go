@@ -168,12 +168,17 @@ func shift(whole, fraction string, exponent int) (string, string) {
 	return whole, digits[point:]
 }
 
-// dateLiteral writes a moment in UTC with Z, and a day as given. Dataverse keeps
+// dateLiteral writes a moment in UTC with Z, a day of a column of moments as its
+// midnight in UTC, and of a column of days as given. Dataverse keeps
 // days from 1753 on; .NET reads seven decimals of a second.
 func dateLiteral(kind ColumnType, v string) (string, error) {
 	if day, err := time.Parse(time.DateOnly, v); err == nil {
 		if day.Year() < 1753 {
 			return "", notA("a date from 1753 on")
+		}
+		if kind == DateTime {
+			// Bare, its midnight would be that of whichever time zone the other side takes.
+			return v + "T00:00:00Z", nil
 		}
 		return v, nil
 	}

@@ -141,6 +141,39 @@ func metric(admin, line string) error {
 	return nil
 }
 
+// Clients write numbers and times in more than one way; all of them mean the same.
+func TestFormsOfOneValueFindTheSame(t *testing.T) {
+	t.Parallel()
+	w := world.New(t, emulator.Options{Accounts: 300})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	_, nc := w.Client()
+	count := func(leaf string) string {
+		t.Helper()
+		reply, err := nc.Request("crm.accounts.count.request.acme", []byte(`{"where":`+leaf+`}`), time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var answer struct{ Count *int64 }
+		if json.Unmarshal(reply.Data, &answer) != nil || answer.Count == nil || *answer.Count == 0 || *answer.Count == 300 {
+			t.Fatalf("%s: %s", leaf, reply.Data)
+		}
+		return fmt.Sprint(*answer.Count)
+	}
+	for field, forms := range map[string][]string{
+		`"field":"employees","op":"ge"`:  {`100`, `100.0`, `1e2`, `1000.00E-1`},
+		`"field":"industry","op":"in"`:   {`[7,8]`, `[7.0,8]`, `["Consulting",80e-1]`},
+		`"field":"created_at","op":"lt"`: {`"2024-01-31"`, `"2024-01-31T00:00:00Z"`, `"2024-01-31t00:00:00.0z"`, `"2024-01-31t02:00:00+02:00"`},
+	} {
+		want := count(`{` + field + `,"value":` + forms[0] + `}`)
+		for _, form := range forms[1:] {
+			if got := count(`{` + field + `,"value":` + form + `}`); got != want {
+				t.Errorf("%s %s finds %s, %s finds %s", field, forms[0], want, form, got)
+			}
+		}
+	}
+}
+
 func TestServicesAPICountsTruly(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 20, Latency: 30 * time.Millisecond})
 	w.Bridge(w.Settings(true), nil)
