@@ -43,12 +43,14 @@ const (
 	// Cancelled: the caller's context ended; errors.Is tells
 	// context.Canceled from context.DeadlineExceeded.
 	Cancelled
+	// Overloaded: too many calls wait already; nothing was sent.
+	Overloaded
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}
