@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/fair"
 )
 
 const (
@@ -30,6 +31,13 @@ const (
 	defaultBlock = 10 * time.Second
 )
 
+// A waiter is a call that waits for a slot. decided gets one value: nil with a slot,
+// or why there is none.
+type waiter struct {
+	deadline time.Time // zero: none
+	decided  chan error
+}
+
 // user is what this process knows of one user's limits.
 type user struct {
 	t         *Throttle
@@ -42,7 +50,7 @@ type user struct {
 	inUse     int
 	leased    int
 	leaseEnd  time.Time
-	waiting   queue
+	waiting   fair.Queue[*waiter]
 	blocked   time.Time // no call begins before
 	processes int       // at the last look, at least 1
 	used      time.Time // when a call last began or ended
@@ -65,20 +73,20 @@ func (u *user) enter(ctx context.Context, lane string) (*waiter, error) {
 	defer u.mu.Unlock()
 	now := time.Now()
 	u.used = now
-	w := &waiter{lane: lane, decided: make(chan error, 1)}
+	w := &waiter{decided: make(chan error, 1)}
 	w.deadline, _ = ctx.Deadline()
 	if wait := u.blocked.Sub(now); wait > 0 && u.tooLong(w) {
 		return nil, throttled(wait)
 	}
-	if u.waiting.size == 0 && u.free(now) {
+	if u.waiting.Len() == 0 && u.free(now) {
 		u.inUse++
 		return nil, nil
 	}
-	if u.waiting.size >= u.t.config.MaxWaiting {
+	if u.waiting.Len() >= u.t.config.MaxWaiting {
 		return nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
 	}
-	u.waiting.push(w)
+	u.waiting.Push(lane, w)
 	u.wake()
 	return w, nil
 }
@@ -104,7 +112,7 @@ func (u *user) wake() {
 func (u *user) withdraw(w *waiter) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.waiting.removeFunc(func(o *waiter) bool { return o == w })) == 1
+	return len(u.waiting.Remove(func(o *waiter) bool { return o == w })) == 1
 }
 
 // leaver ends one call, however often it is called.
@@ -147,7 +155,7 @@ func (u *user) block(until time.Time) {
 		return
 	}
 	u.blocked, u.leased = until, 0
-	for _, w := range u.waiting.removeFunc(u.tooLong) {
+	for _, w := range u.waiting.Remove(u.tooLong) {
 		w.decided <- throttled(time.Until(until))
 	}
 }
@@ -162,8 +170,8 @@ func (u *user) heard(wait time.Duration) {
 
 // dispatch gives slots to those who wait.
 func (u *user) dispatch(now time.Time) {
-	for u.waiting.size > 0 && u.free(now) {
-		w := u.waiting.pop()
+	for u.waiting.Len() > 0 && u.free(now) {
+		w, _ := u.waiting.Pop()
 		u.inUse++
 		w.decided <- nil
 	}
@@ -173,7 +181,7 @@ func (u *user) dispatch(now time.Time) {
 func (u *user) idle(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.inUse == 0 && u.waiting.size == 0 && now.Sub(u.used) > linger && now.After(u.blocked) && u.report.until.IsZero()
+	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) && u.report.until.IsZero()
 }
 
 // keep is the user's goroutine: it tells of blocks, asks for slots and gives them
@@ -229,7 +237,7 @@ func (u *user) ask() time.Duration {
 		u.mu.Unlock()
 		return wait
 	}
-	wanted := u.inUse + u.waiting.size
+	wanted := u.inUse + u.waiting.Len()
 	if now.Sub(u.used) <= linger {
 		wanted = max(wanted+1, u.leased)
 	}
@@ -258,7 +266,7 @@ func (u *user) ask() time.Duration {
 		return wait
 	case err != nil && u.t.ctx.Err() == nil:
 		return min(redisPause, renewEvery)
-	case u.waiting.size > 0:
+	case u.waiting.Len() > 0:
 		return starveEvery/2 + rand.N(starveEvery)
 	}
 	return renewEvery
@@ -279,7 +287,7 @@ func (u *user) alone(now time.Time) {
 // giveBack ends the lease and refuses who still waits.
 func (u *user) giveBack() {
 	u.mu.Lock()
-	for _, w := range u.waiting.removeFunc(func(*waiter) bool { return true }) {
+	for _, w := range u.waiting.Remove(func(*waiter) bool { return true }) {
 		w.decided <- closed()
 	}
 	inUse := u.inUse
