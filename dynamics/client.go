@@ -17,6 +17,8 @@ type Access struct {
 	Environment string // origin, any accepted form
 	Incarnation string // changes when the connection is made again
 	Token       Secret // bearer token for Environment
+	// Principal is whom the token acts as; the [Gate] counts by it.
+	Principal Principal
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.
 	Claims Secret
@@ -37,6 +39,8 @@ type TokenSource interface {
 type Config struct {
 	Tokens TokenSource // required for Open
 	Hosts  *HostPolicy // required
+	// Gate lets calls begin, each attempt by itself. Default: all begin at once.
+	Gate Gate
 	// APIVersion is the Web API's version as in its path. Default "v9.2".
 	APIVersion string
 	// UserAgent is sent with every request. Default "crmbridge".
@@ -72,6 +76,10 @@ type Call struct {
 	RetryAfter time.Duration // as asked by Dataverse
 	RequestID  string        // Dataverse's, else the one sent
 	Bytes      int64         // body bytes read, after decompression
+	// What Dataverse says to be left of the service protection limits, requests
+	// and seconds of execution; -1 where it did not. Microsoft advises against
+	// pacing calls by it.
+	BurstRemaining, TimeRemaining float64
 }
 
 // Client talks to Dataverse environments. It is safe for concurrent use.

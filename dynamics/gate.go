@@ -2,6 +2,11 @@ package dynamics
 
 import (
 	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -45,4 +50,46 @@ type Gate interface {
 	// RetryAfter, where Dataverse wants nothing for longer than a call may wait;
 	// Overloaded where too many wait already; Cancelled where ctx ended.
 	Enter(ctx context.Context, p Principal, lane string) (leave func(Answer), err error)
+}
+
+// remaining reads a number as Dataverse writes it there: 7999 or 1,200.00.
+func remaining(h http.Header, name string) float64 {
+	n, err := strconv.ParseFloat(strings.ReplaceAll(h.Get(name), ",", ""), 64)
+	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
+		return -1
+	}
+	return n
+}
+
+// longWait is from when on a call that waited at the gate asks for its token again:
+// the connection may be gone, and it must not go on with what it once had.
+const longWait = time.Second
+
+// enter passes the gate, where there is one.
+func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), waited bool, err error) {
+	if c.config.Gate == nil || r.principal == (Principal{}) {
+		return func(Answer) {}, false, nil
+	}
+	begun := time.Now()
+	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
+	if e, ok := errors.AsType[*Error](err); ok && e.Op == "" {
+		named := *e
+		named.Op = r.op
+		return nil, false, &named
+	}
+	return leave, time.Since(begun) > longWait, err
+}
+
+// answerTo is what an attempt's outcome tells a gate. A network that failed tells
+// nothing of limits.
+func answerTo(err error) Answer {
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Kind != Throttled || e.Status == 0 {
+		return Answer{}
+	}
+	limit, known := map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}[strings.ToLower(e.Code)]
+	if !known {
+		limit = LimitUnknown
+	}
+	return Answer{Limit: limit, RetryAfter: e.RetryAfter}
 }

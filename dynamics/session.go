@@ -85,6 +85,7 @@ func (s *Session) do(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
+	r.principal, r.lane = a.Principal, s.connection
 	r.renewed = func(ctx context.Context) (string, error) {
 		a, err := s.access(ctx, r.op)
 		return a.Token.Reveal(), err

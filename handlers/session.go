@@ -27,7 +27,8 @@ func (t tokenSource) Refused(ctx context.Context, connection string, refused dyn
 }
 
 func fromGrant(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal())}
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Principal: dynamics.Principal{Organization: a.Organization, User: a.User}}
 }
 
 // Serves lets the token side refuse, before anything is sent, an environment that

@@ -20,6 +20,9 @@ type Access struct {
 	Incarnation string
 	Token       Secret
 	ExpiresAt   time.Time
+	// Organization and User are whom the token acts as in Dataverse, which counts
+	// its limits by them.
+	Organization, User string
 	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
 	// only in the argument of [Source.Refused], "" where there was none.
 	Claims Secret
@@ -267,7 +270,8 @@ func (r record) grantFault() error {
 }
 
 func (r record) grant() Access {
-	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt}
+	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt,
+		Organization: r.OrganizationID, User: r.UserID}
 }
 
 func (r record) tokenLife() time.Duration {

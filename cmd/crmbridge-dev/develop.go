@@ -132,7 +132,7 @@ func settingsFor(o options, with *around.Surroundings) (bridge.Settings, error) 
 		HTTPAddr: around.Address(o.HTTPPort), AdminAddr: around.Address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
-		MaxInFlight: "256", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
+		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
 	}, nil
 }
 
