@@ -62,9 +62,9 @@ var (
 	// ErrConnectionChanged: the connection was deleted, made again or moved to
 	// another environment while the session was open. Kind Invalid.
 	ErrConnectionChanged = errors.New("the connection changed while it was in use")
-	// ErrURLTooLong: the query needs a URL of more than [MaxURL] characters.
+	// ErrURLTooLong: the query needs a URL of more than [MaxBatchURL] characters.
 	// Kind TooLarge.
-	ErrURLTooLong = errors.New("the query is too long for a URL")
+	ErrURLTooLong = errors.New("the query is longer than the 65,536 characters that Dataverse takes; give fewer or shorter values, or split the list of values over several requests")
 	// ErrClosed: the client was closed. Kind Unavailable.
 	ErrClosed = errors.New("the client is closed")
 )

@@ -25,7 +25,6 @@ type hidden struct {
 	values  []string
 	columns map[string]string // property → logical name
 	token   string
-	link    bool // the URL is a link of Dataverse's own making
 }
 
 var (

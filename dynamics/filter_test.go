@@ -125,9 +125,9 @@ func TestPlusAndSpaceOnTheWire(t *testing.T) {
 }
 
 func TestRefusedFilters(t *testing.T) {
-	many := make([]string, 500)
-	for i := range many {
-		many[i] = strconv.Itoa(i)
+	tooMany := make(and, 501)
+	for i := range tooMany {
+		tooMany[i] = leaf(staff, dynamics.Eq, strconv.Itoa(i))
 	}
 	var deep dynamics.Filter = leaf(name, dynamics.IsNull)
 	for range 40 {
@@ -146,7 +146,7 @@ func TestRefusedFilters(t *testing.T) {
 		leaf(owner, dynamics.Eq, "geheim"), leaf(owner, dynamics.Eq, "{"+someID+"}"), leaf(owner, dynamics.Gt, someID),
 		leaf(column("name eq 'x' or name", dynamics.Text), dynamics.IsNull), leaf(column("Name", dynamics.Text), dynamics.IsNull), leaf(column("", dynamics.Text), dynamics.IsNull),
 		leaf(column("entityimage", dynamics.Unsupported), dynamics.IsNull),
-		leaf(industry, dynamics.NotIn, many...),
+		tooMany,
 	} {
 		r := newRig(t, answer(200, emptyPage))
 		_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: f})
@@ -162,15 +162,6 @@ func TestRefusedFilters(t *testing.T) {
 	}
 	if err := dynamics.Check(leaf(name, dynamics.Eq, "a")); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestALongQueryIsATypedError(t *testing.T) {
-	r := newRig(t, answer(200, emptyPage))
-	_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: leaf(name, dynamics.Eq, strings.Repeat("ü", 6000))})
-	kind(t, err, dynamics.TooLarge)
-	if len(r.uris()) != 0 {
-		t.Error("it was sent")
 	}
 }
 

@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -13,6 +14,7 @@ const (
 // expression writes a filter in OData's syntax, not yet percent-encoded, and
 // remembers the values for the one purpose of keeping them out of error texts.
 type expression struct {
+	form       listForm
 	text       strings.Builder
 	values     []string
 	conditions int
@@ -84,12 +86,19 @@ func (e *expression) test(t Test, negate bool) *Error {
 	if positive, ok := affirmative[op]; ok {
 		op, negate = positive, !negate
 	}
-	e.leaf(t.Column, op, literals, negate)
+	if op == In {
+		e.list(t, literals, negate)
+	} else {
+		e.leaf(t.Column, op, literals, negate)
+	}
 	if e.conditions > maxConditions {
-		return refuse("query", "", "the filter needs more than the %d conditions that Dataverse takes", maxConditions)
+		return &Error{Kind: Invalid, Op: "query", Err: errTooManyConditions,
+			Message: fmt.Sprintf("the filter needs more than the %d conditions that Dataverse takes in one query; give fewer", maxConditions)}
 	}
 	return nil
 }
+
+var errTooManyConditions = errors.New("too many conditions")
 
 func counted(least, most int) string {
 	switch {
@@ -114,14 +123,6 @@ func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 	var terms []string
 	joiner := " or "
 	switch op {
-	case In:
-		word := " eq "
-		if negate {
-			word, joiner = " ne ", " and "
-		}
-		for _, l := range literals {
-			terms = append(terms, p+word+l)
-		}
 	case Between:
 		terms, joiner = []string{p + " ge " + literals[0], p + " le " + literals[1]}, " and "
 		if negate {
@@ -138,7 +139,11 @@ func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 		if negate {
 			function = "DoesNotContainValues"
 		}
-		terms = []string{`Microsoft.Dynamics.CRM.` + function + `(PropertyName='` + p + `',PropertyValues=["` + strings.Join(literals, `","`) + `"])`}
+		items := make([]string, len(literals))
+		for i, l := range literals {
+			items[i] = `"` + l + `"`
+		}
+		terms = []string{queryFunction(function, p, items)}
 	default:
 		word := string(op)
 		if negate {
@@ -146,6 +151,12 @@ func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 		}
 		terms = []string{p + " " + word + " " + literals[0]}
 	}
+	e.withNull(p, joiner, terms, negate)
+}
+
+// withNull writes terms, and behind a complement that a column without a
+// value matches as well.
+func (e *expression) withNull(p, joiner string, terms []string, negate bool) {
 	if negate {
 		joined := strings.Join(terms, joiner)
 		if len(terms) > 1 {

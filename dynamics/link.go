@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// maxLink bounds a nextLink in bytes; Dataverse's own links stay far below.
-const maxLink = 2 * MaxURL
+// maxLink bounds a nextLink in bytes. Dataverse's own are as long as the query
+// and the cookie, and may be so long that they cannot be followed.
+const maxLink = 2 * MaxBatchURL
 
 // maxFollowed bounds what a session remembers of the links it followed.
 const maxFollowed = 100_000
@@ -55,10 +56,13 @@ func (s *Session) follow(r *request, path, link string) error {
 	if err != nil {
 		return unusable(r.op, "the link to the next page is refused: "+err.Error(), nil)
 	}
+	if len(link) > MaxBatchURL {
+		return tooLong(r.op)
+	}
 	if s.wasFollowed(link) {
 		return unusable(r.op, "the link to the next page was followed before: the pages go round in circles", nil)
 	}
-	r.origin, r.path, r.query, r.hidden.link = host, path, query, true
+	r.origin, r.path, r.query, r.link = host, path, query, link
 	if at := strings.Index(link, "://"); at >= 0 {
 		rest := link[at+3:]
 		r.path = rest[strings.IndexByte(rest, '/'):strings.IndexByte(rest, '?')]

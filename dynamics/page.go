@@ -3,6 +3,7 @@ package dynamics
 import (
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"sync"
 
@@ -100,7 +101,7 @@ func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
 
 // readPage turns a collection answer into a page in one pass.
 func readPage(b io.Reader, l *layout, size int) (*Page, error) {
-	p := &Page{}
+	p := pages.Get().(*Page)
 	r := newRowReader(l)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
 		seen, err := readCollection(d, p, r, size)
@@ -110,6 +111,7 @@ func readPage(b io.Reader, l *layout, size int) (*Page, error) {
 		return err
 	})
 	if err != nil {
+		p.Release()
 		return nil, err
 	}
 	return p, nil
@@ -157,26 +159,20 @@ func readRows(d *jsontext.Decoder, p *Page, r *rowReader, size int) error {
 	if err := expect(d, '[', `"value" is not an array`); err != nil {
 		return err
 	}
-	p.rows = make([]rowEnd, 0, size)
-	p.ids = make([]byte, 0, size*idLength)
-	p.keys = make([]uint64, 0, size)
+	p.rows = slices.Grow(p.rows, size)
+	p.ids = slices.Grow(p.ids, size*idLength)
+	p.keys = slices.Grow(p.keys, size)
 	for d.PeekKind() == '{' {
 		if err := r.read(d, p); err != nil {
 			return err
 		}
 		if n := len(p.rows); n == 16 && size > n {
 			// The first rows tell how long the page will be: one allocation.
-			p.data = reserve(p.data, len(p.data)/n*(size-n)*9/8)
-			p.etags = reserve(p.etags, len(p.etags)/n*(size-n)*9/8)
+			p.data = slices.Grow(p.data, len(p.data)/n*(size-n)*9/8)
+			p.etags = slices.Grow(p.etags, len(p.etags)/n*(size-n)*9/8)
 		}
 	}
 	return expect(d, ']', `"value" holds something that is not a row`)
-}
-
-func reserve(b []byte, more int) []byte {
-	grown := make([]byte, len(b), len(b)+more)
-	copy(grown, b)
-	return grown
 }
 
 // expect reads one token of the kind k.

@@ -207,8 +207,6 @@ func TestCount(t *testing.T) {
 		_, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), nil)
 		kind(t, err, dynamics.Upstream)
 	}
-	_, err = newRig(t, answer(400, `{"error":{"code":"0x8004E023","message":"The maximum record limit is exceeded. Reduce the number of records."}}`)).open(t).Count(t.Context(), nil)
-	kind(t, err, dynamics.AggregateLimit)
 }
 
 func TestRefusedQueries(t *testing.T) {

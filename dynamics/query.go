@@ -1,12 +1,21 @@
 package dynamics
 
 import (
+	"errors"
 	"strconv"
 	"strings"
 )
 
-// MaxURL is the longest URL in characters that Dataverse takes outside of $batch.
-const MaxURL = 32768
+// The longest URLs in characters that Dataverse takes: of a request of its own,
+// and of a GET inside $batch, where longer queries go.
+const (
+	MaxURL      = 32768
+	MaxBatchURL = 65536
+)
+
+// linkRoom is kept free in the URL of a first page for what its nextLink has
+// beside it: the paging cookie, encoded twice, and encodings of the server's own.
+const linkRoom = 8 << 10
 
 // MaxPageSize is the greatest number of rows that Dataverse puts on a page.
 const MaxPageSize = 5000
@@ -70,24 +79,22 @@ func (q Query) plan() (*plan, error) {
 		return nil, err
 	}
 	p := &plan{layout: l, size: size}
-	options := []string{"$select=" + encode(strings.Join(l.properties, ","))}
-	if q.Filter != nil {
-		e, err := express(q.Filter)
-		if err != nil {
-			return nil, err
-		}
-		options = append(options, "$filter="+encode(e.text.String()))
-		p.hidden.values = e.values
-	}
 	order, err := orderBy(q.OrderBy)
 	if err != nil {
 		return nil, err
 	}
-	options = append(options, "$orderby="+encode(order))
+	head, tail := p.selection(), "&$orderby="+encode(order)
 	if q.Count {
-		options = append(options, "$count=true")
+		tail += "&$count=true"
 	}
-	p.options = strings.Join(options, "&")
+	p.options = head + tail
+	if q.Filter != nil {
+		e, options, err := fit(q.Filter, func(filter string) string { return head + "&$filter=" + encode(filter) + tail })
+		if err != nil {
+			return nil, err
+		}
+		p.options, p.hidden.values = options, e.values
+	}
 	p.prefer = "odata.maxpagesize=" + strconv.Itoa(size)
 	if a := l.annotations(); a != "" {
 		p.prefer += "," + a
@@ -96,12 +103,23 @@ func (q Query) plan() (*plan, error) {
 	return p, nil
 }
 
-func express(f Filter) (*expression, error) {
-	e := &expression{}
-	if err := e.write(f, false, 0); err != nil {
-		return nil, err
+// fit writes f in the plainest form that Dataverse takes: within its bound on
+// conditions, and if possible within its bound on URLs. options gives the query
+// options of which the filter, not yet encoded, is part.
+func fit(f Filter, options func(filter string) string) (*expression, string, error) {
+	for form := comparisons; ; form++ {
+		e := &expression{form: form}
+		err := e.write(f, false, 0)
+		switch {
+		case err != nil && (form == everyFunction || !errors.Is(err, errTooManyConditions)):
+			return nil, "", err
+		case err != nil:
+			continue
+		}
+		if text := options(e.text.String()); form == everyFunction || len(text) <= MaxBatchURL-linkRoom {
+			return e, text, nil
+		}
 	}
-	return e, nil
 }
 
 // orderBy makes the order total: without a unique last key rows repeat or go

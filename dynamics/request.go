@@ -12,13 +12,15 @@ import (
 	"github.com/google/uuid"
 )
 
-// request is one GET of the Web API. read consumes a 200's body; it is called
-// anew for every attempt and must keep nothing of an attempt that failed.
+// request is one GET of the Web API, in $batch where its URL is too long to go
+// alone. read consumes a 200's body; it is called anew for every attempt and must
+// keep nothing of an attempt that failed.
 type request struct {
 	op     string
 	origin string
 	path   string // as sent, encoded
 	query  string // as sent, encoded
+	link   string // the whole URL as Dataverse wrote it, "" where it did not
 	prefer string
 	hidden hidden
 	read   func(body *body) error
@@ -38,8 +40,8 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	if c.closed.Load() {
 		return &Error{Kind: Unavailable, Op: r.op, Message: ErrClosed.Error(), Err: ErrClosed}
 	}
-	if n := len(r.origin) + len(r.path) + len(r.query) + 1; n > MaxURL && !r.hidden.link {
-		return &Error{Kind: TooLarge, Op: r.op, Message: ErrURLTooLong.Error(), Err: ErrURLTooLong}
+	if len(r.url()) > MaxBatchURL {
+		return tooLong(r.op)
 	}
 	r.hidden.token = token
 	return c.attempts(ctx, func(attempt int) (err error) {
@@ -57,6 +59,21 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		}
 		return c.attempt(ctx, r, token, attempt)
 	})
+}
+
+func tooLong(op string) *Error {
+	return &Error{Kind: TooLarge, Op: op, Message: ErrURLTooLong.Error(), Err: ErrURLTooLong}
+}
+
+// url is the whole URL, byte for byte as Dataverse wrote it where it did.
+func (r request) url() string {
+	switch {
+	case r.link != "":
+		return r.link
+	case r.query == "":
+		return r.origin + r.path
+	}
+	return r.origin + r.path + "?" + r.query
 }
 
 // attempt sends r once, reads the whole answer and tells the observer.
@@ -100,7 +117,11 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) error {
 	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 	defer cancel()
-	req, err := c.build(ctx, r, token, call.RequestID)
+	build, read := c.build, answered
+	if len(r.url()) > MaxURL {
+		build, read = c.buildBatch, batched
+	}
+	req, err := build(ctx, r, token, call.RequestID)
 	if err != nil {
 		return err
 	}
@@ -120,6 +141,11 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if id := requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
+	return read(r, resp, b)
+}
+
+// answered reads the answer to a request that went alone.
+func answered(r request, resp *http.Response, b *body) error {
 	if resp.StatusCode != http.StatusOK {
 		return refusal(r, resp, b)
 	}

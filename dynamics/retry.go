@@ -15,8 +15,8 @@ import (
 	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
-// attempts is the one retry policy: GETs only (the package sends nothing else),
-// for faults that another attempt may cure, and only if the wait for it fits the
+// attempts is the one retry policy: for GETs and for batches of one GET, since the
+// package sends nothing else and both may be repeated, for faults that another attempt may cure, and only if the wait for it fits the
 // caller's deadline and the configured bound. Dataverse lengthens the wait of
 // clients that do not keep to it, so a longer one is reported, never shortened.
 func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -38,15 +37,14 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if len(in.Fields) == 0 {
 		in.Fields = messages.DefaultFields()
 	}
-	for again := false; ; again = true {
-		outputs, err := planner{columns: o.catalog.of(session)}.fields(ctx, in.Fields)
+	var row []byte
+	err = o.planned(session, func(plan planner) error {
+		outputs, err := plan.fields(ctx, in.Fields)
 		if err != nil {
-			return accountReply{}, err
+			return err
 		}
-		row, err := session.Account(ctx, strings.ToLower(in.AccountID), outputs)
-		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
-			return accountReply{Account: row}, err
-		}
-		o.catalog.forget(session) // the metadata had the column: it is out of date
-	}
+		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		return err
+	})
+	return accountReply{Account: row}, err
 }

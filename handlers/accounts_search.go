@@ -2,7 +2,6 @@ package handlers
 
 import (
 	"context"
-	"errors"
 	"iter"
 	"time"
 
@@ -21,6 +20,7 @@ func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.Ac
 		search, p, err := o.beginSearch(ctx, c, in)
 		for err == nil {
 			if !yield(p, nil) || p.last {
+				search.release()
 				return
 			}
 			p, err = search.next(ctx)
@@ -29,20 +29,23 @@ func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.Ac
 	}
 }
 
-// beginSearch plans a search and makes its first part. A column that Dataverse
-// does not know although the metadata had it is planned again with new metadata.
+// beginSearch plans a search and makes its first part.
 func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, part, error) {
-	for again := false; ; again = true {
-		search, err := o.newSearch(ctx, c, in)
-		if err != nil {
-			return nil, part{}, err
-		}
-		p, err := search.next(ctx)
-		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
-			return search, p, err
-		}
-		o.catalog.forget(search.session)
+	search, err := o.newSearch(ctx, c, in)
+	if err != nil {
+		return nil, part{}, err
 	}
+	var first part
+	begin := search.at
+	err = o.planned(search.session, func(plan planner) (err error) {
+		search.at, search.page = begin, nil
+		if search.query, err = plan.search(ctx, search.asked); err != nil {
+			return err
+		}
+		first, err = search.next(ctx)
+		return err
+	})
+	return search, first, err
 }
 
 // A search is one request's walk over the matching accounts.
@@ -58,6 +61,7 @@ type search struct {
 
 	page *dynamics.Page // the page being delivered, nil before the first
 	row  int            // its next row to deliver
+	body []byte         // of the part before
 }
 
 func (o *Operations) newSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, error) {
@@ -70,14 +74,7 @@ func (o *Operations) newSearch(ctx context.Context, c *call, in messages.Account
 	}
 	s := &search{call: c, session: session, stream: c.streams,
 		cursors: cursors{sealer: o.Sealer, connection: c.connection, incarnate: session.Incarnation()}}
-	if err := s.begin(in); err != nil {
-		return nil, err
-	}
-	plan := planner{columns: o.catalog.of(session)}
-	if s.query, err = plan.search(ctx, s.asked); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.begin(in)
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.
@@ -93,10 +90,16 @@ func checkSearch(in messages.AccountsSearchRequest) error {
 		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
 	case len(in.OrderBy) > messages.MaxOrderBy:
 		return messages.Invalid("order_by", "must not be more than %d", messages.MaxOrderBy)
-	case in.Where != nil:
-		if fault := in.Where.Check("where"); fault != nil {
-			return fault
-		}
+	}
+	return checkWhere(in.Where)
+}
+
+func checkWhere(where *messages.Where) error {
+	if where == nil {
+		return nil
+	}
+	if fault := where.Check("where"); fault != nil {
+		return fault
 	}
 	return nil
 }
@@ -216,8 +219,18 @@ func (s *search) load(ctx context.Context) error {
 	return messages.Invalid("cursor", "the accounts around its place are all gone or have moved since it was made; start the search again")
 }
 
+// release gives the page's buffers to the next one: it has been delivered, or
+// passed over.
+func (s *search) release() {
+	if s.page != nil {
+		s.page.Release()
+		s.page = nil
+	}
+}
+
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
+	s.release()
 	if s.at.Link == "" {
 		s.page, err = s.session.Accounts(ctx, s.query)
 	} else {
@@ -262,19 +275,9 @@ func (s *search) count(ctx context.Context) error {
 	case !counted || total >= countCap:
 		var err error
 		if total, err = s.session.Count(ctx, s.query.Filter); err != nil {
-			return countError(err)
+			return err
 		}
 	}
 	s.at.Total = &total
 	return nil
-}
-
-// countError explains the one count that Dataverse refuses.
-func countError(err error) error {
-	var fault *dynamics.Error
-	if errors.As(err, &fault) && fault.Kind == dynamics.AggregateLimit {
-		return messages.Errorf(messages.NotSupported,
-			"more than 50,000 accounts match, which Dataverse does not count in one request; ask without include_total or with a narrower filter").Because(err)
-	}
-	return err
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A part is one message of an answer. Most answers have one.
+// A part is one message of an answer. Most answers have one. Its body is good until
+// the operation is asked for the next part.
 type part struct {
 	body []byte
 	rows int

@@ -31,5 +31,6 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.UsersGet:             one(oneConnection, o.usersGet),
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
 		messages.AccountsGet:          one(oneConnection, o.accountsGet),
+		messages.AccountsCount:        one(oneConnection, o.accountsCount),
 	}
 }

@@ -59,6 +59,9 @@ func TestRequestSchemas(t *testing.T) {
 		{search, `{"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"phone","op":"is_null"}]}]},"order_by":["-revenue"],"page_size":5,"mode":"stream"}`, true},
 		{reflect.TypeFor[messages.AccountGetRequest](), `{"connection":"acme"}`, false},
 		{reflect.TypeFor[messages.AccountGetRequest](), `{"account_id":"1","fields":["name"]}`, true},
+		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{}}`, false},
+		{reflect.TypeFor[messages.AccountsCountRequest](), `{"fields":["name"]}`, false},
+		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{"field":"name","op":"eq","value":"x"}}`, true},
 		{reflect.TypeFor[messages.AuthorizeRequest](), `{"connection":"acme"}`, false},
 		{reflect.TypeFor[messages.AuthorizeRequest](), `{"connection":"acme","environment_url":"https://contoso.crm4.dynamics.com","allow_user_change":true}`, true},
 		{reflect.TypeFor[messages.CompleteRequest](), `{"code":"x"}`, false},
@@ -95,6 +98,7 @@ func TestReplySchemas(t *testing.T) {
 		&messages.AccountsPage{Accounts: []messages.Account{account}, Total: &total, NextCursor: "c"},
 		&messages.AccountsPage{},
 		&messages.AccountReply{Account: account},
+		&messages.AccountsCountReply{Count: 3},
 	} {
 		schema := resolved(t, reflect.TypeOf(reply).Elem())
 		reply.SetHead("r1", "acme")

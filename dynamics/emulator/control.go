@@ -21,7 +21,8 @@ type Counts struct {
 	AdminConsent int            `json:"admin_consent"`
 	Discovery    map[string]int `json:"discovery"`
 	// Data counts data requests that got past the bearer check, by route: "WhoAmI", "accounts", "accounts(key)",
-	// "accounts/$count", "systemusers(key)/teammembership_association", "EntityDefinitions" and so on.
+	// "accounts/$count", "systemusers(key)/teammembership_association", "EntityDefinitions" and so on; the operations of a batch
+	// count beside their "$batch".
 	Data map[string]int `json:"data"`
 	// Unauthorized counts 401 answers, ClaimsChallenges those of them that asked for claims, Faults the answers given by
 	// [Control.Fail].

@@ -17,8 +17,8 @@ var index = template.Must(template.New("index").Parse(`<!doctype html><html lang
 POST /_emulator/reset<br>POST /_emulator/expire<br>POST /_emulator/lifetime?seconds=…<br>POST /_emulator/revoke?user=… or ?grant=…<br>
 POST /_emulator/expire-refresh?user=…<br>POST /_emulator/password?user=…<br>POST /_emulator/block?user=…<br>POST /_emulator/mfa?user=…<br>
 POST /_emulator/withdraw?user=…<br>POST /_emulator/secret-expired<br>POST /_emulator/admin-consent<br>POST /_emulator/claims with a JSON object<br>
-POST /_emulator/fail with a JSON fault<br>POST /_emulator/clear<br>
-block, mfa, secret-expired and admin-consent are taken back with &amp;off=1</p></main></body></html>
+POST /_emulator/tracking<br>POST /_emulator/expire-changes<br>POST /_emulator/fail with a JSON fault<br>POST /_emulator/clear<br>
+block, mfa, secret-expired, admin-consent and tracking are taken back with &amp;off=1</p></main></body></html>
 `))
 
 // serveControl is [Control] over HTTP, for loopback hosts only: a page elsewhere must not be able to reach it by another name.
@@ -67,6 +67,10 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 		return
 	case "reset":
 		c.ResetCounts()
+	case "tracking":
+		c.SetChangeTracking(on)
+	case "expire-changes":
+		c.ExpireChangeTokens()
 	case "expire":
 		c.ExpireAccessTokens()
 	case "grants":

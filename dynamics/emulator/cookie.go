@@ -14,8 +14,18 @@ import (
 // cookie is a paging cookie: where the page just delivered began and ended, by the values of the order columns and the key.
 // Nothing is kept on the server, so rows that come and go between pages do what they do in Dataverse.
 type cookie struct {
-	page int
-	last []value // as the ordering
+	page  int
+	last  []value // as the ordering
+	stamp string  // of a chain under change tracking
+	gone  bool    // the page ended with a deletion
+}
+
+// next is the number of the page that the cookie leads to; without one, the first.
+func (k *cookie) next() int {
+	if k == nil {
+		return 1
+	}
+	return k.page + 1
 }
 
 // cellText is a value as cookies write it.
@@ -46,10 +56,10 @@ func (o ordering) element() string {
 	return o.col.name
 }
 
-// inner is the innermost text.
-func innerCookie(v *snapshot, page int, order []ordering, first, last any) string {
+// innerCookie is the innermost text; root holds the attributes of its outer element.
+func innerCookie(v *snapshot, root string, order []ordering, first, last any) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<cookie page="%d">`, page)
+	b.WriteString("<cookie " + root + ">")
 	for _, o := range order {
 		b.WriteString("<" + o.element())
 		for _, e := range []struct {
@@ -75,9 +85,9 @@ func attribute(s string) string {
 }
 
 // skipToken is the whole value of $skiptoken, encoded for the link: the outer layer once, the inner one twice and in lower case.
-func skipToken(inner string, next int) string {
+func skipToken(inner string, next int, tracking bool) string {
 	once := escape(inner, cookieBare, lowerHex)
-	outer := fmt.Sprintf(`<cookie pagenumber="%d" pagingcookie="%s" istracking="False" />`, next, once)
+	outer := fmt.Sprintf(`<cookie pagenumber="%d" pagingcookie="%s" istracking="%s" />`, next, once, map[bool]string{false: "False", true: "True"}[tracking])
 	return escape(outer, linkBare, upperHex)
 }
 
@@ -98,6 +108,8 @@ func parseCookie(text string, order []ordering) (*cookie, *fault) {
 	var doc struct {
 		XMLName xml.Name `xml:"cookie"`
 		Page    string   `xml:"page,attr"`
+		Stamp   string   `xml:"stamp,attr"`
+		Deleted string   `xml:"deleted,attr"`
 		Cells   []struct {
 			XMLName xml.Name
 			Attrs   []xml.Attr `xml:",any,attr"`
@@ -116,7 +128,7 @@ func parseCookie(text string, order []ordering) (*cookie, *fault) {
 	if len(doc.Cells) != len(order) {
 		return nil, wrongOrder()
 	}
-	c := &cookie{page: page}
+	c := &cookie{page: page, stamp: doc.Stamp, gone: doc.Deleted == "1"}
 	for i, o := range order {
 		if doc.Cells[i].XMLName.Local != o.element() {
 			return nil, wrongOrder()

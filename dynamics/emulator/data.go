@@ -16,6 +16,7 @@ type call struct {
 	base   string // …/api/data/v9.2/
 	prefs  preferences
 	method string
+	within bool // an operation of a batch
 }
 
 // answer is what a route produced.
@@ -23,16 +24,20 @@ type answer struct {
 	status int
 	body   []byte
 	plain  bool // text/plain instead of JSON
+	// tracked says that change tracking was applied.
+	tracked bool
+	// batch says that the answer holds others, with their own headers.
+	batch  bool
 	header http.Header
 }
 
-const (
-	maxURL    = 32768
-	maxRoutes = 500
-)
+const maxRoutes = 500
 
 // serveData is everything below /api/data/.
 func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
+	if refuseURL(w, r) {
+		return
+	}
 	s.dataHeaders(w)
 	if !wait(r, s.opts.Latency) {
 		return
@@ -49,12 +54,7 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}
 	segments, fail := c.path()
 	route := routeName(segments)
-	s.tally.add(func(n *Counts) {
-		if _, seen := n.Data[route]; !seen && len(n.Data) >= maxRoutes {
-			route = "other" // made-up paths must not grow the map for ever
-		}
-		n.Data[route]++
-	})
+	route = s.countData(route)
 	truncate := 0
 	if x, ok := s.faults.next(FaultData, route); ok {
 		if s.play(w, r, x) {
@@ -77,13 +77,26 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	c.send(w, a, truncate)
 }
 
+// countData counts a request and returns the name that it was counted under.
+func (s *Server) countData(route string) string {
+	s.tally.add(func(n *Counts) {
+		if _, seen := n.Data[route]; !seen && len(n.Data) >= maxRoutes {
+			route = "other" // made-up paths must not grow the map for ever
+		}
+		n.Data[route]++
+	})
+	return route
+}
+
 func (c *call) send(w http.ResponseWriter, a *answer, truncate int) {
 	h := w.Header()
 	for k, v := range a.header {
 		h[k] = v
 	}
 	for _, p := range c.prefs.applied {
-		h.Add("Preference-Applied", p)
+		if line := appliedPreference(p, a.tracked); line != "" && !a.batch {
+			h.Add("Preference-Applied", line)
+		}
 	}
 	if a.plain {
 		h.Set("Content-Type", "text/plain")
@@ -143,9 +156,6 @@ type segment struct {
 
 // path splits what follows the version, which it checks.
 func (c *call) path() ([]segment, *fault) {
-	if len(c.r.RequestURI) > maxURL {
-		return nil, &fault{status: http.StatusRequestURITooLong, code: codeQuery, message: "The request URI is too long."}
-	}
 	version, rest, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/api/data/"), "/")
 	switch version {
 	case "v9.0", "v9.1", "v9.2":
@@ -192,7 +202,12 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	first := segments[0]
 	switch first.name {
 	case "":
+		if c.method != http.MethodGet && c.method != http.MethodHead {
+			return nil, methodRefused(c.method)
+		}
 		return c.serviceDocument()
+	case "$batch":
+		return c.batch(segments)
 	case "WhoAmI":
 		return c.whoAmI(first, len(segments))
 	case "EntityDefinitions":

@@ -18,7 +18,7 @@
 //     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
 //   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, and the metadata of account;
 //     $select, $filter, $orderby, $top, $count, $apply, $expand of roles, server-driven paging with Dataverse's own cookies,
-//     annotations, conditional reads and the error bodies of the Web API.
+//     annotations, change tracking of accounts, $batch, conditional reads and the error bodies of the Web API.
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
@@ -40,6 +40,8 @@
 //	POST /_emulator/secret-expired        the client secret: AADSTS7000222
 //	POST /_emulator/admin-consent         users may not consent: AADSTS90094 until an administrator has
 //	POST /_emulator/claims                with a JSON object: Dataverse's claims challenge; with nothing: none
+//	POST /_emulator/tracking              change tracking of accounts is on; off=1 switches it off
+//	POST /_emulator/expire-changes        every delta token so far: 0x80044352
 //	POST /_emulator/fail                  with a Fault as JSON: throttle, delay, break or refuse requests to come
 //	POST /_emulator/clear                 drop the faults that have not struck
 //
@@ -51,12 +53,17 @@
 //
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, no $batch, no change tracking, and no service protection limit yet;
-// such requests are refused, never answered emptily. Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
+// There is no write access, no FetchXML, and no service protection limit yet; such requests are refused, never answered emptily. For
+// want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
+// the documented "Stream was not readable." are the words of Microsoft's OData library. URLs that are too long are refused as IIS
+// does (limits_url.go). Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
 // refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
 // administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated
 // issuers are not asked for their keys. Continuous access evaluation has no capability check: every client gets the challenge.
+// Change tracking is on for account and for no other table. Its rules are those of the documentation; where the stamp at the end of a
+// chain of pages comes from, and what the skip tokens hold, is this package's own (changes.go), and links are opaque. At most
+// 100,000 deletions are remembered; a token from before the oldest of them is expired, as one older than seven days is.
 // Text is compared without case but with accents, and sorted by code point. The caller's language is English
 // (United States), the time zone of formatted values is UTC-07:00, as in Microsoft's samples.
 //

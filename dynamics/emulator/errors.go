@@ -15,6 +15,7 @@ const (
 	codeNotExist     = "0x80040217"
 	codeAttribute    = "0x80041103"
 	codeArgument     = "0x80040203"
+	codePayload      = "0x80048d19"
 )
 
 // fault is an answer of the Web API that is not the one asked for.
@@ -52,11 +53,17 @@ func methodRefused(method string) *fault {
 		header:  http.Header{"Allow": {"OPTIONS,GET,HEAD,POST"}}}
 }
 
-// write sends the error body of section 9.1; the details are added when the caller asked for such annotations.
+// write sends the error.
 func (f *fault) write(w http.ResponseWriter, p preferences) {
 	for k, v := range f.header {
 		w.Header()[k] = v
 	}
+	w.WriteHeader(f.status)
+	_, _ = w.Write(f.body(p)) // the client may be gone
+}
+
+// body is that of section 9.1; the details are added when the caller asked for such annotations.
+func (f *fault) body(p preferences) []byte {
 	b := []byte(`{"error":{"code":`)
 	b = appendString(b, f.code)
 	b = append(b, `,"message":`...)
@@ -75,9 +82,7 @@ func (f *fault) write(w http.ResponseWriter, p preferences) {
 		"http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a"+strings.TrimPrefix(f.code, "0x")+"&client=platform")
 	detail("Microsoft.PowerApps.CDS.TraceText", "")
 	detail("Microsoft.PowerApps.CDS.InnerError.Message", f.message)
-	b = append(b, "}}"...)
-	w.WriteHeader(f.status)
-	_, _ = w.Write(b) // the client may be gone
+	return append(b, "}}"...)
 }
 
 // appendString appends s as a JSON string; invalid UTF-8 becomes U+FFFD.

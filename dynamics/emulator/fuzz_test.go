@@ -63,7 +63,7 @@ func FuzzCookie(f *testing.F) {
 		if strings.ContainsFunc(a.Name, func(r rune) bool { return r < ' ' || r == 0xFFFD || r == 0xFFFE || r == 0xFFFF }) {
 			return // not allowed in XML, and not in Dataverse's columns
 		}
-		r := httptest.NewRequest("GET", "/?$skiptoken="+skipToken(innerCookie(s.data.view(), 1, order, a, a), 2), nil)
+		r := httptest.NewRequest("GET", "/?$skiptoken="+skipToken(innerCookie(s.data.view(), `page="1"`, order, a, a), 2, false), nil)
 		c, fail := parseCookie(r.URL.Query().Get("$skiptoken"), order)
 		if fail != nil || c.page != 1 || c.last[0].s != a.Name || c.last[3].id != a.id || c.last[1].n != n {
 			tt.Fatalf("%q: %v %+v", a.Name, fail, c)
@@ -103,6 +103,38 @@ func FuzzAssertion(f *testing.F) {
 		}
 		if a, fail := parseAssertion(text); fail == nil && (a.claims.Expires == nil || *a.claims.Expires < 0 || a.header.Alg == "none") {
 			t.Fatalf("%q: %+v", text, a)
+		}
+	})
+}
+
+// FuzzBatch: no body may panic or be read as more operations than it may hold, and what is put together is read back.
+func FuzzBatch(f *testing.F) {
+	part := "--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nGET accounts HTTP/1.1\r\nPrefer: odata.maxpagesize=1\r\n\r\n"
+	f.Add(part+part+"--b--\r\n", "accounts?$top=1", "x")
+	f.Add("--b\nContent-Type: application/http\n\nGET x HTTP/1.1\n\n--b--", "/api/data/v9.2/accounts", "{\n}")
+	f.Add("--b\r\nContent-Type: multipart/mixed; boundary=c\r\n\r\n--c\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 1\r\n\r\nPOST $1 HTTP/1.1\r\n\r\n{}\r\n--c--\r\n--b--", "$1", "--b--")
+	f.Fuzz(func(t *testing.T, body, target, content string) {
+		parts, fail := parseBatch([]byte(body), "b")
+		if fail != nil && (fail.status != 400 || fail.message == "" || fail.code == "") {
+			t.Fatalf("%q: %v", body, fail)
+		}
+		n := 0
+		for _, p := range parts {
+			n += max(1, len(p.changeSet))
+		}
+		if n > maxOperations {
+			t.Fatalf("%d operations", n)
+		}
+		if strings.ContainsAny(target, "\r\n") || strings.TrimSpace(target) != target || target == "" || strings.Contains(content, "--boundary") {
+			return // not to be written so
+		}
+		whole := "--boundary\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPOST " + target + " HTTP/1.1\r\nA: b\r\n\r\n" + content + "\r\n--boundary--"
+		parts, fail = parseBatch([]byte(whole), "boundary")
+		if len(target) > maxBatchURL {
+			return
+		}
+		if fail != nil || len(parts) != 1 || parts[0].op.target != target || parts[0].op.method != "POST" || parts[0].op.header.Get("A") != "b" || string(parts[0].op.body) != content {
+			t.Fatalf("%q, %q: %v %+v", target, content, fail, parts)
 		}
 	})
 }

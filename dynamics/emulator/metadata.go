@@ -88,11 +88,11 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 	return nil, badRequest("Error in query syntax.")
 }
 
-func (t *table) describe() object {
+func (t *table) describe(tracked bool) object {
 	return object{
 		{"LogicalName", t.logical}, {"SchemaName", strings.ToUpper(t.logical[:1]) + t.logical[1:]}, {"EntitySetName", t.set},
 		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary}, {"ObjectTypeCode", t.otc},
-		{"ChangeTrackingEnabled", t.logical == "account"}, {"IsCustomEntity", false}, {"IsOptimisticConcurrencyEnabled", true},
+		{"ChangeTrackingEnabled", tracked}, {"IsCustomEntity", false}, {"IsOptimisticConcurrencyEnabled", true},
 		{"OwnershipType", map[string]string{"account": "UserOwned"}[t.logical]}, {"DisplayName", label(t.label)},
 		{"MetadataId", namedGUID("metadata", t.logical).String()},
 	}
@@ -131,7 +131,7 @@ func narrow(o object, sel, typeName string, keep ...string) (object, string, *fa
 
 func (c *call) definition(t *table, o options) (*answer, *fault) {
 	sel, _ := o.get("$select")
-	body, list, fail := narrow(t.describe(), sel, "EntityMetadata")
+	body, list, fail := narrow(t.describe(c.s.tracks(t)), sel, "EntityMetadata")
 	if fail != nil {
 		return nil, fail
 	}
@@ -142,7 +142,8 @@ func (c *call) definitions(o options) (*answer, *fault) {
 	sel, _ := o.get("$select")
 	rows, list := []object{}, ""
 	for _, set := range []string{"accounts", "roles", "systemusers", "teams"} {
-		body, l, fail := narrow(c.s.tables[set].describe(), sel, "EntityMetadata")
+		t := c.s.tables[set]
+		body, l, fail := narrow(t.describe(c.s.tracks(t)), sel, "EntityMetadata")
 		if fail != nil {
 			return nil, fail
 		}

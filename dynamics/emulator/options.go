@@ -59,6 +59,10 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
+	// NoChangeTracking switches change tracking of accounts off; [Control.SetChangeTracking] does so while the server runs.
+	NoChangeTracking bool
+	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
+	ChangeTrackingAge time.Duration
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
@@ -112,6 +116,7 @@ func (o Options) withDefaults() (Options, error) {
 	orDuration(&o.AccessTokenLifetime, time.Hour)
 	orDuration(&o.CodeLifetime, 10*time.Minute)
 	orDuration(&o.RefreshTokenLifetime, 90*24*time.Hour)
+	orDuration(&o.ChangeTrackingAge, changesAge)
 	if o.Accounts == 0 {
 		o.Accounts = 10_000
 	}
@@ -146,7 +151,7 @@ func (o Options) check() error {
 	if o.MaxPageSize < 1 || o.MaxPageSize > 5000 {
 		errs = append(errs, fmt.Errorf("emulator: MaxPageSize is %d, it must be between 1 and 5000", o.MaxPageSize))
 	}
-	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 {
+	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 || o.ChangeTrackingAge < 0 {
 		errs = append(errs, errors.New("emulator: a duration is negative"))
 	}
 	for i, c := range o.ClientCertificates {

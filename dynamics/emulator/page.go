@@ -82,8 +82,8 @@ func btoi(b bool) int {
 
 // list answers for a collection; rows come in the order of their keys.
 func (c *call) list(t *table, rows []any, o options, path string) (*answer, *fault) {
-	if c.prefs.tracking { // an answer without a delta link would be worse than none
-		return nil, badRequest("Change tracking is not part of this emulator.")
+	if _, delta := o.get("$deltatoken"); delta || c.prefs.tracking {
+		return c.tracked(t, rows, o, path)
 	}
 	if text, ok := o.get("$apply"); ok {
 		return c.apply(t, rows, o, text)
@@ -93,10 +93,7 @@ func (c *call) list(t *table, rows []any, o options, path string) (*answer, *fau
 		return nil, fail
 	}
 	rows, total := c.choose(rows, q)
-	size := c.s.opts.MaxPageSize
-	if c.prefs.pageSize > 0 && c.prefs.pageSize < size {
-		size = c.prefs.pageSize
-	}
+	size := c.pageSize()
 	more := len(rows) > size
 	if q.top >= 0 && c.prefs.pageSize == 0 { // with maxpagesize $top is ignored (7)
 		size, more = min(q.top, c.s.opts.MaxPageSize), false
@@ -188,25 +185,41 @@ func (c *call) totals(b []byte, q *query, total int) []byte {
 }
 
 func (c *call) nextLink(path string, q *query, page []any) string {
-	delivered := 1
-	if q.from != nil {
-		delivered = q.from.page + 1
-	}
-	inner := innerCookie(c.v, delivered, q.order, page[0], page[len(page)-1])
-	link := c.base + path + "?" + q.opts.link()
+	delivered := q.from.next()
+	inner := innerCookie(c.v, fmt.Sprintf(`page="%d"`, delivered), q.order, page[0], page[len(page)-1])
+	return c.link(path, q.opts, "$skiptoken", skipToken(inner, delivered+1, false))
+}
+
+// link is the request again, with a token that is already encoded.
+func (c *call) link(path string, o options, name, token string) string {
+	link := c.base + path + "?" + o.link()
 	if !strings.HasSuffix(link, "?") {
 		link += "&"
 	}
-	return link + "$skiptoken=" + skipToken(inner, delivered+1)
+	return link + name + "=" + token
+}
+
+func (c *call) pageSize() int {
+	if n := c.prefs.pageSize; n > 0 && n < c.s.opts.MaxPageSize {
+		return n
+	}
+	return c.s.opts.MaxPageSize
 }
 
 // plainCount is /$count: text, with a byte order mark.
 func (c *call) plainCount(t *table, o options) (*answer, *fault) {
+	if _, delta := o.get("$deltatoken"); delta {
+		return c.countChanges(t, o)
+	}
 	q, fail := c.bind(t, o)
 	if fail != nil {
 		return nil, fail
 	}
 	_, total := c.choose(t.rows(c.v), q)
-	body := append([]byte{0xEF, 0xBB, 0xBF}, strconv.Itoa(min(total, countLimit))...)
-	return &answer{status: http.StatusOK, body: body, plain: true}, nil
+	return countAnswer(total), nil
+}
+
+func countAnswer(n int) *answer {
+	body := append([]byte{0xEF, 0xBB, 0xBF}, strconv.Itoa(min(n, countLimit))...)
+	return &answer{status: http.StatusOK, body: body, plain: true}
 }

@@ -32,9 +32,8 @@ func parsePreferences(h http.Header) preferences {
 				for a := range strings.SplitSeq(strings.Trim(val, `"`), ",") {
 					p.annotations = append(p.annotations, strings.TrimSpace(a))
 				}
-			case "odata.track-changes":
+			case trackChanges:
 				p.tracking = true
-				continue
 			default:
 				continue
 			}

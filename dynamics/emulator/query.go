@@ -23,7 +23,13 @@ func (o options) get(name string) (string, bool) {
 	return "", false
 }
 
-var known = []string{"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply", "$skiptoken"}
+// without leaves an option out.
+func (o options) without(name string) options {
+	o.pairs = slices.DeleteFunc(slices.Clone(o.pairs), func(p [2]string) bool { return p[0] == name })
+	return o
+}
+
+var known = []string{"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply", "$skiptoken", "$deltatoken"}
 
 // options splits and checks the query; nothing is guessed at: what the service does not support is refused.
 func (c *call) options() (options, *fault) {
@@ -67,6 +73,10 @@ func (o options) link() string {
 		}
 		if b.Len() > 0 {
 			b.WriteByte('&')
+		}
+		if x, ok := parseStamp(p[1]); ok && p[0] == "$deltatoken" {
+			b.WriteString(p[0] + "=" + x.encoded())
+			continue
 		}
 		b.WriteString(escape(p[0], linkBare, upperHex) + "=" + escape(p[1], linkBare, upperHex))
 	}

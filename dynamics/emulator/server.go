@@ -26,6 +26,8 @@ type Server struct {
 	rules   *rules
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
+
+	untracked atomic.Bool // change tracking is off
 }
 
 // New makes a server; it opens no port. It fails only for options that make no sense.
@@ -44,6 +46,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
 	s.tables = tables(dir)
+	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }
 

@@ -120,7 +120,7 @@ func accountTable() *table {
 	t := &table{logical: "account", set: "accounts", label: "Account", otc: 1, key: "accountid", primary: "name", privilege: readAccount,
 		rows: func(v *snapshot) []any { return v.rows },
 		byKey: func(v *snapshot, id guid) any {
-			if r := v.byID[id]; r != nil {
+			if r := v.account(id); r != nil {
 				return r
 			}
 			return nil

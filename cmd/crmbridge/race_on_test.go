@@ -1,0 +1,6 @@
+//go:build race
+
+package main
+
+// raceDetector is on: it needs several times the memory.
+const raceDetector = true

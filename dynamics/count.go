@@ -1,0 +1,267 @@
+package dynamics
+
+import (
+	"context"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sync/errgroup"
+)
+
+const (
+	// maxCountCalls bounds the requests of one count: 5,000,000 rows if each had
+	// to be read.
+	maxCountCalls = 1000
+	// countParallel is how many of them may be under way at once, of the 52 that
+	// Dataverse allows a user over all processes.
+	countParallel = 4
+	// firstParts and furtherParts are into how many a part is split that Dataverse
+	// does not count: the whole is known only to be above 50,000.
+	firstParts   = 8
+	furtherParts = 4
+)
+
+var createdOn = Column{Logical: "createdon", Type: DateTime}
+
+// Count returns the number of accounts that match f, exact for unchanging data;
+// nil counts all. Dataverse's $count stops at 5000 and its aggregates refuse more
+// than 50,000 rows ("Aggregate data using OData", limitations,
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/aggregate-data).
+// What is refused is counted in parts by the time of creation, and what cannot be
+// parted, or where the environment has no aggregates, by reading ids page by
+// page. More than 1000 requests are not made for it: kind TooLarge.
+func (s *Session) Count(ctx context.Context, f Filter) (int64, error) {
+	c := &counter{session: s, filter: f}
+	n, err := c.aggregate(ctx, f)
+	switch {
+	case KindOf(err) == AggregateLimit:
+		return c.parts(ctx)
+	case withoutAggregates(err):
+		return c.read(ctx, f)
+	}
+	return n, err
+}
+
+// withoutAggregates tells an environment that does not take $apply from one that
+// refuses this filter, as far as that can be told: a filter that is wrong is
+// refused again when ids are read by it.
+func withoutAggregates(err error) bool {
+	e, ok := err.(*Error)
+	return ok && (e.Kind == Invalid && e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented)
+}
+
+// A counter is one count at work.
+type counter struct {
+	session *Session
+	filter  Filter // nil: every account
+	calls   atomic.Int64
+}
+
+// spend takes one request from those that the count may make.
+func (c *counter) spend() error {
+	if c.calls.Add(1) > maxCountCalls {
+		return &Error{Kind: TooLarge, Op: "accounts.count", Message: "counting takes more than 1000 requests; give a narrower filter"}
+	}
+	return nil
+}
+
+// aggregate has Dataverse count.
+func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
+	if err := c.spend(); err != nil {
+		return 0, err
+	}
+	r := request{op: "accounts.count"}
+	const aggregation = "aggregate($count as c)"
+	options := "$apply=" + encode(aggregation)
+	if f != nil {
+		e, text, err := fit(f, func(filter string) string { return "$apply=" + encode("filter("+filter+")/"+aggregation) })
+		if err != nil {
+			return 0, err
+		}
+		options = text
+		r.hidden.values, r.hidden.columns = e.values, Query{Filter: f}.columns()
+	}
+	var count int64
+	r.read = func(b *body) (err error) {
+		count, err = readCount(b)
+		return err
+	}
+	err := c.session.get(ctx, r, accounts, options)
+	return count, err
+}
+
+// readCount reads {"value":[{"c":N}]}. No row at all is an aggregate over nothing.
+func readCount(b *body) (int64, error) {
+	var answer struct {
+		Value *[]struct {
+			C *int64 `json:"c"`
+		} `json:"value"`
+	}
+	if err := into(&answer)(b); err != nil {
+		return 0, err
+	}
+	switch rows := answer.Value; {
+	case rows != nil && len(*rows) == 0:
+		return 0, nil
+	case rows != nil && len(*rows) == 1 && (*rows)[0].C != nil && *(*rows)[0].C >= 0:
+		return *(*rows)[0].C, nil
+	}
+	return 0, pageFault("the answer holds no count")
+}
+
+// read counts the rows of all pages.
+func (c *counter) read(ctx context.Context, f Filter) (total int64, err error) {
+	q := Query{Filter: f, PageSize: MaxPageSize}
+	for link := ""; ; {
+		page, err := c.page(ctx, q, link)
+		if err != nil {
+			return 0, err
+		}
+		total += int64(page.Len())
+		link = page.NextLink()
+		page.Release()
+		if link == "" {
+			return total, nil
+		}
+	}
+}
+
+func (c *counter) page(ctx context.Context, q Query, link string) (*Page, error) {
+	if err := c.spend(); err != nil {
+		return nil, err
+	}
+	if link == "" {
+		return c.session.Accounts(ctx, q)
+	}
+	return c.session.Next(ctx, q, link)
+}
+
+// moment returns the least or, with desc, the greatest time of creation of the
+// rows that match, and whether there is one.
+func (c *counter) moment(ctx context.Context, desc bool) (at time.Time, there bool, err error) {
+	page, err := c.page(ctx, Query{
+		Select:   []Output{{Column: createdOn, As: "at"}},
+		Filter:   both(c.filter, Test{Column: createdOn, Op: NotNull}),
+		OrderBy:  []Order{{Column: createdOn, Desc: desc}},
+		PageSize: 1,
+	}, "")
+	if err != nil || page.Len() == 0 {
+		return time.Time{}, false, err
+	}
+	var row struct {
+		At time.Time `json:"at"`
+	}
+	if err := json.Unmarshal(page.Row(0), &row); err != nil || row.At.IsZero() {
+		return time.Time{}, false, unusable("accounts.count", "the time of an account's creation cannot be read", err)
+	}
+	return row.At.UTC(), true, nil
+}
+
+func both(f Filter, g ...Filter) Filter {
+	all := And(g)
+	if f != nil {
+		all = append(And{f}, g...)
+	}
+	if len(all) == 1 {
+		return all[0]
+	}
+	return all
+}
+
+// parts counts what is too much for one aggregate.
+func (c *counter) parts(ctx context.Context) (int64, error) {
+	todo := []slice{{withoutTime: true}}
+	low, there, err := c.moment(ctx, false)
+	if err != nil {
+		return 0, err
+	}
+	if there {
+		high, _, err := c.moment(ctx, true)
+		if err != nil {
+			return 0, err
+		}
+		whole := slice{from: low.Unix(), to: max(high.Unix(), low.Unix()) + 1, fromAny: true, toAny: true}
+		todo = append(todo, whole.split(firstParts)...)
+	}
+	var total atomic.Int64
+	for len(todo) > 0 {
+		refused := make([]bool, len(todo))
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(countParallel)
+		for i, part := range todo {
+			group.Go(func() error {
+				n, err := c.part(ctx, part)
+				if refused[i] = KindOf(err) == AggregateLimit; refused[i] {
+					return nil
+				}
+				total.Add(n)
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			return 0, err
+		}
+		var next []slice
+		for i, part := range todo {
+			if refused[i] {
+				next = append(next, part.split(furtherParts)...)
+			}
+		}
+		todo = next
+	}
+	return total.Load(), nil
+}
+
+// part counts one part, by reading it where it cannot be parted further.
+func (c *counter) part(ctx context.Context, part slice) (int64, error) {
+	f := both(c.filter, part.filter()...)
+	n, err := c.aggregate(ctx, f)
+	if KindOf(err) == AggregateLimit && !part.divisible() || withoutAggregates(err) {
+		return c.read(ctx, f)
+	}
+	return n, err
+}
+
+// A slice is the accounts that were created in the seconds from from up to but
+// not including to. The outermost ones are open, so that together they are all
+// accounts whatever comes in the meantime.
+type slice struct {
+	from, to       int64 // Unix seconds
+	fromAny, toAny bool  // that bound is only what splits go by
+	withoutTime    bool  // the accounts without a time of creation instead
+}
+
+func (s slice) divisible() bool { return !s.withoutTime && s.to-s.from > 1 }
+
+// split makes at most n slices of s.
+func (s slice) split(n int64) []slice {
+	n = min(n, s.to-s.from)
+	out := make([]slice, 0, n)
+	for i := range n {
+		out = append(out, slice{
+			from: s.from + (s.to-s.from)*i/n, to: s.from + (s.to-s.from)*(i+1)/n,
+			fromAny: s.fromAny && i == 0, toAny: s.toAny && i == n-1,
+		})
+	}
+	return out
+}
+
+// filter is what the rows of s have beside the count's own filter.
+func (s slice) filter() []Filter {
+	at := func(op Op, second int64) Filter {
+		return Test{Column: createdOn, Op: op, Values: []string{time.Unix(second, 0).UTC().Format(time.RFC3339)}}
+	}
+	switch {
+	case s.withoutTime:
+		return []Filter{Test{Column: createdOn, Op: IsNull}}
+	case s.fromAny && s.toAny:
+		return []Filter{Test{Column: createdOn, Op: NotNull}}
+	case s.fromAny:
+		return []Filter{at(Lt, s.to)}
+	case s.toAny:
+		return []Filter{at(Ge, s.from)}
+	}
+	return []Filter{at(Ge, s.from), at(Lt, s.to)}
+}
