@@ -88,6 +88,9 @@ type Client struct {
 	http   *http.Client
 	own    *http.Transport // nil if the caller gave one
 	closed atomic.Bool
+
+	flights  flights
+	breakers breakers
 }
 
 // New checks the configuration and makes a client; nothing is sent.

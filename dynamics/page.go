@@ -21,6 +21,7 @@ type Page struct {
 	next    string
 	count   int64
 	counted bool
+	shared  bool // several calls have it; see flights
 }
 
 type rowEnd struct{ data, etag int }

@@ -57,7 +57,13 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 			}
 			token, r.hidden.token = fresh, fresh
 		}
-		return c.attempt(ctx, r, token, attempt)
+		ended, err := c.breakers.begin(r)
+		if err != nil {
+			return err
+		}
+		err = c.attempt(ctx, r, token, attempt)
+		ended(err)
+		return err
 	})
 }
 

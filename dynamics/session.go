@@ -114,6 +114,12 @@ func (s *Session) do(ctx context.Context, r request) error {
 
 // get asks for a path below the Web API's root.
 func (s *Session) get(ctx context.Context, r request, path, options string) error {
-	r.origin, r.path, r.query = s.environment, s.client.root()+path, options
+	to := s.to(path, options)
+	r.origin, r.path, r.query = to.origin, to.path, to.query
 	return s.do(ctx, r)
+}
+
+// to addresses a path below the Web API's root.
+func (s *Session) to(path, options string) request {
+	return request{origin: s.environment, path: s.client.root() + path, query: options}
 }
