@@ -63,6 +63,8 @@ type Options struct {
 	NoChangeTracking bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
+	// Limits are the service protection limits; the zero value means Microsoft's own.
+	Limits Limits
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
@@ -134,6 +136,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	var err error
+	if o.Limits, err = o.Limits.withDefaults(); err != nil {
+		return o, err
 	}
 	return o, o.check()
 }

@@ -24,6 +24,7 @@ type Server struct {
 	tally   tally
 	faults  faults
 	rules   *rules
+	limiter *limiter
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 
@@ -46,6 +47,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
 	s.tables = tables(dir)
+	s.limiter = newLimiter(s.opts.Limits, s.opts.Now)
 	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }
