@@ -114,7 +114,7 @@ func readBatch(r request, outer *http.Response, boundary string, b *body) error 
 	}
 	defer inner.Body.Close()
 	limit.open()
-	from := &body{from: inner.Body, left: b.left + maxBatchHead} // some of it is read already: the bound is b's
+	from := &body{from: inner.Body, header: inner.Header, left: b.left + maxBatchHead} // some of it is read already: the bound is b's
 	if inner.StatusCode != http.StatusOK {
 		for _, name := range []string{"Retry-After", "Www-Authenticate", "X-Ms-Service-Request-Id", "Req_id"} {
 			if inner.Header.Get(name) == "" && outer.Header.Get(name) != "" {

@@ -61,6 +61,7 @@ func BenchmarkPage(b *testing.B) {
 		if err != nil || page.Len() != 5000 {
 			b.Fatal(err)
 		}
+		page.Release()
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"syscall"
 
 	"github.com/go-json-experiment/json"
@@ -13,10 +14,11 @@ import (
 // body reads a bounded, decompressed answer and remembers whether a failure was
 // the network's: only then may another attempt help.
 type body struct {
-	from io.Reader
-	left int64
-	read int64
-	err  error // first failure other than io.EOF
+	from   io.Reader
+	header http.Header
+	left   int64
+	read   int64
+	err    error // first failure other than io.EOF
 }
 
 var errBodyTooLarge = errors.New("the answer is too large")

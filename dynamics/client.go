@@ -17,7 +17,8 @@ type Access struct {
 	Environment string // origin, any accepted form
 	Incarnation string // changes when the connection is made again
 	Token       Secret // bearer token for Environment
-	// Principal is whom the token acts as; the [Gate] counts by it.
+	// Principal is whom the token acts as, zero if that is not known; the [Gate]
+	// counts by it, and labels are in the user's language.
 	Principal Principal
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.

@@ -21,10 +21,11 @@ const (
 	Lookup                        // Lookup, Owner, Customer: read as _x_value
 )
 
-// String returns the type in lower-case words.
+// String returns the type in the words of the public contract, which knows one
+// word for both sizes of whole numbers, and one for decimals and doubles.
 func (t ColumnType) String() string {
-	names := [...]string{"unsupported", "text", "integer", "big integer", "decimal", "double", "money", "date and time",
-		"date", "boolean", "choice", "choices", "unique id", "lookup"}
+	names := [...]string{"unsupported", "text", "whole number", "whole number", "decimal", "decimal", "money", "date and time",
+		"date", "yes/no", "choice", "several choices", "GUID", "lookup"}
 	if t < 0 || int(t) >= len(names) {
 		return "unsupported"
 	}

@@ -2,6 +2,7 @@ package dynamics
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"time"
@@ -48,7 +49,7 @@ func (s *Session) Count(ctx context.Context, f Filter) (int64, error) {
 // refuses this filter, as far as that can be told: a filter that is wrong is
 // refused again when ids are read by it.
 func withoutAggregates(err error) bool {
-	e, ok := err.(*Error)
+	e, ok := errors.AsType[*Error](err)
 	return ok && (e.Kind == Invalid && e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented)
 }
 

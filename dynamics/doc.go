@@ -24,12 +24,21 @@
 // filter means what the public contract says: text operators are literal, a
 // column without a value matches IsNull and the negative operators only, and Not
 // is the exact complement. Dataverse differs in all three, so the filter is
-// rewritten on the way.
+// rewritten on the way. It may hold as many values as the contract lets it: a
+// query that is too long for a URL goes through $batch, a filter of more than 500
+// conditions writes its lists as query functions.
 //
 // # Pages
 //
 // An answer is read in one pass from the HTTP body into rows in the form in
-// which they are delivered ([Output]); a page is whole or an error.
+// which they are delivered ([Output]); a page is whole or an error. [Page.Release]
+// lets the next page have its buffers.
+//
+// # Changes
+//
+// [Session.Changes] reads every account and then, by Dataverse's change tracking,
+// what was made, changed and deleted since: each last page has a link to what
+// comes after it.
 //
 // # Errors
 //

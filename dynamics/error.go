@@ -45,12 +45,17 @@ const (
 	Cancelled
 	// Overloaded: too many calls wait already; nothing was sent.
 	Overloaded
+	// Expired: Dataverse no longer knows the place in its record of changes;
+	// everything must be read anew.
+	Expired
+	// Untracked: the environment does not track the table's changes.
+	Untracked
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}

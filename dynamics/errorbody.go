@@ -28,8 +28,10 @@ type hidden struct {
 }
 
 var (
-	privilegeName = regexp.MustCompile(`\bprv[A-Za-z0-9_]{1,120}\b`)
-	missingColumn = []*regexp.Regexp{
+	missingPrivilege = regexp.MustCompile(`(?i)\bmissing (prv[A-Za-z0-9_]{1,120})\b`)
+	privilegeName    = regexp.MustCompile(`\bprv[A-Za-z0-9_]{1,120}\b`)
+	missingRight     = regexp.MustCompile(`\bReadAccess\b.* of entity '?([a-z0-9_]{1,100})\b`)
+	missingColumn    = []*regexp.Regexp{
 		regexp.MustCompile(`Could not find a property named '([a-z0-9_]{1,140})'`),
 		regexp.MustCompile(`doesn't contain attribute with Name = '([a-z0-9_]{1,140})'`),
 	}
@@ -49,18 +51,37 @@ func refusal(r request, resp *http.Response, b *body) error {
 	raw, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // half a message is better than none
 	var message string
 	e.Code, message = errorBody(raw)
-	e.Privilege = privilegeName.FindString(message)
+	e.Privilege = privilege(message)
 	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
 	e.Message = r.hidden.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
 	if unknown && e.Status == http.StatusBadRequest {
 		e.Kind, e.Column = UnknownColumn, column
 	}
+	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
+		e.Kind = k
+	}
 	if e.Kind != Forbidden {
 		e.Privilege = ""
 	}
 	e.retry = mayRetry(e.Status, e.Code)
 	return e
+}
+
+// privilege finds the privilege that a refusal is about: the one that is missing,
+// else the first that is named. Where a right to one row is missing Dataverse names
+// the right and the table, and the privilege that gives it follows from them.
+func privilege(message string) string {
+	if m := missingPrivilege.FindStringSubmatch(message); m != nil {
+		return m[1]
+	}
+	if name := privilegeName.FindString(message); name != "" {
+		return name
+	}
+	if m := missingRight.FindStringSubmatch(message); m != nil {
+		return map[string]string{"account": "prvReadAccount", "systemuser": "prvReadUser", "role": "prvReadRole", "team": "prvReadTeam"}[m[1]]
+	}
+	return ""
 }
 
 // errorBody survives every form that Dataverse and what stands before it send:
@@ -118,6 +139,12 @@ func kindOf(status int, code string, raw []byte) Kind {
 		return Throttled
 	case "0x80044151", "0x80044150":
 		return Unavailable
+	case "0x80040220", "0x80040225", "0x80042f09", "0x8004a104", "0x8004a113", "0x8004d24b", "0x80048306", "0x80072560", "0x80095ffc":
+		if status != http.StatusUnauthorized { // the status of some of them is not documented
+			return Forbidden
+		}
+	case "0x80044352": // ExpiredVersionStamp; the status that it comes with is not documented
+		return Expired
 	}
 	switch status {
 	case http.StatusBadRequest:

@@ -31,6 +31,14 @@ func TestAnswersBecomeKinds(t *testing.T) {
 		{404, form("0x80060888", "Resource not found for the segment 'acounts'."), dynamics.Upstream, nil},
 		{404, "<html>no</html>", dynamics.Upstream, func(e *dynamics.Error) bool { return e.Message == "" }},
 		{403, form("0x80040220", "Principal user (Id=1, type=8), is missing prvReadAccount privilege (Id=2) on OTC=1"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "prvReadAccount" && e.Code == "0x80040220" }},
+		{403, form("0x80040220", "Principal user (Id=1, type=8, roleCount=0), is missing prvReadX privilege for prvOther"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "prvReadX" }},
+		{403, form("0x80040220", "prvFirst is not it: identityUser.SystemUserId=1, identityUser.Privileges.Count=783, identityUser.Roles.Count=0 is missing prvReadmsdyn_Thing_1 privilege (Id=2) on OTC=10725. context.Caller=3"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "prvReadmsdyn_Thing_1" }},
+		{403, form("0x80040220", "SecLib::CheckPrivilege failed. Returned hr = -2147220960, PrivilegeName: prvReadTeam, PrivilegeDepth: Basic"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "prvReadTeam" }},
+		{403, form("0x80048306", "Principal with id 1 does not have ReadAccess right(s) for record with id 2 of entity account"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "prvReadAccount" }},
+		{403, form("0x80048306", "Principal with id 1 does not have ReadAccess right(s) for record with id 2 of entity contact"), dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "" }},
+		{400, form("0x80042f09", "The user (Id = {0}) has not been assigned any roles. "), dynamics.Forbidden, nil},
+		{500, form("0x8004A104", "The Dynamics 365 organization you are attempting to access is currently disabled.  Please contact your system administrator"), dynamics.Forbidden, nil},
+		{403, "<html>no</html>", dynamics.Forbidden, func(e *dynamics.Error) bool { return e.Privilege == "" && e.Message == "" }},
 		{403, form("0x80072560", "The user is not a member of the organization."), dynamics.Forbidden, nil},
 		{400, form("0x80060888", "Could not find a property named 'name' on type 'Microsoft.Dynamics.CRM.account'."), dynamics.UnknownColumn, func(e *dynamics.Error) bool { return e.Column == "name" }},
 		{400, form("0x0", "Could not find a property named 'other' on type 'x'."), dynamics.UnknownColumn, func(e *dynamics.Error) bool { return e.Column == "" }},
@@ -179,15 +187,15 @@ func TestTheCallersEndIsNotAFaultOfDataverse(t *testing.T) {
 
 func TestAWaitThatDoesNotFitTheDeadlineIsNotBegun(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Retry-After", "5")
+		w.Header().Set("Retry-After", "60")
 		w.WriteHeader(429)
 	})
 	s := r.open(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	begin := time.Now()
 	_, err := s.Accounts(ctx, nameOnly)
-	if e := kind(t, err, dynamics.Throttled); e.RetryAfter != 5*time.Second || time.Since(begin) > time.Second {
+	if e := kind(t, err, dynamics.Throttled); e.RetryAfter != time.Minute || time.Since(begin) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
 }

@@ -76,14 +76,12 @@ func (e *expression) list(t Test, literals []string, negate bool) {
 	e.withNull(p, joiner, terms, negate)
 }
 
+// listed tells whether a list is written as a function.
 func (e *expression) listed(t Test, literals []string) bool {
-	switch {
-	case e.form == comparisons || len(literals) <= shortList:
+	if len(literals) <= shortList {
 		return false
-	case t.Column.Type == Lookup:
-		return e.form == everyFunction
 	}
-	return true
+	return e.form == everyFunction || e.form == functions && t.Column.Type != Lookup
 }
 
 // queryFunction calls one of Dataverse's own functions, whose values are a JSON

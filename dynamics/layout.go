@@ -15,6 +15,7 @@ type layout struct {
 	idAt       int            // index of accountid in properties
 	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
+	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 }
 
 // member is one output of a row.
@@ -72,7 +73,7 @@ func newLayout(outputs []Output) (*layout, error) {
 	}
 	l.idAt = add(accountID)
 	if l.kinds[l.idAt] != UniqueID {
-		return nil, refuse("query", accountID.Logical, "column accountid is of type unique id")
+		return nil, refuse("query", accountID.Logical, "column accountid is of type GUID")
 	}
 	return l, nil
 }

@@ -51,21 +51,35 @@ func splitLink(link, environment, path string) (host, query string, err error) {
 
 // follow prepares r for a link of the collection at path.
 func (s *Session) follow(r *request, path, link string) error {
+	if err := s.aim(r, path, link, "the link to the next page"); err != nil {
+		return err
+	}
+	return s.inCircles(r.op, link)
+}
+
+// aim makes a link of the collection at path r's address; name says in the error
+// which link it is.
+func (s *Session) aim(r *request, path, link, name string) error {
 	path = s.client.root() + path
 	host, query, err := splitLink(link, s.environment, path)
 	if err != nil {
-		return unusable(r.op, "the link to the next page is refused: "+err.Error(), nil)
+		return unusable(r.op, name+" is refused: "+err.Error(), nil)
 	}
 	if len(link) > MaxBatchURL {
 		return tooLong(r.op)
-	}
-	if s.wasFollowed(link) {
-		return unusable(r.op, "the link to the next page was followed before: the pages go round in circles", nil)
 	}
 	r.origin, r.path, r.query, r.link = host, path, query, link
 	if at := strings.Index(link, "://"); at >= 0 {
 		rest := link[at+3:]
 		r.path = rest[strings.IndexByte(rest, '/'):strings.IndexByte(rest, '?')]
+	}
+	return nil
+}
+
+// inCircles refuses a link whose page this session has had already.
+func (s *Session) inCircles(op, link string) error {
+	if s.wasFollowed(link) {
+		return unusable(op, "the link to the next page was followed before: the pages go round in circles", nil)
 	}
 	return nil
 }

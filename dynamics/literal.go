@@ -77,14 +77,21 @@ func textLiteral(op Op, v string) (string, error) {
 	if !utf8.ValidString(v) {
 		return "", notA("valid UTF-8")
 	}
-	if strings.ContainsFunc(v, unicode.IsControl) {
-		return "", notA("a text without control characters")
+	if strings.ContainsFunc(v, isForbidden) {
+		return "", notA("a text without control characters other than tabs and line breaks")
 	}
 	switch op {
 	case Contains, NotContains, StartsWith, EndsWith:
 		v = likeEscape.Replace(v)
 	}
 	return quote(v), nil
+}
+
+// isForbidden tells control characters that no text in Dataverse has: it keeps to
+// XML's characters, which are, of these, tabs and line breaks. Those stand in
+// addresses and descriptions of several lines.
+func isForbidden(r rune) bool {
+	return unicode.IsControl(r) && r != '\t' && r != '\n' && r != '\r'
 }
 
 // quote makes an OData string literal. It comes before percent-encoding: the

@@ -42,8 +42,11 @@ type attributeRow struct {
 }
 
 // Columns returns the columns of accounts ordered by logical name, including
-// those of type Unsupported. Dataverse does not page metadata; one more request
-// tells days from moments, whose values are written differently.
+// those of type Unsupported. The names that belong to a lookup (owneridname,
+// parentaccountidyominame) are left out: metadata lists them as texts to be read,
+// and the Web API has no such properties, but annotations in their place. Dataverse
+// does not page metadata; one more request tells days from moments, whose values
+// are written differently.
 func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
 	days, err := s.dateOnly(ctx)
 	if err != nil {
@@ -55,13 +58,17 @@ func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
 	if err := s.get(ctx, r, accountAttributes, options); err != nil {
 		return nil, err
 	}
+	types := make(map[string]ColumnType, len(page.Value))
+	for _, a := range page.Value {
+		types[a.LogicalName] = a.columnType(days)
+	}
 	columns := make([]TableColumn, 0, len(page.Value))
 	for _, a := range page.Value {
-		if !isLogicalName(a.LogicalName) {
+		if !isLogicalName(a.LogicalName) || a.AttributeOf != nil && types[*a.AttributeOf] == Lookup {
 			continue // could not be asked for anyway
 		}
 		columns = append(columns, TableColumn{
-			Column: Column{Logical: a.LogicalName, Type: a.columnType(days)},
+			Column: Column{Logical: a.LogicalName, Type: types[a.LogicalName]},
 			Label:  a.DisplayName.text(), Custom: a.IsCustomAttribute,
 			Readable: a.IsValidForRead, Searchable: a.AdvancedFind.Value,
 		})

@@ -19,6 +19,8 @@ type Page struct {
 	keys    []uint64
 	rows    []rowEnd
 	next    string
+	delta   string // of a page of changes
+	deleted []byte // 36 bytes a deleted row, of a page of changes
 	count   int64
 	counted bool
 	shared  bool // several calls have it; see flights
@@ -138,6 +140,10 @@ func readCollection(d *jsontext.Decoder, p *Page, r *rowReader, size int) (seen 
 			}
 		case "@odata.nextLink":
 			if p.next, err = readString(d); err != nil {
+				return seen, err
+			}
+		case "@odata.deltaLink":
+			if p.delta, err = readString(d); err != nil {
 				return seen, err
 			}
 		case "@odata.count":

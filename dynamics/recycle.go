@@ -16,7 +16,6 @@ func (p *Page) Release() {
 	if cap(p.data) > maxKept || p.shared {
 		return
 	}
-	p.data, p.ids, p.etags, p.keys, p.rows = p.data[:0], p.ids[:0], p.etags[:0], p.keys[:0], p.rows[:0]
-	p.next, p.count, p.counted = "", 0, false
+	*p = Page{data: p.data[:0], ids: p.ids[:0], etags: p.etags[:0], keys: p.keys[:0], rows: p.rows[:0]}
 	pages.Put(p)
 }

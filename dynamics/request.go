@@ -135,7 +135,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, left: c.config.MaxBody}
+	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()

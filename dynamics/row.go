@@ -35,7 +35,11 @@ const (
 )
 
 func newRowReader(l *layout) *rowReader {
-	return &rowReader{l: l, at: make([]span, len(l.properties)*parts)}
+	slots := len(l.properties) * parts
+	if l.deleted > 0 {
+		slots += deletedParts
+	}
+	return &rowReader{l: l, at: make([]span, slots)}
 }
 
 // read reads one object and appends it to p.
@@ -141,6 +145,9 @@ func (r *rowReader) raw(i, part int) []byte {
 
 // finish writes the row that was read.
 func (r *rowReader) finish(p *Page) error {
+	if r.l.deleted > 0 && r.isDeleted() {
+		return r.finishDeleted(p)
+	}
 	id, ok := appendGUID(p.ids, r.raw(r.l.idAt, partValue))
 	if !ok {
 		return pageFault("a row has no accountid")

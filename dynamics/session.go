@@ -16,6 +16,7 @@ type Session struct {
 	connection  string
 	environment string
 	incarnation string
+	principal   Principal
 
 	mu       sync.Mutex
 	first    *Access
@@ -36,7 +37,7 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
+	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, principal: a.Principal,
 		first: &a, followed: map[linkSum]bool{}}, nil
 }
 
@@ -48,6 +49,10 @@ func (s *Session) Environment() string { return s.environment }
 
 // Incarnation returns the connection's incarnation.
 func (s *Session) Incarnation() string { return s.incarnation }
+
+// UserID returns the systemuserid whom the session acts as, "" if the TokenSource
+// did not say it.
+func (s *Session) UserID() string { return s.principal.User }
 
 // access gives the access for the next request.
 func (s *Session) access(ctx context.Context, op string) (Access, error) {

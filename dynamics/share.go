@@ -91,7 +91,7 @@ func (s *Session) flightKey(r request, l *layout) flightKey {
 			h.Write([]byte(t))
 		}
 	}
-	text(s.connection, s.incarnation, r.op, r.url(), r.prefer)
+	text(s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
 	for _, m := range l.members {
 		text(string(m.head), l.properties[m.source])
 		for _, value := range slices.Sorted(maps.Keys(m.labels)) {

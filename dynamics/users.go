@@ -27,16 +27,17 @@ type Role struct {
 
 const (
 	directly     = "direct"
-	usersByEmail = 50   // matches that are read
+	usersByEmail = 50   // matches that are read, enabled ones first
 	maxRelated   = 5000 // rows of one relation
 	teamsAtOnce  = 4
-	userColumns  = "systemuserid,fullname,internalemailaddress,isdisabled,title,jobtitle,_businessunitid_value"
+	userColumns  = "systemuserid,fullname,internalemailaddress,domainname,isdisabled,title,jobtitle,_businessunitid_value"
 )
 
 type userRow struct {
 	ID           string  `json:"systemuserid"`
 	Name         *string `json:"fullname"`
 	Email        *string `json:"internalemailaddress"`
+	UserName     *string `json:"domainname"` // "" or absent for some application users
 	Disabled     bool    `json:"isdisabled"`
 	Title        *string `json:"title"`
 	JobTitle     *string `json:"jobtitle"`
@@ -48,18 +49,29 @@ func (u userRow) user() (User, error) {
 	if !ok {
 		return User{}, pageFault("a user has no id")
 	}
-	text := func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return *s
-	}
-	title := text(u.Title)
+	title := orEmpty(u.Title)
 	if title == "" {
-		title = text(u.JobTitle)
+		title = orEmpty(u.JobTitle)
 	}
-	return User{ID: id, Name: text(u.Name), Email: text(u.Email), Disabled: u.Disabled, Title: title,
-		BusinessUnitID: strings.ToLower(text(u.BusinessUnit))}, nil
+	return User{ID: id, Name: orEmpty(u.Name), Email: orEmpty(u.Email), Disabled: u.Disabled, Title: title,
+		BusinessUnitID: strings.ToLower(orEmpty(u.BusinessUnit))}, nil
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// named reports whether name is the user's e-mail address or user name. Dataverse
+// compares by the environment's collation, which may take é for e: that finds
+// another person.
+func (u userRow) named(name string) bool {
+	same := func(s *string) bool {
+		return strings.EqualFold(strings.TrimRight(orEmpty(s), " "), strings.TrimRight(name, " "))
+	}
+	return same(u.Email) || same(u.UserName)
 }
 
 // User returns one user with all roles. An unknown id is NotFound.
@@ -91,7 +103,8 @@ func (s *Session) User(ctx context.Context, id string) (User, error) {
 }
 
 // UsersByEmail returns the users whose e-mail address or user name is email,
-// compared without case, ordered by id, without roles. It returns 50 at most.
+// compared without case, the enabled ones first, then by id, without roles. It
+// returns 50 at most.
 func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error) {
 	literal, err := textLiteral(Eq, email)
 	if err != nil {
@@ -105,6 +118,9 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		}
 		users = make([]User, 0, len(page.Value))
 		for _, row := range page.Value[:min(len(page.Value), usersByEmail)] {
+			if !row.named(email) {
+				continue
+			}
 			u, err := row.user()
 			if err != nil {
 				return err
@@ -114,7 +130,7 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil
 	}}
 	filter := "(internalemailaddress eq " + literal + " or domainname eq " + literal + ")"
-	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+"&$orderby=systemuserid%20asc"); err != nil {
+	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+"&$orderby=isdisabled%20asc,systemuserid%20asc"); err != nil {
 		return nil, err
 	}
 	return users, nil

@@ -80,14 +80,16 @@ func TestRolesAreWholeOrAnError(t *testing.T) {
 }
 
 func TestUsersByEmail(t *testing.T) {
-	row := userScript()["systemusers("+someID+")"]
-	r := newRig(t, script(map[string]string{"systemusers": `{"value":[` + row + `]}`}))
+	row := strings.Replace(userScript()["systemusers("+someID+")"], "ada@x.example", "O'Brien+X@Y.example", 1)
+	byName := strings.Replace(row, `"internalemailaddress":"O'Brien+X@Y.example"`, `"internalemailaddress":null,"domainname":"o'brien+x@y.example "`, 1)
+	another := strings.Replace(row, "O'Brien", "O'Briën", 1) // the same to some collations
+	r := newRig(t, script(map[string]string{"systemusers": `{"value":[` + row + `,` + another + `,` + byName + `]}`}))
 	got, err := r.open(t).UsersByEmail(t.Context(), "o'brien+x@y.example")
-	if err != nil || len(got) != 1 || got[0].ID != someID || got[0].Roles != nil {
+	if err != nil || len(got) != 2 || got[0].ID != someID || got[0].Roles != nil || got[1].Email != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	want := "/api/data/v9.2/systemusers?$select=systemuserid,fullname,internalemailaddress,isdisabled,title,jobtitle,_businessunitid_value" +
-		"&$filter=(internalemailaddress%20eq%20'o''brien%2Bx%40y.example'%20or%20domainname%20eq%20'o''brien%2Bx%40y.example')&$orderby=systemuserid%20asc"
+	want := "/api/data/v9.2/systemusers?$select=systemuserid,fullname,internalemailaddress,domainname,isdisabled,title,jobtitle,_businessunitid_value" +
+		"&$filter=(internalemailaddress%20eq%20'o''brien%2Bx%40y.example'%20or%20domainname%20eq%20'o''brien%2Bx%40y.example')&$orderby=isdisabled%20asc,systemuserid%20asc"
 	if r.uris()[0] != want {
 		t.Errorf("got %s", r.uris()[0])
 	}
@@ -120,7 +122,7 @@ func TestMetadata(t *testing.T) {
 	}
 	r := newRig(t, script(map[string]string{
 		attributes: `{"value":[` + row("new_x", "MultiSelectPicklistType", `{"LocalizedLabels":[],"UserLocalizedLabel":{"Label":"Kanäle","LanguageCode":1031}}`) + `,` +
-			row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
+			strings.Replace(row("owneridname", "StringType", `{}`), `"LogicalName"`, `"AttributeOf":"ownerid","LogicalName"`, 1) + `,` + row("ownerid", "OwnerType", `{}`) + `,` + row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[{"LogicalName":"new_founded","DateTimeBehavior":{"Value":"DateOnly"}},{"LogicalName":"createdon","DateTimeBehavior":{"Value":"UserLocal"}}]}`,
 		attributes + "/Microsoft.Dynamics.CRM.StateAttributeMetadata":    `{"value":[{"@odata.type":"#x","LogicalName":"statecode","MetadataId":"x","OptionSet":{"Options":[{"Value":0,"Label":{"UserLocalizedLabel":{"Label":"Active"}}},{"Value":1,"Label":{"UserLocalizedLabel":null}}]}}]}`,
 	}))
@@ -130,6 +132,7 @@ func TestMetadata(t *testing.T) {
 		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Readable: true, Searchable: true},
 		{Column: column("new_founded", dynamics.Date), Custom: true, Readable: true, Searchable: true},
 		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Readable: true, Searchable: true},
+		{Column: column("ownerid", dynamics.Lookup), Custom: true, Readable: true, Searchable: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)

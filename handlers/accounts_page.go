@@ -14,7 +14,7 @@ import (
 // size, the limit and stream mode's bound allow.
 func (s *search) cut() (part, error) {
 	most := s.rowsWanted()
-	head, err := s.head()
+	head, err := accountsHead(s.call)
 	if err != nil {
 		return part{}, err
 	}
@@ -80,15 +80,15 @@ func rowBytes(page *dynamics.Page, first, rows int) int {
 	return size
 }
 
-// head is a reply's beginning, up to the first account.
-func (s *search) head() ([]byte, error) {
-	id, err := json.Marshal(s.call.requestID)
+// accountsHead is a reply's beginning, up to the first account.
+func accountsHead(c *call) ([]byte, error) {
+	id, err := json.Marshal(c.requestID)
 	if err != nil {
 		return nil, err
 	}
 	head := append([]byte(`{"request_id":`), id...)
 	head = append(head, `,"connection":"`...)
-	head = append(head, s.call.connection...) // letters, digits, _ and - need no escape
+	head = append(head, c.connection...) // letters, digits, _ and - need no escape
 	return append(head, `","accounts":[`...), nil
 }
 
@@ -130,16 +130,20 @@ func (s *search) after(rows int) position {
 	return to
 }
 
-// deliver makes the part, in the memory of the part before: a long stream would
-// else leave one message's worth behind with each.
-func (s *search) deliver(head []byte, rows int, tail []byte, last bool, size int) part {
-	body := append(slices.Grow(s.body[:0], size), head...)
+func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
 	for i := range rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(body, s.page.Row(s.row+i)...)
+		body = append(body, page.Row(first+i)...)
 	}
+	return body
+}
+
+// deliver makes the part, in the memory of the part before: a long stream would
+// else leave one message's worth behind with each.
+func (s *search) deliver(head []byte, rows int, tail []byte, last bool, size int) part {
+	body := appendRows(append(slices.Grow(s.body[:0], size), head...), s.page, s.row, rows)
 	s.row += rows
 	s.at.Rows += rows
 	s.sent += rows

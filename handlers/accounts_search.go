@@ -72,8 +72,7 @@ func (o *Operations) newSearch(ctx context.Context, c *call, in messages.Account
 	if err != nil {
 		return nil, err
 	}
-	s := &search{call: c, session: session, stream: c.streams,
-		cursors: cursors{sealer: o.Sealer, connection: c.connection, incarnate: session.Incarnation()}}
+	s := &search{call: c, session: session, stream: c.streams, cursors: o.cursorsOf(c, session)}
 	return s, s.begin(in)
 }
 
@@ -116,9 +115,12 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 		s.at = position{}
 		return s.keepQuery()
 	}
-	at, err := s.cursors.open(in.Cursor, time.Now())
-	if err != nil {
+	var at position
+	if err := s.cursors.open(in.Cursor, &at); err != nil {
 		return err
+	}
+	if time.Since(time.Unix(at.Issued, 0)) > cursorLife {
+		return messages.Invalid("cursor", "is older than 7 days; start the search again")
 	}
 	s.at = at
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {

@@ -218,7 +218,7 @@ func TestShutdownAnswersWorkInHand(t *testing.T) {
 		name  string
 		grace time.Duration
 		want  messages.Code
-	}{{"within the grace", 10 * time.Second, ""}, {"abandoned after it", 50 * time.Millisecond, messages.Unavailable}} {
+	}{{"within the grace", time.Minute, ""}, {"abandoned after it", 50 * time.Millisecond, messages.Unavailable}} {
 		t.Run(c.name, func(t *testing.T) {
 			entered := make(chan struct{})
 			finish := make(chan struct{})
@@ -249,7 +249,7 @@ func TestShutdownAnswersWorkInHand(t *testing.T) {
 			}()
 			if c.want == "" {
 				// New requests find nobody while the old one is still worked on.
-				for deadline := time.Now().Add(5 * time.Second); ; {
+				for deadline := time.Now().Add(15 * time.Second); ; {
 					if _, err := nc.Request(op.ScopedSubject("acme"), nil, time.Second); errors.Is(err, nats.ErrNoResponders) {
 						break
 					} else if time.Now().After(deadline) {

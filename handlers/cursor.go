@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -22,7 +23,7 @@ type Sealer interface {
 	Open(sealed, associatedData []byte) ([]byte, error)
 }
 
-// cursorLife is how long a cursor is good for.
+// cursorLife is how long a cursor of accounts.search is good for.
 const cursorLife = 7 * 24 * time.Hour
 
 // maxCursorPlain bounds an opened cursor: a query at its largest stands in it
@@ -59,20 +60,30 @@ type mark struct {
 // before a cursor into it is lost.
 const maxMarks = 32
 
-// cursors seals positions for one connection's incarnation.
+// cursors seals the positions of one operation for one connection's incarnation.
 type cursors struct {
 	sealer     Sealer
+	operation  messages.Operation
 	connection string
 	incarnate  string
 }
 
+func (o *Operations) cursorsOf(c *call, session *dynamics.Session) cursors {
+	return cursors{sealer: o.Sealer, operation: c.operation, connection: c.connection, incarnate: session.Incarnation()}
+}
+
+// withCursors are the operations that give out sealed cursors.
+func withCursors() []messages.Operation {
+	return []messages.Operation{messages.AccountsSearch, messages.AccountsFields, messages.AccountsChanges}
+}
+
 func (c cursors) associated() []byte {
-	return []byte("crmbridge cursor accounts.search\x00" + c.connection + "\x00" + c.incarnate)
+	return []byte("crmbridge cursor " + string(c.operation) + "\x00" + c.connection + "\x00" + c.incarnate)
 }
 
 // seal makes the opaque text of a position.
-func (c cursors) seal(p position) (string, error) {
-	plain, err := json.Marshal(p)
+func (c cursors) seal(at any) (string, error) {
+	plain, err := json.Marshal(at)
 	if err != nil {
 		return "", fmt.Errorf("encode the cursor: %w", err)
 	}
@@ -94,36 +105,45 @@ func (c cursors) seal(p position) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// open reads a cursor back. Whatever is wrong with it, the requester learns no
-// more than what to do.
-func (c cursors) open(text string, now time.Time) (position, error) {
+// open reads a cursor back into a position. Whatever is wrong with it, the
+// requester learns no more than what to do.
+func (c cursors) open(text string, into any) error {
 	if len(text) > messages.MaxCursor {
-		return position{}, badCursor()
+		return badCursor()
 	}
 	sealed, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(text, "="))
 	if err != nil {
-		return position{}, badCursor()
+		return badCursor()
 	}
 	small, err := c.sealer.Open(sealed, c.associated())
 	if err != nil {
-		return position{}, badCursor()
+		return c.another(sealed)
 	}
 	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxCursorPlain))
 	if err != nil {
-		return position{}, badCursor()
+		return badCursor()
 	}
-	var p position
-	if err := json.Unmarshal(plain, &p, json.RejectUnknownMembers(true)); err != nil {
-		return position{}, badCursor()
+	if err := json.Unmarshal(plain, into, json.RejectUnknownMembers(true)); err != nil {
+		return badCursor()
 	}
-	if age := now.Sub(time.Unix(p.Issued, 0)); age > cursorLife {
-		return position{}, messages.Invalid("cursor", "is older than 7 days; start the search again")
+	return nil
+}
+
+// another says which other operation of the connection a cursor belongs to, the
+// one mix-up that a requester can see no reason for.
+func (c cursors) another(sealed []byte) error {
+	for _, operation := range withCursors() {
+		other := c
+		other.operation = operation
+		if _, err := c.sealer.Open(sealed, other.associated()); operation != c.operation && err == nil {
+			return messages.Invalid("cursor", "is a cursor of %s, and %s goes on from its own only", operation, c.operation)
+		}
 	}
-	return p, nil
+	return badCursor()
 }
 
 // badCursor keeps no cause: what JSON says about a text that it cannot read may
 // quote a filter value, and causes are logged.
 func badCursor() error {
-	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start the search again")
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start again without one")
 }

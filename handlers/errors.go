@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -90,6 +89,10 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
 		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
+	case dynamics.Expired:
+		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows what changed since this cursor; start again without a cursor")
+	case dynamics.Untracked:
+		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
@@ -107,26 +110,4 @@ func reason(fault *dynamics.Error) string {
 		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
 	}
 	return "no reason was given"
-}
-
-// Dataverse's codes for a user whom it does not let in at all.
-const (
-	notAMember   = "0x80072560"
-	userDisabled = "0x80040225"
-)
-
-// forbidden names the privilege that is missing where Dataverse did.
-func forbidden(fault *dynamics.Error) *messages.Error {
-	switch strings.ToLower(fault.Code) {
-	case notAMember:
-		return messages.Errorf(messages.PermissionDenied, "the connection's user is not a member of the environment; its administrator must add the user, or for client_credentials create an application user, with a security role (Power Platform admin centre, environment, Settings, Users + permissions)")
-	case userDisabled:
-		return messages.Errorf(messages.PermissionDenied, "the connection's user is disabled in the environment; its administrator must enable the user there, which needs a licence")
-	}
-	if fault.Privilege == "" {
-		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
-	}
-	out := messages.Errorf(messages.PermissionDenied, "the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
-	out.Details = []messages.Detail{{Path: fault.Privilege, Message: "is missing; give the user a security role with it in the Power Platform admin centre"}}
-	return out
 }

@@ -45,18 +45,6 @@ func friendlyFields() map[string]dynamics.Column {
 // A planner turns a request into a query, in the terms of one environment.
 type planner struct{ columns *columns }
 
-// planned tries what needs a plan. Where Dataverse does not know a column that the
-// metadata had, the metadata is out of date, and it is tried once more with new.
-func (o *Operations) planned(session *dynamics.Session, try func(planner) error) error {
-	for again := false; ; again = true {
-		err := try(planner{columns: o.catalog.of(session)})
-		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
-			return err
-		}
-		o.catalog.forget(session)
-	}
-}
-
 // search plans an accounts.search.
 func (p planner) search(ctx context.Context, in messages.AccountsSearchRequest) (dynamics.Query, error) {
 	query := dynamics.Query{PageSize: int(in.PageSize), Count: in.IncludeTotal}

@@ -77,6 +77,24 @@ func many[Out, In any, P interface {
 	}})
 }
 
+// whole makes the route of an operation that writes its one reply itself, because
+// what goes into it depends on its size. Out only names the reply's type.
+func whole[Out, In any, P interface {
+	*In
+	messages.Request
+}](connection needs, operate func(context.Context, *call, In) (part, error)) route {
+	return withSchemas[In, Out](route{serve: func(ctx context.Context, c *call, body []byte) iter.Seq2[part, error] {
+		return func(yield func(part, error) bool) {
+			in, err := decode[In, P](c, body, connection)
+			if err != nil {
+				yield(part{}, err)
+				return
+			}
+			yield(operate(ctx, c, in))
+		}
+	}})
+}
+
 func decode[In any, P interface {
 	*In
 	messages.Request

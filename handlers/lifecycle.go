@@ -51,6 +51,7 @@ const DefaultPerConnection = 40
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
+	operations.catalog.share(operations.Metadata, options.Log)
 	return start(ctx, nc, operations.routes(), options)
 }
 

@@ -1,11 +1,18 @@
 package handlers
 
+import (
+	"maps"
+	"slices"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
 // standardOptions are the options that Microsoft ships for the choice columns of
 // the contract, in English:
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/account.
 // Environments may relabel, add and remove options, so metadata goes before them.
-func standardOptions() map[string]map[int]string {
-	return map[string]map[int]string{
+func standardOptions() map[string][]dynamics.Option {
+	sets := map[string]map[int]string{
 		"accountclassificationcode": {1: "Default Value"},
 		"accountcategorycode":       {1: "Preferred Customer", 2: "Standard"},
 		"statecode":                 {0: "Active", 1: "Inactive"},
@@ -27,4 +34,11 @@ func standardOptions() map[string]map[int]string {
 			31: "Utility Creation and Distribution", 32: "Vehicle Retail", 33: "Wholesale",
 		},
 	}
+	out := make(map[string][]dynamics.Option, len(sets))
+	for name, labels := range sets {
+		for _, value := range slices.Sorted(maps.Keys(labels)) {
+			out[name] = append(out[name], dynamics.Option{Value: value, Label: labels[value]})
+		}
+	}
+	return out
 }

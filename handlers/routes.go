@@ -13,6 +13,7 @@ type Operations struct {
 	Store      *tokens.Store
 	Authorizer *tokens.Authorizer
 	Sealer     Sealer
+	Metadata   MetadataCache // nil: every process asks for itself
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 
@@ -27,10 +28,13 @@ func (o *Operations) routes() map[messages.Operation]route {
 		messages.ConnectionsGet:       administrative(one(oneConnection, o.connectionsGet)),
 		messages.ConnectionsList:      administrative(one(anyConnection, o.connectionsList)),
 		messages.ConnectionsDelete:    administrative(one(oneConnection, o.connectionsDelete)),
+		messages.ConnectionsCheck:     administrative(one(oneConnection, o.connectionsCheck)),
 		messages.UsersWhoAmI:          one(oneConnection, o.usersWhoAmI),
 		messages.UsersGet:             one(oneConnection, o.usersGet),
 		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
 		messages.AccountsGet:          one(oneConnection, o.accountsGet),
 		messages.AccountsCount:        one(oneConnection, o.accountsCount),
+		messages.AccountsFields:       one(oneConnection, o.accountsFields),
+		messages.AccountsChanges:      whole[messages.AccountsChangesReply](oneConnection, o.accountsChanges),
 	}
 }

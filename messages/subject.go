@@ -33,7 +33,7 @@ const (
 // Operations lists every operation.
 func Operations() []Operation {
 	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet, AccountsCount}
+		ConnectionsCheck, UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet, AccountsCount, AccountsFields, AccountsChanges}
 }
 
 // Subject is where requests of the operation go: crm.<entity>.<verb>.request.

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -90,7 +91,7 @@ var jwtForm = regexp.MustCompile(`^[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]
 // before it ends: so it is read for every request and kept nowhere.
 // https://learn.microsoft.com/entra/workload-id/workload-identity-federation
 func federatedProof(file string) (proof, error) {
-	content, _, err := readSmall(file, maxTokenFile)
+	content, err := readSmall(file, maxTokenFile)
 	switch {
 	case err != nil:
 		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %w", err)
@@ -107,78 +108,78 @@ func trimSpace(b []byte) string {
 	return string(b)
 }
 
-// readSmall reads a regular file of at most limit bytes and says which state of
-// it that was. A pipe or a device could block a token request for ever.
-func readSmall(file string, limit int64) ([]byte, os.FileInfo, error) {
+// readSmall reads a regular file of at most limit bytes. A pipe or a device could
+// block a token request for ever.
+func readSmall(file string, limit int64) ([]byte, error) {
 	info, err := os.Stat(file)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	case !info.Mode().IsRegular():
-		return nil, nil, fmt.Errorf("%s is not a regular file", file)
+		return nil, fmt.Errorf("%s is not a regular file", file)
 	}
 	f, err := os.Open(file)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.LimitReader(f, limit+1))
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, err
 	case len(content) == 0:
-		return nil, nil, fmt.Errorf("%s is empty", file)
+		return nil, fmt.Errorf("%s is empty", file)
 	case int64(len(content)) > limit:
-		return nil, nil, fmt.Errorf("%s is larger than %d bytes", file, limit)
+		return nil, fmt.Errorf("%s is larger than %d bytes", file, limit)
 	}
-	return content, info, nil
+	return content, nil
 }
 
-// watched holds what was read from a file and reads it again when the file has
-// changed, so that a certificate is exchanged without a restart. Safe for
-// concurrent use.
+// watched holds what a file's content means and reads the file for every use, so
+// that a certificate is exchanged without a restart. Its content alone says whether
+// it changed: one written twice within the file system's clock tick can have the
+// size and the time of before. Safe for concurrent use.
 type watched[T any] struct {
-	file string
-	read func(file string) (T, os.FileInfo, error)
-	log  *slog.Logger
+	read  func() ([]byte, error)
+	parse func(content []byte) (T, error)
+	log   *slog.Logger
 
 	mu       sync.Mutex
 	value    T
-	seen     os.FileInfo // state of the file that value is from
-	refused  time.Time   // when a changed file was last found unusable
-	complain time.Time   // no log line about that before
+	seen     [sha256.Size]byte // of the content that was parsed last
+	fault    error             // why that is of no use; value is of one before it then
+	complain time.Time         // no log line about that before
 }
 
-const (
-	rereadPause   = time.Second      // between two readings of a changed file that is of no use
-	complainPause = 10 * time.Minute // between two log lines about one
-)
+// complainPause is the time between two log lines about a file that is of no use.
+const complainPause = 10 * time.Minute
 
 // get returns the newest content that is of use. A file that is missing or half
 // written, as in the middle of an exchange, does not end what worked before.
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now := time.Now()
-	info, err := os.Stat(w.file)
-	if err == nil && sameState(info, w.seen) || now.Sub(w.refused) < rereadPause {
-		return w.value
-	}
-	value, info, err := w.read(w.file)
-	if err == nil {
-		w.value, w.seen, w.refused = value, info, time.Time{}
-		return w.value
-	}
-	w.refused = now
-	if now.After(w.complain) {
-		w.complain = now.Add(complainPause)
+	if err := w.look(); err != nil && time.Now().After(w.complain) {
+		w.complain = time.Now().Add(complainPause)
 		w.log.Warn("a changed file cannot be used; what it held before is", "error", err)
 	}
 	return w.value
 }
 
-// sameState compares inode, size and time of modification; Kubernetes exchanges
-// a symbolic link, which os.Stat follows.
-func sameState(a, b os.FileInfo) bool {
-	return os.SameFile(a, b) && a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+// look takes over what the file holds now. The caller holds mu.
+func (w *watched[T]) look() error {
+	content, err := w.read()
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(content)
+	if sum == w.seen {
+		return w.fault
+	}
+	value, err := w.parse(content)
+	w.seen, w.fault = sum, err
+	if err == nil {
+		w.value = value
+	}
+	return err
 }

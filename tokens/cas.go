@@ -15,8 +15,9 @@ import (
 
 // Everything that this package keeps in Redis is a hash with the same fields:
 // inc (incarnation), ver (version), wid (id of the last write), sealed. Every
-// write is a compare-and-set on (inc, ver), so that a writer who was paused can
-// neither put old data over new nor bring back what was deleted.
+// write is a compare-and-set on (inc, ver, wid), so that a writer who was paused can
+// neither put old data over new nor bring back what was deleted. A version number
+// alone comes twice where a fail-over of Redis loses a write.
 
 // A write or deletion of a grant also tells every process, on changedChannel and
 // from inside the script, so that no change is ever without its message. The
@@ -27,8 +28,8 @@ import (
 // changedChannel is where every process hears of grants that changed.
 const changedChannel = keyPrefix + "changed"
 
-// casScript writes KEYS[1] if it still has incarnation ARGV[1] and version
-// ARGV[2]; version 0 means that the key must not exist. A write whose answer was
+// casScript writes KEYS[1] if it still has incarnation ARGV[1], version ARGV[2]
+// and the write ARGV[11]; version 0 means that the key must not exist. A write whose answer was
 // lost and that is sent again is recognised by its id (ARGV[5]). ARGV[7] is the
 // time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
 // channel ARGV[9], "" for a ticket or state. Where there is a KEYS[2], the write is
@@ -38,7 +39,7 @@ local h = redis.call('HMGET', KEYS[1], 'inc', 'ver', 'wid')
 if h[3] == ARGV[5] then return 1 end
 if ARGV[2] == '0' then
   if h[2] then return 0 end
-elseif h[1] ~= ARGV[1] or h[2] ~= ARGV[2] then
+elseif h[1] ~= ARGV[1] or h[2] ~= ARGV[2] or h[3] ~= ARGV[11] then
   return 0
 end
 if ARGV[8] ~= '' then redis.call('PUBLISH', ARGV[9], ARGV[8] .. ' ' .. ARGV[3] .. ' ' .. ARGV[4]) end
@@ -81,7 +82,8 @@ type slot struct {
 	purpose string
 	id      string // of the connection whose grant it is; "" otherwise
 	inc     string
-	ver     int64 // 0 = not there yet
+	ver     int64  // 0 = not there yet
+	was     string // id of the write that made it
 	// wid, where set, is the id of the next write, so that repeating a write whose
 	// answer was lost is no conflict.
 	wid string
@@ -91,9 +93,12 @@ type slot struct {
 
 func (s slot) ad() []byte { return associated(s.purpose, s.key, s.inc) }
 
-// read returns the opened content of a slot and sets its inc and ver.
+// slotFields are those of a slot that [Store.opened] takes, in its order.
+var slotFields = [...]string{"inc", "ver", "wid", "sealed"}
+
+// read returns the opened content of a slot and sets its inc, ver and was.
 func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
-	v, err := s.rdb.HMGet(ctx, at.key, "inc", "ver", "sealed").Result()
+	v, err := s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result()
 	if err != nil {
 		return nil, redisFault(err)
 	}
@@ -103,15 +108,16 @@ func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
 func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 	inc, okInc := v[0].(string)
 	ver, okVer := v[1].(string)
-	sealed, okSealed := v[2].(string)
-	if !okInc && !okVer && !okSealed {
+	wid, okWid := v[2].(string)
+	sealed, okSealed := v[3].(string)
+	if !okInc && !okVer && !okWid && !okSealed {
 		return nil, errMissing
 	}
 	n, err := strconv.ParseInt(ver, 10, 64)
-	if err != nil || n < 1 || !okInc || !okSealed {
+	if err != nil || n < 1 || !okInc || !okWid || !okSealed {
 		return nil, damaged(ErrUnsealable)
 	}
-	at.inc, at.ver = inc, n
+	at.inc, at.ver, at.was = inc, n, wid
 	plain, err := s.keys.Open([]byte(sealed), at.ad())
 	if err != nil {
 		return nil, damaged(err)
@@ -120,13 +126,13 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 }
 
 // write puts plain into the slot as version ver+1 of incarnation inc, if the slot
-// is still what from says. errConflict otherwise.
-func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) error {
+// is still what from says, and returns the id of the write. errConflict otherwise.
+func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) (wid string, err error) {
 	to := from
 	to.inc = inc
 	sealed, err := s.keys.Seal(plain, to.ad())
 	if err != nil {
-		return fault(CodeInternal, "a record could not be sealed", err)
+		return "", fault(CodeInternal, "a record could not be sealed", err)
 	}
 	if from.wid == "" {
 		from.wid = random(9)
@@ -136,14 +142,14 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 		keys = append(keys, outboxKey(from.id))
 	}
 	ok, err := casScript.Run(ctx, s.rdb, keys, from.inc, from.ver, inc, from.ver+1, from.wid, sealed,
-		ttl.Milliseconds(), from.id, changedChannel, from.change).Int()
+		ttl.Milliseconds(), from.id, changedChannel, from.change, from.was).Int()
 	switch {
 	case err != nil:
-		return redisFault(err)
+		return "", redisFault(err)
 	case ok != 1:
-		return errConflict
+		return "", errConflict
 	}
-	return nil
+	return from.wid, nil
 }
 
 func redisFault(err error) *Error {

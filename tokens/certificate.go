@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -41,25 +40,31 @@ func (keyPair) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) 
 // certificate and its private key, nil if it can be used now. The error names the
 // variable and the file, and nothing of the key.
 func CheckCertificateFile(file string) error {
-	pair, _, err := readCertificate(file)
-	if err != nil {
-		return err
+	_, err := newWatchedCertificate(file, nil)
+	return err
+}
+
+// newWatchedCertificate returns a file's key pair, which must be valid now.
+func newWatchedCertificate(file string, log *slog.Logger) (*watched[keyPair], error) {
+	w := &watched[keyPair]{
+		read:  func() ([]byte, error) { return readCertificate(file) },
+		parse: func(content []byte) (keyPair, error) { return parseCertificate(file, content) },
+		log:   log,
 	}
-	return pair.valid(file, time.Now())
+	if err := w.look(); err != nil {
+		return nil, err
+	}
+	return w, w.value.valid(file, time.Now())
 }
 
 // certificateProver signs a client assertion for each request.
 func certificateProver(file, clientID string, log *slog.Logger) (prover, error) {
-	pair, seen, err := readCertificate(file)
-	if err == nil {
-		err = pair.valid(file, time.Now())
-	}
+	held, err := newWatchedCertificate(file, log)
 	if err != nil {
 		return nil, err
 	}
-	held := &watched[keyPair]{file: file, read: readCertificate, log: log, value: pair, seen: seen}
 	reminder := &reminder{log: log}
-	reminder.look(file, pair, time.Now())
+	reminder.look(file, held.value, time.Now())
 	return func(tokenURL string) (proof, error) {
 		pair, now := held.get(), time.Now()
 		if err := pair.valid(file, now); err != nil {
@@ -115,21 +120,25 @@ func (r *reminder) look(file string, p keyPair, now time.Time) {
 	r.log.Warn("the client certificate expires soon; register a new one at Entra and put it in the file", "file", file, "expires", p.to.UTC())
 }
 
-func readCertificate(file string) (keyPair, os.FileInfo, error) {
-	content, info, err := readSmall(file, maxCertificateFile)
+func readCertificate(file string) ([]byte, error) {
+	content, err := readSmall(file, maxCertificateFile)
 	if err != nil {
-		return keyPair{}, nil, fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: %w", err)
+		return nil, fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: %w", err)
 	}
-	pair, err := parseCertificate(content)
-	if err != nil {
-		return keyPair{}, nil, fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: %s %w", file, err)
-	}
-	return pair, info, nil
+	return content, nil
 }
 
-// parseCertificate takes the private key and, of the certificates, the one that
+func parseCertificate(file string, content []byte) (keyPair, error) {
+	pair, err := parsePair(content)
+	if err != nil {
+		return keyPair{}, fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: %s %w", file, err)
+	}
+	return pair, nil
+}
+
+// parsePair takes the private key and, of the certificates, the one that
 // belongs to it: a file may hold the whole chain. Errors go on from the file's name.
-func parseCertificate(content []byte) (keyPair, error) {
+func parsePair(content []byte) (keyPair, error) {
 	var key *rsa.PrivateKey
 	var certificates []*x509.Certificate
 	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {

@@ -64,10 +64,7 @@ func (s *Store) note(ctx context.Context, id, incarnation string, claims Secret)
 			return
 		}
 		r.claims = claims
-		from := grantSlot(r.ID)
-		from.inc, from.ver = r.Incarnation, r.Version
-		r.Version++
-		if err := s.put(ctx, from, r, keepTTL); !errors.Is(err, errConflict) {
+		if _, err := s.put(ctx, r.slot(), r, keepTTL); !errors.Is(err, errConflict) {
 			return
 		}
 	}

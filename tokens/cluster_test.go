@@ -13,13 +13,11 @@ import (
 // Everything that needs Redis to do more than one thing works on a cluster.
 func TestRedisCluster(t *testing.T) {
 	t.Parallel()
-	addrs := startCluster(t)
-	connect := func() redis.UniversalClient {
-		return universal(t, redis.UniversalOptions{Addrs: addrs, IsClusterMode: true})
-	}
+	options := redis.UniversalOptions{Addrs: startCluster(t), IsClusterMode: true}
+	connect := func() redis.UniversalClient { return universal(t, options) }
 	b := newBench(t, connect())
 	b.expired("acme")
-	oneRefresh(t, b, connect, "-access-2")
+	oneRefresh(t, b, func() redis.UniversalClient { return universal(t, ofMany(options)) }, "-access-2")
 	if n := b.entra.count("refresh_token"); n != 1 {
 		t.Errorf("%d token requests, want 1", n)
 	}
@@ -39,13 +37,13 @@ func TestRedisCluster(t *testing.T) {
 func TestSentinelFailOver(t *testing.T) {
 	t.Parallel()
 	primary, replica, sentinel := startSentinel(t)
-	connect := func() redis.UniversalClient {
-		return universal(t, redis.UniversalOptions{Addrs: []string{sentinel.addr}, MasterName: masterName})
-	}
+	options := redis.UniversalOptions{Addrs: []string{sentinel.addr}, MasterName: masterName}
+	connect := func() redis.UniversalClient { return universal(t, options) }
+	many := func() redis.UniversalClient { return universal(t, ofMany(options)) }
 	b := newBench(t, connect())
 	b.expired("acme")
 	s := b.source()
-	oneRefresh(t, b, connect, "-access-2")
+	oneRefresh(t, b, many, "-access-2")
 	servedFromMemory(t, b.rdb, s, "acme")
 	if n, err := b.rdb.(*redis.Client).Wait(t.Context(), 1, 5*time.Second).Result(); n != 1 || err != nil {
 		t.Fatalf("the replica is behind: %d, %v", n, err)
@@ -67,7 +65,7 @@ func TestSentinelFailOver(t *testing.T) {
 	})
 	servedFromMemory(t, b.rdb, s, "acme")
 	b.expired("acme")
-	oneRefresh(t, b, connect, "-access-4")
+	oneRefresh(t, b, many, "-access-4")
 	if n := b.entra.count("refresh_token"); n != 2 {
 		t.Errorf("%d token requests, want 2", n)
 	}

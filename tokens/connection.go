@@ -47,6 +47,8 @@ func ValidID(id string) bool { return connectionID.MatchString(id) }
 type record struct {
 	Connection
 	access, refresh Secret
+	// wid is the id of the write that it comes from. It is not sealed.
+	wid string
 	// forcedAt is when a refresh was last forced because Dataverse refused a
 	// token; it bounds how often that can happen.
 	forcedAt time.Time

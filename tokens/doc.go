@@ -32,7 +32,7 @@
 // that is lost so is harmless, since Entra does not revoke a refresh token by
 // giving out the next one; the older grant that is there again refreshes again, and
 // the compare-and-set keeps whoever still holds the newer version from mixing the
-// two. A connection or a deletion that is lost so must be repeated.
+// two, also when the number of the lost version has been given out again. A connection or a deletion that is lost so must be repeated.
 //
 // [Authorizer.App] makes a connection of the application itself, for the pairs in
 // [EntraConfig].Apps. It has no refresh token: every renewal is a new request,
@@ -49,6 +49,8 @@
 //	crmbridge:{<id>}:grant         hash inc ver wid sealed   the connection and its tokens
 //	crmbridge:{<id>}:refresh       lock of the one refresher
 //	crmbridge:{<id>}:used          string, 2 h               it was used recently
+//	crmbridge:{<id>}:metadata      hash inc <kind>…, 15 min  what the environment says of its columns
+//	crmbridge:{<id>}:reading       lock of the one who reads that
 //	crmbridge:renewals             sorted set of ids         scored by when a renewal is due
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait

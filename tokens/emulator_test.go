@@ -110,7 +110,7 @@ func TestAgainstTheEmulator(t *testing.T) {
 			t.Fatal(err)
 		}
 		jar, _ := cookiejar.New(nil)
-		browser := &http.Client{Jar: jar, Timeout: 10 * time.Second}
+		browser := &http.Client{Jar: jar, Timeout: time.Minute}
 		defer browser.CloseIdleConnections()
 		get := func(url string) string {
 			t.Helper()

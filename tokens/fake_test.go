@@ -235,17 +235,24 @@ func newBenchWith(t testing.TB, rdb redis.UniversalClient, keyset []byte) *bench
 }
 
 func (b *bench) app() *tokens.Entra {
+	e, err := b.newApp()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return e
+}
+
+func (b *bench) newApp() (*tokens.Entra, error) {
 	c := tokens.EntraConfig{Authority: b.entra.URL, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true, Log: b.log(),
 		Apps: map[string]string{"app": envA, "other": envA, "moved": envB}}
 	if b.tune != nil {
 		b.tune(&c)
 	}
 	e, err := tokens.NewEntra(c)
-	if err != nil {
-		b.t.Fatal(err)
+	if err == nil {
+		b.t.Cleanup(e.Close)
 	}
-	b.t.Cleanup(e.Close)
-	return e
+	return e, err
 }
 
 func (b *bench) log() *slog.Logger {
@@ -284,7 +291,11 @@ func (b *bench) authorizer() *tokens.Authorizer {
 }
 
 func (b *bench) source() *tokens.Source {
-	s := tokens.NewSource(tokens.SourceConfig{Store: b.store, Entra: b.app(), Log: b.log()})
+	return b.sourceOf(b.app())
+}
+
+func (b *bench) sourceOf(e *tokens.Entra) *tokens.Source {
+	s := tokens.NewSource(tokens.SourceConfig{Store: b.store, Entra: e, Log: b.log()})
 	b.t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -329,6 +340,9 @@ func (b *bench) connect(id string, life int) tokens.Connection {
 	}
 	return c
 }
+
+// look is one easy step: a look at Redis.
+func (b *bench) look() { _, _ = b.store.Get(context.Background(), "nobody") }
 
 // expired makes a connection and waits until its token has ended.
 func (b *bench) expired(id string) tokens.Connection {

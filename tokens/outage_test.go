@@ -147,3 +147,99 @@ func TestSignInSurvivesRedisTrouble(t *testing.T) {
 		}
 	})
 }
+
+// noLock makes calls for the lock of a refresh fail on their way to Redis.
+type noLock struct{ left atomic.Int64 }
+
+func (h *noLock) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h *noLock) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (h *noLock) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if strings.HasPrefix(cmd.Name(), "set") && h.left.Add(-1) >= 0 {
+			cmd.SetErr(context.DeadlineExceeded)
+			return context.DeadlineExceeded
+		}
+		return next(ctx, cmd)
+	}
+}
+
+// A call for the lock that Redis was too busy for fails nobody, as long as Redis
+// goes on answering otherwise; one that fails every time ends.
+func TestABusyLockIsAskedForAgain(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		h := &noLock{}
+		mine := client(t, rdb.(*redis.Client).Options().Addr)
+		mine.AddHook(h)
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(mine, b.keys), Entra: b.app(), Renewal: tokens.Renewal{Off: true}})
+		defer s.Close(t.Context())
+		b.expired("acme")
+		h.left.Store(1 << 30)
+		_, err := s.Access(t.Context(), "acme")
+		wantCode(t, err, tokens.CodeUnavailable)
+		if n := b.entra.count("refresh_token"); n != 0 {
+			t.Errorf("%d token requests without the lock", n)
+		}
+		h.left.Store(2)
+		if a, err := s.Access(t.Context(), "acme"); err != nil || a.Token.Reveal() != canary+"-access-2" {
+			t.Fatal(err)
+		}
+		if n := b.entra.count("refresh_token"); n != 1 || h.left.Load() > 0 {
+			t.Errorf("%d token requests, want 1", n)
+		}
+	})
+}
+
+// A fail-over loses a write, and the number of its version is given out again: a
+// refresh that had read the lost write must not replace the one that has its number.
+func TestAVersionThatComesTwice(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		const grant, lock = "crmbridge:{acme}:grant", "crmbridge:{acme}:refresh"
+		b := newBench(t, rdb)
+		b.expired("acme")
+		replica := rdb.HGetAll(t.Context(), grant).Val()
+		b.entra.set(func() { b.entra.lifetimes = []int{1, 3600} })
+		if _, err := b.source().Access(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		lost, err := b.store.Get(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.expiredNow(lost)
+		arrived, release := make(chan struct{}), make(chan struct{})
+		b.entra.set(func() { b.entra.answer = firstRefresh(arrived, release) })
+		late, other := b.source(), b.source()
+		var got tokens.Access
+		result := make(chan error, 1)
+		go func() {
+			var err error
+			got, err = late.Access(context.Background(), "acme")
+			result <- err
+		}()
+		<-arrived
+		if err := errors.Join(rdb.Del(t.Context(), grant, lock).Err(), rdb.HSet(t.Context(), grant, replica).Err()); err != nil {
+			t.Fatal(err)
+		}
+		newest, err := other.Access(t.Context(), "acme")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Version != lost.Version {
+			t.Fatalf("version %d, want %d again: %v", now.Version, lost.Version, err)
+		}
+		close(release)
+		if err := <-result; err != nil || got.Token != newest.Token {
+			t.Errorf("who had read the lost write got another token than the newest (%v)", err)
+		}
+		if now, err := b.source().Access(t.Context(), "acme"); err != nil || now.Token != newest.Token {
+			t.Errorf("the newest token did not stay (%v)", err)
+		}
+	})
+}

@@ -21,6 +21,7 @@ const (
 	pollShort   = 30 * time.Millisecond
 	pollLong    = 250 * time.Millisecond
 	flightTurns = 3 // versions that one caller goes through before giving up
+	lockTries   = 3 // calls for the lock that may fail in one flight
 )
 
 var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting down; try again", Retryable: true}
@@ -78,7 +79,7 @@ func (s *Source) begin(r record, forced bool) *flight {
 	if s.done {
 		return nil
 	}
-	key := r.ID + "/" + r.Incarnation + "/" + strconv.FormatInt(r.Version, 10)
+	key := r.ID + "/" + r.Incarnation + "/" + strconv.FormatInt(r.Version, 10) + "/" + r.wid
 	if f := s.flights[key]; f != nil {
 		return f
 	}
@@ -110,6 +111,7 @@ func (s *Source) fly(r record, forced bool) (fresh record, err error) {
 
 // replace waits for its turn and refreshes, unless another version is there.
 func (s *Source) replace(ctx context.Context, seen record, forced bool) (record, error) {
+	tries := 0
 	for poll := pollShort; ; poll = min(poll*2, pollLong) {
 		now, err := s.store.load(ctx, seen.ID)
 		if err != nil || !now.is(seen) {
@@ -122,8 +124,13 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		if err == nil {
 			return s.refreshHeld(ctx, seen, forced, release)
 		}
+		// A call for the lock has only a part of the lease. One that did not make it,
+		// because Redis or the pool of connections to it was busy, must not fail
+		// everybody who waits for this flight, as long as the look above still works.
 		if !errors.Is(err, errTaken) {
-			return record{}, err
+			if tries++; tries == lockTries {
+				return record{}, err
+			}
 		}
 		select {
 		case <-ctx.Done():
@@ -133,8 +140,9 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 	}
 }
 
+// is reports whether both are the same write.
 func (r record) is(other record) bool {
-	return r.Incarnation == other.Incarnation && r.Version == other.Version
+	return r.Incarnation == other.Incarnation && r.Version == other.Version && r.wid == other.wid
 }
 
 // refreshHeld is the one token request, under the lock.

@@ -50,7 +50,9 @@ type Resealed struct {
 // It goes through all records until a turn finds nothing left to do.
 //
 // Errors: unavailable; configuration_error when records are left that the key set
-// does not open, or when another process still seals under an older key.
+// does not open, when another process still seals under an older key, or when a
+// record is sealed under a key that is only staged here: the key set is from before
+// the promotion, and resealing with it would go backwards.
 func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, error) {
 	if progress == nil {
 		progress = func(Resealed) {}
@@ -172,6 +174,9 @@ func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) erro
 		if len(parts) < 3 || s.keys.current([]byte(parts[2])) {
 			continue
 		}
+		if id, ahead := s.keys.ahead([]byte(parts[2])); ahead {
+			return backwards(id)
+		}
 		plain, err := s.keys.Open([]byte(parts[2]), changeAD(list))
 		if err != nil {
 			sum.Unopened++
@@ -204,6 +209,9 @@ func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) 
 			sum.Current++
 			return nil
 		}
+		if id, ahead := s.keys.ahead([]byte(sealed)); ahead {
+			return backwards(id)
+		}
 		ad := slot{key: key, purpose: purposeOf(key), inc: inc}.ad()
 		plain, err := s.keys.Open([]byte(sealed), ad)
 		if err != nil {
@@ -228,6 +236,10 @@ func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) 
 	}
 	sum.Left++
 	return nil // it is being written all the time: the next turn sees it again
+}
+
+func backwards(id uint32) *Error {
+	return fault(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 
 func (r *Resealed) count(purpose string) {

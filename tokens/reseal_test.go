@@ -254,6 +254,51 @@ func TestResealCounts(t *testing.T) {
 	})
 }
 
+// A key set from before the promotion does not undo what was sealed since, and a
+// key is not called unused while something is sealed under it.
+func TestResealGoesForwardsOnly(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		key := must[[]byte](t)
+		at := func(set []byte) *tokens.Store {
+			return tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(set)))
+		}
+		first := key(tokens.GenerateKeyset())
+		staged := key(tokens.StageKey(first))
+		promoted := key(tokens.PromoteKey(staged))
+		ids := must[[]tokens.Key](t)(tokens.Keys(promoted))
+		b := newBench(t, rdb)
+		b.store = at(first)
+		b.auth = b.authorizer()
+		b.connect("a", 3600)
+		unused := func(id uint32, says string) {
+			t.Helper()
+			if err := at(promoted).CheckKeyUnused(t.Context(), id); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+				t.Errorf("%v, want %q", err, says)
+			}
+		}
+		unused(ids[0].ID, "4 records") // a connection, its link, its sign-in, its change
+		unused(ids[1].ID, "")
+		for range 2 {
+			if _, err := at(promoted).Reseal(t.Context(), nil); err != nil {
+				t.Fatal(err)
+			}
+			before := ciphertexts(t, rdb)
+			_, err := at(staged).Reseal(t.Context(), nil)
+			wantCode(t, err, tokens.CodeConfigurationError)
+			if !strings.Contains(err.Error(), "--promote") || ciphertexts(t, rdb) != before {
+				t.Errorf("the old key set: %v", err)
+			}
+			unused(ids[0].ID, "")
+			unused(ids[1].ID, "records")
+			published(t, at(promoted)) // the second time without a change that waits
+		}
+		// A write that was on its way since before the promotion.
+		b.connect("late", 3600)
+		unused(ids[0].ID, "4 records")
+	})
+}
+
 // ciphertexts is everything that is sealed, in order.
 func ciphertexts(t *testing.T, rdb redis.UniversalClient) string {
 	t.Helper()

@@ -50,6 +50,7 @@ type keys struct {
 	primitive tink.AEAD
 	ids       map[uint32]bool
 	primary   uint32
+	staged    map[uint32]bool   // those that stand behind the primary
 	text      [sha256.Size]byte // of what was read
 }
 
@@ -82,7 +83,8 @@ func readKeys(json []byte) (*keyset.Handle, *keys, error) {
 	if err != nil {
 		return nil, nil, badKeyset("it is not a cleartext Tink key set in JSON")
 	}
-	read := &keys{ids: map[uint32]bool{}, primary: handle.KeysetInfo().GetPrimaryKeyId(), text: sha256.Sum256(json)}
+	read := &keys{ids: map[uint32]bool{}, staged: map[uint32]bool{}, primary: handle.KeysetInfo().GetPrimaryKeyId(), text: sha256.Sum256(json)}
+	behind := false
 	for _, k := range handle.KeysetInfo().GetKeyInfo() {
 		if !aeadTypes[k.GetTypeUrl()] {
 			return nil, nil, badKeyset("it holds a key that is neither AES256-GCM nor XChaCha20-Poly1305")
@@ -91,6 +93,8 @@ func readKeys(json []byte) (*keyset.Handle, *keys, error) {
 			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data would not name their key")
 		}
 		read.ids[k.GetKeyId()] = k.GetStatus() == tinkpb.KeyStatusType_ENABLED
+		read.staged[k.GetKeyId()] = behind
+		behind = behind || k.GetKeyId() == read.primary
 	}
 	if read.primitive, err = aead.New(handle); err != nil {
 		return nil, nil, badKeyset("one of its keys cannot be used")
@@ -148,6 +152,13 @@ func sealedBy(sealed []byte) (id uint32, ok bool) {
 func (k *Keyset) current(sealed []byte) bool {
 	id, ok := sealedBy(sealed)
 	return ok && id == k.now.Load().primary
+}
+
+// ahead reports whether a key sealed this that is only staged in this set: then the
+// set is older than the one that the fleet seals with.
+func (k *Keyset) ahead(sealed []byte) (id uint32, yes bool) {
+	id, ok := sealedBy(sealed)
+	return id, ok && k.now.Load().staged[id]
 }
 
 // Format writes how many keys there are, nothing of the keys.

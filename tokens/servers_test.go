@@ -94,14 +94,25 @@ func freePort(t *testing.T) int {
 	return 0
 }
 
-// universal is a client as crmbridge serve has it.
+// universal is a client as crmbridge serve has it, as far as o does not say more.
 func universal(t *testing.T, o redis.UniversalOptions) redis.UniversalClient {
 	t.Helper()
 	o.ContextTimeoutEnabled = true
-	o.DialTimeout, o.DialerRetries, o.DialerRetryTimeout, o.MaxRetries = 2*time.Second, 2, 50*time.Millisecond, 2
+	o.DialerRetries, o.DialerRetryTimeout, o.MaxRetries = 2, 50*time.Millisecond, 2
+	if o.DialTimeout == 0 {
+		o.DialTimeout = 2 * time.Second
+	}
 	c := redis.NewUniversalClient(&o)
 	t.Cleanup(func() { _ = c.Close() })
 	return c
+}
+
+// ofMany returns o for one of many processes: 20 of them that open their
+// connections at once, on a machine that stalls, need more time than one.
+func ofMany(o redis.UniversalOptions) redis.UniversalOptions {
+	o.PoolSize = 4
+	o.DialTimeout, o.ReadTimeout, o.PoolTimeout = patience, patience, patience
+	return o
 }
 
 // startCluster starts three primaries and returns their addresses.
@@ -109,7 +120,7 @@ func startCluster(t *testing.T) []string {
 	t.Helper()
 	var addrs []string
 	for range 3 {
-		addrs = append(addrs, newServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000").addr)
+		addrs = append(addrs, newServer(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "15000").addr)
 	}
 	ctx := t.Context()
 	for i, addr := range addrs {
@@ -153,7 +164,8 @@ func startSentinel(t *testing.T) (primary, replica, sentinel *server) {
 		return strings.Contains(r.Info(t.Context(), "replication").Val(), "master_link_status:up")
 	})
 	file := filepath.Join(t.TempDir(), "sentinel.conf")
-	text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 1\nsentinel down-after-milliseconds %[1]s 500\n"+
+	// A primary that the machine lets wait for less than 2.5 s must not count as dead.
+	text := fmt.Sprintf("sentinel monitor %[1]s %[2]s %[3]s 1\nsentinel down-after-milliseconds %[1]s 2500\n"+
 		"sentinel failover-timeout %[1]s 3000\n", masterName, host, port)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -20,9 +20,9 @@ type Access struct {
 	Incarnation string
 	Token       Secret
 	ExpiresAt   time.Time
-	// Organization and User are whom the token acts as in Dataverse, which counts
-	// its limits by them.
-	Organization, User string
+	// OrganizationID and UserID are whom the token acts as in Dataverse, which counts
+	// its limits by them and speaks the user's language.
+	OrganizationID, UserID string
 	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
 	// only in the argument of [Source.Refused], "" where there was none.
 	Claims Secret
@@ -232,10 +232,12 @@ func (s *Source) usable(ctx context.Context, connection string) (record, error) 
 	r, err := s.read(trying, connection)
 	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil && (f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
 		s.local.failed(time.Now())
-		// It may have been dropped meanwhile: a deletion in this process is one too.
 		if copied, ok := s.local.fallback(connection, time.Now()); ok {
 			return copied, nil
 		}
+		// The copy was dropped meanwhile, for a change that was heard of or made here: now
+		// the request cannot do without Redis, and may take all of its own time for it.
+		return s.read(ctx, connection)
 	}
 	return r, err
 }
@@ -271,7 +273,7 @@ func (r record) grantFault() error {
 
 func (r record) grant() Access {
 	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt,
-		Organization: r.OrganizationID, User: r.UserID}
+		OrganizationID: r.OrganizationID, UserID: r.UserID}
 }
 
 func (r record) tokenLife() time.Duration {

@@ -95,7 +95,7 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 	replies := make([]*redis.SliceCmd, len(ids))
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
-			replies[i] = p.HMGet(ctx, grantKey(id), "inc", "ver", "sealed")
+			replies[i] = p.HMGet(ctx, grantKey(id), slotFields[:]...)
 		}
 		return nil
 	})
@@ -147,7 +147,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZRem(ctx, indexKey, id)
 		p.ZRem(ctx, renewalsKey, id)
-		p.Del(ctx, usedKey(id))
+		p.Del(ctx, usedKey(id), metadataKey(id)) // one slot
 		return nil
 	})
 	if err != nil {
@@ -235,66 +235,70 @@ func decodeRecord(plain []byte, at slot, id string) (record, error) {
 	if w.Connection.ID != id || w.Connection.Incarnation != at.inc || w.Connection.Version != at.ver {
 		return record{}, damaged(ErrUnsealable)
 	}
-	return w.record(), nil
+	r := w.record()
+	r.wid = at.was
+	return r, nil
+}
+
+// slot is where the record is, as it was read.
+func (r record) slot() slot {
+	at := grantSlot(r.ID)
+	at.inc, at.ver, at.was = r.Incarnation, r.Version, r.wid
+	return at
 }
 
 // create makes the pending record of a first authorization, or replaces the
 // pending record old. errConflict: another record is there now.
 func (s *Store) create(ctx context.Context, old record, c Connection) (record, error) {
-	from := grantSlot(c.ID)
-	from.inc, from.ver = old.Incarnation, old.Version
-	r := record{Connection: c}
-	r.Version = from.ver + 1
-	return r, s.put(ctx, from, r, pendingTTL)
+	from := old.slot()
+	from.key, from.id = grantKey(c.ID), c.ID // there may be no old one
+	return s.put(ctx, from, record{Connection: c}, pendingTTL)
 }
 
-// save puts r in the place of the version that it was read as (r.Incarnation,
-// r.Version) and returns it as stored. errConflict: a newer version, another
+// save puts r in the place of the write that it was read as (r.Incarnation,
+// r.Version, r.wid) and returns it as stored. errConflict: a newer version, another
 // incarnation, or nothing is there now.
 func (s *Store) save(ctx context.Context, r record) (record, error) {
-	from := grantSlot(r.ID)
-	from.inc, from.ver = r.Incarnation, r.Version
-	r.Version++
-	return r, s.put(ctx, from, r, 0)
+	return s.put(ctx, r.slot(), r, 0)
 }
 
 // saveChange is save of a change that others hear of: exactly the saves that
 // return nil are published, once each.
 func (s *Store) saveChange(ctx context.Context, r record, kind string) (record, error) {
-	from := grantSlot(r.ID)
-	from.inc, from.ver = r.Incarnation, r.Version
-	r.Version++
+	from := r.slot()
 	var err error
 	if from.change, err = s.announce(ctx, kind, r.Connection); err != nil {
 		return r, err
 	}
-	if err = s.put(ctx, from, r, 0); err == nil {
+	if r, err = s.put(ctx, from, r, 0); err == nil {
 		s.wake()
 	}
 	return r, err
 }
 
-func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration) error {
+// put writes r as the version after from and returns it as stored.
+func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration) (record, error) {
+	r.Version = from.ver + 1
 	plain, err := json.Marshal(r.wire())
 	if err != nil {
-		return fault(CodeInternal, "a record could not be encoded", nil)
+		return r, fault(CodeInternal, "a record could not be encoded", nil)
 	}
 	// A write that failed tells nobody: while Redis is away the copies in memory
 	// are what requests go on with, and if it was done after all, Redis tells.
-	err = s.write(ctx, from, r.Incarnation, plain, ttl)
+	r.wid, err = s.write(ctx, from, r.Incarnation, plain, ttl)
 	if err == nil || errors.Is(err, errConflict) {
 		s.tell(r.ID)
 	}
 	if err != nil {
-		return err
+		return r, err
 	}
 	// After the write, see forget. A saved record is listed already, unless a
 	// process died between the two lines: so every save repeats it, and only a
 	// creation fails with it.
 	if err := s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: r.ID}).Err(); err != nil && ttl > 0 {
-		return redisFault(err)
+		return r, redisFault(err)
 	}
-	return nil
+	return r, nil
 }
 
 // awaitPerson keeps a pending record as long as a sign-in that just began.

@@ -173,7 +173,8 @@ func (s *Store) putNew(ctx context.Context, key, purpose string, v any, ttl time
 	if err != nil {
 		return fault(CodeInternal, "a record could not be encoded", nil)
 	}
-	return s.write(ctx, slot{key: key, purpose: purpose}, random(9), plain, ttl)
+	_, err = s.write(ctx, slot{key: key, purpose: purpose}, random(9), plain, ttl)
+	return err
 }
 
 // load reads a sealed value; errMissing where there is none.
@@ -196,9 +197,10 @@ func change(ctx context.Context, s *Store, at slot, v any, ttl time.Duration) (s
 	if err != nil {
 		return at, fault(CodeInternal, "a record could not be encoded", nil)
 	}
-	if err := s.write(ctx, at, at.inc, plain, ttl); err != nil {
+	wid, err := s.write(ctx, at, at.inc, plain, ttl)
+	if err != nil {
 		return at, err
 	}
-	at.ver, at.wid = at.ver+1, ""
+	at.ver, at.was, at.wid = at.ver+1, wid, ""
 	return at, nil
 }

@@ -19,9 +19,8 @@ type trial struct {
 	until    time.Time // nothing is asked before
 	err      *Error
 
-	unsaved *answer // for the version below
-	inc     string
-	ver     int64
+	unsaved *answer // for the write below
+	of      record  // without its secrets
 }
 
 const (
@@ -69,7 +68,7 @@ func (t *trials) keep(r record, a answer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x := t.at(r.ID)
-	x.unsaved, x.inc, x.ver = &a, r.Incarnation, r.Version
+	x.unsaved, x.of = &a, record{Connection: r.Connection, wid: r.wid}
 }
 
 // kept returns the answer that was kept for exactly this version, while its
@@ -81,7 +80,7 @@ func (t *trials) kept(r record) (answer, bool) {
 	if x == nil || x.unsaved == nil {
 		return answer{}, false
 	}
-	if x.inc != r.Incarnation || x.ver != r.Version {
+	if !x.of.is(r) {
 		x.unsaved = nil
 		return answer{}, false
 	}

@@ -38,7 +38,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	bridge.QuietRedis(log)
 	with, err := around.Start(around.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
 		emulator.Options{Accounts: o.Accounts, AutoConsent: o.AutoConsent, Logger: log, Latency: o.Latency,
-			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime}, nil)
+			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime, Limits: o.limits()}, nil)
 	if err != nil {
 		return err
 	}
@@ -47,7 +47,12 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	if err != nil {
 		return err
 	}
+	faults, err := o.faults()
+	if err != nil {
+		return bridge.ConfigurationError(err)
+	}
 	if o.NoConsumer {
+		fail(with, faults)
 		printSettings(stdout, settings)
 		<-ctx.Done()
 		return nil
@@ -72,12 +77,20 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	if o.Once {
 		return nil
 	}
+	fail(with, faults) // only now, or they would strike the connecting
 	printNext(stdout, o, with)
 	select {
 	case <-ctx.Done():
 		return nil
 	case err := <-consumer.Failed():
 		return err
+	}
+}
+
+// fail hands the faults to the emulator.
+func fail(with *around.Surroundings, faults []emulator.Fault) {
+	for _, f := range faults {
+		with.Emulator.Control().Fail(f)
 	}
 }
 
@@ -159,7 +172,8 @@ Everything is up until you interrupt it:
 
 Try, in another terminal:
   export NATS_URL=%s
-  go run ./cmd/crmbridge accounts search demo --where '{"field":"city","op":"eq","value":"London"}' --fields name,city,owner
+  go run ./cmd/crmbridge accounts search demo --where 'city = London and employees >= 50' --fields name,city,owner
+  go run ./cmd/crmbridge accounts count demo --where 'industry in (Consulting, Accounting) and website is not null'
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
   go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.request \

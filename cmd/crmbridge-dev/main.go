@@ -22,6 +22,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
 // options are the program's flags.
@@ -38,20 +39,50 @@ type options struct {
 	Accounts            int           `default:"10000" help:"How many sample accounts there are: ${default}."`
 	AccessTokenLifetime time.Duration `default:"1h" help:"How long the emulator's access tokens live: ${default}."`
 	Latency             time.Duration `default:"0s" help:"How long the emulated Dataverse waits before each answer: ${default}."`
+	LimitWindow         time.Duration `default:"0s" help:"Window of the emulated service protection limits; 0s is Dataverse's own, 5m."`
+	LimitRequests       int           `default:"0" help:"Requests of one user in the window; 0 is Dataverse's own, 6000, -1 no limit."`
+	LimitConcurrent     int           `default:"0" help:"Requests of one user at once; 0 is Dataverse's own, 52, -1 no limit."`
+	LimitExecution      time.Duration `default:"0s" help:"Execution time of one user in the window; 0s is Dataverse's own, 20m, negative no limit."`
 	AutoConsent         bool          `help:"The emulated Entra ID signs the first user in at once, without a page to choose."`
 	BusCompletion       bool          `help:"Let applications complete authorizations over NATS."`
 	ReplySubjects       string        `default:"_INBOX.>,_R_.>,campaigns.replies.>" help:"Reply subjects that answers may go to: ${default}."`
+	Fault               []string      `sep:"none" placeholder:"JSON" help:"Something that goes wrong once the demo connection is made, as the emulator's /_emulator/fail takes it, for example {\"kind\":\"gateway\",\"times\":3}. May be repeated."`
 	LogLevel            string        `default:"warn" help:"debug, info, warn or error: ${default}."`
 }
 
-// check finds ports that are none.
+// limits are the emulated service protection limits.
+func (o options) limits() emulator.Limits {
+	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Execution: o.LimitExecution}
+}
+
+// check finds ports that are none, and faults.
 func (o options) check() error {
 	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)
 		}
 	}
-	return nil
+	if o.Once && len(o.Fault) > 0 {
+		return errors.New("--fault strikes after the table, which is where --once ends")
+	}
+	if o.LimitWindow < 0 {
+		return fmt.Errorf("--limit-window must not be negative; 0s is Dataverse's own window of 5m")
+	}
+	_, err := o.faults()
+	return err
+}
+
+// faults are those of the flag --fault.
+func (o options) faults() ([]emulator.Fault, error) {
+	var out []emulator.Fault
+	for _, text := range o.Fault {
+		f, err := emulator.ParseFault([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("--fault %s: %w", text, err)
+		}
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 func main() {

@@ -3,9 +3,12 @@ package main
 import (
 	"context"
 	"net"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
 )
 
 func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
@@ -17,6 +20,22 @@ func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	if len(lines) < 5 || !strings.Contains(lines[2], "name") || strings.Count(stdout.String(), "Consulting") < 3 {
 		t.Errorf("no table of accounts:\n%s", stdout.String())
+	}
+}
+
+func TestFaultsThatCannotStrikeAreUsageErrors(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"not JSON":     {[]string{"--fault", "gateway"}, "--fault gateway: a fault is a JSON object such as"},
+		"a bad kind":   {[]string{"--fault", `{"kind":"reset"}`, "--fault", `{"kind":"nix"}`}, `kind is "nix"; it must be one of throttle, gateway`},
+		"nothing left": {[]string{"--once", "--fault", `{"kind":"reset"}`}, "--fault strikes after the table"},
+	} {
+		var stdout, stderr strings.Builder
+		if status := run(c.args, &stdout, &stderr); status != 2 || !strings.Contains(stderr.String(), c.want) {
+			t.Errorf("%s: status %d: %s", name, status, stderr.String())
+		}
 	}
 }
 
@@ -53,7 +72,8 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 	out := make(chan string, 1)
 	go func() {
 		var stdout, stderr strings.Builder
-		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>"}, &stdout, &stderr)
+		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
+			Fault: []string{`{"kind":"gateway","times":-1}`}}, &stdout, &stderr) // a fault that the start would not survive
 		if err != nil {
 			out <- err.Error()
 			return
@@ -66,7 +86,17 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 	case <-time.After(3 * time.Second):
 	}
 	interrupt()
-	if text := <-out; !strings.Contains(text, "Try, in another terminal") {
+	text := <-out
+	if !strings.Contains(text, "Try, in another terminal") {
 		t.Errorf("no commands to try:\n%s", text)
+	}
+	filters := regexp.MustCompile(`--where '([^']*)'`).FindAllStringSubmatch(text, -1)
+	if len(filters) < 2 {
+		t.Errorf("no filters to try:\n%s", text)
+	}
+	for _, filter := range filters {
+		if _, err := messages.ParseWhere(filter[1]); err != nil {
+			t.Errorf("%s: %v", filter[1], err)
+		}
 	}
 }

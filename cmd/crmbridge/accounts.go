@@ -3,23 +3,25 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 
-	"github.com/go-json-experiment/json"
-
-	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/show"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 type accountsCommands struct {
-	Search accountsSearch `cmd:"" help:"Search accounts."`
-	Get    accountsGet    `cmd:"" help:"Show one account."`
+	Search  accountsSearch  `cmd:"" help:"Search accounts."`
+	Get     accountsGet     `cmd:"" help:"Show one account."`
+	Count   accountsCount   `cmd:"" help:"Count accounts."`
+	Fields  accountsFields  `cmd:"" help:"List the fields that accounts have."`
+	Changes accountsChanges `cmd:"" help:"Show what changed since last time."`
 }
 
 type accountsSearch struct {
 	client
 	Connection string   `arg:"" help:"Id of the connection."`
-	Where      string   `placeholder:"JSON" help:"Filter, for example '{\"field\":\"industry\",\"op\":\"eq\",\"value\":\"Consulting\"}'."`
+	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
 	Fields     []string `placeholder:"NAME,…" help:"Columns by friendly or logical name."`
 	OrderBy    []string `placeholder:"NAME,…" help:"Order, for example -revenue,name."`
 	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
@@ -29,23 +31,41 @@ type accountsSearch struct {
 	All        bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
 }
 
+// whereHelp is the expression form in short.
+const whereHelp = `A filter is made of comparisons with and, or, not and parentheses:
+  =  !=  <  <=  >  >=     employees >= 50
+  in, not in              industry in (Consulting, "Durable Manufacturing")
+  between                 created_at between 2024-01-01 and 2024-01-31
+  contains, not contains, starts with, ends with
+  is null, is not null    phone is not null
+  contains any, contains none (several choices)
+Text of several words goes in double or single quotes. An apostrophe may be doubled in both, and must
+be in single ones. In a POSIX shell put the whole into double quotes to keep apostrophes:
+  --where "name contains 'O''Brien' or name = 'A. Datum'"`
+
+// Help shows examples.
+func (c *accountsSearch) Help() string {
+	return `Examples:
+  crmbridge accounts search acme --where 'industry = Consulting and employees >= 50' --order-by=-revenue
+  crmbridge accounts search acme --where '{"field":"city","op":"eq","value":"London"}' --all --json
+
+` + whereHelp
+}
+
 // Run prints one page, or with --all everything.
 func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
-	in := messages.AccountsSearchRequest{
-		Target: messages.Target{Connection: c.Connection}, Fields: c.Fields, OrderBy: c.OrderBy, PageSize: messages.Count(c.PageSize),
-		Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
+	where, err := c.Where.tree()
+	if err != nil {
+		return err
 	}
-	if c.Where != "" {
-		where, err := parseWhere(c.Where)
-		if err != nil {
-			return err
-		}
-		in.Where = where
+	in := messages.AccountsSearchRequest{
+		Target: messages.Target{Connection: c.Connection}, Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
+		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		page, err := c.pages(ctx, ask, in)
 		if err != nil {
-			return err
+			return c.Where.explain(err)
 		}
 		return c.print(term, page, func() error { return c.table(term, page) })
 	})
@@ -70,11 +90,7 @@ func (c *accountsSearch) pages(ctx context.Context, ask *messages.Client, in mes
 }
 
 func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) error {
-	fields := c.Fields
-	if len(fields) == 0 {
-		fields = messages.DefaultFields()
-	}
-	if err := show.Accounts(term.out, fields, page.Accounts); err != nil {
+	if err := show.Accounts(term.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
 		return err
 	}
 	summary := fmt.Sprintf("%d accounts", len(page.Accounts))
@@ -88,12 +104,17 @@ func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) erro
 	return err
 }
 
-func parseWhere(text string) (*messages.Where, error) {
-	var where messages.Where
-	if err := json.Unmarshal([]byte(text), &where, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf("%w: --where is not a filter in JSON such as {\"field\":\"name\",\"op\":\"contains\",\"value\":\"Inc\"}: %w", bridge.ErrUsage, err)
+// columnsOf are a table's columns: the fields asked for. A cursor sent alone
+// brings the fields of its first query, which only the accounts tell.
+func columnsOf(fields []string, accounts []messages.Account) []string {
+	if len(fields) > 0 {
+		return fields
 	}
-	return &where, nil
+	usual := messages.DefaultFields()
+	if len(accounts) == 0 || len(accounts[0]) == len(usual) && !slices.ContainsFunc(usual, func(name string) bool { return accounts[0][name] == nil }) {
+		return usual
+	}
+	return slices.Sorted(maps.Keys(accounts[0]))
 }
 
 type accountsGet struct {

@@ -94,7 +94,7 @@ func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			answer, err := nc.Request("crm.connections.authorize.request.robot", body, 10*time.Second)
+			answer, err := nc.Request("crm.connections.authorize.request.robot", body, time.Minute)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -18,11 +18,42 @@ import (
 type client struct {
 	bridge.NATS
 	JSON    bool          `name:"json" help:"Print the answer as JSON."`
-	Timeout time.Duration `name:"timeout" default:"30s" help:"How long to wait for the answer: ${default}."`
+	Timeout time.Duration `name:"timeout" default:"30s" help:"How long to wait for an answer: ${default}."`
 }
 
 // ask connects, lets question ask within the time-out, and closes.
 func (c *client) ask(ctx context.Context, question func(context.Context, *messages.Client) error) error {
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		ctx, cancel := context.WithTimeout(ctx, ask.timeout)
+		defer cancel()
+		return question(ctx, ask.client)
+	})
+}
+
+// asker asks many questions, each with a time-out of its own; see once.
+type asker struct {
+	client  *messages.Client
+	timeout time.Duration
+}
+
+// mostPages is where a command stops to ask for more.
+const mostPages = 10_000
+
+// errNoProgress ends a command whose pages would never end.
+func errNoProgress() error {
+	return messages.Errorf(messages.Internal, "the answers' cursors lead nowhere: there would be no end")
+}
+
+// once asks one of many questions.
+func once[In, Out any](ctx context.Context, ask *asker, question func(context.Context, In) (Out, error), in In) (Out, error) {
+	ctx, cancel := context.WithTimeout(ctx, ask.timeout)
+	defer cancel()
+	return question(ctx, in)
+}
+
+// askOften connects, lets questions be asked however long they take together, and
+// closes.
+func (c *client) askOften(ctx context.Context, questions func(context.Context, *asker) error) error {
 	if c.Timeout <= 0 || c.Timeout > messages.MaxDeadline {
 		return fmt.Errorf("%w: --timeout must be between 0s and %s", bridge.ErrUsage, messages.MaxDeadline)
 	}
@@ -37,9 +68,7 @@ func (c *client) ask(ctx context.Context, question func(context.Context, *messag
 		return err
 	}
 	defer nc.Close()
-	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
-	defer cancel()
-	err = question(ctx, messages.NewClient(nc))
+	err = questions(ctx, &asker{messages.NewClient(nc), c.Timeout})
 	if cause, ok := errors.AsType[*messages.Error](context.Cause(ctx)); ok {
 		return cause
 	}

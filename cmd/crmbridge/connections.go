@@ -12,6 +12,7 @@ import (
 type connectionsCommands struct {
 	List   connectionsList   `cmd:"" help:"List connections."`
 	Get    connectionsGet    `cmd:"" help:"Show one connection."`
+	Check  connectionsCheck  `cmd:"" help:"Try each permission that crmbridge needs."`
 	Delete connectionsDelete `cmd:"" help:"Delete a connection and everything stored for it."`
 }
 

@@ -49,7 +49,7 @@ func started(t *testing.T, options *server.Options) *server.Server {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("NATS did not start")
 	}
 	return s
@@ -74,7 +74,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer administrator.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for _, connection := range []string{"acme", "other"} {
 		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
@@ -101,7 +101,8 @@ func TestTheDeployedPermissions(t *testing.T) {
 			if said := stdout.String() + stderr.String(); status != c.status || !strings.Contains(said, c.says) {
 				t.Errorf("status %d, want %d with %q: %s", status, c.status, c.says, said)
 			}
-			if took := time.Since(begun); took > 10*time.Second {
+			// A refusal that nobody noticed would show at the deadline, after 30 s.
+			if took := time.Since(begun); took > 25*time.Second {
 				t.Errorf("it took %s to say so", took)
 			}
 		})
@@ -132,7 +133,7 @@ func TestWrongCredentialsForAWhile(t *testing.T) {
 	start("right")
 	client, _ := w.Client()
 	world.Await(t, "answers after the credentials were mended", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := client.WhoAmI(ctx, "acme")
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -43,6 +44,34 @@ func TestREADMEListsEverything(t *testing.T) {
 	for _, op := range messages.Ops() {
 		if !strings.Contains(readme, string(op)) {
 			t.Errorf("README does not list the operator %s", op)
+		}
+	}
+}
+
+// The README's filters for people are ones, and its table has every command's name.
+func TestREADMEShowsExpressionsAndCommands(t *testing.T) {
+	readme := file(t, "README.md")
+	_, section, found := strings.Cut(readme, "### Filters as people write them")
+	section, _, _ = strings.Cut(section, "\n## ")
+	example := regexp.MustCompile("(?s)```\n([^$].*?)\n```").FindStringSubmatch(section)
+	if !found || example == nil {
+		t.Fatal("no expression")
+	}
+	if _, err := messages.ParseWhere(example[1]); err != nil {
+		t.Errorf("%s: %v", example[1], err)
+	}
+	var cli commands
+	parser, err := kong.New(&cli)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(readme, "## The command line")
+	table, _, _ = strings.Cut(table, "\n## ")
+	for _, group := range parser.Model.Children {
+		for _, command := range group.Children {
+			if group.Name != "keys" && !strings.Contains(table, "`"+group.Name+" "+command.Name) && !strings.Contains(table, ", `"+command.Name+" ") {
+				t.Errorf("README does not list the command %s %s", group.Name, command.Name)
+			}
 		}
 	}
 }

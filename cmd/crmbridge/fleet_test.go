@@ -12,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -21,9 +22,15 @@ import (
 // requests, and every request still gets exactly one answer.
 func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 500, Latency: 20 * time.Millisecond})
-	first := serve(t, w.Settings(true))
+	// However slow the machine is: what is in hand must come to its end.
+	settings := func(first bool) bridge.Settings {
+		s := w.Settings(first)
+		s.ShutdownGrace = "3m"
+		return s
+	}
+	first := serve(t, settings(true))
 	w.Connect("acme")
-	second := serve(t, w.Settings(false))
+	second := serve(t, settings(false))
 	for _, stopped := range []*process{second, first} {
 		answers := load(t, w, 500, func(sent int) {
 			if sent == 250 {
@@ -54,7 +61,7 @@ func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
 			t.Errorf("the stopped process: %v; log: %s", err, stopped.log)
 		}
 		if stopped == second { // the other one goes on alone, then beside a new one
-			second = serve(t, w.Settings(false))
+			second = serve(t, settings(false))
 		}
 	}
 }
@@ -80,8 +87,10 @@ func load(t *testing.T, w *world.World, requests int, sending func(int)) map[str
 	if err != nil {
 		t.Fatal(err)
 	}
+	deadline := time.Now().Add(messages.MaxDeadline).Format(time.RFC3339)
 	for i := range requests {
 		msg := nats.NewMsg(messages.AccountsSearch.ScopedSubject("acme"))
+		msg.Header.Set(messages.HeaderDeadline, deadline)
 		msg.Reply = inbox
 		msg.Header.Set(messages.HeaderRequestID, fmt.Sprintf("request-%d", i))
 		msg.Data = []byte(`{"page_size":5}`)
@@ -104,7 +113,7 @@ func load(t *testing.T, w *world.World, requests int, sending func(int)) map[str
 	// An answer too many would come from a process that has not noticed yet: one
 	// more round trip through each of them, and then nothing is left to come.
 	for range 20 {
-		if _, err := nc.Request(messages.AccountsSearch.ScopedSubject("acme"), []byte(`{"page_size":1}`), 5*time.Second); err != nil {
+		if _, err := nc.Request(messages.AccountsSearch.ScopedSubject("acme"), []byte(`{"page_size":1}`), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,27 +128,29 @@ func load(t *testing.T, w *world.World, requests int, sending func(int)) map[str
 // 200 concurrent requests over four crmbridges on an access token that is no good
 // any more cause exactly one token request.
 func TestOneTokenRequestForAFleet(t *testing.T) {
-	for name, spoil := range map[string]struct {
-		life  time.Duration
-		spoil func(*world.World)
-	}{
-		"expired by its time":  {6 * time.Second, func(*world.World) { time.Sleep(6 * time.Second) }},
-		"refused by Dataverse": {time.Hour, func(w *world.World) { w.Emulator.Control().ExpireAccessTokens() }},
+	const life = 6 * time.Second
+	for name, spoil := range map[string]func(*world.World){
+		"expired by its time":  func(*world.World) { time.Sleep(life) },
+		"refused by Dataverse": func(w *world.World) { w.Emulator.Control().ExpireAccessTokens() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := world.New(t, emulator.Options{Accounts: 50, AccessTokenLifetime: spoil.life})
+			w := world.New(t, emulator.Options{Accounts: 50})
+			if name == "expired by its time" {
+				w.Emulator.Control().SetAccessTokenLifetime(life)
+			}
 			for i := range 4 {
 				w.Bridge(w.Settings(i == 0), nil)
 			}
 			w.Connect("acme")
+			w.Emulator.Control().SetAccessTokenLifetime(time.Hour) // the next one needs no other while this runs
 			w.Emulator.Control().ResetCounts()
-			spoil.spoil(w)
+			spoil(w)
 			client, _ := w.Client()
 			var wait sync.WaitGroup
 			failures := make(chan error, 200)
 			for range 200 {
 				wait.Go(func() {
-					ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 					defer cancel()
 					if _, err := client.WhoAmI(ctx, "acme"); err != nil {
 						failures <- err
@@ -207,7 +218,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reply, err := nc.Request(messages.AccountsSearch.Subject(), body, 20*time.Second)
+		reply, err := nc.Request(messages.AccountsSearch.Subject(), body, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -131,17 +131,38 @@ func (c *keysRotate) Run(to *terminal) error {
 
 type keysRemove struct {
 	keyset
-	KeyID uint32 `name:"key-id" required:"" placeholder:"ID" help:"Id of the key, from 'crmbridge keys list'; not the primary one."`
+	KeyID        uint32 `name:"key-id" required:"" placeholder:"ID" help:"Id of the key, from 'crmbridge keys list'; not the primary one."`
+	RedisURL     string `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis of the fleet, where nothing may be sealed under the key any more. Not looked at where it is not given."`
+	RedisURLFile string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" help:"File that holds the Redis URL."`
 }
 
-// Run prints the key set without the key.
-func (c *keysRemove) Run(to *terminal) error {
+// Run prints the key set without the key, unless something needs it.
+func (c *keysRemove) Run(ctx context.Context, to *terminal) error {
 	text, err := c.text()
 	if err != nil {
 		return err
 	}
 	left, err := tokens.RemoveKey(text, c.KeyID)
+	if err == nil {
+		if err := c.unused(ctx, text, to.err); err != nil {
+			return err
+		}
+	}
 	return printKeyset(to, left, err)
+}
+
+func (c *keysRemove) unused(ctx context.Context, text []byte, diag io.Writer) error {
+	if c.RedisURL == "" && c.RedisURLFile == "" {
+		_, err := fmt.Fprintf(diag, "REDIS_URL is not given, so nobody looked whether something is still sealed under key %d\n", c.KeyID)
+		return err
+	}
+	store, client, err := bridge.KeySettings{TokenKeyset: string(text)}.OpenStore(c.RedisURL, c.RedisURLFile)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // what fails is in the error
+	return asMessage(store.CheckKeyUnused(ctx, c.KeyID))
 }
 
 type keysReseal struct {

@@ -130,15 +130,28 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		}
 		return counts
 	}
-	first, second := reseal(), reseal()
-	if first.Records < 3*connections || first.Tickets == 0 || first.States == 0 || second.Resealed != 0 || second.Unopened != 0 {
-		t.Errorf("first %+v, then %+v", first, second)
-	}
 	listed, err := tokens.Keys([]byte(promoted))
 	if err != nil {
 		t.Fatal(err)
 	}
-	last := keys(t, promoted, "remove", "--key-id", fmt.Sprint(listed[0].ID))
+	remove := func() (string, string, error) {
+		cmd := program(t, []string{"TOKEN_KEYSET=" + promoted, "REDIS_URL=" + w.RedisURL}, "keys", "remove", "--key-id", fmt.Sprint(listed[0].ID))
+		var diag strings.Builder
+		cmd.Stderr = &diag
+		out, err := cmd.Output()
+		return strings.TrimSpace(string(out)), diag.String(), err
+	}
+	if out, diag, err := remove(); err == nil || out != "" || !strings.Contains(diag, "records are still sealed under key") {
+		t.Errorf("a key that is needed was removed: %v, %s", err, diag)
+	}
+	first, second := reseal(), reseal()
+	if first.Records < 3*connections || first.Tickets == 0 || first.States == 0 || second.Resealed != 0 || second.Unopened != 0 {
+		t.Errorf("first %+v, then %+v", first, second)
+	}
+	last, diag, err := remove()
+	if err != nil {
+		t.Fatal(err, diag)
+	}
 	everybodyTakes(last)
 	before := asked.Load()
 	world.Await(t, "load after the removal", func() error {

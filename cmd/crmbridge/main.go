@@ -31,8 +31,8 @@ const (
 type commands struct {
 	Serve       serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
 	Connect     connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
-	Connections connectionsCommands `cmd:"" help:"List, show and delete connections."`
-	Accounts    accountsCommands    `cmd:"" help:"Search and show accounts."`
+	Connections connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
+	Accounts    accountsCommands    `cmd:"" help:"Search, count and show accounts, their fields and what changed."`
 	Users       usersCommands       `cmd:"" help:"Show users."`
 	Keys        keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	Version     versionCommand      `cmd:"" help:"Print the version."`
@@ -66,12 +66,9 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.Bind(&terminal{out: stdout, err: stderr})
+	parsed.Bind(newTerminal(stdout, stderr))
 	return report(stderr, parsed.Run())
 }
-
-// terminal is where a command writes.
-type terminal struct{ out, err io.Writer }
 
 // report prints an error with its code first, and gives the exit status.
 func report(stderr io.Writer, err error) int {
@@ -81,9 +78,11 @@ func report(stderr io.Writer, err error) int {
 		return 0
 	case errors.Is(err, bridge.ErrConfiguration), errors.Is(err, bridge.ErrUsage):
 		fmt.Fprintln(stderr, err)
+		reportSpot(stderr, err)
 		return exitUsage
 	case errors.As(err, &fault):
 		fmt.Fprintln(stderr, show.Safe(err.Error()))
+		reportSpot(stderr, err)
 		for _, detail := range fault.Details {
 			if len(fault.Details) > 1 {
 				fmt.Fprintf(stderr, "  %s: %s\n", show.Safe(detail.Path), show.Safe(detail.Message))
@@ -102,5 +101,12 @@ func report(stderr io.Writer, err error) int {
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", messages.Unavailable, err)
 		return exitError
+	}
+}
+
+// reportSpot shows which part of what a person wrote an error is about.
+func reportSpot(stderr io.Writer, err error) {
+	if at, ok := errors.AsType[*spotted](err); ok {
+		_ = show.Spot(stderr, at.text, at.offset, at.length) // where stderr takes nothing, there is nobody to tell
 	}
 }

@@ -129,7 +129,7 @@ func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
 
 func TestUsageErrorsEndWithStatus2(t *testing.T) {
 	for _, args := range [][]string{{}, {"nonsense"}, {"accounts"}, {"accounts", "search"}, {"serve", "--no-such-flag"},
-		{"accounts", "search", "demo", "--where", "{"}, {"users", "whoami", "demo", "--timeout", "1h"}} {
+		{"accounts", "search", "demo", "--where", "{"}, {"accounts", "search", "demo", "--where="}, {"users", "whoami", "demo", "--timeout", "1h"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			var stdout, stderr strings.Builder
 			if status := run(args, &stdout, &stderr); status != exitUsage {

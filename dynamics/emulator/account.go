@@ -26,7 +26,10 @@ type Account struct {
 	LeadScore    *int64
 	Channels     []int32
 	LastCampaign time.Time // date only; zero means none
-	Version      int64
+	// More are the values of columns that [Control.AddColumn] added, by name: a string, an int (ten-thousandths where the column
+	// has decimals), a bool, a time.Time or an []int32.
+	More    map[string]any
+	Version int64
 
 	id, owner, parent guid
 }
@@ -49,20 +52,28 @@ func (d *directory) refer(id guid) (reference, bool) {
 	return ref, ok
 }
 
-// index fills references once everything is there.
+// index fills what is looked up by id once everything is there.
 func (d *directory) index() {
 	d.references = map[guid]reference{currencyID: {"US Dollar", "transactioncurrency"}}
+	d.unit, d.above = map[guid]guid{}, map[guid]guid{}
 	for n, g := range d.units {
 		d.references[g] = reference{n, "businessunit"}
+		d.unit[g] = g
+		if n != businessUnits[0] {
+			d.above[g] = d.units[businessUnits[0]]
+		}
 	}
 	for _, u := range d.users {
 		d.references[u.id] = reference{u.Name, "systemuser"}
+		d.unit[u.id] = u.businessUnit
 	}
 	for _, t := range d.teams {
 		d.references[t.id] = reference{t.name, "team"}
+		d.unit[t.id] = t.businessUnit
 	}
 	for _, r := range d.roles {
 		d.references[r.id] = reference{r.name, "role"}
+		d.unit[r.id] = r.businessUnit
 	}
 }
 

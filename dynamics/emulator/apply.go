@@ -11,96 +11,196 @@ import (
 const aggregateLimit = 50_000
 
 var (
-	countForm = regexp.MustCompile(`^aggregate\(\s*\$count\s+as\s+([A-Za-z_][A-Za-z0-9_]{0,127})\s*\)$`)
-	groupForm = regexp.MustCompile(`^groupby\(\(([a-z0-9_, ]+)\)(?:\s*,\s*(aggregate\(.*\)))?\)$`)
+	aggregateForm = regexp.MustCompile(`^aggregate\((.*)\)$`)
+	groupForm     = regexp.MustCompile(`^groupby\(\(([A-Za-z0-9_, ]+)\)(?:\s*,\s*(aggregate\(.*\)))?\)$`)
+	countForm     = regexp.MustCompile(`^\$count\s+as\s+([A-Za-z_][A-Za-z0-9_]{0,127})$`)
+	withForm      = regexp.MustCompile(`^([A-Za-z0-9_]+)\s+with\s+([a-z]+)\s+as\s+([A-Za-z_][A-Za-z0-9_]{0,127})$`)
 )
 
-// apply answers $apply: filter(…)/, then aggregate($count as c) or groupby((columns)[,aggregate($count as c)]). Other
-// transformations are refused.
+// application is $apply: filter(…)/ and then aggregate(…) or groupby((columns)[,aggregate(…)]) (6.6).
+type application struct {
+	filter predicate
+	groups []*column
+	sums   []aggregate
+}
+
+// apply answers $apply. Other transformations are refused, and so are other options; $orderby may name a column of the groups.
 func (c *call) apply(t *table, rows []any, o options, text string) (*answer, *fault) {
-	for _, p := range o.pairs {
-		if p[0] != "$apply" {
-			return nil, badRequest("The query parameter %s is not supported together with $apply", p[0])
-		}
+	x, fail := c.application(t, o, text)
+	if fail != nil {
+		return nil, fail
 	}
-	steps := splitTop(text, '/')
-	if len(steps) == 2 && strings.HasPrefix(steps[0], "filter(") && strings.HasSuffix(steps[0], ")") {
-		pred, fail := c.compile(t, steps[0][len("filter("):len(steps[0])-1], o.aliases)
-		if fail != nil {
-			return nil, fail
-		}
-		rows = slices.DeleteFunc(slices.Clone(rows), func(r any) bool { return !pred(r) })
-		steps = steps[1:]
+	order, fail := x.ordering(t, o)
+	if fail != nil {
+		return nil, fail
 	}
-	if len(steps) != 1 {
-		return nil, badRequest("The $apply expression '%s' is not part of this emulator.", text)
+	if x.filter != nil {
+		rows = keep(rows, x.filter, len(rows))
 	}
 	if len(rows) > aggregateLimit {
 		return nil, &fault{status: http.StatusBadRequest, code: "0x8004E023", message: "The maximum record limit is exceeded. Reduce the number of records."}
 	}
-	step := strings.TrimSpace(steps[0])
-	if m := countForm.FindStringSubmatch(step); m != nil {
-		b := appendString([]byte(`{"@odata.context":`), c.base+"$metadata#"+t.set+"("+m[1]+")")
-		b = fmt.Appendf(b, `,"value":[{"%s":%d}]}`, m[1], len(rows))
-		return &answer{status: http.StatusOK, body: b}, nil
+	groups := c.group(x, rows)
+	if order != nil {
+		slices.SortStableFunc(groups, func(a, b *group) int {
+			return compareKeys(order, groupKeys(c.v, order, a.row), groupKeys(c.v, order, b.row))
+		})
 	}
-	m := groupForm.FindStringSubmatch(step)
-	if m == nil {
-		return nil, badRequest("The $apply expression '%s' is not part of this emulator.", text)
-	}
-	counted := ""
-	if m[2] != "" {
-		n := countForm.FindStringSubmatch(m[2])
-		if n == nil {
-			return nil, badRequest("The $apply expression '%s' is not part of this emulator.", text)
-		}
-		counted = n[1]
-	}
-	return c.groups(t, rows, m[1], counted)
-}
-
-// groups writes one row per combination; a null key is left out of its row (6.6).
-func (c *call) groups(t *table, rows []any, list, counted string) (*answer, *fault) {
-	var cols []*column
-	var names []string
-	for part := range strings.SplitSeq(list, ",") {
-		name := strings.TrimSpace(part)
-		col := t.props[name]
-		if col == nil {
-			return nil, t.noProperty(name)
-		}
-		cols, names = append(cols, col), append(names, name)
-	}
-	if counted != "" {
-		names = append(names, counted)
-	}
-	q := &query{selects: cols}
-	w := newRowWriter(c, t, q)
-	counts := map[string]int{}
-	var order []string
-	for _, r := range rows {
-		var b []byte
-		for i := range w.cells {
-			if w.cells[i].col.get(c.v, r).ok {
-				b = w.cell(b, &w.cells[i], r)
-			}
-		}
-		if counts[string(b)]++; counts[string(b)] == 1 {
-			order = append(order, string(b))
-		}
-	}
-	slices.Sort(order)
-	b := appendString([]byte(`{"@odata.context":`), c.base+"$metadata#"+t.set+"("+strings.Join(names, ",")+")")
+	w := newRowWriter(c, t, &query{selects: x.groups})
+	b := appendString([]byte(`{"@odata.context":`), c.base+"$metadata#"+t.set)
 	b = append(b, `,"value":[`...)
-	for i, g := range order {
+	for i, g := range groups {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		row := g
-		if counted != "" {
-			row += fmt.Sprintf(`,"%s":%d`, counted, counts[g])
+		start := len(b)
+		for k := range w.cells { // a null key is left out of its row
+			if w.cells[k].col.get(c.v, g.row).ok {
+				b = w.cell(b, &w.cells[k], g.row)
+			}
 		}
-		b = append(append(append(b, '{'), strings.TrimPrefix(row, ",")...), '}')
+		for k := range x.sums {
+			b = x.sums[k].write(b, c, &g.sums[k])
+		}
+		b = append(b, '}')
+		if b[start] == ',' {
+			b[start] = '{'
+		} else {
+			b = append(b[:start], '{', '}')
+		}
 	}
 	return &answer{status: http.StatusOK, body: append(b, "]}"...)}, nil
+}
+
+func groupKeys(v *snapshot, order []ordering, row any) []sortKey {
+	out := make([]sortKey, len(order))
+	for i, o := range order {
+		out[i] = o.key(v, o.col.get(v, row))
+	}
+	return out
+}
+
+func (c *call) application(t *table, o options, text string) (application, *fault) {
+	var x application
+	for _, p := range o.pairs {
+		if p[0] != "$apply" && p[0] != "$orderby" && strings.HasPrefix(p[0], "$") {
+			return x, badRequest("The query parameter %s is not supported together with $apply", p[0])
+		}
+	}
+	foreign := badRequest("The $apply expression '%s' is not part of this emulator.", text)
+	steps := splitTop(text, '/')
+	if len(steps) == 2 && strings.HasPrefix(steps[0], "filter(") && strings.HasSuffix(steps[0], ")") {
+		var fail *fault
+		if x.filter, fail = c.compile(t, steps[0][len("filter("):len(steps[0])-1], o.aliases); fail != nil {
+			return x, fail
+		}
+		steps = steps[1:]
+	}
+	if len(steps) != 1 {
+		return x, foreign
+	}
+	step := strings.TrimSpace(steps[0])
+	if m := groupForm.FindStringSubmatch(step); m != nil {
+		if fail := x.groupBy(t, m[1]); fail != nil {
+			return x, fail
+		}
+		if step = m[2]; step == "" {
+			return x, nil
+		}
+	}
+	m := aggregateForm.FindStringSubmatch(step)
+	if m == nil {
+		return x, foreign
+	}
+	for part := range strings.SplitSeq(m[1], ",") {
+		sum, fail := parseAggregate(t, strings.TrimSpace(part))
+		if fail != nil {
+			return x, fail
+		}
+		if sum.name == "" {
+			return x, foreign
+		}
+		if slices.ContainsFunc(x.sums, func(s aggregate) bool { return s.name == sum.name }) || t.props[sum.name] != nil {
+			return x, badRequest("The alias '%s' of the $apply expression is already in use.", sum.name)
+		}
+		x.sums = append(x.sums, sum)
+	}
+	return x, nil
+}
+
+// groupBy takes the columns of the groups; moments cannot be grouped.
+func (x *application) groupBy(t *table, list string) *fault {
+	for part := range strings.SplitSeq(list, ",") {
+		name := strings.TrimSpace(part)
+		col := t.props[name]
+		switch {
+		case col == nil:
+			return t.noProperty(name)
+		case col.kind == kindDateTime || col.kind == kindDate:
+			return badRequest("Grouping by the date and time column '%s' is not supported.", name) // the words are not documented
+		}
+		x.groups = append(x.groups, col)
+	}
+	return nil
+}
+
+// ordering reads $orderby, which knows the columns of the groups and refuses the aliases in the documented words.
+func (x *application) ordering(t *table, o options) ([]ordering, *fault) {
+	text, ok := o.get("$orderby")
+	if !ok {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(text, ",") {
+		name, _, _ := strings.Cut(strings.TrimSpace(part), " ")
+		grouped := slices.ContainsFunc(x.groups, func(c *column) bool { return c.property() == name })
+		if slices.ContainsFunc(x.sums, func(s aggregate) bool { return s.name == name }) || t.props[name] != nil && !grouped {
+			return nil, badRequest("The query node SingleValueOpenPropertyAccess is not supported")
+		}
+	}
+	order, fail := t.ordering(text)
+	if fail != nil {
+		return nil, fail
+	}
+	return slices.DeleteFunc(order, func(o ordering) bool { return !slices.Contains(x.groups, o.col) }), nil
+}
+
+// group is what the rows with the same keys come to; row is the first of them.
+type group struct {
+	row  any
+	sums []total
+}
+
+// group collects in one pass, in the order of the keys. Without groups there is exactly one, even over no rows.
+func (c *call) group(x application, rows []any) []*group {
+	by := map[string]*group{}
+	var names []string
+	at := func(name string, row any) *group {
+		g := by[name]
+		if g == nil {
+			g = &group{row: row, sums: make([]total, len(x.sums))}
+			by[name], names = g, append(names, name)
+		}
+		return g
+	}
+	if len(x.groups) == 0 {
+		at("", nil)
+	}
+	var name []byte
+	for _, r := range rows {
+		name = name[:0]
+		for _, col := range x.groups {
+			v := col.get(c.v, r)
+			name = fmt.Appendf(name, "%t|%s|%d|%s|", v.ok, fold(v.s), v.n, v.id)
+		}
+		g := at(string(name), r)
+		for i := range x.sums {
+			x.sums[i].add(c.v, &g.sums[i], r)
+		}
+	}
+	slices.Sort(names)
+	out := make([]*group, len(names))
+	for i, n := range names {
+		out[i] = by[n]
+	}
+	return out
 }

@@ -45,8 +45,11 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("HTTP Error 401 - Unauthorized: Access is denied")) // the client may be gone
 }
 
-// member refuses callers who are nobody in the organization, disabled, or without any role.
+// member refuses an application that is blocked, and callers who are nobody in the organization, disabled, or without any role.
 func (c *call) member() *fault {
+	if fail := c.s.appBlocked(); fail != nil {
+		return fail
+	}
 	switch {
 	case c.user == nil || c.user.NotMember:
 		return &fault{status: http.StatusForbidden, code: "0x80072560", message: "The user is not a member of the organization."}
@@ -56,23 +59,4 @@ func (c *call) member() *fault {
 		return &fault{status: http.StatusForbidden, code: "0x80042f09", message: fmt.Sprintf("The user (Id = %s) has not been assigned any roles. They need at least one role before they can access the data.", c.user.id)}
 	}
 	return nil
-}
-
-// privilege refuses a table that no role of the caller lets him read.
-func (c *call) privilege(t *table) *fault {
-	ok, roles, privileges := c.user.may(t.privilege)
-	if ok {
-		return nil
-	}
-	mode := 0
-	if c.user.ApplicationID != "" {
-		mode = 4
-	}
-	id := namedGUID("privilege", t.privilege)
-	if t.privilege == readAccount {
-		id, _ = parseGUID("886b280c-6396-4d56-a0a3-2c1b0a50ceb0")
-	}
-	return &fault{status: http.StatusForbidden, code: "0x80040220", message: fmt.Sprintf(
-		"Principal user (Id=%s, type=8, roleCount=%d, privilegeCount=%d, accessMode=%d), is missing %s privilege (Id=%s) on OTC=%d for entity '%s' (LocalizedName='%s'). context.Caller=%s",
-		c.user.id, roles, privileges, mode, t.privilege, id, t.otc, t.logical, t.label, c.user.id)}
 }

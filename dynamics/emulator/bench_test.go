@@ -48,6 +48,54 @@ func BenchmarkPage(b *testing.B) {
 	}
 }
 
+// BenchmarkStream is 50,000 rows of 60,000 in pages of 5000, in another order than that of the keys.
+func BenchmarkStream(b *testing.B) {
+	s, err := emulator.New(emulator.Options{Accounts: 60_000})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
+		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	token := accessToken(b, res.Body)
+	for b.Loop() {
+		target := srv.URL + "/api/data/v9.2/accounts?$select=name,industrycode&$orderby=name&$filter=statecode%20eq%200"
+		for range 10 {
+			req, err := http.NewRequestWithContext(b.Context(), "GET", target, nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+token)
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var page struct {
+				NextLink string `json:"@odata.nextLink"`
+			}
+			if err := json.NewDecoder(res.Body).Decode(&page); err != nil || page.NextLink == "" {
+				b.Fatal(res.Status, err)
+			}
+			res.Body.Close()
+			target = page.NextLink
+		}
+	}
+}
+
+// BenchmarkNew is what a server of 60,000 rows costs.
+func BenchmarkNew(b *testing.B) {
+	for b.Loop() {
+		if _, err := emulator.New(emulator.Options{Accounts: 60_000}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
 func accessToken(b *testing.B, r io.Reader) string {
 	b.Helper()
 	var body struct {

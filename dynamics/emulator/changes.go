@@ -111,6 +111,7 @@ func (c *call) tracked(t *table, rows []any, o options, path string) (*answer, *
 	if fail != nil {
 		return nil, fail
 	}
+	q.limit = c.pageSize() + 1
 	rows, total := c.choose(rows, q)
 	page := rows[:min(c.pageSize(), len(rows))]
 	b := c.opening(t, q, total, "")

@@ -73,8 +73,11 @@ type value struct {
 type option struct {
 	value int32
 	label string
-	state int32 // of a status
+	state int32            // of a status
+	own   map[int32]string // labels that were set while the server ran, by language
 }
+
+func (o option) words() words { return words{o.label, o.own} }
 
 type column struct {
 	name, schema, label string
@@ -82,7 +85,8 @@ type column struct {
 	length              int
 	custom              bool
 	options             []option
-	nav                 string // lookups: the navigation property; empty means name
+	nav                 string           // lookups: the navigation property; empty means name
+	own                 map[int32]string // names that were set while the server ran, by language
 	get                 func(v *snapshot, row any) value
 }
 
@@ -94,10 +98,12 @@ func (c *column) property() string {
 	return c.name
 }
 
-func (c *column) optionLabel(n int64) string {
+func (c *column) words() words { return words{c.label, c.own} }
+
+func (c *column) optionLabel(n int64, l *language) string {
 	for _, o := range c.options {
 		if int64(o.value) == n {
-			return o.label
+			return o.words().text(l)
 		}
 	}
 	return ""
@@ -115,6 +121,7 @@ type table struct {
 	byKey               func(v *snapshot, id guid) any // nil when absent
 	id                  func(row any) guid
 	version             func(row any) int64
+	owner               func(row any) guid // whom or whose business unit a row belongs to
 	relations           map[string]*relation
 }
 
@@ -133,10 +140,10 @@ func (t *table) index() *table {
 	return t
 }
 
-// column finds by logical name, as query functions and metadata do.
+// column finds by logical name, as query functions and metadata do: ownerid, not _ownerid_value.
 func (t *table) column(logical string) *column {
 	for _, c := range t.columns {
-		if c.name == logical || c.property() == logical {
+		if c.name == logical {
 			return c
 		}
 	}
@@ -188,8 +195,8 @@ func appendScaled(b []byte, n int64, decimals int) []byte {
 // zone is the caller's: Microsoft's sample shows 21:59:01Z as 2:59 PM.
 var zone = time.FixedZone("UTC-07:00", -7*3600)
 
-// format is the formatted value in en-US; empty means that there is none.
-func (c *column) format(v *snapshot, x value) string {
+// format is the formatted value in a language; empty means that there is none.
+func (c *column) format(v *snapshot, x value, l *language) string {
 	if !x.ok {
 		return ""
 	}
@@ -198,35 +205,25 @@ func (c *column) format(v *snapshot, x value) string {
 		ref, _ := v.refer(x.id)
 		return ref.name
 	case kindInt, kindBigInt:
-		return grouped(x.n)
+		return l.number(x.n)
 	case kindMoney:
-		return money(x.n)
+		return l.money(x.n)
 	case kindDecimal:
-		cents := (abs(x.n) + 50) / 100
-		return sign(x.n) + grouped(cents/100) + "." + strconv.FormatInt(100+cents%100, 10)[1:]
+		return sign(x.n) + l.cents(x.n)
 	case kindDateTime:
-		return time.Unix(x.n, 0).In(zone).Format("1/2/2006 3:04 PM")
+		return time.Unix(x.n, 0).In(zone).Format(l.moment)
 	case kindDate:
-		return time.Unix(x.n, 0).UTC().Format("1/2/2006")
+		return time.Unix(x.n, 0).UTC().Format(l.date)
 	case kindBool, kindChoice, kindState, kindStatus:
-		return c.optionLabel(x.n)
+		return c.optionLabel(x.n, l)
 	case kindChoices:
 		var labels []string
 		for _, n := range splitChoices(x.s) {
-			labels = append(labels, c.optionLabel(int64(n)))
+			labels = append(labels, c.optionLabel(int64(n), l))
 		}
 		return strings.Join(labels, "; ")
 	}
 	return ""
-}
-
-func money(n int64) string {
-	cents := (abs(n) + 50) / 100
-	text := "$" + grouped(cents/100) + "." + strconv.FormatInt(100+cents%100, 10)[1:]
-	if n < 0 {
-		return "(" + text + ")"
-	}
-	return text
 }
 
 func sign(n int64) string {
@@ -237,15 +234,6 @@ func sign(n int64) string {
 }
 
 func abs(n int64) int64 { return max(n, -n) }
-
-// grouped writes 9,500 for 9500.
-func grouped(n int64) string {
-	s := strconv.FormatInt(abs(n), 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return sign(n) + s
-}
 
 func splitChoices(s string) []int32 {
 	var out []int32

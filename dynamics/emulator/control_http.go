@@ -2,7 +2,6 @@ package emulator
 
 import (
 	"bytes"
-	"encoding/json"
 	"html/template"
 	"io"
 	"net/http"
@@ -17,8 +16,10 @@ var index = template.Must(template.New("index").Parse(`<!doctype html><html lang
 POST /_emulator/reset<br>POST /_emulator/expire<br>POST /_emulator/lifetime?seconds=…<br>POST /_emulator/revoke?user=… or ?grant=…<br>
 POST /_emulator/expire-refresh?user=…<br>POST /_emulator/password?user=…<br>POST /_emulator/block?user=…<br>POST /_emulator/mfa?user=…<br>
 POST /_emulator/withdraw?user=…<br>POST /_emulator/secret-expired<br>POST /_emulator/admin-consent<br>POST /_emulator/claims with a JSON object<br>
-POST /_emulator/tracking<br>POST /_emulator/expire-changes<br>POST /_emulator/fail with a JSON fault<br>POST /_emulator/clear<br>
-block, mfa, secret-expired, admin-consent and tracking are taken back with &amp;off=1</p></main></body></html>
+POST /_emulator/tracking<br>POST /_emulator/expire-changes<br>POST /_emulator/withhold?user=…&amp;privilege=… and perhaps &amp;depth=Local<br>
+POST /_emulator/language?user=…&amp;lcid=1031<br>POST /_emulator/app-blocked<br>
+POST /_emulator/option?column=…&amp;value=…&amp;label=… and perhaps &amp;lcid=1031<br>POST /_emulator/column?column=…&amp;label=… and for a new one &amp;type=String<br>POST /_emulator/fail with a JSON fault<br>POST /_emulator/clear<br>
+block, mfa, secret-expired, admin-consent, tracking, withhold, app-blocked, option and column are taken back with &amp;off=1</p></main></body></html>
 `))
 
 // serveControl is [Control] over HTTP, for loopback hosts only: a page elsewhere must not be able to reach it by another name.
@@ -112,21 +113,30 @@ func (s *Server) control(w http.ResponseWriter, r *http.Request, path string) {
 	case "clear":
 		c.Clear()
 	case "fail":
-		var f Fault
-		d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 1<<20))
-		d.DisallowUnknownFields()
-		if err := d.Decode(&f); err != nil {
+		b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 1<<20))
+		if err != nil {
 			controlError(w, err.Error())
 			return
 		}
-		if err := f.check(); err != nil {
+		f, err := ParseFault(b)
+		if err != nil {
 			controlError(w, err.Error())
 			return
 		}
 		c.Fail(f)
 	default:
-		http.NotFound(w, r)
-		return
+		known, text := s.controlUser(path, q)
+		if !known {
+			known, text = s.controlSchema(path, q)
+		}
+		switch {
+		case !known:
+			http.NotFound(w, r)
+			return
+		case text != "":
+			controlError(w, text)
+			return
+		}
 	}
 	if !ok {
 		controlError(w, "user must be one of /_emulator/users")

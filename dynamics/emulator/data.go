@@ -12,6 +12,8 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
+	words  *language   // of the user; see lang
+	seen   *schemaView // see schema
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences
@@ -65,8 +67,9 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 	route := routeName(segments)
 	route = s.countData(route)
 	truncate := 0
-	if x, ok := s.faults.next(FaultData, route); ok {
-		if s.play(w, r, x) {
+	if x, ok := s.faults.next(FaultData, route, strings.Contains(r.URL.RawQuery, "skiptoken=")); ok {
+		var done bool
+		if w, done = s.play(w, r, x); done {
 			return
 		}
 		truncate = x.Truncate
@@ -212,14 +215,21 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 			return nil, methodRefused(c.method)
 		}
 		return c.serviceDocument()
+	case "$metadata":
+		return c.csdl(segments)
 	case "$batch":
 		return c.batch(segments)
 	case "WhoAmI":
 		return c.whoAmI(first, len(segments))
+	case "RetrieveTotalRecordCount":
+		return c.totalRecordCount(segments)
 	case "EntityDefinitions":
 		return c.metadata(segments)
 	}
-	t := c.s.tables[first.name]
+	if a, fail, known := c.unbound(segments); known {
+		return a, fail
+	}
+	t := c.tables()[first.name]
 	if t == nil {
 		return nil, noSegment(first.name)
 	}
@@ -236,7 +246,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	rest := segments[1:]
 	switch {
 	case !first.hasKey && len(rest) == 0:
-		return c.list(t, t.rows(c.v), q, first.name)
+		return c.list(t, c.visible(t, t.rows(c.v)), q, first.name)
 	case !first.hasKey && len(rest) == 1 && rest[0].name == "$count":
 		return c.plainCount(t, q)
 	case !first.hasKey:
@@ -250,8 +260,14 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 	if row == nil {
 		return nil, noRow(t, id)
 	}
+	if fail := c.readable(t, row); fail != nil {
+		return nil, fail
+	}
 	if len(rest) == 0 {
 		return c.single(t, row, q)
+	}
+	if name, ok := strings.CutPrefix(rest[0].name, crm); ok && len(rest) == 1 {
+		return c.boundFunction(t, row, name, rest[0], q)
 	}
 	rel := t.relations[rest[0].name]
 	if rel == nil || rest[0].hasKey || len(rest) > 1 {
@@ -261,7 +277,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 		return nil, fail
 	}
 	path := fmt.Sprintf("%s(%s)/%s", t.set, id, rel.name)
-	return c.list(rel.target, byKeyOrder(rel.of(row), rel.target.id), q, path)
+	return c.list(rel.target, c.visible(rel.target, byKeyOrder(rel.of(row), rel.target.id)), q, path)
 }
 
 // parseKey reads GUID and name=GUID.
@@ -280,35 +296,4 @@ func (t *table) parseKey(text string) (guid, *fault) {
 		return id, badRequest("Unrecognized 'Edm.String' literal '%s' at '0' in '%s'.", text, text)
 	}
 	return id, badRequest("Error in query syntax.")
-}
-
-func (c *call) whoAmI(first segment, n int) (*answer, *fault) {
-	if c.method != http.MethodGet && c.method != http.MethodHead {
-		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%sWhoAmI'.", c.base)}
-	}
-	if n > 1 || first.key != "" {
-		return nil, noSegment(first.name)
-	}
-	b := []byte(`{"@odata.context":`)
-	b = appendString(b, c.base+"$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse")
-	for _, m := range []struct {
-		name string
-		id   guid
-	}{{"BusinessUnitId", c.user.businessUnit}, {"UserId", c.user.id}, {"OrganizationId", c.s.dir.organization}} {
-		b = append(appendString(append(b, ','), m.name), ':', '"')
-		b = append(m.id.appendTo(b), '"')
-	}
-	return &answer{status: http.StatusOK, body: append(b, '}')}, nil
-}
-
-func (c *call) serviceDocument() (*answer, *fault) {
-	b := []byte(`{"@odata.context":`)
-	b = append(appendString(b, c.base+"$metadata"), `,"value":[`...)
-	for i, n := range []string{"accounts", "roles", "systemusers", "teams"} {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = fmt.Appendf(b, `{"name":"%s","kind":"EntitySet","url":"%s"}`, n, n)
-	}
-	return &answer{status: http.StatusOK, body: append(b, "]}"...)}, nil
 }

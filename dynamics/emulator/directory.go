@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // systemUser is a user with what is derived from its description.
@@ -13,6 +14,8 @@ type systemUser struct {
 	roles                      []*role
 	teams                      []*team
 	version                    int64
+	limits                     limits
+	language                   atomic.Int32 // LCID; 0 means the base language
 }
 
 type team struct {
@@ -28,11 +31,11 @@ type role struct {
 	id, root, businessUnit guid
 	name                   string
 	managed                bool
-	privileges             []string
+	privileges             map[string]Depth
 	version                int64
 }
 
-// directory is who exists; it does not change after New.
+// directory is who exists; it does not change after New, but for what [Control] does to single users.
 type directory struct {
 	organization guid
 	units        map[string]guid // business units by name
@@ -40,6 +43,8 @@ type directory struct {
 	teams        []*team
 	roles        []*role
 	references   map[guid]reference
+	unit         map[guid]guid // the business unit of users, teams and roles; a unit is its own
+	above        map[guid]guid // the business unit above one
 }
 
 // BusinessUnits are the names of the business units, the root first.
@@ -62,7 +67,7 @@ func newDirectory(o Options) (*directory, error) {
 	for _, n := range businessUnits {
 		for i, r := range roleTemplates {
 			d.roles = append(d.roles, &role{id: namedGUID("role", n, r.name), root: namedGUID("role", businessUnits[0], r.name), businessUnit: d.units[n],
-				name: r.name, managed: r.managed, privileges: r.privileges, version: int64(1000 + i)})
+				name: r.name, managed: r.managed, privileges: r.grants(), version: int64(1000 + i)})
 		}
 	}
 	for i, t := range teamTemplates {
@@ -107,6 +112,10 @@ func (d *directory) user(u User) (*systemUser, error) {
 		u.BusinessUnit = businessUnits[0]
 	}
 	x := &systemUser{User: u, id: namedGUID("user", strings.ToLower(u.UserName)), objectID: namedGUID("oid", strings.ToLower(u.UserName))}
+	if u.Language != 0 && !slices.Contains(Languages(), u.Language) {
+		return nil, fmt.Errorf("emulator: user %s: no language %d; there are %s", u.UserName, u.Language, strings.Join(languageNames(), ", "))
+	}
+	x.language.Store(int32(u.Language))
 	if u.ApplicationID != "" {
 		x.objectID = d.servicePrincipal(u.ApplicationID)
 	}
@@ -195,16 +204,4 @@ func (u *systemUser) allRoles() []*role {
 		all = append(all, t.roles...)
 	}
 	return all
-}
-
-// may says whether a role grants the privilege, and how many roles and privileges there are, which refusals mention.
-func (u *systemUser) may(privilege string) (ok bool, roles, privileges int) {
-	set := map[string]bool{}
-	all := u.allRoles()
-	for _, r := range all {
-		for _, p := range r.privileges {
-			set[p] = true
-		}
-	}
-	return set[privilege], len(all), len(set)
 }

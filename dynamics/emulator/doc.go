@@ -16,9 +16,12 @@
 //     PKCE, refresh_token, client_credentials), openid-configuration, keys, instance discovery. The application proves itself by
 //     secret, by an assertion that is signed with one of [Options.ClientCertificates] (RS256 or PS256; x5t#S256 or x5t in either
 //     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
-//   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, and the metadata of account;
-//     $select, $filter, $orderby, $top, $count, $apply, $expand of roles, server-driven paging with Dataverse's own cookies,
-//     annotations, change tracking of accounts, $batch, conditional reads and the error bodies of the Web API.
+//   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, business units, privileges and
+//     usersettings, the functions that tell of privileges, their metadata, the service document and $metadata;
+//     $select, $filter with query functions, $orderby, $top, $count, $apply, RetrieveTotalRecordCount, $expand of roles,
+//     server-driven paging with Dataverse's own cookies, annotations, change tracking of accounts, $batch, conditional reads and the
+//     error bodies of the Web API.
+//   - Service protection limits, per user and web server: see [Limits].
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
@@ -42,6 +45,11 @@
 //	POST /_emulator/claims                with a JSON object: Dataverse's claims challenge; with nothing: none
 //	POST /_emulator/tracking              change tracking of accounts is on; off=1 switches it off
 //	POST /_emulator/expire-changes        every delta token so far: 0x80044352
+//	POST /_emulator/withhold?user=&privilege=[&depth=]  takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep
+//	POST /_emulator/language?user=&lcid=  the user's labels and formats: 1033 English, 1031 German, 1036 French
+//	POST /_emulator/app-blocked           Dataverse refuses the application: 0x80095ffc
+//	POST /_emulator/option?column=&value=&label=[&lcid=]  adds an option to a choice, or gives it another label; off=1 removes it
+//	POST /_emulator/column?column=&label=[&lcid=][&type=]  adds a custom column, or gives one another name; off=1 removes it
 //	POST /_emulator/fail                  with a Fault as JSON: throttle, delay, break or refuse requests to come
 //	POST /_emulator/clear                 drop the faults that have not struck
 //
@@ -51,10 +59,40 @@
 //	{"where":"token","kind":"gateway"}
 //	{"where":"token","number":50078,"suberror":"basic_action"}
 //
+// A soak run has every twentieth data request fail, every hundredth body come slowly and the next nextLink that is followed be one that
+// Dataverse no longer takes:
+//
+//	{"kind":"unavailable","probability":0.05,"seed":7}
+//	{"kind":"slow","probability":0.01,"drip_bytes":64,"drip_every":"20ms"}
+//	{"kind":"bad-cookie"}
+//
+// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie, reset, truncate and slow; [Fault] has all
+// members. crmbridge-dev takes the same objects as --fault.
+//
+// # Who may see what, and in which language
+//
+// Every route asks for its privilege: prvReadAccount, prvReadUser, prvReadRole, prvReadTeam, prvReadBusinessUnit, prvReadPrivilege,
+// prvReadUserSettings; metadata for prvReadEntity, below a table for prvReadAttribute too. Roles give a privilege with a depth: who has
+// prvReadAccount for his own rows (Basic), his business unit (Local) or the units below too (Deep) sees those rows, and the others
+// are silently absent; one of them by its key is 0x80048306. Change tracking needs the whole organization. Built-in users lack one
+// privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@); [Options.Users] and
+// [Control.Withhold] make any other case.
+//
+// A user has a language: labels of metadata, formatted values of choices, numbers, money and dates follow it. [GermanUser] and
+// [FrenchUser] may do everything; [User.Language] and [Control.SetLanguage] set it. Labels that have no translation come in English, the
+// base language. The texts are translations of this package's, not Microsoft's, and the formats are those of the Windows locales.
+//
+// # What changes while programs run
+//
+// [Control.RelabelOption], [Control.AddOption], [Control.RemoveOption], [Control.RelabelColumn], [Control.AddColumn] and
+// [Control.RemoveColumn] do what an administrator does in the maker portal, so that what a program keeps of the metadata is no longer
+// true: labels change in single languages, two options have one label, columns are gone or come back with another type.
+//
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, and no service protection limit yet; such requests are refused, never answered emptily. For
-// want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
+// There is no write access and no FetchXML; such requests are refused, never answered emptily. How Dataverse finds Retry-After is
+// not documented: here it is the time until the window has room again, and whoever goes on sending meanwhile waits longer
+// (limits.go). For want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
 // the documented "Stream was not readable." are the words of Microsoft's OData library. URLs that are too long are refused as IIS
 // does (limits_url.go). Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
@@ -64,8 +102,16 @@
 // Change tracking is on for account and for no other table. Its rules are those of the documentation; where the stamp at the end of a
 // chain of pages comes from, and what the skip tokens hold, is this package's own (changes.go), and links are opaque. At most
 // 100,000 deletions are remembered; a token from before the oldest of them is expired, as one older than seven days is.
-// Text is compared without case but with accents, and sorted by code point. The caller's language is English
-// (United States), the time zone of formatted values is UTC-07:00, as in Microsoft's samples.
+// A 304 lacks the Content-Type that Dataverse sends, which
+// net/http does not let through; within a batch it is there. Query functions over hierarchies, fiscal periods, business units and
+// teams are refused; how those over dates read their spans is told in filter_date.go. Whether the negative operators but ne match
+// columns without a value is not known of the real service: [Options.NegativesSkipNull] gives the other answer. The average of whole
+// numbers is cut to one. RetrieveTotalRecordCount tells what was counted when the server was made, or up to a day ago.
+// Metadata cannot be asked for relationships, keys and global option sets, and $filter on EntityDefinitions is refused, as some real
+// environments do; which privilege refers to which object type code, what the functions about privileges ask for themselves, and the
+// words for a privilege of too small a depth are guesses. Members of metadata on which nothing here depends have made-up values.
+// Text is compared without case but with accents, and sorted by code point. The time
+// zone of formatted values is UTC-07:00 for everybody, as in Microsoft's samples.
 //
 // All people, companies, addresses and numbers are invented; e-mail addresses and sites are under example names.
 package emulator

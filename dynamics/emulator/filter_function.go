@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
+	"unicode/utf8"
 )
 
 const crm = "Microsoft.Dynamics.CRM."
@@ -52,10 +52,11 @@ func (p *filterParser) textFunction(name string, neg bool) (predicate, *fault) {
 	}
 	m := compileLike(pattern)
 	get, v := left.col.get, p.c.v
+	onNull := neg && !p.c.s.opts.NegativesSkipNull
 	return func(r any) bool {
 		x := get(v, r)
 		if !x.ok {
-			return neg
+			return onNull
 		}
 		return m.match(fold(x.s)) != neg
 	}, nil
@@ -65,7 +66,12 @@ func (p *filterParser) textFunction(name string, neg bool) (predicate, *fault) {
 type arguments struct {
 	property *column
 	values   []string
+	list     bool // PropertyValues
+	quoted   bool // PropertyValue was a text
 }
+
+// maxListed is how long a value of In may be (6.2); the words of the refusal are not documented.
+const maxListed = 850
 
 // queryFunction is Microsoft.Dynamics.CRM.Name(…), after its opening parenthesis.
 func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) {
@@ -73,19 +79,23 @@ func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) 
 	if fail != nil {
 		return nil, fail
 	}
-	if neg {
+	if neg || p.nots > 0 {
 		return nil, badRequest("Not operator along with the Custom Named Condition operators is not allowed")
 	}
 	if args.property == nil {
 		return nil, badRequest("The parameter 'PropertyName' of the function '%s%s' is missing.", crm, name)
 	}
 	need := map[string]int{"In": -1, "NotIn": -1, "ContainValues": -1, "DoesNotContainValues": -1, "Between": 2, "NotBetween": 2,
-		"On": 1, "OnOrAfter": 1, "OnOrBefore": 1, "EqualUserId": 0, "NotEqualUserId": 0}
+		"EqualUserId": 0, "NotEqualUserId": 0}
 	n, known := need[name]
+	list := known && n != 0
+	if !known {
+		n, known = dateFunction(name)
+	}
 	switch {
 	case !known:
 		return nil, badRequest("The function '%s%s' is not part of this emulator.", crm, name)
-	case n >= 0 && len(args.values) != n, n < 0 && len(args.values) == 0:
+	case n >= 0 && len(args.values) != n, n < 0 && len(args.values) == 0, n != 0 && args.list != list:
 		return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("The number of values given for the operator %s is wrong.", name)}
 	}
 	switch name {
@@ -96,10 +106,13 @@ func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) 
 	case "ContainValues", "DoesNotContainValues":
 		return p.containValues(args, name == "DoesNotContainValues")
 	case "EqualUserId", "NotEqualUserId":
+		if args.property.kind != kindLookup && args.property.kind != kindGUID {
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "The condition operator is valid for columns that refer to a user only."}
+		}
 		args.values = []string{p.c.user.id.String()}
 		return p.in(args, name == "NotEqualUserId")
 	}
-	return p.on(args, name)
+	return p.date(args, name)
 }
 
 func (p *filterParser) arguments() (arguments, *fault) {
@@ -129,9 +142,13 @@ func (p *filterParser) arguments() (arguments, *fault) {
 			if fail != nil {
 				return a, fail
 			}
-			a.values = values
+			a.values, a.list = values, true
 		case "PropertyValue":
-			a.values = []string{v.text}
+			if v.kind == tokArray || v.kind == tokPunct || v.kind == tokEnd {
+				p.at--
+				return a, p.unexpected()
+			}
+			a.values, a.list, a.quoted = []string{v.text}, false, v.kind == tokString
 		default:
 			return a, syntax(name.pos, p.text)
 		}
@@ -201,15 +218,21 @@ func (p *filterParser) comparers(a arguments) ([]func(value) int, *fault) {
 }
 
 func (p *filterParser) in(a arguments, not bool) (predicate, *fault) {
+	for _, s := range a.values {
+		if utf8.RuneCountInString(s) > maxListed {
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("A value of the condition is longer than %d characters.", maxListed)}
+		}
+	}
 	list, fail := p.comparers(a)
 	if fail != nil {
 		return nil, fail
 	}
 	get, v := a.property.get, p.c.v
+	onNull := not && !p.c.s.opts.NegativesSkipNull
 	return func(r any) bool {
 		x := get(v, r)
 		if !x.ok {
-			return not
+			return onNull
 		}
 		return slices.ContainsFunc(list, func(c func(value) int) bool { return c(x) == 0 }) != not
 	}, nil
@@ -241,33 +264,12 @@ func (p *filterParser) containValues(a arguments, not bool) (predicate, *fault) 
 		want = append(want, n[0])
 	}
 	get, v := a.property.get, p.c.v
+	onNull := not && !p.c.s.opts.NegativesSkipNull
 	return func(r any) bool {
 		x := get(v, r)
 		if !x.ok {
-			return not
+			return onNull
 		}
 		return slices.ContainsFunc(splitChoices(x.s), func(n int32) bool { return slices.Contains(want, n) }) != not
-	}, nil
-}
-
-// on compares days, in the caller's zone for moments.
-func (p *filterParser) on(a arguments, name string) (predicate, *fault) {
-	if a.property.kind != kindDateTime && a.property.kind != kindDate {
-		return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "The condition operator is valid for date columns only."}
-	}
-	day, err := time.Parse("2006-01-02", a.values[0])
-	if err != nil {
-		return nil, badRequest("The value '%s' is not a valid date.", a.values[0])
-	}
-	loc := time.UTC
-	if a.property.kind == kindDateTime {
-		loc = zone
-	}
-	from := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, loc).Unix()
-	to := time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, loc).Unix()
-	get, v := a.property.get, p.c.v
-	return func(r any) bool {
-		x := get(v, r)
-		return x.ok && (name == "OnOrBefore" || x.n >= from) && (name == "OnOrAfter" || x.n < to)
 	}, nil
 }

@@ -23,6 +23,7 @@ type filterParser struct {
 	at      int
 	depth   int
 	tests   int
+	nots    int // that are open
 	aliases map[string]string
 }
 
@@ -130,6 +131,8 @@ func (p *filterParser) unary(neg bool) (predicate, *fault) {
 		if t := p.peek(); t.kind == tokName && strings.HasPrefix(t.text, crm) {
 			return nil, badRequest("Not operator along with the Custom Named Condition operators is not allowed")
 		}
+		p.nots++
+		defer func() { p.nots-- }()
 		return p.unary(!neg)
 	}
 	if p.accept(tokPunct, "(") {

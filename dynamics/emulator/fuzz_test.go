@@ -20,7 +20,7 @@ func FuzzFilter(f *testing.F) {
 		f.Fatal(err)
 	}
 	c := &call{s: s, v: s.data.view(), user: s.dir.users[0]}
-	t := s.tables["accounts"]
+	t := s.schema.now.Load().tables["accounts"]
 	f.Fuzz(func(tt *testing.T, text string) {
 		p, fail := c.compile(t, text, nil)
 		if fail != nil {
@@ -49,7 +49,7 @@ func FuzzCookie(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	t := s.tables["accounts"]
+	t := s.schema.now.Load().tables["accounts"]
 	order, fail := t.ordering("name desc,revenue,createdon")
 	if fail != nil {
 		f.Fatal(fail)

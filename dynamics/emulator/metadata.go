@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Metadata of the tables: EntityDefinitions(LogicalName='account'), its Attributes and their option sets (section 13). Everybody
-// in the organization may read it.
+// Metadata of the tables: EntityDefinitions(LogicalName='account'), its Attributes and their option sets (section 13). It takes
+// prvReadEntity, and prvReadAttribute for what is below a table. Their object type codes in refusals are unverified.
 
 // object keeps its members in order, as Microsoft's answers do.
 type object []member
@@ -35,11 +35,30 @@ func (o object) MarshalJSON() ([]byte, error) {
 	return append(b, '}'), nil
 }
 
+func (c *call) metadataPrivilege(attributes bool) *fault {
+	need := []struct {
+		privilege string
+		about     subject
+	}{{readEntity, subject{"entity", "Entity", 9800}}, {readAttribute, subject{"attribute", "Attribute", 9808}}}
+	if !attributes {
+		need = need[:1]
+	}
+	for _, n := range need {
+		if c.user.depth(n.privilege).depth == DepthNone {
+			return c.user.missing(n.privilege, n.about)
+		}
+	}
+	return nil
+}
+
 var logicalKey = regexp.MustCompile(`^LogicalName='([a-z][a-z0-9_]*)'$`)
 
 func (c *call) metadata(path []segment) (*answer, *fault) {
 	if c.method != http.MethodGet && c.method != http.MethodHead {
 		return nil, methodRefused(c.method)
+	}
+	if fail := c.metadataPrivilege(len(path) > 1); fail != nil {
+		return nil, fail
 	}
 	o, fail := c.options()
 	if fail != nil {
@@ -72,7 +91,7 @@ func (c *call) metadata(path []segment) (*answer, *fault) {
 func (c *call) tableOf(s segment) (*table, *fault) {
 	m := logicalKey.FindStringSubmatch(s.key)
 	if m != nil {
-		for _, t := range c.s.tables {
+		for _, t := range c.tables() {
 			if t.logical == m[1] {
 				return t, nil
 			}
@@ -80,7 +99,7 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 		return nil, &fault{status: http.StatusNotFound, code: "0x80041102", message: "The entity with a name = '" + m[1] + "' with namemapping = 'Logical' was not found in the MetadataCache."}
 	}
 	id, ok := parseGUID(s.key)
-	for _, t := range c.s.tables {
+	for _, t := range c.tables() {
 		if ok && namedGUID("metadata", t.logical) == id {
 			return t, nil
 		}
@@ -88,12 +107,12 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 	return nil, badRequest("Error in query syntax.")
 }
 
-func (t *table) describe(tracked bool) object {
+func (c *call) describe(t *table) object {
 	return object{
 		{"LogicalName", t.logical}, {"SchemaName", strings.ToUpper(t.logical[:1]) + t.logical[1:]}, {"EntitySetName", t.set},
 		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary}, {"ObjectTypeCode", t.otc},
-		{"ChangeTrackingEnabled", tracked}, {"IsCustomEntity", false}, {"IsOptimisticConcurrencyEnabled", true},
-		{"OwnershipType", map[string]string{"account": "UserOwned"}[t.logical]}, {"DisplayName", label(t.label)},
+		{"ChangeTrackingEnabled", c.s.tracks(t)}, {"IsCustomEntity", false}, {"IsOptimisticConcurrencyEnabled", true},
+		{"OwnershipType", map[string]string{"account": "UserOwned"}[t.logical]}, {"DisplayName", c.label(words{base: t.label})},
 		{"MetadataId", namedGUID("metadata", t.logical).String()},
 	}
 }
@@ -131,7 +150,7 @@ func narrow(o object, sel, typeName string, keep ...string) (object, string, *fa
 
 func (c *call) definition(t *table, o options) (*answer, *fault) {
 	sel, _ := o.get("$select")
-	body, list, fail := narrow(t.describe(c.s.tracks(t)), sel, "EntityMetadata")
+	body, list, fail := narrow(c.describe(t), sel, "EntityMetadata")
 	if fail != nil {
 		return nil, fail
 	}
@@ -141,9 +160,8 @@ func (c *call) definition(t *table, o options) (*answer, *fault) {
 func (c *call) definitions(o options) (*answer, *fault) {
 	sel, _ := o.get("$select")
 	rows, list := []object{}, ""
-	for _, set := range []string{"accounts", "roles", "systemusers", "teams"} {
-		t := c.s.tables[set]
-		body, l, fail := narrow(t.describe(c.s.tracks(t)), sel, "EntityMetadata")
+	for _, set := range sets(c.tables()) {
+		body, l, fail := narrow(c.describe(c.tables()[set]), sel, "EntityMetadata")
 		if fail != nil {
 			return nil, fail
 		}
@@ -158,13 +176,4 @@ func (c *call) jsonAnswer(o object) (*answer, *fault) {
 		return nil, &fault{status: http.StatusInternalServerError, code: "0x80040216", message: "An unexpected error occurred."}
 	}
 	return &answer{status: http.StatusOK, body: b}, nil
-}
-
-// label is a Label in English.
-func label(text string) object {
-	if text == "" {
-		return object{{"LocalizedLabels", []object{}}, {"UserLocalizedLabel", nil}}
-	}
-	one := object{{"Label", text}, {"LanguageCode", 1033}, {"IsManaged", true}, {"MetadataId", namedGUID("label", text).String()}, {"HasChanged", nil}}
-	return object{{"LocalizedLabels", []object{one}}, {"UserLocalizedLabel", one}}
 }

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -42,44 +41,14 @@ func (c *column) attributeType() (odata, attribute, name string) {
 	return "LookupAttributeMetadata", "Lookup", "LookupType"
 }
 
-func (c *column) describe(t *table) object {
-	odata, attribute, name := c.attributeType()
-	o := object{
-		{"@odata.type", "#Microsoft.Dynamics.CRM." + odata},
-		{"LogicalName", c.name}, {"SchemaName", c.schema}, {"EntityLogicalName", t.logical}, {"AttributeType", attribute},
-		{"AttributeTypeName", object{{"Value", name}}}, {"AttributeOf", nil}, {"IsCustomAttribute", c.custom}, {"IsValidForRead", true},
-		{"IsPrimaryId", c.name == t.key}, {"IsPrimaryName", c.name == t.primary}, {"IsLogical", false},
-		{"IsValidForAdvancedFind", object{{"Value", c.kind != kindBigInt}, {"CanBeChanged", true}, {"ManagedPropertyLogicalName", "canmodifysearchsettings"}}},
-		{"IsValidODataAttribute", true}, {"DisplayName", label(c.label)}, {"Description", label("")},
-		{"MetadataId", namedGUID("metadata", t.logical, c.name).String()},
-	}
-	switch c.kind {
-	case kindText, kindMemo:
-		o = append(o, member{"MaxLength", c.length})
-	case kindDateTime:
-		o = append(o, member{"Format", "DateAndTime"}, member{"DateTimeBehavior", object{{"Value", "UserLocal"}}})
-	case kindDate:
-		o = append(o, member{"Format", "DateOnly"}, member{"DateTimeBehavior", object{{"Value", "DateOnly"}}})
-	case kindMoney, kindDecimal:
-		o = append(o, member{"Precision", map[kind]int{kindMoney: 2, kindDecimal: 4}[c.kind]})
-	}
-	return o
-}
-
-var isCustom = regexp.MustCompile(`^\s*IsCustomAttribute eq (true|false)\s*$`)
-
 // attributes answers …/Attributes[(LogicalName='x')][/Microsoft.Dynamics.CRM.Cast].
 func (c *call) attributes(t *table, path []segment, o options) (*answer, *fault) {
 	cols, cast := t.columns, ""
 	one := path[0].hasKey
 	if one {
-		m := logicalKey.FindStringSubmatch(path[0].key)
-		if m == nil {
-			return nil, badRequest("Error in query syntax.")
-		}
-		i := slices.IndexFunc(cols, func(x *column) bool { return x.name == m[1] })
-		if i < 0 {
-			return nil, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified name " + m[1] + " for the entity " + t.logical + "."}
+		i, fail := t.attributeAt(path[0].key)
+		if fail != nil {
+			return nil, fail
 		}
 		cols = cols[i : i+1]
 	}
@@ -93,19 +62,53 @@ func (c *call) attributes(t *table, path []segment, o options) (*answer, *fault)
 		}
 	}
 	if text, ok := o.get("$filter"); ok {
-		m := isCustom.FindStringSubmatch(text)
-		switch {
-		case strings.Contains(text, "startswith("), strings.Contains(text, "contains("), strings.Contains(text, "endswith("):
-			name, _, _ := strings.Cut(text, "(")
-			f := badRequest(`The "%s" function isn't supported for Metadata Entities.`, name)
-			f.code = codeMetaFunction
-			return nil, f
-		case m == nil || one:
-			return nil, badRequest("The $filter '%s' is not part of this emulator.", text)
+		if one {
+			return nil, badRequest("The query parameter $filter is not supported")
 		}
-		cols = slices.DeleteFunc(slices.Clone(cols), func(x *column) bool { return x.custom != (m[1] == "true") })
+		var fail *fault
+		if cols, fail = c.filtered(t, cols, cast, text); fail != nil {
+			return nil, fail
+		}
 	}
 	return c.writeAttributes(t, cols, cast, one, o)
+}
+
+// attributeAt finds a column by LogicalName='x' or by its MetadataId.
+func (t *table) attributeAt(key string) (int, *fault) {
+	m := logicalKey.FindStringSubmatch(key)
+	id, isGUID := parseGUID(key)
+	if m == nil && !isGUID {
+		return 0, badRequest("Error in query syntax.")
+	}
+	i := slices.IndexFunc(t.columns, func(x *column) bool {
+		return m != nil && x.name == m[1] || isGUID && namedGUID("metadata", t.logical, x.name) == id
+	})
+	if i < 0 && m != nil {
+		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified name " + m[1] + " for the entity " + t.logical + "."}
+	}
+	if i < 0 {
+		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified id " + id.String() + "."}
+	}
+	return i, nil
+}
+
+// filtered leaves the columns that the filter holds for. Only the members that all columns have can be named, unless there is a cast.
+func (c *call) filtered(t *table, cols []*column, cast, text string) ([]*column, *fault) {
+	example, typeName := c.anyColumn(t), "AttributeMetadata"
+	if cast != "" && len(cols) > 0 {
+		example, typeName = c.describeColumn(t, cols[0]), cast
+	}
+	test, fail := metadataFilter(text, example, typeName)
+	if fail != nil {
+		return nil, fail
+	}
+	return slices.DeleteFunc(slices.Clone(cols), func(x *column) bool { return !test(c.describeColumn(t, x)) }), nil
+}
+
+// anyColumn has the members that all columns have.
+func (c *call) anyColumn(t *table) object {
+	o := c.describeColumn(t, t.columns[0])
+	return o[:len(o)-len(t.columns[0].ofType())]
 }
 
 func castTo(cols []*column, name string, one bool) ([]*column, string, *fault) {
@@ -138,8 +141,13 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 	sel, _ := o.get("$select")
 	expand, expanded := o.get("$expand")
 	rows, list := []object{}, ""
+	if cast == "" { // what only some types have takes a cast
+		if _, _, fail := narrow(c.anyColumn(t), sel, "AttributeMetadata"); fail != nil {
+			return nil, fail
+		}
+	}
 	for _, col := range cols {
-		body := col.describe(t)
+		body := c.describeColumn(t, col)
 		typeName := strings.TrimPrefix(body[0].value.(string), "#"+crm)
 		if cast != "" {
 			body = body[1:] // the type is in the context
@@ -153,7 +161,7 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 				}
 				value := any(nil) // no column here uses a global option set
 				if name == "OptionSet" {
-					value = col.optionSet(t, strings.TrimSuffix(rest, ")"))
+					value = c.optionSet(t, col, strings.TrimSuffix(rest, ")"))
 				}
 				body = append(body, member{name, value})
 				keep = append(keep, name)
@@ -177,7 +185,7 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 }
 
 // optionSet is the expanded option set; with $select=Options only MetadataId and Options.
-func (c *column) optionSet(t *table, query string) object {
+func (x *call) optionSet(t *table, c *column, query string) object {
 	kinds := map[kind]string{kindState: "State", kindStatus: "Status", kindBool: "Boolean"}
 	setType := kinds[c.kind]
 	if setType == "" {
@@ -186,11 +194,11 @@ func (c *column) optionSet(t *table, query string) object {
 	id := member{"MetadataId", namedGUID("optionset", t.logical, c.name).String()}
 	var options []member
 	if c.kind == kindBool {
-		options = []member{{"TrueOption", c.optionBody(c.options[1])}, {"FalseOption", c.optionBody(c.options[0])}}
+		options = []member{{"TrueOption", x.optionBody(c, c.options[1])}, {"FalseOption", x.optionBody(c, c.options[0])}}
 	} else {
 		list := []object{}
 		for _, o := range c.options {
-			list = append(list, c.optionBody(o))
+			list = append(list, x.optionBody(c, o))
 		}
 		options = []member{{"Options", list}}
 	}
@@ -200,10 +208,10 @@ func (c *column) optionSet(t *table, query string) object {
 	return append(object{id, {"HasChanged", nil}, {"Name", t.logical + "_" + c.name}, {"IsGlobal", false}, {"IsCustomOptionSet", c.custom},
 		{"IsManaged", true}, {"OptionSetType", setType},
 		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false}, {"ManagedPropertyLogicalName", "iscustomizable"}}},
-		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", label(c.label)}, {"Description", label("")}}, options...)
+		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", x.label(c.words())}, {"Description", x.label(words{})}}, options...)
 }
 
-func (c *column) optionBody(o option) object {
+func (x *call) optionBody(c *column, o option) object {
 	var body object
 	switch c.kind {
 	case kindState:
@@ -212,5 +220,5 @@ func (c *column) optionBody(o option) object {
 		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StatusOptionMetadata"}, {"State", o.state}, {"TransitionData", nil}}
 	}
 	return append(body, object{{"Value", o.value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil}, {"ParentValues", []int{}}, {"Tag", nil},
-		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", label(o.label)}, {"Description", label("")}}...)
+		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", x.label(o.words())}, {"Description", x.label(words{})}}...)
 }

@@ -22,6 +22,9 @@ const (
 	DefaultRedirectURI = "http://localhost:8080/oauth/callback"
 	// DefaultUser signs in where nobody is chosen: every privilege.
 	DefaultUser = "ada.lindqvist@contoso.example"
+	// GermanUser and FrenchUser may do as much, and see labels and formats in their languages.
+	GermanUser = "liesel.brandstaetter@contoso.example"
+	FrenchUser = "elodie.garnier@contoso.example"
 )
 
 // Options configure a server. The zero value is a working server.
@@ -65,6 +68,9 @@ type Options struct {
 	ChangeTrackingAge time.Duration
 	// Limits are the service protection limits; the zero value means Microsoft's own.
 	Limits Limits
+	// NegativesSkipNull makes not contains(…), NotIn and DoesNotContainValues pass over columns without a value. Whether they do is
+	// not documented: by default they match them, as ne does; a client should be right under both.
+	NegativesSkipNull bool
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
@@ -95,6 +101,8 @@ type User struct {
 	Disabled bool
 	// NotMember is known to Entra only: Dataverse answers 403 "not a member of the organization".
 	NotMember bool
+	// Language is the LCID of one of [Languages]; 0 means 1033, English.
+	Language int
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string

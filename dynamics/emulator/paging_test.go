@@ -144,6 +144,15 @@ func TestTopAndPageSize(t *testing.T) {
 	if p := g.page(tok, "/api/data/v9.2/accounts?$select=name&$top=3", 5); len(p.Value) != 5 || p.NextLink == "" {
 		t.Errorf("with maxpagesize $top is ignored, got %d rows", len(p.Value))
 	}
+	r = g.api(tok, "accounts?$select=name&$top=5050")
+	if strings.Count(r.body, "@odata.etag") != 5000 || strings.Contains(r.body, "nextLink") {
+		t.Errorf("$top=5050: %d rows", strings.Count(r.body, "@odata.etag"))
+	}
+	for _, top := range []string{"-1", "x", "99999999999999999999"} {
+		if r := g.api(tok, "accounts?$select=name&$top="+top); r.status != 400 {
+			t.Errorf("$top=%s: %d", top, r.status)
+		}
+	}
 	if p := g.page(tok, "/api/data/v9.2/accounts?$select=name", 9000); len(p.Value) != 5000 || p.NextLink == "" {
 		t.Errorf("a page holds 5000 rows at most, got %d", len(p.Value))
 	}

@@ -91,6 +91,7 @@ type query struct {
 	filter  predicate // nil passes all
 	order   []ordering
 	top     int // -1 when absent
+	limit   int // how many rows are needed; 0 means all
 	count   bool
 	expand  []expansion
 	from    *cookie

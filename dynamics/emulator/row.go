@@ -14,6 +14,7 @@ type rowWriter struct {
 	q         *query
 	cells     []cellWriter
 	formatted bool
+	lang      *language
 }
 
 type cellWriter struct {
@@ -23,7 +24,7 @@ type cellWriter struct {
 }
 
 func newRowWriter(c *call, t *table, q *query) *rowWriter {
-	w := &rowWriter{c: c, t: t, q: q, formatted: c.prefs.annotates(annFormatted)}
+	w := &rowWriter{c: c, t: t, q: q, formatted: c.prefs.annotates(annFormatted), lang: c.lang()}
 	for _, col := range q.selects {
 		p := col.property()
 		cell := cellWriter{col: col, name: fmt.Appendf(nil, `,"%s":`, p)}
@@ -70,7 +71,7 @@ func (w *rowWriter) cell(b []byte, cell *cellWriter, r any) []byte {
 	x := cell.col.get(w.c.v, r)
 	if x.ok {
 		if w.formatted {
-			if f := cell.col.format(w.c.v, x); f != "" {
+			if f := cell.col.format(w.c.v, x, w.lang); f != "" {
 				b = appendString(append(b, cell.formatted...), f)
 			}
 		}
@@ -155,7 +156,7 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 
 // write appends the related rows and the link that is always there on a single level (6.5).
 func (e expansion) write(b []byte, w *rowWriter, r any) []byte {
-	rows, _ := w.c.choose(byKeyOrder(e.rel.of(r), e.rel.target.id), e.q)
+	rows, _ := w.c.choose(w.c.visible(e.rel.target, byKeyOrder(e.rel.of(r), e.rel.target.id)), e.q)
 	if e.q.top >= 0 {
 		rows = rows[:min(e.q.top, len(rows))]
 	}

@@ -14,6 +14,7 @@ type rules struct {
 	secretExpired bool
 	adminOnly     bool // users may not consent
 	adminAgreed   bool
+	appBlocked    bool   // Dataverse takes no token of the application
 	claims        string // what the data service wants tokens to have been asked with
 	lifetime      time.Duration
 	seen          map[string]time.Time // identifiers of assertions, until they have expired

@@ -20,11 +20,13 @@ type Server struct {
 	grants  *grants
 	dir     *directory
 	data    *store
-	tables  map[string]*table // by entity set
+	schema  *schema
 	tally   tally
 	faults  faults
 	rules   *rules
 	limiter *limiter
+	orders  orders
+	counted recordCounts
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 
@@ -46,8 +48,9 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
-	s.tables = tables(dir)
 	s.limiter = newLimiter(s.opts.Limits, s.opts.Now)
+	s.schema = newSchema(dir)
+	s.recordCounts()
 	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }

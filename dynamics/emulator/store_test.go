@@ -1,9 +1,41 @@
 package emulator
 
 import (
+	"fmt"
+	"slices"
 	"testing"
 	"time"
 )
+
+// The orders that are kept follow the data and are bounded.
+func TestKeptOrders(t *testing.T) {
+	s, err := New(Options{Accounts: 1500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	accounts := s.schema.now.Load().tables["accounts"]
+	for i, text := range []string{"name", "name desc", "revenue", "name", "createdon", "_ownerid_value,name", "name", "accountid desc", ""} {
+		order, fail := accounts.ordering(text)
+		if fail != nil {
+			t.Fatal(fail)
+		}
+		for range 2 {
+			c := &call{s: s, v: s.data.view()}
+			got, want := c.inOrder(c.v.rows, order), c.v.sort(c.v.rows, order)
+			if !slices.Equal(got.rows, want.rows) || len(got.rows) != len(c.v.accounts) || !slices.Equal(got.keys, want.keys) {
+				t.Fatalf("order %q differs from a fresh one", text)
+			}
+			few := c.v.rows[:1200]
+			if got := c.inOrder(few, order); len(got.rows) != len(few) {
+				t.Fatalf("order %q: %d of %d rows", text, len(got.rows), len(few))
+			}
+			s.data.put(Account{Name: fmt.Sprint("new ", i)}, time.Time{})
+		}
+		if n := len(s.orders.list); n > keptOrders || n == 0 {
+			t.Fatalf("%d orders are kept", n)
+		}
+	}
+}
 
 // What is remembered of deletions is bounded: where one is forgotten, nothing before it can be asked for any more.
 func TestTombstonesAreBounded(t *testing.T) {

@@ -18,7 +18,7 @@ func tables(d *directory) map[string]*table {
 		"teammembership_association": {"teammembership_association", user, func(r any) []any { return anys(r.(*teamRow).members) }},
 	}
 	out := map[string]*table{}
-	for _, t := range []*table{account, user, team, role} {
+	for _, t := range []*table{account, user, team, role, unitTable(d), privilegeTable(), settingsTable()} {
 		out[t.set] = t.index()
 	}
 	return out
@@ -125,7 +125,7 @@ func accountTable() *table {
 			}
 			return nil
 		},
-		id: func(r any) guid { return r.(a).id }, version: func(r any) int64 { return r.(a).Version }}
+		id: func(r any) guid { return r.(a).id }, owner: func(r any) guid { return r.(a).owner }, version: func(r any) int64 { return r.(a).Version }}
 	t.columns = append(accountTexts(), accountChoices()...)
 	t.columns = append(t.columns, accountNumbers()...)
 	t.columns = append(t.columns, accountCustom()...)
@@ -192,7 +192,7 @@ func accountChoices() []*column {
 		pick("accountratingcode", "AccountRatingCode", "Account Rating", labels(1, "Default Value"), func(r a) *int32 { return r.Rating }),
 		pick("preferredcontactmethodcode", "PreferredContactMethodCode", "Preferred Method of Contact", labels(1, "Any", "Email", "Phone", "Fax", "Mail"), func(r a) *int32 { return r.PreferredContact }),
 		choice(kindState, "statecode", "StateCode", "Status", labels(0, "Active", "Inactive"), func(r a) (int64, bool) { return int64(r.StateCode), true }),
-		choice(kindStatus, "statuscode", "StatusCode", "Status Reason", []option{{1, "Active", 0}, {2, "Inactive", 1}}, func(r a) (int64, bool) { return int64(r.StatusCode), true }),
+		choice(kindStatus, "statuscode", "StatusCode", "Status Reason", []option{{value: 1, label: "Active"}, {value: 2, label: "Inactive", state: 1}}, func(r a) (int64, bool) { return int64(r.StatusCode), true }),
 		boolean("donotemail", "DoNotEMail", "Do not allow Emails", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotEmail }),
 		boolean("donotbulkemail", "DoNotBulkEMail", "Do not allow Bulk Emails", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotBulkEmail }),
 		boolean("donotphone", "DoNotPhone", "Do not allow Phone Calls", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotPhone }),

@@ -10,7 +10,7 @@ func userTable() *table {
 	return &table{logical: "systemuser", set: "systemusers", label: "User", otc: 8, key: "systemuserid", primary: "fullname", privilege: readUser,
 		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.members()), id) },
 		byKey: func(v *snapshot, g guid) any { return find(v.dir.members(), id, g) },
-		id:    id, version: func(r any) int64 { return r.(u).version },
+		id:    id, owner: id, version: func(r any) int64 { return r.(u).version },
 		columns: []*column{
 			key("systemuserid", "SystemUserId", "User", func(r u) guid { return r.id }),
 			text("fullname", "FullName", "Full Name", 200, func(r u) string { return r.Name }),
@@ -44,7 +44,7 @@ func teamTable() *table {
 	return &table{logical: "team", set: "teams", label: "Team", otc: 9, key: "teamid", primary: "name", privilege: readTeam,
 		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.teams), id) },
 		byKey: func(v *snapshot, g guid) any { return find(v.dir.teams, id, g) },
-		id:    id, version: func(r any) int64 { return r.(t).version },
+		id:    id, owner: id, version: func(r any) int64 { return r.(t).version },
 		columns: []*column{
 			key("teamid", "TeamId", "Team", func(r t) guid { return r.id }),
 			text("name", "Name", "Team Name", 160, func(r t) string { return r.name }),
@@ -61,7 +61,7 @@ func roleTable() *table {
 	return &table{logical: "role", set: "roles", label: "Security Role", otc: 1036, key: "roleid", primary: "name", privilege: readRole,
 		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.roles), id) },
 		byKey: func(v *snapshot, g guid) any { return find(v.dir.roles, id, g) },
-		id:    id, version: func(r any) int64 { return r.(t).version },
+		id:    id, owner: id, version: func(r any) int64 { return r.(t).version },
 		columns: []*column{
 			key("roleid", "RoleId", "Role", func(r t) guid { return r.id }),
 			text("name", "Name", "Name", 100, func(r t) string { return r.name }),

@@ -174,7 +174,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
-		Sealer: b.config.Keyset, BusCompletion: b.config.BusCompletion,
+		Sealer: b.config.Keyset, Metadata: tokens.NewMetadataCache(store), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
 

@@ -17,7 +17,7 @@ import (
 )
 
 // wait bounds every step in the browser.
-const wait = 20 * time.Second
+const wait = time.Minute
 
 // A Browser is one headless Chromium with a profile of its own and one page.
 type Browser struct {

@@ -138,7 +138,7 @@ func (w *World) Client() (*messages.Client, *nats.Conn) {
 func (w *World) Connect(connection string) {
 	w.t.Helper()
 	client, _ := w.Client()
-	ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
 	if err := person.Connect(ctx, client, connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
 		w.t.Fatal(err)
@@ -204,10 +204,11 @@ func (r *RedisServer) Kill() {
 	_ = r.process.Wait()
 }
 
-// Await tries until something holds, at most 15 s.
+// Await tries until something holds, at most 2 min: much longer than anything takes,
+// so that only what does not come at all is a failure, also on a busy machine.
 func Await(t testing.TB, what string, try func() error) {
 	t.Helper()
-	end := time.Now().Add(15 * time.Second)
+	end := time.Now().Add(2 * time.Minute)
 	for {
 		err := try()
 		if err == nil {

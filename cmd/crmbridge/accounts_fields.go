@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type accountsFields struct {
+	client
+	Connection string `arg:"" help:"Id of the connection."`
+	CustomOnly bool   `help:"Only fields that the customer or an app added."`
+}
+
+// Help shows examples.
+func (c *accountsFields) Help() string {
+	return `All fields that accounts have in the environment, by the name to ask for them, with the options
+of choices. Fields that filters cannot use are marked in the last column.
+
+Examples:
+  crmbridge accounts fields acme --custom-only
+  crmbridge accounts fields acme --json | jq '.fields[] | select(.name == "industry").options'`
+}
+
+// Run prints all fields, page by page.
+func (c *accountsFields) Run(ctx context.Context, term *terminal) error {
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		all, err := c.all(ctx, ask, term)
+		if err != nil {
+			return err
+		}
+		return c.print(term, all, func() error { return c.table(term, all.Fields) })
+	})
+}
+
+// all reads all pages into one.
+func (c *accountsFields) all(ctx context.Context, ask *asker, term *terminal) (*messages.AccountsFieldsReply, error) {
+	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: c.Connection}, CustomOnly: c.CustomOnly}
+	var fields []messages.Field
+	progress := term.progress()
+	defer progress.clear()
+	for range mostPages {
+		page, err := once(ctx, ask, ask.client.Fields, in)
+		if err != nil {
+			return nil, err
+		}
+		fields = append(fields, page.Fields...)
+		if page.NextCursor == "" {
+			page.Fields = fields
+			return page, nil
+		}
+		if page.NextCursor == in.Cursor {
+			return nil, errNoProgress()
+		}
+		in.Cursor = page.NextCursor
+		progress.say("%d fields …", len(fields))
+	}
+	return nil, errNoProgress()
+}
+
+func (c *accountsFields) table(term *terminal, fields []messages.Field) error {
+	rows := make([][]string, len(fields))
+	for i, field := range fields {
+		note := ""
+		if !field.Searchable {
+			note = "not for filters"
+		}
+		rows[i] = []string{field.Name, field.Label, field.Type, optionList(field.Options), note}
+	}
+	if err := show.Table(term.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(term.err, "%d fields\n", len(fields))
+	return err
+}
+
+// optionList names options as filters may: by number or label.
+func optionList(options []messages.Choice) string {
+	words := make([]string, len(options))
+	for i, option := range options {
+		words[i] = strconv.FormatInt(option.Value, 10) + " " + option.Label
+	}
+	return strings.Join(words, ", ")
+}

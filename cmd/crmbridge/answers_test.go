@@ -1,0 +1,182 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// answers is a NATS server with a responder that gives prepared answers, for
+// commands whose answers no world would give: cursors that run in circles, checks
+// that fail in each way.
+type answers struct {
+	t   *testing.T
+	url string
+	nc  *nats.Conn
+
+	mu    sync.Mutex
+	asked []string // subject and body of each request
+}
+
+func newAnswers(t *testing.T) *answers {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("the NATS server does not start")
+	}
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return &answers{t: t, url: s.ClientURL(), nc: nc}
+}
+
+// give answers requests on subject one after the other, the last answer for ever.
+func (a *answers) give(subject string, bodies ...string) {
+	a.t.Helper()
+	next := 0
+	_, err := a.nc.Subscribe(subject, func(msg *nats.Msg) {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		a.asked = append(a.asked, msg.Subject+" "+string(msg.Data))
+		reply := nats.NewMsg(msg.Reply)
+		reply.Data = []byte(bodies[min(next, len(bodies)-1)])
+		next++
+		var fault messages.ErrorReply
+		if json.Unmarshal(reply.Data, &fault) == nil && fault.Error != nil {
+			reply.Header.Set(messages.HeaderErrorCode, string(fault.Error.Code))
+		}
+		if err := a.nc.PublishMsg(reply); err != nil {
+			a.t.Error(err)
+		}
+	})
+	if err == nil {
+		err = a.nc.Flush()
+	}
+	if err != nil {
+		a.t.Fatal(err)
+	}
+}
+
+// requests are those since the last call.
+func (a *answers) requests() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	asked := strings.Join(a.asked, "\n")
+	a.asked = nil
+	return asked
+}
+
+// run is the program with this NATS server.
+func (a *answers) run(args ...string) (status int, stdout, stderr string) {
+	var out, diag strings.Builder
+	status = run(append(args, "--nats-url="+a.url), &out, &diag)
+	return status, out.String(), diag.String()
+}
+
+// Each command: what crmbridge is asked, what it answers, what is printed.
+func TestCommandsPrintAnswers(t *testing.T) {
+	const fault = `{"error":{"code":"invalid_request","message":"where.and[1].value: must be a number","details":[{"path":"where.and[1].value","message":"must be a number"}]}}`
+	const checks = `{"checks":[{"name":"token","ok":true},{"name":"accounts.read","ok":false,"detail":"Principal user is missing a privilege and this text is longer than a cell","missing_privilege":"prvReadAccount","how_to_fix":"Power Platform admin centre, environment, Security roles: give it the privilege\u001b[2J"}]}`
+	for _, test := range []struct {
+		args            string
+		subject, answer string
+		status          int
+		asked           string
+		stdout, stderr  string
+	}{
+		{"accounts count acme", "", "", 1, "", "", "unavailable: no crmbridge listens on crm.accounts.count.request.acme"},
+		{"accounts fields acme", "", "", 1, "", "", "unavailable:"},
+		{"accounts changes acme", "", "", 1, "", "", "unavailable:"},
+		{"connections check acme", "", "", 1, "", "", "unavailable:"},
+		{"accounts count acme --where {}", "", "", 1, "", "", "unavailable:"},
+		{"accounts count acme --where", "", "", 2, "", "", "--where"},
+		{"accounts count acme --where=", "", "", 2, "", "", "the filter is empty"},
+		{"accounts count acme --where=city", "", "", 2, "", "", "usage: --where: expected an operator"},
+		{"accounts changes acme --cursor=a --cursor-file=b", "", "", 2, "", "", "--cursor"},
+		{"accounts changes acme --cursor-file=/no/such/folder/x", "", "", 2, "", "", "there is no folder"},
+
+		{"accounts count acme --where city=東京&employees>x", "crm.accounts.count.request.acme", fault, 1,
+			`{"connection":"acme","where":{"and":[{"field":"city","op":"eq","value":"東京"},{"field":"employees","op":"gt","value":"x"}]}}`, "",
+			"invalid_request: where.and[1].value: must be a number\n  city=東京 and employees>x\n                          ^\n"},
+		{"accounts search acme --where city=東京&employees>x", "crm.accounts.search.request.acme", fault, 1, "", "", "\n                          ^\n"},
+		{`accounts count acme --where {"field":"city","op":"eq","value":"x"}`, "crm.accounts.count.request.acme", fault, 1,
+			`{"connection":"acme","where":{"field":"city","op":"eq","value":"x"}}`, "", "must be a number\n"},
+		{"accounts count acme", "crm.accounts.count.request.acme", `{"count":70001}`, 0, `{"connection":"acme"}`, "70001\n", ""},
+		{"accounts count acme --json", "crm.accounts.count.request.acme", `{"count":70001}`, 0, "", "{\n  \"connection\": \"acme\",\n  \"count\": 70001\n}\n", ""},
+
+		{"accounts fields acme --custom-only", "crm.accounts.fields.request.acme",
+			`{"fields":[{"name":"industry","logical_name":"industrycode","label":"Industry","type":"choice","searchable":true,"options":[{"value":1,"label":"Accounting"},{"value":7,"label":"Consulting"}]},{"name":"x","logical_name":"x","label":"Größe","type":"text"}]}`,
+			0, `{"connection":"acme","custom_only":true}`,
+			" industry  Industry  choice  1 Accounting, 7 Consulting\n x         Größe     text                                not for filters\n", "2 fields\n"},
+		{"accounts fields acme --json", "crm.accounts.fields.request.acme", `{"request_id":"r","fields":[{"name":"x"}]}`, 0, "", `"fields": [`, ""},
+		{"accounts fields acme", "crm.accounts.fields.request.acme", `{"fields":[],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
+
+		{"connections check acme", "crm.connections.check.request.acme", checks, 1, `{"connection":"acme"}`,
+			"how to fix         Power Platform admin centre, environment, Security roles: give it the privilege [2J\n",
+			"permission_denied: 1 of 2 checks failed: accounts.read\n"},
+		{"connections check acme", "crm.connections.check.request.acme", checks, 1, "", " accounts.read  FAILED  prvReadAccount     Principal user is missing a privilege", ""},
+		{"connections check acme --json", "crm.connections.check.request.acme", checks, 1, "", `"missing_privilege": "prvReadAccount"`, "permission_denied:"},
+		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":false},{"name":"accounts.read","ok":false,"missing_privilege":"x"}]}`,
+			1, "", "FAILED", "reauthorization_required: 2 of 2"},
+		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"accounts.changes","ok":false}]}`, 1, "", "FAILED", "not_supported: 1 of 1"},
+		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":true}]}`, 0, "", " token  ok\n", ""},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			a := newAnswers(t)
+			if test.subject != "" {
+				a.give(test.subject, test.answer)
+			}
+			args := strings.Fields(test.args)
+			for i := range args {
+				args[i] = strings.ReplaceAll(args[i], "&", " and ")
+			}
+			status, stdout, stderr := a.run(args...)
+			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status, stdout, test.stdout, stderr, test.stderr)
+			}
+			if asked := a.requests(); !strings.Contains(asked, test.asked) {
+				t.Errorf("asked %s, want %s", asked, test.asked)
+			}
+		})
+	}
+}
+
+func TestHelpShowsTheExpressionForm(t *testing.T) {
+	for _, args := range [][]string{{"accounts", "search", "--help"}, {"accounts", "count", "--help"}} {
+		var stdout, stderr strings.Builder
+		if status := run(args, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "O''Brien") || !strings.Contains(stdout.String(), "industry = Consulting") && !strings.Contains(stdout.String(), "industry in (") {
+			t.Errorf("%v: status %d\n%s%s", args, status, stdout.String(), stderr.String())
+		}
+	}
+}
+
+func TestProgressIsForTerminals(t *testing.T) {
+	for _, test := range []struct {
+		live bool
+		want string
+	}{{false, ""}, {true, beginning + "1 of 2" + beginning}} {
+		var out strings.Builder
+		line := (&terminal{err: &out, live: test.live}).progress()
+		line.clear()
+		line.say("%d of %d", 1, 2)
+		line.clear()
+		line.clear()
+		if out.String() != test.want {
+			t.Errorf("live %v: %q, want %q", test.live, out.String(), test.want)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/person"
+	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Two connections of two users on one environment speak their languages and never
+// each other's: in the labels of results, of one choice and of several, in filters
+// and in the list of fields, whichever process answers.
+func TestEachConnectionHasItsLanguage(t *testing.T) {
+	const marta = "marta.nowak@contoso.example"
+	w := world.New(t, emulator.Options{Accounts: 300})
+	w.Bridge(w.Settings(true), nil)
+	w.Bridge(w.Settings(false), nil)
+	client, _ := w.Client()
+	if !w.Emulator.Control().SetLanguage(marta, 1031) {
+		t.Fatal("no German")
+	}
+	for connection, user := range map[string]string{"english": emulator.DefaultUser, "german": marta} {
+		if err := person.Connect(t.Context(), client, connection, w.EmulatorURL, user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	words := map[string]map[string]string{
+		"english": {"industry": "Consulting", "field": "Industry", "channels": "Channels", "email": "Email"},
+		"german":  {"industry": "Beratung", "field": "Branche", "channels": "Kanäle", "email": "E-Mail"},
+	}
+	var rows []int
+	for range 4 { // both processes, with and without a copy
+		for connection, own := range words {
+			at := messages.Target{Connection: connection}
+			other := words["english"]
+			if connection == "english" {
+				other = words["german"]
+			}
+			where := messages.Leaf("industry", messages.Eq, strings.ToUpper(own["industry"]))
+			page, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: at, Where: &where,
+				Fields: []string{"industry", "cb_channels"}, PageSize: 1000})
+			if err != nil || len(page.Accounts) == 0 {
+				t.Fatal(connection, err)
+			}
+			rows = append(rows, len(page.Accounts))
+			channels := map[string]bool{}
+			for _, account := range page.Accounts {
+				if label := account.Text("industry"); label != own["industry"] {
+					t.Errorf("%s: industry %q", connection, label)
+				}
+				for label := range strings.SplitSeq(account.Text("cb_channels"), "; ") {
+					channels[label] = true
+				}
+			}
+			if !channels[own["email"]] || channels[other["email"]] {
+				t.Errorf("%s: channels %v", connection, channels)
+			}
+			where = messages.Leaf("industry", messages.Eq, other["industry"])
+			_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: at, Where: &where})
+			if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, own["industry"]) {
+				t.Errorf("%s: a label of the other language: %v", connection, err)
+			}
+			fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, field := range fields.Fields {
+				if field.Name == "industry" && (field.Label != own["field"] || field.Options[6].Label != own["industry"]) ||
+					field.Name == "cb_channels" && field.Label != own["channels"] {
+					t.Errorf("%s: %+v", connection, field)
+				}
+			}
+		}
+	}
+	for _, n := range rows {
+		if n != rows[0] {
+			t.Errorf("the same filter in two languages finds different numbers of rows: %v", rows)
+			break
+		}
+	}
+}
+
+// Another user takes a connection over, and with him comes his language.
+func TestLanguageOfANewUser(t *testing.T) {
+	const marta = "marta.nowak@contoso.example"
+	w := world.New(t, emulator.Options{Accounts: 50})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	w.Emulator.Control().SetLanguage(marta, 1036)
+	label := func() string {
+		fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range fields.Fields {
+			if field.Name == "industry" {
+				return field.Label
+			}
+		}
+		return ""
+	}
+	if got := label(); got != "Industry" {
+		t.Errorf("got %q", got)
+	}
+	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "acme"},
+		EnvironmentURL: w.EmulatorURL, AllowUserChange: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	browser, err := person.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := browser.SignIn(t.Context(), begun.ConnectURL, w.EmulatorURL, marta); err != nil {
+		t.Fatal(err)
+	}
+	if got := label(); got != "Secteur d'activité" {
+		t.Errorf("after the change of users: %q", got)
+	}
+}

@@ -1,0 +1,65 @@
+package dynamics
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// A deleted row is of another form than the rest of a page of changes:
+//
+//	{"@odata.context":"…/$metadata#accounts/$deletedEntity","id":"78914942-…","reason":"deleted"}
+//
+// Its reason is not looked at: there are no other rows that a query without a
+// filter could lose.
+
+// The slots of a deleted row's members, behind those of the properties.
+const (
+	deletedContext = iota
+	deletedID
+	deletedParts
+)
+
+// track makes a layout take deleted rows too. It comes after the last add.
+func (l *layout) track() {
+	l.deleted = len(l.properties) * parts
+	l.slots["@odata.context"] = l.deleted + deletedContext
+	l.slots["id"] = l.deleted + deletedID
+}
+
+// isDeleted tells whether the row that was read says that another one is gone.
+func (r *rowReader) isDeleted() bool {
+	context := r.unquoted(deletedContext)
+	return bytes.HasSuffix(context, []byte("/$deletedEntity"))
+}
+
+// finishDeleted keeps the id of a deleted row: a bare GUID, or as OData allows it
+// the address of the row, which ends in accounts(GUID).
+func (r *rowReader) finishDeleted(p *Page) error {
+	id := r.unquoted(deletedID)
+	if begin := bytes.LastIndexByte(id, '('); begin >= 0 && bytes.HasSuffix(id, []byte{')'}) {
+		id = id[begin+1 : len(id)-1]
+	}
+	quoted := append(append([]byte{'"'}, id...), '"')
+	ids, ok := appendGUID(slices.Grow(p.deleted, idLength), quoted)
+	if !ok {
+		return pageFault("a deleted row has no id")
+	}
+	p.deleted = ids
+	return nil
+}
+
+// unquoted returns a text of a deleted row; nil where there is none.
+func (r *rowReader) unquoted(part int) []byte {
+	s := r.at[r.l.deleted+part]
+	if s.end == 0 || r.scratch[s.begin] != '"' {
+		return nil
+	}
+	text, err := jsontext.AppendUnquote(r.text[:0], r.scratch[s.begin:s.end])
+	if err != nil {
+		return nil
+	}
+	r.text = text
+	return text
+}

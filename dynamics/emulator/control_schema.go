@@ -1,0 +1,199 @@
+package emulator
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// What an administrator changes in the tables while programs keep what they read of them: columns of account and their options.
+// Names are logical names, labels go by LCID ([Languages]). Each of these takes effect with the next request.
+
+// RelabelOption sets labels of an option. Where the base language gets a new one, languages that are not named have none any
+// more. Two options may have the same label. It returns false where there is no such column or option.
+func (c Control) RelabelOption(name string, value int, labels map[int]string) bool {
+	return c.s.schema.changeColumn(name, func(x *column) bool {
+		i := x.option(value)
+		if i < 0 || !knownLanguages(labels) {
+			return false
+		}
+		x.options[i].own = relabelled(x.options[i].own, labels)
+		return true
+	})
+}
+
+// AddOption adds an option to a choice or to several choices, with at least a label in the base language; false where the column
+// is neither, or the value is taken.
+func (c Control) AddOption(name string, value int, labels map[int]string) bool {
+	return c.s.schema.changeColumn(name, func(x *column) bool {
+		if x.kind != kindChoice && x.kind != kindChoices || x.option(value) >= 0 || !knownLanguages(labels) || labels[baseLanguage] == "" {
+			return false
+		}
+		x.options = append(x.options, option{value: int32(value), label: labels[baseLanguage], own: relabelled(nil, labels)})
+		return true
+	})
+}
+
+// RemoveOption removes an option of a choice or of several choices. Rows that have it keep its integer, without a label.
+func (c Control) RemoveOption(name string, value int) bool {
+	return c.s.schema.changeColumn(name, func(x *column) bool {
+		i := x.option(value)
+		if x.kind != kindChoice && x.kind != kindChoices || i < 0 {
+			return false
+		}
+		x.options = slices.Delete(x.options, i, i+1)
+		return true
+	})
+}
+
+// RelabelColumn sets names of a column, as RelabelOption does.
+func (c Control) RelabelColumn(name string, labels map[int]string) bool {
+	return c.s.schema.changeColumn(name, func(x *column) bool {
+		x.own = relabelled(x.own, labels)
+		return knownLanguages(labels)
+	})
+}
+
+// RemoveColumn removes a custom column: asking for it is then the error of an unknown property. It returns false for one that is
+// not there or not custom.
+func (c Control) RemoveColumn(name string) bool {
+	return c.s.schema.change(func(t *table) bool {
+		n := len(t.columns)
+		t.columns = slices.DeleteFunc(t.columns, func(x *column) bool { return x.name == name && x.custom })
+		return len(t.columns) < n
+	})
+}
+
+// Column is a custom column to add to account. Its values are those of [Account.More].
+type Column struct {
+	// Name is the logical name, with a publisher's prefix: cb_region. Label is in the base language.
+	Name, Label string
+	// Type is one of String, Memo, Integer, Decimal, Money, DateTime, Boolean, Picklist, MultiSelectPicklist.
+	Type string
+	// Options are the labels of a choice by value.
+	Options map[int]string
+}
+
+var (
+	customName  = regexp.MustCompile(`^[a-z][a-z0-9]{1,7}_[a-z0-9_]{1,40}$`)
+	columnKinds = map[string]kind{"String": kindText, "Memo": kindMemo, "Integer": kindInt, "Decimal": kindDecimal, "Money": kindMoney,
+		"DateTime": kindDateTime, "Boolean": kindBool, "Picklist": kindChoice, "MultiSelectPicklist": kindChoices}
+)
+
+// AddColumn adds a custom column; it fails where the description makes no sense or the name is taken.
+func (c Control) AddColumn(d Column) error {
+	k, ok := columnKinds[d.Type]
+	switch {
+	case !customName.MatchString(d.Name):
+		return fmt.Errorf("emulator: column %q: a custom column's name is like cb_region", d.Name)
+	case !ok:
+		return fmt.Errorf("emulator: column %s: type is %q; it must be one of %s", d.Name, d.Type, strings.Join(slices.Sorted(maps.Keys(columnKinds)), ", "))
+	case d.Label == "":
+		return fmt.Errorf("emulator: column %s has no label", d.Name)
+	}
+	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: true,
+		get: func(_ *snapshot, row any) value { return cell(k, row.(*Account).More[d.Name]) }}
+	if k.textual() {
+		x.length = map[kind]int{kindText: 100, kindMemo: 2000}[k]
+	}
+	if k == kindBool {
+		x.options = []option{{value: 0, label: "No"}, {value: 1, label: "Yes"}}
+	}
+	for _, v := range slices.Sorted(maps.Keys(d.Options)) {
+		if k != kindChoice && k != kindChoices {
+			return fmt.Errorf("emulator: column %s of type %s has no options", d.Name, d.Type)
+		}
+		x.options = append(x.options, option{value: int32(v), label: d.Options[v]})
+	}
+	if !c.s.schema.change(func(t *table) bool {
+		free := t.column(d.Name) == nil
+		t.columns = append(t.columns, x)
+		return free
+	}) {
+		return fmt.Errorf("emulator: there is a column %s", d.Name)
+	}
+	return nil
+}
+
+// cell is a value of [Account.More]; one of another type than the column's is null.
+func cell(k kind, v any) value {
+	switch x := v.(type) {
+	case string:
+		return value{ok: x != "" && k.textual(), s: x}
+	case bool:
+		return value{ok: k == kindBool, n: int64(btoi(x))}
+	case int:
+		return value{ok: k.numeric(), n: int64(x)}
+	case time.Time:
+		return value{ok: k == kindDateTime, n: x.Unix()}
+	case []int32:
+		return value{ok: k == kindChoices && len(x) > 0, s: joinChoices(x)}
+	}
+	return value{}
+}
+
+func (c *column) option(value int) int {
+	return slices.IndexFunc(c.options, func(o option) bool { return int(o.value) == value })
+}
+
+func knownLanguages(labels map[int]string) bool {
+	for lcid, text := range labels {
+		if text == "" || !slices.Contains(Languages(), lcid) {
+			return false
+		}
+	}
+	return len(labels) > 0
+}
+
+// relabelled is a copy: requests that are under way read the old one.
+func relabelled(old map[int32]string, labels map[int]string) map[int32]string {
+	out := map[int32]string{}
+	if _, anew := labels[baseLanguage]; !anew {
+		maps.Copy(out, old)
+	}
+	for lcid, text := range labels {
+		out[int32(lcid)] = text
+	}
+	return out
+}
+
+// controlSchema is the part of the control endpoint that changes columns and options; it returns as controlUser does.
+func (s *Server) controlSchema(path string, q url.Values) (known bool, text string) {
+	c, name, on := s.Control(), q.Get("column"), q.Get("off") == ""
+	if path != "option" && path != "column" {
+		return false, ""
+	}
+	lcid := baseLanguage
+	if v := q.Get("lcid"); v != "" {
+		lcid, _ = strconv.Atoi(v)
+	}
+	labels := map[int]string{lcid: q.Get("label")}
+	value, err := strconv.Atoi(q.Get("value"))
+	switch {
+	case path == "column" && !on:
+		if !c.RemoveColumn(name) {
+			return true, "column must be the logical name of a custom column"
+		}
+	case path == "column":
+		if c.RelabelColumn(name, labels) {
+			return true, ""
+		}
+		if err := c.AddColumn(Column{Name: name, Label: q.Get("label"), Type: q.Get("type")}); err != nil {
+			return true, strings.TrimPrefix(err.Error(), "emulator: ")
+		}
+	case err != nil || value < -1<<31 || value > 1<<31-1:
+		return true, "value must be the integer of an option"
+	case !on:
+		if !c.RemoveOption(name, value) {
+			return true, "column and value must be those of an option of a choice"
+		}
+	case !c.RelabelOption(name, value, labels) && !c.AddOption(name, value, labels):
+		return true, "column must be a choice, label not empty and lcid one of " + strings.Join(languageNames(), ", ")
+	}
+	return true, ""
+}

@@ -1,0 +1,169 @@
+package handlers
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// accountsChanges answers accounts.changes: one page of what changed.
+func (o *Operations) accountsChanges(ctx context.Context, c *call, in messages.AccountsChangesRequest) (part, error) {
+	if err := checkChanges(in); err != nil {
+		return part{}, err
+	}
+	session, err := o.Dynamics.Open(ctx, c.connection)
+	if err != nil {
+		return part{}, err
+	}
+	w := &changes{call: c, session: session, cursors: o.cursorsOf(c, session)}
+	if err := w.begin(in); err != nil {
+		return part{}, err
+	}
+	var reply part
+	err = o.planned(session, func(plan planner) (err error) {
+		if w.query.Select, err = plan.fields(ctx, w.at.Fields); err != nil {
+			return err
+		}
+		reply, err = w.next(ctx)
+		return err
+	})
+	return reply, err
+}
+
+func checkChanges(in messages.AccountsChangesRequest) error {
+	switch {
+	case in.PageSize > messages.MaxPageSize:
+		return messages.Invalid("page_size", "must be from 1 to %d", messages.MaxPageSize)
+	case in.Fields != nil && len(in.Fields) == 0:
+		return emptyFields()
+	case len(in.Fields) > messages.MaxFields:
+		return messages.Invalid("fields", "must not be more than %d", messages.MaxFields)
+	}
+	return nil
+}
+
+// changes is one request's step along what changed.
+type changes struct {
+	call    *call
+	session *dynamics.Session
+	query   dynamics.ChangesQuery
+	cursors cursors
+	at      changesPosition
+}
+
+// A changesPosition is where accounts.changes goes on, and everything needed for
+// that, so that a cursor can be sent alone.
+//
+// It has no end of its own: it is good for as long as Dataverse keeps its record
+// of changes, which the environment's organization settings decide
+// (ExpireChangeTrackingInDays; 7 days by default, 30 have been seen) and only
+// Dataverse knows. It says so with an error, which becomes cursor_expired.
+type changesPosition struct {
+	// Fields are those of the first request: Dataverse's link asks for their
+	// columns, so that they cannot change on the way.
+	Fields []string `json:"f"`
+	// Link is Dataverse's link to the next page or to later changes, "" for the
+	// first page.
+	Link string `json:"l,omitzero"`
+	// Asked is the page size that was asked for.
+	Asked int `json:"p"`
+	// Size is how many rows to ask Dataverse for, so that a page of them fits a
+	// message; 0 where as many as were asked for do.
+	Size int `json:"s,omitzero"`
+}
+
+// begin settles where to go on: at the very first account, or at the cursor's
+// place. The fields beside a cursor must be its own; the page size may change
+// with every request.
+func (w *changes) begin(in messages.AccountsChangesRequest) error {
+	size := int(in.PageSize)
+	if in.Cursor == "" {
+		w.at.Fields = in.Fields
+		if len(in.Fields) == 0 {
+			w.at.Fields = messages.DefaultFields()
+		}
+		if size == 0 {
+			size = messages.DefaultChangesPageSize
+		}
+		w.at.Asked, w.at.Size = size, size
+		return nil
+	}
+	if err := w.cursors.open(in.Cursor, &w.at); err != nil {
+		return err
+	}
+	if len(in.Fields) > 0 && !slices.Equal(in.Fields, w.at.Fields) {
+		return messages.Invalid("cursor", "belongs to other fields; send it alone, or with the fields unchanged")
+	}
+	if size != 0 {
+		w.at.Asked = size
+	}
+	w.at.Size = min(cmp.Or(w.at.Size, w.at.Asked), w.at.Asked)
+	return nil
+}
+
+// next makes the reply: the first page that has something to tell, in a size that
+// fits the message.
+//
+// A page of changes is delivered whole or not at all. A page of a search may be
+// split: it is read again later, and the answer goes on behind the last row that
+// was delivered. Here each reading is of its own moment, and the link behind it
+// stands for all that it told. What changed or went between the two readings among
+// the rows delivered from the first would be passed over as delivered, and the
+// link behind the second would never tell it again. So a page that does not fit is
+// thrown away before any of it is delivered, and the same link is read again with
+// fewer rows: the requester knows nothing of the first reading, and has all of the
+// second.
+//
+// A second reading costs a request, so the size that fits goes along in the cursor,
+// and later pages are asked for in what the rows measured; see sizeAfter.
+func (w *changes) next(ctx context.Context) (part, error) {
+	for passed, readings := 0, 1; ; {
+		page, err := w.read(ctx)
+		if tooLong(err) && w.at.Size > 1 {
+			w.at.Size /= 2 // not even the client could hold it: nothing was measured
+			continue
+		}
+		if err != nil {
+			return part{}, err
+		}
+		told := page.Len() + page.Deleted()
+		if told == 0 && page.NextLink() != "" && passed < maxEmptyPages {
+			passed, readings = passed+1, 1
+			w.at.Link = page.NextLink()
+			continue
+		}
+		p, err := w.reply(page)
+		if err != nil {
+			return part{}, err
+		}
+		if len(p.body) <= w.call.budget {
+			return p, nil
+		}
+		// A single row is as small as it gets, and so is what comes where one was
+		// asked for.
+		if told <= 1 || w.at.Size <= 1 {
+			return part{}, messages.Errorf(messages.TooLarge,
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", len(p.body), w.call.budget)
+		}
+		w.at.Size = w.fewer(page, len(p.body), readings)
+		readings++
+	}
+}
+
+// tooLong reports an answer beyond what the client reads: a smaller page may help.
+func tooLong(err error) bool {
+	return dynamics.KindOf(err) == dynamics.TooLarge && !errors.Is(err, dynamics.ErrURLTooLong)
+}
+
+// read fetches the page at the position.
+func (w *changes) read(ctx context.Context) (*dynamics.ChangesPage, error) {
+	w.query.PageSize = w.at.Size
+	if w.at.Link == "" {
+		return w.session.Changes(ctx, w.query)
+	}
+	return w.session.NextChanges(ctx, w.query, w.at.Link)
+}

@@ -1,0 +1,99 @@
+package handlers
+
+import (
+	"strconv"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// deletedBytes is what the id of a deleted row takes in a reply.
+const deletedBytes = len(`"00000000-0000-0000-0000-000000000000",`)
+
+// reply writes a page as it is, whatever its size.
+func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
+	head, err := accountsHead(w.call)
+	if err != nil {
+		return part{}, err
+	}
+	more := page.NextLink() != ""
+	to := w.at
+	to.Link = page.DeltaLink()
+	if more {
+		to.Link = page.NextLink()
+	}
+	rows, deleted := page.Len(), page.Deleted()
+	width := rowBytes(&page.Page, 0, rows)
+	if to.Size = sizeAfter(w.at, rows, width, w.call.budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
+		to.Size = 0
+	}
+	cursor, err := w.cursors.seal(to)
+	if err != nil {
+		return part{}, err
+	}
+	body := make([]byte, 0, len(head)+width+deleted*deletedBytes+len(cursor)+64)
+	body = appendRows(append(body, head...), &page.Page, 0, rows)
+	body = append(body, `],"deleted":[`...)
+	for i := range deleted {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(append(append(body, '"'), page.DeletedID(i)...), '"')
+	}
+	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
+	body = append(strconv.AppendBool(body, more), '}')
+	return part{body: body, rows: rows + deleted, last: true}, nil
+}
+
+// tailRoomFor is about what stands behind the rows: the cursor, whose size the
+// link and the fields decide.
+func tailRoomFor(to changesPosition) int {
+	size := 128 + len(to.Link)
+	for _, field := range to.Fields {
+		size += len(field)
+	}
+	return size
+}
+
+// roomForRows is the share of a message that rows are expected to fill, in
+// quarters: rows of the next page may be longer than those that were measured, and
+// asking Dataverse twice for a page costs more than asking for one page more.
+const roomForRows = 3
+
+// sizeAfter is how many rows to ask for after a page of the given rows, which had
+// width bytes in all, where room bytes are free for them. It shrinks as far as the
+// measured rows make it, and grows again to at most twice, and only behind a full
+// page: the few rows that changed since yesterday say little about how long the
+// thousands will be that an import brings tomorrow. A page without rows says
+// nothing.
+func sizeAfter(at changesPosition, rows, width, room int) int {
+	if rows == 0 {
+		return at.Size
+	}
+	most := at.Size
+	if rows >= at.Size {
+		most = 2 * at.Size
+	}
+	fit := roomForRows * max(room, 0) / 4 * rows / max(width, 1)
+	return max(1, min(fit, most, at.Asked))
+}
+
+// fewer is how many rows to ask for where a page made a reply of more bytes than
+// the budget: the second reading begins with the same rows unless they change at
+// this moment, so as many as fit of these. The sixteenth is for the cursor, which
+// may come out longer. A page that has been read again already shrinks to half at
+// least, so that it comes to an end with rows that never stay as they were.
+func (w *changes) fewer(page *dynamics.ChangesPage, length, readings int) int {
+	rows, deleted := page.Len(), page.Deleted()
+	width := rowBytes(&page.Page, 0, rows)
+	room := (w.call.budget - (length - width - deleted*deletedBytes)) / 16 * 15
+	told := min(rows+deleted, w.at.Size) // whatever the other side made of the size
+	most := told - 1
+	if readings > 1 {
+		most = told / 2
+	}
+	fit := fitting(&page.Page, 0, rows, room)
+	if fit == rows {
+		fit += max(0, room-width) / deletedBytes
+	}
+	return max(1, min(fit, most))
+}

@@ -1,0 +1,196 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
+)
+
+// checksAtOnce bounds the probes that are under way.
+const checksAtOnce = 4
+
+// A check is one thing that crmbridge needs in an environment, tried for real.
+type check struct {
+	name string
+	try  func(ctx context.Context, session *dynamics.Session) error
+}
+
+// checks are those that need a token, in the contract's order.
+func checks() []check {
+	probe := func(name string, p dynamics.Probe) check {
+		return check{name, func(ctx context.Context, s *dynamics.Session) error { return s.Try(ctx, p) }}
+	}
+	return []check{
+		{messages.CheckWhoAmI, func(ctx context.Context, s *dynamics.Session) error {
+			_, err := s.WhoAmI(ctx)
+			return err
+		}},
+		probe(messages.CheckSystemUsersRead, dynamics.ProbeUsers),
+		probe(messages.CheckRolesRead, dynamics.ProbeRoles),
+		probe(messages.CheckTeamsRead, dynamics.ProbeTeams),
+		probe(messages.CheckAccountsRead, dynamics.ProbeAccounts),
+		probe(messages.CheckMetadataRead, dynamics.ProbeMetadata),
+		{messages.CheckAccountsChanges, func(ctx context.Context, s *dynamics.Session) error {
+			id := dynamics.Output{Column: friendlyFields()["id"], As: "id"}
+			_, err := s.Changes(ctx, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
+			return err
+		}},
+	}
+}
+
+// connectionsCheck answers connections.check: every permission is tried, whatever
+// became of the others.
+func (o *Operations) connectionsCheck(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.ChecksReply, error) {
+	all := checks()
+	session, err := o.Dynamics.Open(ctx, c.connection)
+	if err != nil {
+		if fault := o.uncheckable(ctx, c, err); fault != nil {
+			return messages.ChecksReply{}, fault
+		}
+		return withoutToken(all, err), nil
+	}
+	trying, cancel := context.WithDeadline(ctx, c.deadline.Add(-answerTime(c.deadline)))
+	defer cancel()
+	faults := make([]error, len(all))
+	var group errgroup.Group
+	group.SetLimit(checksAtOnce)
+	for i, one := range all {
+		group.Go(func() error {
+			faults[i] = one.try(trying, session)
+			return nil // the others are tried all the same
+		})
+	}
+	_ = group.Wait() // there is none
+	if ctx.Err() != nil {
+		return messages.ChecksReply{}, ctx.Err()
+	}
+	return report(all, faults), nil
+}
+
+// answerTime is what is left of a request's time for its answer when the probes
+// must end.
+func answerTime(deadline time.Time) time.Duration {
+	return min(time.Until(deadline)/10, time.Second)
+}
+
+// uncheckable returns the error that is one of the request and no finding: there is
+// no such connection, nobody has connected it yet, or it may not be used here.
+func (o *Operations) uncheckable(ctx context.Context, c *call, err error) error {
+	fault, ok := errors.AsType[*tokens.Error](err)
+	if !ok || ctx.Err() != nil {
+		return err
+	}
+	switch fault.Code {
+	case tokens.CodeConnectionNotFound, tokens.CodeInvalidRequest, tokens.CodeInternal:
+		return err
+	case tokens.CodeReauthorizationRequired:
+		if connection, gone := o.Store.Get(ctx, c.connection); gone == nil && connection.Status == tokens.StatusPending {
+			return err
+		}
+	}
+	return nil
+}
+
+func withoutToken(all []check, err error) messages.ChecksReply {
+	reply := messages.ChecksReply{Checks: []messages.PermissionCheck{finding(messages.CheckToken, err)}}
+	for _, one := range all {
+		reply.Checks = append(reply.Checks, messages.PermissionCheck{Name: one.name, Detail: "not tried: there is no access token"})
+	}
+	return reply
+}
+
+// report puts the findings together, and what they mean for each other.
+func report(all []check, faults []error) messages.ChecksReply {
+	reply := messages.ChecksReply{Checks: []messages.PermissionCheck{{Name: messages.CheckToken, OK: true}}}
+	for i, one := range all {
+		reply.Checks = append(reply.Checks, finding(one.name, faults[i]))
+		// Dataverse refused the token, and this is why there is no other.
+		if _, ok := errors.AsType[*tokens.Error](faults[i]); ok && reply.Checks[0].OK {
+			reply.Checks[0] = finding(messages.CheckToken, faults[i])
+		}
+	}
+	byName := map[string]*messages.PermissionCheck{}
+	for i := range reply.Checks {
+		byName[reply.Checks[i].Name] = &reply.Checks[i]
+	}
+	// Only change tracking says whether a user reads all accounts.
+	rows, changes := byName[messages.CheckAccountsRead], byName[messages.CheckAccountsChanges]
+	switch {
+	case !rows.OK || changes.OK:
+	case changes.MissingPrivilege == readAccount:
+		rows.Detail = "some accounts may be missing from answers: " + readAccount + " is not at level Organization (see " +
+			changes.Name + "), and Dataverse leaves out without a word what the user may not see"
+		rows.HowToFix = privilegeFix(readAccount)
+	default:
+		rows.Detail = "whether the user may see all accounts could not be found out (see " + changes.Name + ")"
+	}
+	return reply
+}
+
+// finding is what became of one check, and what can be done about it.
+func finding(name string, err error) messages.PermissionCheck {
+	if err == nil {
+		return messages.PermissionCheck{Name: name, OK: true}
+	}
+	out := messages.PermissionCheck{Name: name}
+	if fault, ok := errors.AsType[*tokens.Error](err); ok {
+		out.Detail, out.HowToFix = fault.Message, tokenFix(fault)
+		return out
+	}
+	fault, ok := errors.AsType[*dynamics.Error](err)
+	if !ok {
+		out.Detail = "crmbridge failed on this check"
+		return out
+	}
+	out.Detail = translate(fault).Message
+	known, keptOut := refusals()[strings.ToLower(fault.Code)]
+	switch {
+	case fault.Kind == dynamics.Cancelled:
+		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
+	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
+		out.Detail += fmt.Sprintf(" (%s)", fault.RetryAfter)
+	case fault.Kind == dynamics.Forbidden && keptOut:
+		out.Detail, out.HowToFix = known.message, known.fix
+	case fault.Kind == dynamics.Forbidden:
+		out.MissingPrivilege = fault.Privilege
+		if name == messages.CheckAccountsChanges && fault.Privilege == "" {
+			out.MissingPrivilege = readAccount
+		}
+		if out.MissingPrivilege != "" {
+			out.HowToFix = privilegeFix(out.MissingPrivilege)
+		}
+	case fault.Kind == dynamics.Untracked:
+		out.Detail = "the environment does not track changes of accounts"
+		out.HowToFix = "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"
+	}
+	return out
+}
+
+// tokenFix says what is to be done where there is no token.
+func tokenFix(fault *tokens.Error) string {
+	switch fault.Code {
+	case tokens.CodeReauthorizationRequired:
+		return "a person connects again: connections.authorize (crmbridge connect) gives the link"
+	case tokens.CodeConsentRequired:
+		if fault.AdminConsentURL != "" {
+			return "an administrator of the directory consents at " + fault.AdminConsentURL
+		}
+		return "the person, or an administrator of the directory, consents; connections.authorize gives the link"
+	case tokens.CodeConfigurationError:
+		return "crmbridge's operator mends its own set-up; nothing in the environment is wrong"
+	case tokens.CodePermissionDenied:
+		return "let the user in: " + adminCentre
+	}
+	if fault.Retryable {
+		return "nothing; ask again later"
+	}
+	return ""
+}

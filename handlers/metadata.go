@@ -1,0 +1,311 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// A MetadataCache keeps for all processes what environments say about their
+// columns, so that one of them asks for all. What it holds is gone with the
+// connection's incarnation, and 15 minutes after it was put at the latest. None of
+// its errors is one of the request.
+type MetadataCache interface {
+	// Get returns what was put as a kind, nil where there is nothing.
+	Get(ctx context.Context, connection, incarnation, kind string) ([]byte, error)
+	Put(ctx context.Context, connection, incarnation, kind string, value []byte) error
+	// Claim makes the caller the one who asks, until it calls done; done is nil
+	// while another process asks.
+	Claim(ctx context.Context, connection string) (done func(), err error)
+}
+
+// How old metadata may be: for what it has, and before it is believed that it has
+// not what was asked for, since columns and options are added.
+const (
+	metadataLife = 15 * time.Minute
+	missingLife  = 30 * time.Second
+	localLife    = 30 * time.Second // of a process's copy, before it looks at the fleet's again
+	standInLife  = 10 * time.Second // of what stands in for metadata that is not served
+
+	cacheWait     = 500 * time.Millisecond // for one look at the fleet's cache
+	othersReading = 5 * time.Second        // how long the reading of another process is waited for
+)
+
+// metadataForm is the form in which metadata is shared; raise it with a change of
+// described or of what it consists of, so that processes of two versions do not
+// read each other's.
+const metadataForm = "1"
+
+// described is one kind of metadata: the columns, or the options of one attribute
+// type. It does not change once it is shared.
+type described struct {
+	At      time.Time                       `json:"at"` // when Dataverse was asked
+	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
+	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+
+	until time.Time // good in this process without another look
+}
+
+const kindColumns = "columns"
+
+// catalog remembers what environments say about their columns, per connection,
+// incarnation and user: labels are in the language of the user whom the connection
+// acts as, so that two connections of one environment must not share them, nor two
+// users of one connection.
+type catalog struct {
+	shared MetadataCache // nil: this process asks for itself
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	known map[catalogKey]*metadata
+}
+
+type catalogKey struct{ connection, incarnation, user string }
+
+// maxCatalog is how many connections one process remembers.
+const maxCatalog = 256
+
+// metadata is what one environment said.
+type metadata struct {
+	reading chan struct{} // held by the request that asks, so that the others of its connection wait for its answer
+
+	mu      sync.Mutex // guards the rest, briefly
+	kinds   map[string]*described
+	since   time.Time // what was read before is doubted
+	doubted time.Time // when that began
+	used    time.Time // guarded by the catalog
+}
+
+// share says what the processes have in common; before the first request.
+func (c *catalog) share(cache MetadataCache, log *slog.Logger) { c.shared, c.log = cache, log }
+
+// of gives the columns of a session's environment.
+func (c *catalog) of(session *dynamics.Session) *columns {
+	return &columns{session: session, catalog: c, known: c.metadata(session)}
+}
+
+func (c *catalog) metadata(session *dynamics.Session) *metadata {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	key := catalogKey{session.Connection(), session.Incarnation(), session.UserID()}
+	known, ok := c.known[key]
+	if !ok {
+		if c.known == nil {
+			c.known = map[catalogKey]*metadata{}
+		}
+		c.makeRoom()
+		known = &metadata{reading: make(chan struct{}, 1), kinds: map[string]*described{}}
+		c.known[key] = known
+	}
+	known.used = time.Now()
+	return known
+}
+
+// makeRoom forgets the connection that was asked about longest ago.
+func (c *catalog) makeRoom() {
+	if len(c.known) < maxCatalog {
+		return
+	}
+	var oldest catalogKey
+	var when time.Time
+	for key, known := range c.known {
+		if when.IsZero() || known.used.Before(when) {
+			oldest, when = key, known.used
+		}
+	}
+	delete(c.known, oldest)
+}
+
+// forget doubts the copy that a session's query was planned with, because Dataverse
+// disagreed with it: only a newer one is believed, the fleet's, or Dataverse's own,
+// which then takes the old one's place for all. An environment that keeps
+// disagreeing with itself is not asked each time.
+func (c *catalog) forget(session *dynamics.Session) {
+	known := c.metadata(session)
+	known.mu.Lock()
+	defer known.mu.Unlock()
+	used := known.kinds[kindColumns]
+	if used == nil || time.Since(known.doubted) < missingLife {
+		return
+	}
+	known.doubted = time.Now()
+	known.since = used.At.Add(1)
+}
+
+// local returns this process's copy if it is of at most oldest ago and need not be
+// compared with the fleet's.
+func (m *metadata) local(kind string, oldest time.Duration) *described {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.kinds[kind]; d != nil && m.good(d, oldest) && time.Now().Before(d.until) {
+		return d
+	}
+	return nil
+}
+
+// stale is local without the comparison, for when it cannot be made.
+func (m *metadata) stale(kind string, oldest time.Duration) *described {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if d := m.kinds[kind]; d != nil && m.good(d, oldest) {
+		return d
+	}
+	return nil
+}
+
+func (m *metadata) young(d *described, oldest time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.good(d, oldest)
+}
+
+func (m *metadata) good(d *described, oldest time.Duration) bool {
+	return time.Since(d.At) < oldest && !d.At.Before(m.since)
+}
+
+func (m *metadata) keep(kind string, d described, life time.Duration) *described {
+	d.until = time.Now().Add(life)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.kinds[kind] = &d
+	return &d
+}
+
+// kind returns one kind of metadata, as of at most oldest ago: this process's copy,
+// the fleet's, or Dataverse's answer, which is asked for once at a time.
+func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	if d := c.known.local(kind, oldest); d != nil {
+		return d, nil
+	}
+	select {
+	case c.known.reading <- struct{}{}:
+		defer func() { <-c.known.reading }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if d := c.known.local(kind, oldest); d != nil {
+		return d, nil
+	}
+	found, done, err := c.fleet(ctx, kind, oldest)
+	if done != nil {
+		defer done()
+	}
+	if err != nil {
+		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(), "error", err)
+		found = c.known.stale(kind, oldest)
+	}
+	if found != nil {
+		return c.known.keep(kind, *found, localLife), nil
+	}
+	return c.ask(ctx, kind)
+}
+
+// fleet looks for what another process read, and waits for one that reads. Where
+// it finds nothing the caller is to ask, and to call done, if there is one, then.
+func (c *columns) fleet(ctx context.Context, kind string, oldest time.Duration) (found *described, done func(), err error) {
+	if c.catalog.shared == nil {
+		return nil, nil, nil
+	}
+	for patience := time.Now().Add(othersReading); ; {
+		if found, err = c.shared(ctx, kind, oldest); found != nil || err != nil || done != nil {
+			return found, done, err
+		}
+		if done, err = c.claim(ctx); err != nil {
+			return nil, nil, err
+		}
+		if done != nil {
+			continue // another one may have put it between the look and the claim
+		}
+		if time.Now().After(patience) {
+			return nil, nil, nil // reading twice harms nobody
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil, ctx.Err()
+		case <-time.After(25*time.Millisecond + rand.N(50*time.Millisecond)):
+		}
+	}
+}
+
+func (c *columns) claim(ctx context.Context) (func(), error) {
+	ctx, cancel := context.WithTimeout(ctx, cacheWait)
+	defer cancel()
+	return c.catalog.shared.Claim(ctx, c.session.Connection())
+}
+
+// shared returns the fleet's copy, nil where there is none that is young enough.
+func (c *columns) shared(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	ctx, cancel := context.WithTimeout(ctx, cacheWait)
+	defer cancel()
+	text, err := c.catalog.shared.Get(ctx, c.session.Connection(), c.session.Incarnation(), c.sharedKind(kind))
+	if err != nil || text == nil {
+		return nil, err
+	}
+	var d described
+	if json.Unmarshal(text, &d) != nil || !c.known.young(&d, oldest) {
+		return nil, nil
+	}
+	return &d, nil
+}
+
+func (c *columns) sharedKind(kind string) string {
+	return metadataForm + "/" + kind + "/" + c.session.UserID()
+}
+
+// ask asks Dataverse, and gives the answer to the fleet. What stands in for
+// metadata that is not served stays in this process, for a short time.
+func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
+	d := described{At: time.Now()}
+	var err error
+	if kind == kindColumns {
+		d.Columns, err = c.askColumns(ctx)
+	} else {
+		d.Options, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+	}
+	switch {
+	case err != nil && withoutMetadata(err):
+		if kind != kindColumns {
+			d.Options = standardOptions()
+		}
+		return c.known.keep(kind, d, standInLife), nil
+	case err != nil:
+		return nil, err
+	}
+	if c.catalog.shared != nil {
+		c.put(ctx, kind, d)
+	}
+	return c.known.keep(kind, d, localLife), nil
+}
+
+func (c *columns) askColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
+	list, err := c.session.Columns(ctx)
+	if err != nil {
+		return nil, err
+	}
+	byName := make(map[string]dynamics.TableColumn, len(list))
+	for _, column := range list {
+		if column.Readable {
+			byName[column.Logical] = column
+		}
+	}
+	return byName, nil
+}
+
+// put goes on when the requester has gone: the answer is there, and others wait.
+func (c *columns) put(ctx context.Context, kind string, d described) {
+	text, err := json.Marshal(&d)
+	if err == nil {
+		putting, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheWait)
+		defer cancel()
+		err = c.catalog.shared.Put(putting, c.session.Connection(), c.session.Incarnation(), c.sharedKind(kind), text)
+	}
+	if err != nil {
+		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(), "error", err)
+	}
+}

@@ -1,0 +1,67 @@
+package tokens
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// CheckKeyUnused says whether nothing that is stored is sealed under a key, so that
+// it can be removed. Search cursors are not stored.
+//
+// Errors: unavailable; configuration_error, which says how many records there are.
+func (s *Store) CheckKeyUnused(ctx context.Context, id uint32) error {
+	found := 0
+	err := s.scan(ctx, func(keys []string) error {
+		n, err := s.sealedUnder(ctx, keys, id)
+		found += n
+		return err
+	})
+	if err == nil && found > 0 {
+		err = fault(CodeConfigurationError, fmt.Sprintf("%d records are still sealed under key %d and would not open without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
+	}
+	return err
+}
+
+// sealedUnder counts what a key sealed at these Redis keys.
+func (s *Store) sealedUnder(ctx context.Context, keys []string, id uint32) (found int, err error) {
+	records, lists := map[int]*redis.StringCmd{}, map[int]*redis.StringSliceCmd{}
+	// Each reply has its own error: a record that is gone meanwhile is no fault.
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, key := range keys {
+			if purposeOf(key) == changePurpose {
+				lists[i] = p.LRange(ctx, key, 0, -1)
+			} else {
+				records[i] = p.HGet(ctx, key, "sealed")
+			}
+		}
+		return nil
+	})
+	count := func(sealed string) {
+		if by, ok := sealedBy([]byte(sealed)); ok && by == id {
+			found++
+		}
+	}
+	for _, reply := range records {
+		if sealed, err := reply.Result(); err == nil {
+			count(sealed)
+		} else if !errors.Is(err, redis.Nil) {
+			return found, redisFault(err)
+		}
+	}
+	for _, reply := range lists {
+		entries, err := reply.Result()
+		if err != nil {
+			return found, redisFault(err)
+		}
+		for _, entry := range entries {
+			if parts := strings.SplitN(entry, " ", 3); len(parts) == 3 {
+				count(parts[2])
+			}
+		}
+	}
+	return found, nil
+}
