@@ -62,7 +62,7 @@ func (a *admission) admit(name, requester string) (*place, time.Duration) {
 		l = &line{}
 	}
 	free := a.most - a.inHand
-	if free <= 0 || l.inHand >= max(greed*free, 1) {
+	if free <= 0 || l.inHand >= max(greed*free, 1) || a.standing(l) {
 		return nil, a.patience(l)
 	}
 	a.lines[name] = l
@@ -75,6 +75,16 @@ func (a *admission) admit(name, requester string) (*place, time.Duration) {
 		l.waiting.Push(requester, p)
 	}
 	return p, 0
+}
+
+// burst is how long a request may wait for its turn in any case.
+const burst = 100 * time.Millisecond
+
+// standing reports whether one more request would wait longer than one takes: then
+// more is asked of the connection than it gives, and a longer queue would make every
+// answer late and none more.
+func (a *admission) standing(l *line) bool {
+	return l.running == a.running && l.took*time.Duration(l.waiting.Len())/time.Duration(a.running) > max(l.took, burst)
 }
 
 func (a *admission) start(p *place) {
@@ -134,8 +144,7 @@ func (p *place) leave() {
 	if p.begun.IsZero() { // it never ran
 		l.waiting.Remove(func(o *place) bool { return o == p })
 	} else {
-		const weight = 8
-		l.took += (time.Since(p.begun) - l.took) / weight
+		l.learn(time.Since(p.begun))
 		l.running--
 		if next, ok := l.waiting.Pop(); ok {
 			a.start(next)
@@ -144,6 +153,15 @@ func (p *place) leave() {
 	if l.inHand == 0 && len(a.lines) > maxLines {
 		delete(a.lines, p.name)
 	}
+}
+
+// learn follows the pace of the connection's requests.
+func (l *line) learn(took time.Duration) {
+	const weight = 8
+	if l.took == 0 {
+		l.took = took
+	}
+	l.took += (took - l.took) / weight
 }
 
 // requester tells requesters of a connection apart by the inbox that they listen

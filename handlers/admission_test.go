@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"sync"
@@ -129,37 +130,27 @@ func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
 // at once.
 func TestDeadlinesOfWaitingRequests(t *testing.T) {
 	release := make(chan struct{})
-	var once sync.Once
-	var slow sync.WaitGroup
+	slow := make(chan struct{}, 100)
 	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 1}, answering(func(ctx context.Context, c *call) (string, error) {
 		if c.requestID == "pace" {
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(2 * time.Second)
 			return "fine", nil
 		}
-		once.Do(slow.Done)
+		slow <- struct{}{}
 		<-release
 		return "fine", nil
 	}))
-	slow.Add(1)
 	inbox := nc.NewInbox()
 	sub := subscribe(t, nc, inbox)
 	deadline := func(in time.Duration) nats.Header {
 		return nats.Header{messages.HeaderDeadline: {time.Now().Add(in).UTC().Format(time.RFC3339Nano)}}
 	}
-	const paces, ahead = 16, 60
-	for i := range paces { // they tell the connection's pace
-		ask(t, nc, "acme", fmt.Sprintf("%s.pace%d", inbox, i), nats.Header{messages.HeaderRequestID: {"pace"}})
-	}
-	for range paces {
-		next(t, sub)
-	}
+	// It tells the connection's pace.
+	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
+	next(t, sub)
 	ask(t, nc, "acme", inbox+".slow", nil)
-	slow.Wait()
-	for i := range ahead {
-		ask(t, nc, "acme", fmt.Sprintf("%s.ahead%d", inbox, i), nil)
-	}
-	// 60 requests of some 40 ms are ahead of it, and it has 1.5 s.
-	ask(t, nc, "acme", inbox+".hopeless", deadline(1500*time.Millisecond))
+	<-slow
+	ask(t, nc, "acme", inbox+".hopeless", deadline(time.Second))
 	msg := next(t, sub)
 	if code := codeIn(t, msg); code != messages.Overloaded || msg.Subject != inbox+".hopeless" {
 		t.Errorf("%s got %q", msg.Subject, code)
@@ -170,7 +161,45 @@ func TestDeadlinesOfWaitingRequests(t *testing.T) {
 		t.Errorf("%s got %q", msg.Subject, code)
 	}
 	close(release)
-	for range ahead + 1 {
+	if code := codeIn(t, next(t, sub)); code != "" {
+		t.Errorf("the slow request got %q", code)
+	}
+}
+
+// More is asked of a connection than it gives: the queue does not grow until every
+// answer is late, and who is refused is told how long to wait.
+func TestAQueueThatStandsIsKeptShort(t *testing.T) {
+	release := make(chan struct{})
+	entered := make(chan struct{}, 100)
+	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 2}, answering(func(ctx context.Context, c *call) (string, error) {
+		if c.requestID == "pace" {
+			time.Sleep(300 * time.Millisecond)
+			return "fine", nil
+		}
+		entered <- struct{}{}
+		<-release
+		return "fine", nil
+	}))
+	inbox := nc.NewInbox()
+	sub := subscribe(t, nc, inbox)
+	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
+	next(t, sub)
+	for i := range 50 {
+		ask(t, nc, "acme", fmt.Sprintf("%s.%d", inbox, i), nil)
+	}
+	const running, waiting = 2, 3 // with 300 ms each, a fourth would wait for more than one round
+	for range 50 - running - waiting {
+		msg := next(t, sub)
+		var body messages.ErrorReply
+		if err := json.Unmarshal(msg.Data, &body); err != nil {
+			t.Fatal(err)
+		}
+		if body.Error == nil || body.Error.Code != messages.Overloaded || body.Error.RetryAfter() < 250*time.Millisecond || !body.Error.Retryable {
+			t.Errorf("%s", msg.Data)
+		}
+	}
+	close(release)
+	for range running + waiting {
 		if code := codeIn(t, next(t, sub)); code != "" {
 			t.Errorf("a request in hand got %q", code)
 		}
