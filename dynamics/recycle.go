@@ -16,6 +16,6 @@ func (p *Page) Release() {
 	if cap(p.data) > maxKept || p.shared {
 		return
 	}
-	*p = Page{data: p.data[:0], ids: p.ids[:0], etags: p.etags[:0], keys: p.keys[:0], rows: p.rows[:0]}
+	*p = Page{data: p.data[:0], ids: p.ids[:0], etags: p.etags[:0], keys: p.keys[:0], rows: p.rows[:0], deleted: p.deleted[:0]}
 	pages.Put(p)
 }
