@@ -14,12 +14,11 @@ func (s *Session) Accounts(ctx context.Context, q Query) (*Page, error) {
 	if err != nil {
 		return nil, err
 	}
-	var page *Page
-	r := p.request(&page)
-	if err := s.get(ctx, r, accounts, p.options); err != nil {
+	page, err := s.page(ctx, p, s.to(accounts, p.options))
+	if err != nil {
 		return nil, err
 	}
-	if err := s.checkNext(r.op, page); err != nil {
+	if err := s.checkNext(accountsPage, page); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -34,28 +33,39 @@ func (s *Session) Next(ctx context.Context, q Query, link string) (*Page, error)
 	if err != nil {
 		return nil, err
 	}
-	var page *Page
-	r := p.request(&page)
+	r := request{op: accountsPage}
 	if err := s.follow(&r, accounts, link); err != nil {
 		return nil, err
 	}
-	if err := s.do(ctx, r); err != nil {
+	page, err := s.page(ctx, p, r)
+	if err != nil {
 		return nil, err
 	}
 	if err := s.markFollowed(r.op, link); err != nil {
 		return nil, err
 	}
-	if err := s.checkNext(r.op, page); err != nil {
+	if err := s.checkNext(accountsPage, page); err != nil {
 		return nil, err
 	}
 	return page, nil
 }
 
-func (p *plan) request(page **Page) request {
-	return request{op: "accounts.page", prefer: p.prefer, hidden: p.hidden, read: func(b *body) (err error) {
-		*page, err = readPage(b, p.layout, p.size)
-		return err
-	}}
+const accountsPage = "accounts.page"
+
+// page makes the call that to addresses, or shares the one that is under way.
+func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) {
+	r := to
+	r.op, r.prefer, r.hidden = accountsPage, p.prefer, p.hidden
+	return s.client.flights.page(ctx, r.op, s.flightKey(r, p.layout), func() (page *Page, err error) {
+		r.read = func(b *body) (err error) {
+			page, err = readPage(b, p.layout, p.size)
+			return err
+		}
+		if err := s.do(ctx, r); err != nil {
+			return nil, err
+		}
+		return page, nil
+	})
 }
 
 // checkNext refuses a page whose link could not be followed, before its rows are

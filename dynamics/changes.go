@@ -26,7 +26,7 @@ type ChangesQuery struct {
 // DeltaLink is to be gone on with by [Session.NextChanges]: NextLink while there
 // is one, and from the last page DeltaLink, whenever it is wanted to know what
 // changed since.
-type ChangesPage struct{ Page }
+type ChangesPage struct{ *Page }
 
 // Deleted returns the number of deleted rows.
 func (p *ChangesPage) Deleted() int { return len(p.deleted) / idLength }
@@ -136,9 +136,10 @@ func (p *plan) changes(page *ChangesPage) request {
 			return err
 		}
 		if read.next == "" && read.delta == "" {
+			read.Release()
 			return noDelta(b.header)
 		}
-		page.Page = *read
+		page.Page = read
 		return nil
 	}}
 }

@@ -16,8 +16,10 @@ import (
 type Access struct {
 	Environment string // origin, any accepted form
 	Incarnation string // changes when the connection is made again
-	UserID      string // systemuserid whom the token acts as, "" if that is not known
 	Token       Secret // bearer token for Environment
+	// Principal is whom the token acts as, zero if that is not known; the [Gate]
+	// counts by it, and labels are in the user's language.
+	Principal Principal
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.
 	Claims Secret
@@ -38,6 +40,8 @@ type TokenSource interface {
 type Config struct {
 	Tokens TokenSource // required for Open
 	Hosts  *HostPolicy // required
+	// Gate lets calls begin, each attempt by itself. Default: all begin at once.
+	Gate Gate
 	// APIVersion is the Web API's version as in its path. Default "v9.2".
 	APIVersion string
 	// UserAgent is sent with every request. Default "crmbridge".
@@ -73,6 +77,10 @@ type Call struct {
 	RetryAfter time.Duration // as asked by Dataverse
 	RequestID  string        // Dataverse's, else the one sent
 	Bytes      int64         // body bytes read, after decompression
+	// What Dataverse says to be left of the service protection limits, requests
+	// and seconds of execution; -1 where it did not. Microsoft advises against
+	// pacing calls by it.
+	BurstRemaining, TimeRemaining float64
 }
 
 // Client talks to Dataverse environments. It is safe for concurrent use.
@@ -81,6 +89,9 @@ type Client struct {
 	http   *http.Client
 	own    *http.Transport // nil if the caller gave one
 	closed atomic.Bool
+
+	flights  flights
+	breakers breakers
 }
 
 // New checks the configuration and makes a client; nothing is sent.

@@ -18,6 +18,13 @@
 // followed only if it leads to the same environment and collection. The two
 // names of an environment, ORG.crm… and ORG.api.crm…, count as one.
 //
+// # Limits
+//
+// Every attempt passes the [Gate] of its user, which package throttle shares over
+// the fleet, and tells it what Dataverse answered. Identical pages that are asked for
+// at the same time are one call. A connection whose environment fails again and
+// again is not asked for a while.
+//
 // # Values
 //
 // Values enter a URL as typed literals of a [Filter] and in no other way. A

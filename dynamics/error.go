@@ -43,6 +43,8 @@ const (
 	// Cancelled: the caller's context ended; errors.Is tells
 	// context.Canceled from context.DeadlineExceeded.
 	Cancelled
+	// Overloaded: too many calls wait already; nothing was sent.
+	Overloaded
 	// Expired: Dataverse no longer knows the place in its record of changes;
 	// everything must be read anew.
 	Expired
@@ -53,7 +55,7 @@ const (
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "expired", "untracked"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}

@@ -23,6 +23,7 @@ type Page struct {
 	deleted []byte // 36 bytes a deleted row, of a page of changes
 	count   int64
 	counted bool
+	shared  bool // several calls have it; see flights
 }
 
 type rowEnd struct{ data, etag int }

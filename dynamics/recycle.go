@@ -10,11 +10,12 @@ var pages = sync.Pool{New: func() any { return new(Page) }}
 const maxKept = 16 << 20
 
 // Release gives the page's buffers to a page that is read later. Neither the page
-// nor a slice that Row returned may be used after it; it need not be called.
+// nor a slice that Row returned may be used after it; it need not be called. A page
+// that several calls share is left to the collector.
 func (p *Page) Release() {
-	if cap(p.data) > maxKept {
+	if cap(p.data) > maxKept || p.shared {
 		return
 	}
-	*p = Page{data: p.data[:0], ids: p.ids[:0], etags: p.etags[:0], keys: p.keys[:0], rows: p.rows[:0]}
+	*p = Page{data: p.data[:0], ids: p.ids[:0], etags: p.etags[:0], keys: p.keys[:0], rows: p.rows[:0], deleted: p.deleted[:0]}
 	pages.Put(p)
 }

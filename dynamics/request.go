@@ -24,6 +24,9 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	// principal and lane are for the gate; without a principal there is none.
+	principal Principal
+	lane      string
 	// renewed gives the token for an attempt after the first: whoever waited may
 	// find the connection gone, and must not go on with what it once had.
 	renewed func(context.Context) (string, error)
@@ -41,15 +44,26 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return tooLong(r.op)
 	}
 	r.hidden.token = token
-	return c.attempts(ctx, func(attempt int) error {
-		if attempt > 1 && r.renewed != nil {
+	return c.attempts(ctx, func(attempt int) (err error) {
+		leave, waited, err := c.enter(ctx, r)
+		if err != nil {
+			return err
+		}
+		defer func() { leave(answerTo(err)) }()
+		if (attempt > 1 || waited) && r.renewed != nil {
 			fresh, err := r.renewed(ctx)
 			if err != nil {
 				return err
 			}
 			token, r.hidden.token = fresh, fresh
 		}
-		return c.attempt(ctx, r, token, attempt)
+		ended, err := c.breakers.begin(r)
+		if err != nil {
+			return err
+		}
+		err = c.attempt(ctx, r, token, attempt)
+		ended(err)
+		return err
 	})
 }
 
@@ -71,7 +85,7 @@ func (r request) url() string {
 // attempt sends r once, reads the whole answer and tells the observer.
 func (c *Client) attempt(ctx context.Context, r request, token string, attempt int) error {
 	begin := time.Now()
-	call := Call{Op: r.op, Attempt: attempt, RequestID: uuid.NewString()}
+	call := Call{Op: r.op, Attempt: attempt, RequestID: uuid.NewString(), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
 	var failure *Error
 	if err != nil {
@@ -128,6 +142,8 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 		call.Bytes = b.read
 	}()
 	call.Status = resp.StatusCode
+	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
+	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
 	if id := requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}

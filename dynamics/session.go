@@ -16,7 +16,7 @@ type Session struct {
 	connection  string
 	environment string
 	incarnation string
-	userID      string
+	principal   Principal
 
 	mu       sync.Mutex
 	first    *Access
@@ -37,7 +37,7 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, userID: a.UserID,
+	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, principal: a.Principal,
 		first: &a, followed: map[linkSum]bool{}}, nil
 }
 
@@ -52,7 +52,7 @@ func (s *Session) Incarnation() string { return s.incarnation }
 
 // UserID returns the systemuserid whom the session acts as, "" if the TokenSource
 // did not say it.
-func (s *Session) UserID() string { return s.userID }
+func (s *Session) UserID() string { return s.principal.User }
 
 // access gives the access for the next request.
 func (s *Session) access(ctx context.Context, op string) (Access, error) {
@@ -92,6 +92,7 @@ func (s *Session) do(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
+	r.principal, r.lane = a.Principal, s.connection
 	r.renewed = func(ctx context.Context) (string, error) {
 		a, err := s.access(ctx, r.op)
 		return a.Token.Reveal(), err
@@ -120,6 +121,12 @@ func (s *Session) do(ctx context.Context, r request) error {
 
 // get asks for a path below the Web API's root.
 func (s *Session) get(ctx context.Context, r request, path, options string) error {
-	r.origin, r.path, r.query = s.environment, s.client.root()+path, options
+	to := s.to(path, options)
+	r.origin, r.path, r.query = to.origin, to.path, to.query
 	return s.do(ctx, r)
+}
+
+// to addresses a path below the Web API's root.
+func (s *Session) to(path, options string) request {
+	return request{origin: s.environment, path: s.client.root() + path, query: options}
 }

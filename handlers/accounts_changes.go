@@ -122,6 +122,7 @@ func (w *changes) next(ctx context.Context) (part, error) {
 		if told == 0 && page.NextLink() != "" && passed < maxEmptyPages {
 			passed, readings = passed+1, 1
 			w.at.Link = page.NextLink()
+			page.Release()
 			continue
 		}
 		p, err := w.reply(page)
@@ -129,6 +130,7 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			return part{}, err
 		}
 		if len(p.body) <= w.call.budget {
+			page.Release() // the reply holds a copy
 			return p, nil
 		}
 		// A single row is as small as it gets, and so is what comes where one was
@@ -139,6 +141,7 @@ func (w *changes) next(ctx context.Context) (part, error) {
 		}
 		w.at.Size = w.fewer(page, len(p.body), readings)
 		readings++
+		page.Release()
 	}
 }
 

@@ -22,7 +22,7 @@ func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
 		to.Link = page.NextLink()
 	}
 	rows, deleted := page.Len(), page.Deleted()
-	width := rowBytes(&page.Page, 0, rows)
+	width := rowBytes(page.Page, 0, rows)
 	if to.Size = sizeAfter(w.at, rows, width, w.call.budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
 		to.Size = 0
 	}
@@ -31,7 +31,7 @@ func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
 		return part{}, err
 	}
 	body := make([]byte, 0, len(head)+width+deleted*deletedBytes+len(cursor)+64)
-	body = appendRows(append(body, head...), &page.Page, 0, rows)
+	body = appendRows(append(body, head...), page.Page, 0, rows)
 	body = append(body, `],"deleted":[`...)
 	for i := range deleted {
 		if i > 0 {
@@ -84,14 +84,14 @@ func sizeAfter(at changesPosition, rows, width, room int) int {
 // least, so that it comes to an end with rows that never stay as they were.
 func (w *changes) fewer(page *dynamics.ChangesPage, length, readings int) int {
 	rows, deleted := page.Len(), page.Deleted()
-	width := rowBytes(&page.Page, 0, rows)
+	width := rowBytes(page.Page, 0, rows)
 	room := (w.call.budget - (length - width - deleted*deletedBytes)) / 16 * 15
 	told := min(rows+deleted, w.at.Size) // whatever the other side made of the size
 	most := told - 1
 	if readings > 1 {
 		most = told / 2
 	}
-	fit := fitting(&page.Page, 0, rows, room)
+	fit := fitting(page.Page, 0, rows, room)
 	if fit == rows {
 		fit += max(0, room-width) / deletedBytes
 	}

@@ -156,7 +156,7 @@ func finding(name string, err error) messages.PermissionCheck {
 	case fault.Kind == dynamics.Cancelled:
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
-		out.Detail += fmt.Sprintf(" (%s)", fault.RetryAfter)
+		out.Detail += fmt.Sprintf(" (%s)", fault.RetryAfter.Round(time.Second))
 	case fault.Kind == dynamics.Forbidden && keptOut:
 		out.Detail, out.HowToFix = known.message, known.fix
 	case fault.Kind == dynamics.Forbidden:

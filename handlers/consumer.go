@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -22,7 +21,7 @@ type Consumer struct {
 	nc        *nats.Conn
 	log       *slog.Logger
 	replies   replyRule
-	slots     *semaphore.Weighted
+	admission *admission
 	endpoints []*endpoint
 	discovery []*nats.Subscription
 	metrics   *metrics
@@ -36,10 +35,6 @@ type Consumer struct {
 	closing atomic.Bool
 }
 
-// overloadedRetry is what a requester is told to wait when the process is full:
-// about the time in which some of the work in flight ends.
-const overloadedRetry = 250 * time.Millisecond
-
 // receive is the subscription's callback. NATS calls it for one message at a
 // time, so it only decides, and the work is done beside it.
 func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
@@ -51,30 +46,44 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 			"operation", e.operation, "subject_length", len(msg.Reply))
 		return
 	}
-	if !c.slots.TryAcquire(1) {
-		c.turnAway(e, msg, arrived)
+	place, patience := c.admission.admit(lineOf(e, msg), requester(msg.Reply))
+	if place == nil {
+		c.turnAway(e, msg, arrived, patience)
 		return
 	}
 	c.work.Add(1)
 	c.metrics.inFlight.Inc()
 	go func() {
 		defer c.work.Done()
-		defer c.slots.Release(1)
+		defer place.leave()
 		defer c.metrics.inFlight.Dec()
-		c.answer(e, msg, arrived)
+		c.answer(e, msg, arrived, place)
 	}()
 }
 
-// turnAway answers that the process is full, without a slot.
-func (c *Consumer) turnAway(e *endpoint, msg *nats.Msg, arrived time.Time) {
+// lineOf names the connection that a request is about. What administrators do has a
+// line of its own: a connection must be deletable while its requests are stuck.
+func lineOf(e *endpoint, msg *nats.Msg) string {
+	connection := messages.ConnectionFromSubject(msg.Subject)
+	if connection == "" {
+		connection = peek(msg.Data)
+	}
+	if e.route.admin {
+		return "administration of " + connection
+	}
+	return connection
+}
+
+// turnAway answers that there is no room, without a place.
+func (c *Consumer) turnAway(e *endpoint, msg *nats.Msg, arrived time.Time, patience time.Duration) {
 	call, _ := newCall(e.operation, msg, arrived)
 	say := c.say(e, msg, call, arrived)
-	full := messages.Errorf(messages.Overloaded, "this process is full; try again").After(overloadedRetry)
+	full := messages.Errorf(messages.Overloaded, "this process has too many requests in hand, or too many of this connection; try again").After(patience)
 	c.finish(e, say, full, arrived)
 }
 
 // answer runs one request from its headers to its last reply.
-func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time) {
+func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *place) {
 	call, fault := newCall(e.operation, msg, arrived)
 	say := c.say(e, msg, call, arrived)
 
@@ -88,7 +97,9 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time) {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		err = c.run(ctx, e, call, msg.Data, say)
+		if err = place.wait(ctx); err == nil {
+			err = c.run(ctx, e, call, msg.Data, say)
+		}
 	}
 	if err == nil {
 		c.finish(e, say, nil, arrived)

@@ -1,14 +1,15 @@
 // Package handlers takes requests from NATS and answers them.
 //
 // A message's way, top to bottom in consumer.go: the subscription of its
-// operation receives it, its reply subject is checked, it takes one of a bounded
-// number of slots, and beside the subscription its body is decoded, its deadline
-// set, its operation run and its answer published: exactly one, also when the
-// operation panics or the answer is too large.
+// operation receives it, its reply subject is checked, it gets one of a bounded
+// number of places, of which each connection has its own part (admission.go), and
+// beside the subscription its body is decoded, its deadline set, its operation run
+// and its answer published: exactly one, also when the operation panics or the
+// answer is too large.
 //
 //	NATS ─► receive ─► answer ─► route.serve ─► accounts_search.go … ─► dynamics
 //	        reply ok?  deadline   decode          a typed function       asks tokens
-//	        slot?      recover                                           for access
+//	        place?     recover                                           for access
 //
 // # Adding an operation
 //

@@ -85,6 +85,8 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.NotSupported, "Dataverse does not count more than 50,000 rows in one request")
 	case dynamics.TooLarge:
 		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
+	case dynamics.Overloaded:
+		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
 		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
 	case dynamics.Expired:

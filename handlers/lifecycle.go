@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -22,9 +21,12 @@ type Options struct {
 	// ReplySubjects are the patterns that a reply subject must match one of.
 	// Nil means _INBOX.> and _R_.>.
 	ReplySubjects []string
-	// MaxInFlight bounds the requests in work at once; 0 means 256. Beyond it the
-	// answer is overloaded.
+	// MaxInFlight bounds the requests in hand at once; 0 means 256. Beyond it, and
+	// beyond a connection's part of it, the answer is overloaded.
 	MaxInFlight int
+	// PerConnection bounds the requests of one connection that run at once, the
+	// others in hand wait their turn; 0 means 40.
+	PerConnection int
 	// RequireScoped subscribes no plain subject except for connections.*.
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
@@ -42,6 +44,10 @@ func DefaultReplySubjects() []string { return []string{"_INBOX.>", "_R_.>"} }
 // DefaultMaxInFlight is Options.MaxInFlight's default.
 const DefaultMaxInFlight = 256
 
+// DefaultPerConnection is Options.PerConnection's default: as many calls as
+// Dataverse is asked to take from one user.
+const DefaultPerConnection = 40
+
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
@@ -56,6 +62,9 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	if options.MaxInFlight == 0 {
 		options.MaxInFlight = DefaultMaxInFlight
 	}
+	if options.PerConnection == 0 {
+		options.PerConnection = DefaultPerConnection
+	}
 	rule, err := newReplyRule(options.ReplySubjects)
 	if err != nil {
 		return nil, err
@@ -65,7 +74,7 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	}
 	c := &Consumer{
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
-		slots: semaphore.NewWeighted(int64(options.MaxInFlight)), identity: newIdentity(options.Version),
+		admission: newAdmission(options.MaxInFlight, options.PerConnection), identity: newIdentity(options.Version),
 	}
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)

@@ -21,13 +21,14 @@ func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Ac
 
 func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
 	access, err := t.source.Refused(ctx, connection, tokens.Access{
-		Environment: refused.Environment, Incarnation: refused.Incarnation, UserID: refused.UserID, Token: tokens.Secret(refused.Token.Reveal()),
+		Environment: refused.Environment, Incarnation: refused.Incarnation, OrganizationID: refused.Principal.Organization, UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
 		Claims: tokens.Secret(refused.Claims.Reveal())})
 	return fromGrant(access), err
 }
 
 func fromGrant(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, UserID: a.UserID, Token: dynamics.NewSecret(a.Token.Reveal())}
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 
 // Serves lets the token side refuse, before anything is sent, an environment that

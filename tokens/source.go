@@ -18,9 +18,11 @@ import (
 type Access struct {
 	Environment string // canonical origin
 	Incarnation string
-	UserID      string // systemuserid whom the token acts as
 	Token       Secret
 	ExpiresAt   time.Time
+	// OrganizationID and UserID are whom the token acts as in Dataverse, which counts
+	// its limits by them and speaks the user's language.
+	OrganizationID, UserID string
 	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
 	// only in the argument of [Source.Refused], "" where there was none.
 	Claims Secret
@@ -270,7 +272,8 @@ func (r record) grantFault() error {
 }
 
 func (r record) grant() Access {
-	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, UserID: r.UserID, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt}
+	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt,
+		OrganizationID: r.OrganizationID, UserID: r.UserID}
 }
 
 func (r record) tokenLife() time.Duration {

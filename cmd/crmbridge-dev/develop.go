@@ -38,7 +38,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	bridge.QuietRedis(log)
 	with, err := around.Start(around.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
 		emulator.Options{Accounts: o.Accounts, AutoConsent: o.AutoConsent, Logger: log, Latency: o.Latency,
-			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime}, nil)
+			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime, Limits: o.limits()}, nil)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func settingsFor(o options, with *around.Surroundings) (bridge.Settings, error) 
 		HTTPAddr: around.Address(o.HTTPPort), AdminAddr: around.Address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
-		MaxInFlight: "256", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
+		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
 	}, nil
 }
 

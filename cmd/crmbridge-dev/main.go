@@ -39,11 +39,20 @@ type options struct {
 	Accounts            int           `default:"10000" help:"How many sample accounts there are: ${default}."`
 	AccessTokenLifetime time.Duration `default:"1h" help:"How long the emulator's access tokens live: ${default}."`
 	Latency             time.Duration `default:"0s" help:"How long the emulated Dataverse waits before each answer: ${default}."`
+	LimitWindow         time.Duration `default:"0s" help:"Window of the emulated service protection limits; 0s is Dataverse's own, 5m."`
+	LimitRequests       int           `default:"0" help:"Requests of one user in the window; 0 is Dataverse's own, 6000, -1 no limit."`
+	LimitConcurrent     int           `default:"0" help:"Requests of one user at once; 0 is Dataverse's own, 52, -1 no limit."`
+	LimitExecution      time.Duration `default:"0s" help:"Execution time of one user in the window; 0s is Dataverse's own, 20m, negative no limit."`
 	AutoConsent         bool          `help:"The emulated Entra ID signs the first user in at once, without a page to choose."`
 	BusCompletion       bool          `help:"Let applications complete authorizations over NATS."`
 	ReplySubjects       string        `default:"_INBOX.>,_R_.>,campaigns.replies.>" help:"Reply subjects that answers may go to: ${default}."`
 	Fault               []string      `sep:"none" placeholder:"JSON" help:"Something that goes wrong once the demo connection is made, as the emulator's /_emulator/fail takes it, for example {\"kind\":\"gateway\",\"times\":3}. May be repeated."`
 	LogLevel            string        `default:"warn" help:"debug, info, warn or error: ${default}."`
+}
+
+// limits are the emulated service protection limits.
+func (o options) limits() emulator.Limits {
+	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Execution: o.LimitExecution}
 }
 
 // check finds ports that are none, and faults.
@@ -55,6 +64,9 @@ func (o options) check() error {
 	}
 	if o.Once && len(o.Fault) > 0 {
 		return errors.New("--fault strikes after the table, which is where --once ends")
+	}
+	if o.LimitWindow < 0 {
+		return fmt.Errorf("--limit-window must not be negative; 0s is Dataverse's own window of 5m")
 	}
 	_, err := o.faults()
 	return err

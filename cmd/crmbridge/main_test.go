@@ -35,7 +35,7 @@ type process struct {
 }
 
 // serve starts a process and waits until it is ready.
-func serve(t *testing.T, settings bridge.Settings) *process {
+func serve(t testing.TB, settings bridge.Settings) *process {
 	t.Helper()
 	p := &process{Cmd: program(t, environment(settings), "serve"), admin: "http://" + settings.AdminAddr, log: &buffer{}}
 	p.Stderr = p.log
@@ -63,7 +63,7 @@ func (p *process) ready() error {
 }
 
 // program is crmbridge as a process with this environment and nothing else.
-func program(t *testing.T, env []string, args ...string) *exec.Cmd {
+func program(t testing.TB, env []string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {

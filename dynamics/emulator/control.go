@@ -29,6 +29,8 @@ type Counts struct {
 	Unauthorized     int `json:"unauthorized"`
 	ClaimsChallenges int `json:"claims_challenges"`
 	Faults           int `json:"faults"`
+	// Throttled counts the data requests that were refused by a service protection limit.
+	Throttled int `json:"throttled"`
 }
 
 // TokenRequests is the sum over all grant types.

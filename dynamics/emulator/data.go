@@ -41,9 +41,6 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.dataHeaders(w)
-	if !wait(r, s.opts.Latency) {
-		return
-	}
 	user, asked, known := s.bearer(r)
 	if !known {
 		s.challenge(w, r)
@@ -53,7 +50,19 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 		s.claimsChallenge(w, r, want)
 		return
 	}
-	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: parsePreferences(r.Header), method: r.Method}
+	prefs := parsePreferences(r.Header)
+	done, limit, pause := s.limiter.begin(user, r, w.Header())
+	if limit != nil {
+		s.tally.add(func(n *Counts) { n.Throttled++ })
+		w.Header().Set("Content-Type", contentType(r))
+		throttle(w, prefs, limit, pause)
+		return
+	}
+	defer done()
+	if !wait(r, s.opts.Latency) {
+		return
+	}
+	c := &call{s: s, r: r, user: user, v: s.data.view(), prefs: prefs, method: r.Method}
 	segments, fail := c.path()
 	route := routeName(segments)
 	route = s.countData(route)
@@ -144,9 +153,6 @@ func (s *Server) dataHeaders(w http.ResponseWriter) {
 	h["AuthActivityId"] = []string{randomGUID().String()}
 	h.Set("X-Source", "1731719815223252,2081962121381")
 	h.Set("x-ms-dop-hint", "4")
-	h.Set("x-ms-ratelimit-time-remaining-xrm-requests", "1,200.00")
-	h.Set("x-ms-ratelimit-burst-remaining-xrm-requests", "7999")
-	h.Add("Set-Cookie", "ARRAffinity=5f0c1a9be27d43d5a6b1; path=/; secure; HttpOnly")
 	h.Add("Set-Cookie", "ReqClientId="+id+"; expires=Fri, 03-May-2074 10:00:00 GMT; path=/; secure; HttpOnly")
 }
 

@@ -21,6 +21,7 @@
 //     $select, $filter with query functions, $orderby, $top, $count, $apply, RetrieveTotalRecordCount, $expand of roles,
 //     server-driven paging with Dataverse's own cookies, annotations, change tracking of accounts, $batch, conditional reads and the
 //     error bodies of the Web API.
+//   - Service protection limits, per user and web server: see [Limits].
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
@@ -89,8 +90,9 @@
 //
 // # What differs from the real thing
 //
-// There is no write access, no FetchXML, and no service protection limit yet; such requests are refused, never answered emptily. For
-// want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
+// There is no write access and no FetchXML; such requests are refused, never answered emptily. How Dataverse finds Retry-After is
+// not documented: here it is the time until the window has room again, and whoever goes on sending meanwhile waits longer
+// (limits.go). For want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
 // the documented "Stream was not readable." are the words of Microsoft's OData library. URLs that are too long are refused as IIS
 // does (limits_url.go). Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
 // refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was

@@ -66,6 +66,8 @@ type Options struct {
 	NoChangeTracking bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
+	// Limits are the service protection limits; the zero value means Microsoft's own.
+	Limits Limits
 	// NegativesSkipNull makes not contains(…), NotIn and DoesNotContainValues pass over columns without a value. Whether they do is
 	// not documented: by default they match them, as ne does; a client should be right under both.
 	NegativesSkipNull bool
@@ -142,6 +144,10 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	var err error
+	if o.Limits, err = o.Limits.withDefaults(); err != nil {
+		return o, err
 	}
 	return o, o.check()
 }

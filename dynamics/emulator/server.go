@@ -24,6 +24,7 @@ type Server struct {
 	tally   tally
 	faults  faults
 	rules   *rules
+	limiter *limiter
 	orders  orders
 	counted recordCounts
 	serial  atomic.Int64 // of access tokens
@@ -47,6 +48,7 @@ func New(opts Options) (*Server, error) {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
 	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
+	s.limiter = newLimiter(s.opts.Limits, s.opts.Now)
 	s.schema = newSchema(dir)
 	s.recordCounts()
 	s.untracked.Store(opts.NoChangeTracking)

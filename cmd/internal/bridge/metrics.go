@@ -17,6 +17,9 @@ type upstreamMetrics struct {
 	bytes     prometheus.Counter
 	tokens    *prometheus.CounterVec
 	waits     prometheus.Histogram
+	limits    *prometheus.CounterVec
+	queue     prometheus.Histogram
+	remaining *prometheus.GaugeVec
 }
 
 func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
@@ -38,8 +41,18 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 			Name: "crmbridge_token_wait_seconds", Help: "How long requests waited for a new access token, in seconds; in steady state none does.",
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
+		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crmbridge_dataverse_limits_total", Help: "Refusals by a service protection limit of Dataverse, by limit.",
+		}, []string{"limit"}),
+		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "crmbridge_dataverse_queue_seconds", Help: "How long calls waited for one of their user's slots, in seconds; calls that did not wait are not counted.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}),
+		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crmbridge_dataverse_limit_remaining", Help: "What Dataverse last said to be left of a limit, for whichever user: requests, and seconds of execution. For looking at; calls are not paced by it.",
+		}, []string{"limit"}),
 	}
-	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits)
+	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining)
 	return m
 }
 
@@ -51,6 +64,12 @@ func (m *upstreamMetrics) dataverse(call dynamics.Call) {
 	m.calls.WithLabelValues(call.Op, outcome).Inc()
 	m.durations.WithLabelValues(call.Op).Observe(call.Duration.Seconds())
 	m.bytes.Add(float64(call.Bytes))
+	if call.BurstRemaining >= 0 {
+		m.remaining.WithLabelValues("requests").Set(call.BurstRemaining)
+	}
+	if call.TimeRemaining >= 0 {
+		m.remaining.WithLabelValues("seconds").Set(call.TimeRemaining)
+	}
 }
 
 func (m *upstreamMetrics) entra(request tokens.TokenRequest) {
@@ -58,3 +77,9 @@ func (m *upstreamMetrics) entra(request tokens.TokenRequest) {
 }
 
 func (m *upstreamMetrics) waited(d time.Duration) { m.waits.Observe(d.Seconds()) }
+
+func (m *upstreamMetrics) queued(d time.Duration) { m.queue.Observe(d.Seconds()) }
+
+func (m *upstreamMetrics) refused(limit dynamics.Limit) {
+	m.limits.WithLabelValues(limit.String()).Inc()
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -34,6 +35,7 @@ type Bridge struct {
 	redis    redis.UniversalClient
 	source   *tokens.Source
 	dynamics *dynamics.Client
+	limits   *throttle.Throttle
 
 	authorizer *tokens.Authorizer
 	events     *handlers.Events
@@ -95,7 +97,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
-		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, RequireScoped: config.RequireScoped,
+		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
 		Version: version, Log: log, Metrics: b.registry,
 	})
 	if errors.Is(err, handlers.ErrCaptured) {
@@ -151,8 +153,13 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	store := tokens.NewStore(b.redis, b.config.Keyset)
 	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited})
+	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
+		Waited: upstream.queued, Refused: upstream.refused})
+	if err != nil {
+		return nil, err
+	}
 	b.dynamics, err = dynamics.New(dynamics.Config{
-		Tokens: handlers.TokenSource(b.source), Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
 	})
 	if err != nil {
@@ -233,6 +240,9 @@ func (b *Bridge) Stop() error {
 	}
 	if b.dynamics != nil {
 		b.dynamics.Close()
+	}
+	if b.limits != nil {
+		b.limits.Close()
 	}
 	if b.nats != nil {
 		b.nats.Close()

@@ -43,6 +43,9 @@ type Settings struct {
 	AllowHTTP     Switch `name:"dynamics-allow-http" env:"DYNAMICS_ALLOW_HTTP" help:"Allow plain http to loopback addresses, for an emulator on this machine (default false)."`
 	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
 	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in work at once in this process: ${default}."`
+
+	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
+
 	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in hand may take after SIGTERM: ${default}."`
 	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
 	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`

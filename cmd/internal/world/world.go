@@ -96,7 +96,7 @@ func (w *World) Settings(first bool) bridge.Settings {
 		HTTPAddr: around.Address(httpPort), AdminAddr: around.Address(adminPort),
 		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
 		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
-		MaxInFlight: "256", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
+		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
 	}
 }
 

@@ -1,0 +1,106 @@
+package dynamics
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// flights lets calls for the same page that come while one is under way share its
+// answer. Nothing is kept once it is there: an audience must not be stale.
+type flights struct {
+	mu    sync.Mutex
+	under map[flightKey]*flight
+}
+
+type flightKey [sha256.Size]byte
+
+// A flight is one call. Who began it makes it, in its own time; the others wait.
+type flight struct {
+	done   chan struct{}
+	page   *Page
+	err    error
+	others int
+}
+
+// page returns what read returns, for everybody who asks by this key meanwhile. A
+// call that ended because of the deadline of the one who made it says nothing to the
+// others: one of them makes it again.
+func (f *flights) page(ctx context.Context, op string, key flightKey, read func() (*Page, error)) (*Page, error) {
+	for {
+		one, mine := f.join(key)
+		if mine {
+			return f.fly(key, one, read)
+		}
+		select {
+		case <-one.done:
+		case <-ctx.Done():
+			return nil, ended(ctx, op)
+		}
+		if KindOf(one.err) != Cancelled {
+			return one.page, one.err
+		}
+	}
+}
+
+func (f *flights) join(key flightKey) (one *flight, mine bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if one = f.under[key]; one != nil {
+		one.others++
+		return one, false
+	}
+	if f.under == nil {
+		f.under = map[flightKey]*flight{}
+	}
+	one = &flight{done: make(chan struct{}), err: ended(canceled(), "")} // as seen where read panics
+	f.under[key] = one
+	return one, true
+}
+
+func (f *flights) fly(key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
+	defer func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.under, key)
+		if one.page != nil && one.others > 0 {
+			one.page.shared = true
+		}
+		close(one.done)
+	}()
+	one.page, one.err = read()
+	return one.page, one.err
+}
+
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+// flightKey is what makes two calls for a page the same: whose they are, what is
+// sent, and the form in which rows are delivered.
+func (s *Session) flightKey(r request, l *layout) flightKey {
+	h := sha256.New()
+	text := func(texts ...string) {
+		for _, t := range texts {
+			_ = binary.Write(h, binary.BigEndian, uint32(len(t))) // so that texts do not run together
+			h.Write([]byte(t))
+		}
+	}
+	text(s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
+	for _, m := range l.members {
+		text(string(m.head), l.properties[m.source])
+		for _, value := range slices.Sorted(maps.Keys(m.labels)) {
+			_ = binary.Write(h, binary.BigEndian, int64(value))
+			text(m.labels[value])
+		}
+	}
+	for _, at := range l.keys {
+		text(l.properties[at])
+	}
+	return flightKey(h.Sum(nil))
+}

@@ -1,0 +1,188 @@
+package throttle
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// Config is copied by [New]. Zero values mean the default.
+type Config struct {
+	Redis redis.UniversalClient // required
+	// Concurrency is how many calls of one user may be in flight over the whole
+	// fleet. Default 40; Dataverse refuses at 52.
+	Concurrency int
+	// MaxBlock is how long a call waits for a block to end; where it lasts longer
+	// the call is refused at once. Default 10 s.
+	MaxBlock time.Duration
+	// MaxWaiting bounds the calls of one user that wait in this process. Default 256.
+	MaxWaiting int
+	// Log gets a line when Redis is lost and found. Default: none.
+	Log *slog.Logger
+	// Waited is told how long calls waited that did, Refused each refusal by a
+	// limit. They must not block. Default: nothing.
+	Waited  func(time.Duration)
+	Refused func(dynamics.Limit)
+}
+
+// Throttle is one process's side of the fleet's limits, a [dynamics.Gate]. It is
+// safe for concurrent use.
+type Throttle struct {
+	config Config
+	ctx    context.Context
+	stop   context.CancelFunc
+	work   sync.WaitGroup
+	away   awayLog
+
+	mu    sync.Mutex
+	users map[dynamics.Principal]*user // each with its keeper
+}
+
+var _ dynamics.Gate = (*Throttle)(nil)
+
+// New starts a Throttle; Close ends it.
+func New(config Config) (*Throttle, error) {
+	if config.Redis == nil {
+		return nil, errors.New("throttle: Config.Redis is missing")
+	}
+	if config.Concurrency < 0 || config.MaxBlock < 0 || config.MaxWaiting < 0 {
+		return nil, errors.New("throttle: a bound in Config is negative")
+	}
+	if config.Concurrency == 0 {
+		config.Concurrency = 40
+	}
+	if config.MaxBlock == 0 {
+		config.MaxBlock = 10 * time.Second
+	}
+	if config.MaxWaiting == 0 {
+		config.MaxWaiting = 256
+	}
+	if config.Log == nil {
+		config.Log = slog.New(slog.DiscardHandler)
+	}
+	t := &Throttle{config: config, users: map[dynamics.Principal]*user{}, away: awayLog{log: config.Log}}
+	t.ctx, t.stop = context.WithCancel(context.Background())
+	t.work.Go(t.listen)
+	return t, nil
+}
+
+// Close gives the slots back and ends what New started. Calls that wait are
+// refused; calls in flight may still report their answers.
+func (t *Throttle) Close() {
+	t.stop()
+	t.work.Wait()
+}
+
+// Enter waits until a call of the user may begin; see [dynamics.Gate].
+func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
+	if err := ctx.Err(); err != nil {
+		return nil, ended(err)
+	}
+	begun := time.Now()
+	u, w, err := t.join(ctx, p, lane)
+	if err != nil {
+		return nil, err
+	}
+	leave := u.leaver()
+	if w == nil {
+		return leave, nil
+	}
+	select {
+	case err = <-w.decided:
+	case <-ctx.Done():
+		if !u.withdraw(w) && <-w.decided == nil {
+			leave(dynamics.Answer{}) // the slot came at the same moment
+		}
+		return nil, ended(ctx.Err())
+	}
+	if t.config.Waited != nil {
+		t.config.Waited(time.Since(begun))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return leave, nil
+}
+
+// join takes a slot that is held, or a place among those who wait.
+func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) (*user, *waiter, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ctx.Err() != nil {
+		return nil, nil, closed()
+	}
+	u := t.users[p]
+	if u == nil {
+		u = newUser(t, p)
+		t.users[p] = u
+		t.work.Go(u.keep)
+	}
+	w, err := u.enter(ctx, lane)
+	return u, w, err
+}
+
+// forget lets a user go whom nobody uses; it holds the lock that join holds, so that
+// nobody can begin to meanwhile.
+func (t *Throttle) forget(u *user) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !u.idle(time.Now()) {
+		return false
+	}
+	delete(t.users, u.principal)
+	return true
+}
+
+// known finds a user whom this process has to do with.
+func (t *Throttle) known(key string) *user {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, u := range t.users {
+		if u.key == key {
+			return u
+		}
+	}
+	return nil
+}
+
+func ended(err error) error {
+	message := "the caller went away"
+	if errors.Is(err, context.DeadlineExceeded) {
+		message = "the deadline passed"
+	}
+	return &dynamics.Error{Kind: dynamics.Cancelled, Message: message, Err: err}
+}
+
+func closed() error {
+	return &dynamics.Error{Kind: dynamics.Unavailable, Message: dynamics.ErrClosed.Error(), Err: dynamics.ErrClosed}
+}
+
+func throttled(wait time.Duration) error {
+	return &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: wait,
+		Message: "Dataverse wants no request of this user for some time; nothing was sent"}
+}
+
+// awayLog says once that Redis is away and once that it is back.
+type awayLog struct {
+	log  *slog.Logger
+	mu   sync.Mutex
+	away bool
+}
+
+func (a *awayLog) seen(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	switch {
+	case err != nil && !a.away:
+		a.log.Warn("limits are kept without Redis: this process uses its share", "error", err)
+	case err == nil && a.away:
+		a.log.Info("limits are shared through Redis again")
+	}
+	a.away = err != nil
+}

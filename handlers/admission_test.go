@@ -1,0 +1,227 @@
+package handlers
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// ask publishes a request about a connection and returns where its answer comes.
+func ask(t *testing.T, nc *nats.Conn, connection, inbox string, header nats.Header) {
+	t.Helper()
+	if err := nc.PublishMsg(&nats.Msg{Subject: op.ScopedSubject(connection), Reply: inbox, Header: header}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func subscribe(t *testing.T, nc *nats.Conn, inbox string) *nats.Subscription {
+	t.Helper()
+	sub, err := nc.SubscribeSync(inbox + ".*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sub
+}
+
+func next(t *testing.T, sub *nats.Subscription) *nats.Msg {
+	t.Helper()
+	msg, err := sub.NextMsg(10 * time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return msg
+}
+
+// A connection whose requests hang and pile up takes nothing away from another: its
+// own are refused beyond its part, with the time to wait.
+func TestAFloodOfOneConnectionLeavesRoomForAnother(t *testing.T) {
+	release := make(chan struct{})
+	_, nc := run(t, Options{MaxInFlight: 40, PerConnection: 4}, answering(func(ctx context.Context, c *call) (string, error) {
+		if c.connection == "flooded" {
+			<-release
+		}
+		return "fine", nil
+	}))
+	flood, other := nc.NewInbox(), nc.NewInbox()
+	floods, others := subscribe(t, nc, flood), subscribe(t, nc, other)
+	const requests = 500
+	for i := range requests {
+		ask(t, nc, "flooded", fmt.Sprintf("%s.%d", flood, i), nil)
+	}
+	refused := 0
+	for ; refused < requests-30; refused++ { // three quarters of 40 are in hand
+		msg := next(t, floods)
+		if code := codeIn(t, msg); code != messages.Overloaded {
+			t.Fatalf("code %q", code)
+		}
+	}
+	for i := range 20 {
+		ask(t, nc, "other", fmt.Sprintf("%s.%d", other, i), nil)
+		if code := codeIn(t, next(t, others)); code != "" {
+			t.Errorf("the other connection got %q", code)
+		}
+	}
+	close(release)
+	for range 30 {
+		if code := codeIn(t, next(t, floods)); code != "" {
+			t.Errorf("a request in hand got %q", code)
+		}
+	}
+}
+
+// Of one connection only so many run at once, and its requesters take turns.
+func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
+	var mu sync.Mutex
+	var order []string
+	running, most := 0, 0
+	entered, release := make(chan struct{}, 100), make(chan struct{})
+	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 2}, answering(func(ctx context.Context, c *call) (string, error) {
+		mu.Lock()
+		running++
+		most = max(most, running)
+		order = append(order, c.requestID)
+		mu.Unlock()
+		entered <- struct{}{}
+		<-release
+		mu.Lock()
+		running--
+		mu.Unlock()
+		return "fine", nil
+	}))
+	greedy, modest := nc.NewInbox(), nc.NewInbox()
+	greedies, modests := subscribe(t, nc, greedy), subscribe(t, nc, modest)
+	for i := range 20 {
+		ask(t, nc, "acme", fmt.Sprintf("%s.%d", greedy, i), nats.Header{messages.HeaderRequestID: {"greedy"}})
+	}
+	<-entered
+	<-entered
+	ask(t, nc, "acme", modest+".1", nats.Header{messages.HeaderRequestID: {"modest"}})
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// A request of an operation that is served says that those before it are in hand.
+	if _, err := nc.Request(op.ScopedSubject("probe"), nil, 50*time.Millisecond); err == nil {
+		t.Fatal("the probe ran to its end although nobody released it")
+	}
+	close(release)
+	next(t, modests)
+	for range 20 {
+		next(t, greedies)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if most > 3 { // two of acme's and the probe
+		t.Errorf("%d requests ran at once", most)
+	}
+	if at := slices.Index(order, "modest"); at > 5 {
+		t.Errorf("the modest requester came as number %d", at)
+	}
+}
+
+// A request that waits is answered at its deadline, and one that cannot be in time
+// at once.
+func TestDeadlinesOfWaitingRequests(t *testing.T) {
+	release := make(chan struct{})
+	slow := make(chan struct{}, 100)
+	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 1}, answering(func(ctx context.Context, c *call) (string, error) {
+		if c.requestID == "pace" {
+			time.Sleep(2 * time.Second)
+			return "fine", nil
+		}
+		slow <- struct{}{}
+		<-release
+		return "fine", nil
+	}))
+	inbox := nc.NewInbox()
+	sub := subscribe(t, nc, inbox)
+	deadline := func(in time.Duration) nats.Header {
+		return nats.Header{messages.HeaderDeadline: {time.Now().Add(in).UTC().Format(time.RFC3339Nano)}}
+	}
+	// It tells the connection's pace.
+	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
+	next(t, sub)
+	ask(t, nc, "acme", inbox+".slow", nil)
+	<-slow
+	ask(t, nc, "acme", inbox+".hopeless", deadline(time.Second))
+	msg := next(t, sub)
+	if code := codeIn(t, msg); code != messages.Overloaded || msg.Subject != inbox+".hopeless" {
+		t.Errorf("%s got %q", msg.Subject, code)
+	}
+	ask(t, nc, "acme", inbox+".patient", deadline(4*time.Second))
+	msg = next(t, sub)
+	if code := codeIn(t, msg); code != messages.DeadlineExceeded || msg.Subject != inbox+".patient" {
+		t.Errorf("%s got %q", msg.Subject, code)
+	}
+	close(release)
+	if code := codeIn(t, next(t, sub)); code != "" {
+		t.Errorf("the slow request got %q", code)
+	}
+}
+
+// More is asked of a connection than it gives: the queue does not grow until every
+// answer is late, and who is refused is told how long to wait.
+func TestAQueueThatStandsIsKeptShort(t *testing.T) {
+	release := make(chan struct{})
+	entered := make(chan struct{}, 100)
+	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 2}, answering(func(ctx context.Context, c *call) (string, error) {
+		if c.requestID == "pace" {
+			time.Sleep(300 * time.Millisecond)
+			return "fine", nil
+		}
+		entered <- struct{}{}
+		<-release
+		return "fine", nil
+	}))
+	inbox := nc.NewInbox()
+	sub := subscribe(t, nc, inbox)
+	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
+	next(t, sub)
+	for i := range 50 {
+		ask(t, nc, "acme", fmt.Sprintf("%s.%d", inbox, i), nil)
+	}
+	const running, waiting = 2, 3 // with 300 ms each, a fourth would wait for more than one round
+	for range 50 - running - waiting {
+		msg := next(t, sub)
+		var body messages.ErrorReply
+		if err := json.Unmarshal(msg.Data, &body); err != nil {
+			t.Fatal(err)
+		}
+		if body.Error == nil || body.Error.Code != messages.Overloaded || body.Error.RetryAfter() < 250*time.Millisecond || !body.Error.Retryable {
+			t.Errorf("%s", msg.Data)
+		}
+	}
+	close(release)
+	for range running + waiting {
+		if code := codeIn(t, next(t, sub)); code != "" {
+			t.Errorf("a request in hand got %q", code)
+		}
+	}
+}
+
+func TestPeek(t *testing.T) {
+	for body, want := range map[string]string{
+		"":                                 "",
+		"[]":                               "",
+		"null":                             "",
+		`{"connection":1}`:                 "",
+		`{"connection":"not valid"}`:       "",
+		`{"where":{"connection":"inner"}}`: "",
+		`{"connection":"acme"`:             "acme",
+		`{"where":{"a":[1,2]},"connection":"acme"}`: "acme",
+		`{"connection":"acme","connection":"x"}`:    "acme", // decoding refuses it later
+		`{"where":{"a":[1,2`:                        "",
+		"\xff":                                      "",
+	} {
+		if got := peek([]byte(body)); got != want {
+			t.Errorf("%s: %q, want %q", body, got, want)
+		}
+	}
+}
