@@ -75,7 +75,7 @@ func (s *Session) access(ctx context.Context, op string) (Access, error) {
 // whom a new grant may bring into the same incarnation, sees other rows, and labels
 // in another language, which would be kept as the old user's.
 func (s *Session) same(op string, a Access) error {
-	if a.Incarnation == s.incarnation && a.UserID == s.UserID() && SameEnvironment(a.Environment, s.environment) {
+	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User && SameEnvironment(a.Environment, s.environment) {
 		return nil
 	}
 	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}

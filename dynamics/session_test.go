@@ -73,7 +73,7 @@ func TestA401CostsOneRenewal(t *testing.T) {
 		}, 3, 2, func(err error) bool { return err == nil }},
 		{"the same token", fresh(canaryToken), 1, 1, func(err error) bool { return dynamics.KindOf(err) == dynamics.Unauthorized }},
 		{"no token", func(dynamics.Access) (dynamics.Access, error) { return dynamics.Access{}, revoked }, 1, 1, func(err error) bool { return err == revoked }},
-		{"another user", func(a dynamics.Access) (dynamics.Access, error) { a.UserID = "another"; return a, nil }, 1, 1, func(err error) bool { return errors.Is(err, dynamics.ErrConnectionChanged) }},
+		{"another user", func(a dynamics.Access) (dynamics.Access, error) { a.Principal.User = "another"; return a, nil }, 1, 1, func(err error) bool { return errors.Is(err, dynamics.ErrConnectionChanged) }},
 		{"another incarnation", func(a dynamics.Access) (dynamics.Access, error) { a.Incarnation = "2"; return a, nil }, 1, 1, func(err error) bool { return errors.Is(err, dynamics.ErrConnectionChanged) }},
 	} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
@@ -100,7 +100,7 @@ func TestASessionIsBoundToItsGrant(t *testing.T) {
 		func(a *dynamics.Access) { a.Incarnation = "2" },
 		func(a *dynamics.Access) { a.Environment = "https://other.crm.dynamics.com" },
 		func(a *dynamics.Access) { a.Environment = "" },
-		func(a *dynamics.Access) { a.UserID = "another" },
+		func(a *dynamics.Access) { a.Principal.User = "another" },
 	} {
 		r := newRig(t, answer(200, whoAmI))
 		s := r.open(t)
