@@ -66,7 +66,13 @@ func (c *Client) buildBatch(ctx context.Context, r request, token, id string) (*
 func batched(r request, resp *http.Response, b *body) error {
 	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || params["boundary"] == "" {
-		if resp.StatusCode != http.StatusOK {
+		switch resp.StatusCode {
+		case http.StatusOK:
+		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
+			e := tooLong(r.op)
+			e.Status, e.Message = resp.StatusCode, "the query is too long for a URL, and the environment takes no $batch"
+			return e
+		default:
 			return refusal(r, resp, b)
 		}
 		return unusable(r.op, "the answer to a batch is not multipart/mixed", nil)

@@ -141,6 +141,17 @@ func TestWhereAURLIsTooLong(t *testing.T) {
 	}
 }
 
+// An environment that takes no $batch leaves nothing to be done but a shorter query.
+func TestAnEnvironmentWithoutBatch(t *testing.T) {
+	for _, status := range []int{404, 405, 501} {
+		r := newRig(t, answer(status, "<html>no</html>"))
+		_, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+		if e := kind(t, err, dynamics.TooLarge); e.Status != status || !strings.Contains(e.Message, "$batch") || len(r.seen) != 1 {
+			t.Errorf("%d: %v, asked %d times", status, err, len(r.seen))
+		}
+	}
+}
+
 // TestALongListIsWrittenShorter: rather than refuse, In takes the place of
 // comparisons, for lookups too.
 func TestALongListIsWrittenShorter(t *testing.T) {

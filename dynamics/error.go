@@ -45,8 +45,9 @@ const (
 	Cancelled
 	// Overloaded: too many calls wait already; nothing was sent.
 	Overloaded
-	// Expired: Dataverse no longer knows the place in its record of changes;
-	// everything must be read anew.
+	// Expired: Dataverse no longer knows the place that a link of its own leads
+	// to, in its record of changes or among pages; what was asked for must be read
+	// anew.
 	Expired
 	// Untracked: the environment does not track the table's changes.
 	Untracked

@@ -59,6 +59,9 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if unknown && e.Status == http.StatusBadRequest {
 		e.Kind, e.Column = UnknownColumn, column
 	}
+	if r.link != "" && e.Status == http.StatusBadRequest && oldLink(e.Code, message) {
+		e.Kind = Expired
+	}
 	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
 		e.Kind = k
 	}
@@ -67,6 +70,19 @@ func refusal(r request, resp *http.Response, b *body) error {
 	}
 	e.retry = mayRetry(e.Status, e.Code)
 	return e
+}
+
+// oldLink reports whether Dataverse does not take the place in a link of its own any
+// more. The codes are QueryBuilderInvalidPagingCookie and QueryBuilderPagingOrderBy
+// (https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes);
+// most refusals of a cookie come under a general code and differ in their words.
+func oldLink(code, message string) bool {
+	switch strings.ToLower(code) {
+	case "0x8004112a", "0x80041129":
+		return true
+	}
+	message = strings.ToLower(message)
+	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
 }
 
 // privilege finds the privilege that a refusal is about: the one that is missing,

@@ -90,6 +90,13 @@ func (s *Session) wasFollowed(link string) bool {
 	return s.followed[sha256.Sum256([]byte(link))]
 }
 
+// Restart forgets which links were followed, for a query that begins again.
+func (s *Session) Restart() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.followed = map[linkSum]bool{}
+}
+
 // markFollowed remembers a link whose page arrived whole; one that failed may be
 // tried again.
 func (s *Session) markFollowed(op, link string) error {

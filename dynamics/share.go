@@ -24,6 +24,7 @@ type flight struct {
 	page   *Page
 	err    error
 	others int
+	gaveUp bool // the one who made it ended before it did
 }
 
 // page returns what read returns, for everybody who asks by this key meanwhile. A
@@ -33,14 +34,14 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, read func(
 	for {
 		one, mine := f.join(key)
 		if mine {
-			return f.fly(key, one, read)
+			return f.fly(ctx, key, one, read)
 		}
 		select {
 		case <-one.done:
 		case <-ctx.Done():
 			return nil, ended(ctx, op)
 		}
-		if KindOf(one.err) != Cancelled {
+		if !one.gaveUp {
 			return one.page, one.err
 		}
 	}
@@ -56,12 +57,12 @@ func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	if f.under == nil {
 		f.under = map[flightKey]*flight{}
 	}
-	one = &flight{done: make(chan struct{}), err: ended(canceled(), "")} // as seen where read panics
+	one = &flight{done: make(chan struct{}), gaveUp: true} // as seen where read panics
 	f.under[key] = one
 	return one, true
 }
 
-func (f *flights) fly(key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
+func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
@@ -72,13 +73,8 @@ func (f *flights) fly(key flightKey, one *flight, read func() (*Page, error)) (*
 		close(one.done)
 	}()
 	one.page, one.err = read()
+	one.gaveUp = one.err != nil && ctx.Err() != nil
 	return one.page, one.err
-}
-
-func canceled() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
 }
 
 // flightKey is what makes two calls for a page the same: whose they are, what is

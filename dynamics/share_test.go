@@ -144,3 +144,43 @@ func TestWhoGivesUpTakesNobodyAlong(t *testing.T) {
 	cancel()
 	work.Wait()
 }
+
+// It is the same where what ended first was the wait for the token.
+func TestWhoGivesUpOverATokenTakesNobodyAlong(t *testing.T) {
+	var calls atomic.Int64
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		calls.Add(1)
+		w.WriteHeader(http.StatusUnauthorized)
+	})
+	var renewals atomic.Int64
+	short, cancel := context.WithCancel(t.Context())
+	waiting := make(chan struct{})
+	r.tokens.renewed = func(a dynamics.Access) (dynamics.Access, error) {
+		if renewals.Add(1) == 1 {
+			close(waiting)
+			<-short.Done()
+			return dynamics.Access{}, errors.New("the requester's deadline passed")
+		}
+		return dynamics.Access{}, errors.New("connect again")
+	}
+	first, s := r.open(t), r.open(t)
+	var work sync.WaitGroup
+	work.Go(func() {
+		if _, err := first.Accounts(short, nameOnly); err == nil {
+			t.Error("who gave up got a page")
+		}
+	})
+	whenWaiting(t, func() bool { return calls.Load() == 1 })
+	<-waiting
+	var asked atomic.Bool
+	work.Go(func() {
+		asked.Store(true)
+		if _, err := s.Accounts(t.Context(), nameOnly); err == nil || err.Error() != "connect again" {
+			t.Errorf("who waited got %v", err)
+		}
+	})
+	whenWaiting(t, asked.Load)
+	time.Sleep(50 * time.Millisecond) // it is on its way into the call
+	cancel()
+	work.Wait()
+}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -99,7 +100,7 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 
 // field describes a column to whoever builds a form.
 func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string) (messages.Field, error) {
-	field := messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: column.Label,
+	field := messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
 	if name, ok := names[column.Logical]; ok {
 		field.Name = name

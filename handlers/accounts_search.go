@@ -58,7 +58,8 @@ type search struct {
 	cursors cursors
 	at      position
 	stream  bool
-	sent    int // rows of this answer
+	sent    int  // rows of this answer
+	resumed bool // the place to go on with came from the requester
 
 	page *dynamics.Page // the page being delivered, nil before the first
 	row  int            // its next row to deliver
@@ -132,7 +133,7 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 	if time.Since(time.Unix(at.Issued, 0)) > cursorLife {
 		return messages.Invalid("cursor", "is older than 7 days; start the search again")
 	}
-	s.at = at
+	s.at, s.resumed = at, true
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {
 		return badCursor()
 	}
@@ -247,6 +248,9 @@ func (s *search) read(ctx context.Context) (err error) {
 		s.page, err = s.session.Accounts(ctx, s.query)
 	} else {
 		s.page, err = s.session.Next(ctx, s.query, s.at.Link)
+	}
+	if dynamics.KindOf(err) == dynamics.Expired && !s.resumed {
+		return messages.Errorf(messages.UpstreamError, "Dataverse did not take its own link to the next page; send the request again").Because(err)
 	}
 	if err == nil && s.query.Count && s.at.Total == nil {
 		err = s.count(ctx)

@@ -90,7 +90,7 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Unavailable:
 		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
 	case dynamics.Expired:
-		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows what changed since this cursor; start again without a cursor")
+		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
 	case dynamics.Cancelled:

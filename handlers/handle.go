@@ -104,6 +104,9 @@ func decode[In any, P interface {
 		fault = c.target(P(&in).TargetID(), bool(connection))
 	}
 	if fault != nil {
+		if c.connection == "" {
+			c.connection = peek(body) // what is wrong may stand beside it
+		}
 		return in, fault
 	}
 	return in, nil

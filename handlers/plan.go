@@ -11,5 +11,6 @@ func (o *Operations) planned(session *dynamics.Session, try func(planner) error)
 			return err
 		}
 		o.catalog.forget(session)
+		session.Restart()
 	}
 }

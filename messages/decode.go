@@ -27,6 +27,9 @@ func Decode[T any](body []byte) (T, *Error) {
 	if trimmed[0] != '{' {
 		return into, Invalid("", "the body is not a JSON object")
 	}
+	if deeper(body, maxNesting) {
+		return into, Invalid("", "the body is nested deeper than %d levels", maxNesting)
+	}
 	if err := json.Unmarshal(body, &into, json.RejectUnknownMembers(true)); err != nil {
 		var none T
 		return none, decodeError(err, body, reflect.TypeFor[T]())
@@ -55,8 +58,6 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 				return Invalid(path, "has a member twice")
 			}
 			return Invalid(path, "the member is given twice")
-		case syntactic.JSONPointer != "" && strings.Count(string(syntactic.JSONPointer), "/") > maxNesting:
-			return Invalid("", "the body is nested deeper than %d levels", maxNesting)
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
 		case complete(body):
@@ -67,9 +68,33 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 	return Invalid("", "the body is not valid JSON") // without a cause: its text could repeat a value
 }
 
-// maxNesting is where a body that is wrong anyway is called too deep. No valid
-// body comes near it: see MaxWhereDepth.
+// maxNesting is where a body is called too deep before it is decoded: what is said
+// about the place of a fault grows with the square of its depth. No valid body comes
+// near it: see MaxWhereDepth.
 const maxNesting = 1000
+
+// deeper reports whether arrays and objects are nested deeper than most levels.
+func deeper(body []byte, most int) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(body); i++ {
+		switch c := body[i]; {
+		case quoted:
+			if c == '\\' {
+				i++
+			}
+			quoted = c != '"'
+		case c == '"':
+			quoted = true
+		case c == '{' || c == '[':
+			if depth++; depth > most {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
+}
 
 // complete reports whether body begins with a whole JSON value.
 func complete(body []byte) bool {

@@ -35,7 +35,8 @@ type Field struct {
 	// Name is the friendly name where there is one, the logical name otherwise.
 	Name        string `json:"name"`
 	LogicalName string `json:"logical_name"`
-	// Label is in the language of the connection's user, "" where there is none.
+	// Label is in the language of the connection's user, the logical name where
+	// there is none.
 	Label  string `json:"label"`
 	Type   string `json:"type"`
 	Custom bool   `json:"custom"`
