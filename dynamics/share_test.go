@@ -53,7 +53,7 @@ func TestIdenticalPagesShareOneCall(t *testing.T) {
 		})
 	}
 	whenWaiting(t, func() bool { return asked.Load() == 100 && calls.Load() > 0 })
-	time.Sleep(50 * time.Millisecond) // the last of them are on their way into the call
+	time.Sleep(500 * time.Millisecond) // the last of them are on their way into the call
 	close(release)
 	work.Wait()
 	if n := calls.Load(); n != 1 {

@@ -40,6 +40,7 @@ type options struct {
 	AccessTokenLifetime time.Duration `default:"1h" help:"How long the emulator's access tokens live: ${default}."`
 	Latency             time.Duration `default:"0s" help:"How long the emulated Dataverse waits before each answer: ${default}."`
 	LimitWindow         time.Duration `default:"0s" help:"Window of the emulated service protection limits; 0s is Dataverse's own, 5m."`
+	LimitServers        int           `default:"4" help:"Web servers of the emulated Dataverse, each of which counts its own limits: ${default}, as an environment in production may have; a trial has 1."`
 	LimitRequests       int           `default:"0" help:"Requests of one user in the window; 0 is Dataverse's own, 6000, -1 no limit."`
 	LimitConcurrent     int           `default:"0" help:"Requests of one user at once; 0 is Dataverse's own, 52, -1 no limit."`
 	LimitExecution      time.Duration `default:"0s" help:"Execution time of one user in the window; 0s is Dataverse's own, 20m, negative no limit."`
@@ -52,7 +53,7 @@ type options struct {
 
 // limits are the emulated service protection limits.
 func (o options) limits() emulator.Limits {
-	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Execution: o.LimitExecution}
+	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Servers: o.LimitServers, Execution: o.LimitExecution}
 }
 
 // check finds ports that are none, and faults.
@@ -67,6 +68,9 @@ func (o options) check() error {
 	}
 	if o.LimitWindow < 0 {
 		return fmt.Errorf("--limit-window must not be negative; 0s is Dataverse's own window of 5m")
+	}
+	if o.LimitServers < 1 || o.LimitServers > 64 {
+		return fmt.Errorf("--limit-servers must be from 1 to 64")
 	}
 	_, err := o.faults()
 	return err

@@ -103,21 +103,21 @@ func (u *upstream) okBy(end time.Time) (n int) {
 // request gets its one answer.
 func TestTheFleetKeepsToALimit(t *testing.T) {
 	u := &upstream{}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 5 * time.Second, Requests: 100}}, u.wrap)
+	w := world.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 8 * time.Second, Requests: 100}}, u.wrap)
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
 	}
 	w.Connect("acme")
 	w.Connect("second") // of the same user
 	load := newLoad(t, w)
-	load.run(t, messages.UsersWhoAmI, 60, 10*time.Second, 8*time.Second, "acme", "second")
+	load.run(t, messages.UsersWhoAmI, 40, 12*time.Second, 12*time.Second, "acme", "second")
 	codes := exactlyOne(t, load.settle(t), "ok", "throttled", "overloaded", "deadline_exceeded")
 	// The benchmark holds it to the 250 ms of the contract; a machine that stands
 	// still for that long would fail this test and say nothing.
-	blocks, late, ok := u.blocks(time.Second)
+	blocks, late, ok := u.blocks(2 * time.Second)
 	t.Logf("%v; %d blocks, %d calls let through", codes, blocks, ok)
 	if blocks == 0 || late > 0 {
-		t.Errorf("%d blocks; %d calls began more than a second after one and before its end", blocks, late)
+		t.Errorf("%d blocks; %d calls began more than two seconds after one and before its end", blocks, late)
 	}
 	if codes["ok"] < 100 {
 		t.Errorf("%d requests were answered, and the limit alone allows 100 in a window", codes["ok"])
@@ -190,7 +190,7 @@ func (h *hang) wrap(user string) func(http.Handler) http.Handler {
 
 // A hundred requesters ask the same at once: each process asks once.
 func TestIdenticalSearchesShareOneCall(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 100, Latency: 2 * time.Second})
+	w := world.New(t, emulator.Options{Accounts: 100, Latency: 4 * time.Second})
 	for i := range 4 {
 		settings := w.Settings(i == 0)
 		settings.UserConcurrency = "100" // none of them waits for another's end

@@ -3,6 +3,7 @@ package throttle_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -197,6 +198,38 @@ func TestNoRoundTripWhileSlotsAreHeld(t *testing.T) {
 // for the time that telling takes; then they come back few at first.
 func TestABlockHoldsForTheFleet(t *testing.T) {
 	addr, _ := startRedis(t)
+	for attempt := 1; ; attempt++ {
+		stall := watchStalls()
+		fault := blockHolds(t, addr, dynamics.Principal{Organization: "org", User: fmt.Sprint("ada", attempt)})
+		if worst := stall(); fault == nil || worst < 50*time.Millisecond || attempt == 5 {
+			if fault != nil {
+				t.Errorf("%v; the machine stood still for at most %s", fault, worst)
+			}
+			return
+		}
+	}
+}
+
+// watchStalls measures for how long the machine lets nobody run: what comes late then
+// is not the throttle's fault.
+func watchStalls() (worst func() time.Duration) {
+	stop, result := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		var most time.Duration
+		for last := time.Now(); ; last = time.Now() {
+			select {
+			case <-stop:
+				result <- most
+				return
+			case <-time.After(5 * time.Millisecond):
+				most = max(most, time.Since(last))
+			}
+		}
+	}()
+	return func() time.Duration { close(stop); return <-result }
+}
+
+func blockHolds(t *testing.T, addr string, p dynamics.Principal) error {
 	const wait = time.Second
 	first, second := process(t, addr, throttle.Config{}), process(t, addr, throttle.Config{})
 	var mu sync.Mutex
@@ -206,7 +239,7 @@ func TestABlockHoldsForTheFleet(t *testing.T) {
 	for range 20 {
 		work.Go(func() {
 			for {
-				leave, err := second.Enter(ctx, ada, "acme")
+				leave, err := second.Enter(ctx, p, "acme")
 				if err != nil {
 					return
 				}
@@ -218,7 +251,12 @@ func TestABlockHoldsForTheFleet(t *testing.T) {
 			}
 		})
 	}
-	leave := enter(t, first)
+	leave, err := first.Enter(ctx, p, "acme")
+	if err != nil {
+		cancel()
+		work.Wait()
+		return err
+	}
 	refused := time.Now()
 	leave(dynamics.Answer{Limit: dynamics.LimitRequests, RetryAfter: wait})
 	time.Sleep(wait + 500*time.Millisecond)
@@ -236,13 +274,14 @@ func TestABlockHoldsForTheFleet(t *testing.T) {
 		}
 	}
 	if late > 0 || early == 0 && len(begins) == 0 {
-		t.Errorf("%d calls began while the user was blocked, %d before", late, early)
+		return fmt.Errorf("%d calls began while the user was blocked, %d before", late, early)
 	}
 	// Two slots for a quarter of a second and calls of 5 ms: without the ramp it
 	// would be 800 in the first 200 ms.
 	if after == 0 || after > 160 {
-		t.Errorf("%d calls in the first 200 ms after the block; they must come back, and few at first", after)
+		return fmt.Errorf("%d calls in the first 200 ms after the block; they must come back, and few at first", after)
 	}
+	return nil
 }
 
 // A call that could not begin before its deadline is refused at once, and so is one
@@ -269,7 +308,7 @@ func TestRefusedAtOnceDuringABlock(t *testing.T) {
 			if !ok || fault.Kind != dynamics.Throttled || fault.RetryAfter < test.block*8/10 || fault.RetryAfter > test.block {
 				t.Errorf("%v", err)
 			}
-			if took := time.Since(begun); took > time.Second {
+			if took := time.Since(begun); took > 3*time.Second {
 				t.Errorf("refused after %s", took)
 			}
 			// A process that joins later hears of it from Redis.
@@ -327,10 +366,10 @@ func TestLanesTakeTurns(t *testing.T) {
 		wait("flood")
 	}
 	queued.Wait()
-	time.Sleep(50 * time.Millisecond) // they are in the queue by now, or the order below is nobody's fault
+	time.Sleep(300 * time.Millisecond) // they are in the queue by now
 	wait("other")
 	queued.Wait()
-	time.Sleep(50 * time.Millisecond)
+	time.Sleep(300 * time.Millisecond)
 	hold(dynamics.Answer{})
 	work.Wait()
 	for i, lane := range order {
