@@ -151,6 +151,13 @@ func (t *Throttle) known(key string) *user {
 	return nil
 }
 
+// reached notes whether Redis answered. What Close cuts off says nothing about Redis.
+func (t *Throttle) reached(err error) {
+	if t.ctx.Err() == nil {
+		t.away.seen(err)
+	}
+}
+
 func ended(err error) error {
 	message := "the caller went away"
 	if errors.Is(err, context.DeadlineExceeded) {

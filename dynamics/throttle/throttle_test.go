@@ -1,9 +1,11 @@
 package throttle_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"os/exec"
@@ -483,6 +485,42 @@ func TestCloseEndsWaiting(t *testing.T) {
 	}
 	if _, err := limits.Enter(t.Context(), ada, "acme"); !errors.Is(err, dynamics.ErrClosed) {
 		t.Errorf("after Close: %v", err)
+	}
+}
+
+// slowRedis holds every command until its context ends.
+type slowRedis struct{ asked chan struct{} }
+
+func (s slowRedis) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (s slowRedis) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, _ redis.Cmder) error {
+		select {
+		case s.asked <- struct{}{}:
+		default:
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+}
+func (s slowRedis) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A process that stops while it asks Redis does not say that Redis is away.
+func TestClosingIsNoOutage(t *testing.T) {
+	addr, _ := startRedis(t)
+	var log bytes.Buffer
+	slow := slowRedis{asked: make(chan struct{}, 1)}
+	limits := process(t, addr, throttle.Config{Log: slog.New(slog.NewTextHandler(&log, nil))}, slow)
+	ctx, cancel := context.WithCancel(t.Context())
+	var work sync.WaitGroup
+	work.Go(func() { _, _ = limits.Enter(ctx, ada, "acme") })
+	<-slow.asked
+	limits.Close()
+	cancel()
+	work.Wait()
+	if log.Len() > 0 {
+		t.Errorf("it logged %s", log.String())
 	}
 }
 

@@ -217,7 +217,7 @@ func (u *user) tell() {
 		return
 	}
 	err := u.t.tell(u.t.ctx, u.key, wait, r.concurrency)
-	u.t.away.seen(err)
+	u.t.reached(err)
 	if err == nil {
 		return
 	}
@@ -246,7 +246,7 @@ func (u *user) ask() time.Duration {
 	u.mu.Unlock()
 
 	got, err := u.t.lease(u.t.ctx, u.key, u.name, wanted, inUse)
-	u.t.away.seen(err)
+	u.t.reached(err)
 
 	u.mu.Lock()
 	defer u.mu.Unlock()
