@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
 // defaultRedisURL is a Redis on this machine.
@@ -43,6 +44,9 @@ func redisOptions(text string) (*redis.UniversalOptions, error) {
 	// again after a minute's rest.
 	options.ReadTimeout, options.WriteTimeout = redisAnswer, redisAnswer
 	options.ConnMaxIdleTime = time.Minute
+	// Neither is needed, and a user with few permissions would be refused both.
+	options.DisableIdentity = true
+	options.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return options, nil
 }
 
