@@ -41,7 +41,7 @@ func natsCause(err error) error {
 
 // connectConsumer connects a consumer, which waits for servers that are away, at
 // its start as later. lost is called when the connection is closed for good.
-func connectConsumer(s NATS, log *slog.Logger, lost func(error)) (*nats.Conn, error) {
+func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Option) (*nats.Conn, error) {
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -69,7 +69,7 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error)) (*nats.Conn, er
 			log.Error("NATS", "subject", subject, "error", err)
 		}),
 	)
-	nc, err := nats.Connect(s.URL, options...)
+	nc, err := nats.Connect(s.URL, append(options, more...)...)
 	if err != nil {
 		return nil, natsError(s, err)
 	}
