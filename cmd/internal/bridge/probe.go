@@ -32,7 +32,10 @@ return redis.call('TIME')`)
 
 // probeTags are hash tags whose slots lie about 1024 apart, so that in a cluster each
 // primary with a sixteenth of the slots is written to.
-var probeTags = [...]string{"p852", "p942", "p769", "p679", "p83", "p954", "p192", "p239", "p484", "p48", "p904", "p814", "p629", "p739", "p409", "p519"}
+var probeTags = [...]string{
+	"p852", "p942", "p769", "p679", "p83", "p954", "p192", "p239",
+	"p484", "p48", "p904", "p814", "p629", "p739", "p409", "p519",
+}
 
 // A probe finds out whether Redis does what crmbridge needs of it.
 type probe struct {
@@ -68,7 +71,8 @@ func (v verdict) note() string {
 
 func newProbe(client redis.UniversalClient, log *slog.Logger, registry prometheus.Registerer) *probe {
 	p := &probe{client: client, log: log, offset: prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "crmbridge_clock_offset_seconds", Help: "This machine's clock less that of Redis, in seconds, as it was read last.",
+		Name: "crmbridge_clock_offset_seconds",
+		Help: "This machine's clock less that of Redis, in seconds, as it was read last.",
 	})}
 	registry.MustRegister(p.offset)
 	p.life, p.end = context.WithCancel(context.Background())
@@ -112,7 +116,7 @@ func (p *probe) look(ctx context.Context) verdict {
 	p.mu.Unlock()
 	select {
 	case <-ctx.Done():
-		return verdict{err: errors.New("Redis does not answer")}
+		return verdict{err: errNoAnswer}
 	case <-running:
 	}
 	p.mu.Lock()
@@ -188,7 +192,7 @@ func (p *probe) tryKey(ctx context.Context, key string) verdict {
 		return verdict{err: redisTrouble(err)}
 	}
 	if len(now) != 2 {
-		return verdict{err: errors.New("Redis answers TIME with something else")}
+		return verdict{err: errors.New("what Redis answers to TIME is no time")}
 	}
 	// It was read some time between sending and receiving.
 	offset := sent.Add(took / 2).Sub(time.Unix(now[0], now[1]*1000))
@@ -199,12 +203,14 @@ func (p *probe) tryKey(ctx context.Context, key string) verdict {
 	return verdict{}
 }
 
+var errNoAnswer = errors.New("no answer from Redis")
+
 // redisTrouble words an error of Redis for an operator.
 func redisTrouble(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return errors.New("Redis does not answer")
+		return errNoAnswer
 	}
-	return fmt.Errorf("%s", tokens.RedisTrouble(err))
+	return errors.New(tokens.RedisTrouble(err))
 }
 
 func skewWords(skew time.Duration) string {
@@ -212,6 +218,6 @@ func skewWords(skew time.Duration) string {
 	if skew < 0 {
 		side = "behind"
 	}
-	return fmt.Sprintf("the clock of this machine is %s %s that of Redis: deadlines that requesters send, and the ends of access tokens and sign-ins, are misjudged by as much; "+
-		"keep both in time (NTP)", skew.Abs(), side)
+	return fmt.Sprintf("the clock of this machine is %s %s that of Redis: deadlines that requesters send, and the ends of "+
+		"access tokens and sign-ins, are misjudged by as much; keep both in time (NTP)", skew.Abs(), side)
 }

@@ -57,7 +57,7 @@ func (b *Bridge) checkSubscriptions(context.Context) (string, error) {
 		notes = append(notes, err.Error())
 	}
 	if n := consumer.Dropped(); n > 0 {
-		notes = append(notes, fmt.Sprintf("%d requests were dropped since the start, because they came faster than this process takes them", n))
+		notes = append(notes, fmt.Sprintf("%d requests were dropped since the start, because they came too fast", n))
 	}
 	return strings.Join(notes, "; "), nil
 }
