@@ -61,8 +61,10 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 		{"time", 429, limit("0x80072321"), "60", dynamics.Answer{Limit: dynamics.LimitTime, RetryAfter: time.Minute}},
 		{"concurrency", 429, limit("0x80072326"), "60", dynamics.Answer{Limit: dynamics.LimitConcurrency, RetryAfter: time.Minute}},
 		{"a proxy's", 429, "<html>", "60", dynamics.Answer{Limit: dynamics.LimitUnknown, RetryAfter: time.Minute}},
-		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{}},
-		{"success", 200, emptyPage, "", dynamics.Answer{}},
+		{"an expensive query", 429, limit("0x80048544"), "60", dynamics.Answer{Answered: true}},
+		{"a gateway", 503, "<html>", "60", dynamics.Answer{}},
+		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{Answered: true}},
+		{"success", 200, emptyPage, "", dynamics.Answer{Answered: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := &gate{}
@@ -77,7 +79,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 			if (err == nil) != (c.status == 200) {
 				t.Fatal(err)
 			}
-			if !slices.Equal(g.entered, []dynamics.Principal{ada}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
+			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
 				t.Errorf("entered %v on %v, answers %v", g.entered, g.lanes, g.answers)
 			}
 		})

@@ -49,7 +49,8 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		if err != nil {
 			return err
 		}
-		defer func() { leave(answerTo(err)) }()
+		var told Answer
+		defer func() { leave(told) }()
 		if (attempt > 1 || waited) && r.renewed != nil {
 			fresh, err := r.renewed(ctx)
 			if err != nil {
@@ -63,6 +64,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		}
 		err = c.attempt(ctx, r, token, attempt)
 		ended(err)
+		told = answerTo(err)
 		return err
 	})
 }

@@ -37,7 +37,7 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, principal: a.Principal,
+	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, principal: a.Principal.in(environment),
 		first: &a, followed: map[linkSum]bool{}}, nil
 }
 
@@ -92,7 +92,7 @@ func (s *Session) do(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	r.principal, r.lane = a.Principal, s.connection
+	r.principal, r.lane = a.Principal.in(s.environment), s.connection
 	r.renewed = func(ctx context.Context) (string, error) {
 		a, err := s.access(ctx, r.op)
 		return a.Token.Reveal(), err
