@@ -53,9 +53,9 @@ func TestTheSizeOfTheFleetOutlivesUsersAndRedis(t *testing.T) {
 		fleet[p] = process(t, addr, throttle.Config{Concurrency: bound})
 		enter(t, fleet[p])(dynamics.Answer{Answered: true})
 	}
-	time.Sleep(2500 * time.Millisecond) // the user is forgotten, and heartbeats were exchanged
+	time.Sleep(1700 * time.Millisecond) // the user is forgotten, and heartbeats were exchanged
 	kill()
-	ctx, cancel := context.WithTimeout(t.Context(), 8*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)
 	defer cancel()
 	var l load
 	for p, limits := range fleet {
@@ -105,7 +105,7 @@ func TestOneProcessWithoutRedis(t *testing.T) {
 		}
 		fleet[p] = process(t, addr, throttle.Config{Concurrency: bound}, hooks...)
 	}
-	time.Sleep(2500 * time.Millisecond) // heartbeats were exchanged
+	time.Sleep(1200 * time.Millisecond) // heartbeats were exchanged
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
 	var l load

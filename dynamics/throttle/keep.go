@@ -55,13 +55,18 @@ func (u *user) tell() {
 		u.t.reached(err)
 		r.passed = err != nil
 	}
-	wait, err := time.Until(r.until), error(nil)
-	if wait > 0 {
+	var err error
+	if wait := time.Until(r.until); wait > 0 || r.probe { // a probe is due after the block, too
 		err = u.t.tell(u.t.ctx, u.key, u.name, wait, r)
 		u.t.reached(err)
 	}
-	if wait <= 0 || err == nil {
-		r = report{passed: r.passed}
+	if err == nil {
+		r = report{passed: r.passed, soon: r.soon}
+	}
+	if r.soon && err == nil {
+		err = u.t.soon(u.t.ctx, u.key)
+		u.t.reached(err)
+		r.soon = err != nil
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -116,10 +121,10 @@ func (u *user) wants(now time.Time) ask {
 }
 
 // granted takes what Redis answered to a question of then. What was learnt of a block
-// since is newer than the answer.
+// since, and of its end, is newer than the answer.
 func (u *user) granted(got lease, then time.Time) {
 	now := time.Now()
-	if u.blockedAt.After(then) && now.Before(u.blocked) {
+	if u.report.soon || u.blockedAt.After(then) && now.Before(u.blocked) {
 		return
 	}
 	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true

@@ -152,10 +152,11 @@ func TestTheProbeOfTheDead(t *testing.T) {
 	}
 }
 
-// blockedFor is how long a call would be told to wait, 0 where it may begin.
+// blockedFor is how long a call would be told to wait, 0 where it may begin. Its deadline
+// lies before the end of any block here, the lease of a probe too.
 func blockedFor(t *testing.T, limits *throttle.Throttle) (time.Duration, dynamics.Limit, func(dynamics.Answer)) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	leave, err := limits.Enter(ctx, ada, "acme")
 	if err == nil {

@@ -130,12 +130,13 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, lane string)
 // [dynamics.Prober]. Without Redis only this process learns of it.
 func (t *Throttle) ProbeSoon(ctx context.Context, p dynamics.Principal) {
 	key := keyOf(p)
+	if u := t.known(key); u != nil {
+		u.probeSoon()
+		return
+	}
 	err := t.soon(ctx, key)
 	if ctx.Err() == nil {
 		t.reached(err)
-	}
-	if u := t.known(key); u != nil {
-		u.probeSoon()
 	}
 }
 

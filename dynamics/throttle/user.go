@@ -72,13 +72,15 @@ type report struct {
 	reduce bool // the slots
 	probe  bool // it is so long that a probe ends it
 	passed bool // a probe went well
+	soon   bool // a probe is to be made now
 }
 
 func (r *report) add(o report) {
 	if o.until.After(r.until) {
 		r.until, r.limit = o.until, o.limit
 	}
-	r.reduce, r.probe, r.passed = r.reduce || o.reduce, r.probe || o.probe, r.passed || o.passed
+	r.reduce, r.probe = r.reduce || o.reduce, r.probe || o.probe
+	r.passed, r.soon = r.passed || o.passed, r.soon || o.soon
 }
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
@@ -219,12 +221,13 @@ func (u *user) heard(n news) {
 	u.wake()
 }
 
-// probeSoon is heard of a block that is to be tried.
+// probeSoon lets a block be tried now. Redis hears of it behind what it is still to
+// hear of the block itself.
 func (u *user) probeSoon() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if now := time.Now(); now.Before(u.blocked) {
-		u.mustProbe = true
+		u.mustProbe, u.report.soon = true, true
 		u.lift(now)
 		u.wake()
 	}
