@@ -75,7 +75,8 @@ func (t *Throttle) run(ctx context.Context, script *redis.Script, key, name stri
 func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.inUse, a.need, turn.Milliseconds(), attentive.Milliseconds()).Int64Slice()
+	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.inUse, a.need,
+		turn.Milliseconds(), attentive.Milliseconds()).Int64Slice()
 	if err != nil {
 		return lease{}, err
 	}
@@ -92,7 +93,8 @@ func (t *Throttle) tell(ctx context.Context, key, name string, wait time.Duratio
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
 	flag := map[bool]int{true: 1}
-	return t.run(ctx, blockScript, key, name, max(wait.Milliseconds(), 1), flag[r.reduce], channel, int(r.limit), flag[r.probe]).Err()
+	return t.run(ctx, blockScript, key, name, max(wait.Milliseconds(), 1), flag[r.reduce], channel,
+		int(r.limit), flag[r.probe]).Err()
 }
 
 // passed tells of a probe that went well.

@@ -116,6 +116,8 @@ func (u *user) wants(now time.Time) ask {
 		a.need = needProbing
 	case u.waiting.Len() > 0:
 		a.need = needProbe
+	default:
+		u.mayProbe = false // it goes back with this question
 	}
 	return a
 }

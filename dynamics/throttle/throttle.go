@@ -130,8 +130,7 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, lane string)
 // [dynamics.Prober]. Without Redis only this process learns of it.
 func (t *Throttle) ProbeSoon(ctx context.Context, p dynamics.Principal) {
 	key := keyOf(p)
-	if u := t.known(key); u != nil {
-		u.probeSoon()
+	if u := t.known(key); u != nil && u.probeSoon() {
 		return
 	}
 	err := t.soon(ctx, key)

@@ -187,7 +187,8 @@ func (u *user) refused(now time.Time, a dynamics.Answer) {
 	if wait <= 0 {
 		wait = defaultBlock
 	}
-	r := report{until: now.Add(wait), limit: a.Limit, reduce: a.Limit == dynamics.LimitConcurrency, probe: wait == u.t.config.LongestBlock}
+	r := report{until: now.Add(wait), limit: a.Limit}
+	r.reduce, r.probe = a.Limit == dynamics.LimitConcurrency, wait == u.t.config.LongestBlock
 	u.mustProbe = u.mustProbe || r.probe
 	u.block(r.until, a.Limit)
 	u.report.add(r)
@@ -221,16 +222,19 @@ func (u *user) heard(n news) {
 	u.wake()
 }
 
-// probeSoon lets a block be tried now. Redis hears of it behind what it is still to
-// hear of the block itself.
-func (u *user) probeSoon() {
+// probeSoon lets a block be tried now, false where there is none here. Redis hears of
+// it behind what it is still to hear of the block itself.
+func (u *user) probeSoon() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if now := time.Now(); now.Before(u.blocked) {
-		u.mustProbe, u.report.soon = true, true
-		u.lift(now)
-		u.wake()
+	now := time.Now()
+	if !now.Before(u.blocked) {
+		return false
 	}
+	u.mustProbe, u.report.soon = true, true
+	u.lift(now)
+	u.wake()
+	return true
 }
 
 // lift ends a block here; what follows is asked for.
