@@ -41,7 +41,7 @@ func (quiet) Printf(context.Context, string, ...any) {}
 var ada = dynamics.Principal{Organization: "org", User: "ada"}
 
 // startRedis is a redis-server where one is installed, miniredis otherwise.
-func startRedis(t *testing.T) (addr string, kill func()) {
+func startRedis(t *testing.T, options ...string) (addr string, kill func()) {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -61,7 +61,8 @@ func startRedis(t *testing.T) (addr string, kill func()) {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	server := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--loglevel", "warning")
+	server := exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
+		"--loglevel", "warning"}, options...)...)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}
