@@ -55,8 +55,8 @@ func TestRedisCluster(t *testing.T) {
 	within(t, 5*time.Second, "the block is over", func() bool {
 		return !node.HExists(t.Context(), blockKey(t, node), "probe").Val()
 	})
-	if n := node.HLen(t.Context(), "crmbridge:throttle:fleet").Val(); n != 2 {
-		t.Errorf("%d processes in the fleet, want 2", n)
-	}
+	within(t, 10*time.Second, "both have sent a heartbeat", func() bool {
+		return node.HLen(t.Context(), "crmbridge:throttle:fleet").Val() == 2
+	})
 	enter(t, fleet[0])(dynamics.Answer{})
 }
