@@ -56,13 +56,14 @@ func refusal(r request, resp *http.Response, b *body) error {
 	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
 	e.Message = r.hidden.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
-	if unknown && e.Status == http.StatusBadRequest {
+	general := e.Status == http.StatusBadRequest && !e.OfQuery()
+	if unknown && general {
 		e.Kind, e.Column = UnknownColumn, column
 	}
-	if r.link != "" && e.Status == http.StatusBadRequest && oldLink(e.Code, message) {
+	if r.link != "" && general && oldLink(e.Code, message) {
 		e.Kind = Expired
 	}
-	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
+	if k := changesKind(message); r.op == ChangesOp && general && k != 0 {
 		e.Kind = k
 	}
 	if e.Kind != Forbidden {
@@ -148,13 +149,34 @@ func unknownColumn(code, message string, columns map[string]string) (string, boo
 	return "", strings.EqualFold(code, "0x80041103")
 }
 
+// sqlTimeout is the code of a query that ran longer than its database lets it.
+const sqlTimeout = "0x80044151"
+
+// costlyQuery is what a code says of one query alone, whatever its status, which is
+// not documented; 0 for every other code. The names are DataEngineQueryThrottling,
+// DataEngineLeadingWildcardQueryThrottling, DataEngineComputedColumnQueryThrottling,
+// DataEnginePerformanceValidationIssuesQueryThrottling; LeadingWildcardCauseTimeout,
+// ComputedColumnCauseTimeout, PerformanceValidationIssuesCauseTimeout.
+func costlyQuery(code string) Kind {
+	switch strings.ToLower(code) {
+	case "0x80048544", "0x80048644", "0x80048744", "0x80048745":
+		return Throttled
+	case "0x80048573", "0x80048574", "0x80048575":
+		return Unavailable
+	}
+	return 0
+}
+
 func kindOf(status int, code string, raw []byte) Kind {
+	if k := costlyQuery(code); k != 0 {
+		return k
+	}
 	switch strings.ToLower(code) {
 	case "0x8004e023":
 		return AggregateLimit
 	case "0x80072322", "0x80072321", "0x80072326", "0x8005f103", "0x80060308":
 		return Throttled
-	case "0x80044151", "0x80044150":
+	case sqlTimeout, "0x80044150":
 		return Unavailable
 	case "0x80040220", "0x80040225", "0x80042f09", "0x8004a104", "0x8004a113", "0x8004d24b", "0x80048306", "0x80072560", "0x80095ffc":
 		if status != http.StatusUnauthorized { // the status of some of them is not documented
@@ -196,12 +218,18 @@ func notFound(code string, raw []byte) Kind {
 	return Upstream
 }
 
+// mayRetry reports whether another attempt may help. Dataverse lets a part of the
+// tries of a query through that it holds back; one that ran until it timed out would
+// cost the same again.
 func mayRetry(status int, code string) bool {
+	if k := costlyQuery(code); k != 0 {
+		return k == Throttled
+	}
 	switch status {
 	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		return true
 	case http.StatusInternalServerError:
-		return strings.EqualFold(code, "0x80044151") || strings.EqualFold(code, "0x80044150")
+		return strings.EqualFold(code, sqlTimeout) || strings.EqualFold(code, "0x80044150")
 	}
 	return false
 }

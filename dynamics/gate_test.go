@@ -2,7 +2,6 @@ package dynamics_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -102,18 +101,6 @@ func TestAClosedGateSendsNothing(t *testing.T) {
 	_, err := r.open(t).Accounts(t.Context(), nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute || len(r.uris()) != 0 {
 		t.Errorf("%+v, asked %v", e, r.uris())
-	}
-}
-
-// Who waited long at the gate may find the connection gone.
-func TestALongWaitAsksForTheTokenAgain(t *testing.T) {
-	g := &gate{hold: 1100 * time.Millisecond}
-	r := gated(t, g, answer(200, emptyPage))
-	s := r.open(t)
-	r.tokens.set(func(a *dynamics.Access) { a.Incarnation = "2" })
-	_, err := s.Accounts(t.Context(), nameOnly)
-	if !errors.Is(err, dynamics.ErrConnectionChanged) || len(r.uris()) != 0 || len(g.answers) != 1 {
-		t.Errorf("%v, asked %v", err, r.uris())
 	}
 }
 

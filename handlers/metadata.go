@@ -183,6 +183,16 @@ func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
+	d, err := c.awaited(ctx, kind, oldest)
+	if err != nil {
+		return nil, err
+	}
+	// The connection may be gone while another request, or process, asked.
+	return d, c.session.Confirm(ctx)
+}
+
+// awaited is kind where there is no copy that can be used at once.
+func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
 	select {
 	case c.known.reading <- struct{}{}:
 		defer func() { <-c.known.reading }()
