@@ -39,7 +39,7 @@ func TestImpatientRequestersBreakNoCircuit(t *testing.T) {
 		var work sync.WaitGroup
 		for i := range 400 {
 			work.Go(func() {
-				if i%5 == 0 {
+				if i%20 == 0 {
 					if err := ask(t, client, i+1, 30*time.Second); err != nil {
 						t.Errorf("a patient request: %v", err)
 					}

@@ -21,12 +21,20 @@ type gate struct {
 	answers []dynamics.Answer
 	refuse  error
 	hold    time.Duration
+
+	refusals []error // of the first calls
 }
 
 func (g *gate) Enter(_ context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	time.Sleep(g.hold)
+	if len(g.refusals) > 0 {
+		refusal := g.refusals[0]
+		g.refusals = g.refusals[1:]
+		time.Sleep(time.Second)
+		return nil, refusal
+	}
 	if g.refuse != nil {
 		return nil, g.refuse
 	}
