@@ -192,14 +192,14 @@ func (c *counter) parts(ctx context.Context) (int64, error) {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(countParallel)
 		for i, part := range todo {
-			group.Go(func() error {
+			group.Go(Guard(func() error {
 				n, err := c.part(ctx, part)
 				if refused[i] = KindOf(err) == AggregateLimit; refused[i] {
 					return nil
 				}
 				total.Add(n)
 				return err
-			})
+			}))
 		}
 		if err := group.Wait(); err != nil {
 			return 0, err
