@@ -56,7 +56,8 @@ const accountsPage = "accounts.page"
 func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) {
 	r := to
 	r.op, r.prefer, r.hidden = accountsPage, p.prefer, p.hidden
-	page, err := s.client.flights.page(ctx, r.op, s.flightKey(r, p.layout), s.client.breakers.of(s.connection), func() (page *Page, err error) {
+	key, circuit := s.flightKey(r, p.layout), s.client.breakers.of(s.connection)
+	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
 			page, err = readPage(b, p.layout, p.size)
 			return err

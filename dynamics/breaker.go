@@ -140,8 +140,8 @@ func (b *breaker) notice(now time.Time) {
 	switch {
 	case hanging >= breakAfter:
 		b.until = now.Add(breakFor)
-	case silence >= b.bound/2:
-		b.until = now // one slow query may be all: the next call may find out at once
+	case hanging > 1 && silence >= b.bound/2:
+		b.until = now // they may be slow queries: the next call may find out at once
 	}
 }
 

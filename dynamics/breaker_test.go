@@ -31,11 +31,16 @@ func ask(t testing.TB, client *dynamics.Client, size int, patience time.Duration
 	return err
 }
 
+// inThreeSeconds is a slow environment that works.
+func inThreeSeconds(r *http.Request) (*http.Response, error) {
+	return slowly(r, 3*time.Second, 200, emptyPage)
+}
+
 // Requesters with less time than a slow environment needs do not get the others
 // refused.
 func TestImpatientRequestersBreakNoCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, emptyPage) })
+		client, _ := virtual(t, inThreeSeconds)
 		var work sync.WaitGroup
 		for i := range 400 {
 			work.Go(func() {
@@ -180,7 +185,7 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 	t.Run("cancelled", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var down atomic.Bool
-			client := broken(t, &down, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, emptyPage) })
+			client := broken(t, &down, inThreeSeconds)
 			ctx, cancel := context.WithCancel(t.Context())
 			var work sync.WaitGroup
 			work.Go(func() {
@@ -235,7 +240,7 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 	t.Run("an impatient caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var down atomic.Bool
-			client := broken(t, &down, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, emptyPage) })
+			client := broken(t, &down, inThreeSeconds)
 			kind(t, ask(t, client, 1, time.Second), dynamics.Unavailable)
 			if err := ask(t, client, 1, 30*time.Second); err != nil {
 				t.Errorf("a patient one: %v", err)
@@ -276,4 +281,87 @@ func TestACostlyQueryBreaksNoCircuit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// One slow query, of which nothing is known, gets nobody refused.
+func TestOneSlowQueryBreaksNoCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first atomic.Bool
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if !first.Swap(true) {
+				return slowly(r, 55*time.Second, 200, emptyPage)
+			}
+			return slowly(r, 100*time.Millisecond, 200, emptyPage)
+		})
+		var work sync.WaitGroup
+		work.Go(func() {
+			if err := ask(t, client, 1, time.Minute); err != nil {
+				t.Errorf("the slow one: %v", err)
+			}
+		})
+		time.Sleep(50 * time.Second)
+		for i := range 20 {
+			work.Go(func() {
+				if err := ask(t, client, i+2, 10*time.Second); err != nil {
+					t.Errorf("another: %v", err)
+				}
+			})
+		}
+		work.Wait()
+	})
+}
+
+// Where only a few calls may be under way at once, they break the circuit later; then
+// the next one finds out.
+func TestFewHangingCallsBreakTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		hangs.Store(true)
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if hangs.Load() {
+				return slowly(r, time.Hour, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		})
+		var work sync.WaitGroup
+		for i := range 4 {
+			work.Go(func() { _ = ask(t, client, i+1, 50*time.Second) })
+		}
+		time.Sleep(31 * time.Second)
+		work.Go(func() { _ = ask(t, client, 5, 10*time.Second) })
+		synctest.Wait()
+		kind(t, ask(t, client, 6, 10*time.Second), dynamics.Unavailable)
+		hangs.Store(false)
+		time.Sleep(11 * time.Second)
+		if err := ask(t, client, 7, 10*time.Second); err != nil {
+			t.Errorf("when it answers again: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// Who waits for what another asks counts as one whose call hangs.
+func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, time.Hour, 200, whoAmI) })
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = opened(t, client).WhoAmI(ctx) })
+		var ends []func()
+		for range 9 {
+			done, ok := opened(t, client).Await()
+			if ends = append(ends, done); !ok {
+				t.Error("there is something to wait for")
+			}
+		}
+		time.Sleep(6 * time.Second)
+		if _, ok := opened(t, client).Await(); ok {
+			t.Error("there is nothing to wait for")
+		}
+		for _, end := range ends {
+			end()
+		}
+		cancel()
+		work.Wait()
+	})
 }

@@ -17,7 +17,8 @@ var costly = []struct {
 	code string
 	kind dynamics.Kind
 }{
-	{"0x80048544", dynamics.Throttled}, {"0x80048644", dynamics.Throttled}, {"0x80048744", dynamics.Throttled}, {"0x80048745", dynamics.Throttled},
+	{"0x80048544", dynamics.Throttled}, {"0x80048644", dynamics.Throttled},
+	{"0x80048744", dynamics.Throttled}, {"0x80048745", dynamics.Throttled},
 	{"0x80048573", dynamics.Unavailable}, {"0x80048574", dynamics.Unavailable}, {"0x80048575", dynamics.Unavailable},
 }
 

@@ -15,7 +15,8 @@ import (
 // A panic in any goroutine that a request starts, wherever below it, ends that
 // request and nothing else.
 func TestAPanicEndsItsRequestOnly(t *testing.T) {
-	const members = `{"value":[{"teamid":"` + someID + `","name":"Sales"},{"teamid":"78914942-34cb-ed11-b596-0022481d68ce","name":"Service"}]}`
+	const members = `{"value":[{"teamid":"` + someID + `","name":"Sales"},` +
+		`{"teamid":"78914942-34cb-ed11-b596-0022481d68ce","name":"Service"}]}`
 	network := func(r *http.Request) (*http.Response, error) {
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/teammembership_association"):

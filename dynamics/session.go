@@ -105,6 +105,18 @@ func (s *Session) confirm(ctx context.Context, op string) error {
 	return err
 }
 
+// Await is for whoever waits for what another request asks the environment. It counts
+// the caller among those whom a hanging environment keeps waiting, until done is called.
+// ok is false where the connection's circuit is broken: then there is nothing to wait
+// for, and a call of the caller's own is refused at once or let through to find out.
+func (s *Session) Await() (done func(), ok bool) {
+	circuit := s.client.breakers.of(s.connection)
+	if circuit.broken() {
+		return func() {}, false
+	}
+	return circuit.watch().end, true
+}
+
 // same refuses an access that is not for what Open found: its token must not be
 // sent to the old environment, nor old work be done under a new grant. Another user,
 // whom a new grant may bring into the same incarnation, sees other rows, and labels

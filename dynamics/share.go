@@ -35,7 +35,8 @@ type flight struct {
 // others: one of them makes it again, when the environment wants to be asked again.
 // While the circuit is broken nobody waits for a call that hangs: each asks to be let
 // through.
-func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *breaker, read func() (*Page, error)) (*Page, error) {
+func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *breaker,
+	read func() (*Page, error)) (*Page, error) {
 	for {
 		if circuit.broken() {
 			return read()

@@ -206,7 +206,8 @@ func TestImpatienceIsNotShared(t *testing.T) {
 			}
 			return said(200, oneRow)
 		}, leader: dynamics.Throttled},
-		"the gate's wait does not fit": {gate: &gate{refusals: []error{&dynamics.Error{Kind: dynamics.Throttled, RetryAfter: 2 * time.Second}}},
+		"the gate's wait does not fit": {
+			gate:    &gate{refusals: []error{&dynamics.Error{Kind: dynamics.Throttled, RetryAfter: 2 * time.Second}}},
 			network: func(int64) (*http.Response, error) { return said(200, oneRow) }, leader: dynamics.Throttled},
 	} {
 		t.Run(name, func(t *testing.T) {

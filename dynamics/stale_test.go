@@ -19,10 +19,10 @@ var endings = map[string]struct {
 	change func(*source)
 	want   error
 }{
-	"deleted":           {func(s *source) { s.err = errDeleted }, errDeleted},
-	"made again":        {func(s *source) { s.access.Incarnation = "2" }, dynamics.ErrConnectionChanged},
-	"another user":      {func(s *source) { s.access.Principal.User = "grace" }, dynamics.ErrConnectionChanged},
-	"another dataverse": {func(s *source) { s.access.Environment = "https://two.crm.dynamics.com" }, dynamics.ErrConnectionChanged},
+	"deleted":      {func(s *source) { s.err = errDeleted }, errDeleted},
+	"made again":   {func(s *source) { s.access.Incarnation = "2" }, dynamics.ErrConnectionChanged},
+	"another user": {func(s *source) { s.access.Principal.User = "grace" }, dynamics.ErrConnectionChanged},
+	"elsewhere":    {func(s *source) { s.access.Environment = "https://two.crm.dynamics.com" }, dynamics.ErrConnectionChanged},
 }
 
 // However a session's first call comes to wait, it does not go out with an access
@@ -73,7 +73,9 @@ func TestAnAnswerForADeletedConnectionIsNotDelivered(t *testing.T) {
 	for name, end := range endings {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, oneRow) })
+				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) {
+					return slowly(r, 3*time.Second, 200, oneRow)
+				})
 				s := opened(t, client)
 				time.AfterFunc(time.Second, func() { tokens.set(end.change) })
 				if page, err := s.Accounts(t.Context(), nameOnly); !errors.Is(err, end.want) {

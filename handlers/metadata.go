@@ -193,10 +193,16 @@ func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 
 // awaited is kind where there is no copy that can be used at once.
 func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	done, ok := c.session.Await()
+	if !ok {
+		return c.ask(ctx, kind)
+	}
 	select {
 	case c.known.reading <- struct{}{}:
+		done()
 		defer func() { <-c.known.reading }()
 	case <-ctx.Done():
+		done()
 		return nil, ctx.Err()
 	}
 	if d := c.known.local(kind, oldest); d != nil {
