@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -93,38 +94,29 @@ func remaining(h http.Header, name string) float64 {
 	return n
 }
 
-// longWait is from when on a call that waited at the gate asks for its token again:
-// the connection may be gone, and it must not go on with what it once had.
-const longWait = time.Second
-
 // enter passes the gate, where there is one.
-func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), waited bool, err error) {
+func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err error) {
 	if c.config.Gate == nil || !r.principal.known() {
-		return func(Answer) {}, false, nil
+		return func(Answer) {}, nil
 	}
-	begun := time.Now()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
-	if e, ok := errors.AsType[*Error](err); ok && e.Op == "" {
-		named := *e
-		named.Op = r.op
-		return nil, false, &named
+	if e, ok := errors.AsType[*Error](err); ok {
+		own := *e
+		own.Op = cmp.Or(e.Op, r.op)
+		own.hasty = e.Kind == Overloaded || !fits(ctx, e.RetryAfter)
+		return nil, &own
 	}
-	return leave, time.Since(begun) > longWait, err
+	return leave, err
 }
 
 // limitCodes are the codes of the limits as Dataverse writes them with status 429.
 var limitCodes = map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}
 
-// queryCodes are those of query throttling, which holds one expensive query back and
-// lets the user's other calls go on
-// (https://learn.microsoft.com/power-apps/developer/data-platform/query-throttling).
-var queryCodes = map[string]bool{"0x80048544": true, "0x80048644": true, "0x80048744": true, "0x80048745": true}
-
 // limit is the limit that an answer of Dataverse is about.
 func (e *Error) limit() Limit {
 	code := strings.ToLower(e.Code)
 	switch limit, known := limitCodes[code]; {
-	case e.Kind != Throttled || e.Status == 0 || queryCodes[code]:
+	case e.Kind != Throttled || e.Status == 0 || e.OfQuery():
 		return NoLimit
 	case known:
 		return limit
@@ -133,7 +125,7 @@ func (e *Error) limit() Limit {
 }
 
 // answerTo is what an attempt's outcome tells a gate. A network that failed, and a
-// gateway, tell nothing of limits.
+// gateway, tell nothing of limits; one query that is held back is none's.
 func answerTo(err error) Answer {
 	e, ok := errors.AsType[*Error](err)
 	switch {
