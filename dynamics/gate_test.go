@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -168,4 +169,42 @@ func TestTheCircuitOfOneConnectionBreaks(t *testing.T) {
 			t.Errorf("after it came back: %v", err)
 		}
 	}
+}
+
+// A connection that is made again for another environment finds the circuit closed.
+func TestTheCircuitIsOneOfAnEnvironment(t *testing.T) {
+	r := newRig(t, answer(http.StatusServiceUnavailable, ""), func(c *dynamics.Config) {
+		c.MaxAttempts = 1
+		hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{"*.crm4.dynamics.com"}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Hosts, c.Transport = hosts, down("old.crm4.dynamics.com")
+	})
+	ask := func(host string) error {
+		r.tokens.set(func(a *dynamics.Access) { a.Environment, a.Incarnation = "https://"+host, host })
+		s, err := r.client.Open(t.Context(), "acme")
+		if err == nil {
+			_, err = s.Accounts(t.Context(), nameOnly)
+		}
+		return err
+	}
+	for range 11 {
+		kind(t, ask("old.crm4.dynamics.com"), dynamics.Unavailable)
+	}
+	if err := ask("new.crm4.dynamics.com"); err != nil {
+		t.Errorf("the new environment: %v", err)
+	}
+}
+
+// down is the host that answers 503; others have no accounts.
+type down string
+
+func (d down) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(emptyPage))}
+	if r.URL.Host == string(d) {
+		out.StatusCode = http.StatusServiceUnavailable
+	}
+	return out, nil
 }

@@ -24,9 +24,11 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
-	// principal and lane are for the gate; without a principal there is none.
-	principal Principal
-	lane      string
+	// principal and lane are for the gate; without a principal there is none. lane and
+	// environment, the canonical origin, are for the circuit breaker.
+	principal   Principal
+	lane        string
+	environment string
 	// current gives the token for an attempt, again says that it is not the first:
 	// whoever waited, at the gate too, may find the connection gone, and must not go
 	// on with what it once had. nil: the token that send got.

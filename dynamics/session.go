@@ -110,7 +110,7 @@ func (s *Session) confirm(ctx context.Context, op string) error {
 // ok is false where the connection's circuit is broken: then there is nothing to wait
 // for, and a call of the caller's own is refused at once or let through to find out.
 func (s *Session) Await() (done func(), ok bool) {
-	circuit := s.client.breakers.of(s.connection)
+	circuit := s.client.breakers.of(s.connection, s.environment)
 	if circuit.broken() {
 		return func() {}, false
 	}
@@ -151,7 +151,7 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	r.principal, r.lane = a.Principal.in(s.environment), s.connection
+	r.principal, r.lane, r.environment = a.Principal.in(s.environment), s.connection, s.environment
 	r.current = func(ctx context.Context, again bool) (string, error) {
 		if !again && s.fresh() {
 			return a.Token.Reveal(), nil

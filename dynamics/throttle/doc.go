@@ -59,7 +59,7 @@
 //
 //	in a process
 //	limits of a user (here)          origin, ids as claimed               the origin
-//	circuit breaker (dynamics)       connection                           the connection
+//	circuit breaker (dynamics)       connection, origin                   the origin
 //	single flight (dynamics)         connection, incarnation, user, URL   the whole URL
 //	HTTP connections (net/http)      origin                               the origin
 //	metadata (handlers)              connection, incarnation, user        the incarnation
@@ -67,6 +67,6 @@
 //	grants, refreshes (tokens)       connection                           the connection
 //
 // A connection that is deleted and made again for another environment has another
-// incarnation. What is found by its id alone is gone then (grant, metadata) or ends
-// within seconds (locks, circuit breaker).
+// incarnation. What is found by its id alone is gone then (grant, metadata), or ends
+// within seconds (locks).
 package throttle
