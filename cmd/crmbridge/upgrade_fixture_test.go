@@ -179,17 +179,22 @@ func TestWriteUpgradeFixture(t *testing.T) {
 	found := left{Keyset: w.Keyset, At: time.Now().UTC(), Hands: map[string]string{}, Delivered: map[string][]string{}}
 
 	var begun messages.AuthorizeReply
-	for connection, user := range map[string]string{"acme": emulator.DefaultUser, "idle": emulator.DefaultUser, "lost": upgradeLost, "gone": emulator.DefaultUser} {
+	connect := func(connection, user string) {
+		t.Helper()
 		raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":%q,"environment_url":%q,"login_hint":%q}`, connection, upgradeOrigin, user), &begun)
 		var made messages.ConnectionReply
 		raw(t, nc, "connections.complete", callback(t, begun), &made)
 	}
-	raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":"robot","environment_url":%q,"grant":"client_credentials"}`, upgradeOrigin), &begun)
+	connect("lost", upgradeLost)
 	control.RevokeRefreshTokens(upgradeLost)
 	control.ExpireAccessTokens()
 	if msg, err := nc.Request("crm.users.whoami.request", []byte(`{"connection":"lost"}`), time.Minute); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "reauthorization_required" {
 		t.Fatal("the lost connection is not lost", err)
 	}
+	for _, connection := range []string{"acme", "idle", "gone"} {
+		connect(connection, emulator.DefaultUser)
+	}
+	raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":"robot","environment_url":%q,"grant":"client_credentials"}`, upgradeOrigin), &begun)
 	var deleted messages.DeletedReply
 	raw(t, nc, "connections.delete", `{"connection":"gone"}`, &deleted)
 
@@ -209,6 +214,12 @@ func TestWriteUpgradeFixture(t *testing.T) {
 		cursor, more = reply.NextCursor, reply.HasMore
 	}
 	found.Hands["changed"] = cursor
+	// To the last field, so that all of the metadata is cached.
+	for cursor = found.Hands["fields"]; cursor != ""; {
+		var reply rowsReply
+		raw(t, nc, "accounts.fields", fmt.Sprintf(`{"connection":"acme","cursor":%q}`, cursor), &reply)
+		cursor = reply.NextCursor
+	}
 	var who messages.WhoAmIReply
 	raw(t, nc, "users.whoami", `{"connection":"robot"}`, &who)
 
