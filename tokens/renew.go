@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Renewal says how tokens are renewed ahead of time, by all processes together:
@@ -173,6 +171,6 @@ func (s *Source) isDue(r record, used bool) bool {
 }
 
 func (s *Source) putOff(ctx context.Context, id string, d time.Duration) {
-	d = min(d, s.renewal.KeepAlive/8) // in scaled set-ups too
-	s.store.rdb.ZAddArgs(ctx, renewalsKey, redis.ZAddArgs{XX: true, Members: []redis.Z{due(id, time.Now().Add(d+rand.N(d+1)))}})
+	d = min(d, s.renewal.KeepAlive/8)                          // in scaled set-ups too
+	_ = s.store.due(ctx, "XX", []dueIn{{id, d + rand.N(d+1)}}) // the claim runs out otherwise
 }

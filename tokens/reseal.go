@@ -137,23 +137,29 @@ func purposeOf(key string) string {
 
 func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
 	replies := make([]*redis.SliceCmd, len(keys))
-	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// Each reply has its own error: one that is no record must not hold up the others.
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
 			if purposeOf(key) != changePurpose {
 				replies[i] = p.HMGet(ctx, key, "inc", "sealed")
 			}
 		}
 		return nil
-	}); err != nil {
-		return redisFault(err)
-	}
+	})
 	for i, key := range keys {
 		sum.Seen++
 		var err error
 		if replies[i] == nil {
 			err = s.resealList(ctx, key, sum)
-		} else {
+		} else if err = replies[i].Err(); err == nil {
 			err = s.reseal(ctx, key, replies[i].Val(), sum)
+		}
+		if wrongType(err) {
+			sum.Unopened++
+			continue
+		}
+		if _, told := errors.AsType[*Error](err); err != nil && !told {
+			err = redisFault(err)
 		}
 		if err != nil {
 			return err
@@ -167,7 +173,7 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) error {
 	entries, err := s.rdb.LRange(ctx, list, 0, -1).Result()
 	if err != nil {
-		return redisFault(err)
+		return err
 	}
 	for _, entry := range entries {
 		parts := strings.SplitN(entry, " ", 3)
@@ -275,6 +281,7 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 		switch {
 		case err == nil:
 			tried++
+		case errors.Is(err, errForeign): // says nothing about the keys
 		case errors.Is(err, ErrUnsealable):
 			tried, unopened = tried+1, unopened+1
 			first = firstError(first, err)
