@@ -127,12 +127,12 @@ var slotFields = [...]string{"inc", "ver", "wid", "sealed"}
 
 // read returns the opened content of a slot and sets its inc, ver and was.
 func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
-	return s.found(at, s.rdb.HMGet(ctx, at.key, slotFields[:]...))
+	v, err := s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result()
+	return s.found(at, v, err)
 }
 
 // found is read with the answer of Redis at hand.
-func (s *Store) found(at *slot, reply *redis.SliceCmd) ([]byte, error) {
-	v, err := reply.Result()
+func (s *Store) found(at *slot, v []any, err error) ([]byte, error) {
 	if wrongType(err) {
 		return nil, damaged(errForeign)
 	}

@@ -134,7 +134,8 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 // loaded is a grant as Redis answered with it; errMissing where there is none.
 func (s *Store) loaded(id string, reply *redis.SliceCmd) (record, error) {
 	at := grantSlot(id)
-	plain, err := s.found(&at, reply)
+	v, err := reply.Result()
+	plain, err := s.found(&at, v, err)
 	if err != nil {
 		return record{}, err
 	}
@@ -273,11 +274,17 @@ func badID() *Error {
 }
 
 func (s *Store) load(ctx context.Context, id string) (record, error) {
+	return s.loadBy(id, func(at slot) ([]any, error) { return s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result() })
+}
+
+// loadBy is load by a way of one's own to read the fields of a slot.
+func (s *Store) loadBy(id string, read func(slot) ([]any, error)) (record, error) {
 	if !ValidID(id) {
 		return record{}, badID()
 	}
 	at := grantSlot(id)
-	plain, err := s.read(ctx, &at)
+	v, err := read(at)
+	plain, err := s.found(&at, v, err)
 	if errors.Is(err, errMissing) {
 		return record{}, fault(CodeConnectionNotFound, "there is no connection "+id+"; make it with connections.authorize", nil)
 	}
