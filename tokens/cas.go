@@ -116,6 +116,8 @@ type slot struct {
 	// wid, where set, is the id of the next write, so that repeating a write whose
 	// answer was lost is no conflict.
 	wid string
+	// at, where set, is when it was read together with others; see [Keyset.openOf].
+	at time.Time
 	// change, where set, is kept for publication by the next write; see outbox.go.
 	change []byte
 }
@@ -155,7 +157,10 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 		return nil, damaged(errForeign)
 	}
 	at.inc, at.ver, at.was = inc, n, wid
-	plain, err := s.keys.Open([]byte(sealed), at.ad())
+	if at.at.IsZero() {
+		at.at = time.Now()
+	}
+	plain, err := s.keys.openOf(at.at, []byte(sealed), at.ad())
 	if err != nil {
 		return nil, damaged(err)
 	}

@@ -194,13 +194,13 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 		if len(batch) == 0 {
 			return published, closed
 		}
-		heads := s.outboxHeads(ctx, batch)
+		heads, read := s.outboxHeads(ctx, batch), time.Now()
 		now, err := s.clock(ctx, changesKey)
 		if err != nil {
 			return published, err
 		}
 		for i, z := range batch {
-			n, err := s.publishList(ctx, z, now, heads[i], publish)
+			n, err := s.publishList(ctx, z, now, read, heads[i], publish)
 			published += n
 			switch {
 			case err == nil:
@@ -235,8 +235,9 @@ func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) []*redis.Strin
 	return heads
 }
 
-// publishList publishes one connection's changes, from the head on. now is Redis's.
-func (s *Store) publishList(ctx context.Context, of redis.Z, now time.Time, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
+// publishList publishes one connection's changes, from the head on, which was read at
+// a moment of this process's clock; now is Redis's time.
+func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
 	id := of.Member.(string)
 	list := outboxKey(id)
 	for {
@@ -250,7 +251,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now time.Time, head
 		if err != nil {
 			return published, redisFault(err)
 		}
-		c, err := s.readChange(id, entry)
+		c, err := s.readChange(id, entry, read)
 		if err != nil {
 			return published, err
 		}
@@ -261,7 +262,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now time.Time, head
 		if err := popScript.Run(ctx, s.rdb, []string{list}, entry).Err(); err != nil {
 			return published, redisFault(err)
 		}
-		head = s.rdb.LIndex(ctx, list, 0)
+		head, read = s.rdb.LIndex(ctx, list, 0), time.Now()
 	}
 	if announced := now.Sub(time.UnixMilli(int64(of.Score))); announced < indexKept && announced > -indexKept {
 		return published, nil
@@ -272,11 +273,11 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now time.Time, head
 	return published, nil
 }
 
-func (s *Store) readChange(id, entry string) (Change, error) {
+func (s *Store) readChange(id, entry string, read time.Time) (Change, error) {
 	incarnation, rest, _ := strings.Cut(entry, " ")
 	version, sealed, _ := strings.Cut(rest, " ")
 	n, bad := strconv.ParseInt(version, 10, 64)
-	plain, err := s.keys.Open([]byte(sealed), changeAD(outboxKey(id)))
+	plain, err := s.keys.openOf(read, []byte(sealed), changeAD(outboxKey(id)))
 	var kept keptChange
 	if err != nil || bad != nil || json.Unmarshal(plain, &kept) != nil {
 		return Change{}, damaged(firstError(err, ErrUnsealable))

@@ -114,9 +114,10 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 		}
 		return nil
 	})
+	read := time.Now()
 	var list []Connection
 	for i, id := range ids {
-		r, err := s.loaded(id, replies[i])
+		r, err := s.loaded(id, read, replies[i])
 		switch {
 		case errors.Is(err, errMissing):
 			s.forget(ctx, id)
@@ -131,9 +132,11 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 	return list, nil
 }
 
-// loaded is a grant as Redis answered with it; errMissing where there is none.
-func (s *Store) loaded(id string, reply *redis.SliceCmd) (record, error) {
+// loaded is a grant as Redis answered with it, one of several; errMissing where there
+// is none.
+func (s *Store) loaded(id string, read time.Time, reply *redis.SliceCmd) (record, error) {
 	at := grantSlot(id)
+	at.at = read
 	v, err := reply.Result()
 	plain, err := s.found(&at, v, err)
 	if err != nil {
