@@ -83,7 +83,12 @@ func (s *Source) renewAll(ids []string) []*renewed {
 	outcomes := make([]*renewed, len(ids))
 	var wait sync.WaitGroup
 	for i, id := range ids {
-		wait.Go(func() { outcomes[i] = s.renewOne(s.loops, id) })
+		wait.Go(func() {
+			_ = guard(s.log, "the renewal", id, func() error { // a defect says nothing about others
+				outcomes[i] = s.renewOne(s.loops, id)
+				return nil
+			})
+		})
 		if !pause(s.loops, time.Second/time.Duration(s.renewal.PerSecond)) {
 			break // what was claimed comes back
 		}

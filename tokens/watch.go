@@ -132,7 +132,9 @@ func (s *Source) beatOnce(ctx context.Context, channel string, round int, back *
 	var sending sync.WaitGroup
 	for i, key := range keys {
 		sent[i] = back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(i)
-		sending.Go(func() { failed[i] = s.store.beat(ctx, key, channel, sent[i]) })
+		sending.Go(func() {
+			failed[i] = guard(s.log, "the heartbeat", "", func() error { return s.store.beat(ctx, key, channel, sent[i]) })
+		})
 	}
 	sending.Wait()
 	if err = errors.Join(append(failed, err)...); err != nil || len(keys) == 0 {

@@ -37,6 +37,7 @@ func (w *weather) after(all []*renewed) time.Duration {
 		case r.err == nil:
 			answered = true
 			w.refused = nil
+		case r.err.Code == CodeInternal: // a defect
 		case !r.err.own:
 			trouble = r.err
 		default:
