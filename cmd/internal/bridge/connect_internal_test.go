@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -27,7 +30,7 @@ func TestNATSErrorsHoldNoPassword(t *testing.T) {
 		t.Fatal("NATS did not start")
 	}
 	refusing := guarded.Addr().String()
-	for url, says := range map[string]string{
+	for servers, says := range map[string]string{
 		"nats://crm:CANARY@" + refusing:                                refusing + ": ",
 		"nats://CANARY@" + refusing:                                    refusing + ": ",
 		"nats://crm:CANARY@127.0.0.1:1":                                "127.0.0.1:1: ",
@@ -37,14 +40,25 @@ func TestNATSErrorsHoldNoPassword(t *testing.T) {
 		"nats://crm:CAN%2FARY@127.0.0.1:1":                             "127.0.0.1:1: ",
 		"nats://crm:CANARY@127.0.0.1:1,nats://crm:CAN@ARY@127.0.0.1:2": "127.0.0.1:1, 127.0.0.1:2: ",
 	} {
-		nc, err := ConnectNATS(NATS{URL: url}, "test")
+		nc, err := ConnectNATS(NATS{URL: servers}, "test")
 		if err == nil {
 			nc.Close()
-			t.Errorf("%s: connected", url)
+			t.Errorf("%s: connected", servers)
 			continue
 		}
 		if text := err.Error(); strings.Contains(text, "CAN") || strings.Contains(text, "ARY") || strings.Contains(text, "crm:") || !strings.Contains(text, says) {
-			t.Errorf("%s: %v, want %q and no password", url, err, says)
+			t.Errorf("%s: %v, want %q and no password", servers, err, says)
+		}
+	}
+}
+
+// An error that repeats an URL, as those of reading it do, is shown without it.
+func TestCausesRepeatNoURL(t *testing.T) {
+	_, bad := url.Parse("nats://crm:CANARY%zz@127.0.0.1:1")
+	for _, err := range []error{bad, fmt.Errorf("connect: %w", bad), nats.ErrNoServers} {
+		said := natsError(NATS{URL: "nats://crm:CANARY@n1:1"}, err)
+		if text := said.Error(); strings.Contains(text, "CANARY") || !strings.HasPrefix(text, "connect to NATS at n1:1: ") {
+			t.Error(text)
 		}
 	}
 }
