@@ -1,80 +1,183 @@
 package handlers
 
 import (
-	"context"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/crmbridge/crmbridge/dynamics/fair"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// An admission bounds the requests in hand, of all connections together and of
-// each, so that one connection whose environment is slow or whose requesters flood
-// holds up nobody else. Of one connection's requests only so many run as Dataverse
-// takes at once; the others wait, requesters in turn.
+// An admission decides which requests run, which wait and which are refused, so that
+// one connection whose environment hangs or whose requesters flood holds up nobody
+// else. Of one connection's requests only so many run as Dataverse takes at once.
+// Deciding never blocks.
 type admission struct {
-	most    int // in hand altogether
-	running int // of one connection at once
+	bounds admissionBounds
+	run    func(*request)          // begins the work on one, and returns at once
+	refuse func(*request, verdict) // answers one without work, and returns at once
 
-	mu     sync.Mutex
-	inHand int
-	lines  map[string]*line // of the connections that have, or lately had, something in hand
+	mu      sync.Mutex
+	closed  bool
+	inHand  int
+	lines   map[string]*line // of the connections that have, or lately had, something here
+	waiting []*line          // those with something in the backlog, which take turns
+	next    int
+	backlog int       // messages that wait
+	bytes   int       // of them
+	alive   time.Time // when a request was last answered
+	tidied  time.Time // when lines that nothing happens on were last taken out
 }
 
-// maxLines is how many connections' pace is remembered while they have nothing in hand.
+type admissionBounds struct {
+	inHand        int // requests in hand, of all connections
+	perConnection int // of one
+	messages      int // that wait, of all connections; one may have a quarter of it
+	bytes         int // of them
+}
+
+// maxLines is how many connections are told apart. Names beyond it, which only
+// requesters with a right to all connections can make up, share a line.
 const maxLines = 1000
 
-// A line is one connection's requests in hand.
+// A line is one connection's requests.
 type line struct {
-	inHand  int
+	name    string
 	running int
-	waiting fair.Queue[*place]
-	took    time.Duration // of its requests, as a moving average
+	lanes   lanes
+	listed  bool          // in admission.waiting
+	took    time.Duration // by its requests, as a moving average
+	alive   time.Time     // when one last ended other than by not being answered, or the first began
 }
 
-// A place is one request in hand.
-type place struct {
-	in    *admission
-	name  string
-	line  *line
-	turn  chan struct{} // closed when it may run
-	ahead int           // that waited when it came
-	begun time.Time     // when it came to run, zero before
+// A verdict is why a request is not worked on, and when its requester should try again.
+type verdict struct {
+	code     messages.Code
+	patience time.Duration
 }
 
-func newAdmission(most, running int) *admission {
-	return &admission{most: most, running: min(most, running), lines: map[string]*line{}}
+func newAdmission(bounds admissionBounds, run func(*request), refuse func(*request, verdict)) *admission {
+	bounds.perConnection = min(bounds.inHand, bounds.perConnection)
+	return &admission{bounds: bounds, run: run, refuse: refuse, lines: map[string]*line{}}
 }
 
-// greed says how much of what is left a connection may take: at most so many times
-// the free places. One connection alone gets three quarters of all, two get three
-// sevenths each, and there is always room for one that has nothing in hand.
-const greed = 3
-
-// admit takes a request in hand, or says how long its requester should wait.
-func (a *admission) admit(name, requester string) (*place, time.Duration) {
+// push lets a request run, wait, or be refused, which may push out others that wait.
+func (a *admission) push(r *request, name string, who requester) {
+	now := time.Now()
+	var begin bool
+	var out []denied
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	l := a.lines[name]
-	if l == nil {
-		l = &line{}
+	switch l := a.line(name, now); {
+	case a.closed:
+		r.line = l
+		out = []denied{{r, verdict{messages.Unavailable, time.Second}}}
+	case !now.Before(r.deadline):
+		r.line = l
+		out = []denied{{r, verdict{code: messages.DeadlineExceeded}}}
+	default:
+		r.line = l
+		begin, out = a.take(r, who, now)
 	}
-	free := a.most - a.inHand
-	if free <= 0 || l.inHand >= max(greed*free, 1) || a.standing(l) {
-		return nil, a.patience(l)
+	a.mu.Unlock()
+	a.act(begin, r, out)
+}
+
+type denied struct {
+	r   *request
+	why verdict
+}
+
+// act does what was decided, outside the lock.
+func (a *admission) act(begin bool, r *request, out []denied) {
+	if begin {
+		a.run(r)
 	}
+	for _, o := range out {
+		a.refuse(o.r, o.why)
+	}
+}
+
+func (a *admission) line(name string, now time.Time) *line {
+	if l := a.lines[name]; l != nil {
+		return l
+	}
+	if len(a.lines) >= maxLines && now.Sub(a.tidied) > time.Second {
+		a.tidied = now
+		for name, l := range a.lines {
+			if l.running == 0 && l.lanes.size() == 0 {
+				delete(a.lines, name)
+			}
+		}
+	}
+	if len(a.lines) >= maxLines {
+		name = ""
+		if l := a.lines[name]; l != nil {
+			return l
+		}
+	}
+	l := &line{name: name, lanes: newLanes()}
 	a.lines[name] = l
-	a.inHand++
-	l.inHand++
-	p := &place{in: a, name: name, line: l, turn: make(chan struct{}), ahead: l.waiting.Len()}
-	if l.running < a.running {
-		a.start(p)
-	} else {
-		l.waiting.Push(requester, p)
+	return l
+}
+
+// take decides on a request that is in time.
+func (a *admission) take(r *request, who requester, now time.Time) (begin bool, out []denied) {
+	l := r.line
+	if l.lanes.size() == 0 && a.mayRun(l, now) {
+		a.begin(r, now)
+		return true, nil
 	}
-	return p, 0
+	of := l.lanes.lane(who, now)
+	if need := l.expected(of, now); need > r.deadline.Sub(now) {
+		return false, []denied{{r, verdict{messages.Overloaded, l.patience(need, a.bounds)}}}
+	}
+	// Where there is no room, who has most waiting gives way: of the connection's
+	// requesters, then of the connections. Who has most is refused itself.
+	var pushed bool
+	for a.full(l, r.size, now) {
+		if out, pushed = a.pushOut(l, of, out, now); !pushed {
+			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
+		}
+	}
+	for a.backlog+1 > a.bounds.messages || a.bytes+r.size > a.bounds.bytes && a.backlog > 0 {
+		longest := a.longest()
+		if longest == nil || longest.weight() <= l.weight()+1 {
+			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
+		}
+		out, _ = a.pushOut(longest, nil, out, now)
+	}
+	of.push(r)
+	a.backlog++
+	a.bytes += r.size
+	if !l.listed {
+		l.listed = true
+		a.waiting = append(a.waiting, l)
+	}
+	return false, out
+}
+
+// pushOut takes the last message out of the lane of a line that has most waiting,
+// unless that is, or is as good as, the one that asks for room.
+func (a *admission) pushOut(l *line, asks *lane, out []denied, now time.Time) ([]denied, bool) {
+	from := l.lanes.fullest()
+	if from == nil || len(from.waiting) == 0 || asks != nil && (from == asks || from.weight() <= asks.weight()+1) {
+		return out, false
+	}
+	r := from.remove(len(from.waiting) - 1)
+	a.backlog--
+	a.bytes -= r.size
+	return append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}}), true
+}
+
+// partOfBacklog is how many times a connection's part fits the backlog.
+const partOfBacklog = 4
+
+// full reports whether one more message does not fit a connection's part of the
+// backlog, or would stand there.
+func (a *admission) full(l *line, size int, now time.Time) bool {
+	waits := l.lanes.size()
+	return waits+1 > max(a.bounds.messages/partOfBacklog, 1) ||
+		l.lanes.bytes()+size > a.bounds.bytes/partOfBacklog && waits > 0 ||
+		l.running == a.bounds.perConnection && l.standing(now)
 }
 
 // burst is how long a request may wait for its turn in any case.
@@ -83,14 +186,24 @@ const burst = 100 * time.Millisecond
 // standing reports whether one more request would wait longer than one takes: then
 // more is asked of the connection than it gives, and a longer queue would make every
 // answer late and none more.
-func (a *admission) standing(l *line) bool {
-	return l.running == a.running && l.took*time.Duration(l.waiting.Len())/time.Duration(a.running) > max(l.took, burst)
+func (l *line) standing(now time.Time) bool {
+	pace := l.pace(now)
+	return pace*time.Duration(l.lanes.size())/time.Duration(max(l.running, 1)) > max(pace, burst)
 }
 
-func (a *admission) start(p *place) {
-	p.line.running++
-	p.begun = time.Now()
-	close(p.turn)
+// pace is what a request of the connection takes: as far as was seen, or for as long
+// as nothing has come back.
+func (l *line) pace(now time.Time) time.Duration {
+	if l.running == 0 {
+		return l.took
+	}
+	return max(l.took, now.Sub(l.alive))
+}
+
+// expected is about how long one more request of a lane waits and runs.
+func (l *line) expected(of *lane, now time.Time) time.Duration {
+	ahead := min(l.lanes.size(), (len(of.waiting)+1)*max(l.lanes.busy(), 1))
+	return l.pace(now) * time.Duration(ahead/max(l.running, 1)+1)
 }
 
 // Bounds of what a requester is told to wait when there is no room.
@@ -99,59 +212,83 @@ const (
 	mostPatience  = 10 * time.Second
 )
 
-// patience is about the time in which the requests in hand will have ended.
-func (a *admission) patience(l *line) time.Duration {
-	rounds := time.Duration(l.inHand/a.running + 1)
-	return min(max(l.took*rounds, leastPatience), mostPatience)
+// patience is about the time in which what is here will have ended, or need.
+func (l *line) patience(need time.Duration, b admissionBounds) time.Duration {
+	rounds := time.Duration((l.running+l.lanes.size())/b.perConnection + 1)
+	return min(max(need, l.took*rounds, leastPatience), mostPatience)
 }
 
-// wait returns when the request may run. One whose turn will not come before its
-// deadline, as far as the line's pace tells, is refused at once, and at the latest
-// when ctx ends.
-func (p *place) wait(ctx context.Context) error {
-	select {
-	case <-p.turn:
-		return nil
+func (l *line) weight() int { return l.lanes.size() + l.lanes.bytes()/(4<<10) }
+
+// longest is the line that fills the backlog most.
+func (a *admission) longest() (most *line) {
+	for _, l := range a.waiting {
+		if most == nil || l.weight() > most.weight() {
+			most = l
+		}
+	}
+	return most
+}
+
+// A quarter of the places is kept for connections that hold few, and a connection
+// that hangs gets few of what is left once half of it is taken: requests that only
+// wait for an environment do not use up the room of others.
+const (
+	keptFor  = 4                // the part of the places that is kept, as a divisor
+	hangsFor = 5 * time.Second  // without an answer, and hangsTimes longer than it takes
+	hangsFew = 32               // the part of the places that a hanging connection may hold then, as a divisor
+	hangsNot = 4 * time.Second  // a pace up to which hangsTimes counts
+	hangsBy  = time.Duration(4) // how many times longer than its pace
+)
+
+// mayRun reports whether one more request of a connection may run.
+func (a *admission) mayRun(l *line, now time.Time) bool {
+	free := a.bounds.inHand - a.inHand
+	switch {
+	case free <= 0 || l.running >= a.bounds.perConnection:
+		return false
+	case l.running == 0:
+		return true
+	case free <= a.bounds.inHand/2 && l.hangs(now):
+		return l.running < max(a.bounds.inHand/hangsFew, 1)
+	case free > a.bounds.inHand/keptFor:
+		return true
 	default:
-	}
-	if deadline, ok := ctx.Deadline(); ok {
-		if need := p.expected(); need > time.Until(deadline) {
-			return messages.Errorf(messages.Overloaded,
-				"too many requests of this connection wait to be answered before the deadline; try again").After(min(need, mostPatience))
-		}
-	}
-	select {
-	case <-p.turn:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+		return l.running < max(free/keptFor, 1)
 	}
 }
 
-func (p *place) expected() time.Duration {
-	p.in.mu.Lock()
-	defer p.in.mu.Unlock()
-	return p.line.took * time.Duration(p.ahead/p.in.running+1)
+// hangs reports whether nothing has come back of a connection for much longer than
+// its requests take. One that is slow, but answers, does not hang.
+func (l *line) hangs(now time.Time) bool {
+	return l.running > 0 && now.Sub(l.alive) > max(hangsFor, hangsBy*min(l.took, hangsNot))
 }
 
-// leave ends the request and lets the next one run.
-func (p *place) leave() {
-	a, l := p.in, p.line
+func (a *admission) begin(r *request, now time.Time) {
+	r.begun = now
+	if r.line.running == 0 {
+		r.line.alive = now
+	}
+	r.line.running++
+	a.inHand++
+}
+
+// leave ends a request that ran, and lets the next ones run. answered says that it did
+// not end for want of an answer.
+func (a *admission) leave(r *request, answered bool) {
+	now := time.Now()
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	l := r.line
+	l.running--
 	a.inHand--
-	l.inHand--
-	if p.begun.IsZero() { // it never ran
-		l.waiting.Remove(func(o *place) bool { return o == p })
-	} else {
-		l.learn(time.Since(p.begun))
-		l.running--
-		if next, ok := l.waiting.Pop(); ok {
-			a.start(next)
-		}
+	l.learn(now.Sub(r.begun))
+	if answered {
+		l.alive, a.alive = now, now
 	}
-	if l.inHand == 0 && len(a.lines) > maxLines {
-		delete(a.lines, p.name)
+	begun := a.dispatch(now)
+	a.mu.Unlock()
+	for _, r := range begun {
+		a.run(r)
 	}
 }
 
@@ -164,11 +301,110 @@ func (l *line) learn(took time.Duration) {
 	l.took += (took - l.took) / weight
 }
 
-// requester tells requesters of a connection apart by the inbox that they listen
-// on: NATS clients make one each and add a token a request.
-func requester(reply string) string {
-	if i := strings.LastIndexByte(reply, '.'); i > 0 {
-		return reply[:i]
+// dispatch begins what may run of what waits, connections in turn.
+func (a *admission) dispatch(now time.Time) (begun []*request) {
+	for passed := 0; passed < len(a.waiting); {
+		if a.next >= len(a.waiting) {
+			a.next = 0
+		}
+		l := a.waiting[a.next]
+		if l.lanes.size() == 0 {
+			a.unlist(a.next)
+			continue
+		}
+		a.next++
+		if !a.mayRun(l, now) {
+			passed++
+			continue
+		}
+		passed = 0
+		r := l.lanes.pop()
+		a.backlog--
+		a.bytes -= r.size
+		a.begin(r, now)
+		begun = append(begun, r)
 	}
-	return reply
+	return begun
+}
+
+func (a *admission) unlist(i int) {
+	a.waiting[i].listed = false
+	a.waiting = append(a.waiting[:i], a.waiting[i+1:]...)
+}
+
+// A request waits for a place of the process for a part of its time while places become
+// free, and for placeWait while none does: all that are in hand may hang.
+const (
+	placeWait = time.Second
+	placePart = 4 // the part of its time, as a divisor
+)
+
+func (a *admission) waitsFor(r *request, now time.Time) time.Duration {
+	if now.Sub(a.alive) > placeWait {
+		return placeWait
+	}
+	return max(r.deadline.Sub(r.arrived)/placePart, placeWait)
+}
+
+// sweep refuses what has waited for longer than it is worth: too long for an answer
+// before its deadline, or for longer than a place of the process is waited for.
+func (a *admission) sweep(now time.Time) {
+	var out []denied
+	a.mu.Lock()
+	begun := a.dispatch(now)
+	for _, l := range a.waiting {
+		out = a.sweepLine(l, now, out)
+	}
+	a.mu.Unlock()
+	for _, r := range begun {
+		a.run(r)
+	}
+	a.act(false, nil, out)
+}
+
+func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
+	noPlace := l.running < a.bounds.perConnection || a.inHand >= a.bounds.inHand
+	least := l.pace(now) / 2 // an answer in less is not to be hoped for
+	for of := range l.lanes.all {
+		for i := 0; i < len(of.waiting); {
+			r := of.waiting[i]
+			why := verdict{messages.Overloaded, l.patience(0, a.bounds)}
+			switch left := r.deadline.Sub(now); {
+			case left <= 0:
+				why = verdict{code: messages.DeadlineExceeded}
+			case left < least, noPlace && now.Sub(r.arrived) > a.waitsFor(r, now):
+			default:
+				i++
+				continue
+			}
+			of.remove(i)
+			a.backlog--
+			a.bytes -= r.size
+			out = append(out, denied{r, why})
+		}
+	}
+	return out
+}
+
+// abandon refuses what waits, and from now on everything that comes.
+func (a *admission) abandon() {
+	var out []denied
+	a.mu.Lock()
+	a.closed = true
+	for _, l := range a.waiting {
+		for r := l.lanes.pop(); r != nil; r = l.lanes.pop() {
+			out = append(out, denied{r, verdict{messages.Unavailable, time.Second}})
+		}
+		l.listed = false
+	}
+	a.waiting, a.backlog, a.bytes = nil, 0, 0
+	a.mu.Unlock()
+	a.act(false, nil, out)
+}
+
+// load is how many messages wait, and their bytes.
+func (a *admission) load() (backlog, bytes int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.backlog, a.bytes
 }

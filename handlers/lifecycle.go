@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,17 +22,21 @@ type Options struct {
 	// ReplySubjects are the patterns that a reply subject must match one of.
 	// Nil means _INBOX.> and _R_.>.
 	ReplySubjects []string
-	// MaxInFlight bounds the requests in hand at once; 0 means 256. Beyond it, and
-	// beyond a connection's part of it, the answer is overloaded.
+	// MaxInFlight bounds the requests in hand at once; 0 means 256. Those beyond it
+	// wait in the backlog, and are overloaded where that is full or takes too long.
 	MaxInFlight int
-	// PerConnection bounds the requests of one connection that run at once, the
-	// others in hand wait their turn; 0 means 40.
+	// PerConnection bounds the requests of one connection that are in hand at once;
+	// 0 means 40.
 	PerConnection int
+	// BacklogMessages and BacklogBytes bound the messages that wait; 0 means 2048 and
+	// 32 MiB. One connection may have a quarter of each.
+	BacklogMessages int
+	BacklogBytes    int
 	// RequireScoped subscribes no plain subject except for connections.*.
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
 	Version string
-	// Log gets one line an answer.
+	// Log gets one line an answer; what comes in floods is counted there.
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
 	Metrics prometheus.Registerer
@@ -48,6 +53,24 @@ const DefaultMaxInFlight = 256
 // Dataverse is asked to take from one user.
 const DefaultPerConnection = 40
 
+// Defaults of the bounds of what waits.
+const (
+	DefaultBacklogMessages = 2048
+	DefaultBacklogBytes    = 32 << 20
+)
+
+// withDefaults fills in what is zero.
+func (o Options) withDefaults() Options {
+	if o.ReplySubjects == nil {
+		o.ReplySubjects = DefaultReplySubjects()
+	}
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, DefaultMaxInFlight)
+	o.PerConnection = cmp.Or(o.PerConnection, DefaultPerConnection)
+	o.BacklogMessages = cmp.Or(o.BacklogMessages, DefaultBacklogMessages)
+	o.BacklogBytes = cmp.Or(o.BacklogBytes, DefaultBacklogBytes)
+	return o
+}
+
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
@@ -56,15 +79,7 @@ func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options O
 }
 
 func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route, options Options) (*Consumer, error) {
-	if options.ReplySubjects == nil {
-		options.ReplySubjects = DefaultReplySubjects()
-	}
-	if options.MaxInFlight == 0 {
-		options.MaxInFlight = DefaultMaxInFlight
-	}
-	if options.PerConnection == 0 {
-		options.PerConnection = DefaultPerConnection
-	}
+	options = options.withDefaults()
 	rule, err := newReplyRule(options.ReplySubjects)
 	if err != nil {
 		return nil, err
@@ -74,13 +89,20 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	}
 	c := &Consumer{
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
-		admission: newAdmission(options.MaxInFlight, options.PerConnection), identity: newIdentity(options.Version),
+		journal: newJournal(options.Log), identity: newIdentity(options.Version),
 	}
+	c.refuser = newRefuser(c.deny, c.undeniable)
+	c.admission = newAdmission(admissionBounds{inHand: options.MaxInFlight, perConnection: options.PerConnection,
+		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
+	c.metrics.watch(options.Metrics, c.admission.load)
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)
+	c.tend()
 	if err := errors.Join(c.subscribe(), c.discover(), flush(ctx, nc)); err != nil {
 		c.stopIntake()
-		c.abandon()
+		c.giveUp()
+		c.work.Wait()
+		c.stopTending()
 		return nil, err
 	}
 	return c, nil
@@ -102,12 +124,23 @@ func endpoints(routes map[messages.Operation]route, requireScoped bool) []*endpo
 
 func (c *Consumer) subscribe() error {
 	for _, e := range c.endpoints {
-		sub, err := c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
-		if err != nil {
-			return fmt.Errorf("subscribe to %s: %w", e.subject, err)
+		if err := c.listen(e); err != nil {
+			return err
 		}
-		e.sub = sub
 	}
+	return nil
+}
+
+// listen subscribes one endpoint.
+func (c *Consumer) listen(e *endpoint) error {
+	sub, err := c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
+	if err == nil {
+		err = sub.SetPendingLimits(pendingMessages, max(pendingBytes, 4*int(c.nc.MaxPayload())))
+	}
+	if err != nil {
+		return fmt.Errorf("subscribe to %s: %w", e.subject, err)
+	}
+	e.listens(sub)
 	return nil
 }
 
@@ -134,10 +167,12 @@ func (c *Consumer) Ready() error {
 }
 
 // Shutdown stops intake, answers what has been received, and waits for the work
-// in hand until ctx ends; then what is left is abandoned and answered unavailable.
+// in hand and in the backlog until ctx ends; then what is left is abandoned and
+// answered unavailable.
 func (c *Consumer) Shutdown(ctx context.Context) error {
 	c.closing.Store(true)
 	c.stopIntake()
+	defer c.stopTending()
 	defer c.abandon()
 	done := make(chan struct{})
 	go func() {
@@ -150,8 +185,8 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 		return c.lastFlush()
 	case <-ctx.Done():
 	}
-	c.log.Warn("the grace is over; work in hand is abandoned and answered so")
-	c.abandon()
+	c.log.Warn("the grace is over; what waits and what is in hand is abandoned and answered so")
+	c.giveUp()
 	select {
 	case <-done:
 		return c.lastFlush()
@@ -160,13 +195,19 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 	}
 }
 
+// giveUp ends what is in hand, and refuses what waits and what still comes.
+func (c *Consumer) giveUp() {
+	c.abandon()
+	c.admission.abandon()
+}
+
 // abandonWait is how long operations get to notice that they were abandoned.
 const abandonWait = 5 * time.Second
 
 func (c *Consumer) stopIntake() {
 	for _, e := range c.endpoints {
-		if e.sub != nil {
-			_ = e.sub.Drain() // fails only where the connection is gone, and then nothing comes in
+		if sub := e.subscription(); sub != nil {
+			_ = sub.Drain() // fails only where the connection is gone, and then nothing comes in
 		}
 	}
 	for _, sub := range c.discovery {
@@ -179,8 +220,9 @@ func (c *Consumer) stopIntake() {
 func (c *Consumer) waitDrained() {
 	const look = 5 * time.Millisecond
 	for _, e := range c.endpoints {
-		for e.sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
-			if waiting, _, err := e.sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
+		sub := e.subscription()
+		for sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
+			if waiting, _, err := sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
 				break // cut off from the server: nothing more can come
 			}
 			time.Sleep(look)

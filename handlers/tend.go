@@ -1,0 +1,87 @@
+package handlers
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Pending limits of a subscription: what the NATS client keeps for receive, which
+// takes microseconds a message. They are filled only where the process gets no CPU.
+// The time in there is not known, so it must be short. The bytes are at least four
+// messages of the server's max_payload.
+const (
+	pendingMessages = 8192
+	pendingBytes    = 8 << 20
+)
+
+// losses is what the NATS client threw away.
+type losses struct {
+	mu    sync.Mutex
+	count int64
+	last  time.Time
+}
+
+// Losses are the messages that this process's NATS client threw away because they came
+// faster than they were read, and when that was last seen, to a second. Requests that
+// refusals could not be published for are not among them: metrics count them.
+func (c *Consumer) Losses() (dropped int64, last time.Time) {
+	c.losses.mu.Lock()
+	defer c.losses.mu.Unlock()
+	return c.losses.count, c.losses.last
+}
+
+const (
+	sweepEvery = 50 * time.Millisecond
+	countEvery = time.Second
+)
+
+// tend looks after what waits, and after the log, until stopTending.
+func (c *Consumer) tend() {
+	ctx, cancel := context.WithCancel(context.Background())
+	c.untend = cancel
+	c.tending.Go(func() {
+		sweep, count := time.NewTicker(sweepEvery), time.NewTicker(countEvery)
+		defer sweep.Stop()
+		defer count.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-count.C:
+				c.countLosses()
+				c.journal.flush()
+			case now := <-sweep.C:
+				c.admission.sweep(now)
+				c.journal.first()
+			}
+		}
+	})
+}
+
+// stopTending ends what tend began and writes what the log has not got yet. The
+// requests must have been answered.
+func (c *Consumer) stopTending() {
+	c.refuser.stop()
+	c.untend()
+	c.tending.Wait()
+	c.countLosses()
+	c.journal.flush()
+}
+
+// countLosses adds up what the NATS client threw away.
+func (c *Consumer) countLosses() {
+	for _, e := range c.endpoints {
+		more := e.lost()
+		if more == 0 {
+			continue
+		}
+		c.metrics.dropped.Add(float64(more))
+		c.journal.notes(slog.LevelWarn, "requests lost: they came faster than they were read", e.operation, "", dropped, more)
+		c.losses.mu.Lock()
+		c.losses.count += int64(more)
+		c.losses.last = time.Now()
+		c.losses.mu.Unlock()
+	}
+}
