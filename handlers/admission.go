@@ -62,19 +62,13 @@ func newAdmission(bounds admissionBounds, run func(*request), refuse func(*reque
 
 // push lets a request run, wait, or be refused, which may push out others that wait.
 func (a *admission) push(r *request, name string, who requester) {
-	now := time.Now()
+	now := r.arrived
 	var begin bool
 	var out []denied
 	a.mu.Lock()
-	switch l := a.line(name, now); {
-	case a.closed:
-		r.line = l
+	if r.line = a.line(name, now); a.closed {
 		out = []denied{{r, verdict{messages.Unavailable, time.Second}}}
-	case !now.Before(r.deadline):
-		r.line = l
-		out = []denied{{r, verdict{code: messages.DeadlineExceeded}}}
-	default:
-		r.line = l
+	} else {
 		begin, out = a.take(r, who, now)
 	}
 	a.mu.Unlock()
@@ -119,7 +113,8 @@ func (a *admission) line(name string, now time.Time) *line {
 	return l
 }
 
-// take decides on a request that is in time.
+// take decides on one that came. What is refused because its requester has most
+// waiting, which is nearly all of a flood, is not looked at.
 func (a *admission) take(r *request, who requester, now time.Time) (begin bool, out []denied) {
 	l := r.line
 	if l.lanes.size() == 0 && a.mayRun(l, now) {
@@ -127,23 +122,30 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 		return true, nil
 	}
 	of := l.lanes.lane(who, now)
-	if need := l.expected(of, now); need > r.deadline.Sub(now) {
+	full := a.full(l, r.size, now)
+	if full && !l.givesWay(of) {
+		return false, []denied{{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}}}
+	}
+	r.deadline = deadlineOf(r.msg, r.arrived)
+	if left := r.deadline.Sub(now); left <= 0 {
+		return false, []denied{{r, verdict{code: messages.DeadlineExceeded}}}
+	} else if need := l.expected(of, now); need > left {
 		return false, []denied{{r, verdict{messages.Overloaded, l.patience(need, a.bounds)}}}
 	}
 	// Where there is no room, who has most waiting gives way: of the connection's
 	// requesters, then of the connections. Who has most is refused itself.
-	var pushed bool
-	for a.full(l, r.size, now) {
-		if out, pushed = a.pushOut(l, of, out, now); !pushed {
+	for ; full; full = a.full(l, r.size, now) {
+		if !l.givesWay(of) {
 			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
 		}
+		out = a.pushOut(l, out)
 	}
 	for a.backlog+1 > a.bounds.messages || a.bytes+r.size > a.bounds.bytes && a.backlog > 0 {
 		longest := a.longest()
 		if longest == nil || longest.weight() <= l.weight()+1 {
 			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
 		}
-		out, _ = a.pushOut(longest, nil, out, now)
+		out = a.pushOut(longest, out)
 	}
 	of.push(r)
 	a.backlog++
@@ -155,17 +157,19 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 	return false, out
 }
 
-// pushOut takes the last message out of the lane of a line that has most waiting,
-// unless that is, or is as good as, the one that asks for room.
-func (a *admission) pushOut(l *line, asks *lane, out []denied, now time.Time) ([]denied, bool) {
+// givesWay reports whether another lane has more waiting than the one that asks.
+func (l *line) givesWay(asks *lane) bool {
+	most := l.lanes.fullest()
+	return most != asks && most.weight() > asks.weight()+1
+}
+
+// pushOut takes the last message out of the lane of a line that has most waiting.
+func (a *admission) pushOut(l *line, out []denied) []denied {
 	from := l.lanes.fullest()
-	if from == nil || len(from.waiting) == 0 || asks != nil && (from == asks || from.weight() <= asks.weight()+1) {
-		return out, false
-	}
 	r := from.remove(len(from.waiting) - 1)
 	a.backlog--
 	a.bytes -= r.size
-	return append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}}), true
+	return append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
 }
 
 // partOfBacklog is how many times a connection's part fits the backlog.

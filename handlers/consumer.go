@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +23,7 @@ type Consumer struct {
 	replies   replyRule
 	admission *admission
 	refuser   *refuser
+	form      denialForm // the refuser's alone
 	journal   *journal
 	endpoints []*endpoint
 	discovery []*nats.Subscription
@@ -57,7 +57,7 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(newRequest(e, msg, arrived), lineName(e, connection), requesterOf(msg))
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, lineName(e, connection), requesterOf(msg))
 }
 
 // begin works on a request that may run, beside whoever let it run.
@@ -70,38 +70,6 @@ func (c *Consumer) begin(r *request) {
 		defer c.metrics.inFlight.Dec()
 		answered = c.answer(r)
 	}()
-}
-
-// deny answers a request that is not worked on.
-func (c *Consumer) deny(d denial) {
-	defer c.work.Done()
-	call, _ := newCall(d.e.operation, d.msg, d.arrived)
-	if call.connection == "" && d.line.name != lineName(d.e, "") {
-		call.connection = strings.TrimPrefix(d.line.name, lineName(d.e, ""))
-	}
-	say := c.say(d.e, d.msg, call, d.arrived)
-	c.finish(d.e, say, d.why.fault(), d.arrived)
-}
-
-// undeniable counts a request that could not even be refused: NATS takes the answers
-// more slowly than the flood comes.
-func (c *Consumer) undeniable(d denial) {
-	defer c.work.Done()
-	c.metrics.unanswered.Inc()
-	c.journal.note(slog.LevelWarn, "requests not answered: refusals come faster than NATS takes them",
-		d.e.operation, messages.ConnectionFromSubject(d.msg.Subject), unanswered)
-}
-
-// fault is what the requester is told.
-func (v verdict) fault() *messages.Error {
-	switch v.code {
-	case messages.DeadlineExceeded:
-		return messages.Errorf(v.code, "the request's deadline passed before it could be begun")
-	case messages.Unavailable:
-		return messages.Errorf(v.code, "this process is stopping; send the request again").After(v.patience)
-	default:
-		return messages.Errorf(v.code, "this process has too many requests in hand, or too many of this connection; try again").After(v.patience)
-	}
 }
 
 // answer runs one request from its headers to its last reply. It reports whether the

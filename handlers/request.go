@@ -17,15 +17,11 @@ type request struct {
 	msg      *nats.Msg
 	size     int
 	arrived  time.Time
-	deadline time.Time // work is not begun after it
+	deadline time.Time // of one that waits: work is not begun after it
 
 	line  *line
 	lane  *lane
 	begun time.Time // when it was let run, zero before
-}
-
-func newRequest(e *endpoint, msg *nats.Msg, arrived time.Time) *request {
-	return &request{e: e, msg: msg, size: msg.Size(), arrived: arrived, deadline: deadlineOf(msg, arrived)}
 }
 
 // deadlineOf is when a message's requester stops waiting. A deadline that cannot be

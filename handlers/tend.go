@@ -12,7 +12,7 @@ import (
 // The time in there is not known, so it must be short. The bytes are at least four
 // messages of the server's max_payload.
 const (
-	pendingMessages = 8192
+	pendingMessages = 32_768
 	pendingBytes    = 8 << 20
 )
 
