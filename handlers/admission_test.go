@@ -157,14 +157,10 @@ func TestDeadlinesOfWaitingRequests(t *testing.T) {
 	if code := codeIn(t, msg); code != messages.Overloaded || msg.Subject != inbox+".hopeless" {
 		t.Errorf("%s got %q", msg.Subject, code)
 	}
-	asked := time.Now()
 	ask(t, nc, "acme", inbox+".patient", deadline(4*time.Second))
 	msg = next(t, sub)
 	if code := codeIn(t, msg); code != messages.Overloaded || msg.Subject != inbox+".patient" {
 		t.Errorf("%s got %q", msg.Subject, code)
-	}
-	if !time.Now().Before(asked.Add(4 * time.Second)) {
-		t.Log("the machine stood still: the refusal came after the deadline")
 	}
 	close(release)
 	if code := codeIn(t, next(t, sub)); code != "" {

@@ -1,20 +1,25 @@
 package handlers
 
 import (
+	"hash/maphash"
+	"math"
 	"slices"
 	"time"
 )
 
-// Bounds of the lanes of one connection. Requesters beyond them share one.
+// Bounds of the lanes of one connection.
 const (
 	// mostAccounts have a lane each; the operator's account imports bound them too.
 	mostAccounts = 64
-	// mostInboxes is small because inboxes cost nothing to make up: a requester that
-	// has one of the lanes keeps a fifth of what the connection gives to inboxes,
-	// however many names a flood invents.
+	// mostInboxes is small because inboxes cost nothing to make up: whoever has one of
+	// the lanes keeps a fifth of what the connection gives to inboxes.
 	mostInboxes = 4
-	// laneKept is how long a requester keeps its lane while it asks nothing.
-	laneKept = 30 * time.Second
+	// mostRates is of how many requesters it is known how much they ask.
+	mostRates = 64
+	// rateHalves is after what time half as much counts.
+	rateHalves = 5 * time.Second
+	// swapEvery bounds how often a lane passes to another requester.
+	swapEvery = time.Second
 )
 
 // A lane is what waits of one requester, in the order of arrival.
@@ -22,7 +27,6 @@ type lane struct {
 	of      *group
 	waiting []*request
 	bytes   int
-	seen    time.Time
 }
 
 // weight is by how much a lane fills the backlog: a long message counts as several.
@@ -45,66 +49,128 @@ func (l *lane) remove(i int) *request {
 	return r
 }
 
-// A group is requesters of one kind, each with a lane of its own while there are few,
-// and a lane that all others share.
+// A group is requesters of one kind. Those that ask most have a lane each, and the
+// others share one: who asks much waits behind the own requests, and a thousand names
+// that are made up are one lane like any other. Names are kept as hashes.
 type group struct {
 	most   int
-	own    map[string]*lane
+	own    map[uint64]*lane
 	shared *lane
-	turns  []*lane // own in the order of coming, shared at the end once it is needed
+	turns  []*lane // all that have a turn, also lanes that were passed on and are not empty yet
 	next   int
 	size   int // that wait in all lanes
 	bytes  int // of them
+
+	rates   map[uint64]*rate
+	swapped time.Time
 }
 
-func newGroup(most int) *group { return &group{most: most, own: map[string]*lane{}} }
+// A rate is how much a requester has asked lately.
+type rate struct {
+	n  float64
+	at time.Time
+}
 
-// lane finds a requester's lane. Lanes are given to those who come first, and taken
-// from those who have asked nothing for a while.
-func (g *group) lane(name string, now time.Time) *lane {
-	l := g.own[name]
-	if l == nil && len(g.own) >= g.most {
-		g.retire(now)
-	}
-	switch {
-	case l == nil && len(g.own) < g.most:
-		l = &lane{of: g}
-		g.own[name] = l
-		g.turns = append(g.turns, l)
-	case l == nil:
-		if g.shared == nil {
-			g.shared = &lane{of: g}
-			g.turns = append(g.turns, g.shared)
-		}
-		l = g.shared
-	}
-	l.seen = now
+func (r *rate) now(now time.Time) float64 {
+	return r.n * math.Exp2(-float64(now.Sub(r.at))/float64(rateHalves))
+}
+
+func newGroup(most int) *group {
+	g := &group{most: most, own: map[uint64]*lane{}, rates: map[uint64]*rate{}}
+	g.shared = g.open()
+	return g
+}
+
+func (g *group) open() *lane {
+	l := &lane{of: g}
+	g.turns = append(g.turns, l)
 	return l
 }
 
-func (g *group) retire(now time.Time) {
-	for name, l := range g.own {
-		if len(l.waiting) == 0 && now.Sub(l.seen) > laneKept {
-			delete(g.own, name)
-			at := slices.Index(g.turns, l)
-			g.turns = slices.Delete(g.turns, at, at+1)
-			if at < g.next {
-				g.next--
-			}
+// lane finds a requester's lane, or gives it one in the place of somebody who asks less.
+func (g *group) lane(name uint64, now time.Time) *lane {
+	asks := g.count(name, now)
+	if l := g.own[name]; l != nil {
+		return l
+	}
+	if len(g.own) >= g.most {
+		if now.Sub(g.swapped) < swapEvery {
+			return g.shared
+		}
+		least, n := g.least(now)
+		if asks <= 2*n {
+			return g.shared
+		}
+		g.swapped = now
+		delete(g.own, least)
+	}
+	g.own[name] = g.open()
+	return g.own[name]
+}
+
+// least is the requester with a lane that asks least.
+func (g *group) least(now time.Time) (least uint64, n float64) {
+	n = math.Inf(1)
+	for name := range g.own {
+		asks := 0.0
+		if r := g.rates[name]; r != nil {
+			asks = r.now(now)
+		}
+		if asks < n {
+			least, n = name, asks
 		}
 	}
+	return least, n
+}
+
+// count adds one request to a requester's rate. Of those that are not known any more the
+// rate is that of the one in whose place they come, so that nobody who asks much is
+// overlooked (Metwally's Space-Saving).
+func (g *group) count(name uint64, now time.Time) float64 {
+	r := g.rates[name]
+	if r == nil && len(g.rates) >= mostRates {
+		least, n := uint64(0), math.Inf(1)
+		for name, other := range g.rates {
+			if asks := other.now(now); asks < n {
+				least, n = name, asks
+			}
+		}
+		r = g.rates[least]
+		delete(g.rates, least)
+		g.rates[name] = r
+	}
+	if r == nil {
+		r = &rate{at: now}
+		g.rates[name] = r
+	}
+	r.n, r.at = r.now(now)+1, now
+	return r.n
 }
 
 // pop takes the first of the lane whose turn it is.
 func (g *group) pop() *request {
-	for range g.turns {
-		l := g.turns[g.next%len(g.turns)]
-		g.next = (g.next + 1) % len(g.turns)
-		if len(l.waiting) > 0 {
+	for g.size > 0 {
+		g.next %= len(g.turns)
+		switch l := g.turns[g.next]; {
+		case len(l.waiting) > 0:
+			g.next++
 			return l.remove(0)
+		case l == g.shared || g.owned(l):
+			g.next++
+		default:
+			g.turns = slices.Delete(g.turns, g.next, g.next+1)
 		}
 	}
 	return nil
+}
+
+func (g *group) owned(l *lane) bool {
+	for _, own := range g.own {
+		if own == l {
+			return true
+		}
+	}
+	return false
 }
 
 // lanes are what waits of one connection. Accounts and the inboxes of those without
@@ -115,13 +181,15 @@ type lanes struct {
 	turn              int // counts accounts' turns since that of the inboxes
 }
 
+var nameSeed = maphash.MakeSeed()
+
 func newLanes() lanes { return lanes{accounts: newGroup(mostAccounts), inboxes: newGroup(mostInboxes)} }
 
 func (s *lanes) lane(who requester, now time.Time) *lane {
 	if who.vouched {
-		return s.accounts.lane(who.name, now)
+		return s.accounts.lane(maphash.String(nameSeed, who.name), now)
 	}
-	return s.inboxes.lane(who.name, now)
+	return s.inboxes.lane(maphash.String(nameSeed, who.name), now)
 }
 
 func (s *lanes) size() int { return s.accounts.size + s.inboxes.size }
