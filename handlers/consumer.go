@@ -31,6 +31,8 @@ type Consumer struct {
 	identity  identity
 	losses    losses
 
+	descriptions descriptions
+
 	// working outlives the signal that ends intake: it is cancelled only when the
 	// grace is over, so that work in hand can be finished and answered.
 	working context.Context

@@ -264,6 +264,9 @@ func TestLossesAreCounted(t *testing.T) {
 	if err == nil {
 		err = sub.SetPendingLimits(2, -1)
 	}
+	if err == nil {
+		err = consumer.nc.Flush()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
