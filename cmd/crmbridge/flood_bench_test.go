@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/around"
@@ -25,7 +26,7 @@ type deployment struct {
 	process *process
 }
 
-func deploy(b *testing.B, latency time.Duration) deployment {
+func deploy(b testing.TB, latency time.Duration) deployment {
 	b.Helper()
 	w := world.New(b, emulator.Options{Accounts: 10, Latency: latency, Limits: emulator.Limits{Requests: -1, Execution: -1}})
 	port := 0
@@ -53,7 +54,7 @@ func deploy(b *testing.B, latency time.Duration) deployment {
 }
 
 // measured is a requester of the deployment.
-func (d deployment) measured(b *testing.B) *requestLoad {
+func (d deployment) measured(b testing.TB) *requestLoad {
 	b.Helper()
 	nc, err := nats.Connect(d.as("campaigns"), nats.CustomInboxPrefix("_INBOX.campaigns.polite"))
 	if err != nil {
@@ -138,5 +139,117 @@ func BenchmarkFloodOfOneConnection(b *testing.B) {
 				b.ReportMetric(float64(f.None), "unanswered")
 			}
 		})
+	}
+}
+
+// accounts is a NATS configuration by which tenants reach crmbridge by service imports.
+const accounts = `
+	host: 127.0.0.1, port: -1, jetstream: {store_dir: %q}, max_payload: 1MB
+	accounts {
+		CRM: { jetstream: enabled, users: [{user: crmbridge, password: x}]
+			exports: [{service: "crm.*.*.request.*", response_type: stream}, {service: "crm.*.*.request", response_type: stream}] }
+		POLITE: { users: [{user: polite, password: x}], imports: [{service: {account: CRM, subject: "crm.users.*.request.acme"}}] }
+		GREEDY: { users: [{user: greedy, password: x}], imports: [{service: {account: CRM, subject: "crm.users.*.request.acme"}}] }
+	}`
+
+// BenchmarkFloodOfOneRequester has a greedy requester ask 280 times a second for what a
+// connection gives 133 times, beside a polite one of the same connection with 20: over
+// two accounts, then from crmbridge's own account with an inbox each, with a thousand
+// made-up inboxes, and with the polite one's inbox prefix. ok-% is the polite one's.
+func BenchmarkFloodOfOneRequester(b *testing.B) {
+	for _, c := range []struct {
+		name, polite, greedy string // users
+		inbox                string // the greedy one's
+		inboxes              int
+	}{
+		{"accounts", "polite", "greedy", "_INBOX.greedy", 1},
+		{"inboxes", "crmbridge", "crmbridge", "_INBOX.greedy", 1},
+		{"invented", "crmbridge", "crmbridge", "_INBOX.greedy", 1000},
+		{"borrowed", "crmbridge", "crmbridge", "_INBOX.polite", 1},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				w := world.New(b, emulator.Options{Accounts: 10, Latency: 300 * time.Millisecond, Limits: emulator.Limits{Requests: -1, Execution: -1}})
+				name := b.TempDir() + "/nats.conf"
+				if err := os.WriteFile(name, fmt.Appendf(nil, accounts, b.TempDir()), 0o600); err != nil {
+					b.Fatal(err)
+				}
+				options, err := server.ProcessConfigFile(name)
+				if err != nil {
+					b.Fatal(err)
+				}
+				options.NoLog, options.NoSigs = true, true
+				s := started(b, options)
+				as := func(user string) string { return strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":x@", 1) }
+				settings := w.Settings(true)
+				settings.URL, w.NATSURL = as("crmbridge"), as("crmbridge")
+				serve(b, settings)
+				w.Connect("acme")
+				nc, err := nats.Connect(as(c.polite))
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.Cleanup(nc.Close)
+				load := listen(b, nc)
+				load.inbox = "_INBOX.polite.0"
+				if _, err := nc.Subscribe(load.inbox+".*", load.answered); err != nil {
+					b.Fatal(err)
+				}
+				window := func() []question {
+					load.run(b, messages.UsersWhoAmI, 20, 10*time.Second, 10*time.Second, "acme")
+					return load.settle(b)
+				}
+				before := window()
+				p := startFlood(b, flooding{URL: as(c.greedy), Subject: messages.UsersWhoAmI.ScopedSubject("acme"), Body: "{}",
+					Rate: 280, Seconds: 14, Inbox: c.inbox, Inboxes: c.inboxes})
+				time.Sleep(3 * time.Second)
+				beside := window()
+				f := p.wait(b)
+				good := exactlyOne(b, beside, "ok", "overloaded", "deadline_exceeded")["ok"]
+				b.Logf("greedy: %d sent, %v, %d none; polite: median %s alone, %s beside", f.Sent, f.Answers, f.None,
+					percentile(before, .5), percentile(beside, .5))
+				b.ReportMetric(100*float64(good)/float64(len(beside)), "ok-%")
+				b.ReportMetric(float64(percentile(beside, .5))/float64(percentile(before, .5)), "p50-ratio")
+			}
+		})
+	}
+}
+
+// BenchmarkFloodOfHangingConnections lets two connections hang with 30 requests a second
+// each, beside eight whose environments answer in 50 ms, for 30 s. ok-% is of the
+// healthy ones' requests; anything below 100 is a refusal.
+func BenchmarkFloodOfHangingConnections(b *testing.B) {
+	for b.Loop() {
+		var hanging hang
+		w := world.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 50 * time.Millisecond,
+			Limits: emulator.Limits{Requests: -1, Execution: -1}}, hanging.wrap(emulator.DefaultUser))
+		serve(b, w.Settings(true))
+		client, _ := w.Client()
+		var healthy []string
+		for i := range 10 {
+			name, user := fmt.Sprint("connection", i), emulator.GermanUser
+			if i < 2 {
+				user = emulator.DefaultUser
+			} else {
+				healthy = append(healthy, name)
+			}
+			if err := person.Connect(b.Context(), client, name, w.EmulatorURL, user); err != nil {
+				b.Fatal(err)
+			}
+		}
+		release := hanging.begin()
+		stuck, fine := newLoad(b, w), newLoad(b, w)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			stuck.run(b, messages.UsersWhoAmI, 60, 30*time.Second, 25*time.Second, "connection0", "connection1")
+		}()
+		fine.run(b, messages.UsersWhoAmI, 80, 30*time.Second, 10*time.Second, healthy...)
+		asked := fine.settle(b)
+		<-done
+		release()
+		codes := exactlyOne(b, asked, "ok")
+		b.Logf("healthy: %v, p99 %s; hanging: %v", codes, percentile(asked, .99), exactlyOne(b, stuck.settle(b), "ok", "overloaded", "unavailable", "deadline_exceeded"))
+		b.ReportMetric(100*float64(codes["ok"])/float64(len(asked)), "ok-%")
 	}
 }

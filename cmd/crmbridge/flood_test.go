@@ -166,3 +166,27 @@ func (p *flooder) wait(t testing.TB) (f flooding) {
 	}
 	return f
 }
+
+// Behind the shipped nats.conf a flood on one connection's subject leaves another's
+// requests alone, is answered one for one, and does not fill the log. The benchmark
+// FloodOfOneConnection measures it at up to 60,000 requests a second.
+func TestAFloodReachesOnlyItsConnection(t *testing.T) {
+	d := deploy(t, 20*time.Millisecond)
+	polite := d.measured(t)
+	logged := d.logged()
+	p := startFlood(t, flooding{URL: d.as("campaigns"), Subject: messages.UsersWhoAmI.ScopedSubject("acme"), Body: "{}",
+		Rate: 8000, Seconds: 2, Inbox: "_INBOX.campaigns.flood"})
+	polite.run(t, messages.UsersWhoAmI, 20, 2*time.Second, 25*time.Second, "globex")
+	exactlyOne(t, polite.settle(t), "ok")
+	f := p.wait(t)
+	t.Logf("%d sent, answers %v", f.Sent, f.Answers)
+	if f.Twice > 0 || f.None > 0 || f.Answers["ok"] == 0 || f.Answers["overloaded"] == 0 {
+		t.Errorf("%d answered twice, %d not at all, answers %v", f.Twice, f.None, f.Answers)
+	}
+	if grown := d.logged() - logged; grown > 500<<10 {
+		t.Errorf("the log grew by %d KiB", grown>>10)
+	}
+	if !strings.Contains(d.process.log.String(), `"count":`) {
+		t.Error("no line of the log stands for several refusals")
+	}
+}
