@@ -39,16 +39,6 @@ type admissionBounds struct {
 // requesters with a right to all connections can make up, share a line.
 const maxLines = 1000
 
-// A line is one connection's requests.
-type line struct {
-	name    string
-	running int
-	lanes   lanes
-	listed  bool          // in admission.waiting
-	took    time.Duration // by its requests, as a moving average
-	alive   time.Time     // when one last ended other than by not being answered, or the first began
-}
-
 // A verdict is why a request is not worked on, and when its requester should try again.
 type verdict struct {
 	code     messages.Code
@@ -62,17 +52,20 @@ func newAdmission(bounds admissionBounds, run func(*request), refuse func(*reque
 
 // push lets a request run, wait, or be refused, which may push out others that wait.
 func (a *admission) push(r *request, name string, who requester) {
-	now := r.arrived
-	var begin bool
-	var out []denied
-	a.mu.Lock()
-	if r.line = a.line(name, now); a.closed {
-		out = []denied{{r, verdict{messages.Unavailable, time.Second}}}
-	} else {
-		begin, out = a.take(r, who, now)
+	begin, out := a.decide(r, name, who)
+	if begin {
+		a.run(r)
 	}
-	a.mu.Unlock()
-	a.act(begin, r, out)
+	a.turnAway(out)
+}
+
+func (a *admission) decide(r *request, name string, who requester) (begin bool, out []denied) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.line = a.line(name, r.arrived); a.closed {
+		return false, []denied{{r, verdict{messages.Unavailable, time.Second}}}
+	}
+	return a.take(r, who, r.arrived)
 }
 
 type denied struct {
@@ -80,11 +73,8 @@ type denied struct {
 	why verdict
 }
 
-// act does what was decided, outside the lock.
-func (a *admission) act(begin bool, r *request, out []denied) {
-	if begin {
-		a.run(r)
-	}
+// turnAway refuses what was decided to be, outside the lock.
+func (a *admission) turnAway(out []denied) {
 	for _, o := range out {
 		a.refuse(o.r, o.why)
 	}
@@ -157,12 +147,6 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 	return false, out
 }
 
-// givesWay reports whether another lane has more waiting than the one that asks.
-func (l *line) givesWay(asks *lane) bool {
-	most := l.lanes.fullest()
-	return most != asks && most.weight() > asks.weight()+1
-}
-
 // pushOut takes the last message out of the lane of a line that has most waiting.
 func (a *admission) pushOut(l *line, out []denied) []denied {
 	from := l.lanes.fullest()
@@ -183,46 +167,6 @@ func (a *admission) full(l *line, size int, now time.Time) bool {
 		l.lanes.bytes()+size > a.bounds.bytes/partOfBacklog && waits > 0 ||
 		l.running == a.bounds.perConnection && l.standing(now)
 }
-
-// burst is how long a request may wait for its turn in any case.
-const burst = 100 * time.Millisecond
-
-// standing reports whether one more request would wait longer than one takes: then
-// more is asked of the connection than it gives, and a longer queue would make every
-// answer late and none more.
-func (l *line) standing(now time.Time) bool {
-	pace := l.pace(now)
-	return pace*time.Duration(l.lanes.size())/time.Duration(max(l.running, 1)) > max(pace, burst)
-}
-
-// pace is what a request of the connection takes: as far as was seen, or for as long
-// as nothing has come back.
-func (l *line) pace(now time.Time) time.Duration {
-	if l.running == 0 {
-		return l.took
-	}
-	return max(l.took, now.Sub(l.alive))
-}
-
-// expected is about how long one more request of a lane waits and runs.
-func (l *line) expected(of *lane, now time.Time) time.Duration {
-	ahead := min(l.lanes.size(), (len(of.waiting)+1)*max(l.lanes.busy(), 1))
-	return l.pace(now) * time.Duration(ahead/max(l.running, 1)+1)
-}
-
-// Bounds of what a requester is told to wait when there is no room.
-const (
-	leastPatience = 250 * time.Millisecond
-	mostPatience  = 10 * time.Second
-)
-
-// patience is about the time in which what is here will have ended, or need.
-func (l *line) patience(need time.Duration, b admissionBounds) time.Duration {
-	rounds := time.Duration((l.running+l.lanes.size())/b.perConnection + 1)
-	return min(max(need, l.took*rounds, leastPatience), mostPatience)
-}
-
-func (l *line) weight() int { return l.lanes.size() + l.lanes.bytes()/(4<<10) }
 
 // longest is the line that fills the backlog most.
 func (a *admission) longest() (most *line) {
@@ -262,12 +206,6 @@ func (a *admission) mayRun(l *line, now time.Time) bool {
 	}
 }
 
-// hangs reports whether nothing has come back of a connection for much longer than
-// its requests take. One that is slow, but answers, does not hang.
-func (l *line) hangs(now time.Time) bool {
-	return l.running > 0 && now.Sub(l.alive) > max(hangsFor, hangsBy*min(l.took, hangsNot))
-}
-
 func (a *admission) begin(r *request, now time.Time) {
 	r.begun = now
 	if r.line.running == 0 {
@@ -280,8 +218,14 @@ func (a *admission) begin(r *request, now time.Time) {
 // leave ends a request that ran, and lets the next ones run. answered says that it did
 // not end for want of an answer.
 func (a *admission) leave(r *request, answered bool) {
-	now := time.Now()
+	for _, next := range a.left(r, answered, time.Now()) {
+		a.run(next)
+	}
+}
+
+func (a *admission) left(r *request, answered bool, now time.Time) []*request {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	l := r.line
 	l.running--
 	a.inHand--
@@ -289,20 +233,7 @@ func (a *admission) leave(r *request, answered bool) {
 	if answered {
 		l.alive, a.alive = now, now
 	}
-	begun := a.dispatch(now)
-	a.mu.Unlock()
-	for _, r := range begun {
-		a.run(r)
-	}
-}
-
-// learn follows the pace of the connection's requests.
-func (l *line) learn(took time.Duration) {
-	const weight = 8
-	if l.took == 0 {
-		l.took = took
-	}
-	l.took += (took - l.took) / weight
+	return a.dispatch(now)
 }
 
 // dispatch begins what may run of what waits, connections in turn.
@@ -353,17 +284,21 @@ func (a *admission) waitsFor(r *request, now time.Time) time.Duration {
 // sweep refuses what has waited for longer than it is worth: too long for an answer
 // before its deadline, or for longer than a place of the process is waited for.
 func (a *admission) sweep(now time.Time) {
-	var out []denied
-	a.mu.Lock()
-	begun := a.dispatch(now)
-	for _, l := range a.waiting {
-		out = a.sweepLine(l, now, out)
-	}
-	a.mu.Unlock()
+	begun, out := a.swept(now)
 	for _, r := range begun {
 		a.run(r)
 	}
-	a.act(false, nil, out)
+	a.turnAway(out)
+}
+
+func (a *admission) swept(now time.Time) (begun []*request, out []denied) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	begun = a.dispatch(now)
+	for _, l := range a.waiting {
+		out = a.sweepLine(l, now, out)
+	}
+	return begun, out
 }
 
 func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
@@ -391,9 +326,11 @@ func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
 }
 
 // abandon refuses what waits, and from now on everything that comes.
-func (a *admission) abandon() {
-	var out []denied
+func (a *admission) abandon() { a.turnAway(a.emptied()) }
+
+func (a *admission) emptied() (out []denied) {
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.closed = true
 	for _, l := range a.waiting {
 		for r := l.lanes.pop(); r != nil; r = l.lanes.pop() {
@@ -402,8 +339,7 @@ func (a *admission) abandon() {
 		l.listed = false
 	}
 	a.waiting, a.backlog, a.bytes = nil, 0, 0
-	a.mu.Unlock()
-	a.act(false, nil, out)
+	return out
 }
 
 // load is how many messages wait, and their bytes.

@@ -3,15 +3,14 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -49,6 +48,7 @@ type Consumer struct {
 // subject, reply and size, and only decides; decoding, answering and logging are done
 // beside it.
 func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
+	defer c.survive(e.operation)
 	arrived := time.Now()
 	connection := connectionAsked(msg)
 	if !c.replies.allows(msg.Reply) {
@@ -67,6 +67,7 @@ func (c *Consumer) begin(r *request) {
 	c.metrics.inFlight.Inc()
 	go func() {
 		answered := false
+		defer c.survive(r.e.operation)
 		defer c.work.Done()
 		defer func() { c.admission.leave(r, answered) }()
 		defer c.metrics.inFlight.Dec()
@@ -101,16 +102,27 @@ func (c *Consumer) answer(r *request) bool {
 	return said.Code != messages.DeadlineExceeded && said.Code != messages.Unavailable
 }
 
+// survive keeps a defect outside of every operation from ending the process, with all
+// other requests in hand.
+func (c *Consumer) survive(op messages.Operation) {
+	if thrown := recover(); thrown != nil {
+		fault := dynamics.Panicked(thrown)
+		c.log.Error("answering panicked", "operation", op, "panic", fault.Kind, "stack", fault.Stack)
+	}
+}
+
 // run has the operation produce its parts and sends each. A panic in the
 // operation is an error like any other.
-func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) (err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			c.log.Error("operation panicked", "operation", call.operation, "request_id", call.requestID,
-				"panic", panicKind(fault), "stack", string(debug.Stack()))
-			err = messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
-		}
-	}()
+func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
+	err := dynamics.Guard(func() error { return c.serve(ctx, e, call, body, say) })()
+	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
+		c.log.Error("operation panicked", "operation", call.operation, "request_id", call.requestID, "panic", fault.Kind, "stack", fault.Stack)
+		return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
+	}
+	return err
+}
+
+func (c *Consumer) serve(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
 	for p, err := range e.route.serve(ctx, call, body) {
 		if err != nil {
 			return err
@@ -175,12 +187,4 @@ func codeOf(fault *messages.Error) string {
 		return "ok"
 	}
 	return string(fault.Code)
-}
-
-// panicKind describes a panic by its type: its text could hold anything.
-func panicKind(fault any) string {
-	if err, ok := fault.(interface{ RuntimeError() }); ok {
-		return fmt.Sprint(err)
-	}
-	return fmt.Sprintf("%T", fault)
 }

@@ -14,6 +14,7 @@ import (
 // deny answers a request that is not worked on. A flood is answered in full, so this
 // makes the same message as an error of an operation has in much less time.
 func (c *Consumer) deny(d denial) {
+	defer c.survive(d.e.operation)
 	defer c.work.Done()
 	fault := d.why.fault()
 	call, _ := newCall(d.e.operation, d.msg, d.arrived)

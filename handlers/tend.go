@@ -50,14 +50,24 @@ func (c *Consumer) tend() {
 			case <-ctx.Done():
 				return
 			case <-count.C:
-				c.countLosses()
-				c.journal.flush()
+				c.everySecond()
 			case now := <-sweep.C:
-				c.admission.sweep(now)
-				c.journal.first()
+				c.sweep(now)
 			}
 		}
 	})
+}
+
+func (c *Consumer) everySecond() {
+	defer c.survive("counting")
+	c.countLosses()
+	c.journal.flush()
+}
+
+func (c *Consumer) sweep(now time.Time) {
+	defer c.survive("sweeping")
+	c.admission.sweep(now)
+	c.journal.first()
 }
 
 // stopTending ends what tend began and writes what the log has not got yet. The
