@@ -26,7 +26,8 @@
 // A refusal costs about 2 µs to decide and 4 µs to answer, with nothing of the body
 // decoded, so a flood is answered one for one: 60,000 requests a second take a process
 // of 2 cores less than half of one. Answers wait in a queue of 8192, a quarter for one
-// connection; only where NATS takes them more slowly are refusals not answered
+// connection: only where NATS takes them more slowly, or the process gets so little CPU that
+// reading, which goes first, falls behind, are requests of that connection not answered
 // (crmbridge_unanswered_requests_total). A request that waits until it cannot be
 // answered in time is refused and never executed.
 //

@@ -57,7 +57,7 @@ func TestTheLogCountsWhatComesInFloods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
 		j := newJournal(slog.New(slog.NewJSONHandler(&log, nil)))
-		c := &Consumer{journal: j, admission: newAdmission(usualBounds, nil, nil), metrics: newMetrics(prometheus.NewRegistry()), refuser: newRefuser(nil, nil)}
+		c := &Consumer{journal: j, admission: newAdmission(usualBounds, nil, nil), metrics: newMetrics(prometheus.NewRegistry()), refuser: newRefuser(nil, nil, nil)}
 		c.tend()
 		attrs := func() []any { return []any{"request_id", "x"} }
 		for range 100 { // ten seconds
@@ -399,7 +399,7 @@ func TestRefusalsWaitWithinBounds(t *testing.T) {
 		defer mu.Unlock()
 		of[d.line]++
 	}
-	r := newRefuser(func(d denial) { <-hold; count(answered, d) }, func(d denial) { count(lost, d) })
+	r := newRefuser(func(d denial) { <-hold; count(answered, d) }, func(d denial) { count(lost, d) }, func() bool { return false })
 	flood, other := &line{name: "flood"}, &line{name: "other"}
 	header := nats.Header{messages.HeaderRequestID: {"x"}, "Other": {strings.Repeat("x", 1<<20)}}
 	for range 100_000 {

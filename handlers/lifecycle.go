@@ -91,7 +91,7 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
 		journal: newJournal(options.Log), identity: newIdentity(options.Version),
 	}
-	c.refuser = newRefuser(c.deny, c.undeniable)
+	c.refuser = newRefuser(c.deny, c.undeniable, c.behind)
 	c.admission = newAdmission(admissionBounds{inHand: options.MaxInFlight, perConnection: options.PerConnection,
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
 	c.metrics.watch(options.Metrics, c.admission.load)

@@ -16,6 +16,7 @@ import (
 type refuser struct {
 	answer func(denial)
 	lost   func(denial) // one that finds no room is not answered
+	behind func() bool  // whether the reading of messages falls behind
 
 	mu     sync.Mutex
 	queue  []denial
@@ -41,8 +42,15 @@ const (
 	mostOfOne = mostDenials / 4
 )
 
-func newRefuser(answer, lost func(denial)) *refuser {
-	r := &refuser{answer: answer, lost: lost, of: map[*line]int{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+// Where reading falls behind, for want of CPU, it goes before refusing: who waits to be
+// read may be anybody, who is refused is mostly the flood.
+const (
+	behindEvery = 16 // refusals between two looks
+	behindWait  = 2 * time.Millisecond
+)
+
+func newRefuser(answer, lost func(denial), behind func() bool) *refuser {
+	r := &refuser{answer: answer, lost: lost, behind: behind, of: map[*line]int{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go r.run()
 	return r
 }
@@ -93,6 +101,9 @@ func (r *refuser) run() {
 		r.queue = spare[:0]
 		r.mu.Unlock()
 		for i, d := range batch {
+			if i%behindEvery == 0 && r.behind() {
+				time.Sleep(behindWait)
+			}
 			r.answer(d)
 			batch[i] = denial{}
 			r.forget(d.line)

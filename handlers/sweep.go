@@ -80,4 +80,3 @@ func (a *admission) emptied() (out []denied) {
 	a.waiting, a.backlog, a.bytes = nil, 0, 0
 	return out
 }
-

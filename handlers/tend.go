@@ -16,6 +16,22 @@ const (
 	pendingBytes    = 8 << 20
 )
 
+// readingBehind is from how many messages on that wait in front of receive, on one
+// subscription, the process counts as not keeping up.
+const readingBehind = 256
+
+// behind reports whether messages come faster than they are read.
+func (c *Consumer) behind() bool {
+	for _, e := range c.endpoints {
+		if sub := e.subscription(); sub != nil {
+			if waiting, _, err := sub.Pending(); err == nil && waiting > readingBehind {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // losses is what the NATS client threw away.
 type losses struct {
 	mu    sync.Mutex

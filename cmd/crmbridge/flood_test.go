@@ -39,6 +39,9 @@ type flooding struct {
 	None    int            // that were not answered within settleFlood after the end
 }
 
+// floodIDs is the first of the flooder's reply subjects, beyond those of a requestLoad.
+const floodIDs = 1_000_000
+
 // settleFlood is how long the flooder waits for answers that do not come.
 const settleFlood = 5 * time.Second
 
@@ -63,13 +66,14 @@ func flood(args []string, out io.Writer) error {
 		if values := msg.Header[messages.HeaderErrorCode]; len(values) > 0 {
 			code = values[0]
 		}
+		if id -= floodIDs; err != nil || id < 0 || id >= len(answered) {
+			return // another requester's, whose inbox was borrowed
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		f.Answers[code]++
 		got++
-		if err == nil && id < len(answered) {
-			answered[id]++
-		}
+		answered[id]++
 	})
 	if err == nil {
 		err = sub.SetPendingLimits(-1, -1)
@@ -115,7 +119,7 @@ func (f *flooding) send(nc *nats.Conn) (sent int, err error) {
 		}
 		due := int(past.Seconds()*float64(f.Rate)) + 1
 		for ; sent < min(due, f.Rate*f.Seconds); sent++ {
-			reply := fmt.Sprintf("%s.%d.%d", f.Inbox, sent%max(f.Inboxes, 1), sent)
+			reply := fmt.Sprintf("%s.%d.%d", f.Inbox, sent%max(f.Inboxes, 1), floodIDs+sent)
 			if err := nc.PublishRequest(f.Subject, reply, []byte(f.Body)); err != nil {
 				return sent, err
 			}
