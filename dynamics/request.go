@@ -24,9 +24,11 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
-	// principal and lane are for the gate; without a principal there is none.
-	principal Principal
-	lane      string
+	// principal and lane are for the gate; without a principal there is none. lane and
+	// environment, the canonical origin, are for the circuit breaker.
+	principal   Principal
+	lane        string
+	environment string
 	// current gives the token for an attempt, again says that it is not the first:
 	// whoever waited, at the gate too, may find the connection gone, and must not go
 	// on with what it once had. nil: the token that send got.
@@ -55,7 +57,8 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		if err != nil {
 			return err
 		}
-		defer func() { leave(answerTo(err)) }()
+		var told Answer // nothing, also after a panic
+		defer func() { leave(told) }()
 		if r.current != nil {
 			if token, err = r.current(ctx, attempt > 1); err != nil {
 				return err
@@ -67,6 +70,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		}
 		err = c.attempt(ctx, r, token, attempt)
 		pass.learn(err)
+		told = answerTo(err)
 		return err
 	})
 }
