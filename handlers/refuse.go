@@ -45,7 +45,7 @@ const (
 // Where reading falls behind, for want of CPU, it goes before refusing: who waits to be
 // read may be anybody, who is refused is mostly the flood.
 const (
-	behindEvery = 16 // refusals between two looks
+	behindEvery = 64 // refusals between two looks
 	behindWait  = 2 * time.Millisecond
 )
 

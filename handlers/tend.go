@@ -18,7 +18,7 @@ const (
 
 // readingBehind is from how many messages on that wait in front of receive, on one
 // subscription, the process counts as not keeping up.
-const readingBehind = 256
+const readingBehind = 4096
 
 // behind reports whether messages come faster than they are read.
 func (c *Consumer) behind() bool {
