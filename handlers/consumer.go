@@ -25,12 +25,18 @@ type Consumer struct {
 	form      denialForm // the refuser's alone
 	journal   *journal
 	endpoints []*endpoint
-	discovery []*nats.Subscription
 	metrics   *metrics
 	identity  identity
-	losses    losses
+	losses    int64 // of the NATS client, as far as they were counted; tend's alone
 
 	descriptions descriptions
+
+	subscriptions *subscriptions
+	captured      atomic.Pointer[error] // a stream that captures requests
+	// alive ends with intake, and with it what runs in the background.
+	alive      context.Context
+	die        context.CancelFunc
+	background sync.WaitGroup
 
 	// working outlives the signal that ends intake: it is cancelled only when the
 	// grace is over, so that work in hand can be finished and answered.

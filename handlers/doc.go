@@ -21,7 +21,7 @@
 // is refused when one more request would wait for longer than one takes. A full backlog
 // takes from who has most in it. The NATS client's own queue in front of receive stays
 // nearly empty, so a deadline counts from arrival; what it throws away where the process
-// gets no CPU is counted (Losses, crmbridge_nats_dropped_messages_total).
+// gets no CPU is counted (Dropped, crmbridge_nats_dropped_messages_total).
 //
 // A refusal costs about 2 µs to decide and 4 µs to answer, with nothing of the body
 // decoded, so a flood is answered one for one: 60,000 requests a second take a process

@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/crmbridge/crmbridge/messages"
@@ -19,42 +18,11 @@ type endpoint struct {
 	route     route
 
 	mu        sync.Mutex
-	sub       *nats.Subscription
-	dropped   int // by sub, as far as it was counted
 	requests  int
 	errors    int
 	refusals  int
 	lastError string
 	took      time.Duration
-}
-
-// subscription is nil before there is one.
-func (e *endpoint) subscription() *nats.Subscription {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.sub
-}
-
-func (e *endpoint) listens(sub *nats.Subscription) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.sub, e.dropped = sub, 0
-}
-
-// lost is how many messages the NATS client threw away since it was last asked.
-func (e *endpoint) lost() int {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.sub == nil {
-		return 0
-	}
-	now, err := e.sub.Dropped()
-	if err != nil {
-		return 0 // the subscription is closed: what it knew is gone
-	}
-	more := now - e.dropped
-	e.dropped = now
-	return more
 }
 
 // answered counts one request that got its answer.

@@ -3,8 +3,9 @@ package handlers
 import (
 	"context"
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/nats-io/nats.go"
 )
 
 // Pending limits of a subscription: what the NATS client keeps for receive, which
@@ -22,30 +23,22 @@ const readingBehind = 4096
 
 // behind reports whether messages come faster than they are read.
 func (c *Consumer) behind() bool {
-	for _, e := range c.endpoints {
-		if sub := e.subscription(); sub != nil {
-			if waiting, _, err := sub.Pending(); err == nil && waiting > readingBehind {
-				return true
-			}
+	for _, sub := range c.subscriptions.present() {
+		if waiting, _, err := sub.Pending(); err == nil && waiting > readingBehind {
+			return true
 		}
 	}
 	return false
 }
 
-// losses is what the NATS client threw away.
-type losses struct {
-	mu    sync.Mutex
-	count int64
-	last  time.Time
-}
-
-// Losses are the messages that this process's NATS client threw away because they came
-// faster than they were read, and when that was last seen, to a second. Requests that
-// refusals could not be published for are not among them: metrics count them.
-func (c *Consumer) Losses() (dropped int64, last time.Time) {
-	c.losses.mu.Lock()
-	defer c.losses.mu.Unlock()
-	return c.losses.count, c.losses.last
+// bounded sets the pending limits of a subscription that was made.
+func bounded(nc *nats.Conn) func(*nats.Subscription, error) (*nats.Subscription, error) {
+	return func(sub *nats.Subscription, err error) (*nats.Subscription, error) {
+		if err != nil {
+			return nil, err
+		}
+		return sub, sub.SetPendingLimits(pendingMessages, max(pendingBytes, 4*int(nc.MaxPayload())))
+	}
 }
 
 const (
@@ -96,18 +89,12 @@ func (c *Consumer) stopTending() {
 	c.journal.flush()
 }
 
-// countLosses adds up what the NATS client threw away.
+// countLosses counts what the NATS client threw away since it was last asked.
 func (c *Consumer) countLosses() {
-	for _, e := range c.endpoints {
-		more := e.lost()
-		if more == 0 {
-			continue
-		}
+	now := c.Dropped()
+	if more := now - c.losses; more > 0 {
 		c.metrics.dropped.Add(float64(more))
-		c.journal.notes(slog.LevelWarn, "requests lost: they came faster than they were read", e.operation, "", dropped, more)
-		c.losses.mu.Lock()
-		c.losses.count += int64(more)
-		c.losses.last = time.Now()
-		c.losses.mu.Unlock()
+		c.journal.notes(slog.LevelWarn, "requests lost: they came faster than they were read", "", "", dropped, int(more))
+		c.losses = now
 	}
 }

@@ -157,7 +157,7 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 }
 
 func redisFault(err error) *Error {
-	return &Error{Code: CodeUnavailable, Message: "Redis cannot be reached; try again", Retryable: true, Err: err}
+	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
 }
 
 func damaged(err error) *Error {
