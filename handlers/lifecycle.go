@@ -98,9 +98,12 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	c.alive, c.die = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)
-	c.tend()
 	c.subscribe()
-	err = errors.Join(c.discover(), c.checkStreams(ctx))
+	err = c.discover()
+	c.tend()
+	if err == nil {
+		err = c.checkStreams(ctx)
+	}
 	if err == nil {
 		err = c.subscriptions.start(ctx)
 	}
