@@ -289,7 +289,9 @@ type question struct{ grant, environment, tokenURL string }
 // that this installation does not serve, nor without a proof.
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
 	if err := e.serves(q.environment); err != nil {
-		return answer{}, fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f := fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f.own = true
+		return answer{}, f
 	}
 	p, err := e.prove(q.tokenURL)
 	if err != nil {
