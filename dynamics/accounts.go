@@ -58,7 +58,7 @@ func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) 
 	r.op, r.prefer, r.hidden = accountsPage, p.prefer, p.hidden
 	return s.client.flights.page(ctx, r.op, s.flightKey(r, p.layout), func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
-			page, err = readPage(b, p.layout, p.size)
+			page, err = readPage(b, p.layout)
 			return err
 		}
 		if err := s.do(ctx, r); err != nil {

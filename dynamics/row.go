@@ -148,28 +148,43 @@ func (r *rowReader) finish(p *Page) error {
 	if r.l.deleted > 0 && r.isDeleted() {
 		return r.finishDeleted(p)
 	}
-	id, ok := appendGUID(p.ids, r.raw(r.l.idAt, partValue))
-	if !ok {
+	at := place{key: r.key()}
+	if _, ok := appendGUID(at.id[:0], r.raw(r.l.idAt, partValue)); !ok {
 		return pageFault("a row has no accountid")
 	}
-	data, err := r.write(p.data)
+	dst, block := p.store.room(r.most())
+	dst, err := r.write(dst)
 	if err != nil {
 		return err
 	}
-	etags := p.etags
+	at.data = len(dst)
 	if r.etag.end != 0 {
 		raw := r.scratch[r.etag.begin:r.etag.end]
 		if raw[0] != '"' {
 			return pageFault("a row's entity tag is not a text")
 		}
-		if etags, err = jsontext.AppendUnquote(etags, raw); err != nil {
+		if dst, err = jsontext.AppendUnquote(dst, raw); err != nil {
 			return err
 		}
 	}
-	p.ids, p.data, p.etags = id, data, etags
-	p.keys = append(p.keys, r.key())
-	p.rows = append(p.rows, rowEnd{data: len(data), etag: len(etags)})
+	at.etag = len(dst)
+	p.store.add(block, dst, at)
 	return nil
+}
+
+// most is about as long as the row that was read can be when it is written. Only
+// choices get longer, by labels that the answer does not have.
+func (r *rowReader) most() int {
+	n := len(r.scratch) + r.l.frame
+	for i := range r.l.members {
+		switch m := &r.l.members[i]; r.l.kinds[m.source] {
+		case Choice:
+			n += m.longest
+		case Choices:
+			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + m.longest)
+		}
+	}
+	return n
 }
 
 // key digests what the row is ordered by: the values as they were sent, and of
