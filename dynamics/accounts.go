@@ -91,7 +91,7 @@ func (s *Session) Account(ctx context.Context, id string, columns []Output) ([]b
 	var row []byte
 	r := request{op: "accounts.get", prefer: p.layout.annotations(), hidden: p.hidden, read: func(b *body) error {
 		page := &Page{}
-		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p.layout).read(d, page) })
+		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p.layout, b).read(d, page) })
 		if err != nil {
 			return err
 		}

@@ -45,8 +45,7 @@ func (r *rowReader) finishDeleted(p *Page) error {
 	if _, ok := appendGUID(one[:0], quoted); !ok {
 		return pageFault("a deleted row has no id")
 	}
-	p.store.drop(one)
-	return nil
+	return p.store.drop(r.b, one)
 }
 
 // unquoted returns a text of a deleted row; nil where there is none.

@@ -1,12 +1,11 @@
 package dynamics
 
 import (
-	"errors"
-	"io"
 	"strconv"
-	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // Page is one page of rows in the form in which they are delivered. It is read
@@ -18,6 +17,7 @@ type Page struct {
 	count   int64
 	counted bool
 	shared  bool // several calls have it; see flights
+	lease   *budget.Lease
 }
 
 const idLength = 36
@@ -58,41 +58,10 @@ func (e errPage) Error() string { return string(e) }
 
 func pageFault(message string) error { return unusable("", message, errPage(message)) }
 
-// decoders keeps their read buffers: growing one for each page costs more than
-// reading a small page does.
-var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
-
-// withDecoder lends read a decoder over b and insists that the document is the
-// whole answer. Escapes that are not Unicode are let in, since SQL Server keeps
-// half of an emoji that was cut at a column's length; rows mend what they use.
-// Names are not checked for duplicates by the decoder, which would cost a third
-// more; rows check those that they use.
-func withDecoder(b io.Reader, read func(*jsontext.Decoder) error) error {
-	d := decoders.Get().(*jsontext.Decoder)
-	d.Reset(b, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	defer func() {
-		d.Reset(eofReader{})
-		if cap(d.UnreadBuffer()) <= 1<<20 { // one huge value must not stay for ever
-			decoders.Put(d)
-		}
-	}()
-	if err := read(d); err != nil {
-		return err
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return pageFault("there is something behind the answer's JSON")
-	}
-	return nil
-}
-
-type eofReader struct{}
-
-func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
-
 // readPage turns a collection answer into a page in one pass.
-func readPage(b io.Reader, l *layout) (*Page, error) {
+func readPage(b *body, l *layout) (*Page, error) {
 	p := &Page{}
-	r := newRowReader(l)
+	r := newRowReader(l, b)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
 		seen, err := readCollection(d, p, r)
 		if err == nil && !seen {
@@ -104,6 +73,7 @@ func readPage(b io.Reader, l *layout) (*Page, error) {
 		p.Release()
 		return nil, err
 	}
+	p.lease = b.kept
 	return p, nil
 }
 

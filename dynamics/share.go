@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // flights lets calls for the same page that come while one is under way share its
@@ -24,7 +26,8 @@ type flight struct {
 	page   *Page
 	err    error
 	others int
-	gaveUp bool // the one who made it ended before it did
+	leases []*budget.Lease // of the page, one for each of the others
+	gaveUp bool            // the one who made it ended before it did
 }
 
 // page returns what read returns, for everybody who asks by this key meanwhile. A
@@ -39,12 +42,33 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, read func(
 		select {
 		case <-one.done:
 		case <-ctx.Done():
+			f.part(one).Close()
 			return nil, ended(ctx, op)
 		}
-		if !one.gaveUp {
-			return one.page, one.err
+		if one.gaveUp {
+			continue
 		}
+		if one.page == nil {
+			return nil, one.err
+		}
+		page := *one.page
+		page.lease = f.part(one)
+		page.lease.Join(budget.From(ctx))
+		return &page, nil
 	}
+}
+
+// part takes one of the others from a flight, with what it has of the page.
+func (f *flights) part(one *flight) *budget.Lease {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(one.leases) == 0 {
+		one.others-- // the page is not there yet
+		return nil
+	}
+	l := one.leases[0]
+	one.leases = one.leases[1:]
+	return l
 }
 
 func (f *flights) join(key flightKey) (one *flight, mine bool) {
@@ -62,13 +86,16 @@ func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	return one, true
 }
 
-func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
+func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page, err error) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.under, key)
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
+			one.leases = one.page.lease.Share(one.others)
+			own := *one.page // who made it may release it before the others look at it
+			page = &own
 		}
 		close(one.done)
 	}()
