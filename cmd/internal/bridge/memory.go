@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
@@ -200,3 +201,7 @@ func memoryMetrics(registry prometheus.Registerer, b *budget.Budget) error {
 	}
 	return errors.Join(errs...)
 }
+
+// cpuOfCollector shows how much of the processor the garbage collector takes, which
+// says whether a process has too little memory for its work.
+var cpuOfCollector = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/(gc/total|idle|total):cpu-seconds$`)}

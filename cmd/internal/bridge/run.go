@@ -76,7 +76,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 			err = errors.Join(err, b.Stop())
 		}
 	}()
-	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(cpuOfCollector)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b.divided = planMemory(config.MemoryBudget)
 	if b.memory, err = budget.New(b.divided.requests); err != nil {
 		return b, err
