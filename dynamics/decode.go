@@ -72,7 +72,7 @@ func (w *watched) Read(p []byte) (int, error) {
 		w.err = w.hold(w.work, need-w.held)
 		w.held = need
 	}
-	return w.body.Read(p)
+	return w.body.Read(p[:min(int64(len(p)), max(maxValue+1-value, 0))]) // one more shows a value that is longer
 }
 
 // into reads one small JSON document and nothing behind it. Half of an emoji, which
