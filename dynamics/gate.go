@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // Principal is whom Dataverse's service protection limits count: one user of one
@@ -71,6 +73,7 @@ func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), wait
 		return func(Answer) {}, false, nil
 	}
 	begun := time.Now()
+	defer budget.From(ctx).Pause()()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
 	if e, ok := errors.AsType[*Error](err); ok && e.Op == "" {
 		named := *e

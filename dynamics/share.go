@@ -39,9 +39,12 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, read func(
 		if mine {
 			return f.fly(ctx, key, one, read)
 		}
+		proceed := budget.From(ctx).Pause()
 		select {
 		case <-one.done:
+			proceed()
 		case <-ctx.Done():
+			proceed()
 			f.part(one).Close()
 			return nil, ended(ctx, op)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // columns are the columns of a session's environment, in the language of its user.
@@ -17,6 +18,7 @@ type columns struct {
 	session *dynamics.Session
 	catalog *catalog
 	known   *metadata
+	reading *budget.Account // of the kind that is being read
 }
 
 // all returns every readable column by logical name, as of at most oldest ago.

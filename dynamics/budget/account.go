@@ -14,6 +14,8 @@ type Account struct {
 	own    *Lease
 	held   int64 // all leases together, shared ones by everybody who has them
 	leases map[*Lease]struct{}
+	parts  []*Account
+	idle   int // calls that wait for room, or for others
 	closed bool
 }
 
@@ -45,6 +47,39 @@ func (a *Account) Shrink(n int64) {
 	}
 }
 
+// Pause says that the account waits for somebody else, who may wait for room, until
+// done is called: nobody waits for what it holds meanwhile.
+func (a *Account) Pause() (done func()) {
+	if a == nil {
+		return func() {}
+	}
+	a.idles(1)
+	return func() { a.idles(-1) }
+}
+
+func (a *Account) idles(n int) {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.idle += n
+	a.in.settle()
+}
+
+// Part opens an account of the same age, which is closed with a at the latest.
+func (a *Account) Part() *Account {
+	if a == nil {
+		return nil
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	part := &Account{in: a.in, age: a.age, leases: map[*Lease]struct{}{}, closed: a.closed}
+	part.own = &Lease{account: part}
+	if !a.closed {
+		part.place = a.in.open.InsertAfter(part, a.place)
+		a.parts = append(a.parts, part)
+	}
+	return part
+}
+
 // Lease begins something that may be given up before the account is closed.
 func (a *Account) Lease() *Lease {
 	if a == nil {
@@ -65,10 +100,18 @@ func (a *Account) Close() {
 	}
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
+	a.close()
+	a.in.settle()
+}
+
+func (a *Account) close() {
 	if a.closed {
 		return
 	}
 	a.closed = true
+	for _, part := range a.parts {
+		part.close()
+	}
 	for l := range a.leases {
 		l.drop()
 	}
@@ -77,7 +120,6 @@ func (a *Account) Close() {
 		a.in.holder, a.in.borrowed = nil, 0
 	}
 	a.in.open.Remove(a.place)
-	a.in.settle()
 }
 
 // A Lease is a part of what an account holds, for one thing. A nil Lease bounds

@@ -147,6 +147,7 @@ func (q *queue) push(w *waiter) {
 	*q = append(*q, nil)
 	copy((*q)[at+1:], (*q)[at:])
 	(*q)[at] = w
+	w.lease.account.idle++
 }
 
 // remove reports whether w was there.
@@ -156,6 +157,7 @@ func (q *queue) remove(w *waiter) bool {
 			copy((*q)[i:], (*q)[i+1:])
 			(*q)[len(*q)-1] = nil
 			*q = (*q)[:len(*q)-1]
+			w.lease.account.idle--
 			return true
 		}
 	}
@@ -245,6 +247,7 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 		}
 	}
 	*q = (*q)[1:]
+	a.idle--
 	w.lease.take(w.n)
 	w.ready <- nil
 	return true
@@ -263,13 +266,9 @@ func (b *Budget) mayStart(w *waiter) bool {
 // working is what is held by those who do not wait.
 func (b *Budget) working() int64 {
 	n := b.used
-	seen := map[*Account]bool{}
-	for _, q := range []queue{b.growing, b.starting} {
-		for _, w := range q {
-			if a := w.lease.account; !seen[a] {
-				seen[a] = true
-				n -= a.held
-			}
+	for at := b.open.Front(); at != nil; at = at.Next() {
+		if a := at.Value.(*Account); a.idle > 0 {
+			n -= a.held
 		}
 	}
 	return n
