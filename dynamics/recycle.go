@@ -85,7 +85,7 @@ func (s *pageStore) take(b *body, n int64) error {
 func (s *pageStore) next(n int) int {
 	size := leastBlock
 	if len(s.blocks) > 0 {
-		size = 2 * cap(s.blocks[s.current])
+		size = 8 * cap(s.blocks[s.current])
 	}
 	return min(max(size, 4*n), blockSize)
 }

@@ -48,32 +48,34 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return tooLong(r.op)
 	}
 	r.hidden.token = token
-	return c.attempts(ctx, func(attempt int) (err error) {
-		leave, waited, err := c.enter(ctx, r)
-		if err != nil {
-			return err
-		}
-		defer func() { leave(answerTo(err)) }()
-		begun := time.Now()
-		if r.room, err = c.room(ctx, r.op); err != nil {
-			return err
-		}
-		defer r.room.Close()
-		waited = waited || time.Since(begun) > longWait
-		if (attempt > 1 || waited) && r.renewed != nil {
-			fresh, err := r.renewed(ctx)
+	return c.attempts(ctx, func(attempt int) error {
+		return again(func(first bool) (err error) {
+			leave, waited, err := c.enter(ctx, r)
 			if err != nil {
 				return err
 			}
-			token, r.hidden.token = fresh, fresh
-		}
-		ended, err := c.breakers.begin(r)
-		if err != nil {
+			defer func() { leave(answerTo(err)) }()
+			begun := time.Now()
+			if r.room, err = c.room(ctx, r.op); err != nil {
+				return err
+			}
+			defer r.room.Close()
+			waited = waited || time.Since(begun) > longWait
+			if (attempt > 1 || !first || waited) && r.renewed != nil {
+				fresh, err := r.renewed(ctx)
+				if err != nil {
+					return err
+				}
+				token, r.hidden.token = fresh, fresh
+			}
+			ended, err := c.breakers.begin(r)
+			if err != nil {
+				return err
+			}
+			err = c.attempt(ctx, r, token, attempt)
+			ended(err)
 			return err
-		}
-		err = c.attempt(ctx, r, token, attempt)
-		ended(err)
-		return err
+		})
 	})
 }
 

@@ -102,7 +102,10 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		if err = place.wait(ctx); err == nil {
+		proceed := account.Pause()
+		err = place.wait(ctx)
+		proceed()
+		if err == nil {
 			err = decoding(ctx, msg.Data)
 		}
 		if err == nil {

@@ -13,9 +13,11 @@ type Account struct {
 	place  *list.Element
 	own    *Lease
 	held   int64 // all leases together, shared ones by everybody who has them
+	opened int64 // what it came with
 	leases map[*Lease]struct{}
 	parts  []*Account
-	idle   int // calls that wait for room, or for others
+	idle   int  // calls that wait for room, or for others
+	taken  bool // it has had to make way
 	closed bool
 }
 
@@ -109,6 +111,7 @@ func (a *Account) close() {
 		return
 	}
 	a.closed = true
+	a.in.opened -= a.opened
 	for _, part := range a.parts {
 		part.close()
 	}

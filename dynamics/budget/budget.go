@@ -43,6 +43,7 @@ type Budget struct {
 
 	mu       sync.Mutex
 	used     int64
+	opened   int64    // the part of used that accounts were opened with
 	borrowed int64    // the part of used that is lent from the reserve
 	holder   *Account // to whom
 	age      uint64   // of the account that was opened last
@@ -69,8 +70,9 @@ func (b *Budget) ordinary() int64 { return b.bounds.Bytes - b.bounds.Reserve - b
 var (
 	// ErrFull: there was no room in time.
 	ErrFull = errors.New("the memory budget is used up")
-	// ErrTaken: the account had to make way for an older one. It should give up
-	// what it holds, and may then try again.
+	// ErrTaken: the account had to make way for an older one. The lease should be
+	// closed, and what it was for may then be begun again. What an account itself
+	// grows by is not refused so.
 	ErrTaken = errors.New("the memory budget is needed by an older request")
 )
 
@@ -111,12 +113,13 @@ func (b *Budget) Open(n int64) (*Account, error) {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used > 0 && b.used-b.borrowed+n > b.ordinary()+b.bounds.Intake {
+	if b.used > 0 && b.opened+n > b.bounds.Intake && b.used-b.borrowed+n > b.ordinary()+b.bounds.Intake {
 		b.refused++
 		return nil, &Error{Cause: ErrFull, After: leastAfter}
 	}
 	b.age++
-	a := &Account{in: b, age: b.age, leases: map[*Lease]struct{}{}}
+	a := &Account{in: b, age: b.age, opened: n, leases: map[*Lease]struct{}{}}
+	b.opened += n
 	a.own = &Lease{account: a}
 	a.place = b.open.PushBack(a)
 	a.own.take(n)
@@ -242,9 +245,16 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 			b.borrowed += w.n - free
 		case working+more >= w.n:
 			return false
-		default:
-			return b.wound(a)
+		case b.wound(a, ErrTaken, func(w *waiter) bool {
+			return w.lease != w.lease.account.own && w.lease.account.held > w.lease.account.own.n
+		}):
+			return true
+		case working > 0:
+			return false // they end, or have just been told to make way
+		case b.used-a.held > b.bounds.Intake:
+			return b.wound(a, ErrFull, func(w *waiter) bool { return w.lease.account.held > 0 })
 		}
+		// The others hold what they came with, and no more.
 	}
 	*q = (*q)[1:]
 	a.idle--
@@ -257,10 +267,13 @@ func (b *Budget) ordinarily(n int64) bool { return b.used-b.borrowed+n <= b.ordi
 
 // mayStart keeps half of the room for what has been begun, so that a piece of work
 // that begins has a chance to end without a stop. The oldest request is not held
-// back: it may be what others wait for.
+// back: it may be what others wait for. Who has had to make way begins again when
+// nobody else works.
 func (b *Budget) mayStart(w *waiter) bool {
-	oldest := b.open.Front().Value == w.lease.account
-	return b.ordinarily(w.n) && (oldest || b.used-b.borrowed+w.n <= b.ordinary()/2 || b.working() < w.n)
+	a := w.lease.account
+	oldest := b.open.Front().Value == a
+	half := !a.taken && b.used-b.borrowed+w.n <= b.ordinary()/2
+	return b.ordinarily(w.n) && (half || oldest || b.working() < w.n)
 }
 
 // working is what is held by those who do not wait.
@@ -282,21 +295,25 @@ func (b *Budget) reserve(a *Account) int64 {
 	return b.bounds.Reserve - b.borrowed
 }
 
-// wound refuses the youngest account that waits and holds something that it can give
-// up, so that it serves an older one; where there is none, the youngest that holds
-// anything, which must end for that. It reports whether there was one.
-func (b *Budget) wound(a *Account) bool {
-	cause := ErrTaken
-	victim := b.youngest(a, func(other *Account) bool { return other.held > other.own.n })
-	if victim == nil {
-		cause, victim = ErrFull, b.youngest(a, func(other *Account) bool { return other.held > 0 })
+// wound refuses the youngest account that waits, is younger than a, and has a call
+// that counts, so that what it gives up serves an older one. It reports whether there
+// was one.
+func (b *Budget) wound(a *Account, cause error, counts func(*waiter) bool) bool {
+	var victim *Account
+	for _, q := range []queue{b.growing, b.starting} {
+		for _, w := range q {
+			if other := w.lease.account; other.age > a.age && counts(w) && (victim == nil || other.age > victim.age) {
+				victim = other
+			}
+		}
 	}
 	if victim == nil {
 		return false
 	}
+	victim.taken = true
 	for _, q := range []*queue{&b.growing, &b.starting} {
 		for i := len(*q) - 1; i >= 0; i-- {
-			if w := (*q)[i]; w.lease.account == victim {
+			if w := (*q)[i]; w.lease.account == victim && counts(w) {
 				q.remove(w)
 				b.refused++
 				w.ready <- &Error{Cause: cause, After: leastAfter}
@@ -304,16 +321,4 @@ func (b *Budget) wound(a *Account) bool {
 		}
 	}
 	return true
-}
-
-// youngest finds the youngest account that waits, is younger than a, and fits.
-func (b *Budget) youngest(a *Account, fits func(*Account) bool) (found *Account) {
-	for _, q := range []queue{b.growing, b.starting} {
-		for _, w := range q {
-			if other := w.lease.account; other.age > a.age && fits(other) && (found == nil || other.age > found.age) {
-				found = other
-			}
-		}
-	}
-	return found
 }

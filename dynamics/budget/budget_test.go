@@ -40,8 +40,9 @@ func TestManyAccountsKeepToTheBound(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				random := rand.New(rand.NewPCG(seed, 7))
 				bytes := 1000 + random.Int64N(4000)
-				most := bytes / (1 + random.Int64N(6)) // of one account
-				b := newBudget(t, bytes, random.Int64N(bytes/3), random.Int64N(bytes/3))
+				intake := random.Int64N(bytes / 3)
+				most := (bytes - intake - 300) / (1 + random.Int64N(6)) // of one account, beside what 100 come with
+				b := newBudget(t, bytes, random.Int64N(bytes/3), intake)
 				var work sync.WaitGroup
 				for i := range 100 {
 					seed, wait := random.Uint64(), time.Duration(random.Int64N(2000))*time.Millisecond
@@ -61,10 +62,10 @@ func TestManyAccountsKeepToTheBound(t *testing.T) {
 
 // live is the life of one request, begun anew where it had to make way.
 func live(t *testing.T, b *budget.Budget, random *rand.Rand, most int64) {
-	a, err := b.Open(1 + random.Int64N(20))
+	a, err := b.Open(1 + random.Int64N(3))
 	for err != nil {
 		time.Sleep(time.Second)
-		a, err = b.Open(1 + random.Int64N(20))
+		a, err = b.Open(1 + random.Int64N(3))
 	}
 	defer a.Close()
 	for tries := 1; ; tries++ {
@@ -146,8 +147,11 @@ func TestAllHoldAPartAndWantMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBudget(t, 100, 20, 0)
 		var work sync.WaitGroup
+		var accounts []*budget.Account
 		for range 8 {
-			a := open(t, b, 10)
+			accounts = append(accounts, open(t, b, 10))
+		}
+		for _, a := range accounts {
 			work.Go(func() {
 				defer a.Close()
 				if err := a.Grow(t.Context(), 20); err != nil {
@@ -198,7 +202,7 @@ func TestOneAloneMayHaveMoreThanAll(t *testing.T) {
 		if err := a.Grow(t.Context(), 1000); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Open(1); !errors.Is(err, budget.ErrFull) {
+		if _, err := b.Open(11); !errors.Is(err, budget.ErrFull) {
 			t.Errorf("another beside it: %v", err)
 		}
 		a.Close()
