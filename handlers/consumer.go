@@ -91,14 +91,16 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *
 
 	ctx, cancel := context.WithDeadline(c.working, call.deadline)
 	defer cancel()
-	account, err := c.account(msg.Data)
+	account, full := c.account(msg.Data)
 	defer account.Close()
 	ctx = budget.With(ctx, account)
+	var err error
 
 	switch {
 	case fault != nil:
 		err = fault
-	case err != nil:
+	case full != nil:
+		err = full
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
