@@ -119,7 +119,7 @@ func New(config Config) (*Client, error) {
 	if config.ReceiveBuffer < 64<<10 || config.ReceiveBuffer >= 4<<20 {
 		return nil, errors.New("dynamics: Config.ReceiveBuffer must be from 64 KiB to less than 4 MiB")
 	}
-	c := &Client{config: config}
+	c := &Client{config: config, breakers: breakers{bound: config.AttemptTimeout}}
 	if config.Transport == nil {
 		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own

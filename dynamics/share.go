@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
@@ -27,37 +29,76 @@ type flight struct {
 	err    error
 	others int
 	leases []*budget.Lease // of the page, one for each of the others
-	gaveUp bool            // the one who made it ended before it did
+	gaveUp bool            // the one who made it ended before it did, or had too little time
+	again  time.Time       // not before then the environment wants to be asked again
 }
 
-// page returns what read returns, for everybody who asks by this key meanwhile. A
-// call that ended because of the deadline of the one who made it says nothing to the
-// others: one of them makes it again.
-func (f *flights) page(ctx context.Context, op string, key flightKey, read func() (*Page, error)) (*Page, error) {
+// page returns what read returns, for everybody who asks by this key meanwhile. What
+// came about because the one who made the call had little time says nothing to the
+// others: one of them makes it again, when the environment wants to be asked again.
+// While the circuit is broken nobody waits for a call that hangs: each asks to be let
+// through.
+func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *breaker,
+	read func() (*Page, error)) (*Page, error) {
 	for {
+		if circuit.broken() {
+			return read()
+		}
 		one, mine := f.join(key)
 		if mine {
 			return f.fly(ctx, key, one, read)
 		}
-		proceed := budget.From(ctx).Pause()
-		select {
-		case <-one.done:
-			proceed()
-		case <-ctx.Done():
-			proceed()
+		if err := one.wait(ctx, op, circuit); err != nil {
 			f.part(one).Close()
-			return nil, ended(ctx, op)
+			return nil, err
 		}
-		if one.gaveUp {
-			continue
+		if !one.gaveUp {
+			return f.given(ctx, one)
 		}
-		if one.page == nil {
-			return nil, one.err
+		if wait := time.Until(one.again); wait > 0 {
+			if !fits(ctx, wait) {
+				return nil, one.err // it would come to the same
+			}
+			if err := sleep(ctx, op, wait); err != nil {
+				return nil, err
+			}
 		}
-		page := *one.page
-		page.lease = f.part(one)
-		page.lease.Join(budget.From(ctx))
-		return &page, nil
+	}
+}
+
+// given is what one of the others gets of a flight that ended with a verdict.
+func (f *flights) given(ctx context.Context, one *flight) (*Page, error) {
+	if one.page == nil {
+		return nil, one.err
+	}
+	page := *one.page
+	page.lease = f.part(one)
+	page.lease.Join(budget.From(ctx))
+	return &page, nil
+}
+
+// wait returns when the call is over. Who waits for it counts as a call that hangs.
+func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error {
+	hanging := circuit.watch()
+	defer hanging.end()
+	defer budget.From(ctx).Pause()()
+	select {
+	case <-one.done:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, op)
+	}
+}
+
+func sleep(ctx context.Context, op string, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	defer budget.From(ctx).Pause()()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, op)
 	}
 }
 
@@ -104,6 +145,9 @@ func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func
 	}()
 	one.page, one.err = read()
 	one.gaveUp = one.err != nil && ctx.Err() != nil
+	if e, ok := errors.AsType[*Error](one.err); ok && (e.hasty || e.Kind == Overloaded) {
+		one.gaveUp, one.again = true, time.Now().Add(e.wait)
+	}
 	return one.page, one.err
 }
 

@@ -264,7 +264,24 @@ func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
-	if err := c.lock(ctx, c.known.reading); err != nil {
+	d, err := c.awaited(ctx, kind, oldest)
+	if err != nil {
+		return nil, err
+	}
+	// The connection may be gone while another request, or process, asked.
+	return d, c.session.Confirm(ctx)
+}
+
+// awaited is kind where there is no copy that can be used at once.
+func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	c.reading = nil
+	done, ok := c.session.Await()
+	if !ok {
+		return c.ask(ctx, kind)
+	}
+	err := c.lock(ctx, c.known.reading)
+	done()
+	if err != nil {
 		return nil, err
 	}
 	defer func() { <-c.known.reading }()
