@@ -98,7 +98,7 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *
 	ctx, cancel := context.WithDeadline(c.working, call.deadline)
 	defer cancel()
 	account, full := c.account(msg.Data)
-	defer account.Close()
+	defer func() { account.Close() }() // nil where there was no room
 	ctx = budget.With(ctx, account)
 	var err error
 
