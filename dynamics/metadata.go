@@ -4,6 +4,10 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"unsafe"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // TableColumn is what the environment says about one column of accounts.
@@ -141,29 +145,61 @@ func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string][]Op
 	if !slices.Contains([]ColumnKind{Picklist, State, Status, MultiSelect}, kind) {
 		return nil, refuse("metadata.options", "", "%q is not a kind of column that has options", kind)
 	}
-	var page relatedPage[struct {
-		LogicalName string
-		OptionSet   *struct {
-			Options []struct {
-				Value int
-				Label label
-			}
-		}
-	}]
-	r := request{op: "metadata.options", read: page.read}
+	var page relatedPage[optionsRow]
+	r := request{op: "metadata.options", read: func(b *body) error {
+		return page.readRows(b, func(d *jsontext.Decoder, row *optionsRow) error { return row.read(b, d) })
+	}}
 	path := accountAttributes + "/Microsoft.Dynamics.CRM." + string(kind) + "AttributeMetadata"
 	if err := s.get(ctx, r, path, "$select=LogicalName&$expand=OptionSet($select=Options)"); err != nil {
 		return nil, err
 	}
 	out := make(map[string][]Option, len(page.Value))
 	for _, a := range page.Value {
-		options := []Option{}
-		if a.OptionSet != nil {
-			for _, o := range a.OptionSet.Options {
-				options = append(options, Option{Value: o.Value, Label: o.Label.text()})
-			}
-		}
-		out[a.LogicalName] = options
+		out[a.name] = a.options
 	}
 	return out, nil
+}
+
+// optionsRow is a column with its options.
+type optionsRow struct {
+	name    string
+	options []Option
+}
+
+// read reads a column. Its options are counted one by one: there may be many.
+func (o *optionsRow) read(b *body, d *jsontext.Decoder) error {
+	o.options = []Option{}
+	_, err := members(d, "a column is not a JSON object", func(name string) error {
+		switch name {
+		case "LogicalName":
+			return json.UnmarshalDecode(d, &o.name)
+		case "OptionSet":
+			_, err := members(d, "a set of options is not a JSON object", func(name string) error {
+				if name != "Options" {
+					return d.SkipValue()
+				}
+				_, err := elements(d, `"Options" is not an array`, func() error { return o.add(b, d) })
+				return err
+			})
+			return err
+		}
+		return d.SkipValue()
+	})
+	return err
+}
+
+func (o *optionsRow) add(b *body, d *jsontext.Decoder) error {
+	var one struct {
+		Value int
+		Label label
+	}
+	if err := json.UnmarshalDecode(d, &one); err != nil {
+		return err
+	}
+	option := Option{Value: one.Value, Label: one.Label.text()}
+	if err := b.keep(growth*int64(unsafe.Sizeof(option)) + int64(len(option.Label))); err != nil {
+		return err
+	}
+	o.options = append(o.options, option)
+	return nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // request is one GET of the Web API, in $batch where its URL is too long to go
@@ -24,6 +26,8 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
+	room   *budget.Lease // of the attempt's buffers
 	// principal and lane are for the gate; without a principal there is none. lane and
 	// environment, the canonical origin, are for the circuit breaker.
 	principal   Principal
@@ -47,31 +51,37 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return tooLong(r.op)
 	}
 	r.hidden.token = token
-	return c.attempts(ctx, func(attempt int) (err error) {
-		pass, err := c.breakers.admit(ctx, r)
-		if err != nil {
-			return err
-		}
-		defer pass.end() // also after a panic, then without a verdict
-		leave, err := c.enter(ctx, r)
-		if err != nil {
-			return err
-		}
-		var told Answer // nothing, also after a panic
-		defer func() { leave(told) }()
-		if r.current != nil {
-			if token, err = r.current(ctx, attempt > 1); err != nil {
+	return c.attempts(ctx, func(attempt int) error {
+		return again(func(first bool) (err error) {
+			pass, err := c.breakers.admit(ctx, r)
+			if err != nil {
 				return err
 			}
-			r.hidden.token = token
-		}
-		if err := pass.begin(r.op); err != nil {
+			defer pass.end() // also after a panic, then without a verdict
+			leave, err := c.enter(ctx, r)
+			if err != nil {
+				return err
+			}
+			var told Answer // nothing, also after a panic
+			defer func() { leave(told) }()
+			if r.room, err = c.room(ctx, r.op); err != nil {
+				return err
+			}
+			defer r.room.Close()
+			if r.current != nil {
+				if token, err = r.current(ctx, attempt > 1 || !first); err != nil {
+					return err
+				}
+				r.hidden.token = token
+			}
+			if err := pass.begin(r.op); err != nil {
+				return err
+			}
+			err = c.attempt(ctx, r, token, attempt)
+			pass.learn(err)
+			told = answerTo(err)
 			return err
-		}
-		err = c.attempt(ctx, r, token, attempt)
-		pass.learn(err)
-		told = answerTo(err)
-		return err
+		})
 	})
 }
 
@@ -128,7 +138,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	return e
 }
 
-func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) error {
+func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 	defer cancel()
 	build, read := c.build, answered
@@ -143,8 +153,15 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody}
+	b := &body{ctx: ctx, from: resp.Body, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody,
+		work: r.room, kept: budget.From(ctx).Lease()}
+	if r.most > 0 {
+		b.left = min(b.left, r.most)
+	}
 	defer func() {
+		if err != nil {
+			b.kept.Close() // nothing is kept of an attempt that failed
+		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()
 		call.Bytes = b.read

@@ -3,6 +3,7 @@ package dynamics
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -27,8 +28,9 @@ type Role struct {
 
 const (
 	directly     = "direct"
-	usersByEmail = 50   // matches that are read, enabled ones first
-	maxRelated   = 5000 // rows of one relation
+	usersByEmail = 50     // matches that are read, enabled ones first
+	maxRelated   = 5000   // rows of one relation
+	maxGranted   = 20_000 // roles through all teams
 	teamsAtOnce  = 4
 	userColumns  = "systemuserid,fullname,internalemailaddress,domainname,isdisabled,title,jobtitle,_businessunitid_value"
 )
@@ -81,7 +83,7 @@ func (s *Session) User(ctx context.Context, id string) (User, error) {
 		return User{}, refuse("users.get", "", "the user id is not a GUID")
 	}
 	var user User
-	r := request{op: "users.get", read: func(b *body) error {
+	r := request{op: "users.get", most: maxSmallBody, read: func(b *body) error {
 		var row userRow
 		err := into(&row)(b)
 		if err == nil {
@@ -111,7 +113,7 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
 	}
 	var users []User
-	r := request{op: "users.find", prefer: "odata.maxpagesize=50", hidden: hidden{values: []string{email}}, read: func(b *body) error {
+	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody, hidden: hidden{values: []string{email}}, read: func(b *body) error {
 		var page relatedPage[userRow]
 		if err := page.read(b); err != nil {
 			return err
@@ -164,6 +166,7 @@ func (s *Session) Roles(ctx context.Context, userID string) ([]Role, error) {
 		return nil, err
 	}
 	granted := make([][]roleRow, len(teams))
+	var rows atomic.Int64
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.SetLimit(teamsAtOnce)
 	for i, team := range teams {
@@ -174,6 +177,9 @@ func (s *Session) Roles(ctx context.Context, userID string) ([]Role, error) {
 		}
 		group.Go(Guard(func() (err error) {
 			granted[i], err = related[roleRow](groupCtx, s, "teams.roles", "teams("+id+")/teamroles_association", "roleid,name")
+			if rows.Add(int64(len(granted[i]))) > maxGranted && err == nil {
+				return &Error{Kind: TooLarge, Op: "teams.roles", Message: "more roles through teams than the 20,000 that are read"}
+			}
 			return err
 		}))
 	}

@@ -125,11 +125,11 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			page.Release()
 			continue
 		}
-		p, err := w.reply(page)
+		p, size, err := w.reply(ctx, page)
 		if err != nil {
 			return part{}, err
 		}
-		if len(p.body) <= w.call.budget {
+		if size <= w.call.budget {
 			page.Release() // the reply holds a copy
 			return p, nil
 		}
@@ -137,9 +137,9 @@ func (w *changes) next(ctx context.Context) (part, error) {
 		// asked for.
 		if told <= 1 || w.at.Size <= 1 {
 			return part{}, messages.Errorf(messages.TooLarge,
-				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", len(p.body), w.call.budget)
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.budget)
 		}
-		w.at.Size = w.fewer(page, len(p.body), readings)
+		w.at.Size = w.fewer(page, size, readings)
 		readings++
 		page.Release()
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -9,11 +10,11 @@ import (
 // deletedBytes is what the id of a deleted row takes in a reply.
 const deletedBytes = len(`"00000000-0000-0000-0000-000000000000",`)
 
-// reply writes a page as it is, whatever its size.
-func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
+// reply writes a page, if it fits a message, and says how long that is.
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage) (p part, size int, err error) {
 	head, err := accountsHead(w.call)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
 	more := page.NextLink() != ""
 	to := w.at
@@ -28,9 +29,17 @@ func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
 	}
 	cursor, err := w.cursors.seal(to)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
-	body := make([]byte, 0, len(head)+width+deleted*deletedBytes+len(cursor)+64)
+	size = len(head) + width + max(0, deleted*deletedBytes-1) + len(cursor) +
+		len(`],"deleted":[],"next_cursor":"","has_more":}`) + len(strconv.FormatBool(more))
+	if size > w.call.budget {
+		return part{}, size, nil
+	}
+	if err := writing(ctx, size); err != nil {
+		return part{}, 0, err
+	}
+	body := make([]byte, 0, size)
 	body = appendRows(append(body, head...), page.Page, 0, rows)
 	body = append(body, `],"deleted":[`...)
 	for i := range deleted {
@@ -41,7 +50,7 @@ func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
 	}
 	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
 	body = append(strconv.AppendBool(body, more), '}')
-	return part{body: body, rows: rows + deleted, last: true}, nil
+	return part{body: body, rows: rows + deleted, last: true}, len(body), nil
 }
 
 // tailRoomFor is about what stands behind the rows: the cursor, whose size the

@@ -49,11 +49,7 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		if name <= place.After || column.Type == dynamics.Unsupported || place.CustomOnly && !column.Custom {
 			continue
 		}
-		field, err := known.field(ctx, column, names)
-		if err != nil {
-			return reply, err
-		}
-		size, err := fieldSize(field)
+		field, size, err := known.field(ctx, column, names, left)
 		if err != nil {
 			return reply, err
 		}
@@ -99,20 +95,40 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 }
 
 // field describes a column to whoever builds a form.
-func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string) (messages.Field, error) {
-	field := messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
+// It also says how long that is in a reply; options that take more than room bytes
+// are left out.
+func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string, room int) (field messages.Field, size int, err error) {
+	field = messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
 	if name, ok := names[column.Logical]; ok {
 		field.Name = name
 	}
-	if column.Type != dynamics.Choice && column.Type != dynamics.Choices {
-		return field, nil
+	if column.Type == dynamics.Choice || column.Type == dynamics.Choices {
+		options, err := c.options(ctx, column.Column, metadataLife)
+		if err != nil {
+			return field, 0, err
+		}
+		if size = optionsSize(options); size > room {
+			return field, size, nil
+		}
+		if err := writing(ctx, 4*size); err != nil { // here, and in JSON twice
+			return field, 0, err
+		}
+		for _, option := range options {
+			field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+		}
 	}
-	options, err := c.options(ctx, column.Column, metadataLife)
+	size, err = fieldSize(field)
+	return field, size, err
+}
+
+// optionsSize is what options take in a reply at least.
+func optionsSize(options []dynamics.Option) int {
+	size := 0
 	for _, option := range options {
-		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+		size += len(`{"value":0,"label":""},`) + len(option.Label)
 	}
-	return field, err
+	return size
 }
 
 // friendlyNames are the names of friendlyFields by the columns that they stand for.

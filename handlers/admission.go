@@ -24,7 +24,6 @@ type admission struct {
 	next    int
 	backlog int       // messages that wait
 	bytes   int       // of them
-	alive   time.Time // when a request was last answered
 	tidied  time.Time // when lines that nothing happens on were last taken out
 }
 
@@ -231,7 +230,7 @@ func (a *admission) left(r *request, answered bool, now time.Time) []*request {
 	a.inHand--
 	l.learn(now.Sub(r.begun))
 	if answered {
-		l.alive, a.alive = now, now
+		l.alive = now
 	}
 	return a.dispatch(now)
 }

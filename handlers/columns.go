@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // columns are the columns of a session's environment, in the language of its user.
@@ -17,6 +18,7 @@ type columns struct {
 	session *dynamics.Session
 	catalog *catalog
 	known   *metadata
+	reading *budget.Account // of the kind that is being read
 }
 
 // all returns every readable column by logical name, as of at most oldest ago.
@@ -38,11 +40,18 @@ func (c *columns) options(ctx context.Context, column dynamics.Column, oldest ti
 	return d.Options[column.Logical], nil
 }
 
+// labelRoom is what an entry of a map from values to labels takes in bytes; the text
+// is the metadata's.
+const labelRoom = 64
+
 // labels returns the options of a choice column, value to label, as of at most
 // oldest ago.
 func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (map[int]string, error) {
 	options, err := c.options(ctx, column, oldest)
 	if err != nil {
+		return nil, err
+	}
+	if err := writing(ctx, labelRoom*len(options)); err != nil {
 		return nil, err
 	}
 	labels := make(map[int]string, len(options))

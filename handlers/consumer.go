@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -26,8 +27,11 @@ type Consumer struct {
 	journal   *journal
 	endpoints []*endpoint
 	metrics   *metrics
+	memory    *budget.Budget // nil: not bounded
 	identity  identity
-	losses    int64 // of the NATS client, as far as they were counted; tend's alone
+	// pendingBytes bounds what the NATS client keeps of a subscription for receive.
+	pendingBytes int
+	losses       int64 // of the NATS client, as far as they were counted; tend's alone
 
 	descriptions descriptions
 
@@ -89,15 +93,22 @@ func (c *Consumer) answer(r *request) bool {
 
 	ctx, cancel := context.WithDeadline(c.working, call.deadline)
 	defer cancel()
-
+	account, full := c.account(r.msg.Data)
+	defer func() { account.Close() }() // nil where there was no room
+	ctx = budget.With(ctx, account)
 	var err error
+
 	switch {
 	case fault != nil:
 		err = fault
+	case full != nil:
+		err = full
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		err = c.run(ctx, r.e, call, r.msg.Data, say)
+		if err = decoding(ctx, r.msg.Data); err == nil {
+			err = c.run(ctx, r.e, call, r.msg.Data, say)
+		}
 	}
 	if err == nil {
 		c.finish(r.e, say, nil, r.arrived)

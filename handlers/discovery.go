@@ -54,7 +54,7 @@ func (c *Consumer) discover() error {
 				return fmt.Errorf("services API: %w", err)
 			}
 			c.subscriptions.add(&subscribed{subject: subject, make: func() (*nats.Subscription, error) {
-				return bounded(c.nc)(c.nc.Subscribe(subject, func(msg *nats.Msg) {
+				return c.bounded()(c.nc.Subscribe(subject, func(msg *nats.Msg) {
 					if c.described() {
 						c.describe(msg, value)
 					}

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -28,13 +29,18 @@ type Options struct {
 	// 0 means 40.
 	PerConnection int
 	// BacklogMessages and BacklogBytes bound the messages that wait; 0 means 2048 and
-	// 32 MiB. One connection may have a quarter of each.
+	// 32 MiB. One connection may have a quarter of each. As many bytes again may wait in
+	// the NATS client, for a moment, of each subscription.
 	BacklogMessages int
 	BacklogBytes    int
 	// RequireScoped subscribes no plain subject except for connections.*.
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
 	Version string
+	// Memory bounds what requests in hand may hold together; nil bounds nothing.
+	Memory *budget.Budget
+	// MetadataBytes bounds the metadata that is kept in memory; 0 means 64 MiB.
+	MetadataBytes int64
 	// Log gets one line an answer; what comes in floods is counted there.
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
@@ -77,6 +83,7 @@ func (o Options) withDefaults() Options {
 // error handler, and passes on to the present one what is not about a subscription.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
 	operations.catalog.share(operations.Metadata, options.Log)
+	operations.catalog.most = cmp.Or(options.MetadataBytes, maxCatalogBytes)
 	return start(ctx, nc, operations.routes(), options)
 }
 
@@ -87,8 +94,8 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		return nil, err
 	}
 	c := &Consumer{
-		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
-		journal: newJournal(options.Log), identity: newIdentity(options.Version),
+		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
+		journal: newJournal(options.Log), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log),
 	}
 	c.refuser = newRefuser(c.deny, c.undeniable, c.behind)
@@ -135,7 +142,7 @@ func endpoints(routes map[messages.Operation]route, requireScoped bool) []*endpo
 func (c *Consumer) subscribe() {
 	for _, e := range c.endpoints {
 		c.subscriptions.add(&subscribed{subject: e.subject, required: true, make: func() (*nats.Subscription, error) {
-			return bounded(c.nc)(c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) }))
+			return c.bounded()(c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) }))
 		}})
 	}
 }

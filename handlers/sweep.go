@@ -6,17 +6,15 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A request waits for a place of the process for a part of its time while places become
-// free, and for placeWait while none does: all that are in hand may hang.
+// A request waits for a place of the process for a part of its time: who asks with a
+// long deadline would rather wait than ask again, and where all places hang the others
+// hear of it in time to ask another process.
 const (
-	placeWait = time.Second
 	placePart = 4 // the part of its time, as a divisor
+	placeWait = time.Second
 )
 
-func (a *admission) waitsFor(r *request, now time.Time) time.Duration {
-	if now.Sub(a.alive) > placeWait {
-		return placeWait
-	}
+func waitsFor(r *request) time.Duration {
 	return max(r.deadline.Sub(r.arrived)/placePart, placeWait)
 }
 
@@ -50,7 +48,7 @@ func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
 			switch left := r.deadline.Sub(now); {
 			case left <= 0:
 				why = verdict{code: messages.DeadlineExceeded}
-			case left < least, noPlace && now.Sub(r.arrived) > a.waitsFor(r, now):
+			case left < least, noPlace && now.Sub(r.arrived) > waitsFor(r):
 			default:
 				i++
 				continue

@@ -10,12 +10,9 @@ import (
 
 // Pending limits of a subscription: what the NATS client keeps for receive, which
 // takes microseconds a message. They are filled only where the process gets no CPU.
-// The time in there is not known, so it must be short. The bytes are at least four
-// messages of the server's max_payload.
-const (
-	pendingMessages = 32_768
-	pendingBytes    = 8 << 20
-)
+// The time in there is not known, so it must be short. The bytes are as many as the
+// backlog may have, and at least four messages of the server's max_payload.
+const pendingMessages = 32_768
 
 // readingBehind is from how many messages on that wait in front of receive, on one
 // subscription, the process counts as not keeping up.
@@ -32,12 +29,12 @@ func (c *Consumer) behind() bool {
 }
 
 // bounded sets the pending limits of a subscription that was made.
-func bounded(nc *nats.Conn) func(*nats.Subscription, error) (*nats.Subscription, error) {
+func (c *Consumer) bounded() func(*nats.Subscription, error) (*nats.Subscription, error) {
 	return func(sub *nats.Subscription, err error) (*nats.Subscription, error) {
 		if err != nil {
 			return nil, err
 		}
-		return sub, sub.SetPendingLimits(pendingMessages, max(pendingBytes, 4*int(nc.MaxPayload())))
+		return sub, sub.SetPendingLimits(pendingMessages, max(c.pendingBytes, 4*int(c.nc.MaxPayload())))
 	}
 }
 

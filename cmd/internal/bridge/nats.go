@@ -49,7 +49,6 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 		nats.ClosedHandler(func(nc *nats.Conn) { lost(nc.LastError()) }),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.ReconnectBufSize(16<<20),
 		// A server that died without a sign: what is written to it must not hold the
 		// client's lock, or nobody would notice that its pings are not answered.
 		nats.FlusherTimeout(natsWrite),
