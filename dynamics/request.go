@@ -24,6 +24,9 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	// strict: the answer is short and what it says is kept, so that it is searched
+	// for every form of the token.
+	strict bool
 	// principal and lane are for the gate; without a principal there is none.
 	principal Principal
 	lane      string
@@ -43,7 +46,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	if len(r.url()) > MaxBatchURL {
 		return tooLong(r.op)
 	}
-	r.hidden.token = token
+	r.hidden = r.hidden.knowing(token)
 	return c.attempts(ctx, func(attempt int) (err error) {
 		leave, waited, err := c.enter(ctx, r)
 		if err != nil {
@@ -55,7 +58,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 			if err != nil {
 				return err
 			}
-			token, r.hidden.token = fresh, fresh
+			token, r.hidden = fresh, r.hidden.knowing(fresh)
 		}
 		ended, err := c.breakers.begin(r)
 		if err != nil {
@@ -135,7 +138,11 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody}
+	var from io.Reader = resp.Body
+	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
+		from = withoutEcho(r, from)
+	}
+	b := &body{from: from, header: resp.Header, left: c.config.MaxBody}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()
@@ -144,7 +151,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	call.Status = resp.StatusCode
 	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
 	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
-	if id := requestID(resp.Header); id != "" {
+	if id := r.hidden.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
 	return read(r, resp, b)
@@ -189,11 +196,17 @@ func (c *Client) build(ctx context.Context, r request, token, id string) (*http.
 	return req, nil
 }
 
-// requestID takes Dataverse's id for its support, bounded and printable.
-func requestID(h http.Header) string {
+// requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
+// of which the first is kept. What has another form is no id of Dataverse's.
+func (h hidden) requestID(header http.Header) string {
 	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
-		id := h.Get(name)
-		if id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		first, second, two := strings.Cut(header.Get(name), ",")
+		id, ok := canonicalGUID(strings.TrimSpace(first))
+		if two {
+			_, also := canonicalGUID(strings.TrimSpace(second))
+			ok = ok && also
+		}
+		if ok && !h.echoes(id) {
 			return id
 		}
 	}

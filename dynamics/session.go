@@ -98,6 +98,7 @@ func (s *Session) do(ctx context.Context, r request) error {
 		return a.Token.Reveal(), err
 	}
 	for range renewals {
+		r.hidden = r.hidden.knowing(a.Token.Reveal())
 		err = s.client.send(ctx, r, a.Token.Reveal())
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Status != http.StatusUnauthorized {
