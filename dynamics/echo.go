@@ -189,13 +189,14 @@ func (t *echoText) holds(form []byte, length int) bool {
 
 func chunkAt(s []byte, i int) uint64 { return binary.LittleEndian.Uint64(s[i:]) }
 
-// inCommon is how long the run is that a at i and b at j are part of.
+// inCommon is how long the run is that a at i and b at j are part of, whatever the
+// cases.
 func inCommon(a []byte, i int, b []byte, j int) int {
 	low, high := 0, 0
-	for i-low > 0 && j-low > 0 && a[i-low-1] == b[j-low-1] {
+	for i-low > 0 && j-low > 0 && a[i-low-1]|0x20 == b[j-low-1]|0x20 {
 		low++
 	}
-	for i+high < len(a) && j+high < len(b) && a[i+high] == b[j+high] {
+	for i+high < len(a) && j+high < len(b) && a[i+high]|0x20 == b[j+high]|0x20 {
 		high++
 	}
 	return low + high

@@ -165,7 +165,7 @@ func TestNoRowEchoesTheToken(t *testing.T) {
 	sign := jwtToken[strings.LastIndex(jwtToken, ".")+1:]
 	forms := map[string]string{"plain": sign, "reversed": flip(sign), "hex": hex.EncodeToString([]byte(sign)),
 		"base64": base64.StdEncoding.EncodeToString([]byte(jwtToken)), "base64url": base64.RawURLEncoding.EncodeToString([]byte("x" + jwtToken)),
-		"cut": sign[10:26], "escaped": escapes(sign, `\u%04x`), "in pieces": pieces(sign, 16, "¦"), "whole": jwtToken}
+		"cut": sign[10:26], "escaped": escapes(sign, `\u%04x`), "in pieces": pieces(sign, 16, "¦"), "whole": jwtToken, "upper": strings.ToUpper(sign), "percent": percent(sign), "HTML": escapes(sign, "&#%d;")}
 	for name, form := range forms {
 		for _, before := range []int{0, 500, 4090, 8180, 32760, 70000} {
 			page := `{"value":[{"name":"` + strings.Repeat("é", before/2) + form + `"}]}`

@@ -27,7 +27,7 @@ type echoReader struct {
 
 const (
 	// echoExact is how many characters in a row of a token are an echo in an answer's
-	// body, where cases and separators count.
+	// body, where separators count.
 	echoExact = 16
 	// echoTail is how much of one read is looked at again with the next: echoExact
 	// characters that are written as \u00XX each, and a whole one before them.
@@ -80,8 +80,8 @@ func (e *echoReader) found(read []byte) bool {
 	if e.forms.in(border) || e.forms.in(read) {
 		return true
 	}
-	if escaped := []byte(`\u00`); bytes.Contains(border, escaped) || bytes.Contains(read, escaped) {
-		if e.forms.in([]byte(unescapeJSON(string(border)))) || e.forms.in([]byte(unescapeJSON(string(read)))) {
+	if escaped(border) || escaped(read) {
+		if e.forms.in([]byte(unescape(string(border)))) || e.forms.in([]byte(unescape(string(read)))) {
 			return true
 		}
 	}
@@ -92,13 +92,22 @@ func (e *echoReader) found(read []byte) bool {
 	return false
 }
 
+// escaped reports whether letters may stand in the escapes of JSON, URLs or HTML.
+func escaped(text []byte) bool {
+	return bytes.IndexByte(text, '%') >= 0 || bytes.Contains(text, []byte(`\u00`)) || bytes.Contains(text, []byte("&#"))
+}
+
 // An echoIndex finds forms of tokens in much text: every chunk of them is in a hash
-// table, so that of the text only each echoStep-th place is looked at.
+// table, so that of the text only each echoStep-th place is looked at. Cases do not
+// count: all is compared with the bit set in which they differ.
 type echoIndex struct {
 	forms []byte
 	table []uint16 // hash → place in forms, plus one; open addressing
 	bits  [1 << 10]uint64
 }
+
+// caseBits are those in which the cases of eight ASCII letters differ.
+const caseBits = 0x2020202020202020
 
 // echoStep is how far apart two chunks may be so that a run of echoExact characters
 // holds one of them whole.
@@ -118,7 +127,7 @@ func newEchoIndex(tokens []string) *echoIndex {
 	x.forms = x.forms[:min(len(x.forms), math.MaxUint16-1)]
 	x.table = make([]uint16, 1<<bits.Len(uint(2*len(x.forms))))
 	for i := 0; i+echoChunk <= len(x.forms); i++ {
-		chunk := chunkAt(x.forms, i)
+		chunk := chunkAt(x.forms, i) | caseBits
 		word, bit := sieveBit(chunk)
 		x.bits[word] |= bit
 		at := x.place(chunk)
@@ -137,12 +146,12 @@ func (x *echoIndex) place(chunk uint64) int {
 // in looks for echoExact characters in a row of a form.
 func (x *echoIndex) in(text []byte) bool {
 	for i := 0; i+echoChunk <= len(text); i += echoStep {
-		chunk := chunkAt(text, i)
+		chunk := chunkAt(text, i) | caseBits
 		if word, bit := sieveBit(chunk); x.bits[word]&bit == 0 {
 			continue
 		}
 		for at := x.place(chunk); x.table[at] != 0; at = (at + 1) & (len(x.table) - 1) {
-			if j := int(x.table[at]) - 1; chunkAt(x.forms, j) == chunk && inCommon(text, i, x.forms, j) >= echoExact {
+			if j := int(x.table[at]) - 1; chunkAt(x.forms, j)|caseBits == chunk && inCommon(text, i, x.forms, j) >= echoExact {
 				return true
 			}
 		}

@@ -44,7 +44,7 @@ func (e *Entra) app(ctx context.Context, connection, tenant, environment string,
 	if err := e.mayApp(connection, environment); err != nil {
 		return answer{}, err
 	}
-	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL}
+	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL, nil}
 	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))
 }
 

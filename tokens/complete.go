@@ -214,6 +214,9 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 	if err != nil {
 		return grantedTokens{}, err
 	}
+	if echoes(Secret(tenant), ans.access, ans.refresh, cb.Code, Secret(st.Verifier)) {
+		return grantedTokens{}, fault(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
+	}
 	if ans.refresh == "" {
 		return grantedTokens{}, fault(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
 	}

@@ -219,7 +219,7 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 	// lost its lease or a person has put a newer grant there, the refusal was about
 	// an old token, and the newer grant counts.
 	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
-	r.claims = f.challenge(r)
+	r = r.challenged(f.challenge(r))
 	saved, err := s.store.saveChange(ctx, r, ChangeReauthorizationRequired)
 	if errors.Is(err, errConflict) {
 		return s.store.load(ctx, r.ID)
