@@ -22,7 +22,8 @@ const (
 	// Forbidden: the user may not; Privilege names what is missing if
 	// Dataverse said it.
 	Forbidden
-	// Unauthorized: Dataverse refused the access token, and its replacement.
+	// Unauthorized: Dataverse refused the access token, and its replacement, which
+	// may pass by itself.
 	Unauthorized
 	// Throttled: a service protection limit; RetryAfter is set if Dataverse
 	// sent it.

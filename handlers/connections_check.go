@@ -153,6 +153,8 @@ func finding(name string, err error) messages.PermissionCheck {
 	out.Detail = translate(fault).Message
 	known, keptOut := refusals()[strings.ToLower(fault.Code)]
 	switch {
+	case fault.Kind == dynamics.Unauthorized:
+		out.HowToFix = refusedFix
 	case fault.Kind == dynamics.Cancelled:
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
@@ -174,6 +176,11 @@ func finding(name string, err error) messages.PermissionCheck {
 	return out
 }
 
+// refusedFix is what is left to look at where Entra gives tokens and the environment
+// refuses them.
+const refusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + adminCentre +
+	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"
+
 // tokenFix says what is to be done where there is no token.
 func tokenFix(fault *tokens.Error) string {
 	switch fault.Code {
@@ -188,6 +195,9 @@ func tokenFix(fault *tokens.Error) string {
 		return "crmbridge's operator mends its own set-up; nothing in the environment is wrong"
 	case tokens.CodePermissionDenied:
 		return "let the user in: " + adminCentre
+	}
+	if errors.Is(fault, tokens.ErrRefused) {
+		return refusedFix
 	}
 	if fault.Retryable {
 		return "nothing; ask again later"

@@ -49,6 +49,10 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 // throttledRetry is what a requester is told to wait where Dataverse did not say.
 const throttledRetry = 10 * time.Second
 
+// unauthorizedRetry is when a request is sent again whose new token was refused:
+// only a verdict of Entra sends for a person.
+const unauthorizedRetry = 5 * time.Second
+
 // fromDynamics translates what Dataverse, or the way there, had to say.
 func fromDynamics(fault *dynamics.Error) *messages.Error {
 	out := translate(fault).Because(fault)
@@ -68,7 +72,7 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Forbidden:
 		return forbidden(fault)
 	case dynamics.Unauthorized:
-		return messages.Errorf(messages.ReauthorizationRequired, "Dataverse does not accept the connection's access token, nor a new one; a person must connect again")
+		return messages.Errorf(messages.Unavailable, "Dataverse does not accept the connection's access token, nor a new one, which may pass by itself; send the request again, and if this stays, look into it with connections.check").After(unauthorizedRetry)
 	case dynamics.Throttled:
 		return messages.Errorf(messages.Throttled, "Dataverse's service protection limits are reached; wait, sending on makes the wait longer").After(throttledRetry)
 	case dynamics.UnknownColumn:

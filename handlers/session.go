@@ -53,8 +53,12 @@ func Identify(client *dynamics.Client) func(ctx context.Context, environment, ac
 	return func(ctx context.Context, environment, accessToken string) (string, string, error) {
 		who, err := client.Identify(ctx, environment, accessToken)
 		if fault, ok := errors.AsType[*dynamics.Error](err); ok && (fault.Kind == dynamics.Forbidden || fault.Kind == dynamics.Unauthorized) {
+			why := translate(fault).Message
+			if fault.Kind == dynamics.Unauthorized {
+				why = "it does not accept the token that Entra has just given"
+			}
 			return "", "", &tokens.Error{Code: tokens.CodePermissionDenied, Err: fault,
-				Message: "the environment does not let this user in: " + translate(fault).Message}
+				Message: "the environment does not let this user in: " + why}
 		}
 		return who.UserID, who.OrganizationID, err
 	}

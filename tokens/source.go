@@ -181,10 +181,18 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 // one can be had.
 const lastMoment = 2 * time.Second
 
+// ErrRefused is the cause of the error that [Source.Refused] gives while Dataverse
+// refuses tokens that are new.
+var ErrRefused = errors.New("Dataverse refuses tokens that are new")
+
+// refusedAgain is when a request is sent again whose new token was refused.
+const refusedAgain = 5 * time.Second
+
 // Refused says that Dataverse answered 401 to a.Token. It returns the stored
 // token if that is another one by now, otherwise one forced refresh's. Errors as
-// [Source.Access]; reauthorization_required also when a token from a forced
-// refresh of the last minute is refused, without marking the connection.
+// [Source.Access], and unavailable with [ErrRefused] when a token from a forced
+// refresh of the last minute is refused: Entra has just let the user in, so that
+// this may pass by itself. Only a verdict of Entra sends for a person.
 func (s *Source) Refused(ctx context.Context, connection string, a Access) (Access, error) {
 	r, err := s.read(ctx, connection)
 	if err != nil {
@@ -199,8 +207,9 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 		if r.challenge != "" {
 			s.store.note(ctx, r.ID, r.Incarnation, r.challenge)
 		}
-		return Access{}, fault(CodeReauthorizationRequired, "Dataverse refuses the tokens of connection "+connection+
-			" although they are new; check the user in the environment, then connect again", nil)
+		return Access{}, &Error{Code: CodeUnavailable, Retryable: true, RetryAfter: refusedAgain, Err: ErrRefused,
+			Message: "Dataverse refuses the token of connection " + connection +
+				" although it is new, which may pass by itself; send the request again, and if this stays, look into it with connections.check"}
 	}
 	fresh, err := s.await(ctx, r, !other)
 	if err != nil {

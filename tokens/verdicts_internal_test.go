@@ -50,8 +50,8 @@ answer are kept, sealed, and the next sign-in is asked for them.
 
 A refusal that was about an old token, because another process or a person has stored a newer grant meanwhile, counts for
 nothing: the newer grant is used. When Dataverse answers 401 to a token that looks fresh, there is one forced refresh; when
-it refuses that token too, the request ends in ` + "`reauthorization_required`" + ` without marking the connection, and no other
-refresh is forced for a minute.
+it refuses that token too, the request ends in ` + "`unavailable`" + ` with ` + "`retry_after_ms`" + `, since that may pass by itself, and no
+other refresh is forced for a minute. Only a verdict of Entra sends for a person.
 `
 
 func verdictsPage() string {
