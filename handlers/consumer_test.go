@@ -369,6 +369,31 @@ func TestErrorsFitSmallServers(t *testing.T) {
 	}
 }
 
+// No answer leaves without a sentence: body and header have one for every code,
+// whatever the error came with.
+func TestEveryErrorHasASentence(t *testing.T) {
+	var fault *messages.Error // of the one request under way
+	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "", fault }))
+	for _, code := range append(messages.Codes(), "") {
+		for _, said := range []string{"", " ", "\x00\r\n\t", "said", "two\nlines"} {
+			fault = &messages.Error{Code: code, Message: said}
+			got, err := nc.Request(op.Subject(), []byte("{}"), 30*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var reply messages.ErrorReply
+			if err := json.Unmarshal(got.Data, &reply); err != nil || reply.Error == nil {
+				t.Fatalf("%s %q: %v", code, said, err)
+			}
+			header := got.Header.Get(messages.HeaderServiceError)
+			if strings.TrimSpace(reply.Error.Message) == "" || strings.TrimSpace(header) == "" || strings.ContainsAny(header, "\r\n") ||
+				strings.TrimSpace(said) != "" && said[0] > ' ' && reply.Error.Message != said {
+				t.Errorf("%s %q: message %q, header %q", code, said, reply.Error.Message, header)
+			}
+		}
+	}
+}
+
 func TestTraceContextComesBack(t *testing.T) {
 	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "fine", nil }))
 	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -84,11 +85,11 @@ func translate(fault *dynamics.Error) *messages.Error {
 		if fault.Status == 0 {
 			return messages.Invalid(fault.Column, "%s", fault.Message)
 		}
-		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", fault.Message)
+		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", reason(fault))
 	case dynamics.AggregateLimit:
 		return messages.Errorf(messages.NotSupported, "Dataverse does not count more than 50,000 rows in one request")
 	case dynamics.TooLarge:
-		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
+		return messages.Errorf(messages.TooLarge, "%s", tooLarge(fault))
 	case dynamics.Overloaded:
 		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
@@ -102,6 +103,20 @@ func translate(fault *dynamics.Error) *messages.Error {
 	default:
 		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", reason(fault))
 	}
+}
+
+// tooLarge says what is too large. A gateway that refuses a request for its size says
+// nothing else.
+func tooLarge(fault *dynamics.Error) string {
+	switch {
+	case fault.Message != "":
+		return fault.Message
+	case fault.Status == http.StatusRequestEntityTooLarge:
+		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); give a shorter filter"
+	case fault.Status == http.StatusRequestURITooLong:
+		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); give a shorter filter or fewer fields"
+	}
+	return reason(fault)
 }
 
 // reason is what Dataverse said, or what is known where it said nothing that can
