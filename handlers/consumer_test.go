@@ -8,6 +8,7 @@ import (
 	"iter"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"sync"
 	"testing"
 	"time"
@@ -372,12 +373,12 @@ func TestErrorsFitSmallServers(t *testing.T) {
 // No answer leaves without a sentence: body and header have one for every code,
 // whatever the error came with.
 func TestEveryErrorHasASentence(t *testing.T) {
-	var fault *messages.Error // of the one request under way
-	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "", fault }))
+	var fault atomic.Pointer[messages.Error] // of the one request under way
+	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "", fault.Load() }))
 	for _, code := range append(messages.Codes(), "") {
 		for _, said := range []string{"", " ", "\x00\r\n\t", "said", "two\nlines"} {
-			fault = &messages.Error{Code: code, Message: said}
-			got, err := nc.Request(op.Subject(), []byte("{}"), 30*time.Second)
+			fault.Store(&messages.Error{Code: code, Message: said})
+			got, err := nc.Request(op.ScopedSubject("acme"), []byte("{}"), 30*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,12 +18,12 @@ import (
 // nothing: the answer has a sentence, in its body and in its header, and none says
 // nothing after its colon.
 func TestARefusalWithoutAWordBecomesASentence(t *testing.T) {
-	status := http.StatusOK
+	var status atomic.Int32
 	w := world.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if status != http.StatusOK && strings.HasPrefix(r.URL.Path, "/api/data/") {
+			if s := int(status.Load()); s != 0 && strings.HasPrefix(r.URL.Path, "/api/data/") {
 				rw.Header().Set("Retry-After", "11") // no second attempt
-				rw.WriteHeader(status)
+				rw.WriteHeader(s)
 				return
 			}
 			next.ServeHTTP(rw, r)
@@ -38,7 +39,7 @@ func TestARefusalWithoutAWordBecomesASentence(t *testing.T) {
 		}
 	}
 	for _, s := range statuses {
-		status = s
+		status.Store(int32(s))
 		for op, body := range map[messages.Operation]string{messages.UsersWhoAmI: `{}`, messages.AccountsSearch: `{}`, messages.AccountsChanges: `{}`,
 			messages.AccountsGet: `{"account_id":"11111111-2222-3333-4444-555555555555"}`, messages.UsersGet: `{"email":"a@b.example"}`, messages.AccountsCount: `{}`} {
 			msg, err := nc.Request(op.ScopedSubject("acme"), []byte(body), 30*time.Second)
