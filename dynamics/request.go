@@ -8,8 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // request is one GET of the Web API, in $batch where its URL is too long to go
@@ -88,7 +86,7 @@ func (r request) url() string {
 // attempt sends r once, reads the whole answer and tells the observer.
 func (c *Client) attempt(ctx context.Context, r request, token string, attempt int) error {
 	begin := time.Now()
-	call := Call{Op: r.op, Attempt: attempt, RequestID: uuid.NewString(), BurstRemaining: -1, TimeRemaining: -1}
+	call := Call{Op: r.op, Attempt: attempt, RequestID: clientRequestID(ctx), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
 	var failure *Error
 	if err != nil {

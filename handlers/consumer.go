@@ -12,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -118,7 +119,7 @@ func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte
 			err = messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
 		}
 	}()
-	for p, err := range e.route.serve(ctx, call, body) {
+	for p, err := range e.route.serve(dynamics.WithRequestID(ctx, call.requestID), call, body) {
 		if err != nil {
 			return err
 		}
@@ -148,6 +149,9 @@ func (c *Consumer) say(e *endpoint, msg *nats.Msg, call *call, arrived time.Time
 func (c *Consumer) finish(e *endpoint, say *answer, fault *messages.Error, arrived time.Time) {
 	attrs := []any{"operation", e.operation, "connection", say.call.connection, "rows", say.rows,
 		"code", codeOf(fault), "request_id", say.call.requestID}
+	if id := dynamics.ClientRequestID(say.call.requestID); id != say.call.requestID {
+		attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
+	}
 	if fault != nil {
 		if !say.ended {
 			if err := say.fail(fault); err != nil {

@@ -98,6 +98,8 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
+	case dynamics.Defect:
+		return messages.Errorf(messages.Internal, "%s", messages.Internal.Sentence())
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
