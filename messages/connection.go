@@ -140,7 +140,8 @@ type ConnectionsListReply struct {
 	NextCursor  string       `json:"next_cursor,omitzero"`
 }
 
-// DeletedReply confirms that nothing of the connection is stored any more.
+// DeletedReply confirms that nothing of the connection is stored any more; Deleted
+// says whether there was one.
 type DeletedReply struct {
 	Head
 	Deleted bool `json:"deleted"`

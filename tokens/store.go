@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -139,47 +138,51 @@ func (s *Store) forget(ctx context.Context, id string) {
 // Delete forgets a connection and its tokens. Deleting what is not there is no
 // error. A refresh or an authorization that is under way cannot bring it back.
 func (s *Store) Delete(ctx context.Context, id string) error {
+	_, err := s.DeleteIfThere(ctx, id)
+	return err
+}
+
+// DeleteIfThere is [Store.Delete], and says whether there was a connection.
+func (s *Store) DeleteIfThere(ctx context.Context, id string) (there bool, err error) {
 	if !ValidID(id) {
-		return badID()
+		return false, badID()
 	}
-	if _, err := s.remove(ctx, id); err != nil {
-		return err
+	there, err = s.remove(ctx, id)
+	if err != nil {
+		return false, err
 	}
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, err = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		p.ZRem(ctx, indexKey, id)
 		p.ZRem(ctx, renewalsKey, id)
 		p.Del(ctx, usedKey(id), metadataKey(id)) // one slot
 		return nil
 	})
 	if err != nil {
-		return redisFault(err)
+		return there, redisFault(err)
 	}
-	return nil
+	return there, nil
 }
 
-// remove deletes the record and returns what was there: a slot of version 0 when
-// nothing was. This process knows of it before remove returns, whatever Redis
+// remove deletes the record and says whether there was one. This process knows of it before remove returns, whatever Redis
 // answered.
-func (s *Store) remove(ctx context.Context, id string) (slot, error) {
-	gone := grantSlot(id)
+func (s *Store) remove(ctx context.Context, id string) (there bool, err error) {
 	defer s.tell(id)
 	change, err := s.announceDeletion(ctx, id)
 	if err != nil {
-		return gone, err
+		return false, err
 	}
-	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key, outboxKey(id)}, id, changedChannel, change).StringSlice()
+	was, err := deleteScript.Run(ctx, s.rdb, []string{grantSlot(id).key, outboxKey(id)}, id, changedChannel, change).StringSlice()
 	if err != nil {
-		return gone, redisFault(err)
+		return false, redisFault(err)
 	}
-	if len(was) == 3 {
-		s.wake()
-		if was[2] != "0" {
-			s.tellDropped(id)
-		}
-		gone.inc = was[0]
-		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // a damaged record is deleted like any other
+	if len(was) < 3 {
+		return false, nil
 	}
-	return gone, nil
+	s.wake()
+	if was[2] != "0" {
+		s.tellDropped(id)
+	}
+	return true, nil // a damaged record is deleted like any other
 }
 
 // onChange registers what is called with the id of every connection that this

@@ -69,20 +69,30 @@ func printConnection(term *terminal, c *messages.Connection) error {
 type connectionsDelete struct {
 	client
 	Connection string `arg:"" help:"Id of the connection."`
+	Yes        bool   `name:"yes" short:"y" help:"Do not ask first."`
 }
 
-// Run deletes one connection.
+// Run deletes one connection. On a terminal it asks first: a person would have to
+// connect the environment again.
 func (c *connectionsDelete) Run(ctx context.Context, term *terminal) error {
+	if !c.Yes && !term.agrees("Delete connection "+c.Connection+" and everything stored for it? A person must connect it again to undo this.") {
+		return messages.Errorf(messages.Cancelled, "nothing was deleted")
+	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		if err := ask.Delete(ctx, c.Connection); err != nil {
+		deleted, err := ask.DeleteIfThere(ctx, c.Connection)
+		if err != nil {
 			return err
 		}
 		answer := struct {
 			Connection string `json:"connection"`
 			Deleted    bool   `json:"deleted"`
-		}{c.Connection, true}
+		}{c.Connection, deleted}
 		return c.print(term, answer, func() error {
-			_, err := fmt.Fprintf(term.out, "%s is deleted\n", c.Connection)
+			said := "%s is deleted\n"
+			if !deleted {
+				said = "there was no connection %s, and so nothing was deleted\n"
+			}
+			_, err := fmt.Fprintf(term.out, said, c.Connection)
 			return err
 		})
 	})
