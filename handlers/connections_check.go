@@ -185,6 +185,9 @@ const refusedFix = "ask again in a minute; if it stays, an administrator looks w
 func tokenFix(fault *tokens.Error) string {
 	switch fault.Code {
 	case tokens.CodeReauthorizationRequired:
+		if fault.Actor == tokens.ActorAdministrator {
+			return string(fault.Actor) + " mends what the detail names; then a person connects again: connections.authorize (crmbridge connect) gives the link"
+		}
 		return "a person connects again: connections.authorize (crmbridge connect) gives the link"
 	case tokens.CodeConsentRequired:
 		if fault.AdminConsentURL != "" {
@@ -192,6 +195,12 @@ func tokenFix(fault *tokens.Error) string {
 		}
 		return "the person, or an administrator of the directory, consents; connections.authorize gives the link"
 	case tokens.CodeConfigurationError:
+		switch fault.Actor {
+		case tokens.ActorAdministrator:
+			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in crmbridge's set-up"
+		case tokens.ActorEither, tokens.ActorRequester:
+			return string(fault.Actor) + " mends what the detail names"
+		}
 		return "crmbridge's operator mends its own set-up; nothing in the environment is wrong"
 	case tokens.CodePermissionDenied:
 		return "let the user in: " + adminCentre

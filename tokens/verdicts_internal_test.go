@@ -58,14 +58,18 @@ func verdictsPage() string {
 	var b strings.Builder
 	b.WriteString(verdictsHead)
 	section := func(title, first string) {
-		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | what it is and what to do |\n| --- | --- | --- | --- | --- |\n", title, first)
+		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | who must act | what it is and what to do |\n| --- | --- | --- | --- | --- | --- |\n", title, first)
 	}
 	row := func(name, hint string, judge func(grant string) *Error) {
 		fmt.Fprintf(&b, "| %s |", name)
 		for _, grant := range []string{grantRefresh, GrantAuthorizationCode, GrantClientCredentials} {
 			fmt.Fprintf(&b, " `%s` |", judge(grant).Code)
 		}
-		fmt.Fprintf(&b, " %s |\n", hint)
+		who := judge(grantRefresh).Actor
+		if who == "" {
+			who = ActorNobody
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", who, hint)
 	}
 	section("Without an OAuth answer", "answer")
 	gone := `{"error":"invalid_grant","error_codes":[50173]}`
@@ -117,6 +121,9 @@ func TestTheTableIsSound(t *testing.T) {
 		for oauthError := range byError {
 			e := refusal{Error: oauthError, Codes: []int{n}}.verdict(grantRefresh)
 			marks := e.Code == CodeReauthorizationRequired
+			if e.Actor == "" {
+				t.Errorf("%s AADSTS%d: nobody must act", oauthError, n)
+			}
 			own := m.class == classPerson || m.class == classConsent || m.class == classCode
 			switch {
 			case marks && !own:
