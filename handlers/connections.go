@@ -83,7 +83,15 @@ func connectionOf(c tokens.Connection) messages.Connection {
 		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, slices.Clone(c.Scopes)...),
 		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
 		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
+		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName), OrganizationName: nameOf(c.OrganizationName),
 	}
+}
+
+func nameOf(name string) *string {
+	if name == "" {
+		return nil
+	}
+	return &name
 }
 
 func timeOf(t time.Time) *time.Time {

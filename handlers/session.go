@@ -31,6 +31,14 @@ func fromGrant(a tokens.Access) dynamics.Access {
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 
+// Names lets the token side ask what user and organization are called.
+func Names(client *dynamics.Client) func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
+	return func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
+		names := client.Names(ctx, environment, accessToken, dynamics.Identity{UserID: user, OrganizationID: organization})
+		return tokens.Names{User: names.User, UserFull: names.UserFull, Organization: names.Organization}
+	}
+}
+
 // Serves lets the token side refuse, before anything is sent, an environment that
 // this installation may not use (any more): another cloud's, or one no longer listed.
 func Serves(hosts *dynamics.HostPolicy) func(environment string) error {

@@ -26,13 +26,17 @@ const (
 // Connection describes one customer's Dataverse environment and the grant to
 // act in it. It never holds a token or a secret.
 type Connection struct {
-	ID                   string     `json:"id"`
-	EnvironmentURL       string     `json:"environment_url"`
-	TenantID             string     `json:"tenant_id"`
-	Grant                string     `json:"grant"`
-	Status               string     `json:"status"`
-	UserID               string     `json:"user_id"`
-	OrganizationID       string     `json:"organization_id"`
+	ID             string `json:"id"`
+	EnvironmentURL string `json:"environment_url"`
+	TenantID       string `json:"tenant_id"`
+	Grant          string `json:"grant"`
+	Status         string `json:"status"`
+	UserID         string `json:"user_id"`
+	OrganizationID string `json:"organization_id"`
+	// What Dataverse calls them, null where it does not say.
+	UserName             *string    `json:"user_name"`
+	UserFullName         *string    `json:"user_full_name"`
+	OrganizationName     *string    `json:"organization_name"`
 	Scopes               []string   `json:"scopes"`
 	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
 	CreatedAt            time.Time  `json:"created_at"`

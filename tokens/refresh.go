@@ -189,6 +189,7 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 		if err == nil {
 			s.trials.succeeded(r.ID)
 			s.saved(saved)
+			s.nameBehind(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {

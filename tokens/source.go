@@ -37,6 +37,9 @@ type SourceConfig struct {
 	// Waited is told of every request that had to wait for the token endpoint, and
 	// how long; nil means nobody. It must not block. In steady state there is none.
 	Waited func(time.Duration)
+	// Names is that of [AuthorizerConfig]: records from before names were asked for get
+	// them after their next renewal. nil: nobody asks.
+	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
 	// Renewal says how tokens are renewed ahead of time.
 	Renewal Renewal
 	// Lease is how long a refresher that died keeps others waiting; 0 means 10 s.
@@ -57,6 +60,7 @@ type Source struct {
 	trials trials
 	local  *local
 	waited func(time.Duration)
+	names  func(context.Context, string, string, string, string) Names
 
 	renewal Renewal
 	stamps  chan stamp
@@ -79,7 +83,7 @@ type Source struct {
 func NewSource(c SourceConfig) *Source {
 	s := &Source{
 		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
-		waited: c.Waited, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+		waited: c.Waited, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)

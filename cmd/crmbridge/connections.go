@@ -59,11 +59,22 @@ func (c *connectionsGet) Run(ctx context.Context, term *terminal) error {
 func printConnection(term *terminal, c *messages.Connection) error {
 	return show.Pairs(term.out, [][2]string{
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
-		{"grant", c.Grant}, {"user", c.UserID}, {"organization", c.OrganizationID},
+		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
+		{"organization", called(c.OrganizationID, c.OrganizationName)},
 		{"scopes", strings.Join(c.Scopes, " ")}, {"created", show.When(&c.CreatedAt)},
 		{"refreshed", show.When(c.RefreshedAt)}, {"access token until", show.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})
+}
+
+// called is an id with the names that are known.
+func called(id string, names ...*string) string {
+	for _, name := range names {
+		if name != nil {
+			id += "  " + *name
+		}
+	}
+	return id
 }
 
 type connectionsDelete struct {

@@ -19,6 +19,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -152,7 +153,10 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		return nil, err
 	}
 	store := tokens.NewStore(b.redis, b.config.Keyset)
-	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited})
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
+		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
+			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
+		}})
 	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
 		Waited: upstream.queued, Refused: upstream.refused})
 	if err != nil {
@@ -167,7 +171,8 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics),
+		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
+		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err
