@@ -23,6 +23,11 @@ const (
 	StatusReauthorizationRequired = "reauthorization_required"
 )
 
+// Statuses lists the states of a connection.
+func Statuses() []string {
+	return []string{StatusPending, StatusActive, StatusReauthorizationRequired}
+}
+
 // Connection describes one customer's Dataverse environment and the grant to
 // act in it. It never holds a token or a secret.
 type Connection struct {
