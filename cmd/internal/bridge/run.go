@@ -138,6 +138,10 @@ func (b *Bridge) reachNATS(ctx context.Context) error {
 	return err
 }
 
+// dataverseConcurrency is how many calls of one user Dataverse takes at once:
+// https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
+const dataverseConcurrency = 52
+
 // wire builds tokens, dynamics and the operations on what is connected. The
 // dynamics client asks the source for access; the authorizer asks the dynamics
 // client who a new grant acts as.
@@ -157,6 +161,9 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
 			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
 		}})
+	if b.config.UserCalls > dataverseConcurrency {
+		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
+	}
 	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
 		Waited: upstream.queued, Refused: upstream.refused})
 	if err != nil {

@@ -64,7 +64,7 @@ type NATS struct {
 	TLSKey  string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
 	// InboxPrefix is for users who may subscribe to inboxes of their own only, as
 	// in deploy/nats.conf.
-	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX."`
+	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX, or _INBOX.crmbridge for serve."`
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a
