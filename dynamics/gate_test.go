@@ -2,10 +2,10 @@ package dynamics_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -22,12 +22,20 @@ type gate struct {
 	answers []dynamics.Answer
 	refuse  error
 	hold    time.Duration
+
+	refusals []error // of the first calls
 }
 
 func (g *gate) Enter(_ context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	time.Sleep(g.hold)
+	if len(g.refusals) > 0 {
+		refusal := g.refusals[0]
+		g.refusals = g.refusals[1:]
+		time.Sleep(time.Second)
+		return nil, refusal
+	}
 	if g.refuse != nil {
 		return nil, g.refuse
 	}
@@ -61,8 +69,10 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 		{"time", 429, limit("0x80072321"), "60", dynamics.Answer{Limit: dynamics.LimitTime, RetryAfter: time.Minute}},
 		{"concurrency", 429, limit("0x80072326"), "60", dynamics.Answer{Limit: dynamics.LimitConcurrency, RetryAfter: time.Minute}},
 		{"a proxy's", 429, "<html>", "60", dynamics.Answer{Limit: dynamics.LimitUnknown, RetryAfter: time.Minute}},
-		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{}},
-		{"success", 200, emptyPage, "", dynamics.Answer{}},
+		{"an expensive query", 429, limit("0x80048544"), "60", dynamics.Answer{Answered: true}},
+		{"a gateway", 503, "<html>", "60", dynamics.Answer{}},
+		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{Answered: true}},
+		{"success", 200, emptyPage, "", dynamics.Answer{Answered: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := &gate{}
@@ -77,7 +87,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 			if (err == nil) != (c.status == 200) {
 				t.Fatal(err)
 			}
-			if !slices.Equal(g.entered, []dynamics.Principal{ada}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
+			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
 				t.Errorf("entered %v on %v, answers %v", g.entered, g.lanes, g.answers)
 			}
 		})
@@ -102,18 +112,6 @@ func TestAClosedGateSendsNothing(t *testing.T) {
 	_, err := r.open(t).Accounts(t.Context(), nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute || len(r.uris()) != 0 {
 		t.Errorf("%+v, asked %v", e, r.uris())
-	}
-}
-
-// Who waited long at the gate may find the connection gone.
-func TestALongWaitAsksForTheTokenAgain(t *testing.T) {
-	g := &gate{hold: 1100 * time.Millisecond}
-	r := gated(t, g, answer(200, emptyPage))
-	s := r.open(t)
-	r.tokens.set(func(a *dynamics.Access) { a.Incarnation = "2" })
-	_, err := s.Accounts(t.Context(), nameOnly)
-	if !errors.Is(err, dynamics.ErrConnectionChanged) || len(r.uris()) != 0 || len(g.answers) != 1 {
-		t.Errorf("%v, asked %v", err, r.uris())
 	}
 }
 
@@ -171,4 +169,42 @@ func TestTheCircuitOfOneConnectionBreaks(t *testing.T) {
 			t.Errorf("after it came back: %v", err)
 		}
 	}
+}
+
+// A connection that is made again for another environment finds the circuit closed.
+func TestTheCircuitIsOneOfAnEnvironment(t *testing.T) {
+	r := newRig(t, answer(http.StatusServiceUnavailable, ""), func(c *dynamics.Config) {
+		c.MaxAttempts = 1
+		hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{"*.crm4.dynamics.com"}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Hosts, c.Transport = hosts, down("old.crm4.dynamics.com")
+	})
+	ask := func(host string) error {
+		r.tokens.set(func(a *dynamics.Access) { a.Environment, a.Incarnation = "https://"+host, host })
+		s, err := r.client.Open(t.Context(), "acme")
+		if err == nil {
+			_, err = s.Accounts(t.Context(), nameOnly)
+		}
+		return err
+	}
+	for range 11 {
+		kind(t, ask("old.crm4.dynamics.com"), dynamics.Unavailable)
+	}
+	if err := ask("new.crm4.dynamics.com"); err != nil {
+		t.Errorf("the new environment: %v", err)
+	}
+}
+
+// down is the host that answers 503; others have no accounts.
+type down string
+
+func (d down) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(emptyPage))}
+	if r.URL.Host == string(d) {
+		out.StatusCode = http.StatusServiceUnavailable
+	}
+	return out, nil
 }

@@ -172,10 +172,10 @@ func (s *Session) Roles(ctx context.Context, userID string) ([]Role, error) {
 			group.Go(func() error { return unusable("teams.read", "a team has no id", nil) })
 			break
 		}
-		group.Go(func() (err error) {
+		group.Go(Guard(func() (err error) {
 			granted[i], err = related[roleRow](groupCtx, s, "teams.roles", "teams("+id+")/teamroles_association", "roleid,name")
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

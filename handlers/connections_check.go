@@ -63,12 +63,14 @@ func (o *Operations) connectionsCheck(ctx context.Context, c *call, _ messages.C
 	var group errgroup.Group
 	group.SetLimit(checksAtOnce)
 	for i, one := range all {
-		group.Go(func() error {
+		group.Go(dynamics.Guard(func() error {
 			faults[i] = one.try(trying, session)
 			return nil // the others are tried all the same
-		})
+		}))
 	}
-	_ = group.Wait() // there is none
+	if err := group.Wait(); err != nil {
+		return messages.ChecksReply{}, err // a defect; there is no other
+	}
 	if ctx.Err() != nil {
 		return messages.ChecksReply{}, ctx.Err()
 	}
@@ -158,7 +160,7 @@ func finding(name string, err error) messages.PermissionCheck {
 	case fault.Kind == dynamics.Cancelled:
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
-		out.Detail += fmt.Sprintf(" (%s)", fault.RetryAfter.Round(time.Second))
+		out.Detail = blockDetail(fault, time.Now())
 	case fault.Kind == dynamics.Forbidden && keptOut:
 		out.Detail, out.HowToFix = known.message, known.fix
 	case fault.Kind == dynamics.Forbidden:
@@ -180,6 +182,23 @@ func finding(name string, err error) messages.PermissionCheck {
 // refuses them.
 const refusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + adminCentre +
 	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"
+
+// blockDetail says which limit keeps the user out, and until when.
+func blockDetail(fault *dynamics.Error, now time.Time) string {
+	wait := fault.RetryAfter.Round(time.Second)
+	until := now.Add(fault.RetryAfter).UTC().Format(time.RFC3339)
+	what, known := map[dynamics.Limit]string{
+		dynamics.LimitRequests:    "the user's requests in 5 minutes",
+		dynamics.LimitTime:        "the execution time of the user's requests in 5 minutes",
+		dynamics.LimitConcurrency: "the user's requests at the same time",
+		dynamics.LimitUnknown:     "a limit that Dataverse did not name",
+	}[fault.Limit]
+	if !known {
+		return fmt.Sprintf("%s (until %s, %s)", translate(fault).Message, until, wait)
+	}
+	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before %s (%s), whatever the connection; "+
+		"sending on makes the wait longer", what, until, wait)
+}
 
 // tokenFix says what is to be done where there is no token.
 func tokenFix(fault *tokens.Error) string {

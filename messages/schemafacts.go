@@ -68,7 +68,7 @@ func replyFacts() map[string]fact {
 	slices.Sort(codes)
 	return map[string]fact{
 		"code": oneOf(codes...), "status": oneOf(Statuses()...),
-		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
+		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
 		"kind":  oneOf(EventConnected, EventReauthorizationRequired, EventDeleted),
 		"type": oneOf(FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo, FieldChoice,
 			FieldChoices, FieldGUID, FieldLookup),

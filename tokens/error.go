@@ -41,6 +41,8 @@ type Error struct {
 	// Actor is who must act so that it works, "" where that is not known.
 	Actor Actor
 	Err   error // the cause; may be nil
+	// own: it is of this connection, or of its directory, and says nothing about others.
+	own bool
 	// claims gives Entra's claims challenge, nil where there is none. It is a
 	// function so that no printer sees it.
 	claims func() Secret
