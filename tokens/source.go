@@ -189,7 +189,7 @@ const lastMoment = 2 * time.Second
 
 // ErrRefused is the cause of the error that [Source.Refused] gives while Dataverse
 // refuses tokens that are new.
-var ErrRefused = errors.New("Dataverse refuses tokens that are new")
+var ErrRefused = errors.New("new tokens are refused by Dataverse")
 
 // refusedAgain is when a request is sent again whose new token was refused.
 const refusedAgain = 5 * time.Second
