@@ -21,7 +21,7 @@ import (
 )
 
 // deployed is a NATS server with deploy/nats.conf, but for its ports and folder.
-func deployed(t *testing.T, port int) *server.Server {
+func deployed(t testing.TB, port int) *server.Server {
 	t.Helper()
 	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
 		t.Setenv(name+"_NATS_PASSWORD", "secret-"+strings.ToLower(name))
@@ -42,7 +42,7 @@ func deployed(t *testing.T, port int) *server.Server {
 	return started(t, options)
 }
 
-func started(t *testing.T, options *server.Options) *server.Server {
+func started(t testing.TB, options *server.Options) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(options)
 	if err != nil {

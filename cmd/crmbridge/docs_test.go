@@ -15,7 +15,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func file(t *testing.T, name string) string {
+func file(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../" + name)
 	if err != nil {

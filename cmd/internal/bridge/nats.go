@@ -69,6 +69,9 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) || errors.Is(err, nats.ErrBadHeaderMsg) {
+				return // whoever floods brings them about: the consumer counts the first, and the second is executed or refused like any other
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject

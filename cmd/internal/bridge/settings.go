@@ -46,7 +46,7 @@ type Settings struct {
 	AllowedHosts  string `name:"dynamics-allowed-hosts" env:"DYNAMICS_ALLOWED_HOSTS" placeholder:"LIST" help:"Environment hosts, host[:port] or *.suffix; by default Microsoft's Dataverse hosts of the cloud."`
 	AllowHTTP     Switch `name:"dynamics-allow-http" env:"DYNAMICS_ALLOW_HTTP" help:"Allow plain http to loopback addresses, for an emulator on this machine (default false)."`
 	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
-	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in work at once in this process: ${default}."`
+	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in hand at once in this process, others wait: ${default}."`
 
 	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
 
