@@ -125,7 +125,7 @@ func New(config Config) (*Client, error) {
 		c.config.Transport = c.own
 	}
 	c.http = &http.Client{
-		Transport: c.config.Transport,
+		Transport: readOnly{c.config.Transport},
 		// A redirect would carry the token to wherever the answer points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}

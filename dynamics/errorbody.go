@@ -18,6 +18,7 @@ const (
 	maxErrorBody    = 64 << 10
 	maxErrorMessage = 1 << 10
 	withheld        = "(message withheld: it repeats a value of the request)"
+	withheldToken   = "(message withheld: it repeats the access token)"
 )
 
 // hidden is what a message from the other side must not repeat, and what it may
@@ -25,7 +26,7 @@ const (
 type hidden struct {
 	values  []string
 	columns map[string]string // property → logical name
-	token   string
+	tokens  []string          // that the other side was sent, see echo.go
 }
 
 var (
@@ -40,19 +41,19 @@ var (
 
 // refusal reads an answer that is not 200.
 func refusal(r request, resp *http.Response, b *body) error {
-	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: requestID(resp.Header)}
+	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: r.hidden.requestID(resp.Header)}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode/100 == 3 {
 		e.Kind, e.Message = Upstream, "a redirect, which is not followed because it would carry the token elsewhere"
 		return e
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		e.Claims, e.challenges = claims(resp.Header), resp.Header.Values("Www-Authenticate")
+		e.Claims, e.challenges = r.hidden.passClaims(claims(resp.Header)), resp.Header.Values("Www-Authenticate")
 	}
 	raw, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // half a message is better than none
 	var message string
 	e.Code, message = errorBody(raw)
-	e.Privilege = privilege(message)
+	e.Code, e.Privilege = r.hidden.pass(e.Code), r.hidden.pass(privilege(message))
 	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
 	e.Message = r.hidden.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
@@ -160,7 +161,7 @@ func unknownColumn(code, message string, columns map[string]string) (string, boo
 // of the request in any of the forms in which the request carried it.
 func (h hidden) clean(message string) string {
 	folded := fold(message)
-	for _, v := range append([]string{h.token}, h.values...) {
+	for _, v := range h.values {
 		if repeats(folded, fold(v)) {
 			return withheld
 		}
@@ -174,6 +175,9 @@ func (h hidden) clean(message string) string {
 			cut--
 		}
 		line = line[:cut] + "…"
+	}
+	if h.echoes(line) {
+		return withheldToken
 	}
 	return line
 }

@@ -140,7 +140,7 @@ func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte
 }
 
 func (c *Consumer) serve(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
-	for p, err := range e.route.serve(ctx, call, body) {
+	for p, err := range e.route.serve(dynamics.WithRequestID(ctx, call.requestID), call, body) {
 		if err != nil {
 			return err
 		}
@@ -173,6 +173,9 @@ func (c *Consumer) finish(e *endpoint, say *answer, fault *messages.Error, arriv
 	}
 	c.journal.line(levelOf(fault), "answered", e.operation, say.call.connection, codeOf(fault), func() []any {
 		attrs := []any{"rows", say.rows, "request_id", say.call.requestID}
+		if id := dynamics.ClientRequestID(say.call.requestID); id != say.call.requestID {
+			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
+		}
 		if unsent != nil {
 			attrs = append(attrs, "unanswered", unsent)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -53,6 +54,10 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 // throttledRetry is what a requester is told to wait where Dataverse did not say.
 const throttledRetry = 10 * time.Second
 
+// unauthorizedRetry is when a request is sent again whose new token was refused:
+// only a verdict of Entra sends for a person.
+const unauthorizedRetry = 5 * time.Second
+
 // fromDynamics translates what Dataverse, or the way there, had to say.
 func fromDynamics(fault *dynamics.Error) *messages.Error {
 	out := translate(fault).Because(fault)
@@ -72,7 +77,7 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Forbidden:
 		return forbidden(fault)
 	case dynamics.Unauthorized:
-		return messages.Errorf(messages.ReauthorizationRequired, "Dataverse does not accept the connection's access token, nor a new one; a person must connect again")
+		return messages.Errorf(messages.Unavailable, "Dataverse does not accept the connection's access token, nor a new one, which may pass by itself; send the request again, and if this stays, look into it with connections.check").After(unauthorizedRetry)
 	case dynamics.Throttled:
 		if fault.OfQuery() {
 			return messages.Errorf(messages.Throttled, "Dataverse holds this query back because of what it costs its database; other queries go on; "+
@@ -88,11 +93,11 @@ func translate(fault *dynamics.Error) *messages.Error {
 		if fault.Status == 0 {
 			return messages.Invalid(fault.Column, "%s", fault.Message)
 		}
-		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", fault.Message)
+		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", reason(fault))
 	case dynamics.AggregateLimit:
 		return messages.Errorf(messages.NotSupported, "Dataverse does not count more than 50,000 rows in one request")
 	case dynamics.TooLarge:
-		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
+		return messages.Errorf(messages.TooLarge, "%s", tooLarge(fault))
 	case dynamics.Overloaded:
 		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
@@ -105,11 +110,27 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
+	case dynamics.Defect:
+		return messages.Errorf(messages.Internal, "%s", messages.Internal.Sentence())
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
 		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", reason(fault))
 	}
+}
+
+// tooLarge says what is too large. A gateway that refuses a request for its size says
+// nothing else.
+func tooLarge(fault *dynamics.Error) string {
+	switch {
+	case fault.Message != "":
+		return fault.Message
+	case fault.Status == http.StatusRequestEntityTooLarge:
+		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); give a shorter filter"
+	case fault.Status == http.StatusRequestURITooLong:
+		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); give a shorter filter or fewer fields"
+	}
+	return reason(fault)
 }
 
 // reason is what Dataverse said, or what is known where it said nothing that can

@@ -18,7 +18,7 @@ func tables(d *directory) map[string]*table {
 		"teammembership_association": {"teammembership_association", user, func(r any) []any { return anys(r.(*teamRow).members) }},
 	}
 	out := map[string]*table{}
-	for _, t := range []*table{account, user, team, role, unitTable(d), privilegeTable(), settingsTable()} {
+	for _, t := range []*table{account, user, team, role, unitTable(d), privilegeTable(), settingsTable(), organizationTable(d)} {
 		out[t.set] = t.index()
 	}
 	return out

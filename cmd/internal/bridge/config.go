@@ -50,6 +50,7 @@ type Config struct {
 	// AppConnections are the environments, by connection, that client_credentials
 	// may be used for.
 	AppConnections map[string]string
+	Operator       tokens.Operator // who asks, on the connect pages
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -76,6 +77,7 @@ func (s Settings) Config() (Config, error) {
 		LogLevel:      r.level(s.LogLevel),
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 		PublicURL:     r.publicURL(s.PublicURL),
+		Operator:      r.operator(s),
 	}
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
@@ -202,6 +204,18 @@ func (r *reader) publicURL(text string) string {
 		r.fault("PUBLIC_URL", "must begin with https://")
 	}
 	return strings.TrimRight(text, "/")
+}
+
+func (r *reader) operator(s Settings) tokens.Operator {
+	o := tokens.Operator{Name: s.OperatorName, URL: s.OperatorURL}
+	r.check("OPERATOR_NAME", tokens.CheckOperatorName(o.Name))
+	r.check("OPERATOR_URL", tokens.CheckOperatorURL(o.URL))
+	if s.OperatorLogoFile != "" {
+		var err error
+		o.Logo, o.LogoType, err = tokens.ReadLogo(s.OperatorLogoFile)
+		r.check("OPERATOR_LOGO_FILE", err)
+	}
+	return o
 }
 
 func (r *reader) authority(text string, allowHTTP bool) string {

@@ -39,9 +39,16 @@ func natsCause(err error) error {
 	return err
 }
 
+// consumerInboxes is the prefix of a consumer's own inboxes where none is set, so that
+// its NATS user needs no right to read other people's.
+const consumerInboxes = "_INBOX.crmbridge"
+
 // connectConsumer connects a consumer, which waits for servers that are away, at
 // its start as later. lost is called when the connection is closed for good.
 func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Option) (*nats.Conn, error) {
+	if s.InboxPrefix == "" {
+		s.InboxPrefix = consumerInboxes
+	}
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),

@@ -20,6 +20,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -169,6 +170,10 @@ func (b *Bridge) reachRedis(ctx context.Context) error {
 	return checkRedis(ctx, b.redis, b.log)
 }
 
+// dataverseConcurrency is how many calls of one user Dataverse takes at once:
+// https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
+const dataverseConcurrency = 52
+
 // wire builds tokens, dynamics and the operations on what is connected. The
 // dynamics client asks the source for access; the authorizer asks the dynamics
 // client who a new grant acts as.
@@ -184,7 +189,13 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		return nil, err
 	}
 	store := tokens.NewStore(b.redis, b.config.Keyset)
-	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited})
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
+		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
+			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
+		}})
+	if b.config.UserCalls > dataverseConcurrency {
+		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
+	}
 	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
 		Waited: upstream.queued, Refused: upstream.refused})
 	if err != nil {
@@ -200,7 +211,8 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics),
+		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
+		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err

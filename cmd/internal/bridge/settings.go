@@ -32,7 +32,11 @@ type Settings struct {
 
 	EntraAuthorityURL string `name:"entra-authority-url" env:"ENTRA_AUTHORITY_URL" default:"https://login.microsoftonline.com" placeholder:"URL" help:"Entra ID authority: ${default}. One deployment serves one cloud."`
 
-	PublicURL string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
+	PublicURL        string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
+	OperatorName     string `name:"operator-name" env:"OPERATOR_NAME" placeholder:"NAME" help:"Who asks for connections, as people read it on the connect page."`
+	OperatorURL      string `name:"operator-url" env:"OPERATOR_URL" placeholder:"URL" help:"Page that says how what is read is handled (privacy); https."`
+	OperatorLogoFile string `name:"operator-logo-file" env:"OPERATOR_LOGO_FILE" placeholder:"FILE" help:"Logo for the connect page: PNG, JPEG, WebP or GIF, at most 256 KiB."`
+
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
 	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
 
@@ -62,7 +66,7 @@ type NATS struct {
 	TLSKey  string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
 	// InboxPrefix is for users who may subscribe to inboxes of their own only, as
 	// in deploy/nats.conf.
-	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX."`
+	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX, or _INBOX.crmbridge for serve."`
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a
