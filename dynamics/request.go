@@ -24,6 +24,7 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	bodies int64 // how many times longer than MaxBody the answer may be; 0 is once
 	// principal and lane are for the gate; without a principal there is none.
 	principal Principal
 	lane      string
@@ -135,7 +136,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody}
+	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody * max(1, r.bodies)}
 	defer func() {
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()

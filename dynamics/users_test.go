@@ -154,7 +154,7 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	options, err := r.open(t).Options(t.Context(), dynamics.State)
-	if err != nil || !reflect.DeepEqual(options, map[string][]dynamics.Option{"statecode": {{Value: 0, Label: "Active"}, {Value: 1}}}) {
+	if err != nil || !reflect.DeepEqual(options, map[string]dynamics.OptionSet{"statecode": {Options: []dynamics.Option{{Value: 0, Label: "Active"}, {Value: 1}}, Count: 2}}) {
 		t.Errorf("%+v, %v", options, err)
 	}
 	_, err = r.open(t).Options(t.Context(), "Boolean")

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
@@ -53,14 +54,15 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		if err != nil {
 			return reply, err
 		}
-		size, err := fieldSize(field)
-		if err != nil {
-			return reply, err
+		size := fieldSize(field)
+		if size > left && len(reply.Fields) == 0 {
+			field = cutOptions(field, left)
+			size = fieldSize(field)
 		}
 		if left -= size; left < 0 {
 			if len(reply.Fields) == 0 {
 				return reply, messages.Errorf(messages.TooLarge,
-					"the field %s with its options has %d bytes, more than the NATS server takes in one message", name, size)
+					"the field %s has %d bytes, more than the NATS server takes in one message", name, size)
 			}
 			reply.NextCursor, err = cursors.seal(place)
 			return reply, err
@@ -76,9 +78,28 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 // the cursor, which a logical name of 128 characters makes the longest.
 const fieldsRoom = 1 << 10
 
-func fieldSize(field messages.Field) (int, error) {
-	text, err := json.Marshal(&field)
-	return len(text) + len(","), err
+// fieldSize is what a field takes in a reply.
+func fieldSize(field messages.Field) int { return jsonSize(&field) + len(",") }
+
+// jsonSize is the length of what holds texts, numbers and lists of them only.
+func jsonSize(v any) int {
+	text, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // which cannot fail
+	return len(text)
+}
+
+// cutOptions leaves as many options as make a field of at most room bytes.
+func cutOptions(field messages.Field, room int) messages.Field {
+	all := field.Options
+	field.OptionsTruncated, field.OptionsCount = true, cmp.Or(field.OptionsCount, len(all))
+	field.Options = nil
+	room -= fieldSize(field) + len(`,"options":[]`)
+	for i := range all {
+		if room -= jsonSize(&all[i]) + len(","); room < 0 {
+			break
+		}
+		field.Options = all[:i+1]
+	}
+	return field
 }
 
 func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace, error) {
@@ -108,9 +129,16 @@ func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names 
 	if column.Type != dynamics.Choice && column.Type != dynamics.Choices {
 		return field, nil
 	}
-	options, err := c.options(ctx, column.Column, metadataLife)
-	for _, option := range options {
+	set, err := c.options(ctx, column.Column, metadataLife)
+	if dynamics.KindOf(err) == dynamics.TooLarge { // one column's options are no reason to hide the others
+		field.OptionsTruncated = true
+		return field, nil
+	}
+	for _, option := range set.Options {
 		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+	}
+	if field.OptionsTruncated = len(set.Options) < set.Count; field.OptionsTruncated {
+		field.OptionsCount = set.Count
 	}
 	return field, err
 }

@@ -40,14 +40,14 @@ const (
 // metadataForm is the form in which metadata is shared; raise it with a change of
 // described or of what it consists of, so that processes of two versions do not
 // read each other's.
-const metadataForm = "1"
+const metadataForm = "2"
 
 // described is one kind of metadata: the columns, or the options of one attribute
 // type. It does not change once it is shared.
 type described struct {
 	At      time.Time                       `json:"at"` // when Dataverse was asked
 	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
-	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+	Options map[string]dynamics.OptionSet   `json:"options,omitempty"`
 
 	until time.Time // good in this process without another look
 }

@@ -143,7 +143,7 @@ func (c *call) bind(t *table, o options) (*query, *fault) {
 // selection resolves $select: named columns, then what comes unasked (currency, composite), then the key.
 func (t *table) selection(text string) ([]*column, string, *fault) {
 	if strings.TrimSpace(text) == "" || strings.TrimSpace(text) == "*" {
-		return t.columns, "", nil
+		return t.inWebAPI(), "", nil
 	}
 	var out []*column
 	var names []string
