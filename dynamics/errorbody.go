@@ -59,7 +59,11 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if unknown && e.Status == http.StatusBadRequest {
 		e.Kind, e.Column = UnknownColumn, column
 	}
-	if r.link != "" && e.Status == http.StatusBadRequest && oldLink(e.Code, message) {
+	switch {
+	case e.Status != http.StatusBadRequest:
+	case pagesEnd(e.Code, message):
+		e.Kind = PagesEnd
+	case r.link != "" && oldLink(e.Code, message):
 		e.Kind = Expired
 	}
 	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
@@ -83,6 +87,13 @@ func oldLink(code, message string) bool {
 	}
 	message = strings.ToLower(message)
 	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
+}
+
+// pagesEnd reports whether Dataverse has no more pages in this order:
+// OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
+// is that of public reports.
+func pagesEnd(code, message string) bool {
+	return strings.EqualFold(code, "0x8004430a") || strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
 // privilege finds the privilege that a refusal is about: the one that is missing,

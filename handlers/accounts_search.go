@@ -249,11 +249,17 @@ func (s *search) read(ctx context.Context) (err error) {
 	} else {
 		s.page, err = s.session.Next(ctx, s.query, s.at.Link)
 	}
+	if dynamics.KindOf(err) == dynamics.PagesEnd {
+		return s.pagesEnd(err)
+	}
 	if dynamics.KindOf(err) == dynamics.Expired && !s.resumed {
 		return messages.Errorf(messages.UpstreamError, "Dataverse did not take its own link to the next page; send the request again").Because(err)
 	}
 	if err == nil && s.query.Count && s.at.Total == nil {
 		err = s.count(ctx)
+	}
+	if err == nil && s.at.Link == "" {
+		err = s.checkEnd(ctx)
 	}
 	return err
 }

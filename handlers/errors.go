@@ -93,6 +93,8 @@ func translate(fault *dynamics.Error) *messages.Error {
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
+	case dynamics.PagesEnd:
+		return messages.Errorf(messages.NotSupported, "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; order by columns of the table's own, or give a narrower filter")
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:

@@ -73,6 +73,8 @@ type Options struct {
 	NegativesSkipNull bool
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
+	// SimplePagingRows is where pages that are ordered by a lookup end; 0 means 50,000, Dataverse's own.
+	SimplePagingRows int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
 	AuthorityURL string
 	// Environments are further origins that count as this environment's resource at the token endpoint, for set-ups where
@@ -135,6 +137,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxPageSize == 0 {
 		o.MaxPageSize = 5000
+	}
+	if o.SimplePagingRows == 0 {
+		o.SimplePagingRows = simplePagingRows
 	}
 	if len(o.RedirectURIs) == 0 {
 		o.RedirectURIs = []string{DefaultRedirectURI}
