@@ -108,6 +108,9 @@ type User struct {
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string
+	// AccessTeams is how many access teams of single accounts the user is in, which have no roles; OwnerTeams how many owner teams
+	// that have the role Salesperson.
+	AccessTeams, OwnerTeams int
 }
 
 func (o Options) withDefaults() (Options, error) {
