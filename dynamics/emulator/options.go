@@ -64,6 +64,8 @@ type Options struct {
 	Latency time.Duration
 	// NoChangeTracking switches change tracking of accounts off; [Control.SetChangeTracking] does so while the server runs.
 	NoChangeTracking bool
+	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page says that rows come first.
+	DeletionsFirst bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
 	// Limits are the service protection limits; the zero value means Microsoft's own.
