@@ -216,3 +216,28 @@ func TestHostileNamesFindTheirRow(t *testing.T) {
 		}
 	}
 }
+
+// A list that is too long for comparisons finds the same rows whatever its texts
+// hold: brackets and apostrophes do not end it, nor quotation marks behind a backslash.
+func TestLongListsHoldAnyText(t *testing.T) {
+	server, _, s, _ := emulated(t, -1)
+	hostile := []string{"it's", `a[b`, `a]b`, `a"b`, `a\`, `\"`, `"]) or (name ne "`, `'`, `(a){b}`, "tab\there", `\u0027`, "é🚀'"}
+	want := map[string]bool{}
+	for _, text := range hostile {
+		want[server.Control().PutAccount(emulator.Account{Name: text, CreatedOn: time.Unix(1e9, 0)})] = true
+	}
+	many := append(numbers(500-len(hostile)), hostile...)
+	found := ids(t, s, dynamics.Query{Filter: and{leaf(name, dynamics.In, many...), leaf(name, dynamics.NotNull)}, PageSize: 100})
+	if len(found) != len(want) {
+		t.Errorf("%d rows, want %d", len(found), len(want))
+	}
+	for id := range want {
+		if found[id] != 1 {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	other := server.Control().PutAccount(emulator.Account{Name: "other", CreatedOn: time.Unix(1e9, 0)})
+	if rest := ids(t, s, dynamics.Query{Filter: leaf(name, dynamics.NotIn, many...), PageSize: 100}); len(rest) != 1 || rest[other] != 1 {
+		t.Errorf("not in: %v, want %s", rest, other)
+	}
+}
