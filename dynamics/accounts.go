@@ -56,16 +56,28 @@ const accountsPage = "accounts.page"
 func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) {
 	r := to
 	r.op, r.prefer, r.hidden = accountsPage, p.prefer, p.hidden
-	return s.client.flights.page(ctx, r.op, s.flightKey(r, p.layout), func() (page *Page, err error) {
+	key, circuit := s.flightKey(r, p.layout), s.client.breakers.of(s.connection)
+	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
 			page, err = readPage(b, p.layout, p.size)
 			return err
 		}
 		if err := s.do(ctx, r); err != nil {
+			if page != nil {
+				page.Release()
+			}
 			return nil, err
 		}
 		return page, nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	if err := s.confirm(ctx, r.op); err != nil { // it may have waited for another's call
+		page.Release()
+		return nil, err
+	}
+	return page, nil
 }
 
 // checkNext refuses a page whose link could not be followed, before its rows are

@@ -112,7 +112,7 @@ func New(config Config) (*Client, error) {
 	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 || config.MaxAttempts < 0 {
 		return nil, errors.New("dynamics: a bound in Config is negative")
 	}
-	c := &Client{config: config}
+	c := &Client{config: config, breakers: breakers{bound: config.AttemptTimeout}}
 	if config.Transport == nil {
 		c.own = newTransport()
 		c.config.Transport = c.own

@@ -58,10 +58,10 @@ func (s *Session) Exceeds(ctx context.Context, f Filter) (bool, error) {
 
 // withoutAggregates tells an environment that does not take $apply from one that
 // refuses this filter, as far as that can be told: a filter that is wrong is
-// refused again when ids are read by it.
+// refused again when ids are read by it. A query that costs too much would cost more so.
 func withoutAggregates(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && (e.Kind == Invalid && e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented)
+	return ok && !e.OfQuery() && (e.Kind == Invalid && e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented)
 }
 
 // A counter is one count at work.
@@ -203,14 +203,14 @@ func (c *counter) parts(ctx context.Context) (int64, error) {
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(countParallel)
 		for i, part := range todo {
-			group.Go(func() error {
+			group.Go(Guard(func() error {
 				n, err := c.part(ctx, part)
 				if refused[i] = KindOf(err) == AggregateLimit; refused[i] {
 					return nil
 				}
 				total.Add(n)
 				return err
-			})
+			}))
 		}
 		if err := group.Wait(); err != nil {
 			return 0, err

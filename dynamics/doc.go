@@ -18,12 +18,24 @@
 // followed only if it leads to the same environment and collection. The two
 // names of an environment, ORG.crm… and ORG.api.crm…, count as one.
 //
+// Whatever a request waited for, a slot, metadata, another's call, a slow answer: what
+// the TokenSource said more than 100 ms ago is asked again before a token is sent and
+// before an answer is delivered. So a deleted connection is out of use as soon as its
+// source knows of the deletion, also for those who share an answer.
+//
 // # Limits
 //
 // Every attempt passes the [Gate] of its user, which package throttle shares over
-// the fleet, and tells it what Dataverse answered. Identical pages that are asked for
-// at the same time are one call. A connection whose environment fails again and
-// again is not asked for a while.
+// the fleet, and tells it what Dataverse answered. One query that Dataverse holds back
+// or gives up for what it costs ([Error.OfQuery]) is no limit of the user.
+//
+// Identical pages that are asked for at the same time are one call. What its maker gets
+// only for having little time, the others do not get: they make it again.
+//
+// A connection whose environment fails again and again, or whose calls hang, is not
+// asked for a while; then one call at a time finds out. Calls count while they hang,
+// from 5 s on, or from twice the time that the environment's slow answers take. What a
+// caller's own deadline cut off before half of Config.AttemptTimeout says nothing.
 //
 // # Values
 //
@@ -50,8 +62,8 @@
 // # Errors
 //
 // Every failure is an [*Error] with a [Kind], except what the TokenSource
-// returned, which is passed on. No error text holds a URL, a token or a value of
-// a filter. Another attempt is made for faults of the network, 408, 429, 502,
-// 503, 504 and SQL time-outs, within the caller's deadline and
-// Config.MaxRetryWait; a 401 costs one new token and one more attempt.
+// returned, which is passed on, and [Panic]. No error text holds a URL, a token or a
+// value of a filter. Another attempt is made for faults of the network, 408, 429, 502,
+// 503, 504, SQL time-outs and a query that is held back, within the caller's deadline
+// and Config.MaxRetryWait; a 401 costs one new token and one more attempt.
 package dynamics

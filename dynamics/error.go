@@ -99,7 +99,15 @@ type Error struct {
 	challenges []string      // WWW-Authenticate of a 401
 	wait       time.Duration // before the next attempt
 	retry      bool          // another attempt may help
+	hasty      bool          // a caller with more time might not have got it; see flights
 }
+
+// OfQuery reports whether Dataverse refused only this query, because of what it costs
+// its database: it holds the query back (kind Throttled), or the query timed out (kind
+// Unavailable). It says nothing about other requests, of the same user either
+// ("Query throttling", "Query anti-patterns",
+// https://learn.microsoft.com/power-apps/developer/data-platform/query-throttling).
+func (e *Error) OfQuery() bool { return e.Status != 0 && costlyQuery(e.Code) != 0 }
 
 // Error returns one line without URL, token or value.
 func (e *Error) Error() string {

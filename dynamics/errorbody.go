@@ -56,17 +56,18 @@ func refusal(r request, resp *http.Response, b *body) error {
 	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
 	e.Message = r.hidden.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
-	if unknown && e.Status == http.StatusBadRequest {
+	general := e.Status == http.StatusBadRequest && !e.OfQuery()
+	if unknown && general {
 		e.Kind, e.Column = UnknownColumn, column
 	}
 	switch {
-	case e.Status != http.StatusBadRequest:
-	case pagesEnd(e.Code, message):
+	case pagesEnd(e.Code, e.Status, message):
 		e.Kind = PagesEnd
+	case !general:
 	case r.link != "" && oldLink(e.Code, message):
 		e.Kind = Expired
 	}
-	if k := changesKind(message); r.op == ChangesOp && e.Status == http.StatusBadRequest && k != 0 {
+	if k := changesKind(message); r.op == ChangesOp && general && k != 0 {
 		e.Kind = k
 	}
 	if e.Kind != Forbidden {
@@ -91,9 +92,9 @@ func oldLink(code, message string) bool {
 
 // pagesEnd reports whether Dataverse has no more pages in this order:
 // OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
-// is that of public reports.
-func pagesEnd(code, message string) bool {
-	return strings.EqualFold(code, "0x8004430a") || strings.Contains(strings.ToLower(message), "paging cookie is required")
+// and the status 400 are those of public reports.
+func pagesEnd(code string, status int, message string) bool {
+	return strings.EqualFold(code, "0x8004430a") || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
 // privilege finds the privilege that a refusal is about: the one that is missing,
@@ -157,64 +158,6 @@ func unknownColumn(code, message string, columns map[string]string) (string, boo
 		}
 	}
 	return "", strings.EqualFold(code, "0x80041103")
-}
-
-func kindOf(status int, code string, raw []byte) Kind {
-	switch strings.ToLower(code) {
-	case "0x8004e023":
-		return AggregateLimit
-	case "0x80072322", "0x80072321", "0x80072326", "0x8005f103", "0x80060308":
-		return Throttled
-	case "0x80044151", "0x80044150":
-		return Unavailable
-	case "0x80040220", "0x80040225", "0x80042f09", "0x8004a104", "0x8004a113", "0x8004d24b", "0x80048306", "0x80072560", "0x80095ffc":
-		if status != http.StatusUnauthorized { // the status of some of them is not documented
-			return Forbidden
-		}
-	case "0x80044352": // ExpiredVersionStamp; the status that it comes with is not documented
-		return Expired
-	}
-	switch status {
-	case http.StatusBadRequest:
-		return Invalid
-	case http.StatusUnauthorized:
-		return Unauthorized
-	case http.StatusForbidden:
-		return Forbidden
-	case http.StatusNotFound:
-		return notFound(code, raw)
-	case http.StatusRequestEntityTooLarge, http.StatusRequestURITooLong:
-		return TooLarge
-	case http.StatusTooManyRequests:
-		return Throttled
-	case http.StatusRequestTimeout, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return Unavailable
-	}
-	return Upstream
-}
-
-// notFound tells a missing row from a missing road: an unknown segment or a
-// proxy's page is 404 too, and does not mean that the row is gone.
-func notFound(code string, raw []byte) Kind {
-	switch strings.ToLower(code) {
-	case "0x80040217", "0x80060891":
-		return NotFound
-	case "", "0x0":
-		if message := strings.TrimSpace(string(raw)); strings.HasPrefix(message, `{"error"`) && !strings.Contains(message, "No HTTP resource") {
-			return NotFound
-		}
-	}
-	return Upstream
-}
-
-func mayRetry(status int, code string) bool {
-	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return true
-	case http.StatusInternalServerError:
-		return strings.EqualFold(code, "0x80044151") || strings.EqualFold(code, "0x80044150")
-	}
-	return false
 }
 
 // clean makes a message one bounded line, or withholds it if it repeats a value

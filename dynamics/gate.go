@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -61,30 +62,26 @@ func remaining(h http.Header, name string) float64 {
 	return n
 }
 
-// longWait is from when on a call that waited at the gate asks for its token again:
-// the connection may be gone, and it must not go on with what it once had.
-const longWait = time.Second
-
 // enter passes the gate, where there is one.
-func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), waited bool, err error) {
+func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err error) {
 	if c.config.Gate == nil || r.principal == (Principal{}) {
-		return func(Answer) {}, false, nil
+		return func(Answer) {}, nil
 	}
-	begun := time.Now()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
-	if e, ok := errors.AsType[*Error](err); ok && e.Op == "" {
-		named := *e
-		named.Op = r.op
-		return nil, false, &named
+	if e, ok := errors.AsType[*Error](err); ok {
+		own := *e
+		own.Op = cmp.Or(e.Op, r.op)
+		own.hasty = e.Kind == Overloaded || !fits(ctx, e.RetryAfter)
+		return nil, &own
 	}
-	return leave, time.Since(begun) > longWait, err
+	return leave, err
 }
 
 // answerTo is what an attempt's outcome tells a gate. A network that failed tells
-// nothing of limits.
+// nothing of limits, and neither does one query that is held back.
 func answerTo(err error) Answer {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Kind != Throttled || e.Status == 0 {
+	if !ok || e.Kind != Throttled || e.Status == 0 || e.OfQuery() {
 		return Answer{}
 	}
 	limit, known := map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}[strings.ToLower(e.Code)]

@@ -2,7 +2,6 @@ package dynamics_test
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"slices"
@@ -22,12 +21,20 @@ type gate struct {
 	answers []dynamics.Answer
 	refuse  error
 	hold    time.Duration
+
+	refusals []error // of the first calls
 }
 
 func (g *gate) Enter(_ context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	time.Sleep(g.hold)
+	if len(g.refusals) > 0 {
+		refusal := g.refusals[0]
+		g.refusals = g.refusals[1:]
+		time.Sleep(time.Second)
+		return nil, refusal
+	}
 	if g.refuse != nil {
 		return nil, g.refuse
 	}
@@ -102,18 +109,6 @@ func TestAClosedGateSendsNothing(t *testing.T) {
 	_, err := r.open(t).Accounts(t.Context(), nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute || len(r.uris()) != 0 {
 		t.Errorf("%+v, asked %v", e, r.uris())
-	}
-}
-
-// Who waited long at the gate may find the connection gone.
-func TestALongWaitAsksForTheTokenAgain(t *testing.T) {
-	g := &gate{hold: 1100 * time.Millisecond}
-	r := gated(t, g, answer(200, emptyPage))
-	s := r.open(t)
-	r.tokens.set(func(a *dynamics.Access) { a.Incarnation = "2" })
-	_, err := s.Accounts(t.Context(), nameOnly)
-	if !errors.Is(err, dynamics.ErrConnectionChanged) || len(r.uris()) != 0 || len(g.answers) != 1 {
-		t.Errorf("%v, asked %v", err, r.uris())
 	}
 }
 

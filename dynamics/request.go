@@ -28,9 +28,10 @@ type request struct {
 	// principal and lane are for the gate; without a principal there is none.
 	principal Principal
 	lane      string
-	// renewed gives the token for an attempt after the first: whoever waited may
-	// find the connection gone, and must not go on with what it once had.
-	renewed func(context.Context) (string, error)
+	// current gives the token for an attempt, again says that it is not the first:
+	// whoever waited, at the gate too, may find the connection gone, and must not go
+	// on with what it once had. nil: the token that send got.
+	current func(ctx context.Context, again bool) (string, error)
 }
 
 func (c *Client) root() string { return "/api/data/" + c.config.APIVersion + "/" }
@@ -46,24 +47,27 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	}
 	r.hidden.token = token
 	return c.attempts(ctx, func(attempt int) (err error) {
-		leave, waited, err := c.enter(ctx, r)
+		pass, err := c.breakers.admit(ctx, r)
+		if err != nil {
+			return err
+		}
+		defer pass.end() // also after a panic, then without a verdict
+		leave, err := c.enter(ctx, r)
 		if err != nil {
 			return err
 		}
 		defer func() { leave(answerTo(err)) }()
-		if (attempt > 1 || waited) && r.renewed != nil {
-			fresh, err := r.renewed(ctx)
-			if err != nil {
+		if r.current != nil {
+			if token, err = r.current(ctx, attempt > 1); err != nil {
 				return err
 			}
-			token, r.hidden.token = fresh, fresh
+			r.hidden.token = token
 		}
-		ended, err := c.breakers.begin(r)
-		if err != nil {
+		if err := pass.begin(r.op); err != nil {
 			return err
 		}
 		err = c.attempt(ctx, r, token, attempt)
-		ended(err)
+		pass.learn(err)
 		return err
 	})
 }
@@ -91,7 +95,7 @@ func (c *Client) attempt(ctx context.Context, r request, token string, attempt i
 	var failure *Error
 	if err != nil {
 		failure = c.settle(ctx, r, err, &call)
-		failure.wait = c.wait(attempt, failure.RetryAfter)
+		failure.wait = c.wait(attempt, failure)
 	}
 	call.Duration = time.Since(begin)
 	if c.config.Observe != nil {

@@ -21,11 +21,16 @@ import (
 // configured bound. Dataverse lengthens the wait of
 // clients that do not keep to it, so a longer one is reported, never shortened.
 func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {
+	made := 0
 	policy := retrypolicy.NewBuilder[any]().
 		WithMaxAttempts(c.config.MaxAttempts).
 		HandleIf(func(_ any, err error) bool {
 			e, ok := errors.AsType[*Error](err)
-			return ok && e.retry && e.wait <= c.config.MaxRetryWait && fits(ctx, e.wait)
+			if !ok || !e.retry || e.wait > c.config.MaxRetryWait {
+				return false
+			}
+			e.hasty = made < c.config.MaxAttempts && !fits(ctx, e.wait)
+			return !e.hasty
 		}).
 		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
 			if e, ok := errors.AsType[*Error](exec.LastError()); ok {
@@ -37,11 +42,12 @@ func (c *Client) attempts(ctx context.Context, try func(attempt int) error) erro
 		Build()
 	var last error
 	err := failsafe.With(policy).WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
-		last = try(exec.Attempts())
+		made = exec.Attempts()
+		last = try(made)
 		return last
 	})
-	if _, ok := errors.AsType[*Error](err); err == nil || ok {
-		return err
+	if _, ok := errors.AsType[*Error](err); err == nil || ok || ctx.Err() == nil {
+		return err // the TokenSource's are passed on as they are
 	}
 	e := ended(ctx, "") // the wait was interrupted
 	if failed, ok := errors.AsType[*Error](last); ok {
@@ -55,12 +61,19 @@ func fits(ctx context.Context, wait time.Duration) bool {
 	return ctx.Err() == nil && (!ok || time.Until(deadline) > wait)
 }
 
+// costly is how many times the usual wait comes before another try of a query that
+// Dataverse holds back for what it costs.
+const costly = 5
+
 // wait gives the time before the attempt after this one.
-func (c *Client) wait(attempt int, retryAfter time.Duration) time.Duration {
-	if retryAfter > 0 {
-		return retryAfter + rand.N(min(retryAfter/10, 250*time.Millisecond)+1)
+func (c *Client) wait(attempt int, failure *Error) time.Duration {
+	if after := failure.RetryAfter; after > 0 {
+		return after + rand.N(min(after/10, 250*time.Millisecond)+1)
 	}
 	base := c.config.RetryDelay << min(attempt-1, 10)
+	if failure.OfQuery() {
+		base *= costly
+	}
 	return base/2 + rand.N(base+1)
 }
 

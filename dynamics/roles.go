@@ -93,7 +93,7 @@ func (s *Session) rolesOfTeams(ctx context.Context, teams []teamRow) ([][]roleRo
 	}
 	for begin := 0; begin < len(teams); begin += size {
 		end := min(begin+size, len(teams))
-		group.Go(func() error { return s.rolesOfSome(ctx, teams[begin:end], granted[begin:end]) })
+		group.Go(Guard(func() error { return s.rolesOfSome(ctx, teams[begin:end], granted[begin:end]) }))
 	}
 	return granted, group.Wait()
 }

@@ -3,14 +3,16 @@ package dynamics
 import (
 	"context"
 	"errors"
-	"net/http"
 	"sync"
+	"time"
 )
 
 // Session is one piece of work for one connection. It asks the [TokenSource]
-// again before every request but the first, which uses the Access of Open, so
-// that a long run of pages outlives a token. It is bound to the environment and
-// incarnation that Open found. Safe for concurrent use; needs no closing.
+// again before every request but a first one that follows Open at once, so that a
+// long run of pages outlives a token. It is bound to the environment, incarnation
+// and user that Open found: where the source names others, or no longer knows the
+// connection, nothing more is sent and no answer is delivered. Safe for concurrent
+// use; needs no closing.
 type Session struct {
 	client      *Client
 	connection  string
@@ -20,6 +22,7 @@ type Session struct {
 
 	mu       sync.Mutex
 	first    *Access
+	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
 }
 
@@ -37,8 +40,8 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation, principal: a.Principal,
-		first: &a, followed: map[linkSum]bool{}}, nil
+	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
+		principal: a.Principal, first: &a, told: time.Now(), followed: map[linkSum]bool{}}, nil
 }
 
 // Connection returns the connection's id.
@@ -54,20 +57,64 @@ func (s *Session) Incarnation() string { return s.incarnation }
 // did not say it.
 func (s *Session) UserID() string { return s.principal.User }
 
+// freshFor is how old may be what the TokenSource said when a token is sent or an
+// answer delivered. A deleted connection must be out of use within a second; most of
+// that belongs to the source, which hears of the deletion from another process.
+const freshFor = 100 * time.Millisecond
+
 // access gives the access for the next request.
 func (s *Session) access(ctx context.Context, op string) (Access, error) {
 	s.mu.Lock()
 	first := s.first
 	s.first = nil
 	s.mu.Unlock()
-	if first != nil {
+	if first != nil && s.fresh() {
 		return *first, nil
 	}
+	return s.ask(ctx, op)
+}
+
+// ask asks the TokenSource, and whether the connection still is what it was.
+func (s *Session) ask(ctx context.Context, op string) (Access, error) {
 	a, err := s.client.config.Tokens.Access(ctx, s.connection)
 	if err != nil {
 		return Access{}, err
 	}
 	return a, s.same(op, a)
+}
+
+// fresh reports whether the TokenSource said it a moment ago.
+func (s *Session) fresh() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.told) <= freshFor
+}
+
+// Confirm asks the TokenSource again, unless it was asked within the last tenth of a
+// second, and returns its error, or ErrConnectionChanged, where the session's
+// connection is gone or another one. It is for whoever waited, for another's answer
+// too, and is about to deliver what belongs to the connection; the session's own
+// calls do it by themselves.
+func (s *Session) Confirm(ctx context.Context) error { return s.confirm(ctx, "confirm") }
+
+func (s *Session) confirm(ctx context.Context, op string) error {
+	if s.fresh() {
+		return nil
+	}
+	_, err := s.ask(ctx, op)
+	return err
+}
+
+// Await is for whoever waits for what another request asks the environment. It counts
+// the caller among those whom a hanging environment keeps waiting, until done is called.
+// ok is false where the connection's circuit is broken: then there is nothing to wait
+// for, and a call of the caller's own is refused at once or let through to find out.
+func (s *Session) Await() (done func(), ok bool) {
+	circuit := s.client.breakers.of(s.connection)
+	if circuit.broken() {
+		return func() {}, false
+	}
+	return circuit.watch().end, true
 }
 
 // same refuses an access that is not for what Open found: its token must not be
@@ -76,6 +123,9 @@ func (s *Session) access(ctx context.Context, op string) (Access, error) {
 // in another language, which would be kept as the old user's.
 func (s *Session) same(op string, a Access) error {
 	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User && SameEnvironment(a.Environment, s.environment) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.told = time.Now()
 		return nil
 	}
 	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}
@@ -86,21 +136,37 @@ func (s *Session) same(op string, a Access) error {
 // refused as well, and it says what that means.
 const renewals = 2
 
-// do sends r with a token. A 401 costs a renewal and one more try.
+// do sends r with a token. An answer that took long is not delivered for a connection
+// that is gone meanwhile.
 func (s *Session) do(ctx context.Context, r request) error {
+	if err := s.exchange(ctx, r); err != nil {
+		return err
+	}
+	return s.confirm(ctx, r.op)
+}
+
+// exchange sends r. A 401 costs a renewal and one more try.
+func (s *Session) exchange(ctx context.Context, r request) error {
 	a, err := s.access(ctx, r.op)
 	if err != nil {
 		return err
 	}
 	r.principal, r.lane = a.Principal, s.connection
-	r.renewed = func(ctx context.Context) (string, error) {
-		a, err := s.access(ctx, r.op)
-		return a.Token.Reveal(), err
+	r.current = func(ctx context.Context, again bool) (string, error) {
+		if !again && s.fresh() {
+			return a.Token.Reveal(), nil
+		}
+		now, err := s.ask(ctx, r.op)
+		if err != nil {
+			return "", err
+		}
+		a = now // a 401 is about this one
+		return a.Token.Reveal(), nil
 	}
 	for range renewals {
 		err = s.client.send(ctx, r, a.Token.Reveal())
 		e, ok := errors.AsType[*Error](err)
-		if !ok || e.Status != http.StatusUnauthorized {
+		if !ok || e.Kind != Unauthorized {
 			return err
 		}
 		a.Claims = NewSecret(e.Claims)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 	"sync"
+	"time"
 )
 
 // flights lets calls for the same page that come while one is under way share its
@@ -24,26 +26,62 @@ type flight struct {
 	page   *Page
 	err    error
 	others int
-	gaveUp bool // the one who made it ended before it did
+	gaveUp bool      // the one who made it ended before it did, or had too little time
+	again  time.Time // not before then the environment wants to be asked again
 }
 
-// page returns what read returns, for everybody who asks by this key meanwhile. A
-// call that ended because of the deadline of the one who made it says nothing to the
-// others: one of them makes it again.
-func (f *flights) page(ctx context.Context, op string, key flightKey, read func() (*Page, error)) (*Page, error) {
+// page returns what read returns, for everybody who asks by this key meanwhile. What
+// came about because the one who made the call had little time says nothing to the
+// others: one of them makes it again, when the environment wants to be asked again.
+// While the circuit is broken nobody waits for a call that hangs: each asks to be let
+// through.
+func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *breaker,
+	read func() (*Page, error)) (*Page, error) {
 	for {
+		if circuit.broken() {
+			return read()
+		}
 		one, mine := f.join(key)
 		if mine {
 			return f.fly(ctx, key, one, read)
 		}
-		select {
-		case <-one.done:
-		case <-ctx.Done():
-			return nil, ended(ctx, op)
+		if err := one.wait(ctx, op, circuit); err != nil {
+			return nil, err
 		}
 		if !one.gaveUp {
 			return one.page, one.err
 		}
+		if wait := time.Until(one.again); wait > 0 {
+			if !fits(ctx, wait) {
+				return nil, one.err // it would come to the same
+			}
+			if err := sleep(ctx, op, wait); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+// wait returns when the call is over. Who waits for it counts as a call that hangs.
+func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error {
+	hanging := circuit.watch()
+	defer hanging.end()
+	select {
+	case <-one.done:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, op)
+	}
+}
+
+func sleep(ctx context.Context, op string, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ended(ctx, op)
 	}
 }
 
@@ -74,6 +112,9 @@ func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func
 	}()
 	one.page, one.err = read()
 	one.gaveUp = one.err != nil && ctx.Err() != nil
+	if e, ok := errors.AsType[*Error](one.err); ok && (e.hasty || e.Kind == Overloaded) {
+		one.gaveUp, one.again = true, time.Now().Add(e.wait)
+	}
 	return one.page, one.err
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -183,4 +184,102 @@ func TestWhoGivesUpOverATokenTakesNobodyAlong(t *testing.T) {
 	time.Sleep(50 * time.Millisecond) // it is on its way into the call
 	cancel()
 	work.Wait()
+}
+
+// What somebody gets only because of having little time is not what the others get:
+// they wait as long as the environment wants, and ask again.
+func TestImpatienceIsNotShared(t *testing.T) {
+	for name, c := range map[string]struct {
+		gate    *gate
+		network func(asked int64) (*http.Response, error)
+		leader  dynamics.Kind // what who had little time gets
+	}{
+		"the wait before the next attempt does not fit": {network: func(asked int64) (*http.Response, error) {
+			if asked == 1 {
+				return said(503, "", "Retry-After", "2")
+			}
+			return said(200, oneRow)
+		}, leader: dynamics.Unavailable},
+		"throttled": {network: func(asked int64) (*http.Response, error) {
+			if asked == 1 {
+				return said(429, "", "Retry-After", "2")
+			}
+			return said(200, oneRow)
+		}, leader: dynamics.Throttled},
+		"the gate's wait does not fit": {
+			gate:    &gate{refusals: []error{&dynamics.Error{Kind: dynamics.Throttled, RetryAfter: 2 * time.Second}}},
+			network: func(int64) (*http.Response, error) { return said(200, oneRow) }, leader: dynamics.Throttled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int64
+				var second time.Time
+				client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+					n := asked.Add(1)
+					if n == 2 {
+						second = time.Now()
+					}
+					time.Sleep(time.Second)
+					return c.network(n)
+				}, func(config *dynamics.Config) {
+					if c.gate != nil {
+						config.Gate = c.gate
+					}
+				})
+				begun := time.Now()
+				var work sync.WaitGroup
+				work.Go(func() {
+					if err := ask(t, client, 1, 2500*time.Millisecond); dynamics.KindOf(err) != c.leader {
+						t.Errorf("who has little time: %v", err)
+					}
+				})
+				time.Sleep(10 * time.Millisecond)
+				for range 5 {
+					work.Go(func() {
+						if err := ask(t, client, 1, 30*time.Second); err != nil {
+							t.Errorf("who has time: %v", err)
+						}
+					})
+				}
+				work.Wait()
+				if asked.Load() > 2 {
+					t.Errorf("%d calls", asked.Load())
+				}
+				if c.gate == nil && second.Sub(begun) < 3*time.Second {
+					t.Errorf("asked again after %s, one of them for the call", second.Sub(begun))
+				}
+			})
+		})
+	}
+}
+
+// What a caller without a deadline would get as well, everybody gets.
+func TestFaultsAreShared(t *testing.T) {
+	for name, answer := range map[string]func() (*http.Response, error){
+		"refused":                  func() (*http.Response, error) { return said(403, "") },
+		"a wait that nobody makes": func() (*http.Response, error) { return said(503, "", "Retry-After", "300") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int64
+				client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+					asked.Add(1)
+					time.Sleep(time.Second)
+					return answer()
+				})
+				var work sync.WaitGroup
+				for range 5 {
+					work.Go(func() {
+						if err := ask(t, client, 1, 2*time.Second); err == nil {
+							t.Error("no error")
+						}
+					})
+				}
+				work.Wait()
+				if asked.Load() != 1 {
+					t.Errorf("%d calls", asked.Load())
+				}
+			})
+		})
+	}
 }

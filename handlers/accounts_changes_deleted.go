@@ -65,10 +65,10 @@ func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]by
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(looksAtOnce)
 	for i, chunk := range chunks {
-		group.Go(func() (err error) {
+		group.Go(dynamics.Guard(func() (err error) {
 			found[i], err = w.rowsOf(ctx, chunk)
 			return err
-		})
+		}))
 	}
 	if err := group.Wait(); err != nil {
 		return nil, err

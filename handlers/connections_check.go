@@ -63,12 +63,14 @@ func (o *Operations) connectionsCheck(ctx context.Context, c *call, _ messages.C
 	var group errgroup.Group
 	group.SetLimit(checksAtOnce)
 	for i, one := range all {
-		group.Go(func() error {
+		group.Go(dynamics.Guard(func() error {
 			faults[i] = one.try(trying, session)
 			return nil // the others are tried all the same
-		})
+		}))
 	}
-	_ = group.Wait() // there is none
+	if err := group.Wait(); err != nil {
+		return messages.ChecksReply{}, err // a defect; there is no other
+	}
 	if ctx.Err() != nil {
 		return messages.ChecksReply{}, ctx.Err()
 	}

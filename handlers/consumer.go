@@ -3,15 +3,14 @@ package handlers
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -54,6 +53,7 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 	c.work.Add(1)
 	c.metrics.inFlight.Inc()
 	go func() {
+		defer c.survive(e.operation)
 		defer c.work.Done()
 		defer place.leave()
 		defer c.metrics.inFlight.Dec()
@@ -108,16 +108,27 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *
 	c.finish(e, say, classify(ctx, c.closing.Load(), err), arrived)
 }
 
+// survive keeps a defect outside of every operation from ending the process, with all
+// other requests in hand.
+func (c *Consumer) survive(op messages.Operation) {
+	if thrown := recover(); thrown != nil {
+		fault := dynamics.Panicked(thrown)
+		c.log.Error("answering panicked", "operation", op, "panic", fault.Kind, "stack", fault.Stack)
+	}
+}
+
 // run has the operation produce its parts and sends each. A panic in the
 // operation is an error like any other.
-func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) (err error) {
-	defer func() {
-		if fault := recover(); fault != nil {
-			c.log.Error("operation panicked", "operation", call.operation, "request_id", call.requestID,
-				"panic", panicKind(fault), "stack", string(debug.Stack()))
-			err = messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
-		}
-	}()
+func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
+	err := dynamics.Guard(func() error { return c.serve(ctx, e, call, body, say) })()
+	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
+		c.log.Error("operation panicked", "operation", call.operation, "request_id", call.requestID, "panic", fault.Kind, "stack", fault.Stack)
+		return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
+	}
+	return err
+}
+
+func (c *Consumer) serve(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
 	for p, err := range e.route.serve(ctx, call, body) {
 		if err != nil {
 			return err
@@ -183,12 +194,4 @@ func codeOf(fault *messages.Error) string {
 		return "ok"
 	}
 	return string(fault.Code)
-}
-
-// panicKind describes a panic by its type: its text could hold anything.
-func panicKind(fault any) string {
-	if err, ok := fault.(interface{ RuntimeError() }); ok {
-		return fmt.Sprint(err)
-	}
-	return fmt.Sprintf("%T", fault)
 }

@@ -16,7 +16,10 @@
 // Its bodies and its name go to package messages, its function to a file of its
 // own here, and one line to the table in routes.go. Subscription, scoped subject,
 // decoding, deadline, errors, metrics, log line, discovery and schema follow from
-// that line. A function returns its reply or an error and never publishes.
+// that line. A function returns its reply or an error and never publishes. Where it
+// starts goroutines, they run under [dynamics.Guard]: a panic in one would end the
+// process otherwise. What it waited for it delivers only after
+// [dynamics.Session.Confirm], unless a call of the session did that.
 //
 // # Events
 //

@@ -70,6 +70,10 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Unauthorized:
 		return messages.Errorf(messages.ReauthorizationRequired, "Dataverse does not accept the connection's access token, nor a new one; a person must connect again")
 	case dynamics.Throttled:
+		if fault.OfQuery() {
+			return messages.Errorf(messages.Throttled, "Dataverse holds this query back because of what it costs its database; other queries go on; "+
+				"try again later, or leave out filters that search within texts, negative ones and those on calculated columns").After(throttledRetry)
+		}
 		return messages.Errorf(messages.Throttled, "Dataverse's service protection limits are reached; wait, sending on makes the wait longer").After(throttledRetry)
 	case dynamics.UnknownColumn:
 		return messages.Invalid(fault.Column, "Dataverse has no such column")
@@ -88,6 +92,10 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Overloaded:
 		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
+		if fault.OfQuery() {
+			return messages.Errorf(messages.Unavailable, "this query took Dataverse's database too long; try again later, "+
+				"or leave out filters that search within texts and those on calculated columns").After(throttledRetry)
+		}
 		return messages.Errorf(messages.Unavailable, "Dataverse cannot be reached; try again")
 	case dynamics.Expired:
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")

@@ -183,10 +183,26 @@ func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
+	d, err := c.awaited(ctx, kind, oldest)
+	if err != nil {
+		return nil, err
+	}
+	// The connection may be gone while another request, or process, asked.
+	return d, c.session.Confirm(ctx)
+}
+
+// awaited is kind where there is no copy that can be used at once.
+func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	done, ok := c.session.Await()
+	if !ok {
+		return c.ask(ctx, kind)
+	}
 	select {
 	case c.known.reading <- struct{}{}:
+		done()
 		defer func() { <-c.known.reading }()
 	case <-ctx.Done():
+		done()
 		return nil, ctx.Err()
 	}
 	if d := c.known.local(kind, oldest); d != nil {

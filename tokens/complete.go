@@ -148,13 +148,11 @@ func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback
 		ctx, cancel := context.WithTimeout(a.life, workTime)
 		defer cancel()
 		var o outcome
-		defer func() {
-			if p := recover(); p != nil {
-				o = outcome{error: fault(CodeInternal, "the authorization failed", fmt.Errorf("panic of type %T", p))}
-			}
-			out <- o
-		}()
-		o.Connection, o.error = a.complete(ctx, at, st, cb)
+		o.error = guard(a.log, "the authorization", st.Connection, func() (err error) {
+			o.Connection, err = a.complete(ctx, at, st, cb)
+			return err
+		})
+		out <- o
 	})
 	a.mu.Unlock()
 	select {

@@ -3,7 +3,6 @@ package tokens
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -99,14 +98,13 @@ func (s *Source) begin(r record, forced bool) *flight {
 }
 
 func (s *Source) fly(r record, forced bool) (fresh record, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fault(CodeInternal, "the refresh failed", fmt.Errorf("panic of type %T", p))
-		}
-	}()
 	ctx, cancel := context.WithTimeout(s.life, flightTime)
 	defer cancel()
-	return s.replace(ctx, r, forced)
+	err = guard(s.log, "the refresh", r.ID, func() (err error) {
+		fresh, err = s.replace(ctx, r, forced)
+		return err
+	})
+	return fresh, err
 }
 
 // replace waits for its turn and refreshes, unless another version is there.

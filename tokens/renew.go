@@ -97,10 +97,15 @@ func (s *Source) renewAll(ids []string) (trouble *Error) {
 	var mu sync.Mutex
 	for _, id := range ids {
 		wait.Go(func() {
-			if err := s.renewOne(s.loops, id); err != nil && err.Code != CodeReauthorizationRequired {
+			var fault *Error
+			_ = guard(s.log, "the renewal", id, func() error { // a defect is no trouble that others would meet
+				fault = s.renewOne(s.loops, id)
+				return nil
+			})
+			if fault != nil && fault.Code != CodeReauthorizationRequired {
 				mu.Lock()
 				defer mu.Unlock()
-				trouble = err
+				trouble = fault
 			}
 		})
 		if !pause(s.loops, time.Second/time.Duration(s.renewal.PerSecond)) {

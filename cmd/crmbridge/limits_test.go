@@ -147,7 +147,8 @@ func TestAHangingConnectionLeavesOthersAlone(t *testing.T) {
 		}
 	}
 	release()
-	codes := exactlyOne(t, flood.settle(t), "ok", "overloaded")
+	// On a machine that takes seconds for this, the calls hang long enough to be noticed.
+	codes := exactlyOne(t, flood.settle(t), "ok", "overloaded", "unavailable")
 	if codes["overloaded"] == 0 || codes["ok"] == 0 {
 		t.Errorf("%v", codes)
 	}

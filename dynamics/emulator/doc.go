@@ -66,8 +66,12 @@
 //	{"kind":"slow","probability":0.01,"drip_bytes":64,"drip_every":"20ms"}
 //	{"kind":"bad-cookie"}
 //
-// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie, reset, truncate and slow; [Fault] has all
-// members. crmbridge-dev takes the same objects as --fault.
+// Searches are held back for what they cost, half of the tries, with a status of one's own:
+//
+//	{"kind":"query-throttle","route":"accounts","probability":0.5,"status":400}
+//
+// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie, query-throttle, query-timeout, reset,
+// truncate and slow; [Fault] has all members. crmbridge-dev takes the same objects as --fault.
 //
 // # Who may see what, and in which language
 //

@@ -30,13 +30,20 @@ const (
 	KindCutJSON = "cut-json"
 	// KindBadCookie strikes requests with a $skiptoken: the nextLink that they follow is one that Dataverse no longer takes.
 	KindBadCookie = "bad-cookie"
+	// KindQueryThrottle and KindQueryTimeout are what Dataverse says of one query that costs its database too much: it is held back
+	// (0x80048644, a leading wildcard), or it timed out (0x80048573). Microsoft lists the codes ("Query throttling", "Query
+	// anti-patterns") and no status; it is 429 and 500 here, Status takes another, and Body another code. Probability lets a part
+	// of the tries through, as Dataverse does.
+	KindQueryThrottle = "query-throttle"
+	KindQueryTimeout  = "query-timeout"
 	// KindReset is Reset, KindTruncate is Truncate after 64 bytes, KindSlow is DripBytes 64 and DripEvery 20 ms, where those are 0.
 	KindReset    = "reset"
 	KindTruncate = "truncate"
 	KindSlow     = "slow"
 )
 
-var kinds = []string{KindThrottle, KindGateway, KindUnavailable, KindTimeout, KindError, KindPortal, KindCutJSON, KindBadCookie, KindReset, KindTruncate, KindSlow}
+var kinds = []string{KindThrottle, KindGateway, KindUnavailable, KindTimeout, KindError, KindPortal, KindCutJSON, KindBadCookie,
+	KindQueryThrottle, KindQueryTimeout, KindReset, KindTruncate, KindSlow}
 
 // Fault is a bad answer to come.
 type Fault struct {

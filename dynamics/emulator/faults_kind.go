@@ -52,9 +52,20 @@ func (x Fault) ready() ready {
 		return ready{http.StatusOK, jsonType, `{"token_type":"Bearer","scope":"user_imp`}
 	case KindBadCookie: // code and text as for a mangled $skiptoken (7.2)
 		return ready{http.StatusBadRequest, "application/json; odata.metadata=minimal", `{"error":{"code":"` + codeQuery + `","message":"Malformed XML in the Paging Cookie"}}`}
+	case KindQueryThrottle:
+		return ready{http.StatusTooManyRequests, jsonType, `{"error":{"code":"0x80048644","message":"This query cannot be executed because it ` +
+			`conflicts with Query Throttling; the query uses a leading wildcard value in a filter condition, which will cause the query to be ` +
+			`throttled more aggressively."}}`}
+	case KindQueryTimeout:
+		return ready{http.StatusInternalServerError, jsonType, `{"error":{"code":"0x80048573","message":"The database operation timed out; this ` +
+			`may be due to a leading wildcard value being used in a filter condition. Please consider removing filter conditions on leading ` +
+			`wildcard values, as these filter conditions are expensive and may cause timeouts."}}`}
 	}
 	return ready{}
 }
+
+// dataOnly are the kinds that are answers of Dataverse and of nobody else.
+var dataOnly = []string{KindBadCookie, KindQueryThrottle, KindQueryTimeout}
 
 // filled is the fault with what its kind stands for.
 func (x Fault) filled() Fault {
@@ -135,8 +146,8 @@ func (x Fault) check() error {
 		return fmt.Errorf("where is %q; it must be data, token, authorize or discovery", x.Where)
 	case x.Kind != "" && !slices.Contains(kinds, x.Kind):
 		return fmt.Errorf("kind is %q; it must be one of %s", x.Kind, strings.Join(kinds, ", "))
-	case x.Kind == KindBadCookie && !data:
-		return errors.New("kind bad-cookie is for where data")
+	case slices.Contains(dataOnly, x.Kind) && !data:
+		return fmt.Errorf("kind %s is for where data", x.Kind)
 	case x.Route != "" && !data:
 		return errors.New("route is for where data")
 	case x.Number != 0 && data:

@@ -1,0 +1,367 @@
+package dynamics_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// ask asks for the page of a size, with so much time; 0 means without end.
+func ask(t testing.TB, client *dynamics.Client, size int, patience time.Duration) error {
+	ctx := t.Context()
+	if patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	s, err := client.Open(ctx, "acme")
+	if err != nil {
+		return err
+	}
+	q := nameOnly
+	q.PageSize = size
+	_, err = s.Accounts(ctx, q)
+	return err
+}
+
+// inThreeSeconds is a slow environment that works.
+func inThreeSeconds(r *http.Request) (*http.Response, error) {
+	return slowly(r, 3*time.Second, 200, emptyPage)
+}
+
+// Requesters with less time than a slow environment needs do not get the others
+// refused.
+func TestImpatientRequestersBreakNoCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, inThreeSeconds)
+		var work sync.WaitGroup
+		for i := range 400 {
+			work.Go(func() {
+				if i%20 == 0 {
+					if err := ask(t, client, i+1, 30*time.Second); err != nil {
+						t.Errorf("a patient request: %v", err)
+					}
+				} else if err := ask(t, client, i+1, 2200*time.Millisecond); dynamics.KindOf(err) != dynamics.Cancelled {
+					t.Errorf("an impatient one: %v", err)
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		work.Wait()
+	})
+}
+
+// Calls that hang break the circuit before they end, also where many wait for one
+// call; when it answers again, everybody is let through.
+func TestHangingCallsBreakTheCircuit(t *testing.T) {
+	for name, alike := range map[string]bool{"each its own call": false, "one call for all": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var hangs atomic.Bool
+				hangs.Store(true)
+				var sent atomic.Int64
+				client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+					sent.Add(1)
+					if hangs.Load() {
+						<-r.Context().Done()
+						return nil, r.Context().Err()
+					}
+					return said(200, emptyPage)
+				})
+				var work sync.WaitGroup
+				size := func(i int) int {
+					if alike {
+						return 1
+					}
+					return i + 1
+				}
+				for i := range 10 {
+					work.Go(func() {
+						if err := ask(t, client, size(i), 30*time.Second); err != nil && dynamics.KindOf(err) != dynamics.Cancelled {
+							t.Errorf("who was there before: %v", err)
+						}
+					})
+				}
+				time.Sleep(6 * time.Second)
+				before := sent.Load()
+				for i := range 20 {
+					begun := time.Now()
+					e := kind(t, ask(t, client, size(i), 30*time.Second), dynamics.Unavailable)
+					if e.RetryAfter <= 0 || time.Since(begun) > 0 {
+						t.Errorf("retry after %s, refused after %s", e.RetryAfter, time.Since(begun))
+					}
+				}
+				if sent.Load() != before {
+					t.Errorf("%d of them were sent", sent.Load()-before)
+				}
+				// Now and then one finds out.
+				for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+					work.Go(func() { _ = ask(t, client, size(1), 10*time.Second) })
+				}
+				if n := sent.Load() - before; n < 2 || n > 5 {
+					t.Errorf("%d of 400 were let through in 20 s", n)
+				}
+				hangs.Store(false)
+				time.Sleep(10 * time.Second)
+				for i := range 20 {
+					if err := ask(t, client, i+1, 30*time.Second); err != nil {
+						t.Errorf("when it answers again: %v", err)
+					}
+				}
+				work.Wait()
+			})
+		})
+	}
+}
+
+// An environment that is slow and works is not taken for one that hangs, however
+// many calls are under way and however the load begins.
+func TestASlowEnvironmentIsNotRefused(t *testing.T) {
+	for _, takes := range []time.Duration{3 * time.Second, 4900 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, takes, 200, emptyPage) })
+			var work sync.WaitGroup
+			for i := range 200 {
+				if i%40 == 0 {
+					time.Sleep(takes / 2)
+				}
+				work.Go(func() {
+					if err := ask(t, client, i+1, 30*time.Second); err != nil {
+						t.Errorf("answers take %s: %v", takes, err)
+					}
+				})
+			}
+			work.Wait()
+		})
+	}
+	synctest.Test(t, func(t *testing.T) { // slower still, once that is known
+		var takes atomic.Int64
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			return slowly(r, time.Duration(takes.Load()), 200, emptyPage)
+		})
+		for _, d := range []time.Duration{4 * time.Second, 7 * time.Second, 12 * time.Second} {
+			takes.Store(int64(d))
+			var work sync.WaitGroup
+			for i := range 30 {
+				time.Sleep(100 * time.Millisecond)
+				work.Go(func() {
+					if err := ask(t, client, i+1, 30*time.Second); err != nil {
+						t.Errorf("answers take %s: %v", d, err)
+					}
+				})
+			}
+			work.Wait()
+		}
+	})
+}
+
+// broken is a client whose circuit is broken, and half-open.
+func broken(t *testing.T, down *atomic.Bool, network roundTrip, change ...func(*dynamics.Config)) *dynamics.Client {
+	down.Store(true)
+	client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+		if down.Load() {
+			return said(503, "")
+		}
+		return network(r)
+	}, append(change, func(c *dynamics.Config) { c.MaxAttempts = 1 })...)
+	for i := range 12 {
+		kind(t, ask(t, client, i+1, 0), dynamics.Unavailable)
+	}
+	down.Store(false)
+	time.Sleep(2 * time.Second)
+	return client
+}
+
+// The call that is to decide is one that has the time for it; where it is cancelled,
+// or its goroutine panics, the next one is.
+func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
+	t.Run("cancelled", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			client := broken(t, &down, inThreeSeconds)
+			ctx, cancel := context.WithCancel(t.Context())
+			var work sync.WaitGroup
+			work.Go(func() {
+				if _, err := opened(t, client).Accounts(ctx, nameOnly); !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
+			})
+			time.Sleep(time.Second)
+			kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable) // one at a time
+			cancel()
+			work.Wait()
+			if err := ask(t, client, 7, 30*time.Second); err != nil {
+				t.Errorf("the next: %v", err)
+			}
+		})
+	})
+	t.Run("panicked", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down, panics atomic.Bool
+			panics.Store(true)
+			client := broken(t, &down, func(*http.Request) (*http.Response, error) {
+				if panics.Load() {
+					panic("a defect")
+				}
+				return said(200, emptyPage)
+			})
+			func() {
+				defer func() { _ = recover() }()
+				_ = ask(t, client, 1, 0)
+				t.Error("no panic")
+			}()
+			panics.Store(false)
+			if err := ask(t, client, 1, 0); err != nil {
+				t.Errorf("the next: %v", err)
+			}
+		})
+	})
+	t.Run("refused at the gate", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			g := &gate{}
+			client := broken(t, &down, func(*http.Request) (*http.Response, error) { return said(200, emptyPage) },
+				func(c *dynamics.Config) { c.Gate = g })
+			g.refuse = &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: time.Minute}
+			kind(t, ask(t, client, 1, 0), dynamics.Throttled)
+			g.refuse = nil
+			if err := ask(t, client, 1, 0); err != nil {
+				t.Errorf("the next: %v", err)
+			}
+		})
+	})
+	t.Run("an impatient caller", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			client := broken(t, &down, inThreeSeconds)
+			kind(t, ask(t, client, 1, time.Second), dynamics.Unavailable)
+			if err := ask(t, client, 1, 30*time.Second); err != nil {
+				t.Errorf("a patient one: %v", err)
+			}
+		})
+	})
+	t.Run("nobody but impatient callers", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			client := broken(t, &down, func(*http.Request) (*http.Response, error) { return said(200, emptyPage) })
+			kind(t, ask(t, client, 1, time.Second), dynamics.Unavailable)
+			time.Sleep(2 * time.Second)
+			if err := ask(t, client, 1, time.Second); err != nil {
+				t.Errorf("when no other came: %v", err)
+			}
+		})
+	})
+}
+
+// What a call says that was refused because of what its query costs is said of that
+// query: the circuit stays closed.
+func TestACostlyQueryBreaksNoCircuit(t *testing.T) {
+	for _, code := range []string{"0x80048544", "0x80048573", "0x80048574", "0x80048575", "0x80044151"} {
+		synctest.Test(t, func(t *testing.T) {
+			client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+				if r.Header.Get("Prefer") != "" && r.URL.Path != "/api/data/v9.2/WhoAmI" {
+					return said(503, `{"error":{"code":"`+code+`","message":"x"}}`)
+				}
+				return said(200, whoAmI)
+			})
+			for i := range 30 {
+				if err := ask(t, client, i+1, 0); err == nil {
+					t.Error("no error")
+				}
+			}
+			if _, err := opened(t, client).WhoAmI(t.Context()); err != nil {
+				t.Errorf("%s: %v", code, err)
+			}
+		})
+	}
+}
+
+// One slow query, of which nothing is known, gets nobody refused.
+func TestOneSlowQueryBreaksNoCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var first atomic.Bool
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if !first.Swap(true) {
+				return slowly(r, 55*time.Second, 200, emptyPage)
+			}
+			return slowly(r, 100*time.Millisecond, 200, emptyPage)
+		})
+		var work sync.WaitGroup
+		work.Go(func() {
+			if err := ask(t, client, 1, time.Minute); err != nil {
+				t.Errorf("the slow one: %v", err)
+			}
+		})
+		time.Sleep(50 * time.Second)
+		for i := range 20 {
+			work.Go(func() {
+				if err := ask(t, client, i+2, 10*time.Second); err != nil {
+					t.Errorf("another: %v", err)
+				}
+			})
+		}
+		work.Wait()
+	})
+}
+
+// Where only a few calls may be under way at once, they break the circuit later; then
+// the next one finds out.
+func TestFewHangingCallsBreakTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var hangs atomic.Bool
+		hangs.Store(true)
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if hangs.Load() {
+				return slowly(r, time.Hour, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		})
+		var work sync.WaitGroup
+		for i := range 4 {
+			work.Go(func() { _ = ask(t, client, i+1, 50*time.Second) })
+		}
+		time.Sleep(31 * time.Second)
+		work.Go(func() { _ = ask(t, client, 5, 10*time.Second) })
+		synctest.Wait()
+		kind(t, ask(t, client, 6, 10*time.Second), dynamics.Unavailable)
+		hangs.Store(false)
+		time.Sleep(11 * time.Second)
+		if err := ask(t, client, 7, 10*time.Second); err != nil {
+			t.Errorf("when it answers again: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// Who waits for what another asks counts as one whose call hangs.
+func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, time.Hour, 200, whoAmI) })
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = opened(t, client).WhoAmI(ctx) })
+		var ends []func()
+		for range 9 {
+			done, ok := opened(t, client).Await()
+			if ends = append(ends, done); !ok {
+				t.Error("there is something to wait for")
+			}
+		}
+		time.Sleep(6 * time.Second)
+		if _, ok := opened(t, client).Await(); ok {
+			t.Error("there is nothing to wait for")
+		}
+		for _, end := range ends {
+			end()
+		}
+		cancel()
+		work.Wait()
+	})
+}
