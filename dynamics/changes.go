@@ -29,12 +29,12 @@ type ChangesQuery struct {
 type ChangesPage struct{ *Page }
 
 // Deleted returns the number of deleted rows.
-func (p *ChangesPage) Deleted() int { return len(p.deleted) / idLength }
+func (p *ChangesPage) Deleted() int { return p.store.gone }
 
 // DeletedID returns the accountid of deleted row i, in lower case. A row that was
 // made and deleted between two questions may be among them.
 func (p *ChangesPage) DeletedID(i int) string {
-	return string(p.deleted[i*idLength : (i+1)*idLength])
+	return string(p.store.deleted[i/rowsAtOnce][i%rowsAtOnce][:])
 }
 
 // DeltaLink returns the link to what changes after this page, "" where there is a
@@ -134,7 +134,7 @@ func (q ChangesQuery) plan() (*plan, error) {
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results.
 func (p *plan) changes(page *ChangesPage, first bool) request {
 	return request{op: ChangesOp, prefer: p.prefer, hidden: p.hidden, read: func(b *body) error {
-		read, err := readPage(b, p.layout, p.size)
+		read, err := readPage(b, p.layout)
 		if err != nil {
 			return err
 		}

@@ -84,7 +84,7 @@ func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
 	if err := c.spend(); err != nil {
 		return 0, err
 	}
-	r := request{op: "accounts.count"}
+	r := request{op: "accounts.count", most: maxSmallBody}
 	const aggregation = "aggregate($count as c)"
 	options := "$apply=" + encode(aggregation)
 	if f != nil {

@@ -118,22 +118,28 @@ func privilege(message string) string {
 func errorBody(raw []byte) (code, message string) {
 	var form struct {
 		Error *struct {
-			Code    any `json:"code"`
-			Message any `json:"message"`
+			Code    jsontext.Value `json:"code"`
+			Message jsontext.Value `json:"message"`
 		} `json:"error"`
-		Lower     any `json:"message"`
-		Upper     any `json:"Message"`
-		Exception any `json:"ExceptionMessage"`
-		ErrorCode any `json:"ErrorCode"`
+		Lower     jsontext.Value `json:"message"`
+		Upper     jsontext.Value `json:"Message"`
+		Exception jsontext.Value `json:"ExceptionMessage"`
+		ErrorCode jsontext.Value `json:"ErrorCode"`
 	}
 	if json.Unmarshal(raw, &form, jsontext.AllowInvalidUTF8(true)) != nil { // it may quote half of an emoji
 		return "", ""
 	}
-	text := func(v any) string { s, _ := v.(string); return s }
+	text := func(v jsontext.Value) string {
+		if v.Kind() != '"' {
+			return "" // another form than a text, of whatever size it would become
+		}
+		s, _ := jsontext.AppendUnquote(nil, v) // the error says what is replaced
+		return string(s)
+	}
 	if form.Error != nil {
 		return cleanCode(text(form.Error.Code)), text(form.Error.Message)
 	}
-	for _, v := range []any{form.Lower, form.Upper, form.Exception} {
+	for _, v := range []jsontext.Value{form.Lower, form.Upper, form.Exception} {
 		if message = text(v); message != "" {
 			break
 		}

@@ -39,7 +39,7 @@ func (c *Client) Identify(ctx context.Context, environment, accessToken string) 
 }
 
 func whoAmI(id *Identity) request {
-	return request{op: "whoami", read: func(b *body) error {
+	return request{op: "whoami", most: maxSmallBody, read: func(b *body) error {
 		var answer struct{ UserId, BusinessUnitId, OrganizationId string }
 		if err := into(&answer)(b); err != nil {
 			return err

@@ -43,11 +43,6 @@ const (
 	// option takes beside its label.
 	maxOptionBytes = 8 << 20
 	optionBytes    = 64
-	// maxOptionColumns bounds the columns of one answer; a table of SQL Server has
-	// 1024 at most.
-	maxOptionColumns = 10_000
-	// maxOptionToken bounds a single text in such an answer.
-	maxOptionToken = 1 << 20
 )
 
 // Options returns the options of all accounts columns of one kind by logical name.
@@ -66,23 +61,27 @@ func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string]Opti
 	default:
 		return nil, refuse("metadata.options", "", "%q is not a kind of column that has options", kind)
 	}
-	var sets optionSets
-	r := request{op: "metadata.options", read: sets.read, bodies: optionBodies}
+	base, kept := languages{}, 0
+	var page relatedPage[optionsRow]
+	r := request{op: "metadata.options", bodies: optionBodies, read: func(b *body) error {
+		base, kept = languages{}, 0
+		return page.readRows(b, func(d *jsontext.Decoder, row *optionsRow) error { return row.read(b, d, base, &kept) })
+	}}
 	path := accountAttributes + "/Microsoft.Dynamics.CRM." + string(kind) + "AttributeMetadata"
 	if err := s.get(ctx, r, path, "$select=LogicalName&$expand="+expand); err != nil {
 		return nil, err
 	}
-	return sets.finished(), nil
+	out, language := make(map[string]OptionSet, len(page.Value)), base.most()
+	for _, row := range page.Value {
+		if isLogicalName(row.name) { // another could not be asked for anyway
+			out[row.name] = row.set(language)
+		}
+	}
+	return out, nil
 }
 
-// optionSets reads an answer with options.
-type optionSets struct {
-	columns []columnOptions
-	base    languages
-	kept    int // bytes
-}
-
-type columnOptions struct {
+// optionsRow is a column with the options of its own set and of the global one.
+type optionsRow struct {
 	name        string
 	own, global rawOptions
 }
@@ -94,76 +93,35 @@ type rawOptions struct {
 	count  int
 }
 
-func (x *optionSets) read(b *body) error {
-	*x = optionSets{base: languages{}}
-	from := &shortTokens{from: b}
-	return withDecoder(from, func(d *jsontext.Decoder) error {
-		from.decoder = d
-		seen := false
-		err := members(d, "the answer is not a JSON object", func(name string) error {
-			switch name {
-			case "value":
-				if seen {
-					return pageFault(`the answer has two members "value"`)
-				}
-				seen = true
-				return items(d, `"value" is not an array`, func() error { return x.column(d) })
-			case "error":
-				return pageFault("the answer ends in an error")
-			}
-			return d.SkipValue()
-		})
-		if err == nil && !seen {
-			return pageFault(`the answer has no "value"`)
-		}
-		return err
-	})
-}
-
-func (x *optionSets) column(d *jsontext.Decoder) error {
-	var c columnOptions
-	err := members(d, "a column is not a JSON object", func(name string) error {
+// read reads a column. Its options are counted one by one: there may be many.
+func (o *optionsRow) read(b *body, d *jsontext.Decoder, base languages, kept *int) error {
+	_, err := members(d, "a column is not a JSON object", func(name string) error {
+		into := &o.own
 		switch name {
 		case "LogicalName":
-			t, err := d.ReadToken()
-			if err == nil && t.Kind() == '"' {
-				c.name = t.String()
-			}
-			return err
-		case "OptionSet":
-			return x.set(d, &c.own)
+			return json.UnmarshalDecode(d, &o.name)
 		case "GlobalOptionSet":
-			return x.set(d, &c.global)
-		}
-		return d.SkipValue()
-	})
-	switch {
-	case err != nil || !isLogicalName(c.name): // it could not be asked for anyway
-		return err
-	case len(x.columns) == maxOptionColumns:
-		return pageFault("the answer has more columns than a table can have")
-	}
-	x.columns = append(x.columns, c)
-	return nil
-}
-
-func (x *optionSets) set(d *jsontext.Decoder, into *rawOptions) error {
-	*into = rawOptions{}
-	if d.PeekKind() == 'n' {
-		return d.SkipValue()
-	}
-	return members(d, "a choice is not a JSON object", func(name string) error {
-		if name != "Options" || d.PeekKind() == 'n' {
+			into = &o.global
+		case "OptionSet":
+		default:
 			return d.SkipValue()
 		}
-		*into = rawOptions{}
-		return items(d, "the options of a choice are not an array", func() error { return x.option(d, into) })
+		_, err := members(d, "a set of options is not a JSON object", func(name string) error {
+			if name != "Options" {
+				return d.SkipValue()
+			}
+			_, err := elements(d, `"Options" is not an array`, func() error { return into.add(b, d, base, kept) })
+			return err
+		})
+		return err
 	})
+	return err
 }
 
-func (x *optionSets) option(d *jsontext.Decoder, into *rawOptions) error {
-	if into.count++; into.count > MaxOptions || len(into.values) < into.count-1 || x.kept > maxOptionBytes {
-		return d.SkipValue() // from the first that is not kept on none is
+// add reads one option. From the first that is not kept on none of the column is.
+func (o *rawOptions) add(b *body, d *jsontext.Decoder, base languages, kept *int) error {
+	if o.count++; o.count > MaxOptions || len(o.values) < o.count-1 || *kept > maxOptionBytes {
+		return d.SkipValue()
 	}
 	var one struct {
 		Value int
@@ -172,77 +130,29 @@ func (x *optionSets) option(d *jsontext.Decoder, into *rawOptions) error {
 	if err := json.UnmarshalDecode(d, &one); err != nil {
 		return err
 	}
-	x.base.see(one.Label)
+	base.see(one.Label)
+	size := optionBytes
 	if one.Label.User != nil && one.Label.User.Label != "" {
 		one.Label.All = nil
-		x.kept += len(one.Label.User.Label)
+		size += len(one.Label.User.Label)
 	}
 	for _, text := range one.Label.All {
-		x.kept += optionBytes + len(text.Label)
+		size += optionBytes + len(text.Label)
 	}
-	x.kept += optionBytes
-	into.values, into.labels = append(into.values, one.Value), append(into.labels, one.Label)
-	return nil
+	*kept += size
+	o.values, o.labels = append(o.values, one.Value), append(o.labels, one.Label)
+	return b.keep(growth * int64(size))
 }
 
-func (x *optionSets) finished() map[string]OptionSet {
-	out, base := make(map[string]OptionSet, len(x.columns)), x.base.most()
-	for _, c := range x.columns {
-		from := c.own
-		if from.count == 0 {
-			from = c.global
-		}
-		set := OptionSet{Options: make([]Option, len(from.values)), Count: from.count}
-		for i, value := range from.values {
-			set.Options[i] = Option{Value: value, Label: from.labels[i].text(base)}
-		}
-		out[c.name] = set
+// set is the column's own set where it has one, else the global one.
+func (o *optionsRow) set(language int) OptionSet {
+	from := o.own
+	if from.count == 0 {
+		from = o.global
 	}
-	return out
-}
-
-// shortTokens ends an answer in which one JSON token is longer than any label: the
-// decoder would hold it whole.
-type shortTokens struct {
-	from    *body
-	decoder *jsontext.Decoder
-}
-
-func (r *shortTokens) Read(p []byte) (int, error) {
-	if r.decoder != nil && r.from.read-r.decoder.InputOffset() > maxOptionToken {
-		return 0, pageFault("the answer holds a text that is too long for a label")
+	set := OptionSet{Options: make([]Option, len(from.values)), Count: from.count}
+	for i, value := range from.values {
+		set.Options[i] = Option{Value: value, Label: from.labels[i].text(language)}
 	}
-	return r.from.Read(p)
-}
-
-// members reads an object; read takes the value of each member.
-func members(d *jsontext.Decoder, fault string, read func(name string) error) error {
-	if err := expect(d, '{', fault); err != nil {
-		return err
-	}
-	for d.PeekKind() != '}' {
-		name, err := d.ReadToken()
-		if err != nil {
-			return err
-		}
-		if err := read(name.String()); err != nil {
-			return err
-		}
-	}
-	_, err := d.ReadToken()
-	return err
-}
-
-// items reads an array; read takes each item.
-func items(d *jsontext.Decoder, fault string, read func() error) error {
-	if err := expect(d, '[', fault); err != nil {
-		return err
-	}
-	for d.PeekKind() != ']' {
-		if err := read(); err != nil {
-			return err
-		}
-	}
-	_, err := d.ReadToken()
-	return err
+	return set
 }

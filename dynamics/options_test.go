@@ -119,9 +119,9 @@ func TestManyOptions(t *testing.T) {
 // answer instead of filling the memory.
 func TestHostileOptions(t *testing.T) {
 	one := func(label string) string { return optionOf(1, labelOf(label)) }
-	huge := newRig(t, script(map[string]string{picklists: `{"value":[{"LogicalName":"a","OptionSet":{"Options":[` + one(strings.Repeat("x", 3<<20)) + `]}}]}`}))
+	huge := newRig(t, script(map[string]string{picklists: `{"value":[{"LogicalName":"a","OptionSet":{"Options":[` + one(strings.Repeat("x", 12<<20)) + `]}}]}`}))
 	if _, err := huge.open(t).Options(t.Context(), dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
-		t.Errorf("a text of 3 MiB: %v", err)
+		t.Errorf("a text of 12 MiB: %v", err)
 	}
 	var columns []string
 	long := one(strings.Repeat("x", 100<<10))

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // request is one GET of the Web API, in $batch where its URL is too long to go
@@ -24,7 +26,9 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
-	bodies int64 // how many times longer than MaxBody the answer may be; 0 is once
+	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
+	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
+	room   *budget.Lease // of the attempt's buffers
 	// principal and lane are for the gate; without a principal there is none.
 	principal Principal
 	lane      string
@@ -57,6 +61,10 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 			return err
 		}
 		defer func() { leave(answerTo(err)) }()
+		if r.room, err = c.room(ctx, r.op); err != nil {
+			return err
+		}
+		defer r.room.Close()
 		if r.current != nil {
 			if token, err = r.current(ctx, attempt > 1); err != nil {
 				return err
@@ -125,7 +133,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	return e
 }
 
-func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) error {
+func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 	defer cancel()
 	build, read := c.build, answered
@@ -140,8 +148,15 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody * max(1, r.bodies)}
+	b := &body{ctx: ctx, from: resp.Body, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
+		work: r.room, kept: budget.From(ctx).Lease()}
+	if r.most > 0 {
+		b.left = min(b.left, r.most)
+	}
 	defer func() {
+		if err != nil {
+			b.kept.Close() // nothing is kept of an attempt that failed
+		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()
 		call.Bytes = b.read

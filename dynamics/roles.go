@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -19,6 +20,7 @@ const (
 	// roles, and a user can be in thousands of them:
 	// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/team.
 	accessTeam = 1
+	maxGranted = 20_000 // roles through all teams
 	// fewTeams are asked for one by one, more in a filter of teamsPerCall.
 	fewTeams     = 8
 	teamsPerCall = 50
@@ -85,6 +87,7 @@ func allRoles(ctx context.Context, s *Session, op, path string) ([]roleRow, erro
 // rolesOfTeams reads the roles of each team.
 func (s *Session) rolesOfTeams(ctx context.Context, teams []teamRow) ([][]roleRow, error) {
 	granted := make([][]roleRow, len(teams))
+	var rows atomic.Int64
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(teamsAtOnce)
 	size := 1
@@ -93,7 +96,15 @@ func (s *Session) rolesOfTeams(ctx context.Context, teams []teamRow) ([][]roleRo
 	}
 	for begin := 0; begin < len(teams); begin += size {
 		end := min(begin+size, len(teams))
-		group.Go(Guard(func() error { return s.rolesOfSome(ctx, teams[begin:end], granted[begin:end]) }))
+		group.Go(Guard(func() error {
+			err := s.rolesOfSome(ctx, teams[begin:end], granted[begin:end])
+			for _, some := range granted[begin:end] {
+				if rows.Add(int64(len(some))) > maxGranted && err == nil {
+					err = &Error{Kind: TooLarge, Op: "teams.roles", Message: "more roles through teams than the 20,000 that are read"}
+				}
+			}
+			return err
+		}))
 	}
 	return granted, group.Wait()
 }

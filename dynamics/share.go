@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // flights lets calls for the same page that come while one is under way share its
@@ -26,8 +28,9 @@ type flight struct {
 	page   *Page
 	err    error
 	others int
-	gaveUp bool      // the one who made it ended before it did, or had too little time
-	again  time.Time // not before then the environment wants to be asked again
+	leases []*budget.Lease // of the page, one for each of the others
+	gaveUp bool            // the one who made it ended before it did, or had too little time
+	again  time.Time       // not before then the environment wants to be asked again
 }
 
 // page returns what read returns, for everybody who asks by this key meanwhile. What
@@ -46,10 +49,11 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 			return f.fly(ctx, key, one, read)
 		}
 		if err := one.wait(ctx, op, circuit); err != nil {
+			f.part(one).Close()
 			return nil, err
 		}
 		if !one.gaveUp {
-			return one.page, one.err
+			return f.shared(ctx, one)
 		}
 		if wait := time.Until(one.again); wait > 0 {
 			if !fits(ctx, wait) {
@@ -60,6 +64,17 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 			}
 		}
 	}
+}
+
+// shared is what a call that is over means for one of the others.
+func (f *flights) shared(ctx context.Context, one *flight) (*Page, error) {
+	if one.page == nil {
+		return nil, one.err
+	}
+	page := *one.page
+	page.lease = f.part(one)
+	page.lease.Join(budget.From(ctx))
+	return &page, nil
 }
 
 // wait returns when the call is over. Who waits for it counts as a call that hangs.
@@ -85,6 +100,19 @@ func sleep(ctx context.Context, op string, d time.Duration) error {
 	}
 }
 
+// part takes one of the others from a flight, with what it has of the page.
+func (f *flights) part(one *flight) *budget.Lease {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(one.leases) == 0 {
+		one.others-- // the page is not there yet
+		return nil
+	}
+	l := one.leases[0]
+	one.leases = one.leases[1:]
+	return l
+}
+
 func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -100,13 +128,16 @@ func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	return one, true
 }
 
-func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
+func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page, err error) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.under, key)
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
+			one.leases = one.page.lease.Share(one.others)
+			own := *one.page // who made it may release it before the others look at it
+			page = &own
 		}
 		close(one.done)
 	}()

@@ -28,11 +28,11 @@ const (
 )
 
 // settled is the reply to a page of which some ids are deleted.
-func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (part, error) {
+func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p part, size int, err error) {
 	t := everything(page)
 	there, err := w.stillThere(ctx, t.deleted)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
 	gone := make(map[string]bool, len(t.deleted))
 	t.deleted = slices.DeleteFunc(t.deleted, func(id string) bool {
@@ -55,7 +55,7 @@ func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (part
 		}
 	}
 	t.rows = rows
-	return w.reply(page, t)
+	return w.reply(ctx, page, t)
 }
 
 // stillThere finds those of the ids that are accounts, with their rows.

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -32,14 +33,14 @@ func (t told) bytes() int {
 	for _, row := range t.rows {
 		size += len(row)
 	}
-	return size + len(t.deleted)*deletedBytes
+	return size + max(0, len(t.deleted)*deletedBytes-1)
 }
 
-// reply writes what a page tells, whatever its size.
-func (w *changes) reply(page *dynamics.ChangesPage, t told) (part, error) {
+// reply writes what a page tells, if it fits a message, and says how long that is.
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told) (p part, size int, err error) {
 	head, err := accountsHead(w.call)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
 	more := page.NextLink() != ""
 	to := w.at
@@ -53,10 +54,17 @@ func (w *changes) reply(page *dynamics.ChangesPage, t told) (part, error) {
 	}
 	cursor, err := w.cursors.seal(to)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
-	body := make([]byte, 0, len(head)+t.bytes()+len(cursor)+64)
-	body = append(body, head...)
+	size = len(head) + t.bytes() + len(cursor) +
+		len(`],"deleted":[],"next_cursor":"","has_more":}`) + len(strconv.FormatBool(more))
+	if size > w.call.budget {
+		return part{}, size, nil
+	}
+	if err := writing(ctx, size); err != nil {
+		return part{}, 0, err
+	}
+	body := append(make([]byte, 0, size), head...)
 	for i, row := range t.rows {
 		if i > 0 {
 			body = append(body, ',')
@@ -72,7 +80,7 @@ func (w *changes) reply(page *dynamics.ChangesPage, t told) (part, error) {
 	}
 	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
 	body = append(strconv.AppendBool(body, more), '}')
-	return part{body: body, rows: len(t.rows) + len(t.deleted), last: true}, nil
+	return part{body: body, rows: len(t.rows) + len(t.deleted), last: true}, len(body), nil
 }
 
 // tailRoomFor is about what stands behind the rows: the cursor, whose size the

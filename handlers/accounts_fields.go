@@ -50,14 +50,9 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		if name <= place.After || column.Type == dynamics.Unsupported || place.CustomOnly && !column.Custom {
 			continue
 		}
-		field, err := known.field(ctx, column, names)
+		field, size, err := known.field(ctx, column, names, left, len(reply.Fields) == 0)
 		if err != nil {
 			return reply, err
-		}
-		size := fieldSize(field)
-		if size > left && len(reply.Fields) == 0 {
-			field = cutOptions(field, left)
-			size = fieldSize(field)
 		}
 		if left -= size; left < 0 {
 			if len(reply.Fields) == 0 {
@@ -87,17 +82,16 @@ func jsonSize(v any) int {
 	return len(text)
 }
 
-// cutOptions leaves as many options as make a field of at most room bytes.
-func cutOptions(field messages.Field, room int) messages.Field {
-	all := field.Options
-	field.OptionsTruncated, field.OptionsCount = true, cmp.Or(field.OptionsCount, len(all))
-	field.Options = nil
+// cutOptions leaves as many options of all as make a field of at most room bytes.
+func cutOptions(field messages.Field, all, room int) messages.Field {
+	options := field.Options
+	field.OptionsTruncated, field.OptionsCount, field.Options = true, all, nil
 	room -= fieldSize(field) + len(`,"options":[]`)
-	for i := range all {
-		if room -= jsonSize(&all[i]) + len(","); room < 0 {
+	for i := range options {
+		if room -= jsonSize(&options[i]) + len(","); room < 0 {
 			break
 		}
-		field.Options = all[:i+1]
+		field.Options = options[:i+1]
 	}
 	return field
 }
@@ -119,28 +113,58 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 	return place, nil
 }
 
-// field describes a column to whoever builds a form.
-func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string) (messages.Field, error) {
-	field := messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
+// field describes a column to whoever builds a form. It also says how long that is
+// in a reply. Options that take more than room bytes are left out, or where the field
+// is to be in the reply anyway, cut.
+func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string, room int, anyway bool) (field messages.Field, size int, err error) {
+	field = messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
 	if name, ok := names[column.Logical]; ok {
 		field.Name = name
 	}
 	if column.Type != dynamics.Choice && column.Type != dynamics.Choices {
-		return field, nil
+		return field, fieldSize(field), nil
 	}
 	set, err := c.options(ctx, column.Column, metadataLife)
-	if dynamics.KindOf(err) == dynamics.TooLarge { // one column's options are no reason to hide the others
+	switch {
+	case dynamics.KindOf(err) == dynamics.TooLarge: // one column's options are no reason to hide the others
 		field.OptionsTruncated = true
-		return field, nil
-	}
-	for _, option := range set.Options {
-		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+		return field, fieldSize(field), nil
+	case err != nil:
+		return field, 0, err
 	}
 	if field.OptionsTruncated = len(set.Options) < set.Count; field.OptionsTruncated {
 		field.OptionsCount = set.Count
 	}
-	return field, err
+	if size = optionsSize(set.Options); size > room && !anyway {
+		return field, size, nil
+	}
+	if err := writing(ctx, 4*min(size, max(room, 0))); err != nil { // here, and in JSON twice
+		return field, 0, err
+	}
+	for left := room; len(field.Options) < len(set.Options) && left >= 0; {
+		option := set.Options[len(field.Options)]
+		left -= optionSize(option)
+		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+	}
+	if size = fieldSize(field); size > room && anyway {
+		field = cutOptions(field, max(set.Count, len(set.Options)), room)
+		size = fieldSize(field)
+	}
+	return field, size, nil
+}
+
+// optionsSize is what options take in a reply at least.
+func optionsSize(options []dynamics.Option) int {
+	size := 0
+	for _, option := range options {
+		size += optionSize(option)
+	}
+	return size
+}
+
+func optionSize(option dynamics.Option) int {
+	return len(`{"value":0,"label":""},`) + len(option.Label)
 }
 
 // friendlyNames are the names of friendlyFields by the columns that they stand for.

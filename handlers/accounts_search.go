@@ -203,7 +203,7 @@ func (s *search) next(ctx context.Context) (part, error) {
 			return part{}, err
 		}
 	}
-	return s.cut()
+	return s.cut(ctx)
 }
 
 // maxSearchedPages bounds how many pages are looked through for the place of a

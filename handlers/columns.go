@@ -38,11 +38,18 @@ func (c *columns) options(ctx context.Context, column dynamics.Column, oldest ti
 	return d.Options[column.Logical], nil
 }
 
+// labelRoom is what an entry of a map from values to labels takes in bytes; the text
+// is the metadata's.
+const labelRoom = 64
+
 // labels returns the options of a choice column, value to label, as of at most
 // oldest ago; cut says that there are more.
 func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
 	set, err := c.options(ctx, column, oldest)
 	if err != nil {
+		return nil, false, err
+	}
+	if err := writing(ctx, labelRoom*len(set.Options)); err != nil {
 		return nil, false, err
 	}
 	labels = make(map[int]string, len(set.Options))

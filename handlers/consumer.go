@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -24,6 +25,7 @@ type Consumer struct {
 	endpoints []*endpoint
 	discovery []*nats.Subscription
 	metrics   *metrics
+	memory    *budget.Budget // nil: not bounded
 	identity  identity
 
 	// working outlives the signal that ends intake: it is cancelled only when the
@@ -89,15 +91,21 @@ func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *
 
 	ctx, cancel := context.WithDeadline(c.working, call.deadline)
 	defer cancel()
+	account, err := c.account(msg.Data)
+	defer account.Close()
+	ctx = budget.With(ctx, account)
 
-	var err error
 	switch {
 	case fault != nil:
 		err = fault
+	case err != nil:
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
 		if err = place.wait(ctx); err == nil {
+			err = decoding(ctx, msg.Data)
+		}
+		if err == nil {
 			err = c.run(ctx, e, call, msg.Data, say)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -16,6 +17,9 @@ import (
 func classify(ctx context.Context, closing bool, err error) *messages.Error {
 	if fault, ok := errors.AsType[*messages.Error](err); ok {
 		return fault
+	}
+	if full, ok := errors.AsType[*budget.Error](err); ok { // also below an error of the Dataverse client
+		return noMemory(full)
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):

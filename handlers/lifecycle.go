@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -31,6 +33,10 @@ type Options struct {
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
 	Version string
+	// Memory bounds what requests in hand may hold together; nil bounds nothing.
+	Memory *budget.Budget
+	// MetadataBytes bounds the metadata that is kept in memory; 0 means 64 MiB.
+	MetadataBytes int64
 	// Log gets one line an answer.
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
@@ -52,6 +58,7 @@ const DefaultPerConnection = 40
 // where a JetStream stream captures request subjects.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
 	operations.catalog.share(operations.Metadata, options.Log)
+	operations.catalog.most = cmp.Or(options.MetadataBytes, maxCatalogBytes)
 	return start(ctx, nc, operations.routes(), options)
 }
 
@@ -73,7 +80,7 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		return nil, err
 	}
 	c := &Consumer{
-		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
+		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
 		admission: newAdmission(options.MaxInFlight, options.PerConnection), identity: newIdentity(options.Version),
 	}
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))

@@ -37,7 +37,8 @@ type Config struct {
 	AllowHTTP     bool
 	APIVersion    string
 	MaxInFlight   int
-	UserCalls     int // USER_CONCURRENCY
+	MemoryBudget  int64 // bytes
+	UserCalls     int   // USER_CONCURRENCY
 	ShutdownGrace time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
@@ -69,6 +70,7 @@ func (s Settings) Config() (Config, error) {
 		HTTPAddr:      r.addr("HTTP_ADDR", s.HTTPAddr),
 		AdminAddr:     r.addr("ADMIN_ADDR", s.AdminAddr),
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
+		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
 		ShutdownGrace: r.duration("SHUTDOWN_GRACE", s.ShutdownGrace, time.Hour),
 		LogLevel:      r.level(s.LogLevel),

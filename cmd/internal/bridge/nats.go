@@ -36,7 +36,8 @@ func natsError(s NATS, err error) error {
 
 // connectConsumer connects a consumer, which waits for servers that are away, at
 // its start as later. lost is called when the connection is closed for good.
-func connectConsumer(s NATS, log *slog.Logger, lost func(error)) (*nats.Conn, error) {
+// replies bounds what is kept of answers while no server is there, in bytes.
+func connectConsumer(s NATS, replies int, log *slog.Logger, lost func(error)) (*nats.Conn, error) {
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -44,7 +45,7 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error)) (*nats.Conn, er
 		nats.ClosedHandler(func(nc *nats.Conn) { lost(nc.LastError()) }),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.ReconnectBufSize(16<<20),
+		nats.ReconnectBufSize(replies/2), // it grows by doubling,
 		nats.ConnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS", "server", nc.ConnectedServerName()) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedServerName()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

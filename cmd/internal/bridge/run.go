@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -43,6 +44,8 @@ type Bridge struct {
 	unwatch    context.CancelFunc
 	consumer   atomic.Pointer[handlers.Consumer]
 	stopping   atomic.Bool
+	memory     *budget.Budget
+	divided    memoryPlan
 }
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
@@ -74,6 +77,13 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		}
 	}()
 	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.divided = planMemory(config.MemoryBudget)
+	if b.memory, err = budget.New(b.divided.requests); err != nil {
+		return b, err
+	}
+	if err = memoryMetrics(b.registry, b.memory); err != nil {
+		return b, err
+	}
 	if b.admin, err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
 		return b, err
 	}
@@ -98,6 +108,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	}
 	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
+		Memory: b.memory, MetadataBytes: b.divided.metadata,
 		Version: version, Log: log, Metrics: b.registry,
 	})
 	if errors.Is(err, handlers.ErrCaptured) {
@@ -114,7 +125,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 // connect reaches NATS and Redis, however long they are away.
 func (b *Bridge) connect(ctx context.Context) error {
 	var err error
-	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost); err != nil {
+	if b.nats, err = connectConsumer(b.config.NATS, int(b.divided.replies), b.log, b.lost); err != nil {
 		return err
 	}
 	b.redis = redis.NewUniversalClient(b.config.Redis)
@@ -160,7 +171,8 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
-		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
+		ReceiveBuffer: b.divided.receiveBuffer,
+		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
 	})
 	if err != nil {
 		return nil, err

@@ -44,6 +44,8 @@ type Settings struct {
 	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
 	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in work at once in this process: ${default}."`
 
+	MemoryBudget string `name:"memory-budget" env:"MEMORY_BUDGET" placeholder:"BYTES" help:"What requests, answers and metadata may hold in this process, such as 512MiB. Default 60 % of the container's memory, or the machine's, at most 1GiB."`
+
 	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
 
 	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in hand may take after SIGTERM: ${default}."`
