@@ -56,7 +56,9 @@ func (v variant) play(t *testing.T) {
 		e.emulator = next
 		return e
 	})
-	w.Bridge(w.Settings(true), nil)
+	settings := w.Settings(true)
+	settings.AdminAddr = "127.0.0.1:0" // nobody asks there
+	w.Bridge(settings, nil)
 	_, nc := w.Client()
 	connected := map[string]bool{}
 	var replies []map[string]any
@@ -171,6 +173,59 @@ func (o *outcome) take(t *testing.T, answer *nats.Msg) {
 	if fault, ok := o.reply["error"].(map[string]any); ok {
 		if message, _ := fault["message"].(string); message == "" || answer.Header.Get("Nats-Service-Error") == "" {
 			t.Errorf("an error without a sentence: %s %v", answer.Data, answer.Header)
+		}
+	}
+}
+
+// What a case demands and this test does not know fails it, and so does what is not
+// met.
+func TestCasesAreReadStrictly(t *testing.T) {
+	const good = `{"about":"x","steps":[{"request":{"subject":"crm.users.whoami.request","body":{}},"upstream":[],"expect":{"rows":0}}]}`
+	if _, err := parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for old, new := range map[string]string{
+		`"rows":0`:       `"rowz":0`,
+		`{"rows":0}`:     `{}`,
+		`"about"`:        `"abuot"`,
+		`"subject"`:      `"subjekt"`,
+		`"expect"`:       `"not"`,
+		`"rows":0}`:      `"not":{"rowz":0}}`,
+		`"upstream":[]`:  `"upstream":[{"path":"/x","stauts":200}]`,
+		`"upstream": []`: `"upstream":[{"path":"x"}]`,
+		`[]`:             `[{"path":"/x","status":"ok"}]`,
+		`"rows":0}}]}`:   `"rows":0}}]} x`,
+	} {
+		text := strings.Replace(good, strings.ReplaceAll(old, ": ", ":"), new, 1)
+		if _, err := parse([]byte(text)); err == nil {
+			t.Errorf("taken: %s", text)
+		}
+	}
+	reply := map[string]any{"count": json.Number("3"), "next_cursor": "x", "fields": []any{map[string]any{"logical_name": "name", "options": []any{}}}}
+	refused := map[string]any{"code": "throttled", "retryable": true, "message": "Wait a while"}
+	calls := []call{{"GET", "/api/data/v9.2/teams(00000000-0000-0000-0000-000000000001)/teamroles_association", "$select=roleid"}}
+	served := []map[string]any{{"teamid": "00000000-0000-0000-0000-000000000001", "teamtype": json.Number("1")}}
+	for expect, met := range map[string]bool{
+		`{"rows":2}`: true, `{"rows":3}`: false, `{"count":3}`: true, `{"count":4}`: false, `{"next_cursor":true}`: true, `{"next_cursor":false}`: false,
+		`{"field_names":["name"]}`: true, `{"field_names":["name","x"]}`: false, `{"fields":[{"logical_name":"name"}]}`: true, `{"fields":[]}`: false,
+		`{"fields":[{"logical_name":"name","options":[{"value":1}]}]}`: false, `{"error":{"code":["a","throttled"]}}`: true, `{"error":{"code":"a"}}`: false,
+		`{"error":{"retry_after_ms":"set"}}`: false, `{"error":{"message":"a while"}}`: true, `{"not":{"error":{"code":"throttled"}}}`: false,
+		`{"not":{"error":{"code":["a","b"]}}}`: true, `{"for_every_status":true}`: true, `{"for_every_status":false}`: false,
+		`{"answer_within_ms":1000}`: true, `{"answer_within_ms":10}`: false, `{"calls_to":{"teamroles_association":1}}`: true,
+		`{"calls_to":{"teamroles_association":0}}`: false, `{"calls_to":{"teamroles_association of teams with teamtype 1":1}}`: true,
+		`{"calls_to":{"teamroles_association of teams with teamtype 1":0}}`: false, `{"calls_to":{"teamroles_association of teams with teamtype 2":0}}`: false,
+	} {
+		f, err := parse([]byte(strings.Replace(good, `{"rows":0}`, expect, 1)))
+		if err != nil {
+			t.Errorf("%s: %v", expect, err)
+			continue
+		}
+		if delete(reply, "error"); strings.Contains(expect, `"error"`) {
+			reply["error"] = refused
+		}
+		o := outcome{reply: reply, rows: 2, took: 100 * time.Millisecond, calls: calls, served: served}
+		if found := faults(f.Steps[0].Expect, o); (len(found) == 0) != met {
+			t.Errorf("%s: %v", expect, found)
 		}
 	}
 }

@@ -30,7 +30,10 @@ type environment struct {
 // A call is one request that the environment received, decoded.
 type call struct{ method, path, query string }
 
-// begin has a step's entries answer from now on, before those of earlier steps.
+var collection = regexp.MustCompile(`(?i)/(accounts|contacts|leads|opportunities)$`)
+
+// begin has a step's entries answer from now on, before those of earlier steps. What
+// those said of rows was said to their own requests; metadata and users stay.
 func (e *environment) begin(s step, origin string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,7 +42,12 @@ func (e *environment) begin(s step, origin string) {
 		u := s.Upstream[i]
 		own = append(own, &u)
 	}
-	e.entries, e.origin, e.calls = append(own, e.entries...), origin, nil
+	for _, u := range e.entries {
+		if path, _, _ := strings.Cut(u.Path, "?"); !collection.MatchString(path) {
+			own = append(own, u)
+		}
+	}
+	e.entries, e.origin, e.calls = own, origin, nil
 }
 
 func (e *environment) made() []call {

@@ -51,7 +51,8 @@ func expectations() map[string]func(want any, o outcome) error {
 }
 
 // members of replies that may be expected as they are, in part: of an object the
-// members that are named, of a list every item.
+// members that are named, of a list every item; of fields and checks those that are
+// named.
 var replyMembers = []string{"count", "total", "has_more", "deleted", "fields", "user", "user_id", "business_unit_id", "organization_id",
 	"accounts", "account", "contacts", "contact", "leads", "lead", "opportunities", "opportunity", "connection", "connections", "checks", "job", "jobs"}
 
@@ -79,7 +80,11 @@ func known(expect map[string]any) error {
 // faults are the expectations that an outcome does not meet.
 func faults(expect map[string]any, o outcome) []error {
 	var out []error
-	if _, wanted := expect["error"]; o.reply["error"] != nil && !wanted {
+	_, wanted := expect["error"]
+	if unwanted, ok := expect["not"].(map[string]any); ok && unwanted["error"] != nil {
+		wanted = true // it says which error is wrong
+	}
+	if o.reply["error"] != nil && !wanted {
 		text, _ := json.Marshal(o.reply["error"])
 		out = append(out, fmt.Errorf("an error: %s", text))
 	}
@@ -144,6 +149,9 @@ func partly(want, got any, path string) error {
 			}
 			return fault()
 		}
+		if path == "fields" || path == "checks" {
+			return named(want, list, path)
+		}
 		if len(list) != len(want) {
 			return fmt.Errorf("%s has %d items, want %d: %v", path, len(list), len(want), got)
 		}
@@ -172,6 +180,30 @@ func partly(want, got any, path string) error {
 		if got != want {
 			return fault()
 		}
+	}
+	return nil
+}
+
+// named compares items of a list with those of the same name.
+func named(want, list []any, path string) error {
+	name := func(item any) any {
+		object, _ := item.(map[string]any)
+		if object["logical_name"] != nil {
+			return object["logical_name"]
+		}
+		return object["name"]
+	}
+	for _, item := range want {
+		i := slices.IndexFunc(list, func(got any) bool { return name(got) != nil && name(got) == name(item) })
+		if i < 0 {
+			return fmt.Errorf("%s has no %v: %v", path, name(item), list)
+		}
+		if err := partly(item, list[i], fmt.Sprintf("%s[%d]", path, i)); err != nil {
+			return err
+		}
+	}
+	if len(want) == 0 && len(list) > 0 {
+		return fmt.Errorf("%s is not empty: %v", path, list)
 	}
 	return nil
 }

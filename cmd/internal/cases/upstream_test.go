@@ -197,6 +197,9 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, values map[str
 	h.Set("OData-Version", "4.0")
 	if status, _ := number(u.Status); status < 300 { // also 0, which is 200
 		for _, line := range r.Header.Values("Prefer") {
+			if !u.tracks() {
+				line = strings.ReplaceAll(line, "odata.track-changes,", "")
+			}
 			h.Add("Preference-Applied", line)
 		}
 	}
@@ -216,6 +219,15 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, values map[str
 		text, _ := json.Marshal(texts(body, fill))
 		_, _ = w.Write(text)
 	}
+}
+
+// tracks reports whether an answer shows that changes are tracked; only then is the
+// preference named as applied.
+func (u *upstream) tracks() bool {
+	object, _ := u.Body.(map[string]any)
+	next, _ := object["@odata.nextLink"].(string)
+	decoded, _ := url.QueryUnescape(next)
+	return object["@odata.deltaLink"] != nil || strings.Contains(decoded, `istracking="True"`)
 }
 
 // body is the body as it is sent, with what is repeated.
