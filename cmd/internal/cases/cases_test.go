@@ -42,7 +42,10 @@ func TestCases(t *testing.T) {
 					run.play(t)
 					continue
 				}
-				t.Run(strings.TrimSpace(run.name), run.play)
+				t.Run(strings.TrimSpace(run.name), func(t *testing.T) {
+					t.Parallel() // most of it is waiting
+					run.play(t)
+				})
 			}
 		})
 	}
