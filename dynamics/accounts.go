@@ -56,7 +56,7 @@ const accountsPage = "accounts.page"
 func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) {
 	r := to
 	r.op, r.prefer, r.hidden = accountsPage, p.prefer, p.hidden
-	key, circuit := s.flightKey(r, p.layout), s.client.breakers.of(s.connection)
+	key, circuit := s.flightKey(r, p.layout), s.client.breakers.of(s.connection, s.environment)
 	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
 			page, err = readPage(b, p.layout)

@@ -27,19 +27,24 @@ const (
 type breakers struct {
 	bound time.Duration // of one attempt
 	mu    sync.Mutex
-	known map[string]*breaker
+	known map[circuitKey]*breaker
 }
 
-func (b *breakers) of(connection string) *breaker {
+// circuitKey holds the environment too: a connection that is made again for another
+// one finds no calls there that hang at the old one.
+type circuitKey struct{ connection, environment string }
+
+func (b *breakers) of(connection, environment string) *breaker {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	one := b.known[connection]
+	key := circuitKey{connection, environment}
+	one := b.known[key]
 	if one == nil {
 		if b.known == nil || len(b.known) >= maxBreakers {
-			b.known = map[string]*breaker{} // those of working environments hold nothing, the others learn again
+			b.known = map[circuitKey]*breaker{} // those of working environments hold nothing, the others learn again
 		}
 		one = &breaker{bound: b.bound, inFlight: map[*pass]struct{}{}, waiting: map[*pass]struct{}{}}
-		b.known[connection] = one
+		b.known[key] = one
 	}
 	return one
 }
@@ -50,7 +55,7 @@ func (b *breakers) admit(ctx context.Context, r request) (*pass, error) {
 	if r.lane == "" {
 		return nil, nil
 	}
-	return b.of(r.lane).admit(ctx, r.op)
+	return b.of(r.lane, r.environment).admit(ctx, r.op)
 }
 
 // A breaker is the circuit of one connection: closed while until is zero, open before

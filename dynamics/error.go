@@ -89,7 +89,8 @@ type Error struct {
 	Status     int           // HTTP status, 0 if there was no answer
 	Code       string        // Dataverse's code, for example "0x80040220"; may be empty
 	Message    string        // for people: one line, at most 1 KiB
-	RetryAfter time.Duration // from Retry-After, 0 if absent
+	RetryAfter time.Duration // from Retry-After, 0 if absent; at most MaxRetryAfter
+	Limit      Limit         // of the service protection limits, with Throttled
 	RequestID  string        // Dataverse's own id, else the one that was sent
 	Privilege  string        // for example "prvReadAccount"
 	Column     string        // logical name of the column at fault

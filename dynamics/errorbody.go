@@ -73,6 +73,7 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if e.Kind != Forbidden {
 		e.Privilege = ""
 	}
+	e.Limit = e.limit()
 	e.retry = mayRetry(e.Status, e.Code)
 	return e
 }

@@ -250,3 +250,49 @@ func TestNothingPrintsASecret(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// Whatever Retry-After says, the wait has an end; what it does not say is not made up.
+func TestRetryAfterIsBounded(t *testing.T) {
+	date := func(in time.Duration) string { return time.Now().Add(in).UTC().Format(http.TimeFormat) }
+	const most = dynamics.MaxRetryAfter
+	for text, want := range map[string]struct{ least, most time.Duration }{
+		"":                               {0, 0},
+		"0":                              {0, 0},
+		"30":                             {30 * time.Second, 30 * time.Second},
+		" 30 ":                           {30 * time.Second, 30 * time.Second},
+		"599":                            {599 * time.Second, 599 * time.Second},
+		"600":                            {most, most},
+		"86400":                          {most, most},
+		"4294967295":                     {most, most},
+		"4294967296":                     {most, most},
+		"9223372036854775808":            {most, most},
+		strings.Repeat("9", 400):         {most, most},
+		"-5":                             {0, 0},
+		"-99999999999999999999":          {0, 0},
+		"+5":                             {0, 0},
+		"NaN":                            {0, 0},
+		"Inf":                            {0, 0},
+		"1e9":                            {0, 0},
+		"0x10":                           {0, 0},
+		"5, 6":                           {0, 0},
+		"soon":                           {0, 0},
+		date(time.Minute):                {50 * time.Second, time.Minute},
+		date(24 * time.Hour):             {most, most},
+		date(-time.Minute):               {0, 0},
+		"Fri, 31 Dec 9999 23:59:59 GMT":  {most, most},
+		"Mon, 01 Jan 0001 00:00:00 GMT":  {0, 0},
+		"Thu, 01 Jan 1970 00:00:00 GMT":  {0, 0},
+		"Wed, 31 Feb 2029 00:00:00 GMT":  {0, 0},
+		"Monday, 01-Jan-99 00:00:00 GMT": {0, 0},
+	} {
+		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", text)
+			w.WriteHeader(http.StatusTooManyRequests)
+			_, _ = io.WriteString(w, `{"error":{"code":"0x80072322","message":"Number of requests exceeded"}}`)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		_, err := r.open(t).Accounts(t.Context(), nameOnly)
+		if e := kind(t, err, dynamics.Throttled); e.RetryAfter < want.least || e.RetryAfter > want.most || e.Limit != dynamics.LimitRequests {
+			t.Errorf("%q: %s for %s, want %s to %s", text, e.RetryAfter, e.Limit, want.least, want.most)
+		}
+	}
+}

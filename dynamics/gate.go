@@ -14,7 +14,24 @@ import (
 // Principal is whom Dataverse's service protection limits count: one user of one
 // organization, by whichever connection the calls come
 // (https://learn.microsoft.com/power-apps/developer/data-platform/api-limits).
-type Principal struct{ Organization, User string }
+type Principal struct {
+	// Environment is the canonical origin to which the calls go. A [Session] sets it,
+	// whatever a [TokenSource] says: the ids are what an environment claims of itself,
+	// and one that claims another's must share nothing with it.
+	Environment string
+	// Organization and User are ids as WhoAmI gave them, "" where they are not known.
+	Organization, User string
+}
+
+// in binds what is known of a principal to the environment that says it.
+func (p Principal) in(environment string) Principal {
+	if p.known() {
+		p.Environment = environment
+	}
+	return p
+}
+
+func (p Principal) known() bool { return p.Organization != "" || p.User != "" }
 
 // Limit is one of the three service protection limits.
 type Limit int
@@ -37,10 +54,18 @@ func (l Limit) String() string {
 	return names[l]
 }
 
+// MaxRetryAfter bounds what Retry-After may ask for. An environment that asks for more
+// is asked once after this time, and that call's outcome decides: a wait must have an
+// end that does not depend on what one answer said.
+const MaxRetryAfter = 10 * time.Minute
+
 // Answer is what a [Gate] learns from a call that is over.
 type Answer struct {
+	// Answered: Dataverse took the call or refused it for another reason than a limit.
+	// False where nothing was sent, nothing came back, or only a gateway answered.
+	Answered   bool
 	Limit      Limit
-	RetryAfter time.Duration // what Dataverse asked for with the limit
+	RetryAfter time.Duration // what Dataverse asked for with the limit, at most MaxRetryAfter
 }
 
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
@@ -51,6 +76,13 @@ type Gate interface {
 	// RetryAfter, where Dataverse wants nothing for longer than a call may wait;
 	// Overloaded where too many wait already; Cancelled where ctx ended.
 	Enter(ctx context.Context, p Principal, lane string) (leave func(Answer), err error)
+}
+
+// A Prober is a [Gate] that can be told to try a principal who is blocked.
+type Prober interface {
+	// ProbeSoon lets the next call of the principal begin at once, where none may, and
+	// its outcome decide on the others: somebody has connected again.
+	ProbeSoon(ctx context.Context, p Principal)
 }
 
 // remaining reads a number as Dataverse writes it there: 7999 or 1,200.00.
@@ -64,7 +96,7 @@ func remaining(h http.Header, name string) float64 {
 
 // enter passes the gate, where there is one.
 func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err error) {
-	if c.config.Gate == nil || r.principal == (Principal{}) {
+	if c.config.Gate == nil || !r.principal.known() {
 		return func(Answer) {}, nil
 	}
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
@@ -77,16 +109,30 @@ func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err 
 	return leave, err
 }
 
-// answerTo is what an attempt's outcome tells a gate. A network that failed tells
-// nothing of limits, and neither does one query that is held back.
+// limitCodes are the codes of the limits as Dataverse writes them with status 429.
+var limitCodes = map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}
+
+// limit is the limit that an answer of Dataverse is about.
+func (e *Error) limit() Limit {
+	code := strings.ToLower(e.Code)
+	switch limit, known := limitCodes[code]; {
+	case e.Kind != Throttled || e.Status == 0 || e.OfQuery():
+		return NoLimit
+	case known:
+		return limit
+	}
+	return LimitUnknown
+}
+
+// answerTo is what an attempt's outcome tells a gate. A network that failed, and a
+// gateway, tell nothing of limits; one query that is held back is none's.
 func answerTo(err error) Answer {
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Kind != Throttled || e.Status == 0 || e.OfQuery() {
-		return Answer{}
+	switch {
+	case err == nil:
+		return Answer{Answered: true}
+	case ok && e.limit() != NoLimit:
+		return Answer{Limit: e.limit(), RetryAfter: e.RetryAfter}
 	}
-	limit, known := map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}[strings.ToLower(e.Code)]
-	if !known {
-		limit = LimitUnknown
-	}
-	return Answer{Limit: limit, RetryAfter: e.RetryAfter}
+	return Answer{Answered: ok && e.Status != 0 && e.Status < http.StatusInternalServerError}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -68,8 +69,10 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 		{"time", 429, limit("0x80072321"), "60", dynamics.Answer{Limit: dynamics.LimitTime, RetryAfter: time.Minute}},
 		{"concurrency", 429, limit("0x80072326"), "60", dynamics.Answer{Limit: dynamics.LimitConcurrency, RetryAfter: time.Minute}},
 		{"a proxy's", 429, "<html>", "60", dynamics.Answer{Limit: dynamics.LimitUnknown, RetryAfter: time.Minute}},
-		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{}},
-		{"success", 200, emptyPage, "", dynamics.Answer{}},
+		{"an expensive query", 429, limit("0x80048544"), "60", dynamics.Answer{Answered: true}},
+		{"a gateway", 503, "<html>", "60", dynamics.Answer{}},
+		{"another refusal", 403, limit("0x80040220"), "", dynamics.Answer{Answered: true}},
+		{"success", 200, emptyPage, "", dynamics.Answer{Answered: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			g := &gate{}
@@ -84,7 +87,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 			if (err == nil) != (c.status == 200) {
 				t.Fatal(err)
 			}
-			if !slices.Equal(g.entered, []dynamics.Principal{ada}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
+			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
 				t.Errorf("entered %v on %v, answers %v", g.entered, g.lanes, g.answers)
 			}
 		})
@@ -166,4 +169,42 @@ func TestTheCircuitOfOneConnectionBreaks(t *testing.T) {
 			t.Errorf("after it came back: %v", err)
 		}
 	}
+}
+
+// A connection that is made again for another environment finds the circuit closed.
+func TestTheCircuitIsOneOfAnEnvironment(t *testing.T) {
+	r := newRig(t, answer(http.StatusServiceUnavailable, ""), func(c *dynamics.Config) {
+		c.MaxAttempts = 1
+		hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{"*.crm4.dynamics.com"}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Hosts, c.Transport = hosts, down("old.crm4.dynamics.com")
+	})
+	ask := func(host string) error {
+		r.tokens.set(func(a *dynamics.Access) { a.Environment, a.Incarnation = "https://"+host, host })
+		s, err := r.client.Open(t.Context(), "acme")
+		if err == nil {
+			_, err = s.Accounts(t.Context(), nameOnly)
+		}
+		return err
+	}
+	for range 11 {
+		kind(t, ask("old.crm4.dynamics.com"), dynamics.Unavailable)
+	}
+	if err := ask("new.crm4.dynamics.com"); err != nil {
+		t.Errorf("the new environment: %v", err)
+	}
+}
+
+// down is the host that answers 503; others have no accounts.
+type down string
+
+func (d down) RoundTrip(r *http.Request) (*http.Response, error) {
+	out := &http.Response{StatusCode: http.StatusOK, Request: r, Header: http.Header{"Content-Type": {"application/json"}},
+		Body: io.NopCloser(strings.NewReader(emptyPage))}
+	if r.URL.Host == string(d) {
+		out.StatusCode = http.StatusServiceUnavailable
+	}
+	return out, nil
 }

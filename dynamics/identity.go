@@ -20,7 +20,9 @@ func (s *Session) WhoAmI(ctx context.Context) (Identity, error) {
 }
 
 // Identify asks who accessToken acts as in an environment, before there is a
-// connection. The environment must be allowed.
+// connection. The environment must be allowed. It passes no gate. Where the gate
+// keeps that user out, the user's next call is let through to see whether it is still
+// right (see [Prober]).
 func (c *Client) Identify(ctx context.Context, environment, accessToken string) (Identity, error) {
 	origin, err := c.config.Hosts.Environment(environment)
 	if err != nil {
@@ -34,6 +36,9 @@ func (c *Client) Identify(ctx context.Context, environment, accessToken string) 
 	r.origin, r.path = origin, c.root()+"WhoAmI"
 	if err := c.send(ctx, r, accessToken); err != nil {
 		return Identity{}, err
+	}
+	if prober, ok := c.config.Gate.(Prober); ok {
+		prober.ProbeSoon(ctx, Principal{Environment: origin, Organization: id.OrganizationID, User: id.UserID})
 	}
 	return id, nil
 }

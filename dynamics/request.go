@@ -29,9 +29,11 @@ type request struct {
 	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
 	room   *budget.Lease // of the attempt's buffers
-	// principal and lane are for the gate; without a principal there is none.
-	principal Principal
-	lane      string
+	// principal and lane are for the gate; without a principal there is none. lane and
+	// environment, the canonical origin, are for the circuit breaker.
+	principal   Principal
+	lane        string
+	environment string
 	// current gives the token for an attempt, again says that it is not the first:
 	// whoever waited, at the gate too, may find the connection gone, and must not go
 	// on with what it once had. nil: the token that send got.
@@ -60,7 +62,8 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		if err != nil {
 			return err
 		}
-		defer func() { leave(answerTo(err)) }()
+		var told Answer // nothing, also after a panic
+		defer func() { leave(told) }()
 		if r.room, err = c.room(ctx, r.op); err != nil {
 			return err
 		}
@@ -76,6 +79,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		}
 		err = c.attempt(ctx, r, token, attempt)
 		pass.learn(err)
+		told = answerTo(err)
 		return err
 	})
 }

@@ -77,15 +77,19 @@ func (c *Client) wait(attempt int, failure *Error) time.Duration {
 	return base/2 + rand.N(base+1)
 }
 
-// retryAfter reads seconds or an HTTP date; nonsense is 0.
+// retryAfter reads seconds or an HTTP date (RFC 9110, 10.2.3), of which nothing lies
+// further ahead than [MaxRetryAfter]. Nonsense, what is negative and what is past is 0.
 func retryAfter(h http.Header, now time.Time) time.Duration {
-	const most = 24 * time.Hour
 	text := strings.TrimSpace(h.Get("Retry-After"))
-	if seconds, err := strconv.ParseUint(text, 10, 32); err == nil {
-		return min(time.Duration(seconds)*time.Second, most)
+	if isDigits(text) {
+		seconds, err := strconv.ParseUint(text, 10, 32)
+		if err != nil { // more digits than the number has
+			return MaxRetryAfter
+		}
+		return min(time.Duration(seconds)*time.Second, MaxRetryAfter)
 	}
 	if at, err := http.ParseTime(text); err == nil {
-		return min(max(at.Sub(now), 0), most)
+		return min(max(at.Sub(now), 0), MaxRetryAfter)
 	}
 	return 0
 }

@@ -41,7 +41,7 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 		return nil, err
 	}
 	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
-		principal: a.Principal, first: &a, told: time.Now(), followed: map[linkSum]bool{}}, nil
+		principal: a.Principal.in(environment), first: &a, told: time.Now(), followed: map[linkSum]bool{}}, nil
 }
 
 // Connection returns the connection's id.
@@ -110,7 +110,7 @@ func (s *Session) confirm(ctx context.Context, op string) error {
 // ok is false where the connection's circuit is broken: then there is nothing to wait
 // for, and a call of the caller's own is refused at once or let through to find out.
 func (s *Session) Await() (done func(), ok bool) {
-	circuit := s.client.breakers.of(s.connection)
+	circuit := s.client.breakers.of(s.connection, s.environment)
 	if circuit.broken() {
 		return func() {}, false
 	}
@@ -151,7 +151,7 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	r.principal, r.lane = a.Principal, s.connection
+	r.principal, r.lane, r.environment = a.Principal.in(s.environment), s.connection, s.environment
 	r.current = func(ctx context.Context, again bool) (string, error) {
 		if !again && s.fresh() {
 			return a.Token.Reveal(), nil

@@ -158,7 +158,7 @@ func finding(name string, err error) messages.PermissionCheck {
 	case fault.Kind == dynamics.Cancelled:
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
-		out.Detail += fmt.Sprintf(" (%s)", fault.RetryAfter.Round(time.Second))
+		out.Detail = blockDetail(fault, time.Now())
 	case fault.Kind == dynamics.Forbidden && keptOut:
 		out.Detail, out.HowToFix = known.message, known.fix
 	case fault.Kind == dynamics.Forbidden:
@@ -176,6 +176,23 @@ func finding(name string, err error) messages.PermissionCheck {
 		out.HowToFix = "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"
 	}
 	return out
+}
+
+// blockDetail says which limit keeps the user out, and until when.
+func blockDetail(fault *dynamics.Error, now time.Time) string {
+	wait := fault.RetryAfter.Round(time.Second)
+	until := now.Add(fault.RetryAfter).UTC().Format(time.RFC3339)
+	what, known := map[dynamics.Limit]string{
+		dynamics.LimitRequests:    "the user's requests in 5 minutes",
+		dynamics.LimitTime:        "the execution time of the user's requests in 5 minutes",
+		dynamics.LimitConcurrency: "the user's requests at the same time",
+		dynamics.LimitUnknown:     "a limit that Dataverse did not name",
+	}[fault.Limit]
+	if !known {
+		return fmt.Sprintf("%s (until %s, %s)", translate(fault).Message, until, wait)
+	}
+	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before %s (%s), whatever the connection; "+
+		"sending on makes the wait longer", what, until, wait)
 }
 
 // tokenFix says what is to be done where there is no token.

@@ -16,17 +16,32 @@ import (
 
 // A Client asks crmbridge over NATS, one typed method per operation. It is safe
 // for concurrent use and holds nothing but the connection, which stays the
-// caller's to close.
+// caller's to close, and the bound of [Client.WithStreamBuffer].
 //
 // A context's deadline travels with the request, so that crmbridge stops when
 // the caller does; without one a request waits DefaultDeadline. Every error
 // that crmbridge answered is an *Error.
 type Client struct {
-	nc *nats.Conn
+	nc     *nats.Conn
+	buffer int // bytes of one stream that may wait for their reader
 }
 
+// DefaultStreamBuffer is how many bytes of one stream may wait for their reader. The
+// longest stream fits: MaxStreamRows rows are ten pages of Dataverse, each of 64 MiB
+// at most.
+const DefaultStreamBuffer = 1 << 30
+
 // NewClient makes a Client that asks over nc.
-func NewClient(nc *nats.Conn) *Client { return &Client{nc: nc} }
+func NewClient(nc *nats.Conn) *Client { return &Client{nc: nc, buffer: DefaultStreamBuffer} }
+
+// WithStreamBuffer returns a Client of the same connection that lets at most so many
+// bytes of a stream wait for their reader; 0 or less means DefaultStreamBuffer.
+func (c *Client) WithStreamBuffer(bytes int) *Client {
+	if bytes <= 0 {
+		bytes = DefaultStreamBuffer
+	}
+	return &Client{nc: c.nc, buffer: bytes}
+}
 
 // Authorize asks for the page where a person connects an environment.
 func (c *Client) Authorize(ctx context.Context, in AuthorizeRequest) (*AuthorizeReply, error) {
@@ -134,6 +149,13 @@ func (c *Client) Pages(ctx context.Context, in AccountsSearchRequest) iter.Seq2[
 // Stream asks for a search in stream mode and yields the replies as they come.
 // The last one carries a NextCursor where there are more than MaxStreamRows. It
 // ends after the first error; a gap in the numbering is one.
+//
+// crmbridge sends a stream as fast as Dataverse gives it, and what the loop's body has
+// not taken yet waits in this process: no more than DefaultStreamBuffer bytes, or what
+// WithStreamBuffer says. A reader who falls behind further gets an error of code
+// unavailable that wraps nats.ErrSlowConsumer. One with little memory uses Pages, where
+// each page is asked for when the one before has been read. What has arrived is given
+// out also when DefaultDeadline is over; a context's own deadline ends the stream.
 func (c *Client) Stream(ctx context.Context, in AccountsSearchRequest) iter.Seq2[*AccountsPage, error] {
 	in.Mode = ModeStream
 	return func(yield func(*AccountsPage, error) bool) {
@@ -166,6 +188,7 @@ func call[Out any](ctx context.Context, c *Client, op Operation, in Request) (*O
 // replies publishes one request and yields its messages up to the last.
 func (c *Client) replies(ctx context.Context, op Operation, in Request) iter.Seq2[*nats.Msg, error] {
 	return func(yield func(*nats.Msg, error) bool) {
+		caller := ctx
 		ctx, cancel := withDeadline(ctx)
 		defer cancel()
 		msg, err := c.message(ctx, op, in)
@@ -180,12 +203,21 @@ func (c *Client) replies(ctx context.Context, op Operation, in Request) iter.Seq
 			return
 		}
 		defer func() { _ = inbox.Unsubscribe() }() // the inbox dies with the request either way
+		if err := inbox.SetPendingLimits(-1, c.buffer); err != nil {
+			yield(nil, transportError(ctx, msg.Subject, err))
+			return
+		}
 		if err := c.nc.PublishMsg(msg); err != nil {
 			yield(nil, transportError(ctx, msg.Subject, err))
 			return
 		}
 		for page := 1; ; page++ {
-			reply, err := inbox.NextMsgWithContext(ctx)
+			reply, err := nextReply(caller, ctx, inbox)
+			if errors.Is(err, nats.ErrSlowConsumer) {
+				yield(nil, Errorf(Unavailable, "the stream is read more slowly than it comes: more than %d bytes of it would have to wait; "+
+					"read faster, select fewer fields, or ask page by page", c.buffer).Because(err))
+				return
+			}
 			if err != nil {
 				yield(nil, transportError(ctx, msg.Subject, err))
 				return
@@ -207,6 +239,15 @@ func (c *Client) replies(ctx context.Context, op Operation, in Request) iter.Seq
 			}
 		}
 	}
+}
+
+// nextReply returns what has arrived, or waits until ctx ends. The deadline that the
+// client set itself is crmbridge's, not the reader's.
+func nextReply(caller, ctx context.Context, inbox *nats.Subscription) (*nats.Msg, error) {
+	if n, _, err := inbox.Pending(); err == nil && n > 0 && caller.Err() == nil {
+		return inbox.NextMsg(time.Second)
+	}
+	return inbox.NextMsgWithContext(ctx)
 }
 
 func (c *Client) message(ctx context.Context, op Operation, in Request) (*nats.Msg, error) {

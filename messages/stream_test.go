@@ -160,3 +160,65 @@ func TestClientStreamCancelled(t *testing.T) {
 	}
 	b.settled(0)
 }
+
+// long answers with pages of 60 KB, and has them all at the requester before done is closed.
+func (b *bus) long(pages int) (done <-chan struct{}) {
+	all := make(chan struct{})
+	b.answer("crm.accounts.search.request.acme", func(msg *nats.Msg) {
+		defer close(all)
+		body := `{"accounts":[{"name":"` + strings.Repeat("x", 60_000) + `"}]}`
+		for page := 1; page <= pages; page++ {
+			headers := []string{messages.HeaderPage, strconv.Itoa(page)}
+			if page == pages {
+				headers = append(headers, messages.HeaderLast, "true")
+			}
+			b.reply(msg, body, headers...)
+			if page%100 > 0 && page < pages {
+				continue
+			}
+			if err := errors.Join(b.responder.Flush(), b.requester.Flush()); err != nil {
+				b.t.Error(err)
+			}
+		}
+	})
+	return all
+}
+
+// A reader who is slower than the answer comes gets all of it, also after the time
+// that the answer had.
+func TestClientStreamReadSlowly(t *testing.T) {
+	b := newBus(t)
+	const pages = 1300 // 78 MB; nats.go keeps 64 unless it is told otherwise
+	all := b.long(pages)
+	read := 0
+	for _, err := range b.client.Stream(t.Context(), search()) {
+		if err != nil {
+			t.Fatalf("after %d pages: %v", read, err)
+		}
+		if read++; read == 1 {
+			<-all
+		}
+	}
+	if read != pages {
+		t.Errorf("%d pages, want %d", read, pages)
+	}
+	b.settled(0)
+}
+
+// What a reader lets wait is bounded, and the error says by what.
+func TestClientStreamBuffer(t *testing.T) {
+	b := newBus(t)
+	all := b.long(100)
+	var fault error
+	read := 0
+	for _, err := range b.client.WithStreamBuffer(1<<20).Stream(t.Context(), search()) {
+		if fault = err; err == nil {
+			read++
+			<-all
+		}
+	}
+	if codeOf(fault) != messages.Unavailable || !errors.Is(fault, nats.ErrSlowConsumer) || !strings.Contains(fault.Error(), "1048576 bytes") {
+		t.Errorf("after %d pages: %v", read, fault)
+	}
+	b.settled(0)
+}

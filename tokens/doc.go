@@ -58,6 +58,9 @@
 //	crmbridge:ticket:<sha256>      hash, 21 min              a connect link
 //	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
 //
+// Nothing here is found by an id that an environment claims; package throttle has the
+// table of all that is shared, and of what binds it to an environment.
+//
 // Channel crmbridge:changed carries "<id> <incarnation> <version>" for every write
 // of a grant, version 0 for a deletion, published by the script that writes. On
 // crmbridge:alive:<process> each process hears its own beats.

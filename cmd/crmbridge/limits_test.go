@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"sync"
@@ -121,6 +122,62 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 	}
 	if codes["ok"] < 100 {
 		t.Errorf("%d requests were answered, and the limit alone allows 100 in a window", codes["ok"])
+	}
+}
+
+// An answer that asks for a day's silence keeps the user out for ten minutes at most,
+// and whoever connects again gets one call through to see.
+func TestALimitOfADayEnds(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 10})
+	for i := range 2 {
+		w.Bridge(w.Settings(i == 0), nil)
+	}
+	w.Connect("acme")
+	client, _ := w.Client()
+	search := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}
+	asked := func() int { return w.Emulator.Control().Counts().Data["accounts"] }
+	throttled := func(when string) {
+		t.Helper()
+		_, err := client.Search(t.Context(), search)
+		fault, ok := errors.AsType[*messages.Error](err)
+		if !ok || fault.Code != messages.Throttled || fault.RetryAfter() > 10*time.Minute || fault.RetryAfter() < 9*time.Minute {
+			t.Fatalf("%s: %v", when, err)
+		}
+	}
+	day := emulator.Fault{Where: emulator.FaultData, Kind: emulator.KindThrottle, Route: "accounts", RetryAfter: 86400, Times: 1}
+	w.Emulator.Control().Fail(day)
+	throttled("refused")
+	time.Sleep(time.Second) // both processes have heard
+	for range 10 {
+		throttled("while it is blocked")
+	}
+	if n := asked(); n != 1 {
+		t.Errorf("%d calls, want 1", n)
+	}
+	for _, again := range []bool{true, false} {
+		if again {
+			w.Emulator.Control().Fail(day)
+		}
+		if err := client.Delete(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		w.Connect("acme")
+		time.Sleep(time.Second)
+		if again {
+			throttled("the probe is refused")
+			time.Sleep(time.Second)
+			for range 5 {
+				throttled("after the probe was refused")
+			}
+			if n := asked(); n != 2 {
+				t.Errorf("%d calls, want 2", n)
+			}
+		}
+	}
+	for range 10 {
+		if _, err := client.Search(t.Context(), search); err != nil {
+			t.Errorf("after the probe was answered: %v", err)
+		}
 	}
 }
 

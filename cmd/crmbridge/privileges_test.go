@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -141,8 +142,14 @@ func TestChecksOfAThrottledConnection(t *testing.T) {
 		t.Errorf("found %+v", bad)
 	}
 	for _, check := range bad {
-		if check.MissingPrivilege != "" || !strings.Contains(check.Detail, "limits") {
+		if check.MissingPrivilege != "" || !strings.Contains(check.Detail, "limits are reached: the user's requests in 5 minutes. No call") {
 			t.Errorf("found %+v", check)
+		}
+		_, text, _ := strings.Cut(check.Detail, "is sent before ")
+		text, _, _ = strings.Cut(text, " ")
+		until, err := time.Parse(time.RFC3339, text)
+		if wait := time.Until(until); err != nil || wait <= 0 || wait > 121*time.Second {
+			t.Errorf("found %+v: %v", check, err)
 		}
 	}
 }

@@ -50,9 +50,11 @@ func (q *Queue[T]) Pop() (item T, ok bool) {
 	return item, true
 }
 
-// Remove takes out all that match and returns them.
+// Remove takes out all that match and returns them. Whose turn it is does not change,
+// unless nothing is left in that lane: then it is the turn of the one behind.
 func (q *Queue[T]) Remove(match func(T) bool) (out []T) {
-	for _, l := range q.lanes {
+	next := q.next
+	for i, l := range q.lanes {
 		l.waiting = slices.DeleteFunc(l.waiting, func(item T) bool {
 			if match(item) {
 				out = append(out, item)
@@ -60,6 +62,9 @@ func (q *Queue[T]) Remove(match func(T) bool) (out []T) {
 			}
 			return false
 		})
+		if len(l.waiting) == 0 && i < next {
+			q.next-- // those behind move up
+		}
 	}
 	q.lanes = slices.DeleteFunc(q.lanes, func(l *lane[T]) bool { return len(l.waiting) == 0 })
 	q.size -= len(out)

@@ -2,6 +2,7 @@ package fair_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/dynamics/fair"
@@ -48,5 +49,36 @@ func TestTurnsStayFairWhileLanesComeAndGo(t *testing.T) {
 	}
 	if got["one"] < 190 || got["two"] < 190 {
 		t.Errorf("turns: %v", got)
+	}
+}
+
+// A lane that is taken out does not take another one's turn with it, wherever it stands.
+func TestRemovingALaneLeavesTheTurn(t *testing.T) {
+	for _, c := range []struct{ remove, want string }{
+		{"a", "bcd"}, // before the lane whose turn it is
+		{"b", "cda"}, // that lane itself
+		{"c", "bda"}, // behind it
+		{"ab", "cd"}, // several
+		{"ad", "bc"}, // the ends
+		{"bcd", "a"}, // all behind
+		{"abcd", ""}, // all
+		{"none", "bcda"},
+	} {
+		var q fair.Queue[string]
+		for _, lane := range []string{"a", "a", "b", "c", "d"} {
+			q.Push(lane, lane)
+		}
+		if first, _ := q.Pop(); first != "a" { // the turn is b's now
+			t.Fatalf("first: %s", first)
+		}
+		q.Remove(func(item string) bool { return strings.Contains(c.remove, item) })
+		order := ""
+		for q.Len() > 0 {
+			item, _ := q.Pop()
+			order += item
+		}
+		if order != c.want {
+			t.Errorf("without %s: %s, want %s", c.remove, order, c.want)
+		}
 	}
 }

@@ -1,156 +1,196 @@
 package throttle
 
 import (
-	"context"
-	"errors"
-	"strconv"
-	"strings"
-	"time"
-
 	"github.com/redis/go-redis/v9"
-
-	"github.com/crmbridge/crmbridge/dynamics"
 )
 
-const (
-	keyPrefix = "crmbridge:throttle:"
-	// channel is where every process hears of blocks: "<milliseconds> <key>".
-	channel = keyPrefix + "blocked"
-)
-
-// Times of the ramp, shared by the script and by a process without Redis: slots
-// double every rampStep after a block from rampFirst on.
-const (
-	rampFirst = 2
-	rampStep  = 250 * time.Millisecond
-	// A reduced number of slots grows by one each regrow.
-	regrow = 5 * time.Second
-)
-
-// The hash of a user has the fields u (time in ms until which no call may begin),
-// c and ct (slots after a refusal for concurrency, and when), and p:<process> with
-// "slots wanted expiry" for each process. The time is Redis's own, so that the
-// processes' clocks need not agree.
+// The hash of a user has these fields; times are in ms since 1970 by Redis's clock, so
+// that the processes' clocks need not agree.
+//
+//	u          no call may begin before
+//	limit      number of the limit that this is for (dynamics.Limit)
+//	probe      there where one call must be answered after u before others may begin
+//	prober     "process expiry": whose right it is to make that call
+//	c, ct      slots after a refusal for concurrency, and when that was
+//	p:PROCESS  "slots wanted expiry since": since is from when on the process has held
+//	           slots without a break or, where it holds none, has wanted one
+//
+// scriptLua reads it. ARGV: process, slots of all, regrow ms, ramp step ms, ramp first,
+// longest block ms, lease ms.
 const scriptLua = `
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
-local h = redis.call('HGETALL', KEYS[1])
-local u, c, ct = 0, 0, 0
-local others, unmet, procs = 0, 0, 1
-local me = 'p:' .. ARGV[1]
+local key, me, cap, regrow = KEYS[1], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+local step, first, most, life = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+local u, c, ct, limit, probe, prober, held = 0, 0, 0, 0, false, '', 0
+local mine, procs = {n = 0, w = 0, since = now}, {}
+local h = redis.call('HGETALL', key)
 for i = 1, #h, 2 do
   local k, v = h[i], h[i + 1]
-  if k == 'u' then u = tonumber(v)
-  elseif k == 'c' then c = tonumber(v)
-  elseif k == 'ct' then ct = tonumber(v)
-  elseif k ~= me then
-    local n, w, e = string.match(v, '^(%d+) (%d+) (%d+)$')
+  if k == 'u' then u = tonumber(v) or 0
+  elseif k == 'c' then c = tonumber(v) or 0
+  elseif k == 'ct' then ct = tonumber(v) or 0
+  elseif k == 'limit' then limit = tonumber(v) or 0
+  elseif k == 'probe' then probe = true
+  elseif k == 'prober' then
+    local who, ends = string.match(v, '^(%S+) (%d+)$')
+    if who and tonumber(ends) > now then prober, held = who, tonumber(ends) end
+  else
+    local n, w, e, s = string.match(v, '^(%d+) (%d+) (%d+) (%d+)$')
     if not n or tonumber(e) <= now then
-      redis.call('HDEL', KEYS[1], k)
+      redis.call('HDEL', key, k)
     else
-      n, w = tonumber(n), tonumber(w)
-      others = others + n
-      if n > 0 or w > 0 then procs = procs + 1 end
-      if w > n then unmet = unmet + w - n end
+      local x = {n = tonumber(n), w = tonumber(w), asked = tonumber(e) - life, since = tonumber(s)}
+      if k == 'p:' .. me then mine = x else procs[#procs + 1] = x end
     end
   end
 end
-local cap = tonumber(ARGV[2])
+local function int(x) return string.format('%d', x) end
+-- A clock that was set back must not make a block longer.
+if u > now + most then
+  u, probe = now + most, true
+  redis.call('HSET', key, 'u', int(u), 'probe', '1')
+end
+local function reduced()
+  if c == 0 then return cap end
+  return math.min(cap, c + math.floor(math.max(now - ct, 0) / regrow))
+end
 local function slots()
-  local s = cap
-  if c > 0 then s = math.min(s, c + math.floor((now - ct) / tonumber(ARGV[3]))) end
-  if now < u then return 0 end
+  if now < u or probe then return 0 end
+  local s = reduced()
   if u > 0 then
-    local steps = math.floor((now - u) / tonumber(ARGV[4]))
-    if steps < 16 then s = math.min(s, tonumber(ARGV[5]) * 2 ^ steps) end
+    local steps = math.floor((now - u) / step)
+    if steps < 16 then s = math.min(s, first * 2 ^ steps) end
   end
   return s
 end
+-- That a probe is due is remembered for a day, for whoever comes back then.
+local function keep()
+  local left = math.max(life, u - now) + 60000
+  if probe then left = 86400000 end
+  redis.call('PEXPIRE', key, left)
+end
+local function tell(channel)
+  redis.call('PUBLISH', channel, int(math.max(u - now, 0)) .. ' ' .. key .. ' ' .. int(limit) .. ' ' .. (probe and 1 or 0))
+end
 `
 
-// leaseScript asks for slots. ARGV: process, cap, regrow ms, ramp step ms, ramp
-// first, wanted, in use, lease ms. It returns the slots granted, the ms until the
-// block ends (0: none), the processes that use or want slots, and the slots of
-// all.
+// leaseScript asks for slots. More ARGV: wanted, in use, what there is to probe with (0
+// nothing, 1 a call that waits, 2 one in flight), turn ms, attentive ms. It returns the
+// slots granted, the ms for which no call may begin, 1 for the right to probe, 1 where
+// a probe is due, the limit, and how many processes use or want slots.
+//
+// Where some want more than they have, each keeps to its share, and the rest of the
+// division goes to as many as it is slots. With fewer slots than processes the share is
+// nothing, and so they take turns: who held a slot for a turn gives it up, and who has
+// waited longest gets it. A process that does not ask any more is not waited for.
 var leaseScript = redis.NewScript(scriptLua + `
-local wanted, inuse, life = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local wanted, inuse, need = tonumber(ARGV[8]), tonumber(ARGV[9]), ARGV[10]
+local turn, attentive = tonumber(ARGV[11]), tonumber(ARGV[12])
+local others, unmet, count = 0, 0, 1
+for _, x in ipairs(procs) do
+  others = others + x.n
+  if x.n > 0 or x.w > 0 then count = count + 1 end
+  unmet = unmet + math.max(x.w - x.n, 0)
+end
 local s = slots()
-local grant = math.min(wanted, math.max(s - others, 0))
-local fair = math.max(1, math.floor(s / procs))
-if s > 0 and unmet > 0 and grant > fair then grant = fair end
-if s == 0 then grant = 0 end
+local share, free = math.floor(s / count), math.max(s - others, 0)
+local grant = math.min(wanted, free)
+if unmet > 0 and grant > share then
+  local more = 0
+  for _, x in ipairs(procs) do if x.n > share then more = more + 1 end end
+  grant = share
+  if more < s - share * count then grant = share + 1 end
+end
+if share == 0 and grant > 0 then
+  local waiting, ahead = 0, 0
+  for _, x in ipairs(procs) do
+    if x.n == 0 and x.w > 0 and now - x.asked < attentive then
+      waiting = waiting + 1
+      if x.since < mine.since then ahead = ahead + 1 end
+    end
+  end
+  if mine.n > 0 then
+    if waiting > 0 and now - mine.since >= turn then grant = 0 end
+  elseif ahead >= free then
+    grant = 0
+  end
+end
+local n = math.max(grant, inuse)
 if wanted == 0 and inuse == 0 then
-  redis.call('HDEL', KEYS[1], me)
+  redis.call('HDEL', key, 'p:' .. me)
 else
-  redis.call('HSET', KEYS[1], me, string.format('%d %d %d', math.max(grant, inuse), wanted, now + life))
+  local since = now
+  if n > 0 and mine.n > 0 or n == 0 and mine.n == 0 and mine.w > 0 then since = mine.since end
+  redis.call('HSET', key, 'p:' .. me, int(n) .. ' ' .. int(wanted) .. ' ' .. int(now + life) .. ' ' .. int(since))
 end
-redis.call('PEXPIRE', KEYS[1], math.max(life, u - now) + 60000)
-return {math.floor(grant), math.max(u - now, 0), procs, math.floor(s)}`)
+local right = 0
+if probe and now >= u then
+  if need == '0' then
+    if prober == me then redis.call('HDEL', key, 'prober'); prober = '' end
+  elseif prober == me or prober == '' and need == '1' then
+    prober, held, right = me, now + life, 1
+    redis.call('HSET', key, 'prober', me .. ' ' .. int(held))
+  end
+end
+local blocked = math.max(u - now, 0)
+if blocked == 0 and probe and prober ~= '' and prober ~= me then blocked = held - now end
+keep()
+return {math.floor(grant), blocked, right, probe and 1 or 0, limit, count}`)
 
-// blockScript keeps the others out until ARGV[6] ms from now, and where ARGV[7] is 1
-// takes a quarter of the slots away. ARGV[8] is the channel on which it tells. It
-// returns the ms until the block ends.
+// blockScript keeps everybody out. More ARGV: for how many ms, 1 where a quarter of the
+// slots is to be taken away, channel, limit, 1 where the block ends with a probe.
 var blockScript = redis.NewScript(scriptLua + `
-local before = cap
-if c > 0 then before = math.min(cap, c + math.floor((now - ct) / tonumber(ARGV[3]))) end
-u = math.max(u, now + tonumber(ARGV[6]))
-redis.call('HSET', KEYS[1], 'u', string.format('%d', u))
-if ARGV[7] == '1' and now - ct > 1000 then
-  redis.call('HSET', KEYS[1], 'c', string.format('%d', math.max(2, math.floor(before * 3 / 4))), 'ct', string.format('%d', now))
+local wait = math.min(tonumber(ARGV[8]), most)
+local before = reduced()
+u, limit, probe = math.max(u, now + wait), tonumber(ARGV[11]), probe or ARGV[12] == '1'
+redis.call('HSET', key, 'u', int(u), 'limit', int(limit))
+if probe then redis.call('HSET', key, 'probe', '1') end
+if prober == me then redis.call('HDEL', key, 'prober') end
+if ARGV[9] == '1' and now - ct > 1000 then
+  redis.call('HSET', key, 'c', int(math.max(2, math.floor(before * 3 / 4))), 'ct', int(now))
 end
-redis.call('PEXPIRE', KEYS[1], u - now + 600000)
-redis.call('PUBLISH', ARGV[8], string.format('%d', u - now) .. ' ' .. KEYS[1])
-return u - now`)
+keep()
+tell(ARGV[10])
+return 1`)
 
-// redisWait bounds one exchange with Redis: requests wait for it.
-const redisWait = 500 * time.Millisecond
+// passedScript ends a block whose probe went well; the slots come back by the ramp.
+// More ARGV: channel.
+var passedScript = redis.NewScript(scriptLua + `
+if prober ~= me then return 0 end
+u, probe = now, false
+redis.call('HDEL', key, 'probe', 'prober')
+redis.call('HSET', key, 'u', int(u))
+keep()
+tell(ARGV[8])
+return 1`)
 
-// keyOf is where a user's limits are; the braces keep it in one slot of a cluster.
-func keyOf(p dynamics.Principal) string {
-	clean := func(s string) string { return strings.NewReplacer("{", "", "}", "", " ", "").Replace(s) }
-	return keyPrefix + "{" + clean(p.Organization) + "/" + clean(p.User) + "}"
-}
+// soonScript brings the probe of a block forward. More ARGV: channel.
+var soonScript = redis.NewScript(scriptLua + `
+if now >= u then return 0 end
+u, probe = now, true
+redis.call('HSET', key, 'u', int(u), 'probe', '1')
+keep()
+tell(ARGV[8])
+return 1`)
 
-// A lease is what Redis answered.
-type lease struct {
-	slots     int           // that this process may use
-	blocked   time.Duration // that no call may begin for
-	processes int           // that use or want slots
-}
-
-func (t *Throttle) common(name string) []any {
-	return []any{name, t.config.Concurrency, regrow.Milliseconds(), rampStep.Milliseconds(), rampFirst}
-}
-
-func (t *Throttle) lease(ctx context.Context, key, name string, wanted, inUse int) (lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
-	defer cancel()
-	out, err := leaseScript.Run(ctx, t.config.Redis, []string{key},
-		append(t.common(name), wanted, inUse, leaseLife.Milliseconds())...).Int64Slice()
-	if err != nil {
-		return lease{}, err
-	}
-	if len(out) != 4 {
-		return lease{}, errors.New("the lease script returned something else")
-	}
-	return lease{slots: int(out[0]), blocked: time.Duration(out[1]) * time.Millisecond, processes: int(out[2])}, nil
-}
-
-// tell writes a block and has Redis tell every process.
-func (t *Throttle) tell(ctx context.Context, key string, wait time.Duration, concurrency bool) error {
-	ctx, cancel := context.WithTimeout(ctx, redisWait)
-	defer cancel()
-	reduce := 0
-	if concurrency {
-		reduce = 1
-	}
-	return blockScript.Run(ctx, t.config.Redis, []string{key},
-		append(t.common(""), max(wait.Milliseconds(), 1), reduce, channel)...).Err()
-}
-
-// told reads a message of the channel.
-func told(message string) (key string, wait time.Duration, ok bool) {
-	ms, key, found := strings.Cut(message, " ")
-	n, err := strconv.ParseInt(ms, 10, 64)
-	return key, time.Duration(n) * time.Millisecond, found && err == nil && n >= 0 && n < (24*time.Hour).Milliseconds()*2
-}
+// fleetScript is a heartbeat. KEYS: the hash of the processes, each with the time of
+// its last one. ARGV: process, ms after which a process counts as silent, ms after
+// which it is forgotten. It returns how many there are, and how many of them are silent.
+var fleetScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+local size, silent = 0, 0
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%d', now))
+local h = redis.call('HGETALL', KEYS[1])
+for i = 1, #h, 2 do
+  local age = math.abs(now - (tonumber(h[i + 1]) or 0))
+  if age > tonumber(ARGV[3]) then
+    redis.call('HDEL', KEYS[1], h[i])
+  else
+    size = size + 1
+    if age > tonumber(ARGV[2]) then silent = silent + 1 end
+  end
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+return {size, silent}`)

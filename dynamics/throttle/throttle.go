@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -21,6 +22,10 @@ type Config struct {
 	// MaxBlock is how long a call waits for a block to end; where it lasts longer
 	// the call is refused at once. Default 10 s.
 	MaxBlock time.Duration
+	// LongestBlock bounds what Dataverse's Retry-After is believed. Where it asks for
+	// that or more, one call of the fleet is sent after this time, and its outcome
+	// decides. Default [dynamics.MaxRetryAfter], which is also the most.
+	LongestBlock time.Duration
 	// MaxWaiting bounds the calls of one user that wait in this process. Default 256.
 	MaxWaiting int
 	// Log gets a line when Redis is lost and found. Default: none.
@@ -35,6 +40,8 @@ type Config struct {
 // safe for concurrent use.
 type Throttle struct {
 	config Config
+	name   string // of this process in the fleet
+	fleet  fleet
 	ctx    context.Context
 	stop   context.CancelFunc
 	work   sync.WaitGroup
@@ -44,14 +51,17 @@ type Throttle struct {
 	users map[dynamics.Principal]*user // each with its keeper
 }
 
-var _ dynamics.Gate = (*Throttle)(nil)
+var (
+	_ dynamics.Gate   = (*Throttle)(nil)
+	_ dynamics.Prober = (*Throttle)(nil)
+)
 
 // New starts a Throttle; Close ends it.
 func New(config Config) (*Throttle, error) {
 	if config.Redis == nil {
 		return nil, errors.New("throttle: Config.Redis is missing")
 	}
-	if config.Concurrency < 0 || config.MaxBlock < 0 || config.MaxWaiting < 0 {
+	if config.Concurrency < 0 || config.MaxBlock < 0 || config.LongestBlock < 0 || config.MaxWaiting < 0 {
 		return nil, errors.New("throttle: a bound in Config is negative")
 	}
 	if config.Concurrency == 0 {
@@ -60,15 +70,19 @@ func New(config Config) (*Throttle, error) {
 	if config.MaxBlock == 0 {
 		config.MaxBlock = 10 * time.Second
 	}
+	if config.LongestBlock == 0 || config.LongestBlock > dynamics.MaxRetryAfter {
+		config.LongestBlock = dynamics.MaxRetryAfter
+	}
 	if config.MaxWaiting == 0 {
 		config.MaxWaiting = 256
 	}
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &Throttle{config: config, users: map[dynamics.Principal]*user{}, away: awayLog{log: config.Log}}
+	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{}, away: awayLog{log: config.Log}}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.work.Go(t.listen)
+	t.work.Go(t.beat)
 	return t, nil
 }
 
@@ -85,37 +99,52 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, lane string)
 		return nil, ended(err)
 	}
 	begun := time.Now()
-	u, w, err := t.join(ctx, p, lane)
+	u, slot, w, err := t.join(ctx, p, lane)
 	if err != nil {
 		return nil, err
 	}
-	leave := u.leaver()
 	if w == nil {
-		return leave, nil
+		return u.leaver(slot), nil
 	}
+	var got decision
 	select {
-	case err = <-w.decided:
+	case got = <-w.decided:
 	case <-ctx.Done():
-		if !u.withdraw(w) && <-w.decided == nil {
-			leave(dynamics.Answer{}) // the slot came at the same moment
+		if !u.withdraw(w) {
+			if got = <-w.decided; got.err == nil {
+				u.leaver(got.slot)(dynamics.Answer{}) // the slot came at the same moment
+			}
 		}
 		return nil, ended(ctx.Err())
 	}
 	if t.config.Waited != nil {
 		t.config.Waited(time.Since(begun))
 	}
-	if err != nil {
-		return nil, err
+	if got.err != nil {
+		return nil, got.err
 	}
-	return leave, nil
+	return u.leaver(got.slot), nil
+}
+
+// ProbeSoon brings the end of a block forward, here and in the fleet; see
+// [dynamics.Prober]. Without Redis only this process learns of it.
+func (t *Throttle) ProbeSoon(ctx context.Context, p dynamics.Principal) {
+	key := keyOf(p)
+	if u := t.known(key); u != nil && u.probeSoon() {
+		return
+	}
+	err := t.soon(ctx, key)
+	if ctx.Err() == nil {
+		t.reached(err)
+	}
 }
 
 // join takes a slot that is held, or a place among those who wait.
-func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) (*user, *waiter, error) {
+func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) (*user, slot, *waiter, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ctx.Err() != nil {
-		return nil, nil, closed()
+		return nil, noSlot, nil, closed()
 	}
 	u := t.users[p]
 	if u == nil {
@@ -123,8 +152,8 @@ func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) 
 		t.users[p] = u
 		t.work.Go(u.keep)
 	}
-	w, err := u.enter(ctx, lane)
-	return u, w, err
+	s, w, err := u.enter(ctx, lane)
+	return u, s, w, err
 }
 
 // forget lets a user go whom nobody uses; it holds the lock that join holds, so that
@@ -170,16 +199,17 @@ func closed() error {
 	return &dynamics.Error{Kind: dynamics.Unavailable, Message: dynamics.ErrClosed.Error(), Err: dynamics.ErrClosed}
 }
 
-func throttled(wait time.Duration) error {
-	return &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: wait,
+func throttled(wait time.Duration, limit dynamics.Limit) error {
+	return &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: wait, Limit: limit,
 		Message: "Dataverse wants no request of this user for some time; nothing was sent"}
 }
 
 // awayLog says once that Redis is away and once that it is back.
 type awayLog struct {
-	log  *slog.Logger
-	mu   sync.Mutex
-	away bool
+	log   *slog.Logger
+	mu    sync.Mutex
+	away  bool
+	since time.Time
 }
 
 func (a *awayLog) seen(err error) {
@@ -187,9 +217,17 @@ func (a *awayLog) seen(err error) {
 	defer a.mu.Unlock()
 	switch {
 	case err != nil && !a.away:
+		a.since = time.Now()
 		a.log.Warn("limits are kept without Redis: this process uses its share", "error", err)
 	case err == nil && a.away:
 		a.log.Info("limits are shared through Redis again")
 	}
 	a.away = err != nil
+}
+
+// over reports whether Redis is away and has been for so long.
+func (a *awayLog) over(d time.Duration, now time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.away && now.Sub(a.since) >= d
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net"
@@ -24,7 +25,13 @@ import (
 
 func TestMain(m *testing.M) {
 	redis.SetLogger(quiet{})
-	goleak.VerifyTestMain(m)
+	// These tests wait more than they compute.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	// A pool that was closed while its server was away notices after a second.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 }
 
 // quiet keeps what go-redis says about servers that tests take away out of their output.
@@ -35,7 +42,7 @@ func (quiet) Printf(context.Context, string, ...any) {}
 var ada = dynamics.Principal{Organization: "org", User: "ada"}
 
 // startRedis is a redis-server where one is installed, miniredis otherwise.
-func startRedis(t *testing.T) (addr string, kill func()) {
+func startRedis(t *testing.T, options ...string) (addr string, kill func()) {
 	t.Helper()
 	program, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -55,7 +62,8 @@ func startRedis(t *testing.T) (addr string, kill func()) {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	server := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(), "--loglevel", "warning")
+	server := exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
+		"--loglevel", "warning"}, options...)...)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package throttle
 
 import (
 	"context"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,28 +13,31 @@ import (
 )
 
 const (
-	// leaseLife is how long slots stay with a process that does not renew them:
-	// then it is dead, or cut off and on its own share.
-	leaseLife   = 5 * time.Second
-	leaseMargin = time.Second // a lease is used for this much less than Redis keeps it
-	// renewEvery is how often a process that is at work asks again: so long may it
-	// take until slots that others need are given up.
-	renewEvery = 250 * time.Millisecond
-	// starveEvery is how often a process asks that has calls waiting.
-	starveEvery = 25 * time.Millisecond
 	// linger is how long slots are held after the last call, for the next one.
 	linger = 500 * time.Millisecond
-	// redisPause is how often Redis is tried while it is away.
-	redisPause = time.Second
 	// defaultBlock is how long nothing is sent after a 429 that says no time.
 	defaultBlock = 10 * time.Second
 )
 
-// A waiter is a call that waits for a slot. decided gets one value: nil with a slot,
-// or why there is none.
+// slot is what a call has that may begin.
+type slot int
+
+const (
+	noSlot    slot = iota
+	oneOfMany      // one of the slots that this process has
+	theProbe       // the right to the one call that decides about a block
+)
+
+// A waiter is a call that waits for a slot. decided gets one value.
 type waiter struct {
 	deadline time.Time // zero: none
-	decided  chan error
+	decided  chan decision
+}
+
+// decision is a slot, or why there is none.
+type decision struct {
+	slot slot
+	err  error
 }
 
 // user is what this process knows of one user's limits.
@@ -46,54 +48,84 @@ type user struct {
 	name      string        // of this lease; a user who comes back meanwhile has another
 	kick      chan struct{} // of capacity 1: there is something to ask or to tell
 
-	mu        sync.Mutex
-	inUse     int
-	leased    int
-	leaseEnd  time.Time
-	waiting   fair.Queue[*waiter]
+	mu       sync.Mutex
+	inUse    int
+	leased   int
+	leaseEnd time.Time
+	shared   bool // the lease is Redis's, not this process's own share
+	waiting  fair.Queue[*waiter]
+	used     time.Time // when a call last began or ended
+
 	blocked   time.Time // no call begins before
-	processes int       // at the last look, at least 1
-	used      time.Time // when a call last began or ended
-	report    report    // not in Redis yet
+	blockedAt time.Time // when that was learnt
+	limit     dynamics.Limit
+	mustProbe bool // after the block one call decides about the others
+	mayProbe  bool // and it is this process that makes it, with its lease
+	probing   bool // it is in flight
+	report    report
 }
 
-// report is a block that the others are to hear of.
+// report is what the others are to hear of and Redis does not know yet.
 type report struct {
-	until       time.Time
-	concurrency bool
+	until  time.Time // of a block; zero: none
+	limit  dynamics.Limit
+	reduce bool // the slots
+	probe  bool // it is so long that a probe ends it
+	passed bool // a probe went well
+	soon   bool // a probe is to be made now
+}
+
+func (r *report) add(o report) {
+	if o.until.After(r.until) {
+		r.until, r.limit = o.until, o.limit
+	}
+	r.reduce, r.probe = r.reduce || o.reduce, r.probe || o.probe
+	r.passed, r.soon = r.passed || o.passed, r.soon || o.soon
 }
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
-	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1), processes: 1, used: time.Now()}
+	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1), used: time.Now()}
 }
 
 // enter takes a slot (no waiter), or waits for one.
-func (u *user) enter(ctx context.Context, lane string) (*waiter, error) {
+func (u *user) enter(ctx context.Context, lane string) (slot, *waiter, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
 	u.used = now
-	w := &waiter{decided: make(chan error, 1)}
+	w := &waiter{decided: make(chan decision, 1)}
 	w.deadline, _ = ctx.Deadline()
 	if wait := u.blocked.Sub(now); wait > 0 && u.tooLong(w) {
-		return nil, throttled(wait)
+		return noSlot, nil, throttled(wait, u.limit)
 	}
-	if u.waiting.Len() == 0 && u.free(now) {
-		u.inUse++
-		return nil, nil
+	if u.waiting.Len() == 0 {
+		if s := u.take(now); s != noSlot {
+			return s, nil, nil
+		}
 	}
 	if u.waiting.Len() >= u.t.config.MaxWaiting {
-		return nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
+		return noSlot, nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
 	}
 	u.waiting.Push(lane, w)
 	u.wake()
-	return w, nil
+	return noSlot, w, nil
 }
 
-// free reports whether a slot is held that no call has.
-func (u *user) free(now time.Time) bool {
-	return now.After(u.blocked) && u.inUse < u.leased && now.Before(u.leaseEnd)
+// take gives a slot that is held and that no call has.
+func (u *user) take(now time.Time) slot {
+	switch {
+	case !now.After(u.blocked) || !now.Before(u.leaseEnd):
+		return noSlot
+	case u.mayProbe && !u.probing:
+		u.mayProbe, u.probing = false, true
+		u.inUse++
+		return theProbe
+	case !u.mustProbe && u.inUse < u.leased:
+		u.inUse++
+		return oneOfMany
+	}
+	return noSlot
 }
 
 // tooLong reports whether a waiter need not wait for the end of the block.
@@ -116,64 +148,111 @@ func (u *user) withdraw(w *waiter) bool {
 }
 
 // leaver ends one call, however often it is called.
-func (u *user) leaver() func(dynamics.Answer) {
+func (u *user) leaver(s slot) func(dynamics.Answer) {
 	var left atomic.Bool
 	return func(a dynamics.Answer) {
 		if left.CompareAndSwap(false, true) {
-			u.leave(a)
+			u.leave(s, a)
 		}
 	}
 }
 
-func (u *user) leave(a dynamics.Answer) {
+func (u *user) leave(s slot, a dynamics.Answer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
 	u.used = now
 	u.inUse--
-	if a.Limit != dynamics.NoLimit {
-		if u.t.config.Refused != nil {
-			u.t.config.Refused(a.Limit)
-		}
-		wait := a.RetryAfter
-		if wait <= 0 {
-			wait = defaultBlock
-		}
-		u.block(now.Add(wait))
-		if until := now.Add(wait); until.After(u.report.until) {
-			u.report.until = until
-		}
-		u.report.concurrency = u.report.concurrency || a.Limit == dynamics.LimitConcurrency
+	if s == theProbe {
+		u.probing = false
+	}
+	switch {
+	case a.Limit != dynamics.NoLimit:
+		u.refused(now, a)
+	case s == theProbe && a.Answered:
+		u.mustProbe, u.report.passed = false, true
 		u.wake()
+	case s == theProbe:
+		u.wake() // it decided nothing: another call, or another process, is to try
 	}
 	u.dispatch(now)
 }
 
+// refused is a call that met a limit.
+func (u *user) refused(now time.Time, a dynamics.Answer) {
+	if u.t.config.Refused != nil {
+		u.t.config.Refused(a.Limit)
+	}
+	wait := min(a.RetryAfter, u.t.config.LongestBlock)
+	if wait <= 0 {
+		wait = defaultBlock
+	}
+	r := report{until: now.Add(wait), limit: a.Limit}
+	r.reduce, r.probe = a.Limit == dynamics.LimitConcurrency, wait == u.t.config.LongestBlock
+	u.mustProbe = u.mustProbe || r.probe
+	u.block(r.until, a.Limit)
+	u.report.add(r)
+	u.wake()
+}
+
 // block keeps calls from beginning; slots from before it are not used after it.
-func (u *user) block(until time.Time) {
+func (u *user) block(until time.Time, limit dynamics.Limit) {
 	if !until.After(u.blocked) {
 		return
 	}
-	u.blocked, u.leased = until, 0
+	u.blocked, u.blockedAt, u.limit = until, time.Now(), limit
+	u.leased, u.shared, u.mayProbe = 0, false, false
 	for _, w := range u.waiting.Remove(u.tooLong) {
-		w.decided <- throttled(time.Until(until))
+		w.decided <- decision{err: throttled(time.Until(until), limit)}
 	}
 }
 
-// heard is a block that another process tells of.
-func (u *user) heard(wait time.Duration) {
+// heard is what another process tells of a block.
+func (u *user) heard(n news) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.block(time.Now().Add(wait))
+	now := time.Now()
+	if n.wait > 0 {
+		u.mustProbe = u.mustProbe || n.probe
+		u.block(now.Add(n.wait), n.limit)
+	} else {
+		u.mustProbe = n.probe
+		u.lift(now)
+	}
 	u.wake()
+}
+
+// probeSoon lets a block be tried now, false where there is none here. Redis hears of
+// it behind what it is still to hear of the block itself.
+func (u *user) probeSoon() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	if !now.Before(u.blocked) {
+		return false
+	}
+	u.mustProbe, u.report.soon = true, true
+	u.lift(now)
+	u.wake()
+	return true
+}
+
+// lift ends a block here; what follows is asked for.
+func (u *user) lift(now time.Time) {
+	if now.Before(u.blocked) {
+		u.blocked = now
+	}
 }
 
 // dispatch gives slots to those who wait.
 func (u *user) dispatch(now time.Time) {
-	for u.waiting.Len() > 0 && u.free(now) {
+	for u.waiting.Len() > 0 {
+		s := u.take(now)
+		if s == noSlot {
+			return
+		}
 		w, _ := u.waiting.Pop()
-		u.inUse++
-		w.decided <- nil
+		w.decided <- decision{slot: s}
 	}
 }
 
@@ -181,118 +260,5 @@ func (u *user) dispatch(now time.Time) {
 func (u *user) idle(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) && u.report.until.IsZero()
-}
-
-// keep is the user's goroutine: it tells of blocks, asks for slots and gives them
-// back, and ends when nobody uses the user any more.
-func (u *user) keep() {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	defer u.giveBack()
-	for {
-		u.tell()
-		pause := u.ask()
-		if u.t.forget(u) {
-			return
-		}
-		timer.Reset(pause)
-		select {
-		case <-u.t.ctx.Done():
-			return
-		case <-timer.C:
-		case <-u.kick:
-		}
-	}
-}
-
-// tell hands a block to Redis; one that could not be told is kept.
-func (u *user) tell() {
-	u.mu.Lock()
-	r := u.report
-	u.report = report{}
-	u.mu.Unlock()
-	wait := time.Until(r.until)
-	if r.until.IsZero() || wait <= 0 {
-		return
-	}
-	err := u.t.tell(u.t.ctx, u.key, wait, r.concurrency)
-	u.t.reached(err)
-	if err == nil {
-		return
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if r.until.After(u.report.until) {
-		u.report.until = r.until
-	}
-	u.report.concurrency = u.report.concurrency || r.concurrency
-}
-
-// ask gets slots and says when to ask again.
-func (u *user) ask() time.Duration {
-	now := time.Now()
-	u.mu.Lock()
-	if wait := u.blocked.Sub(now); wait > 0 && u.inUse == 0 {
-		u.mu.Unlock()
-		return wait
-	}
-	wanted := u.inUse + u.waiting.Len()
-	if now.Sub(u.used) <= linger {
-		wanted = max(wanted+1, u.leased)
-	}
-	wanted = min(wanted, u.t.config.Concurrency)
-	inUse := u.inUse
-	u.mu.Unlock()
-
-	got, err := u.t.lease(u.t.ctx, u.key, u.name, wanted, inUse)
-	u.t.reached(err)
-
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if err == nil {
-		u.leased, u.leaseEnd, u.processes = got.slots, now.Add(leaseLife-leaseMargin), max(got.processes, 1)
-		if got.blocked > 0 {
-			u.block(time.Now().Add(got.blocked))
-		}
-	} else {
-		u.alone(time.Now())
-	}
-	u.dispatch(time.Now())
-	switch wait := time.Until(u.blocked); {
-	case wait > 0 && u.inUse > 0:
-		return min(wait, leaseLife/4) // what is in flight goes on counting
-	case wait > 0:
-		return wait
-	case err != nil && u.t.ctx.Err() == nil:
-		return min(redisPause, renewEvery)
-	case u.waiting.Len() > 0:
-		return starveEvery/2 + rand.N(starveEvery)
-	}
-	return renewEvery
-}
-
-// alone gives this process its share of the slots, growing after a block as the
-// whole fleet's do.
-func (u *user) alone(now time.Time) {
-	slots := u.t.config.Concurrency
-	if since := now.Sub(u.blocked); !u.blocked.IsZero() && since >= 0 {
-		if steps := since / rampStep; steps < 16 {
-			slots = min(slots, rampFirst<<steps)
-		}
-	}
-	u.leased, u.leaseEnd = max(1, slots/u.processes), now.Add(redisPause)
-}
-
-// giveBack ends the lease and refuses who still waits.
-func (u *user) giveBack() {
-	u.mu.Lock()
-	for _, w := range u.waiting.Remove(func(*waiter) bool { return true }) {
-		w.decided <- closed()
-	}
-	inUse := u.inUse
-	u.leased = 0
-	u.mu.Unlock()
-	// The process may be closing; what cannot be given back ends by itself.
-	_, _ = u.t.lease(context.WithoutCancel(u.t.ctx), u.key, u.name, 0, inUse)
+	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) && u.report == report{}
 }

@@ -51,9 +51,9 @@ func (t *Throttle) hear() (stood bool) {
 		}
 		stood = true
 		if m, ok := m.(*redis.Message); ok {
-			if key, wait, ok := told(m.Payload); ok {
-				if u := t.known(key); u != nil {
-					u.heard(wait)
+			if n, ok := told(m.Payload, t.config.LongestBlock); ok {
+				if u := t.known(n.key); u != nil {
+					u.heard(n)
 				}
 			}
 		}

@@ -1,0 +1,181 @@
+package throttle
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// leaseLife is how long slots, and the right to probe, stay with a process that
+	// does not renew them: then it is dead, or cut off and on its own share.
+	leaseLife   = 5 * time.Second
+	leaseMargin = time.Second // a lease is used for this much less than Redis keeps it
+	// renewEvery is how often a process that is at work asks again: so long may it
+	// take until slots that others need are given up.
+	renewEvery = 250 * time.Millisecond
+	// starveEvery is how often a process asks that has calls waiting.
+	starveEvery = 25 * time.Millisecond
+	// blockedEvery is how often it asks during a block, whose end it may not have heard of.
+	blockedEvery = 5 * time.Second
+	// redisPause is how long a share is used without Redis before it is tried again.
+	redisPause = time.Second
+)
+
+// keep is the user's goroutine: it tells of blocks, asks for slots and gives them
+// back, and ends when nobody uses the user any more.
+func (u *user) keep() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	defer u.giveBack()
+	for {
+		u.tell()
+		pause := u.ask()
+		if u.t.forget(u) {
+			return
+		}
+		timer.Reset(pause)
+		select {
+		case <-u.t.ctx.Done():
+			return
+		case <-timer.C:
+		case <-u.kick:
+		}
+	}
+}
+
+// tell hands to Redis what the others are to hear; what could not be told is kept.
+func (u *user) tell() {
+	u.mu.Lock()
+	r := u.report
+	u.report = report{}
+	u.mu.Unlock()
+	if r.passed {
+		err := u.t.passed(u.t.ctx, u.key, u.name)
+		u.t.reached(err)
+		r.passed = err != nil
+	}
+	var err error
+	if wait := time.Until(r.until); wait > 0 || r.probe { // a probe is due after the block, too
+		err = u.t.tell(u.t.ctx, u.key, u.name, wait, r)
+		u.t.reached(err)
+	}
+	if err == nil {
+		r = report{passed: r.passed, soon: r.soon}
+	}
+	if r.soon && err == nil {
+		err = u.t.soon(u.t.ctx, u.key)
+		u.t.reached(err)
+		r.soon = err != nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.report.add(r)
+}
+
+// ask gets slots and says when to ask again.
+func (u *user) ask() time.Duration {
+	now := time.Now()
+	got, err := u.t.lease(u.t.ctx, u.key, u.name, u.wants(now))
+	u.t.reached(err)
+
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if err == nil {
+		u.t.fleet.seen(got.fleet)
+		u.granted(got, now)
+	} else {
+		u.alone(time.Now())
+	}
+	u.dispatch(time.Now())
+	switch wait := time.Until(u.blocked); {
+	case wait > 0 && u.inUse > 0:
+		return min(wait, leaseLife/4) // what is in flight goes on counting
+	case wait > 0:
+		return min(wait, blockedEvery)
+	case err != nil && u.t.ctx.Err() == nil:
+		return min(redisPause, renewEvery)
+	case u.waiting.Len() > 0:
+		return starveEvery/2 + rand.N(starveEvery)
+	}
+	return renewEvery
+}
+
+// wants is what this process has use for: what is in flight and what waits, and for a
+// while after the last call one more than it needs, so that the next need not ask.
+func (u *user) wants(now time.Time) ask {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	a := ask{wanted: u.inUse + u.waiting.Len(), inUse: u.inUse}
+	if u.leased > 0 && now.Sub(u.used) <= linger {
+		a.wanted = max(a.wanted+1, u.leased)
+	}
+	a.wanted = min(a.wanted, u.t.config.Concurrency)
+	switch {
+	case u.probing:
+		a.need = needProbing
+	case u.waiting.Len() > 0:
+		a.need = needProbe
+	default:
+		u.mayProbe = false // it goes back with this question
+	}
+	return a
+}
+
+// granted takes what Redis answered to a question of then. What was learnt of a block
+// since, and of its end, is newer than the answer.
+func (u *user) granted(got lease, then time.Time) {
+	now := time.Now()
+	if u.report.soon || u.blockedAt.After(then) && now.Before(u.blocked) {
+		return
+	}
+	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true
+	u.mustProbe, u.mayProbe = got.probe, got.mayProbe && !u.probing
+	if got.blocked > 0 {
+		u.block(now.Add(got.blocked), got.limit)
+	} else if u.report.until.IsZero() {
+		u.lift(now)
+	}
+}
+
+// alone is what a process does without Redis. A lease counts to its end, since Redis
+// gives its slots to nobody before. Then, and where there was none, a few slots are
+// used until the leases of all others have ended too, and the share from then on. Where
+// the size of the fleet is not known it stays with those few.
+func (u *user) alone(now time.Time) {
+	if u.shared && now.Before(u.leaseEnd) {
+		return
+	}
+	if now.Before(u.blocked) {
+		u.leased, u.shared = 0, false
+		return
+	}
+	slots := u.t.config.Concurrency
+	if since := now.Sub(u.blocked); !u.blocked.IsZero() {
+		if steps := since / rampStep; steps < 16 {
+			slots = min(slots, rampFirst<<steps)
+		}
+	}
+	share, known := u.t.fleet.share(slots)
+	if !known || !u.t.away.over(leaseLife, now) {
+		share = min(rampFirst, slots, max(share, 1))
+	}
+	u.leased, u.leaseEnd, u.shared = max(1, share), now.Add(redisPause), false
+	u.mayProbe = u.mustProbe && !u.probing
+}
+
+// giveBack ends the lease and refuses who still waits.
+func (u *user) giveBack() {
+	u.mu.Lock()
+	for _, w := range u.waiting.Remove(func(*waiter) bool { return true }) {
+		w.decided <- decision{err: closed()}
+	}
+	a := ask{inUse: u.inUse}
+	if u.probing {
+		a.need = needProbing
+	}
+	u.leased, u.mayProbe = 0, false
+	u.mu.Unlock()
+	// The process may be closing; what cannot be given back ends by itself.
+	_, _ = u.t.lease(context.WithoutCancel(u.t.ctx), u.key, u.name, a)
+}
