@@ -26,6 +26,7 @@ const (
 	teamsPerCall = 50
 	teamsAtOnce  = 4
 	roleColumns  = "$select=roleid,name"
+	teamColumns  = "$select=teamid,name,teamtype"
 	teamRoles    = "teamroles_association"
 )
 
@@ -58,7 +59,10 @@ func (s *Session) Roles(ctx context.Context, userID string) (roles []Role, cut b
 		return nil, false, err
 	}
 	teams, cut, err := related(ctx, s, "teams.read", user+"teammembership_association",
-		"$select=teamid,name,teamtype&$filter=teamtype%20ne%201", MaxTeams, teamRow.holdsRoles)
+		teamColumns+"&$filter=teamtype%20ne%201", MaxTeams, teamRow.holdsRoles)
+	if KindOf(err) == Invalid { // the filter only makes the answer shorter
+		teams, cut, err = related(ctx, s, "teams.read", user+"teammembership_association", teamColumns, MaxTeams, teamRow.holdsRoles)
+	}
 	if err != nil {
 		return nil, false, err
 	}

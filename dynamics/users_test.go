@@ -177,6 +177,7 @@ func TestRolesOfManyTeams(t *testing.T) {
 		owners     int
 		refused    bool // the environment takes no such filter
 		incomplete bool // the answer lacks some teams
+		noFilter   bool // nor one of teams by their type
 		calls      int
 		cut        bool
 	}{
@@ -185,6 +186,7 @@ func TestRolesOfManyTeams(t *testing.T) {
 		"many":          {owners: 120, calls: 5},
 		"too many":      {owners: 501, calls: 12, cut: true},
 		"no filter":     {owners: 9, refused: true, calls: 3 + 9},
+		"no filters":    {owners: 9, refused: true, noFilter: true, calls: 4 + 9},
 		"not all of it": {owners: 9, incomplete: true, calls: 3 + 2},
 	} {
 		asked := 0
@@ -198,8 +200,14 @@ func TestRolesOfManyTeams(t *testing.T) {
 			case path == u+"systemuserroles_association":
 				_, _ = io.WriteString(w, `{"value":[]}`)
 			case path == u+"teammembership_association":
-				if filter := req.URL.Query().Get("$filter"); filter != "teamtype ne 1" {
+				filter := req.URL.Query().Get("$filter")
+				if filter != "teamtype ne 1" && (filter != "" || !c.noFilter) {
 					t.Errorf("filter %q", filter)
+				}
+				if c.noFilter && filter != "" {
+					w.WriteHeader(400)
+					_, _ = io.WriteString(w, `{"error":{"code":"0x80060888","message":"no filter here"}}`)
+					return
 				}
 				rows := []string{}
 				for i := range c.owners {

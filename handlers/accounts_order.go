@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -17,7 +18,8 @@ import (
 // number of rows is not known it costs one request more, for such orders alone; what
 // cannot be found out is left to Dataverse.
 func (s *search) checkEnd(ctx context.Context) error {
-	if s.resumed || !s.page.WithoutCookie() || s.asked.Limit > 0 && s.asked.Limit <= dynamics.MaxSimplePaging {
+	byLookup := slices.ContainsFunc(s.query.OrderBy, func(o dynamics.Order) bool { return o.Column.Type == dynamics.Lookup })
+	if s.resumed || !byLookup || !s.page.WithoutCookie() || s.asked.Limit > 0 && s.asked.Limit <= dynamics.MaxSimplePaging {
 		return nil
 	}
 	var more bool

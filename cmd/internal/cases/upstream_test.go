@@ -27,6 +27,7 @@ type upstream struct {
 	// Status is 200 where it is missing.
 	Status  any               `json:"status"`
 	Headers map[string]string `json:"headers"`
+	Header  map[string]string `json:"header"` // the same
 	// Body is JSON, or as a string any text.
 	Body any `json:"body"`
 	// DelayMS is waited before the answer.
@@ -203,8 +204,10 @@ func (u *upstream) answer(w http.ResponseWriter, r *http.Request, values map[str
 			h.Add("Preference-Applied", line)
 		}
 	}
-	for name, value := range u.Headers {
-		h.Set(name, fill(value))
+	for _, headers := range []map[string]string{u.Headers, u.Header} {
+		for name, value := range headers {
+			h.Set(name, fill(value))
+		}
 	}
 	status := http.StatusOK
 	if n, ok := number(u.Status); ok {
