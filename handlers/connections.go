@@ -41,11 +41,16 @@ func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.C
 	}
 	if c.connection != "" {
 		connection, err := o.Store.Get(ctx, c.connection)
-		if err == nil {
-			reply.Connections = append(reply.Connections, connectionOf(connection))
-		} else if tokens.CodeOf(err) != tokens.CodeConnectionNotFound {
-			return reply, err
+		if tokens.CodeOf(err) == tokens.CodeConnectionNotFound {
+			return reply, nil
 		}
+		if err != nil {
+			var ok bool
+			if connection, ok = tokens.Unreadable(c.connection, err); !ok {
+				return reply, err
+			}
+		}
+		reply.Connections = append(reply.Connections, connectionOf(connection))
 		return reply, nil
 	}
 	after, err := listAfter(in.Cursor)
@@ -65,14 +70,14 @@ func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.C
 	return reply, nil
 }
 
-// listAfter reads a cursor of connections.list: the id to go on behind. There is
-// nothing in it to protect.
+// listAfter reads a cursor of connections.list: the id to go on behind, which may be
+// of something unreadable. There is nothing in it to protect.
 func listAfter(cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
 	after, err := base64.RawURLEncoding.DecodeString(cursor)
-	if err != nil || !messages.ValidConnection(string(after)) {
+	if err != nil || len(after) == 0 || len(after) > tokens.MaxAfter {
 		return "", messages.Invalid("cursor", "is not a next_cursor of connections.list")
 	}
 	return string(after), nil

@@ -23,10 +23,16 @@ type Consumer struct {
 	replies   replyRule
 	admission *admission
 	endpoints []*endpoint
-	discovery []*nats.Subscription
 	metrics   *metrics
 	memory    *budget.Budget // nil: not bounded
 	identity  identity
+
+	subscriptions *subscriptions
+	captured      atomic.Pointer[error] // a stream that captures requests
+	// alive ends with intake, and with it what runs in the background.
+	alive      context.Context
+	die        context.CancelFunc
+	background sync.WaitGroup
 
 	// working outlives the signal that ends intake: it is cancelled only when the
 	// grace is over, so that work in hand can be finished and answered.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // A Sealer encrypts what requesters carry for crmbridge, so that they can
@@ -119,6 +121,9 @@ func (c cursors) open(text string, into any) error {
 		return badCursor()
 	}
 	small, err := c.sealer.Open(sealed, c.associated())
+	if errors.Is(err, tokens.ErrKeyMissing) {
+		return badCursor() // of no operation: it must not be looked for once for each
+	}
 	if err != nil {
 		return c.another(sealed)
 	}

@@ -52,11 +52,9 @@ func (c *Consumer) discover() error {
 			if err != nil {
 				return fmt.Errorf("services API: %w", err)
 			}
-			sub, err := c.nc.Subscribe(subject, func(msg *nats.Msg) { c.describe(msg, value()) })
-			if err != nil {
-				return fmt.Errorf("subscribe to %s: %w", subject, err)
-			}
-			c.discovery = append(c.discovery, sub)
+			c.subscriptions.add(&subscribed{subject: subject, make: func() (*nats.Subscription, error) {
+				return c.nc.Subscribe(subject, func(msg *nats.Msg) { c.describe(msg, value()) })
+			}})
 		}
 	}
 	return nil

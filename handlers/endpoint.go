@@ -4,7 +4,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/crmbridge/crmbridge/messages"
@@ -17,7 +16,6 @@ type endpoint struct {
 	subject   string
 	operation messages.Operation
 	route     route
-	sub       *nats.Subscription
 
 	mu        sync.Mutex
 	requests  int

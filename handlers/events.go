@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -40,8 +41,9 @@ type Events struct {
 	log       *slog.Logger
 	published *prometheus.CounterVec
 
-	ready bool   // the stream is there
-	state string // what was logged last
+	ready bool         // the stream is there
+	state string       // what was logged last
+	shown atomic.Value // of string: why events wait
 	stop  context.CancelFunc
 	done  chan struct{}
 
@@ -127,11 +129,25 @@ func (e *Events) round(ctx context.Context) time.Duration {
 	return eventsLook + rand.N(eventsLook)
 }
 
+// Trouble says why events wait to be published; "" where they do not. Requests are
+// answered all the same.
+func (e *Events) Trouble() string {
+	text, _ := e.shown.Load().(string)
+	return text
+}
+
 // say logs what is wrong once, and once that it is right again.
 func (e *Events) say(ctx context.Context, what string, err error) {
 	switch {
 	case ctx.Err() != nil || what == e.state:
 		return
+	}
+	if err != nil {
+		e.shown.Store(what + ": " + err.Error())
+	} else {
+		e.shown.Store(what)
+	}
+	switch {
 	case what == "":
 		e.log.Info("events are published again")
 	case err != nil:

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
@@ -55,7 +54,10 @@ const DefaultMaxInFlight = 256
 const DefaultPerConnection = 40
 
 // Start subscribes every operation and answers requests until Shutdown. It fails
-// where a JetStream stream captures request subjects.
+// where a JetStream stream captures request subjects. Subscriptions that the server
+// refuses are no failure: Ready tells of them, and they are made again. Start waits
+// while the connection is made again by the client; it takes over the connection's
+// error handler, and passes on to the present one what is not about a subscription.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
 	operations.catalog.share(operations.Metadata, options.Log)
 	operations.catalog.most = cmp.Or(options.MetadataBytes, maxCatalogBytes)
@@ -76,16 +78,20 @@ func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	if err != nil {
 		return nil, err
 	}
-	if err := checkStreams(ctx, nc, options.Log); err != nil {
-		return nil, err
-	}
 	c := &Consumer{
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
 		admission: newAdmission(options.MaxInFlight, options.PerConnection), identity: newIdentity(options.Version),
+		subscriptions: newSubscriptions(nc, options.Log),
 	}
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	c.alive, c.die = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)
-	if err := errors.Join(c.subscribe(), c.discover(), flush(ctx, nc)); err != nil {
+	c.subscribe()
+	err = errors.Join(c.discover(), c.checkStreams(ctx))
+	if err == nil {
+		err = c.subscriptions.start(ctx)
+	}
+	if err != nil {
 		c.stopIntake()
 		c.abandon()
 		return nil, err
@@ -107,38 +113,63 @@ func endpoints(routes map[messages.Operation]route, requireScoped bool) []*endpo
 	return all
 }
 
-func (c *Consumer) subscribe() error {
+// subscribe names the subscriptions that requests come by.
+func (c *Consumer) subscribe() {
 	for _, e := range c.endpoints {
-		sub, err := c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
-		if err != nil {
-			return fmt.Errorf("subscribe to %s: %w", e.subject, err)
-		}
-		e.sub = sub
+		c.subscriptions.add(&subscribed{subject: e.subject, required: true, make: func() (*nats.Subscription, error) {
+			return c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
+		}})
 	}
-	return nil
 }
 
-// flush waits until the server has the subscriptions, so that a process which
-// says that it is ready is.
-func flush(ctx context.Context, nc *nats.Conn) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	if err := nc.FlushWithContext(ctx); err != nil {
-		return fmt.Errorf("the NATS server did not confirm the subscriptions: %w", err)
-	}
-	return nil
-}
-
-// Ready reports whether requests that reach the server reach this process.
+// Ready reports whether requests that reach the server reach this process: nil, or
+// the first that is wrong of Draining, Connected, Subscribed and Captured.
 func (c *Consumer) Ready() error {
-	switch {
-	case c.closing.Load():
+	for _, check := range []func() error{c.Draining, c.Connected, c.Subscribed, c.Captured} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Draining is an error once Shutdown has begun.
+func (c *Consumer) Draining() error {
+	if c.closing.Load() {
 		return errors.New("shutting down")
-	case !c.nc.IsConnected():
+	}
+	return nil
+}
+
+// Connected is an error while there is no connection to NATS.
+func (c *Consumer) Connected() error {
+	if !c.nc.IsConnected() {
 		return errors.New("not connected to NATS")
 	}
 	return nil
 }
+
+// Subscribed is an error while the NATS server refuses a subscription for requests:
+// which one, and the permission or limit that would help. It is made again until it
+// holds.
+func (c *Consumer) Subscribed() error { return c.subscriptions.refusal() }
+
+// Undescribed says what is refused of the subscriptions of the services API. Requests
+// are answered without them, but nats micro does not list this process.
+func (c *Consumer) Undescribed() error { return c.subscriptions.undescribed() }
+
+// Captured is [ErrCaptured] while a stream that captures requests is known; one that
+// is known at the start is an error of Start.
+func (c *Consumer) Captured() error {
+	if err := c.captured.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Dropped counts the requests that the NATS client threw away since the start
+// because they came faster than this process took them.
+func (c *Consumer) Dropped() int64 { return c.subscriptions.dropped() }
 
 // Shutdown stops intake, answers what has been received, and waits for the work
 // in hand until ctx ends; then what is left is abandoned and answered unavailable.
@@ -171,23 +202,19 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 const abandonWait = 5 * time.Second
 
 func (c *Consumer) stopIntake() {
-	for _, e := range c.endpoints {
-		if e.sub != nil {
-			_ = e.sub.Drain() // fails only where the connection is gone, and then nothing comes in
-		}
-	}
-	for _, sub := range c.discovery {
-		_ = sub.Drain()
-	}
+	c.die()
+	c.background.Wait()
+	c.subscriptions.end()
+	c.subscriptions.drain()
 }
 
 // waitDrained waits until every callback that the drained subscriptions still
 // owe has run: after it no more work begins.
 func (c *Consumer) waitDrained() {
 	const look = 5 * time.Millisecond
-	for _, e := range c.endpoints {
-		for e.sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
-			if waiting, _, err := e.sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
+	for _, sub := range c.subscriptions.present() {
+		for sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
+			if waiting, _, err := sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
 				break // cut off from the server: nothing more can come
 			}
 			time.Sleep(look)
@@ -206,43 +233,4 @@ func (c *Consumer) lastFlush() error {
 		return fmt.Errorf("flush the last answers: %w", err)
 	}
 	return nil
-}
-
-// ErrCaptured says that a JetStream stream would answer requests in crmbridge's
-// place.
-var ErrCaptured = errors.New("requests are captured")
-
-// checkStreams refuses to start beside a stream that captures requests: it would
-// answer every requester with its own acknowledgement.
-func checkStreams(ctx context.Context, nc *nats.Conn, log *slog.Logger) error {
-	js, err := jetstream.New(nc)
-	if err != nil {
-		return fmt.Errorf("JetStream: %w", err)
-	}
-	for _, subject := range messages.RequestSubjects() {
-		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
-		defer cancel()
-		names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
-		for name := range names.Name() {
-			return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; take them out of its subjects", ErrCaptured, name, subject)
-		}
-		switch err := names.Err(); {
-		case err == nil, withoutJetStream(err):
-		case errors.Is(err, context.DeadlineExceeded):
-			// A user without the right to ask gets no answer at all.
-			log.Warn("it could not be checked whether a stream captures requests; may this NATS user publish to $JS.API.>?", "subject", subject)
-			return nil
-		default:
-			return fmt.Errorf("ask JetStream which streams capture %s: %w", subject, err)
-		}
-	}
-	return nil
-}
-
-// withoutJetStream reports whether the server or the account has no JetStream:
-// then there is nothing to find out.
-func withoutJetStream(err error) bool {
-	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
-		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
-		errors.Is(err, nats.ErrNoResponders)
 }

@@ -21,6 +21,10 @@ const (
 	StatusActive = "active"
 	// StatusReauthorizationRequired: the grant is gone; a person must connect again.
 	StatusReauthorizationRequired = "reauthorization_required"
+	// StatusUnreadable, in lists only: what is stored for this id cannot be read, and
+	// last_error says why. Of the other members only the id is known.
+	// connections.delete removes it.
+	StatusUnreadable = "unreadable"
 )
 
 // Connection describes one customer's Dataverse environment and the grant to
@@ -30,12 +34,12 @@ type Connection struct {
 	EnvironmentURL       string     `json:"environment_url"`
 	TenantID             string     `json:"tenant_id"`
 	Grant                string     `json:"grant"`
-	Status               string     `json:"status"`
+	Status               string     `json:"status" jsonschema:"pending, active, reauthorization_required, or in lists unreadable"`
 	UserID               string     `json:"user_id"`
 	OrganizationID       string     `json:"organization_id"`
 	Scopes               []string   `json:"scopes"`
 	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
-	CreatedAt            time.Time  `json:"created_at"`
+	CreatedAt            time.Time  `json:"created_at,omitzero"` // not there where the status is unreadable
 	RefreshedAt          *time.Time `json:"refreshed_at"`
 	LastError            string     `json:"last_error,omitzero"`
 }
@@ -133,7 +137,7 @@ const (
 )
 
 // ConnectionsListReply is a page of connections; a NextCursor says that there
-// are more.
+// are more. One whose record cannot be read is among them, as [StatusUnreadable].
 type ConnectionsListReply struct {
 	Head
 	Connections []Connection `json:"connections"`

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -51,16 +52,24 @@ local ttl = tonumber(ARGV[7])
 if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.call('PERSIST', KEYS[1]) end
 return 1 + dropped`)
 
-// deleteScript removes the grant KEYS[1] of connection ARGV[1], tells of it on
-// channel ARGV[2], and returns the incarnation and version that were there and how
-// many older changes were dropped, or nothing. Others are told even if nothing was there: they may hold a copy of a
-// record that Redis lost. The deletion of something is kept in KEYS[2] as ARGV[3].
+// deleteScript removes the grant KEYS[1] of connection ARGV[1] with what belongs to it
+// (KEYS[3] and on), tells of it on channel ARGV[2], and returns the incarnation and
+// version that were there and how many older changes were dropped, or nothing.
+// Others are told even if nothing was there: they may hold a copy of a record that
+// Redis lost. The deletion of something is kept in KEYS[2] as ARGV[3]. What is not a
+// record of ours goes too; ARGV[4] stands for the incarnation that it does not say.
 var deleteScript = redis.NewScript(outboxLua + `
-local h = redis.call('HMGET', KEYS[1], 'inc', 'ver')
+local h = {}
+if redis.call('TYPE', KEYS[1]).ok == 'hash' then h = redis.call('HMGET', KEYS[1], 'inc', 'ver') end
+local inc, ver = h[1], h[2]
+if not inc or not string.match(inc, '^[%w_-]+$') then inc = ARGV[4] end
+if not ver or not string.match(ver, '^%d+$') or #ver > 18 then ver = '0' end
 redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. (h[1] or '-') .. ' 0')
-if redis.call('DEL', KEYS[1]) == 0 then return {} end
-local dropped = keep(KEYS[2], h[1] or '', h[2] or '', ARGV[3])
-return {h[1] or '', h[2] or '', tostring(dropped)}`)
+local gone = redis.call('DEL', KEYS[1])
+for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+if gone == 0 then return {} end
+local dropped = keep(KEYS[2], inc, ver, ARGV[3])
+return {inc, ver, tostring(dropped)}`)
 
 // touchScript lets a key that has a time to live and incarnation ARGV[1] live at
 // least ARGV[2] ms more.
@@ -69,6 +78,24 @@ if redis.call('HGET', KEYS[1], 'inc') ~= ARGV[1] then return 0 end
 local left = redis.call('PTTL', KEYS[1])
 if left >= 0 and left < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
 return 1`)
+
+// timeLua gives scripts Redis's time in ms. What is compared over processes is
+// compared by it, since machines' clocks differ.
+const timeLua = `
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+`
+
+var clockScript = redis.NewScript(timeLua + `return string.format('%d', now)`)
+
+// clock is the time of the Redis that has a key.
+func (s *Store) clock(ctx context.Context, key string) (time.Time, error) {
+	ms, err := clockScript.Run(ctx, s.rdb, []string{key}).Int64()
+	if err != nil {
+		return time.Time{}, redisFault(err)
+	}
+	return time.UnixMilli(ms), nil
+}
 
 const keepTTL = -time.Millisecond
 
@@ -89,6 +116,8 @@ type slot struct {
 	// wid, where set, is the id of the next write, so that repeating a write whose
 	// answer was lost is no conflict.
 	wid string
+	// at, where set, is when it was read together with others; see [Keyset.openOf].
+	at time.Time
 	// change, where set, is kept for publication by the next write; see outbox.go.
 	change []byte
 }
@@ -101,6 +130,14 @@ var slotFields = [...]string{"inc", "ver", "wid", "sealed"}
 // read returns the opened content of a slot and sets its inc, ver and was.
 func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
 	v, err := s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result()
+	return s.found(at, v, err)
+}
+
+// found is read with the answer of Redis at hand.
+func (s *Store) found(at *slot, v []any, err error) ([]byte, error) {
+	if wrongType(err) {
+		return nil, damaged(errForeign)
+	}
 	if err != nil {
 		return nil, redisFault(err)
 	}
@@ -117,10 +154,13 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 	}
 	n, err := strconv.ParseInt(ver, 10, 64)
 	if err != nil || n < 1 || !okInc || !okWid || !okSealed {
-		return nil, damaged(ErrUnsealable)
+		return nil, damaged(errForeign)
 	}
 	at.inc, at.ver, at.was = inc, n, wid
-	plain, err := s.keys.Open([]byte(sealed), at.ad())
+	if at.at.IsZero() {
+		at.at = time.Now()
+	}
+	plain, err := s.keys.openOf(at.at, []byte(sealed), at.ad())
 	if err != nil {
 		return nil, damaged(err)
 	}
@@ -157,10 +197,20 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 }
 
 func redisFault(err error) *Error {
-	return &Error{Code: CodeUnavailable, Message: "Redis cannot be reached; try again", Retryable: true, Err: err}
+	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
 }
 
+// errForeign is an [ErrUnsealable] that is nothing that crmbridge wrote, so that no
+// key can be missing for it.
+var errForeign = fmt.Errorf("%w: it is not of the form that crmbridge writes", ErrUnsealable)
+
+// wrongType reports whether Redis says that a key holds another type of value.
+func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
+
 func damaged(err error) *Error {
+	if errors.Is(err, errForeign) {
+		return fault(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else was put in its place in Redis", err)
+	}
 	if errors.Is(err, ErrKeyMissing) {
 		return fault(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; add the old key again", err)
 	}

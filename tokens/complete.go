@@ -56,7 +56,12 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 		if err := st.admits(cb); err != nil {
 			return Connection{}, err
 		}
-		switch st.position(cb.proof(), time.Now()) {
+		// A claim is another process's: its end is compared by the clock that both have.
+		now, err := a.store.clock(ctx, key)
+		if err != nil {
+			return Connection{}, late(ctx, err)
+		}
+		switch st.position(cb.proof(), now) {
 		case posAnswered:
 			return st.answer()
 		case posForeign:
@@ -68,7 +73,7 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 			}
 			continue
 		case posFree:
-			st = st.claimed(cb.proof(), time.Now())
+			st = st.claimed(cb.proof(), now)
 			at, err = change(ctx, a.store, at, st, answerKept)
 			if err == nil {
 				return a.begin(ctx, at, st, cb)

@@ -13,6 +13,9 @@ const (
 	StatusPending                 = "pending"                  // a person was asked to connect and has not yet
 	StatusActive                  = "active"                   // the grant worked when it was last used
 	StatusReauthorizationRequired = "reauthorization_required" // the grant is gone; a person must connect again
+	// StatusUnreadable is only in lists: there is a record, and it does not open with
+	// the key set, is of a form that this version does not know, or is something else.
+	StatusUnreadable = "unreadable"
 )
 
 // GrantAuthorizationCode is the grant of a connection that a person made.
@@ -34,7 +37,7 @@ type Connection struct {
 	AccessTokenExpiresAt time.Time
 	CreatedAt            time.Time
 	RefreshedAt          time.Time // when the newest access token came; zero while pending
-	LastError            string    // why Status is reauthorization_required; "" otherwise
+	LastError            string    // why Status is reauthorization_required or unreadable; "" otherwise
 	Version              int64     // counts saves within the incarnation
 }
 

@@ -24,7 +24,8 @@
 //
 // A valid token comes from this process's memory (local.go), as long as the process
 // can prove that it has heard of every change (watch.go), or, while Redis is away,
-// for 5 minutes after the last such proof. All processes together renew the tokens
+// for 5 minutes after the last such proof. A Redis that refuses writes is away: it may
+// have been left behind by a fail-over, and what it says be old. All processes together renew the tokens
 // of connections in use before they end and keep the others alive (renew.go), so
 // that in steady state no request waits for the token endpoint.
 //
@@ -51,7 +52,12 @@
 //	crmbridge:{<id>}:used          string, 2 h               it was used recently
 //	crmbridge:{<id>}:metadata      hash inc <kind>…, 15 min  what the environment says of its columns
 //	crmbridge:{<id>}:reading       lock of the one who reads that
+//	crmbridge:{<id>}:alive         string, 10 s              proof that its server takes writes
+//	crmbridge:alive:<process>      string, 10 s              the same, written by each beat; in a
+//	                               cluster with a tag for each primary
 //	crmbridge:renewals             sorted set of ids         scored by when a renewal is due
+//	crmbridge:renewals:backfill    locks of the one who looks for what the lists lack,
+//	crmbridge:renewals:relist      and for what the lists have lost
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait
 //	crmbridge:connections          sorted set of ids
@@ -67,7 +73,14 @@
 //
 // sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
 // inc, ver and wid are the fence of every write (cas.go). No script touches keys of
-// two slots, so that Redis Cluster works; Redis 7.0 suffices.
+// two slots, so that Redis Cluster works; Redis 7.0 suffices. So lists and records are
+// written one after the other: whoever takes an id off a list looks for its record
+// again, saving puts it on again, and what is lost otherwise comes back (relist.go).
+//
+// Times that processes compare are Redis's (TIME), except the ends of tokens and of
+// connect links, which Entra and people see: those are by the clock of the process
+// that wrote them. What is under a key and cannot be read concerns its connection
+// alone: [Store.List] shows it as [StatusUnreadable].
 //
 // # Changes
 //

@@ -97,16 +97,7 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 	}
 	transport := c.Transport
 	if transport == nil {
-		e.own = &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-			TLSHandshakeTimeout:    5 * time.Second,
-			ForceAttemptHTTP2:      true,
-			MaxIdleConnsPerHost:    8,
-			IdleConnTimeout:        60 * time.Second,
-			MaxResponseHeaderBytes: 64 << 10,
-		}
+		e.own = newEntraTransport()
 		transport = e.own
 	}
 	timeout := c.Timeout
@@ -119,6 +110,23 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return e, nil
+}
+
+// newEntraTransport is for few requests, each of which somebody waits for.
+func newEntraTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            (&net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout:    5 * time.Second,
+		ForceAttemptHTTP2:      true,
+		MaxIdleConnsPerHost:    8,
+		IdleConnTimeout:        60 * time.Second,
+		MaxResponseHeaderBytes: 64 << 10,
+		// All requests share one HTTP/2 connection. Where it died without a sign it is
+		// found out before the time-out of the first request that is lost on it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 10 * time.Second, PingTimeout: 5 * time.Second},
+	}
 }
 
 // Close gives back idle connections.
@@ -281,7 +289,9 @@ type question struct{ grant, environment, tokenURL string }
 // that this installation does not serve, nor without a proof.
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
 	if err := e.serves(q.environment); err != nil {
-		return answer{}, fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f := fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f.own = true
+		return answer{}, f
 	}
 	p, err := e.prove(q.tokenURL)
 	if err != nil {
@@ -293,6 +303,9 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 	if err == nil {
 		a, err = readAnswer(t, begun)
 	} else {
+		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
+			e.Close() // of idle connections that died the same way, each would cost a request
+		}
 		err = classify(q.grant, err)
 	}
 	seen := TokenRequest{Grant: q.grant, Code: "ok", Duration: time.Since(begun)}

@@ -39,6 +39,8 @@ type Error struct {
 	// AADSTS is Entra's error number, 0 where there is none.
 	AADSTS int
 	Err    error // the cause; may be nil
+	// own: it is of this connection, or of its directory, and says nothing about others.
+	own bool
 	// claims gives Entra's claims challenge, nil where there is none. It is a
 	// function so that no printer sees it.
 	claims func() Secret

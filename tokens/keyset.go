@@ -148,7 +148,7 @@ func (k *Keyset) reload(proved func(*keys) bool) (bool, error) {
 	if k.read == nil {
 		return false, nil
 	}
-	k.looked = time.Now()
+	k.looked, k.other = time.Now(), nil
 	text, err := k.read()
 	if err != nil {
 		return false, err
@@ -171,23 +171,37 @@ func (k *Keyset) reload(proved func(*keys) bool) (bool, error) {
 		k.now.Store(next) // this process slept through the sets in between
 		return true, nil
 	}
+	k.other = next
 	return false, errors.New("the new key set holds none of the present keys, so that nothing that is stored would open; the present one is kept")
 }
 
-// lookPause keeps data that name made-up keys from making work.
+// lookPause keeps data that name made-up keys from making work: the set is read at most
+// once in it, for all who miss a key meanwhile. They wait for that, since the key that
+// they miss may have come since the set was read last.
 const lookPause = 100 * time.Millisecond
 
-// lookAgain reports whether there are other keys than seen by now. A set that has
-// nothing in common with the present one counts where it opens what the present
-// one does not.
-func (k *Keyset) lookAgain(seen *keys, sealed, associatedData []byte) bool {
+// lookAgain reports whether there are other keys than seen by now. A look that began
+// after since is enough. A set that has nothing in common with the present one counts
+// where it opens what the present one does not.
+func (k *Keyset) lookAgain(seen *keys, since time.Time, sealed, associatedData []byte) bool {
+	opens := func(next *keys) bool {
+		_, err := next.open(sealed, associatedData)
+		return err == nil
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.now.Load() == seen && time.Since(k.looked) >= lookPause {
-		_, _ = k.reload(func(next *keys) bool {
-			_, err := next.open(sealed, associatedData)
-			return err == nil
-		}) // who watches the file tells what is wrong with it
+	for k.read != nil && k.now.Load() == seen && !k.looked.After(since) {
+		if wait := lookPause - time.Since(k.looked); wait > 0 {
+			k.mu.Unlock()
+			time.Sleep(wait)
+			k.mu.Lock()
+			continue
+		}
+		_, _ = k.reload(opens) // who watches the file tells what is wrong with it
+	}
+	if k.now.Load() == seen && k.other != nil && opens(k.other) { // read for somebody else's sake
+		k.now.Store(k.other)
+		k.other = nil
 	}
 	return k.now.Load() != seen
 }

@@ -198,6 +198,14 @@ func (l *local) gap() {
 	l.live = false
 }
 
+// proven reports whether Redis, every primary of it, has taken a write just now, so that
+// what it says is the newest.
+func (l *local) proven(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.live && age(now, l.heard) <= localTrust
+}
+
 // isAway reports whether Redis is believed away.
 func (l *local) isAway() bool {
 	l.mu.Lock()

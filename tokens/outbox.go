@@ -43,8 +43,9 @@ func (c Change) ID() string {
 // fills in the first two.
 //
 // changesKey is a sorted set of the connections whose lists may hold something,
-// by the time of the last change in ms. It is in another slot, so it is written
-// first: a process that dies in between leaves an entry that leads nowhere.
+// by the time of the last change in ms, Redis's. It is in another slot, so it is
+// written first: a process that dies in between leaves an entry that leads nowhere.
+// What it has lost all the same comes back (relist.go).
 const changesKey = keyPrefix + "changes"
 
 func outboxKey(id string) string { return keyPrefix + "{" + id + "}:changes" }
@@ -61,10 +62,13 @@ const (
 )
 
 // outboxLua is the part of a script that keeps a change for publication. keep
-// returns how many of the oldest it dropped for that.
+// returns how many of the oldest it dropped for that. What is no list there is not
+// ours, and must not make every sign-in and deletion of the connection fail.
 var outboxLua = fmt.Sprintf(`
 local most = %d
 local function keep(list, inc, ver, change)
+  local is = redis.call('TYPE', list).ok
+  if is ~= 'list' and is ~= 'none' then redis.call('DEL', list) end
   local waiting = redis.call('RPUSH', list, inc .. ' ' .. ver .. ' ' .. change)
   redis.call('LTRIM', list, -most, -1)
   redis.call('PEXPIRE', list, %d)
@@ -78,9 +82,17 @@ if redis.call('LINDEX', KEYS[1], 0) ~= ARGV[1] then return 0 end
 redis.call('LPOP', KEYS[1])
 return 1`)
 
-// forgetScript takes member ARGV[1] out of KEYS[1] if its score still is ARGV[2].
-var forgetScript = redis.NewScript(`
-if redis.call('ZSCORE', KEYS[1], ARGV[1]) ~= ARGV[2] then return 0 end
+// announceScript puts the connection ARGV[1] into the index KEYS[1].
+var announceScript = redis.NewScript(timeLua + `return redis.call('ZADD', KEYS[1], string.format('%d', now), ARGV[1])`)
+
+// forgetScript takes the connection ARGV[1] out of the index KEYS[1] if it was
+// announced ARGV[2] ms ago or longer. A time that is further ahead than that is of a
+// machine whose clock was wrong, which older versions went by.
+var forgetScript = redis.NewScript(timeLua + `
+local at = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or now)
+local kept = tonumber(ARGV[2])
+if at > now + kept or at ~= at then redis.call('ZADD', KEYS[1], string.format('%d', now), ARGV[1]) end
+if now - at < kept then return 0 end
 return redis.call('ZREM', KEYS[1], ARGV[1])`)
 
 func changeAD(list string) []byte { return associated(changePurpose, list) }
@@ -106,7 +118,7 @@ func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte
 	if err != nil {
 		return nil, fault(CodeInternal, "a change could not be sealed", err)
 	}
-	if err := s.rdb.ZAdd(ctx, changesKey, redis.Z{Score: float64(now.UnixMilli()), Member: c.ID}).Err(); err != nil {
+	if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, c.ID).Err(); err != nil {
 		return nil, redisFault(err)
 	}
 	return change, nil
@@ -179,12 +191,16 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 		if err != nil {
 			return published, redisFault(err)
 		}
-		heads, err := s.outboxHeads(ctx, batch)
+		if len(batch) == 0 {
+			return published, closed
+		}
+		heads, read := s.outboxHeads(ctx, batch), time.Now()
+		now, err := s.clock(ctx, changesKey)
 		if err != nil {
 			return published, err
 		}
 		for i, z := range batch {
-			n, err := s.publishList(ctx, z, heads[i], publish)
+			n, err := s.publishList(ctx, z, now, read, heads[i], publish)
 			published += n
 			switch {
 			case err == nil:
@@ -206,25 +222,22 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 	}
 }
 
-func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) ([]*redis.StringCmd, error) {
-	if len(batch) == 0 {
-		return nil, nil
-	}
+// outboxHeads returns the first entry of each list. Each reply has its own error:
+// one that is no list must not hold up the others.
+func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) []*redis.StringCmd {
 	heads := make([]*redis.StringCmd, len(batch))
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, z := range batch {
 			heads[i] = p.LIndex(ctx, outboxKey(z.Member.(string)), 0)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, redisFault(err)
-	}
-	return heads, nil
+	return heads
 }
 
-// publishList publishes one connection's changes, from the head on.
-func (s *Store) publishList(ctx context.Context, of redis.Z, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
+// publishList publishes one connection's changes, from the head on, which was read at
+// a moment of this process's clock; now is Redis's time.
+func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
 	id := of.Member.(string)
 	list := outboxKey(id)
 	for {
@@ -232,10 +245,13 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, head *redis.StringC
 		if errors.Is(err, redis.Nil) {
 			break
 		}
+		if wrongType(err) {
+			return published, damaged(errForeign)
+		}
 		if err != nil {
 			return published, redisFault(err)
 		}
-		c, err := s.readChange(id, entry)
+		c, err := s.readChange(id, entry, read)
 		if err != nil {
 			return published, err
 		}
@@ -246,22 +262,22 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, head *redis.StringC
 		if err := popScript.Run(ctx, s.rdb, []string{list}, entry).Err(); err != nil {
 			return published, redisFault(err)
 		}
-		head = s.rdb.LIndex(ctx, list, 0)
+		head, read = s.rdb.LIndex(ctx, list, 0), time.Now()
 	}
-	if time.Since(time.UnixMilli(int64(of.Score))) < indexKept {
+	if announced := now.Sub(time.UnixMilli(int64(of.Score))); announced < indexKept && announced > -indexKept {
 		return published, nil
 	}
-	if err := forgetScript.Run(ctx, s.rdb, []string{changesKey}, id, score(of)).Err(); err != nil {
+	if err := forgetScript.Run(ctx, s.rdb, []string{changesKey}, id, indexKept.Milliseconds()).Err(); err != nil {
 		return published, redisFault(err)
 	}
 	return published, nil
 }
 
-func (s *Store) readChange(id, entry string) (Change, error) {
+func (s *Store) readChange(id, entry string, read time.Time) (Change, error) {
 	incarnation, rest, _ := strings.Cut(entry, " ")
 	version, sealed, _ := strings.Cut(rest, " ")
 	n, bad := strconv.ParseInt(version, 10, 64)
-	plain, err := s.keys.Open([]byte(sealed), changeAD(outboxKey(id)))
+	plain, err := s.keys.openOf(read, []byte(sealed), changeAD(outboxKey(id)))
 	var kept keptChange
 	if err != nil || bad != nil || json.Unmarshal(plain, &kept) != nil {
 		return Change{}, damaged(firstError(err, ErrUnsealable))
@@ -269,6 +285,3 @@ func (s *Store) readChange(id, entry string) (Change, error) {
 	return Change{Kind: kept.Kind, Connection: id, Incarnation: incarnation, Version: n, EnvironmentURL: kept.Environment,
 		Status: kept.Status, LastError: kept.LastError, At: kept.At}, nil
 }
-
-// score is a member's score as Redis writes it: a whole number of milliseconds.
-func score(z redis.Z) string { return fmt.Sprintf("%.0f", z.Score) }

@@ -5,8 +5,6 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 )
 
 // Renewal says how tokens are renewed ahead of time, by all processes together:
@@ -57,79 +55,63 @@ func (r Renewal) stampEvery() time.Duration { return min(10*time.Minute, r.Recen
 const (
 	againFirst = time.Minute     // until a renewal that failed is tried again
 	againOwn   = 5 * time.Minute // the same where a person must mend something first
-	calmFirst  = time.Second     // a process's pause after failures in a row
-	calmMost   = 2 * time.Minute
 )
 
 // renew takes due connections until the source ends.
 func (s *Source) renew() {
+	var now weather
 	backfillAt := time.Now().Add(rand.N(s.renewal.Backfill))
 	for wait := s.renewal.Look; pause(s.loops, wait/2+rand.N(wait)); wait = s.renewal.Look {
 		if time.Now().After(backfillAt) {
 			_ = s.backfill(s.loops) // tried again the next time
 			backfillAt = time.Now().Add(s.renewal.Backfill/2 + rand.N(s.renewal.Backfill))
 		}
-		for calm := time.Duration(0); ; {
+		for {
 			ids, err := s.claim(s.loops, s.renewal.Concurrent)
 			if err != nil || len(ids) == 0 {
 				break // a Redis that is away is waited for like an empty list
 			}
-			trouble := s.renewAll(ids)
-			switch {
-			case trouble == nil:
-				calm = 0
-			case calm == 0:
-				calm = max(calmFirst, min(trouble.RetryAfter, calmMost))
-			default:
-				calm = min(max(calm*2, trouble.RetryAfter), calmMost)
-			}
-			if calm > 0 && !pause(s.loops, calm/2+rand.N(calm)) {
+			if calm := now.after(s.renewAll(ids)); calm > 0 && !pause(s.loops, calm/2+rand.N(calm)) {
 				return
 			}
 		}
 	}
 }
 
-// renewAll renews claimed connections side by side, begun at the allowed rate,
-// and returns a failure that others would meet too.
-func (s *Source) renewAll(ids []string) (trouble *Error) {
+// renewAll renews claimed connections side by side, begun at the allowed rate.
+func (s *Source) renewAll(ids []string) []*renewed {
+	outcomes := make([]*renewed, len(ids))
 	var wait sync.WaitGroup
-	var mu sync.Mutex
-	for _, id := range ids {
+	for i, id := range ids {
 		wait.Go(func() {
-			var fault *Error
-			_ = guard(s.log, "the renewal", id, func() error { // a defect is no trouble that others would meet
-				fault = s.renewOne(s.loops, id)
+			_ = guard(s.log, "the renewal", id, func() error { // a defect says nothing about others
+				outcomes[i] = s.renewOne(s.loops, id)
 				return nil
 			})
-			if fault != nil && fault.Code != CodeReauthorizationRequired {
-				mu.Lock()
-				defer mu.Unlock()
-				trouble = fault
-			}
 		})
 		if !pause(s.loops, time.Second/time.Duration(s.renewal.PerSecond)) {
 			break // what was claimed comes back
 		}
 	}
 	wait.Wait()
-	return trouble
+	return outcomes
 }
 
-// renewOne renews a connection if it is due, and writes down when it is again.
-func (s *Source) renewOne(ctx context.Context, id string) *Error {
+// renewOne renews a connection if it is due, and writes down when it is again. nil:
+// Entra was not asked.
+func (s *Source) renewOne(ctx context.Context, id string) *renewed {
 	loading, cancel := context.WithTimeout(ctx, stampTime)
 	defer cancel()
 	r, err := s.store.load(loading, id)
 	switch {
 	case CodeOf(err) == CodeUnavailable:
 		return nil // Redis: the claim runs out
-	case CodeOf(err) == CodeConnectionNotFound, err == nil && r.Status != StatusActive:
+	case CodeOf(err) == CodeConnectionNotFound, CodeOf(err) == CodeInvalidRequest, err == nil && r.Status != StatusActive:
 		// Connecting again or using it puts it back; so does the backfill.
 		s.store.rdb.ZRem(loading, renewalsKey, id)
 		return nil
 	case err != nil:
-		s.putOff(ctx, id, againOwn)
+		s.putOff(ctx, id, againOwn) // it cannot be read
 		return nil
 	}
 	n, err := s.store.rdb.Exists(loading, usedKey(id)).Result()
@@ -151,21 +133,25 @@ func (s *Source) renewOne(ctx context.Context, id string) *Error {
 	}
 	if f.err == nil {
 		s.saved(f.record) // of another process perhaps
-		return nil
+		return &renewed{directory: r.TenantID}
 	}
 	fault, ok := f.err.(*Error)
 	if !ok {
-		fault = &Error{Code: CodeInternal, Err: f.err}
+		fault = &Error{Code: CodeInternal, Err: f.err, own: true}
 	}
 	switch fault.Code {
-	case CodeReauthorizationRequired, CodeConnectionNotFound:
+	case CodeReauthorizationRequired:
 		s.store.rdb.ZRem(ctx, renewalsKey, id)
+		return &renewed{directory: r.TenantID}
+	case CodeConnectionNotFound:
+		s.store.rdb.ZRem(ctx, renewalsKey, id)
+		return nil
 	case CodeConfigurationError:
 		s.putOff(ctx, id, max(againOwn, fault.RetryAfter))
 	default:
 		s.putOff(ctx, id, max(againFirst, fault.RetryAfter))
 	}
-	return fault
+	return &renewed{r.TenantID, fault}
 }
 
 func (s *Source) isDue(r record, used bool) bool {
@@ -178,6 +164,6 @@ func (s *Source) isDue(r record, used bool) bool {
 }
 
 func (s *Source) putOff(ctx context.Context, id string, d time.Duration) {
-	d = min(d, s.renewal.KeepAlive/8) // in scaled set-ups too
-	s.store.rdb.ZAddArgs(ctx, renewalsKey, redis.ZAddArgs{XX: true, Members: []redis.Z{due(id, time.Now().Add(d+rand.N(d+1)))}})
+	d = min(d, s.renewal.KeepAlive/8)                          // in scaled set-ups too
+	_ = s.store.due(ctx, "XX", []dueIn{{id, d + rand.N(d+1)}}) // the claim runs out otherwise
 }

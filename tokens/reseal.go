@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -137,23 +138,30 @@ func purposeOf(key string) string {
 
 func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
 	replies := make([]*redis.SliceCmd, len(keys))
-	if _, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// Each reply has its own error: one that is no record must not hold up the others.
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, key := range keys {
 			if purposeOf(key) != changePurpose {
 				replies[i] = p.HMGet(ctx, key, "inc", "sealed")
 			}
 		}
 		return nil
-	}); err != nil {
-		return redisFault(err)
-	}
+	})
+	read := time.Now()
 	for i, key := range keys {
 		sum.Seen++
 		var err error
 		if replies[i] == nil {
-			err = s.resealList(ctx, key, sum)
-		} else {
-			err = s.reseal(ctx, key, replies[i].Val(), sum)
+			err = s.resealList(ctx, key, read, sum)
+		} else if err = replies[i].Err(); err == nil {
+			err = s.reseal(ctx, key, read, replies[i].Val(), sum)
+		}
+		if wrongType(err) {
+			sum.Unopened++
+			continue
+		}
+		if _, told := errors.AsType[*Error](err); err != nil && !told {
+			err = redisFault(err)
 		}
 		if err != nil {
 			return err
@@ -164,10 +172,10 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 
 // resealList rewrites the changes of a list. One that is published meanwhile is
 // gone, and nothing is put in its place.
-func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) error {
+func (s *Store) resealList(ctx context.Context, list string, read time.Time, sum *Resealed) error {
 	entries, err := s.rdb.LRange(ctx, list, 0, -1).Result()
 	if err != nil {
-		return redisFault(err)
+		return err
 	}
 	for _, entry := range entries {
 		parts := strings.SplitN(entry, " ", 3)
@@ -177,7 +185,7 @@ func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) erro
 		if id, ahead := s.keys.ahead([]byte(parts[2])); ahead {
 			return backwards(id)
 		}
-		plain, err := s.keys.Open([]byte(parts[2]), changeAD(list))
+		plain, err := s.keys.openOf(read, []byte(parts[2]), changeAD(list))
 		if err != nil {
 			sum.Unopened++
 			continue
@@ -198,7 +206,7 @@ func (s *Store) resealList(ctx context.Context, list string, sum *Resealed) erro
 }
 
 // reseal rewrites one record; where somebody else wrote it meanwhile it looks again.
-func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) error {
+func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any, sum *Resealed) error {
 	for range saveTries {
 		inc, there := v[0].(string)
 		sealed, ok := v[1].(string)
@@ -213,7 +221,7 @@ func (s *Store) reseal(ctx context.Context, key string, v []any, sum *Resealed) 
 			return backwards(id)
 		}
 		ad := slot{key: key, purpose: purposeOf(key), inc: inc}.ad()
-		plain, err := s.keys.Open([]byte(sealed), ad)
+		plain, err := s.keys.openOf(read, []byte(sealed), ad)
 		if err != nil {
 			sum.Unopened++
 			return nil
@@ -269,12 +277,15 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 		return 0, 0, redisFault(err)
 	}
 	var first error
+	read := time.Now()
 	for _, id := range ids {
 		at := grantSlot(id)
+		at.at = read
 		_, err := s.read(ctx, &at)
 		switch {
 		case err == nil:
 			tried++
+		case errors.Is(err, errForeign): // says nothing about the keys
 		case errors.Is(err, ErrUnsealable):
 			tried, unopened = tried+1, unopened+1
 			first = firstError(first, err)

@@ -42,7 +42,8 @@ type Keyset struct {
 
 	mu     sync.Mutex // guards the rest
 	read   func() ([]byte, error)
-	looked time.Time
+	looked time.Time // when read was asked last
+	other  *keys     // what it gave then, where that was not taken over
 }
 
 // keys are the keys of one reading.
@@ -116,14 +117,20 @@ func (k *Keyset) Seal(plaintext, associatedData []byte) ([]byte, error) {
 
 // Open decrypts what [Keyset.Seal] made. Its error is [ErrUnsealable] or
 // [ErrKeyMissing]. A key that is not held is looked for where the set came from:
-// another process may have the new one already.
+// another process may have the new one already. That can take 100 ms.
 func (k *Keyset) Open(sealed, associatedData []byte) ([]byte, error) {
+	return k.openOf(time.Now(), sealed, associatedData)
+}
+
+// openOf is Open of what was there at a moment: where a key is missing for several
+// things of that moment, it is looked for once.
+func (k *Keyset) openOf(at time.Time, sealed, associatedData []byte) ([]byte, error) {
 	now := k.now.Load()
 	plain, err := now.open(sealed, associatedData)
 	if !errors.Is(err, ErrKeyMissing) {
 		return plain, err
 	}
-	if k.lookAgain(now, sealed, associatedData) {
+	if k.lookAgain(now, at, sealed, associatedData) {
 		return k.now.Load().open(sealed, associatedData)
 	}
 	return plain, err

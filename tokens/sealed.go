@@ -48,13 +48,13 @@ func (s *Store) sealedUnder(ctx context.Context, keys []string, id uint32) (foun
 	for _, reply := range records {
 		if sealed, err := reply.Result(); err == nil {
 			count(sealed)
-		} else if !errors.Is(err, redis.Nil) {
+		} else if !errors.Is(err, redis.Nil) && !wrongType(err) {
 			return found, redisFault(err)
 		}
 	}
 	for _, reply := range lists {
 		entries, err := reply.Result()
-		if err != nil {
+		if err != nil && !wrongType(err) {
 			return found, redisFault(err)
 		}
 		for _, entry := range entries {

@@ -58,6 +58,8 @@ type Source struct {
 	local  *local
 	waited func(time.Duration)
 
+	topology topology // for the beats
+
 	renewal Renewal
 	stamps  chan stamp
 	forget  func() // ends hearing of the store's own changes
@@ -247,8 +249,13 @@ const tryTime = time.Second
 
 // read returns what Redis holds, if it is a connection with a grant.
 func (s *Source) read(ctx context.Context, connection string) (record, error) {
-	place := s.local.begin(connection, time.Now())
-	r, err := s.store.load(ctx, connection)
+	now := time.Now()
+	place := s.local.begin(connection, now)
+	load := s.store.load
+	if !s.local.proven(now) {
+		load = s.store.loadProven
+	}
+	r, err := load(ctx, connection)
 	if err != nil {
 		if CodeOf(err) != CodeUnavailable {
 			s.local.drop(connection)

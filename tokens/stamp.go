@@ -10,9 +10,9 @@ import (
 )
 
 // renewalsKey is the work list of renewals over all processes: a sorted set of
-// connections, scored by when they are due, in ms since 1970. It is a hint, never
-// the truth: what is missing comes back (renew.go), what is wrong is looked at
-// and put right.
+// connections, scored by when they are due, in ms since 1970 by Redis's clock, since
+// processes take each other's entries. It is a hint, never the truth: what is missing
+// comes back (relist.go), what is wrong is looked at and put right.
 const renewalsKey = keyPrefix + "renewals"
 
 // usedKey exists while a connection counts as recently used.
@@ -95,75 +95,62 @@ func (s *Source) writeBatch(ctx context.Context, batch []stamp) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.store.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, x := range batch {
-			switch {
-			case x.used: // never later than it is due already
-				p.ZAddLT(ctx, renewalsKey, due(x.id, x.inUse))
-			case known[i].Val() > 0:
-				p.ZAdd(ctx, renewalsKey, due(x.id, x.inUse))
-			default:
-				p.ZAdd(ctx, renewalsKey, due(x.id, x.atRest))
-			}
+	var now, soonest []dueIn
+	for i, x := range batch {
+		switch {
+		case x.used: // never later than it is due already
+			soonest = append(soonest, dueIn{x.id, time.Until(x.inUse)})
+		case known[i].Val() > 0:
+			now = append(now, dueIn{x.id, time.Until(x.inUse)})
+		default:
+			now = append(now, dueIn{x.id, time.Until(x.atRest)})
 		}
+	}
+	return errors.Join(s.store.due(ctx, "", now), s.store.due(ctx, "LT", soonest))
+}
+
+// dueIn says when a connection is due, from now.
+type dueIn struct {
+	id string
+	in time.Duration
+}
+
+// dueScript puts pairs of connection and ms from now into the work list KEYS[1], under
+// the condition ARGV[1] of ZADD ("" for none).
+var dueScript = redis.NewScript(timeLua + `
+for i = 2, #ARGV, 2 do
+  local at = string.format('%d', now + tonumber(ARGV[i + 1]))
+  if ARGV[1] == '' then redis.call('ZADD', KEYS[1], at, ARGV[i]) else redis.call('ZADD', KEYS[1], ARGV[1], at, ARGV[i]) end
+end`)
+
+func (s *Store) due(ctx context.Context, condition string, list []dueIn) error {
+	if len(list) == 0 {
 		return nil
-	})
-	return err
+	}
+	args := make([]any, 0, 1+2*len(list))
+	args = append(args, condition)
+	for _, d := range list {
+		args = append(args, d.id, d.in.Milliseconds())
+	}
+	if err := dueScript.Run(ctx, s.rdb, []string{renewalsKey}, args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		return err
+	}
+	return nil
 }
 
-func due(id string, at time.Time) redis.Z {
-	return redis.Z{Member: id, Score: float64(at.UnixMilli())}
-}
-
-// claimScript returns up to ARGV[3] connections that are due at ARGV[1] and puts
-// them off to ARGV[2], when they are due again if the claimer dies.
-var claimScript = redis.NewScript(`
-local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, ARGV[3])
-for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], ARGV[2], id) end
+// claimScript returns up to ARGV[2] connections that are due and puts them off by
+// ARGV[1] ms, when they are due again if the claimer dies.
+var claimScript = redis.NewScript(timeLua + `
+local ids = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%d', now), 'LIMIT', 0, ARGV[2])
+for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], string.format('%d', now + tonumber(ARGV[1])), id) end
 return ids`)
 
 func (s *Source) claim(ctx context.Context, most int) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, stampTime)
 	defer cancel()
-	now := time.Now()
-	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey},
-		now.UnixMilli(), now.Add(s.renewal.Claim).UnixMilli(), most).StringSlice()
+	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(), most).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}
 	return ids, err
 }
-
-// backfill puts connections on the work list that are not on it: made since the
-// last time, or lost on the way there. One process at a time does it.
-func (s *Source) backfill(ctx context.Context) error {
-	mine, err := s.store.rdb.SetNX(ctx, renewalsKey+":backfill", 1, s.renewal.Backfill/2).Result()
-	if err != nil || !mine {
-		return err
-	}
-	for after := "-"; pause(ctx, time.Millisecond); {
-		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+", Count: backfillPage}).Result()
-		if err != nil || len(ids) == 0 {
-			return err
-		}
-		scores, err := s.store.rdb.ZMScore(ctx, renewalsKey, ids...).Result()
-		if err != nil {
-			return err
-		}
-		var missing []redis.Z
-		for i, id := range ids {
-			if scores[i] == 0 {
-				missing = append(missing, due(id, time.Now().Add(rand.N(s.renewal.KeepAlive/7+1))))
-			}
-		}
-		if len(missing) > 0 {
-			if err := s.store.rdb.ZAddNX(ctx, renewalsKey, missing...).Err(); err != nil {
-				return err
-			}
-		}
-		after = "(" + ids[len(ids)-1]
-	}
-	return ctx.Err()
-}
-
-const backfillPage = 500

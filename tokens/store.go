@@ -58,9 +58,10 @@ func (s *Store) Get(ctx context.Context, id string) (Connection, error) {
 }
 
 // List returns up to limit connections (1 to 1000) in the order of their ids,
-// beginning behind the id after; next is "" at the end, otherwise the id to give
-// as after. A connection that stays is listed exactly once whatever comes and
-// goes meanwhile.
+// beginning behind the id after; next is "" at the end, otherwise what to give as
+// after. A connection that stays is listed exactly once whatever comes and goes
+// meanwhile. A record that cannot be read is listed with its id, [StatusUnreadable]
+// and the reason, and holds up no other.
 func (s *Store) List(ctx context.Context, after string, limit int) (list []Connection, next string, err error) {
 	limit = min(max(limit, 1), maxList)
 	low := "-"
@@ -83,10 +84,22 @@ func (s *Store) List(ctx context.Context, after string, limit int) (list []Conne
 		if !more {
 			return list, "", nil
 		}
-		next = ids[len(ids)-1]
+		next = behind(ids[len(ids)-1])
 		low = "(" + next
 	}
 	return list, next, nil
+}
+
+// MaxAfter bounds what [Store.List] gives to go on behind.
+const MaxAfter = 256
+
+// behind is a place behind this member of the index and before the next one. Ids are
+// short; what something else put there need not be.
+func behind(member string) string {
+	if len(member) <= MaxAfter {
+		return member
+	}
+	return member[:MaxAfter-1] + "\xff"
 }
 
 func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error) {
@@ -94,46 +107,98 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 		return nil, nil
 	}
 	replies := make([]*redis.SliceCmd, len(ids))
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// Each reply has its own error: one that is no record must not hide the others.
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, id := range ids {
 			replies[i] = p.HMGet(ctx, grantKey(id), slotFields[:]...)
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, redisFault(err)
-	}
+	read := time.Now()
 	var list []Connection
 	for i, id := range ids {
-		at := grantSlot(id)
-		plain, err := s.opened(&at, replies[i].Val())
-		if errors.Is(err, errMissing) {
+		r, err := s.loaded(id, read, replies[i])
+		switch {
+		case errors.Is(err, errMissing):
 			s.forget(ctx, id)
-			continue
-		}
-		if err != nil {
+		case err == nil:
+			list = append(list, r.public())
+		case CodeOf(err) == CodeUnavailable:
 			return nil, err
+		default:
+			list = append(list, unreadable(id, err))
 		}
-		r, err := decodeRecord(plain, at, id)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, r.public())
 	}
 	return list, nil
 }
 
-// forget takes an id without a record (an authorization that nobody finished)
-// out of the index. A record that was made meanwhile is looked for afterwards,
-// and save adds to the index after it wrote, so that one of the two sees the
-// other. Failing to tidy up harms nobody.
+// loaded is a grant as Redis answered with it, one of several; errMissing where there
+// is none.
+func (s *Store) loaded(id string, read time.Time, reply *redis.SliceCmd) (record, error) {
+	at := grantSlot(id)
+	at.at = read
+	v, err := reply.Result()
+	plain, err := s.found(&at, v, err)
+	if err != nil {
+		return record{}, err
+	}
+	if !ValidID(id) {
+		return record{}, damaged(errForeign)
+	}
+	return decodeRecord(plain, at, id)
+}
+
+// Unreadable is how [Store.List] shows a connection for which [Store.Get] gave err; ok
+// is false where err says nothing about the record itself.
+func Unreadable(id string, err error) (c Connection, ok bool) {
+	switch CodeOf(err) {
+	case CodeConfigurationError, CodeInternal:
+		return unreadable(id, err), true
+	}
+	return Connection{}, false
+}
+
+func unreadable(id string, err error) Connection {
+	why := "the stored record cannot be read"
+	if e, ok := errors.AsType[*Error](err); ok {
+		why = e.Message
+	}
+	if !ValidID(id) {
+		const most = 64
+		if len(id) > most {
+			id = id[:most]
+		}
+		return Connection{ID: strings.ToValidUTF8(id, "?"), Status: StatusUnreadable,
+			LastError: "this is not the id of a connection: something else put it into the sorted set " + indexKey + " in Redis; remove it there"}
+	}
+	return Connection{ID: id, Status: StatusUnreadable, LastError: why + "; delete the connection and make it again if that cannot be mended"}
+}
+
+// forget takes an id without a record (an authorization that nobody finished, or one
+// that was deleted) out of the index. Index and record are in different slots of a
+// cluster, so that no script can do both. A record that was made meanwhile is looked
+// for afterwards, and put adds to the index after it wrote, so that one of the two
+// sees the other.
 func (s *Store) forget(ctx context.Context, id string) {
-	if s.rdb.ZRem(ctx, indexKey, id).Err() != nil {
-		return
+	if err := s.unlist(ctx, id); err != nil {
+		return // failing to tidy up harms nobody: the list passes over it
 	}
-	if n, err := s.rdb.Exists(ctx, grantKey(id)).Result(); err != nil || n > 0 {
-		s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: id})
+}
+
+// unlist is forget where it matters whether it was done.
+func (s *Store) unlist(ctx context.Context, id string) error {
+	if err := s.rdb.ZRem(ctx, indexKey, id).Err(); err != nil {
+		return redisFault(err)
 	}
+	n, err := s.rdb.Exists(ctx, grantKey(id)).Result()
+	if err == nil && n == 0 {
+		return nil
+	}
+	// There is a record, or nobody knows: one too many on the list is passed over.
+	if err := s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: id}).Err(); err != nil {
+		return redisFault(err)
+	}
+	return nil
 }
 
 // Delete forgets a connection and its tokens. Deleting what is not there is no
@@ -142,19 +207,15 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if !ValidID(id) {
 		return badID()
 	}
+	// First, so that it is not the next incarnation that leaves the work list. If it
+	// stays after all, or has come back, whoever takes it from there finds nothing.
+	if err := s.rdb.ZRem(ctx, renewalsKey, id).Err(); err != nil {
+		return redisFault(err)
+	}
 	if _, err := s.remove(ctx, id); err != nil {
 		return err
 	}
-	_, err := s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		p.ZRem(ctx, indexKey, id)
-		p.ZRem(ctx, renewalsKey, id)
-		p.Del(ctx, usedKey(id), metadataKey(id)) // one slot
-		return nil
-	})
-	if err != nil {
-		return redisFault(err)
-	}
-	return nil
+	return s.unlist(ctx, id)
 }
 
 // remove deletes the record and returns what was there: a slot of version 0 when
@@ -167,7 +228,8 @@ func (s *Store) remove(ctx context.Context, id string) (slot, error) {
 	if err != nil {
 		return gone, err
 	}
-	was, err := deleteScript.Run(ctx, s.rdb, []string{gone.key, outboxKey(id)}, id, changedChannel, change).StringSlice()
+	keys := []string{gone.key, outboxKey(id), usedKey(id), metadataKey(id)}
+	was, err := deleteScript.Run(ctx, s.rdb, keys, id, changedChannel, change, "unreadable-"+random(9)).StringSlice()
 	if err != nil {
 		return gone, redisFault(err)
 	}
@@ -177,7 +239,7 @@ func (s *Store) remove(ctx context.Context, id string) (slot, error) {
 			s.tellDropped(id)
 		}
 		gone.inc = was[0]
-		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // a damaged record is deleted like any other
+		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // digits, as the script says
 	}
 	return gone, nil
 }
@@ -215,11 +277,17 @@ func badID() *Error {
 }
 
 func (s *Store) load(ctx context.Context, id string) (record, error) {
+	return s.loadBy(id, func(at slot) ([]any, error) { return s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result() })
+}
+
+// loadBy is load by a way of one's own to read the fields of a slot.
+func (s *Store) loadBy(id string, read func(slot) ([]any, error)) (record, error) {
 	if !ValidID(id) {
 		return record{}, badID()
 	}
 	at := grantSlot(id)
-	plain, err := s.read(ctx, &at)
+	v, err := read(at)
+	plain, err := s.found(&at, v, err)
 	if errors.Is(err, errMissing) {
 		return record{}, fault(CodeConnectionNotFound, "there is no connection "+id+"; make it with connections.authorize", nil)
 	}
@@ -233,7 +301,7 @@ func decodeRecord(plain []byte, at slot, id string) (record, error) {
 	var w sealedRecord
 	// What json says about a text it could not read may quote it.
 	if json.Unmarshal(plain, &w) != nil {
-		return record{}, fault(CodeInternal, "a stored record is not one that this version knows", nil)
+		return record{}, fault(CodeConfigurationError, "a stored record is of a form that this version of crmbridge does not know: a newer one wrote it", nil)
 	}
 	// The seal binds key and incarnation; this binds the version too.
 	if w.Connection.ID != id || w.Connection.Incarnation != at.inc || w.Connection.Version != at.ver {

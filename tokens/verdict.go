@@ -74,7 +74,7 @@ const loopPause = 5 * time.Minute
 // verdict words the answer for one grant type.
 func (r refusal) verdict(grant string) *Error {
 	m, number := r.judge(grant)
-	e := &Error{AADSTS: number}
+	e := &Error{AADSTS: number, own: r.own(m.class, number)}
 	switch m.class {
 	case classPerson, classConsent, classCode:
 		e.Code, e.Message = r.person(m.class, grant)
@@ -95,6 +95,20 @@ func (r refusal) verdict(grant string) *Error {
 		e.claims = func() Secret { return claims }
 	}
 	return e
+}
+
+// own reports whether the answer concerns the connection or its directory alone: an
+// administrator who blocks the application is one customer's, a wrong secret and an
+// Entra that cannot answer are everybody's.
+func (r refusal) own(c class, number int) bool {
+	switch c {
+	case classClock, classLater:
+		return false
+	case classConfiguration:
+		_, known := byNumber[number]
+		return known && !ofAll[number] || !known && r.Error != "invalid_client"
+	}
+	return true
 }
 
 // person words what concerns the one who signs in, or the application as itself.

@@ -47,6 +47,13 @@ var bySuberror = map[string]meaning{
 	"client_mismatch":              {class: classConfiguration, hint: "the grant was given to another application; check ENTRA_CLIENT_ID"},
 }
 
+// ofAll are the numbers of classConfiguration that speak of how the application proves
+// itself, in whichever directory. The others name a directory, or what it let in.
+var ofAll = map[int]bool{
+	7000215: true, 70002: true, 7000222: true, 7000218: true, 700025: true, 700027: true, 700030: true,
+	50012: true, 50013: true, 70021: true, 700211: true, 700212: true, 700213: true,
+}
+
 const (
 	hintPassword  = "the user's password has expired; it must be changed first"
 	hintRevoked   = "the grant was revoked, for example by a password reset or by an administrator"

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -14,10 +15,12 @@ import (
 
 // A subscription that hears nothing may be healthy or dead, and one to a server
 // that is not the primary any more hears nothing for ever. So each process
-// publishes a beat to itself, by the way that changes go too: through the client
-// that writes, and in a cluster through every primary. Messages of one primary
-// arrive in their order. Once a beat has come back, everything that was told
-// before it was sent has been heard.
+// publishes a beat to itself, by the way that changes go too: from a script that
+// writes, and in a cluster at every primary. A primary that its replicas have left
+// (min-replicas-to-write) passes messages on and refuses writes: deletions happen
+// elsewhere then, and nothing that it says proves anything. Messages of one primary
+// arrive in their order. Once a beat has come back, everything that was told before
+// it was sent has been heard.
 
 const (
 	beatEvery   = 250 * time.Millisecond
@@ -73,7 +76,7 @@ func (s *Source) listen(ctx context.Context) (heard bool, err error) {
 	for {
 		m, err := sub.Receive(ctx)
 		if err != nil {
-			return back.ever(), err
+			return back.ever(), cmp.Or(back.fault(), err)
 		}
 		switch m := m.(type) {
 		case *redis.Subscription:
@@ -122,29 +125,23 @@ func (s *Source) beat(ctx context.Context, channel string, back *beats) {
 func (s *Source) beatOnce(ctx context.Context, channel string, round int, back *beats) (epoch int64, ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, beatWait)
 	defer cancel()
-	var mu sync.Mutex
-	var sent []string
 	back.expect()
-	err := eachPrimary(ctx, s.store.rdb, func(ctx context.Context, c redis.Cmdable) error {
-		mu.Lock()
-		name := back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(len(sent))
-		sent = append(sent, name)
-		mu.Unlock()
-		return c.Publish(ctx, channel, name).Err()
-	})
-	if err != nil || len(sent) == 0 {
+	keys, err := s.beatKeys(ctx)
+	sent := make([]string, len(keys))
+	failed := make([]error, len(keys))
+	var sending sync.WaitGroup
+	for i, key := range keys {
+		sent[i] = back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(i)
+		sending.Go(func() {
+			failed[i] = guard(s.log, "the heartbeat", "", func() error { return s.store.beat(ctx, key, channel, sent[i]) })
+		})
+	}
+	sending.Wait()
+	if err = errors.Join(append(failed, err)...); err != nil || len(keys) == 0 {
+		back.failed(err)
 		return 0, false
 	}
 	return back.wait(ctx, sent)
-}
-
-// eachPrimary calls do for the server, or for each primary of a cluster, which
-// may happen at once.
-func eachPrimary(ctx context.Context, rdb redis.UniversalClient, do func(context.Context, redis.Cmdable) error) error {
-	if c, ok := rdb.(*redis.ClusterClient); ok {
-		return c.ForEachMaster(ctx, func(ctx context.Context, c *redis.Client) error { return do(ctx, c) })
-	}
-	return do(ctx, rdb)
 }
 
 // beats knows which beats of the present round have come back.
@@ -156,6 +153,7 @@ type beats struct {
 	came  map[string]bool
 	more  chan struct{} // of capacity 1: something came
 	any   bool
+	err   error // why the last beat could not be sent
 }
 
 func newBeats() *beats {
@@ -168,10 +166,14 @@ func (b *beats) ever() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.any }
 
 func (b *beats) expect() { b.mu.Lock(); defer b.mu.Unlock(); b.came = map[string]bool{} }
 
+func (b *beats) failed(err error) { b.mu.Lock(); defer b.mu.Unlock(); b.err = err }
+
+func (b *beats) fault() error { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
+
 func (b *beats) arrived(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.came[name], b.any = true, true
+	b.came[name], b.any, b.err = true, true, nil
 	select {
 	case b.more <- struct{}{}:
 	default:

@@ -35,6 +35,7 @@ type commands struct {
 	Accounts    accountsCommands    `cmd:"" help:"Search, count and show accounts, their fields and what changed."`
 	Users       usersCommands       `cmd:"" help:"Show users."`
 	Keys        keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
+	Healthcheck healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
 	Version     versionCommand      `cmd:"" help:"Print the version."`
 }
 

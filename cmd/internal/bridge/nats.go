@@ -28,16 +28,21 @@ func ConnectNATS(s NATS, name string, more ...nats.Option) (*nats.Conn, error) {
 // natsError names the servers, and neither the user nor the password that may
 // stand in their URLs.
 func natsError(s NATS, err error) error {
+	return fmt.Errorf("connect to NATS at %s: %w", serverNames(s.URL), natsCause(err))
+}
+
+// natsCause leaves out an URL that an error repeats.
+func natsCause(err error) error {
 	if bad, ok := errors.AsType[*url.Error](err); ok {
-		err = bad.Err // its text repeats the URL
+		return bad.Err
 	}
-	return fmt.Errorf("connect to NATS at %s: %w", serverNames(s.URL), err)
+	return err
 }
 
 // connectConsumer connects a consumer, which waits for servers that are away, at
 // its start as later. lost is called when the connection is closed for good.
 // replies bounds what is kept of answers while no server is there, in bytes.
-func connectConsumer(s NATS, replies int, log *slog.Logger, lost func(error)) (*nats.Conn, error) {
+func connectConsumer(s NATS, replies int, log *slog.Logger, lost func(error), more ...nats.Option) (*nats.Conn, error) {
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -46,6 +51,10 @@ func connectConsumer(s NATS, replies int, log *slog.Logger, lost func(error)) (*
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.ReconnectBufSize(replies/2), // it grows by doubling,
+		// A server that died without a sign: what is written to it must not hold the
+		// client's lock, or nobody would notice that its pings are not answered.
+		nats.FlusherTimeout(natsWrite),
+		nats.ReconnectOnFlusherError(),
 		nats.ConnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS", "server", nc.ConnectedServerName()) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedServerName()) }),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
@@ -61,15 +70,23 @@ func connectConsumer(s NATS, replies int, log *slog.Logger, lost func(error)) (*
 			log.Error("NATS", "subject", subject, "error", err)
 		}),
 	)
-	nc, err := nats.Connect(s.URL, options...)
+	nc, err := nats.Connect(s.URL, append(options, more...)...)
 	if err != nil {
 		return nil, natsError(s, err)
 	}
 	return nc, nil
 }
 
+// A server that died without a sign is noticed when it is to be pinged for the third
+// time and has answered neither of the last two pings, after 30 s at the latest.
+const (
+	natsPing        = 10 * time.Second
+	natsPingsMissed = 2
+	natsWrite       = 5 * time.Second
+)
+
 func natsOptions(s NATS, name string) []nats.Option {
-	options := []nats.Option{nats.Name(name)}
+	options := []nats.Option{nats.Name(name), nats.PingInterval(natsPing), nats.MaxPingsOutstanding(natsPingsMissed)}
 	if s.Creds != "" {
 		options = append(options, nats.UserCredentials(s.Creds))
 	}

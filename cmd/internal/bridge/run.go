@@ -34,6 +34,8 @@ type Bridge struct {
 	pages    *http.Server
 	nats     *nats.Conn
 	redis    redis.UniversalClient
+	probe    *probe
+	linked   atomic.Bool // nats, redis and probe are set
 	source   *tokens.Source
 	dynamics *dynamics.Client
 	limits   *throttle.Throttle
@@ -94,7 +96,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err != nil {
 		return b, err
 	}
-	if err = checkKeys(ctx, operations.Store, log); err != nil {
+	keys := func(ctx context.Context) error { return checkKeys(ctx, operations.Store, log) }
+	if err = waitFor(ctx, log, "Redis", keys); err != nil {
 		return b, err
 	}
 	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
@@ -129,23 +132,40 @@ func (b *Bridge) connect(ctx context.Context) error {
 		return err
 	}
 	b.redis = redis.NewUniversalClient(b.config.Redis)
+	b.probe = newProbe(b.redis, b.log, b.registry)
+	b.linked.Store(true)
 	if err := waitFor(ctx, b.log, "NATS", b.reachNATS); err != nil {
 		return err
 	}
-	if err := waitFor(ctx, b.log, "Redis", func(ctx context.Context) error { return b.redis.Ping(ctx).Err() }); err != nil {
+	if err := waitFor(ctx, b.log, "Redis", b.reachRedis); err != nil {
 		return err
 	}
-	return checkRedis(ctx, b.redis, b.log)
+	b.probe.watch()
+	return nil
 }
 
 // reachNATS makes sure of the connection; its error says what the last attempt
-// met with.
+// met with. A connection that is dropped at once is made again by the client.
 func (b *Bridge) reachNATS(ctx context.Context) error {
 	err := b.nats.FlushWithContext(ctx)
-	if last := b.nats.LastError(); err != nil && last != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-		return last
+	switch last := b.nats.LastError(); {
+	case err == nil:
+		return nil
+	case b.nats.IsClosed():
+		return fmt.Errorf("%w: %w", errClosed, err)
+	case last != nil:
+		return natsCause(last)
 	}
 	return err
+}
+
+// reachRedis makes sure of a Redis that does what crmbridge needs.
+func (b *Bridge) reachRedis(ctx context.Context) error {
+	v := b.probe.look(ctx)
+	if v.err != nil {
+		return v.err
+	}
+	return checkRedis(ctx, b.redis, b.log)
 }
 
 // wire builds tokens, dynamics and the operations on what is connected. The
@@ -259,6 +279,9 @@ func (b *Bridge) Stop() error {
 	if b.nats != nil {
 		b.nats.Close()
 	}
+	if b.probe != nil {
+		b.probe.close()
+	}
 	if b.redis != nil {
 		errs = append(errs, b.redis.Close())
 	}
@@ -271,16 +294,25 @@ func (b *Bridge) Stop() error {
 // stopWait bounds what follows the grace: closing what the work has used.
 const stopWait = 10 * time.Second
 
-// waitFor tries until something answers, saying so from the second try on.
+// errClosed says that the connection to NATS is closed for good.
+var errClosed = errors.New("the connection to NATS is closed")
+
+// waitFor tries until something answers, saying so from the second try on, and
+// again when the reason changes. Wrong configuration and a connection that is closed
+// for good are the end.
 func waitFor(ctx context.Context, log *slog.Logger, what string, try func(context.Context) error) error {
+	said := ""
 	for {
 		attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 		err := try(attempt)
 		cancel()
-		if err == nil || errors.Is(err, nats.ErrConnectionClosed) {
+		if err == nil || errors.Is(err, errClosed) || errors.Is(err, ErrConfiguration) {
 			return err
 		}
-		log.Warn("waiting for "+what, "error", err)
+		if err.Error() != said {
+			said = err.Error()
+			log.Warn("waiting for "+what, "error", err)
+		}
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("%s did not answer: %w", what, err)

@@ -129,13 +129,24 @@ func Pairs(to io.Writer, pairs [][2]string) error {
 	return nil
 }
 
-// Connections prints connections as a table.
+// Connections prints connections as a table, and below it why some cannot be read.
 func Connections(to io.Writer, connections []messages.Connection) error {
 	rows := make([][]string, len(connections))
 	for i, c := range connections {
 		rows[i] = []string{c.ID, c.Status, c.EnvironmentURL, c.Grant, When(&c.CreatedAt), When(c.RefreshedAt)}
 	}
-	return Table(to, []string{"connection", "status", "environment", "grant", "created", "refreshed"}, rows)
+	if err := Table(to, []string{"connection", "status", "environment", "grant", "created", "refreshed"}, rows); err != nil {
+		return err
+	}
+	for _, c := range connections {
+		if c.Status != messages.StatusUnreadable {
+			continue
+		}
+		if _, err := fmt.Fprintf(to, "%s: %s\n", Safe(c.ID), Safe(c.LastError)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // When is a time for people, in this machine's zone; "" for none.
