@@ -35,7 +35,7 @@ func (c *columns) options(ctx context.Context, column dynamics.Column, oldest ti
 	if err != nil {
 		return dynamics.OptionSet{}, err
 	}
-	return d.Options[column.Logical], nil
+	return d.set(column.Logical), nil
 }
 
 // labelRoom is what an entry of a map from values to labels takes in bytes; the text

@@ -41,19 +41,36 @@ const (
 // metadataForm is the form in which metadata is shared; raise it with a change of
 // described or of what it consists of, so that processes of two versions do not
 // read each other's.
-const metadataForm = "2"
+const metadataForm = "1"
 
 // described is one kind of metadata: the columns, or the options of one attribute
 // type. It does not change once it is shared.
 type described struct {
 	At      time.Time                       `json:"at"` // when Dataverse was asked
 	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
-	Options map[string]dynamics.OptionSet   `json:"options,omitempty"`
+	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
 
 	until time.Time // good in this process without another look
 }
 
 const kindColumns = "columns"
+
+// describe takes options in the form in which they are shared.
+func (d *described) describe(sets map[string]dynamics.OptionSet) {
+	d.Options, d.Counts = make(map[string][]dynamics.Option, len(sets)), map[string]int{}
+	for name, set := range sets {
+		if d.Options[name] = set.Options; set.Count > len(set.Options) {
+			d.Counts[name] = set.Count
+		}
+	}
+}
+
+// set is the options of one column.
+func (d *described) set(name string) dynamics.OptionSet {
+	options := d.Options[name]
+	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
+}
 
 // catalog remembers what environments say about their columns, per connection,
 // incarnation and user: labels are in the language of the user whom the connection
@@ -238,8 +255,8 @@ func (d *described) size() int64 {
 		size += column + int64(len(name)+len(c.Label))
 	}
 	for name, options := range d.Options {
-		size += list + int64(len(name)) + option*int64(len(options.Options))
-		for _, o := range options.Options {
+		size += list + int64(len(name)) + option*int64(len(options))
+		for _, o := range options {
 			size += int64(len(o.Label))
 		}
 	}
@@ -364,12 +381,14 @@ func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
 	if kind == kindColumns {
 		d.Columns, err = c.askColumns(ctx)
 	} else {
-		d.Options, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		var sets map[string]dynamics.OptionSet
+		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		d.describe(sets)
 	}
 	switch {
 	case err != nil && withoutMetadata(err):
 		if kind != kindColumns {
-			d.Options = standardOptions()
+			d.describe(standardOptions())
 		}
 		return c.keep(kind, d, standInLife), nil
 	case err != nil:
