@@ -54,12 +54,15 @@ const (
 	Untracked
 	// Defect: this package was about to send what it must not; nothing was sent.
 	Defect
+	// PagesEnd: the order is one that Dataverse pages without cookies, and pages
+	// behind the first [MaxSimplePaging] rows cannot be had.
+	PagesEnd
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect", "pages_end"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}

@@ -61,7 +61,11 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if unknown && general {
 		e.Kind, e.Column = UnknownColumn, column
 	}
-	if r.link != "" && general && oldLink(e.Code, message) {
+	switch {
+	case pagesEnd(e.Code, e.Status, message):
+		e.Kind = PagesEnd
+	case !general:
+	case r.link != "" && oldLink(e.Code, message):
 		e.Kind = Expired
 	}
 	if k := changesKind(message); r.op == ChangesOp && general && k != 0 {
@@ -86,6 +90,13 @@ func oldLink(code, message string) bool {
 	}
 	message = strings.ToLower(message)
 	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
+}
+
+// pagesEnd reports whether Dataverse has no more pages in this order:
+// OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
+// and the status 400 are those of public reports.
+func pagesEnd(code string, status int, message string) bool {
+	return strings.EqualFold(code, "0x8004430a") || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
 // privilege finds the privilege that a refusal is about: the one that is missing,

@@ -2,6 +2,7 @@ package dynamics
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -46,6 +47,13 @@ func (p *Page) Key(i int) uint64 { return p.store.at(i).key }
 
 // NextLink returns the link to the next page for [Session.Next], "" on the last.
 func (p *Page) NextLink() string { return p.next }
+
+// WithoutCookie reports whether the link to the next page has a page's number and no
+// place to go on from: such pages end at [MaxSimplePaging] rows.
+func (p *Page) WithoutCookie() bool {
+	link := strings.ToLower(p.next)
+	return strings.Contains(link, "pagenumber") && !strings.Contains(link, "pagingcookie")
+}
 
 // Count returns what Dataverse counted, capped by it at 5000 (-1 where it did not
 // count is false), and whether it did.

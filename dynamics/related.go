@@ -81,31 +81,43 @@ func (p *relatedPage[T]) add(b *body, d *jsontext.Decoder, read func(*jsontext.D
 // appending: what it has, a half free, and the old one while it is copied.
 const growth = 3
 
-// related reads a whole small collection, following its links.
-func related[T any](ctx context.Context, s *Session, op, path, columns string) ([]T, error) {
+// related reads a small collection, following its links: the rows that keep holds for
+// (nil: all), at most most of them. cut says that there are more, or that more than
+// maxRelated had to be looked at.
+func related[T any](ctx context.Context, s *Session, op, path, options string, most int, keep func(T) bool) (rows []T, cut bool, err error) {
 	var page relatedPage[T]
 	r := request{op: op, prefer: "odata.maxpagesize=500", most: maxRelatedBody, read: page.read}
-	if err := s.get(ctx, r, path, "$select="+columns); err != nil {
-		return nil, err
+	if err := s.get(ctx, r, path, options); err != nil {
+		return nil, false, err
 	}
-	all := page.Value
+	rows = []T{}
 	followed := map[string]bool{}
-	for page.Next != "" {
+	for read := 0; ; {
+		read += len(page.Value)
+		for _, row := range page.Value {
+			if keep != nil && !keep(row) {
+				continue
+			}
+			if len(rows) == most {
+				return rows, true, nil
+			}
+			rows = append(rows, row)
+		}
 		link := page.Next
-		if followed[link] {
-			return nil, unusable(op, "the pages go round in circles", nil)
+		switch {
+		case link == "":
+			return rows, false, nil
+		case followed[link]:
+			return nil, false, unusable(op, "the pages go round in circles", nil)
+		case read >= maxRelated:
+			return rows, true, nil
 		}
 		followed[link] = true
-		if len(all) > maxRelated {
-			return nil, &Error{Kind: TooLarge, Op: op, Message: "more related rows than the 5000 that are read"}
-		}
 		if err := s.follow(&r, path, link); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if err := s.do(ctx, r); err != nil {
-			return nil, err
+			return nil, false, err
 		}
-		all = append(all, page.Value...)
 	}
-	return all, nil
 }

@@ -24,6 +24,7 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
 	room   *budget.Lease // of the attempt's buffers
 	// strict: the answer is short and what it says is kept, so that it is searched
@@ -158,7 +159,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
 		from = withoutEcho(r, from)
 	}
-	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody,
+	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
 		work: r.room, kept: budget.From(ctx).Lease()}
 	if r.most > 0 {
 		b.left = min(b.left, r.most)

@@ -125,8 +125,13 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			page.Release()
 			continue
 		}
-		p, size, err := w.reply(ctx, page)
+		p, size, err := w.reply(ctx, page, everything(page))
+		fits := size <= w.call.budget
+		if err == nil && fits && page.Deleted() > 0 {
+			p, size, err = w.settled(ctx, page)
+		}
 		if err != nil {
+			page.Release()
 			return part{}, err
 		}
 		if size <= w.call.budget {
@@ -139,7 +144,11 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			return part{}, messages.Errorf(messages.TooLarge,
 				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.budget)
 		}
-		w.at.Size = w.fewer(page, size, readings)
+		if fits { // it did before rows took the place of deletions
+			w.at.Size = max(1, min(told, w.at.Size)/2)
+		} else {
+			w.at.Size = w.fewer(page, size, readings)
+		}
 		readings++
 		page.Release()
 	}

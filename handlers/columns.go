@@ -32,12 +32,12 @@ func (c *columns) all(ctx context.Context, oldest time.Duration) (map[string]dyn
 
 // options returns the options of a choice column in the environment's order, as
 // of at most oldest ago.
-func (c *columns) options(ctx context.Context, column dynamics.Column, oldest time.Duration) ([]dynamics.Option, error) {
+func (c *columns) options(ctx context.Context, column dynamics.Column, oldest time.Duration) (dynamics.OptionSet, error) {
 	d, err := c.kind(ctx, string(kindOf(column)), oldest)
 	if err != nil {
-		return nil, err
+		return dynamics.OptionSet{}, err
 	}
-	return d.Options[column.Logical], nil
+	return d.set(column.Logical), nil
 }
 
 // labelRoom is what an entry of a map from values to labels takes in bytes; the text
@@ -45,20 +45,20 @@ func (c *columns) options(ctx context.Context, column dynamics.Column, oldest ti
 const labelRoom = 64
 
 // labels returns the options of a choice column, value to label, as of at most
-// oldest ago.
-func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (map[int]string, error) {
-	options, err := c.options(ctx, column, oldest)
+// oldest ago; cut says that there are more.
+func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
+	set, err := c.options(ctx, column, oldest)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if err := writing(ctx, labelRoom*len(options)); err != nil {
-		return nil, err
+	if err := writing(ctx, labelRoom*len(set.Options)); err != nil {
+		return nil, false, err
 	}
-	labels := make(map[int]string, len(options))
-	for _, option := range options {
+	labels = make(map[int]string, len(set.Options))
+	for _, option := range set.Options {
 		labels[option.Value] = option.Label
 	}
-	return labels, nil
+	return labels, len(set.Options) < set.Count, nil
 }
 
 // withoutMetadata reports whether the environment serves no metadata at all,

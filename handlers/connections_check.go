@@ -171,6 +171,8 @@ func finding(name string, err error) messages.PermissionCheck {
 		if out.MissingPrivilege != "" {
 			out.HowToFix = privilegeFix(out.MissingPrivilege)
 		}
+	case fault.Kind == dynamics.Untracked && fault.Status == 0:
+		out.HowToFix = "who runs what stands between crmbridge and the environment lets the header Prefer pass"
 	case fault.Kind == dynamics.Untracked:
 		out.Detail = "the environment does not track changes of accounts"
 		out.HowToFix = "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"

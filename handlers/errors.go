@@ -109,9 +109,14 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Expired:
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
+		if fault.Status == 0 {
+			return messages.Errorf(messages.NotSupported, "%s", trackingIgnored)
+		}
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
 	case dynamics.Defect:
 		return messages.Errorf(messages.Internal, "%s", messages.Internal.Sentence())
+	case dynamics.PagesEnd:
+		return messages.Errorf(messages.NotSupported, "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; order by columns of the table's own, or give a narrower filter")
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
@@ -132,6 +137,9 @@ func tooLarge(fault *dynamics.Error) string {
 	}
 	return reason(fault)
 }
+
+// trackingIgnored is said where change tracking was asked for and not refused.
+const trackingIgnored = "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, look at Track changes of the table Account in Power Apps"
 
 // reason is what Dataverse said, or what is known where it said nothing that can
 // be read: a gateway's page, an empty body.

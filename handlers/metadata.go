@@ -49,11 +49,28 @@ type described struct {
 	At      time.Time                       `json:"at"` // when Dataverse was asked
 	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
 	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
 
 	until time.Time // good in this process without another look
 }
 
 const kindColumns = "columns"
+
+// describe takes options in the form in which they are shared.
+func (d *described) describe(sets map[string]dynamics.OptionSet) {
+	d.Options, d.Counts = make(map[string][]dynamics.Option, len(sets)), map[string]int{}
+	for name, set := range sets {
+		if d.Options[name] = set.Options; set.Count > len(set.Options) {
+			d.Counts[name] = set.Count
+		}
+	}
+}
+
+// set is the options of one column.
+func (d *described) set(name string) dynamics.OptionSet {
+	options := d.Options[name]
+	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
+}
 
 // catalog remembers what environments say about their columns, per connection,
 // incarnation and user: labels are in the language of the user whom the connection
@@ -378,12 +395,14 @@ func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
 	if kind == kindColumns {
 		d.Columns, err = c.askColumns(ctx)
 	} else {
-		d.Options, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		var sets map[string]dynamics.OptionSet
+		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		d.describe(sets)
 	}
 	switch {
 	case err != nil && withoutMetadata(err):
 		if kind != kindColumns {
-			d.Options = standardOptions()
+			d.describe(standardOptions())
 		}
 		return c.keep(kind, d, standInLife), nil
 	case err != nil:
