@@ -85,6 +85,13 @@ func live(t *testing.T, b *budget.Budget, random *rand.Rand, most int64) {
 }
 
 func work(t *testing.T, b *budget.Budget, a *budget.Account, random *rand.Rand, most int64) error {
+	if random.IntN(2) == 0 { // what it holds stays, what it begins is a part's
+		if err := a.Grow(t.Context(), 1+random.Int64N(2)); err != nil {
+			return err
+		}
+		a = a.Part()
+		defer a.Close()
+	}
 	l := a.Lease()
 	defer l.Close()
 	if err := l.Start(t.Context(), 1+random.Int64N(10)); err != nil {
