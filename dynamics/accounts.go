@@ -59,7 +59,7 @@ func (s *Session) page(ctx context.Context, p *plan, to request) (*Page, error) 
 	key, circuit := s.flightKey(r, p.layout), s.client.breakers.of(s.connection, s.environment)
 	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
-			page, err = readPage(b, p.layout, p.size)
+			page, err = readPage(b, p.layout)
 			return err
 		}
 		if err := s.do(ctx, r); err != nil {
@@ -103,7 +103,7 @@ func (s *Session) Account(ctx context.Context, id string, columns []Output) ([]b
 	var row []byte
 	r := request{op: "accounts.get", prefer: p.layout.annotations(), hidden: p.hidden, read: func(b *body) error {
 		page := &Page{}
-		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p.layout).read(d, page) })
+		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p.layout, b).read(d, page) })
 		if err != nil {
 			return err
 		}

@@ -121,7 +121,8 @@ func readBatch(r request, outer *http.Response, boundary string, b *body) error 
 	// inner.Body stays open: closing would read it to its end, and the whole answer
 	// is closed by who opened it.
 	limit.open()
-	from := &body{from: inner.Body, header: inner.Header, left: b.left + maxBatchHead} // some of it is read already: the bound is b's
+	from := &body{ctx: b.ctx, from: inner.Body, header: inner.Header, most: b.most, work: b.work, kept: b.kept,
+		left: b.left + maxBatchHead} // some of it is read already: the bound is b's
 	if inner.StatusCode != http.StatusOK {
 		for _, name := range []string{"Retry-After", "Www-Authenticate", "X-Ms-Service-Request-Id", "Req_id"} {
 			if inner.Header.Get(name) == "" && outer.Header.Get(name) != "" {
@@ -134,6 +135,9 @@ func readBatch(r request, outer *http.Response, boundary string, b *body) error 
 		return unusable(r.op, "the batch failed and its only part did not", nil)
 	}
 	if err := r.read(from); err != nil {
+		if e, ok := errors.AsType[*Error](from.err); ok {
+			return e
+		}
 		if from.err != nil { // the part ended where its body did not
 			return unusable(r.op, "the part of the batch's answer is cut off", err)
 		}

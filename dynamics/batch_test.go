@@ -178,7 +178,7 @@ func TestBatchesBecomeTheErrorsOfTheirPart(t *testing.T) {
 		return fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, code, message)
 	}
 	value := strings.Repeat("x", dynamics.MaxURL)
-	id := "REQ_ID: 1a,2b"
+	id := "REQ_ID: " + someID + "," + guid(1)
 	for _, c := range []struct {
 		name   string
 		answer http.HandlerFunc
@@ -187,7 +187,7 @@ func TestBatchesBecomeTheErrorsOfTheirPart(t *testing.T) {
 		check  func(*dynamics.Error) bool
 	}{
 		{"unknown column", answerBatch(400, innerAnswer(400, form("0x80060888", "Could not find a property named 'name' on type 'Microsoft.Dynamics.CRM.account'."), id)), dynamics.UnknownColumn, 1,
-			func(e *dynamics.Error) bool { return e.Column == "name" && e.Status == 400 && e.RequestID == "1a,2b" }},
+			func(e *dynamics.Error) bool { return e.Column == "name" && e.Status == 400 && e.RequestID == someID }},
 		{"forbidden under 200", answerBatch(200, innerAnswer(403, form("0x80040220", "x, is missing prvReadAccount privilege"))), dynamics.Forbidden, 1,
 			func(e *dynamics.Error) bool { return e.Privilege == "prvReadAccount" && e.Code == "0x80040220" }},
 		{"a value is repeated", answerBatch(400, innerAnswer(400, form("0x80060888", "near '"+value+"'"))), dynamics.Invalid, 1,

@@ -41,10 +41,15 @@ func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: req}, nil
 }
 
-func BenchmarkPage(b *testing.B) {
+func BenchmarkPage(b *testing.B) { benchmarkPage(b, "t") }
+
+// BenchmarkPageSearched is the same page while its token is looked for in it.
+func BenchmarkPageSearched(b *testing.B) { benchmarkPage(b, jwtToken+jwtToken[len(jwtToken)-80:]) }
+
+func benchmarkPage(b *testing.B, token string) {
 	body, query := benchPage()
 	hosts := policy(b, publicCloud, false)
-	source := &tokens{access: dynamics.Access{Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret("t")}}
+	source := &tokens{access: dynamics.Access{Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret(token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: canned{body}})
 	if err != nil {
 		b.Fatal(err)

@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,18 +9,23 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // body reads a bounded, decompressed answer and remembers whether a failure was
 // the network's: only then may another attempt help.
 type body struct {
+	ctx    context.Context // of the attempt
 	from   io.Reader
 	header http.Header
+	most   int64 // bounds what a page becomes
 	left   int64
 	read   int64
 	err    error // first failure other than io.EOF
+
+	work    *budget.Lease // of the attempt's buffers
+	kept    *budget.Lease // of what the answer becomes
+	pending int64         // bytes of kept that are not taken yet
 }
 
 var errBodyTooLarge = errors.New("the answer is too large")
@@ -62,13 +68,6 @@ func (b *body) consume(r request) error {
 		return e
 	}
 	return unusable(r.op, "the answer is not the JSON that was expected", err)
-}
-
-// into reads one JSON document and nothing behind it. Half of an emoji, which SQL
-// Server keeps of a text that was cut at a column's length, becomes U+FFFD: one
-// name must not keep a user's roles, or all columns, from being read.
-func into(v any) func(*body) error {
-	return func(b *body) error { return json.UnmarshalRead(b, v, jsontext.AllowInvalidUTF8(true)) }
 }
 
 // networkError tells what failed in words that cannot hold the URL or anything

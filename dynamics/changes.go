@@ -29,12 +29,12 @@ type ChangesQuery struct {
 type ChangesPage struct{ *Page }
 
 // Deleted returns the number of deleted rows.
-func (p *ChangesPage) Deleted() int { return len(p.deleted) / idLength }
+func (p *ChangesPage) Deleted() int { return p.store.gone }
 
 // DeletedID returns the accountid of deleted row i, in lower case. A row that was
 // made and deleted between two questions may be among them.
 func (p *ChangesPage) DeletedID(i int) string {
-	return string(p.deleted[i*idLength : (i+1)*idLength])
+	return string(p.store.deleted[i/rowsAtOnce][i%rowsAtOnce][:])
 }
 
 // DeltaLink returns the link to what changes after this page, "" where there is a
@@ -54,7 +54,7 @@ func (s *Session) Changes(ctx context.Context, q ChangesQuery) (*ChangesPage, er
 		return nil, err
 	}
 	page := &ChangesPage{}
-	r := p.changes(page)
+	r := p.changes(page, true)
 	if err := s.get(ctx, r, accounts, p.options); err != nil {
 		return nil, err
 	}
@@ -76,7 +76,7 @@ func (s *Session) NextChanges(ctx context.Context, q ChangesQuery, link string) 
 		return nil, err
 	}
 	page := &ChangesPage{}
-	r := p.changes(page)
+	r := p.changes(page, false)
 	if err := s.aim(&r, accounts, link, "the link to the next changes"); err != nil {
 		return nil, err
 	}
@@ -125,33 +125,49 @@ func (q ChangesQuery) plan() (*plan, error) {
 	}
 	p.layout.track()
 	p.options = p.selection()
-	p.prefer = "odata.track-changes," + p.prefer
+	p.prefer = trackChanges + "," + p.prefer
 	return p, nil
 }
 
-func (p *plan) changes(page *ChangesPage) request {
+// changes asks with the same preferences for every page of changes; see "Page results
+// using OData",
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results.
+func (p *plan) changes(page *ChangesPage, first bool) request {
 	return request{op: ChangesOp, prefer: p.prefer, hidden: p.hidden, read: func(b *body) error {
-		read, err := readPage(b, p.layout, p.size)
+		read, err := readPage(b, p.layout)
 		if err != nil {
 			return err
 		}
-		if read.next == "" && read.delta == "" {
+		if err := tracked(read, b.header, first); err != nil {
 			read.Release()
-			return noDelta(b.header)
+			return err
 		}
 		page.Page = read
 		return nil
 	}}
 }
 
-// noDelta explains a last page without a link to later changes. A preference may
-// be ignored, and then the answer is a plain list of accounts: taken for changes,
-// it would say for ever that nothing was deleted.
-func noDelta(h http.Header) error {
-	if !preferenceApplied(h, "odata.track-changes") {
-		return &Error{Kind: Untracked, Message: "the environment answered without change tracking"}
+const trackChanges = "odata.track-changes"
+
+// tracked refuses a page without change tracking. A preference may be ignored, or
+// left out by something in between, and then the answer is a plain list of accounts:
+// taken for changes, it would say for ever that nothing was deleted. The first page
+// tells it, so that nobody reads all of them in vain. Links that say that they track
+// count too where the header is missing from the answer.
+func tracked(p *Page, h http.Header, first bool) error {
+	applied := preferenceApplied(h, trackChanges)
+	ignored := &Error{Kind: Untracked, Message: "the environment answered without change tracking, although it was asked for"}
+	switch link := strings.ToLower(p.next); {
+	case p.delta != "" || applied && p.next != "":
+		return nil
+	case p.next == "" && applied:
+		return pageFault("the last page of changes has no link to later ones")
+	case p.next == "":
+		return ignored
+	case first && !strings.Contains(link, "istracking=%22true"):
+		return ignored
 	}
-	return pageFault("the last page of changes has no link to later ones")
+	return nil
 }
 
 // preferenceApplied looks through Preference-Applied, of which there may be

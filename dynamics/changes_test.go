@@ -166,6 +166,33 @@ func TestALastPageWithoutADeltaLink(t *testing.T) {
 	}
 }
 
+// The first page tells whether changes are tracked, not the last of many.
+func TestAFirstPageWithoutTracking(t *testing.T) {
+	untracked := strings.Replace(trackingLink, "True", "False", 1)
+	for _, c := range []struct {
+		applied, link string
+		want          dynamics.Kind // 0: no error
+	}{
+		{"odata.maxpagesize=2", untracked, dynamics.Untracked},
+		{"", untracked, dynamics.Untracked},
+		{"", "accounts?$skiptoken=x", dynamics.Untracked},
+		{"", trackingLink, 0}, // the header was left out of the answer
+		{"odata.track-changes,odata.maxpagesize=2", untracked, 0},
+	} {
+		var r *rig
+		r = newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			if c.applied != "" {
+				w.Header().Set("Preference-Applied", c.applied)
+			}
+			_, _ = fmt.Fprintf(w, `{"value":[%s],"@odata.nextLink":"%s/api/data/v9.2/%s"}`, changedRow, r.URL, c.link)
+		})
+		_, err := r.open(t).Changes(t.Context(), changedNames)
+		if got := dynamics.KindOf(err); got != c.want {
+			t.Errorf("%q, %s: %v", c.applied, c.link, err)
+		}
+	}
+}
+
 func TestRefusedChanges(t *testing.T) {
 	for _, c := range []struct {
 		status int

@@ -63,6 +63,9 @@ type Config struct {
 	RetryDelay time.Duration
 	// MaxAttempts counts the first attempt too. Default 3.
 	MaxAttempts int
+	// ReceiveBuffer bounds what HTTP/2 holds of one answer before it is read, in
+	// bytes, from 64 KiB to less than 4 MiB. Default 512 KiB. Go's own are 4 MiB.
+	ReceiveBuffer int
 	// Observe is told of each attempt when it is over. It must not block.
 	Observe func(Call)
 }
@@ -106,19 +109,23 @@ func New(config Config) (*Client, error) {
 	setDefault(&config.MaxRetryWait, 10*time.Second)
 	setDefault(&config.RetryDelay, 200*time.Millisecond)
 	setDefault(&config.MaxAttempts, 3)
+	setDefault(&config.ReceiveBuffer, defaultReceiveBuffer)
 	if !isVersion(config.APIVersion) {
 		return nil, fmt.Errorf("dynamics: API version %q is not of the form v9.2", config.APIVersion)
 	}
 	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 || config.MaxAttempts < 0 {
 		return nil, errors.New("dynamics: a bound in Config is negative")
 	}
+	if config.ReceiveBuffer < 64<<10 || config.ReceiveBuffer >= 4<<20 {
+		return nil, errors.New("dynamics: Config.ReceiveBuffer must be from 64 KiB to less than 4 MiB")
+	}
 	c := &Client{config: config, breakers: breakers{bound: config.AttemptTimeout}}
 	if config.Transport == nil {
-		c.own = newTransport()
+		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own
 	}
 	c.http = &http.Client{
-		Transport: c.config.Transport,
+		Transport: readOnly{c.config.Transport},
 		// A redirect would carry the token to wherever the answer points.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
@@ -150,7 +157,7 @@ func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") =
 
 // newTransport is tuned for many requests to few hosts. There is no cookie jar
 // anywhere: Dataverse's affinity cookie would pin a fleet to one web server.
-func newTransport() *http.Transport {
+func newTransport(receiveBuffer int) *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -163,6 +170,9 @@ func newTransport() *http.Transport {
 		IdleConnTimeout:        90 * time.Second,
 		MaxResponseHeaderBytes: 64 << 10,
 		// A connection that died silently is found before the next request is lost on it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+		// A connection's buffer is as large as those of its streams together: were it
+		// smaller, answers that wait for memory would hold up the one that has it.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second,
+			MaxReceiveBufferPerStream: receiveBuffer},
 	}
 }

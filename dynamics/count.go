@@ -45,6 +45,17 @@ func (s *Session) Count(ctx context.Context, f Filter) (int64, error) {
 	return n, err
 }
 
+// Exceeds reports whether more than the 50,000 accounts that Dataverse aggregates
+// match f, which is also [MaxSimplePaging], in one request. What cannot be found out
+// so is an error.
+func (s *Session) Exceeds(ctx context.Context, f Filter) (bool, error) {
+	n, err := (&counter{session: s, filter: f}).aggregate(ctx, f)
+	if KindOf(err) == AggregateLimit {
+		return true, nil
+	}
+	return n > MaxSimplePaging, err
+}
+
 // withoutAggregates tells an environment that does not take $apply from one that
 // refuses this filter, as far as that can be told: a filter that is wrong is
 // refused again when ids are read by it. A query that costs too much would cost more so.
@@ -73,7 +84,7 @@ func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
 	if err := c.spend(); err != nil {
 		return 0, err
 	}
-	r := request{op: "accounts.count"}
+	r := request{op: "accounts.count", most: maxSmallBody}
 	const aggregation = "aggregate($count as c)"
 	options := "$apply=" + encode(aggregation)
 	if f != nil {

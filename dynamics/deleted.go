@@ -2,7 +2,6 @@ package dynamics
 
 import (
 	"bytes"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -42,12 +41,11 @@ func (r *rowReader) finishDeleted(p *Page) error {
 		id = id[begin+1 : len(id)-1]
 	}
 	quoted := append(append([]byte{'"'}, id...), '"')
-	ids, ok := appendGUID(slices.Grow(p.deleted, idLength), quoted)
-	if !ok {
+	var one [idLength]byte
+	if _, ok := appendGUID(one[:0], quoted); !ok {
 		return pageFault("a deleted row has no id")
 	}
-	p.deleted = ids
-	return nil
+	return p.store.drop(r.b, one)
 }
 
 // unquoted returns a text of a deleted row; nil where there is none.

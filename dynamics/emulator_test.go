@@ -116,6 +116,9 @@ func TestEmulatedMetadata(t *testing.T) {
 	types := map[string]dynamics.ColumnType{}
 	for _, c := range columns {
 		types[c.Logical] = c.Type
+		if _, err := s.Accounts(t.Context(), dynamics.Query{Select: []dynamics.Output{{Column: c.Column, As: "x"}}}); err != nil && c.Type != dynamics.Unsupported {
+			t.Errorf("%s is listed and cannot be asked for: %v", c.Logical, err)
+		}
 	}
 	for logical, want := range map[string]dynamics.ColumnType{"accountid": dynamics.UniqueID, "name": dynamics.Text, "revenue": dynamics.Money, "createdon": dynamics.DateTime,
 		"cb_lastcampaign": dynamics.Date, "cb_channels": dynamics.Choices, "industrycode": dynamics.Choice, "statecode": dynamics.Choice, "ownerid": dynamics.Lookup} {
@@ -125,8 +128,16 @@ func TestEmulatedMetadata(t *testing.T) {
 	}
 	for k, logical := range map[dynamics.ColumnKind]string{dynamics.Picklist: "industrycode", dynamics.State: "statecode", dynamics.Status: "statuscode", dynamics.MultiSelect: "cb_channels"} {
 		options, err := s.Options(t.Context(), k)
-		if err != nil || len(options[logical]) == 0 || options[logical][0].Label == "" {
-			t.Errorf("%s: %v, %v", k, options[logical], err)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, set := range options { // half of them are global choices
+			if len(set.Options) == 0 || len(set.Options) != set.Count || set.Options[0].Label == "" {
+				t.Errorf("%s: %+v", name, set)
+			}
+		}
+		if options[logical].Count == 0 {
+			t.Errorf("%s: no options of %s", k, logical)
 		}
 	}
 }
@@ -158,7 +169,7 @@ func TestNotIsTheExactComplement(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := []string{jsonNumber(values["cb_channels"][0].Value)}
+	first := []string{jsonNumber(values["cb_channels"].Options[0].Value)}
 	for _, f := range []dynamics.Filter{
 		leaf(name, dynamics.Contains, "a"), leaf(name, dynamics.StartsWith, "C"), leaf(name, dynamics.EndsWith, "%"), leaf(name, dynamics.In, "a", "b"), leaf(column("websiteurl", dynamics.Text), dynamics.Contains, "e"),
 		leaf(staff, dynamics.Lt, "100"), leaf(staff, dynamics.Between, "50", "500"), leaf(staff, dynamics.Eq, "7"), leaf(staff, dynamics.IsNull), leaf(revenue, dynamics.Ge, "1000000.50"),
@@ -203,5 +214,30 @@ func TestHostileNamesFindTheirRow(t *testing.T) {
 		if err != nil || json.Unmarshal(row, &read) != nil || read["name"] != text {
 			t.Errorf("%q came back as %s, %v", text, row, err)
 		}
+	}
+}
+
+// A list that is too long for comparisons finds the same rows whatever its texts
+// hold: brackets and apostrophes do not end it, nor quotation marks behind a backslash.
+func TestLongListsHoldAnyText(t *testing.T) {
+	server, _, s, _ := emulated(t, -1)
+	hostile := []string{"it's", `a[b`, `a]b`, `a"b`, `a\`, `\"`, `"]) or (name ne "`, `'`, `(a){b}`, "tab\there", `\u0027`, "é🚀'"}
+	want := map[string]bool{}
+	for _, text := range hostile {
+		want[server.Control().PutAccount(emulator.Account{Name: text, CreatedOn: time.Unix(1e9, 0)})] = true
+	}
+	many := append(numbers(500-len(hostile)), hostile...)
+	found := ids(t, s, dynamics.Query{Filter: and{leaf(name, dynamics.In, many...), leaf(name, dynamics.NotNull)}, PageSize: 100})
+	if len(found) != len(want) {
+		t.Errorf("%d rows, want %d", len(found), len(want))
+	}
+	for id := range want {
+		if found[id] != 1 {
+			t.Errorf("%s is missing", id)
+		}
+	}
+	other := server.Control().PutAccount(emulator.Account{Name: "other", CreatedOn: time.Unix(1e9, 0)})
+	if rest := ids(t, s, dynamics.Query{Filter: leaf(name, dynamics.NotIn, many...), PageSize: 100}); len(rest) != 1 || rest[other] != 1 {
+		t.Errorf("not in: %v, want %s", rest, other)
 	}
 }

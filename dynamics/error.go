@@ -22,7 +22,8 @@ const (
 	// Forbidden: the user may not; Privilege names what is missing if
 	// Dataverse said it.
 	Forbidden
-	// Unauthorized: Dataverse refused the access token, and its replacement.
+	// Unauthorized: Dataverse refused the access token, and its replacement, which
+	// may pass by itself.
 	Unauthorized
 	// Throttled: a service protection limit; RetryAfter is set if Dataverse
 	// sent it.
@@ -51,12 +52,17 @@ const (
 	Expired
 	// Untracked: the environment does not track the table's changes.
 	Untracked
+	// Defect: this package was about to send what it must not; nothing was sent.
+	Defect
+	// PagesEnd: the order is one that Dataverse pages without cookies, and pages
+	// behind the first [MaxSimplePaging] rows cannot be had.
+	PagesEnd
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
 	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked"}
+		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect", "pages_end"}
 	if k < 0 || int(k) >= len(names) {
 		return "unknown"
 	}

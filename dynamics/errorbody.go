@@ -18,6 +18,7 @@ const (
 	maxErrorBody    = 64 << 10
 	maxErrorMessage = 1 << 10
 	withheld        = "(message withheld: it repeats a value of the request)"
+	withheldToken   = "(message withheld: it repeats the access token)"
 )
 
 // hidden is what a message from the other side must not repeat, and what it may
@@ -25,7 +26,7 @@ const (
 type hidden struct {
 	values  []string
 	columns map[string]string // property → logical name
-	token   string
+	tokens  []string          // that the other side was sent, see echo.go
 }
 
 var (
@@ -40,19 +41,19 @@ var (
 
 // refusal reads an answer that is not 200.
 func refusal(r request, resp *http.Response, b *body) error {
-	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: requestID(resp.Header)}
+	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: r.hidden.requestID(resp.Header)}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode/100 == 3 {
 		e.Kind, e.Message = Upstream, "a redirect, which is not followed because it would carry the token elsewhere"
 		return e
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		e.Claims, e.challenges = claims(resp.Header), resp.Header.Values("Www-Authenticate")
+		e.Claims, e.challenges = r.hidden.passClaims(claims(resp.Header)), resp.Header.Values("Www-Authenticate")
 	}
 	raw, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // half a message is better than none
 	var message string
 	e.Code, message = errorBody(raw)
-	e.Privilege = privilege(message)
+	e.Code, e.Privilege = r.hidden.pass(e.Code), r.hidden.pass(privilege(message))
 	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
 	e.Message = r.hidden.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
@@ -60,7 +61,11 @@ func refusal(r request, resp *http.Response, b *body) error {
 	if unknown && general {
 		e.Kind, e.Column = UnknownColumn, column
 	}
-	if r.link != "" && general && oldLink(e.Code, message) {
+	switch {
+	case pagesEnd(e.Code, e.Status, message):
+		e.Kind = PagesEnd
+	case !general:
+	case r.link != "" && oldLink(e.Code, message):
 		e.Kind = Expired
 	}
 	if k := changesKind(message); r.op == ChangesOp && general && k != 0 {
@@ -87,6 +92,13 @@ func oldLink(code, message string) bool {
 	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
 }
 
+// pagesEnd reports whether Dataverse has no more pages in this order:
+// OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
+// and the status 400 are those of public reports.
+func pagesEnd(code string, status int, message string) bool {
+	return strings.EqualFold(code, "0x8004430a") || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
+}
+
 // privilege finds the privilege that a refusal is about: the one that is missing,
 // else the first that is named. Where a right to one row is missing Dataverse names
 // the right and the table, and the privilege that gives it follows from them.
@@ -108,22 +120,28 @@ func privilege(message string) string {
 func errorBody(raw []byte) (code, message string) {
 	var form struct {
 		Error *struct {
-			Code    any `json:"code"`
-			Message any `json:"message"`
+			Code    jsontext.Value `json:"code"`
+			Message jsontext.Value `json:"message"`
 		} `json:"error"`
-		Lower     any `json:"message"`
-		Upper     any `json:"Message"`
-		Exception any `json:"ExceptionMessage"`
-		ErrorCode any `json:"ErrorCode"`
+		Lower     jsontext.Value `json:"message"`
+		Upper     jsontext.Value `json:"Message"`
+		Exception jsontext.Value `json:"ExceptionMessage"`
+		ErrorCode jsontext.Value `json:"ErrorCode"`
 	}
 	if json.Unmarshal(raw, &form, jsontext.AllowInvalidUTF8(true)) != nil { // it may quote half of an emoji
 		return "", ""
 	}
-	text := func(v any) string { s, _ := v.(string); return s }
+	text := func(v jsontext.Value) string {
+		if v.Kind() != '"' {
+			return "" // another form than a text, of whatever size it would become
+		}
+		s, _ := jsontext.AppendUnquote(nil, v) // the error says what is replaced
+		return string(s)
+	}
 	if form.Error != nil {
 		return cleanCode(text(form.Error.Code)), text(form.Error.Message)
 	}
-	for _, v := range []any{form.Lower, form.Upper, form.Exception} {
+	for _, v := range []jsontext.Value{form.Lower, form.Upper, form.Exception} {
 		if message = text(v); message != "" {
 			break
 		}
@@ -154,7 +172,7 @@ func unknownColumn(code, message string, columns map[string]string) (string, boo
 // of the request in any of the forms in which the request carried it.
 func (h hidden) clean(message string) string {
 	folded := fold(message)
-	for _, v := range append([]string{h.token}, h.values...) {
+	for _, v := range h.values {
 		if repeats(folded, fold(v)) {
 			return withheld
 		}
@@ -168,6 +186,9 @@ func (h hidden) clean(message string) string {
 			cut--
 		}
 		line = line[:cut] + "…"
+	}
+	if h.echoes(line) {
+		return withheldToken
 	}
 	return line
 }

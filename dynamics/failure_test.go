@@ -53,13 +53,13 @@ func TestAnswersBecomeKinds(t *testing.T) {
 		{413, "", dynamics.TooLarge, nil}, {418, "", dynamics.Upstream, nil}, {204, "", dynamics.Upstream, nil}, {500, form("0x80040216", "unexpected"), dynamics.Upstream, nil},
 	} {
 		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("X-Ms-Service-Request-Id", "a,b")
+			w.Header().Set("X-Ms-Service-Request-Id", someID+","+guid(1))
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		})
 		_, err := r.open(t).Accounts(t.Context(), nameOnly)
 		e := kind(t, err, c.want)
-		if e.Status != c.status || e.RequestID != "a,b" || c.check != nil && !c.check(e) {
+		if e.Status != c.status || e.RequestID != someID || c.check != nil && !c.check(e) {
 			t.Errorf("%d %s: %+v", c.status, c.body, *e)
 		}
 		if n := len(r.uris()); n != 1 {
@@ -78,7 +78,7 @@ func TestNoMessageRepeatsAValue(t *testing.T) {
 		r := newRig(t, answer(400, string(body)))
 		f := and{leaf(name, dynamics.Eq, secret), leaf(staff, dynamics.Eq, "4711"), leaf(owner, dynamics.Eq, someID)}
 		_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: f})
-		if e := kind(t, err, dynamics.Invalid); e.Message != "(message withheld: it repeats a value of the request)" || e.Code == "" {
+		if e := kind(t, err, dynamics.Invalid); !strings.HasPrefix(e.Message, "(message withheld: it repeats ") || e.Code == "" {
 			t.Errorf("%q: %v", message, err)
 		}
 	}

@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -56,10 +57,10 @@ func (e *expression) list(t Test, literals []string, negate bool) {
 				terms = append(terms, p+word+literals[i])
 				continue
 			}
-			quoted, _ := jsontext.AppendQuote(nil, v) // literals has refused what is not UTF-8
-			items = append(items, string(quoted))
+			item := listItem(v)
+			items = append(items, item)
 			// The form that a message would repeat it in.
-			e.values = append(e.values, string(quoted[1:len(quoted)-1]))
+			e.values = append(e.values, item[1:len(item)-1])
 		}
 		if len(items) > 0 {
 			function := "In"
@@ -84,8 +85,42 @@ func (e *expression) listed(t Test, literals []string) bool {
 	return e.form == everyFunction || e.form == functions && t.Column.Type != Lookup
 }
 
+// escapes are the characters of a text that a list of values must not hold as they
+// are. Microsoft's lexer looked for the end of such a list by counting brackets and
+// stepping over what stands between apostrophes, in JSON strings too, and took the
+// quotation mark behind an escaped backslash for an escaped one: a list with O'Brien
+// did not end, until https://github.com/OData/odata.net/pull/3615.
+var escapes = func() *strings.Replacer {
+	var pairs []string
+	for _, c := range `'"\[](){}` {
+		pairs = append(pairs, string(c), fmt.Sprintf(`\u%04x`, c))
+	}
+	return strings.NewReplacer(pairs...)
+}()
+
+// listItem is a text as an item of a list of values.
+func listItem(text string) string {
+	quoted, _ := jsontext.AppendQuote(nil, text) // it has been found to be UTF-8
+	if !strings.ContainsAny(text, `'"\[](){}`) {
+		return string(quoted)
+	}
+	// Character by character, since what needs an escape in JSON has one already.
+	var b strings.Builder
+	b.WriteByte('"')
+	for _, c := range text {
+		one := escapes.Replace(string(c))
+		if one == string(c) {
+			quoted, _ = jsontext.AppendQuote(quoted[:0], one)
+			one = string(quoted[1 : len(quoted)-1])
+		}
+		b.WriteString(one)
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
 // queryFunction calls one of Dataverse's own functions, whose values are a JSON
-// array of strings, also of numbers; apostrophes stay single there.
+// array of strings, also of numbers.
 func queryFunction(name, attribute string, items []string) string {
 	return "Microsoft.Dynamics.CRM." + name + "(PropertyName='" + attribute + "',PropertyValues=[" + strings.Join(items, ",") + "])"
 }

@@ -43,8 +43,8 @@ func TestListsBeyond500ConditionsUseIn(t *testing.T) {
 	}{
 		{"as many as there may be", leaf(staff, dynamics.In, numbers(500)...), "(numberofemployees eq " + strings.Join(numbers(500), " or numberofemployees eq ") + ")"},
 		{"one too many by null", leaf(industry, dynamics.NotIn, numbers(500)...), `(` + listed("NotIn", "industrycode", numbers(500)) + ` or industrycode eq null)`},
-		{"texts are JSON, literal, with single apostrophes", leaf(name, dynamics.NotIn, quotes...),
-			`(` + strings.Replace(listed("NotIn", "name", quotes), quotes[499], `O'Brien \"x\" \\ 50% [a]_🚀`, 1) + ` or name eq null)`},
+		{"texts are JSON, literal, with escapes for what the lexer counts", leaf(name, dynamics.NotIn, quotes...),
+			`(` + strings.Replace(listed("NotIn", "name", quotes), quotes[499], `O\u0027Brien \u0022x\u0022 \u005c 50% \u005ba\u005d_🚀`, 1) + ` or name eq null)`},
 		{"money in plain digits", not{and{leaf(revenue, dynamics.In, append(numbers(499), "-1.50E2")...)}},
 			`((` + listed("NotIn", "revenue", append(numbers(499), "-150")) + ` or revenue eq null))`},
 		{"the key", not{leaf(column("accountid", dynamics.UniqueID), dynamics.In, guids(500)...)}, `(` + listed("NotIn", "accountid", guids(500)) + ` or accountid eq null)`},

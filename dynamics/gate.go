@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // Principal is whom Dataverse's service protection limits count: one user of one
@@ -99,6 +101,7 @@ func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err 
 	if c.config.Gate == nil || !r.principal.known() {
 		return func(Answer) {}, nil
 	}
+	defer budget.From(ctx).Pause()()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e

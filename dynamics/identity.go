@@ -43,8 +43,39 @@ func (c *Client) Identify(ctx context.Context, environment, accessToken string) 
 	return id, nil
 }
 
+// Names are what an environment calls a user and itself; "" is not known.
+type Names struct{ User, UserFull, Organization string }
+
+// Names asks what the user and the organization of accessToken are called. It
+// returns what it finds out: a user may lack the privileges to read either
+// (prvReadUser, prvReadOrganization), or the environment may be away.
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/organization
+func (c *Client) Names(ctx context.Context, environment, accessToken string, who Identity) Names {
+	var names Names
+	origin, err := c.config.Hosts.Environment(environment)
+	user, isUser := canonicalGUID(who.UserID)
+	organization, isOrganization := canonicalGUID(who.OrganizationID)
+	if err != nil || accessToken == "" || !isUser || !isOrganization {
+		return names
+	}
+	var row struct {
+		Full *string `json:"fullname"`
+		User *string `json:"domainname"`
+		Name *string `json:"name"`
+	}
+	for _, ask := range []struct{ op, path, query string }{
+		{"names.user", "systemusers(" + user + ")", "$select=fullname,domainname"},
+		{"names.organization", "organizations(" + organization + ")", "$select=name"},
+	} {
+		r := request{op: ask.op, origin: origin, path: c.root() + ask.path, query: ask.query, strict: true, most: maxSmallBody, read: into(&row)}
+		_ = c.send(ctx, r, accessToken) // what is not there is not known
+	}
+	names.User, names.UserFull, names.Organization = orEmpty(row.User), orEmpty(row.Full), orEmpty(row.Name)
+	return names
+}
+
 func whoAmI(id *Identity) request {
-	return request{op: "whoami", read: func(b *body) error {
+	return request{op: "whoami", strict: true, most: maxSmallBody, read: func(b *body) error {
 		var answer struct{ UserId, BusinessUnitId, OrganizationId string }
 		if err := into(&answer)(b); err != nil {
 			return err

@@ -15,6 +15,7 @@ type layout struct {
 	idAt       int            // index of accountid in properties
 	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
+	frame      int            // what a row has around the values, in bytes
 	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 }
 
@@ -23,7 +24,16 @@ type member struct {
 	head   []byte // `"name":`, with a comma in front from the second on
 	source int    // index in properties
 	labels map[int]string
+	// longest is the most bytes that one of the labels takes as JSON.
+	longest int
 }
+
+// memberFrame is what a value has around it at most, `{"id":"","name":"","entity":""}`
+// or `{"value":,"label":null}`, and choiceFrame what each of several choices has.
+const (
+	memberFrame = 48
+	choiceFrame = 32
+)
 
 const (
 	formattedValue = "OData.Community.Display.V1.FormattedValue"
@@ -69,7 +79,12 @@ func newLayout(outputs []Output) (*layout, error) {
 		if i > 0 {
 			head = append([]byte{','}, head...)
 		}
-		l.members = append(l.members, member{head: append(head, ':'), source: at, labels: o.Labels})
+		m := member{head: append(head, ':'), source: at, labels: o.Labels}
+		for _, text := range o.Labels {
+			m.longest = max(m.longest, len(quoted(nil, text)))
+		}
+		l.members = append(l.members, m)
+		l.frame += len(m.head) + memberFrame
 	}
 	l.idAt = add(accountID)
 	if l.kinds[l.idAt] != UniqueID {

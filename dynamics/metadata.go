@@ -9,26 +9,13 @@ import (
 // TableColumn is what the environment says about one column of accounts.
 type TableColumn struct {
 	Column
-	Label      string // in the language of the connection's user; "" if none
+	Label      string // in the language of the connection's user, else in the base language; "" if none
 	Custom     bool
 	Readable   bool // IsValidForRead
 	Searchable bool // IsValidForAdvancedFind
 }
 
 const accountAttributes = "EntityDefinitions(LogicalName='account')/Attributes"
-
-type label struct {
-	User *struct {
-		Label string
-	} `json:"UserLocalizedLabel"`
-}
-
-func (l label) text() string {
-	if l.User == nil {
-		return ""
-	}
-	return l.User.Label
-}
 
 type attributeRow struct {
 	LogicalName       string
@@ -39,14 +26,27 @@ type attributeRow struct {
 	IsValidForRead    bool
 	AdvancedFind      struct{ Value bool } `json:"IsValidForAdvancedFind"`
 	DisplayName       label
+	// ForOData and ForODataValue say whether the Web API has a property for the
+	// column: some are valid for read in the SDK only. Microsoft's reference names
+	// the first, https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/attributemetadata;
+	// the second is a form that has been seen. A missing one says nothing.
+	ForOData      *bool `json:"IsValidODataAttribute"`
+	ForODataValue *bool `json:"IsValidODataAttributeValue"`
+}
+
+// property reports whether the column is one of the Web API. Every request that
+// names another is refused.
+func (a attributeRow) property() bool {
+	refused := func(valid *bool) bool { return valid != nil && !*valid }
+	return !refused(a.ForOData) && !refused(a.ForODataValue)
 }
 
 // Columns returns the columns of accounts ordered by logical name, including
-// those of type Unsupported. The names that belong to a lookup (owneridname,
-// parentaccountidyominame) are left out: metadata lists them as texts to be read,
-// and the Web API has no such properties, but annotations in their place. Dataverse
-// does not page metadata; one more request tells days from moments, whose values
-// are written differently.
+// those of type Unsupported. Columns that the Web API has no property for are left
+// out, and so are the names that belong to a lookup (owneridname,
+// parentaccountidyominame): metadata lists them as texts to be read, and the Web API
+// has annotations in their place. Dataverse does not page metadata; one more request
+// tells days from moments, whose values are written differently.
 func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
 	days, err := s.dateOnly(ctx)
 	if err != nil {
@@ -54,22 +54,31 @@ func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
 	}
 	var page relatedPage[attributeRow]
 	r := request{op: "metadata.columns", read: page.read}
-	options := "$select=LogicalName,AttributeOf,AttributeType,AttributeTypeName,IsCustomAttribute,IsValidForRead,IsValidForAdvancedFind,DisplayName"
-	if err := s.get(ctx, r, accountAttributes, options); err != nil {
+	const options = "$select=LogicalName,AttributeOf,AttributeType,AttributeTypeName,IsCustomAttribute,IsValidForRead,IsValidForAdvancedFind,DisplayName"
+	err = s.get(ctx, r, accountAttributes, options+",IsValidODataAttribute")
+	if KindOf(err) == Invalid || KindOf(err) == UnknownColumn { // older versions do not have that member
+		err = s.get(ctx, r, accountAttributes, options)
+	}
+	if err != nil {
 		return nil, err
 	}
+	base := languages{}
+	for _, a := range page.Value {
+		base.see(a.DisplayName)
+	}
+	language := base.most()
 	types := make(map[string]ColumnType, len(page.Value))
 	for _, a := range page.Value {
 		types[a.LogicalName] = a.columnType(days)
 	}
 	columns := make([]TableColumn, 0, len(page.Value))
 	for _, a := range page.Value {
-		if !isLogicalName(a.LogicalName) || a.AttributeOf != nil && types[*a.AttributeOf] == Lookup {
+		if !isLogicalName(a.LogicalName) || !a.property() || a.AttributeOf != nil && types[*a.AttributeOf] == Lookup {
 			continue // could not be asked for anyway
 		}
 		columns = append(columns, TableColumn{
 			Column: Column{Logical: a.LogicalName, Type: types[a.LogicalName]},
-			Label:  a.DisplayName.text(), Custom: a.IsCustomAttribute,
+			Label:  a.DisplayName.text(language), Custom: a.IsCustomAttribute,
 			Readable: a.IsValidForRead, Searchable: a.AdvancedFind.Value,
 		})
 	}
@@ -115,55 +124,4 @@ func (a attributeRow) columnType(days map[string]bool) ColumnType {
 		return Date
 	}
 	return kind
-}
-
-// ColumnKind is an attribute type that has options.
-type ColumnKind string
-
-// The kinds for [Session.Options]. Picklist, State and Status are the columns of
-// type Choice, MultiSelect those of type Choices.
-const (
-	Picklist    ColumnKind = "Picklist"
-	State       ColumnKind = "State"
-	Status      ColumnKind = "Status"
-	MultiSelect ColumnKind = "MultiSelectPicklist"
-)
-
-// Option is one value of a choice.
-type Option struct {
-	Value int
-	Label string // in the language of the connection's user; "" if none
-}
-
-// Options returns the options of all accounts columns of one kind by logical
-// name, in Dataverse's order.
-func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string][]Option, error) {
-	if !slices.Contains([]ColumnKind{Picklist, State, Status, MultiSelect}, kind) {
-		return nil, refuse("metadata.options", "", "%q is not a kind of column that has options", kind)
-	}
-	var page relatedPage[struct {
-		LogicalName string
-		OptionSet   *struct {
-			Options []struct {
-				Value int
-				Label label
-			}
-		}
-	}]
-	r := request{op: "metadata.options", read: page.read}
-	path := accountAttributes + "/Microsoft.Dynamics.CRM." + string(kind) + "AttributeMetadata"
-	if err := s.get(ctx, r, path, "$select=LogicalName&$expand=OptionSet($select=Options)"); err != nil {
-		return nil, err
-	}
-	out := make(map[string][]Option, len(page.Value))
-	for _, a := range page.Value {
-		options := []Option{}
-		if a.OptionSet != nil {
-			for _, o := range a.OptionSet.Options {
-				options = append(options, Option{Value: o.Value, Label: o.Label.text()})
-			}
-		}
-		out[a.LogicalName] = options
-	}
-	return out, nil
 }

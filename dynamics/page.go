@@ -1,65 +1,59 @@
 package dynamics
 
 import (
-	"errors"
-	"io"
-	"slices"
 	"strconv"
-	"sync"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // Page is one page of rows in the form in which they are delivered. It is read
 // only and may be shared; the slices that Row returns must not be changed.
 type Page struct {
-	data    []byte // rows, one behind the other
-	ids     []byte // 36 bytes a row
-	etags   []byte
-	keys    []uint64
-	rows    []rowEnd
+	store   pageStore
 	next    string
 	delta   string // of a page of changes
-	deleted []byte // 36 bytes a deleted row, of a page of changes
 	count   int64
 	counted bool
 	shared  bool // several calls have it; see flights
+	lease   *budget.Lease
 }
-
-type rowEnd struct{ data, etag int }
 
 const idLength = 36
 
 // Len returns the number of rows.
-func (p *Page) Len() int { return len(p.rows) }
+func (p *Page) Len() int { return p.store.n }
 
 // Row returns row i as a JSON object with the members of Query.Select in order.
 func (p *Page) Row(i int) []byte {
-	begin := 0
-	if i > 0 {
-		begin = p.rows[i-1].data
-	}
-	return p.data[begin:p.rows[i].data:p.rows[i].data]
+	at := p.store.at(i)
+	return p.store.blocks[at.block][at.begin:at.data:at.data]
 }
 
 // ID returns the accountid of row i, in lower case.
-func (p *Page) ID(i int) string { return string(p.ids[i*idLength : (i+1)*idLength]) }
+func (p *Page) ID(i int) string { return string(p.store.at(i).id[:]) }
 
 // ETag returns row i's entity tag, "" if there was none.
 func (p *Page) ETag(i int) string {
-	begin := 0
-	if i > 0 {
-		begin = p.rows[i-1].etag
-	}
-	return string(p.etags[begin:p.rows[i].etag])
+	at := p.store.at(i)
+	return string(p.store.blocks[at.block][at.data:at.etag])
 }
 
 // Key digests the values of Query.OrderBy in row i. Equal keys of one row, read at
 // two times by the same query, say that it has kept its place among the others.
-func (p *Page) Key(i int) uint64 { return p.keys[i] }
+func (p *Page) Key(i int) uint64 { return p.store.at(i).key }
 
 // NextLink returns the link to the next page for [Session.Next], "" on the last.
 func (p *Page) NextLink() string { return p.next }
+
+// WithoutCookie reports whether the link to the next page has a page's number and no
+// place to go on from: such pages end at [MaxSimplePaging] rows.
+func (p *Page) WithoutCookie() bool {
+	link := strings.ToLower(p.next)
+	return strings.Contains(link, "pagenumber") && !strings.Contains(link, "pagingcookie")
+}
 
 // Count returns what Dataverse counted, capped by it at 5000 (-1 where it did not
 // count is false), and whether it did.
@@ -72,43 +66,12 @@ func (e errPage) Error() string { return string(e) }
 
 func pageFault(message string) error { return unusable("", message, errPage(message)) }
 
-// decoders keeps their read buffers: growing one for each page costs more than
-// reading a small page does.
-var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
-
-// withDecoder lends read a decoder over b and insists that the document is the
-// whole answer. Escapes that are not Unicode are let in, since SQL Server keeps
-// half of an emoji that was cut at a column's length; rows mend what they use.
-// Names are not checked for duplicates by the decoder, which would cost a third
-// more; rows check those that they use.
-func withDecoder(b io.Reader, read func(*jsontext.Decoder) error) error {
-	d := decoders.Get().(*jsontext.Decoder)
-	d.Reset(b, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	defer func() {
-		d.Reset(eofReader{})
-		if cap(d.UnreadBuffer()) <= 1<<20 { // one huge value must not stay for ever
-			decoders.Put(d)
-		}
-	}()
-	if err := read(d); err != nil {
-		return err
-	}
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return pageFault("there is something behind the answer's JSON")
-	}
-	return nil
-}
-
-type eofReader struct{}
-
-func (eofReader) Read([]byte) (int, error) { return 0, io.EOF }
-
 // readPage turns a collection answer into a page in one pass.
-func readPage(b io.Reader, l *layout, size int) (*Page, error) {
-	p := pages.Get().(*Page)
-	r := newRowReader(l)
+func readPage(b *body, l *layout) (*Page, error) {
+	p := &Page{}
+	r := newRowReader(l, b)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
-		seen, err := readCollection(d, p, r, size)
+		seen, err := readCollection(d, p, r)
 		if err == nil && !seen {
 			return pageFault(`the answer has no "value"`)
 		}
@@ -118,10 +81,11 @@ func readPage(b io.Reader, l *layout, size int) (*Page, error) {
 		p.Release()
 		return nil, err
 	}
+	p.lease = b.kept
 	return p, nil
 }
 
-func readCollection(d *jsontext.Decoder, p *Page, r *rowReader, size int) (seen bool, err error) {
+func readCollection(d *jsontext.Decoder, p *Page, r *rowReader) (seen bool, err error) {
 	if err := expect(d, '{', "the answer is not a JSON object"); err != nil {
 		return false, err
 	}
@@ -136,7 +100,7 @@ func readCollection(d *jsontext.Decoder, p *Page, r *rowReader, size int) (seen 
 				return seen, pageFault(`the answer has two members "value"`)
 			}
 			seen = true
-			if err := readRows(d, p, r, size); err != nil {
+			if err := readRows(d, p, r); err != nil {
 				return seen, err
 			}
 		case "@odata.nextLink":
@@ -163,21 +127,13 @@ func readCollection(d *jsontext.Decoder, p *Page, r *rowReader, size int) (seen 
 	return seen, err
 }
 
-func readRows(d *jsontext.Decoder, p *Page, r *rowReader, size int) error {
+func readRows(d *jsontext.Decoder, p *Page, r *rowReader) error {
 	if err := expect(d, '[', `"value" is not an array`); err != nil {
 		return err
 	}
-	p.rows = slices.Grow(p.rows, size)
-	p.ids = slices.Grow(p.ids, size*idLength)
-	p.keys = slices.Grow(p.keys, size)
 	for d.PeekKind() == '{' {
 		if err := r.read(d, p); err != nil {
 			return err
-		}
-		if n := len(p.rows); n == 16 && size > n {
-			// The first rows tell how long the page will be: one allocation.
-			p.data = slices.Grow(p.data, len(p.data)/n*(size-n)*9/8)
-			p.etags = slices.Grow(p.etags, len(p.etags)/n*(size-n)*9/8)
 		}
 	}
 	return expect(d, ']', `"value" holds something that is not a row`)

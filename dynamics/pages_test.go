@@ -30,12 +30,12 @@ var everyType = dynamics.Query{PageSize: 50, Select: []dynamics.Output{
 const rowJSON = `{"@odata.etag":"W/\"81\"","accountid":"78914942-34CB-ED11-B596-0022481D68CD","name":"O'Brien \u0026 \"S\u00f6hne\" 🚀",` +
 	`"revenue@OData.Community.Display.V1.FormattedValue":"$20,000.00","revenue":20000.0000,` +
 	`"numberofemployees":12,"industrycode@OData.Community.Display.V1.FormattedValue":"Consulting","industrycode":7,` +
-	`"new_channels@OData.Community.Display.V1.FormattedValue":"Mail; Phone","new_channels":"2,3",` +
+	`"new_channels@OData.Community.Display.V1.FormattedValue":"Two; A; B","new_channels":"2,3",` +
 	`"_ownerid_value@OData.Community.Display.V1.FormattedValue":"Ada","_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname":"systemuser","_ownerid_value":"39E0DBE4-131b-e111-ba7e-78e7d1620f5e",` +
 	`"createdon":"2023-04-07T21:59:01Z","donotemail":false,"_transactioncurrencyid_value":"x","extra":{"a":[1,{}]}}`
 
 const rowWanted = `{"id":"78914942-34cb-ed11-b596-0022481d68cd","name":"O'Brien \u0026 \"S\u00f6hne\" 🚀","revenue":20000.0000,"employees":12,` +
-	`"industry":{"value":7,"label":"Consulting"},"new_channels":[{"value":2,"label":"Mail"},{"value":3,"label":"Phone"}],` +
+	`"industry":{"value":7,"label":"Consulting"},"new_channels":[{"value":2,"label":"Two"},{"value":3,"label":"A; B"}],` +
 	`"owner":{"id":"39e0dbe4-131b-e111-ba7e-78e7d1620f5e","name":"Ada","entity":"systemuser"},"created_at":"2023-04-07T21:59:01Z","do_not_email":false,` +
 	`"again":"O'Brien \u0026 \"S\u00f6hne\" 🚀"}`
 

@@ -31,7 +31,7 @@ func TestAPanicEndsItsRequestOnly(t *testing.T) {
 		return nil, nil
 	}
 	asks := map[string]func(*dynamics.Session) error{
-		"the roles of teams": func(s *dynamics.Session) error { _, err := s.Roles(t.Context(), someID); return err },
+		"the roles of teams": func(s *dynamics.Session) error { _, _, err := s.Roles(t.Context(), someID); return err },
 		"parts of a count":   func(s *dynamics.Session) error { _, err := s.Count(t.Context(), nil); return err },
 	}
 	for name, ask := range asks {

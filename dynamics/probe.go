@@ -23,13 +23,13 @@ func (s *Session) Try(ctx context.Context, p Probe) error {
 		ProbeRoles: {"roles", "roleid"}, ProbeTeams: {"teams", "teamid"}, ProbeAccounts: {accounts, "accountid"}}
 	if table, ok := tables[p]; ok {
 		var page relatedPage[struct{}]
-		r := request{op: "probe." + table.set, prefer: "odata.maxpagesize=1", read: page.read}
+		r := request{op: "probe." + table.set, prefer: "odata.maxpagesize=1", most: maxRelatedBody, read: page.read}
 		return s.get(ctx, r, table.set, "$select="+table.key)
 	}
 	if p != ProbeMetadata {
 		return refuse("probe", "", "%d is no probe", p)
 	}
-	r := request{op: "probe.metadata", read: func(b *body) error {
+	r := request{op: "probe.metadata", most: maxSmallBody, read: func(b *body) error {
 		var column struct{ LogicalName string }
 		if err := into(&column)(b); err != nil {
 			return err

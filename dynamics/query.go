@@ -22,6 +22,12 @@ const MaxPageSize = 5000
 
 const defaultPageSize = 100
 
+// MaxSimplePaging is how many rows can be paged through in an order that includes a
+// lookup. Such an order is one by another table's column, whose pages have no paging
+// cookie: "Page large result sets", simple paging,
+// https://learn.microsoft.com/power-apps/developer/data-platform/fetchxml/page-results.
+const MaxSimplePaging = 50_000
+
 // Output is one member of a row as it is delivered.
 type Output struct {
 	Column

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // request is one GET of the Web API, in $batch where its URL is too long to go
@@ -24,6 +24,12 @@ type request struct {
 	prefer string
 	hidden hidden
 	read   func(body *body) error
+	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
+	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
+	room   *budget.Lease // of the attempt's buffers
+	// strict: the answer is short and what it says is kept, so that it is searched
+	// for every form of the token.
+	strict bool
 	// principal and lane are for the gate; without a principal there is none. lane and
 	// environment, the canonical origin, are for the circuit breaker.
 	principal   Principal
@@ -46,32 +52,38 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	if len(r.url()) > MaxBatchURL {
 		return tooLong(r.op)
 	}
-	r.hidden.token = token
-	return c.attempts(ctx, func(attempt int) (err error) {
-		pass, err := c.breakers.admit(ctx, r)
-		if err != nil {
-			return err
-		}
-		defer pass.end() // also after a panic, then without a verdict
-		leave, err := c.enter(ctx, r)
-		if err != nil {
-			return err
-		}
-		var told Answer // nothing, also after a panic
-		defer func() { leave(told) }()
-		if r.current != nil {
-			if token, err = r.current(ctx, attempt > 1); err != nil {
+	r.hidden = r.hidden.knowing(token)
+	return c.attempts(ctx, func(attempt int) error {
+		return again(func(first bool) (err error) {
+			pass, err := c.breakers.admit(ctx, r)
+			if err != nil {
 				return err
 			}
-			r.hidden.token = token
-		}
-		if err := pass.begin(r.op); err != nil {
+			defer pass.end() // also after a panic, then without a verdict
+			leave, err := c.enter(ctx, r)
+			if err != nil {
+				return err
+			}
+			var told Answer // nothing, also after a panic
+			defer func() { leave(told) }()
+			if r.room, err = c.room(ctx, r.op); err != nil {
+				return err
+			}
+			defer r.room.Close()
+			if r.current != nil {
+				if token, err = r.current(ctx, attempt > 1 || !first); err != nil {
+					return err
+				}
+				r.hidden = r.hidden.knowing(token)
+			}
+			if err := pass.begin(r.op); err != nil {
+				return err
+			}
+			err = c.attempt(ctx, r, token, attempt)
+			pass.learn(err)
+			told = answerTo(err)
 			return err
-		}
-		err = c.attempt(ctx, r, token, attempt)
-		pass.learn(err)
-		told = answerTo(err)
-		return err
+		})
 	})
 }
 
@@ -93,7 +105,7 @@ func (r request) url() string {
 // attempt sends r once, reads the whole answer and tells the observer.
 func (c *Client) attempt(ctx context.Context, r request, token string, attempt int) error {
 	begin := time.Now()
-	call := Call{Op: r.op, Attempt: attempt, RequestID: uuid.NewString(), BurstRemaining: -1, TimeRemaining: -1}
+	call := Call{Op: r.op, Attempt: attempt, RequestID: clientRequestID(ctx), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
 	var failure *Error
 	if err != nil {
@@ -128,7 +140,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	return e
 }
 
-func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) error {
+func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 	defer cancel()
 	build, read := c.build, answered
@@ -143,8 +155,19 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if err != nil {
 		return err
 	}
-	b := &body{from: resp.Body, header: resp.Header, left: c.config.MaxBody}
+	var from io.Reader = resp.Body
+	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
+		from = withoutEcho(r, from)
+	}
+	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
+		work: r.room, kept: budget.From(ctx).Lease()}
+	if r.most > 0 {
+		b.left = min(b.left, r.most)
+	}
 	defer func() {
+		if err != nil {
+			b.kept.Close() // nothing is kept of an attempt that failed
+		}
 		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		_ = resp.Body.Close()
 		call.Bytes = b.read
@@ -152,7 +175,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	call.Status = resp.StatusCode
 	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
 	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
-	if id := requestID(resp.Header); id != "" {
+	if id := r.hidden.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
 	return read(r, resp, b)
@@ -197,11 +220,17 @@ func (c *Client) build(ctx context.Context, r request, token, id string) (*http.
 	return req, nil
 }
 
-// requestID takes Dataverse's id for its support, bounded and printable.
-func requestID(h http.Header) string {
+// requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
+// of which the first is kept. What has another form is no id of Dataverse's.
+func (h hidden) requestID(header http.Header) string {
 	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
-		id := h.Get(name)
-		if id != "" && len(id) <= 128 && !strings.ContainsFunc(id, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		first, second, two := strings.Cut(header.Get(name), ",")
+		id, ok := canonicalGUID(strings.TrimSpace(first))
+		if two {
+			_, also := canonicalGUID(strings.TrimSpace(second))
+			ok = ok && also
+		}
+		if ok && !h.echoes(id) {
 			return id
 		}
 	}

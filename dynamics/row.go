@@ -11,12 +11,14 @@ import (
 // map, struct or string is made for a row.
 type rowReader struct {
 	l       *layout
+	b       *body
 	scratch []byte // the raw values of the row's slots
 	at      []span // slot → place in scratch
 	etag    span
 	order   []expected // names in the order of the row before
 	text    []byte     // for unquoting
 	labels  []byte
+	longest int // of the values so far
 }
 
 type span struct{ begin, end int } // end 0: not there
@@ -34,12 +36,12 @@ const (
 	slotETag    = -2
 )
 
-func newRowReader(l *layout) *rowReader {
+func newRowReader(l *layout, b *body) *rowReader {
 	slots := len(l.properties) * parts
 	if l.deleted > 0 {
 		slots += deletedParts
 	}
-	return &rowReader{l: l, at: make([]span, slots)}
+	return &rowReader{l: l, b: b, at: make([]span, slots)}
 }
 
 // read reads one object and appends it to p.
@@ -76,6 +78,9 @@ func (r *rowReader) read(d *jsontext.Decoder, p *Page) error {
 		if err != nil {
 			return err
 		}
+		if err := r.fit(len(v)); err != nil {
+			return err
+		}
 		begin := len(r.scratch)
 		if r.scratch, err = r.keep(v); err != nil {
 			return err
@@ -86,6 +91,32 @@ func (r *rowReader) read(d *jsontext.Decoder, p *Page) error {
 		return err
 	}
 	return r.finish(p)
+}
+
+// fit makes room for a value of n bytes in scratch, and for what is made of it on the
+// way: small rows have it anyway.
+func (r *rowReader) fit(n int) error {
+	const small = 32 << 10
+	if n > max(r.longest, small) {
+		if err := r.b.hold(r.b.work, 2*int64(n-r.longest)); err != nil {
+			return err
+		}
+		r.longest = n
+	}
+	size := len(r.scratch) + n
+	if size <= max(cap(r.scratch), small) {
+		return nil
+	}
+	size += min(size, 1<<20)
+	if err := r.b.hold(r.b.work, int64(size)); err != nil {
+		return err
+	}
+	old := int64(cap(r.scratch))
+	r.scratch = append(make([]byte, 0, size), r.scratch...)
+	if old > small {
+		r.b.work.Shrink(old)
+	}
+	return nil
 }
 
 // keep appends a value to scratch, with U+FFFD for half a surrogate pair.
@@ -148,28 +179,45 @@ func (r *rowReader) finish(p *Page) error {
 	if r.l.deleted > 0 && r.isDeleted() {
 		return r.finishDeleted(p)
 	}
-	id, ok := appendGUID(p.ids, r.raw(r.l.idAt, partValue))
-	if !ok {
+	at := place{key: r.key()}
+	if _, ok := appendGUID(at.id[:0], r.raw(r.l.idAt, partValue)); !ok {
 		return pageFault("a row has no accountid")
 	}
-	data, err := r.write(p.data)
+	dst, block, err := p.store.room(r.b, r.most())
 	if err != nil {
 		return err
 	}
-	etags := p.etags
+	dst, err = r.write(dst)
+	if err != nil {
+		return err
+	}
+	at.data = len(dst)
 	if r.etag.end != 0 {
 		raw := r.scratch[r.etag.begin:r.etag.end]
 		if raw[0] != '"' {
 			return pageFault("a row's entity tag is not a text")
 		}
-		if etags, err = jsontext.AppendUnquote(etags, raw); err != nil {
+		if dst, err = jsontext.AppendUnquote(dst, raw); err != nil {
 			return err
 		}
 	}
-	p.ids, p.data, p.etags = id, data, etags
-	p.keys = append(p.keys, r.key())
-	p.rows = append(p.rows, rowEnd{data: len(data), etag: len(etags)})
-	return nil
+	at.etag = len(dst)
+	return p.store.add(r.b, block, dst, at)
+}
+
+// most is about as long as the row that was read can be when it is written. Only
+// choices get longer, by labels that the answer does not have.
+func (r *rowReader) most() int {
+	n := len(r.scratch) + r.l.frame
+	for i := range r.l.members {
+		switch m := &r.l.members[i]; r.l.kinds[m.source] {
+		case Choice:
+			n += m.longest
+		case Choices:
+			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + m.longest)
+		}
+	}
+	return n
 }
 
 // key digests what the row is ordered by: the values as they were sent, and of

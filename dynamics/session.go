@@ -164,6 +164,7 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 		return a.Token.Reveal(), nil
 	}
 	for range renewals {
+		r.hidden = r.hidden.knowing(a.Token.Reveal())
 		err = s.client.send(ctx, r, a.Token.Reveal())
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Kind != Unauthorized {

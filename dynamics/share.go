@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // flights lets calls for the same page that come while one is under way share its
@@ -26,8 +28,9 @@ type flight struct {
 	page   *Page
 	err    error
 	others int
-	gaveUp bool      // the one who made it ended before it did, or had too little time
-	again  time.Time // not before then the environment wants to be asked again
+	leases []*budget.Lease // of the page, one for each of the others
+	gaveUp bool            // the one who made it ended before it did, or had too little time
+	again  time.Time       // not before then the environment wants to be asked again
 }
 
 // page returns what read returns, for everybody who asks by this key meanwhile. What
@@ -46,10 +49,11 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 			return f.fly(ctx, key, one, read)
 		}
 		if err := one.wait(ctx, op, circuit); err != nil {
+			f.part(one).Close()
 			return nil, err
 		}
 		if !one.gaveUp {
-			return one.page, one.err
+			return f.given(ctx, one)
 		}
 		if wait := time.Until(one.again); wait > 0 {
 			if !fits(ctx, wait) {
@@ -62,10 +66,22 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 	}
 }
 
+// given is what one of the others gets of a flight that ended with a verdict.
+func (f *flights) given(ctx context.Context, one *flight) (*Page, error) {
+	if one.page == nil {
+		return nil, one.err
+	}
+	page := *one.page
+	page.lease = f.part(one)
+	page.lease.Join(budget.From(ctx))
+	return &page, nil
+}
+
 // wait returns when the call is over. Who waits for it counts as a call that hangs.
 func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error {
 	hanging := circuit.watch()
 	defer hanging.end()
+	defer budget.From(ctx).Pause()()
 	select {
 	case <-one.done:
 		return nil
@@ -77,12 +93,26 @@ func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error 
 func sleep(ctx context.Context, op string, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
+	defer budget.From(ctx).Pause()()
 	select {
 	case <-timer.C:
 		return nil
 	case <-ctx.Done():
 		return ended(ctx, op)
 	}
+}
+
+// part takes one of the others from a flight, with what it has of the page.
+func (f *flights) part(one *flight) *budget.Lease {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(one.leases) == 0 {
+		one.others-- // the page is not there yet
+		return nil
+	}
+	l := one.leases[0]
+	one.leases = one.leases[1:]
+	return l
 }
 
 func (f *flights) join(key flightKey) (one *flight, mine bool) {
@@ -100,13 +130,16 @@ func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	return one, true
 }
 
-func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (*Page, error) {
+func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page, err error) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		delete(f.under, key)
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
+			one.leases = one.page.lease.Share(one.others)
+			own := *one.page // who made it may release it before the others look at it
+			page = &own
 		}
 		close(one.done)
 	}()

@@ -3,8 +3,6 @@ package dynamics
 import (
 	"context"
 	"strings"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // User is one user of the environment.
@@ -16,6 +14,8 @@ type User struct {
 	Title          string // title, or jobtitle where that is empty
 	BusinessUnitID string
 	Roles          []Role // nil where the call does not read them
+	// RolesCut says that the user is in more teams than are read: see [MaxTeams].
+	RolesCut bool
 }
 
 // Role is a security role and the way by which a user has it.
@@ -26,10 +26,8 @@ type Role struct {
 }
 
 const (
-	directly     = "direct"
-	usersByEmail = 50   // matches that are read, enabled ones first
-	maxRelated   = 5000 // rows of one relation
-	teamsAtOnce  = 4
+	usersByEmail = 50     // matches that are read, enabled ones first
+	maxRelated   = 10_000 // rows of one relation that are looked at
 	userColumns  = "systemuserid,fullname,internalemailaddress,domainname,isdisabled,title,jobtitle,_businessunitid_value"
 )
 
@@ -81,7 +79,7 @@ func (s *Session) User(ctx context.Context, id string) (User, error) {
 		return User{}, refuse("users.get", "", "the user id is not a GUID")
 	}
 	var user User
-	r := request{op: "users.get", read: func(b *body) error {
+	r := request{op: "users.get", most: maxSmallBody, read: func(b *body) error {
 		var row userRow
 		err := into(&row)(b)
 		if err == nil {
@@ -96,7 +94,7 @@ func (s *Session) User(ctx context.Context, id string) (User, error) {
 		return User{}, err
 	}
 	var err error
-	if user.Roles, err = s.Roles(ctx, key); err != nil {
+	if user.Roles, user.RolesCut, err = s.Roles(ctx, key); err != nil {
 		return User{}, err
 	}
 	return user, nil
@@ -111,7 +109,7 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
 	}
 	var users []User
-	r := request{op: "users.find", prefer: "odata.maxpagesize=50", hidden: hidden{values: []string{email}}, read: func(b *body) error {
+	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody, hidden: hidden{values: []string{email}}, read: func(b *body) error {
 		var page relatedPage[userRow]
 		if err := page.read(b); err != nil {
 			return err
@@ -134,77 +132,4 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil, err
 	}
 	return users, nil
-}
-
-type roleRow struct {
-	ID   string `json:"roleid"`
-	Name string `json:"name"`
-}
-
-type teamRow struct {
-	ID   string `json:"teamid"`
-	Name string `json:"name"`
-}
-
-// Roles returns the roles that a user has directly, then those through teams in
-// the order of the teams: one entry per role and way. A team whose roles cannot
-// be read is an error, since half of the roles would look like all.
-func (s *Session) Roles(ctx context.Context, userID string) ([]Role, error) {
-	key, ok := canonicalGUID(userID)
-	if !ok {
-		return nil, refuse("roles.read", "", "the user id is not a GUID")
-	}
-	user := "systemusers(" + key + ")/"
-	own, err := related[roleRow](ctx, s, "roles.read", user+"systemuserroles_association", "roleid,name")
-	if err != nil {
-		return nil, err
-	}
-	teams, err := related[teamRow](ctx, s, "teams.read", user+"teammembership_association", "teamid,name")
-	if err != nil {
-		return nil, err
-	}
-	granted := make([][]roleRow, len(teams))
-	group, groupCtx := errgroup.WithContext(ctx)
-	group.SetLimit(teamsAtOnce)
-	for i, team := range teams {
-		id, ok := canonicalGUID(team.ID)
-		if !ok {
-			group.Go(func() error { return unusable("teams.read", "a team has no id", nil) })
-			break
-		}
-		group.Go(Guard(func() (err error) {
-			granted[i], err = related[roleRow](groupCtx, s, "teams.roles", "teams("+id+")/teamroles_association", "roleid,name")
-			return err
-		}))
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return gather(own, teams, granted)
-}
-
-func gather(own []roleRow, teams []teamRow, granted [][]roleRow) ([]Role, error) {
-	roles, seen := []Role{}, map[Role]bool{}
-	add := func(rows []roleRow, via string) error {
-		for _, row := range rows {
-			id, ok := canonicalGUID(row.ID)
-			if !ok {
-				return unusable("roles.read", "a role has no id", nil)
-			}
-			if r := (Role{ID: id, Name: row.Name, Via: via}); !seen[r] {
-				seen[r] = true
-				roles = append(roles, r)
-			}
-		}
-		return nil
-	}
-	if err := add(own, directly); err != nil {
-		return nil, err
-	}
-	for i, team := range teams {
-		if err := add(granted[i], team.Name); err != nil {
-			return nil, err
-		}
-	}
-	return roles, nil
 }

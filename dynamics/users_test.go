@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -72,7 +73,7 @@ func TestRolesAreWholeOrAnError(t *testing.T) {
 		if delete(replies, c.path); c.body != "" {
 			replies[c.path] = c.body
 		}
-		roles, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+		roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
 		if e := kind(t, err, c.want); roles != nil || c.want == dynamics.Forbidden && e.Privilege != "prvReadRole" {
 			t.Errorf("%s: %v, %v", c.path, roles, err)
 		}
@@ -109,11 +110,11 @@ func TestANameThatIsNotUnicodeIsMended(t *testing.T) {
 	u := "systemusers(" + someID + ")/"
 	replies[u+"systemuserroles_association"] = `{"value":[{"roleid":"` + guid(1) + `","name":"Sales \ud83d"}]}`
 	replies[u+"teammembership_association"] = `{"value":[]}`
-	roles, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+	roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
 	if err != nil || len(roles) != 1 || roles[0].Name != "Sales \uFFFD" {
 		t.Errorf("%+v, %v", roles, err)
 	}
-	_, err = newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"near 'x\ud83d' is missing prvReadRole privilege"}}`)).open(t).Roles(t.Context(), someID)
+	_, _, err = newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"near 'x\ud83d' is missing prvReadRole privilege"}}`)).open(t).Roles(t.Context(), someID)
 	if e := kind(t, err, dynamics.Forbidden); e.Privilege != "prvReadRole" || e.Code != "0x80040220" {
 		t.Errorf("%+v", e)
 	}
@@ -124,7 +125,7 @@ func TestRefusedUserIDs(t *testing.T) {
 	for _, id := range []string{"", "x", someID + "x"} {
 		_, err := r.open(t).User(t.Context(), id)
 		kind(t, err, dynamics.Invalid)
-		_, err = r.open(t).Roles(t.Context(), id)
+		_, _, err = r.open(t).Roles(t.Context(), id)
 		kind(t, err, dynamics.Invalid)
 	}
 	_, err := r.open(t).User(t.Context(), someID)
@@ -154,11 +155,106 @@ func TestMetadata(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 	options, err := r.open(t).Options(t.Context(), dynamics.State)
-	if err != nil || !reflect.DeepEqual(options, map[string][]dynamics.Option{"statecode": {{Value: 0, Label: "Active"}, {Value: 1}}}) {
+	if err != nil || !reflect.DeepEqual(options, map[string]dynamics.OptionSet{"statecode": {Options: []dynamics.Option{{Value: 0, Label: "Active"}, {Value: 1}}, Count: 2}}) {
 		t.Errorf("%+v, %v", options, err)
 	}
 	_, err = r.open(t).Options(t.Context(), "Boolean")
 	kind(t, err, dynamics.Invalid)
 	_, err = r.open(t).Options(t.Context(), dynamics.Picklist)
 	kind(t, err, dynamics.Forbidden)
+}
+
+// Access teams hold no roles and are not asked about, however the environment takes
+// the filter that leaves them out; the roles of many other teams come in few calls,
+// and what is not in such an answer is asked for by itself.
+func TestRolesOfManyTeams(t *testing.T) {
+	u := "systemusers(" + someID + ")/"
+	team := func(i, kind int) string {
+		return fmt.Sprintf(`{"teamid":%q,"name":"Team %d","teamtype":%d}`, guid(i), i, kind)
+	}
+	role := func(i int) string { return fmt.Sprintf(`{"roleid":%q,"name":"Role"}`, guid(1000+i)) }
+	for name, c := range map[string]struct {
+		owners     int
+		refused    bool // the environment takes no such filter
+		incomplete bool // the answer lacks some teams
+		noFilter   bool // nor one of teams by their type
+		calls      int
+		cut        bool
+	}{
+		"few":           {owners: 3, calls: 5},
+		"some":          {owners: 9, calls: 3},
+		"many":          {owners: 120, calls: 5},
+		"too many":      {owners: 501, calls: 12, cut: true},
+		"no filter":     {owners: 9, refused: true, calls: 3 + 9},
+		"no filters":    {owners: 9, refused: true, noFilter: true, calls: 4 + 9},
+		"not all of it": {owners: 9, incomplete: true, calls: 3 + 2},
+	} {
+		asked := 0
+		var mu sync.Mutex
+		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			asked++
+			path := strings.TrimPrefix(req.URL.Path, "/api/data/v9.2/")
+			switch {
+			case path == u+"systemuserroles_association":
+				_, _ = io.WriteString(w, `{"value":[]}`)
+			case path == u+"teammembership_association":
+				filter := req.URL.Query().Get("$filter")
+				if filter != "teamtype ne 1" && (filter != "" || !c.noFilter) {
+					t.Errorf("filter %q", filter)
+				}
+				if c.noFilter && filter != "" {
+					w.WriteHeader(400)
+					_, _ = io.WriteString(w, `{"error":{"code":"0x80060888","message":"no filter here"}}`)
+					return
+				}
+				rows := []string{}
+				for i := range c.owners {
+					rows = append(rows, team(i, 0))
+				}
+				for i := range 1500 {
+					rows = append(rows, team(5000+i, 1))
+				}
+				_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]}`)
+			case path == "teams" && !c.refused:
+				var rows []string
+				for i := range c.owners {
+					if strings.Contains(req.URL.RawQuery, guid(i)) {
+						more := ""
+						if c.incomplete && i == 1 {
+							more = `,"teamroles_association@odata.nextLink":"HOST/x?$skiptoken=1"`
+						}
+						if !c.incomplete || i != 0 {
+							rows = append(rows, fmt.Sprintf(`{"teamid":%q,"teamroles_association":[%s]%s}`, guid(i), role(i), more))
+						}
+					}
+				}
+				_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]}`)
+			case strings.HasPrefix(path, "teams("):
+				for i := range c.owners {
+					if strings.Contains(path, guid(i)) {
+						_, _ = io.WriteString(w, `{"value":[`+role(i)+`]}`)
+						return
+					}
+				}
+				t.Errorf("%s: asked %s", name, path)
+				fallthrough
+			default:
+				w.WriteHeader(400)
+				_, _ = io.WriteString(w, `{"error":{"code":"0x80060888","message":"no such query"}}`)
+			}
+		})
+		roles, cut, err := r.open(t).Roles(t.Context(), someID)
+		if err != nil || cut != c.cut || len(roles) != min(c.owners, dynamics.MaxTeams) || asked != c.calls {
+			t.Errorf("%s: %d roles in %d calls, cut %v, %v", name, len(roles), asked, cut, err)
+			continue
+		}
+		for i, role := range roles {
+			if role.ID != guid(1000+i) || role.Via != fmt.Sprintf("Team %d", i) {
+				t.Errorf("%s: %+v", name, role)
+				break
+			}
+		}
+	}
 }

@@ -80,7 +80,13 @@ func (r *rowReader) choice(dst []byte, m *member, raw []byte) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// choices takes apart "2,3" and, where the number of parts agrees, "A; B".
+// choices writes "2,3" with the label of each value.
+//
+// The labels come joined, "A; B", and how many there are does not tell which is
+// whose: a label may hold the separator, and an option that was deleted leaves its
+// number in the row and perhaps no label. So each value has the label that metadata
+// gives it, unless the joined labels can be told apart: then they are those of now,
+// and metadata may be some minutes old.
 func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 	label, err := r.annotation(m, partLabel)
 	if err != nil {
@@ -96,7 +102,7 @@ func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 		}
 	}
 	values, labels := r.text, r.labels
-	agree := len(labels) > 0 && bytes.Count(labels, []byte("; ")) == bytes.Count(values, []byte{','})
+	agree := r.apart(m)
 	dst = append(dst, '[')
 	for first, more := true, len(values) > 0; more; first = false {
 		var one, text []byte
@@ -120,6 +126,29 @@ func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 		dst = append(dst, '}')
 	}
 	return append(dst, ']'), nil
+}
+
+// apart reports whether each value of r.text has its part of r.labels. There must be
+// as many parts as values, and none of the labels that metadata knows may hold the
+// separator. Where metadata does not know a value, which may then have no label, the
+// others must stand where they should.
+func (r *rowReader) apart(m *member) bool {
+	if len(r.labels) == 0 || bytes.Count(r.labels, []byte("; ")) != bytes.Count(r.text, []byte{','}) {
+		return false
+	}
+	labels, all, same := r.labels, true, true
+	for one := range bytes.SplitSeq(r.text, []byte{','}) {
+		var text []byte
+		text, labels, _ = bytes.Cut(labels, []byte("; "))
+		n, _ := strconv.Atoi(string(bytes.TrimSpace(one)))
+		known := m.labels[n]
+		if strings.Contains(known, "; ") {
+			return false
+		}
+		all = all && known != ""
+		same = same && (known == "" || known == string(text))
+	}
+	return all || same
 }
 
 func (r *rowReader) lookup(dst []byte, m *member, raw []byte) ([]byte, error) {

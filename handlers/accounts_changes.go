@@ -125,11 +125,16 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			page.Release()
 			continue
 		}
-		p, err := w.reply(page)
+		p, size, err := w.reply(ctx, page, everything(page))
+		fits := size <= w.call.budget
+		if err == nil && fits && page.Deleted() > 0 {
+			p, size, err = w.settled(ctx, page)
+		}
 		if err != nil {
+			page.Release()
 			return part{}, err
 		}
-		if len(p.body) <= w.call.budget {
+		if size <= w.call.budget {
 			page.Release() // the reply holds a copy
 			return p, nil
 		}
@@ -137,9 +142,13 @@ func (w *changes) next(ctx context.Context) (part, error) {
 		// asked for.
 		if told <= 1 || w.at.Size <= 1 {
 			return part{}, messages.Errorf(messages.TooLarge,
-				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", len(p.body), w.call.budget)
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.budget)
 		}
-		w.at.Size = w.fewer(page, len(p.body), readings)
+		if fits { // it did before rows took the place of deletions
+			w.at.Size = max(1, min(told, w.at.Size)/2)
+		} else {
+			w.at.Size = w.fewer(page, size, readings)
+		}
 		readings++
 		page.Release()
 	}

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -9,11 +10,37 @@ import (
 // deletedBytes is what the id of a deleted row takes in a reply.
 const deletedBytes = len(`"00000000-0000-0000-0000-000000000000",`)
 
-// reply writes a page as it is, whatever its size.
-func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
+// told is what a reply tells.
+type told struct {
+	rows    [][]byte
+	deleted []string
+}
+
+// everything is what a page tells.
+func everything(page *dynamics.ChangesPage) told {
+	t := told{rows: make([][]byte, page.Len()), deleted: make([]string, page.Deleted())}
+	for i := range t.rows {
+		t.rows[i] = page.Row(i)
+	}
+	for i := range t.deleted {
+		t.deleted[i] = page.DeletedID(i)
+	}
+	return t
+}
+
+func (t told) bytes() int {
+	size := max(len(t.rows)-1, 0) // commas
+	for _, row := range t.rows {
+		size += len(row)
+	}
+	return size + max(0, len(t.deleted)*deletedBytes-1)
+}
+
+// reply writes what a page tells, if it fits a message, and says how long that is.
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told) (p part, size int, err error) {
 	head, err := accountsHead(w.call)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
 	more := page.NextLink() != ""
 	to := w.at
@@ -21,27 +48,39 @@ func (w *changes) reply(page *dynamics.ChangesPage) (part, error) {
 	if more {
 		to.Link = page.NextLink()
 	}
-	rows, deleted := page.Len(), page.Deleted()
-	width := rowBytes(page.Page, 0, rows)
-	if to.Size = sizeAfter(w.at, rows, width, w.call.budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
+	width := rowBytes(page.Page, 0, page.Len())
+	if to.Size = sizeAfter(w.at, page.Len(), width, w.call.budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
 		to.Size = 0
 	}
 	cursor, err := w.cursors.seal(to)
 	if err != nil {
-		return part{}, err
+		return part{}, 0, err
 	}
-	body := make([]byte, 0, len(head)+width+deleted*deletedBytes+len(cursor)+64)
-	body = appendRows(append(body, head...), page.Page, 0, rows)
-	body = append(body, `],"deleted":[`...)
-	for i := range deleted {
+	size = len(head) + t.bytes() + len(cursor) +
+		len(`],"deleted":[],"next_cursor":"","has_more":}`) + len(strconv.FormatBool(more))
+	if size > w.call.budget {
+		return part{}, size, nil
+	}
+	if err := writing(ctx, size); err != nil {
+		return part{}, 0, err
+	}
+	body := append(make([]byte, 0, size), head...)
+	for i, row := range t.rows {
 		if i > 0 {
 			body = append(body, ',')
 		}
-		body = append(append(append(body, '"'), page.DeletedID(i)...), '"')
+		body = append(body, row...)
+	}
+	body = append(body, `],"deleted":[`...)
+	for i, id := range t.deleted {
+		if i > 0 {
+			body = append(body, ',')
+		}
+		body = append(append(append(body, '"'), id...), '"')
 	}
 	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
 	body = append(strconv.AppendBool(body, more), '}')
-	return part{body: body, rows: rows + deleted, last: true}, nil
+	return part{body: body, rows: len(t.rows) + len(t.deleted), last: true}, len(body), nil
 }
 
 // tailRoomFor is about what stands behind the rows: the cursor, whose size the

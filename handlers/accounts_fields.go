@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
@@ -49,18 +50,14 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		if name <= place.After || column.Type == dynamics.Unsupported || place.CustomOnly && !column.Custom {
 			continue
 		}
-		field, err := known.field(ctx, column, names)
-		if err != nil {
-			return reply, err
-		}
-		size, err := fieldSize(field)
+		field, size, err := known.field(ctx, column, names, left, len(reply.Fields) == 0)
 		if err != nil {
 			return reply, err
 		}
 		if left -= size; left < 0 {
 			if len(reply.Fields) == 0 {
 				return reply, messages.Errorf(messages.TooLarge,
-					"the field %s with its options has %d bytes, more than the NATS server takes in one message", name, size)
+					"the field %s has %d bytes, more than the NATS server takes in one message", name, size)
 			}
 			reply.NextCursor, err = cursors.seal(place)
 			return reply, err
@@ -76,9 +73,27 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 // the cursor, which a logical name of 128 characters makes the longest.
 const fieldsRoom = 1 << 10
 
-func fieldSize(field messages.Field) (int, error) {
-	text, err := json.Marshal(&field)
-	return len(text) + len(","), err
+// fieldSize is what a field takes in a reply.
+func fieldSize(field messages.Field) int { return jsonSize(&field) + len(",") }
+
+// jsonSize is the length of what holds texts, numbers and lists of them only.
+func jsonSize(v any) int {
+	text, _ := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // which cannot fail
+	return len(text)
+}
+
+// cutOptions leaves as many options of all as make a field of at most room bytes.
+func cutOptions(field messages.Field, all, room int) messages.Field {
+	options := field.Options
+	field.OptionsTruncated, field.OptionsCount, field.Options = true, all, nil
+	room -= fieldSize(field) + len(`,"options":[]`)
+	for i := range options {
+		if room -= jsonSize(&options[i]) + len(","); room < 0 {
+			break
+		}
+		field.Options = options[:i+1]
+	}
+	return field
 }
 
 func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace, error) {
@@ -98,21 +113,58 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 	return place, nil
 }
 
-// field describes a column to whoever builds a form.
-func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string) (messages.Field, error) {
-	field := messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
+// field describes a column to whoever builds a form. It also says how long that is
+// in a reply. Options that take more than room bytes are left out, or where the field
+// is to be in the reply anyway, cut.
+func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string, room int, anyway bool) (field messages.Field, size int, err error) {
+	field = messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
 	if name, ok := names[column.Logical]; ok {
 		field.Name = name
 	}
 	if column.Type != dynamics.Choice && column.Type != dynamics.Choices {
-		return field, nil
+		return field, fieldSize(field), nil
 	}
-	options, err := c.options(ctx, column.Column, metadataLife)
-	for _, option := range options {
+	set, err := c.options(ctx, column.Column, metadataLife)
+	switch {
+	case dynamics.KindOf(err) == dynamics.TooLarge: // one column's options are no reason to hide the others
+		field.OptionsTruncated = true
+		return field, fieldSize(field), nil
+	case err != nil:
+		return field, 0, err
+	}
+	if field.OptionsTruncated = len(set.Options) < set.Count; field.OptionsTruncated {
+		field.OptionsCount = set.Count
+	}
+	if size = optionsSize(set.Options); size > room && !anyway {
+		return field, size, nil
+	}
+	if err := writing(ctx, 4*min(size, max(room, 0))); err != nil { // here, and in JSON twice
+		return field, 0, err
+	}
+	for left := room; len(field.Options) < len(set.Options) && left >= 0; {
+		option := set.Options[len(field.Options)]
+		left -= optionSize(option)
 		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
 	}
-	return field, err
+	if size = fieldSize(field); size > room && anyway {
+		field = cutOptions(field, max(set.Count, len(set.Options)), room)
+		size = fieldSize(field)
+	}
+	return field, size, nil
+}
+
+// optionsSize is what options take in a reply at least.
+func optionsSize(options []dynamics.Option) int {
+	size := 0
+	for _, option := range options {
+		size += optionSize(option)
+	}
+	return size
+}
+
+func optionSize(option dynamics.Option) int {
+	return len(`{"value":0,"label":""},`) + len(option.Label)
 }
 
 // friendlyNames are the names of friendlyFields by the columns that they stand for.

@@ -43,5 +43,12 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
 		return err
 	})
-	return accountReply{Account: row}, err
+	if err != nil {
+		return accountReply{}, err
+	}
+	if len(row) > c.budget { // found before it is encoded
+		return accountReply{}, messages.Errorf(messages.TooLarge,
+			"the account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", len(row), c.budget)
+	}
+	return accountReply{Account: row}, writing(ctx, 2*len(row))
 }

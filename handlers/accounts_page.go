@@ -1,8 +1,8 @@
 package handlers
 
 import (
+	"context"
 	"encoding/json"
-	"slices"
 	"strconv"
 	"time"
 
@@ -12,7 +12,7 @@ import (
 
 // cut makes a part of the page's next rows: as many as the message, the page
 // size, the limit and stream mode's bound allow.
-func (s *search) cut() (part, error) {
+func (s *search) cut(ctx context.Context) (part, error) {
 	most := s.rowsWanted()
 	head, err := accountsHead(s.call)
 	if err != nil {
@@ -26,7 +26,7 @@ func (s *search) cut() (part, error) {
 		}
 		size := len(head) + rowBytes(s.page, s.row, rows) + len(tail)
 		if size <= s.call.budget && (rows > 0 || most == 0) {
-			return s.deliver(head, rows, tail, last, size), nil
+			return s.deliver(ctx, head, rows, tail, last, size)
 		}
 		if rows <= 1 {
 			return part{}, messages.Errorf(messages.TooLarge,
@@ -142,11 +142,17 @@ func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
 
 // deliver makes the part, in the memory of the part before: a long stream would
 // else leave one message's worth behind with each.
-func (s *search) deliver(head []byte, rows int, tail []byte, last bool, size int) part {
-	body := appendRows(append(slices.Grow(s.body[:0], size), head...), s.page, s.row, rows)
+func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, last bool, size int) (part, error) {
+	if cap(s.body) < size {
+		if err := writing(ctx, size); err != nil {
+			return part{}, err
+		}
+		s.body = make([]byte, 0, size)
+	}
+	body := appendRows(append(s.body[:0], head...), s.page, s.row, rows)
 	s.row += rows
 	s.at.Rows += rows
 	s.sent += rows
 	s.body = append(body, tail...)
-	return part{body: s.body, rows: rows, last: last}
+	return part{body: s.body, rows: rows, last: last}, nil
 }

@@ -60,6 +60,7 @@ type search struct {
 	stream  bool
 	sent    int  // rows of this answer
 	resumed bool // the place to go on with came from the requester
+	checked bool // see checkEnd
 
 	page *dynamics.Page // the page being delivered, nil before the first
 	row  int            // its next row to deliver
@@ -203,7 +204,10 @@ func (s *search) next(ctx context.Context) (part, error) {
 			return part{}, err
 		}
 	}
-	return s.cut()
+	if err := s.fit(ctx); err != nil {
+		return part{}, err
+	}
+	return s.cut(ctx)
 }
 
 // maxSearchedPages bounds how many pages are looked through for the place of a
@@ -244,16 +248,31 @@ func (s *search) release() {
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
 	s.release()
+	query := s.query
+	if s.at.Size > 0 {
+		query.PageSize = min(query.PageSize, s.at.Size)
+	}
 	if s.at.Link == "" {
-		s.page, err = s.session.Accounts(ctx, s.query)
+		s.page, err = s.session.Accounts(ctx, query)
 	} else {
-		s.page, err = s.session.Next(ctx, s.query, s.at.Link)
+		s.page, err = s.session.Next(ctx, query, s.at.Link)
+	}
+	if tooLong(err) && s.resizable() && query.PageSize > 1 {
+		s.at.Size = query.PageSize / 2 // not even the client could hold it: nothing was measured
+		return s.read(ctx)
+	}
+	if dynamics.KindOf(err) == dynamics.PagesEnd {
+		return s.pagesEnd(err)
 	}
 	if dynamics.KindOf(err) == dynamics.Expired && !s.resumed {
 		return messages.Errorf(messages.UpstreamError, "Dataverse did not take its own link to the next page; send the request again").Because(err)
 	}
 	if err == nil && s.query.Count && s.at.Total == nil {
 		err = s.count(ctx)
+	}
+	if err == nil && s.at.Link == "" && !s.checked {
+		s.checked = true
+		err = s.checkEnd(ctx)
 	}
 	return err
 }
@@ -276,24 +295,4 @@ func resume(page *dynamics.Page, marks []mark) (row int, found bool) {
 		}
 	}
 	return 0, false
-}
-
-// countCap is where Dataverse's $count stops counting; see section 6.4 of
-// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/count-rows.
-const countCap = 5000
-
-// count settles the total with the first page.
-func (s *search) count(ctx context.Context) error {
-	total, counted := s.page.Count()
-	switch {
-	case s.page.NextLink() == "" && s.at.Link == "":
-		total = int64(s.page.Len())
-	case !counted || total >= countCap:
-		var err error
-		if total, err = s.session.Count(ctx, s.query.Filter); err != nil {
-			return err
-		}
-	}
-	s.at.Total = &total
-	return nil
 }

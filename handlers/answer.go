@@ -39,6 +39,10 @@ type answer struct {
 // request id and the trace context, in bytes.
 const headerRoom = 128
 
+// leastSentence is what is left of an error's message, in bytes, however little room
+// there is.
+const leastSentence = 16
+
 // minBudget keeps room for an error on servers with a tiny max_payload.
 const minBudget = 256
 
@@ -87,6 +91,11 @@ func (a *answer) fail(fault *messages.Error) error {
 	if a.call.streams {
 		a.pages++
 	}
+	if strings.TrimSpace(headerText(fault.Message, len(fault.Message))) == "" { // no answer leaves without a sentence
+		said := *fault
+		said.Message = fault.Code.Sentence()
+		fault = &said
+	}
 	var header nats.Header
 	var body []byte
 	for _, room := range []int{512, 128, 32, 0} {
@@ -112,7 +121,7 @@ func (a *answer) errorHeader(fault *messages.Error, room int) nats.Header {
 	}
 	header.Set(messages.HeaderServiceErrorCode, strconv.Itoa(fault.Code.Number()))
 	header.Set(messages.HeaderErrorCode, string(fault.Code))
-	header.Set(messages.HeaderServiceError, headerText(fault.Message, max(room, 16)))
+	header.Set(messages.HeaderServiceError, headerText(fault.Message, max(room, leastSentence)))
 	if a.call.streams {
 		header.Set(messages.HeaderPage, strconv.Itoa(a.pages))
 		header.Set(messages.HeaderLast, "true")
@@ -164,7 +173,7 @@ func errorBody(c *call, fault *messages.Error, room int) ([]byte, error) {
 	if room < 512 {
 		short := *fault
 		short.Details, short.Dynamics = nil, nil
-		short.Message = headerText(fault.Message, room)
+		short.Message = headerText(fault.Message, max(room, leastSentence))
 		reply.Error = &short
 	}
 	body, err := json.Marshal(&reply)

@@ -94,6 +94,9 @@ func earlier(a, b time.Time) time.Time {
 // traceHeaders keeps the W3C trace context of a request for its replies. W3C
 // asks for room for 512 characters of tracestate; what is longer is dropped.
 func traceHeaders(in nats.Header) nats.Header {
+	if len(in) == 0 {
+		return nil
+	}
 	out := nats.Header{}
 	for _, name := range []string{messages.HeaderTraceParent, messages.HeaderTraceState} {
 		value := headerFold(in, name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // columns are the columns of a session's environment, in the language of its user.
@@ -17,6 +18,7 @@ type columns struct {
 	session *dynamics.Session
 	catalog *catalog
 	known   *metadata
+	reading *budget.Account // of the kind that is being read
 }
 
 // all returns every readable column by logical name, as of at most oldest ago.
@@ -30,26 +32,33 @@ func (c *columns) all(ctx context.Context, oldest time.Duration) (map[string]dyn
 
 // options returns the options of a choice column in the environment's order, as
 // of at most oldest ago.
-func (c *columns) options(ctx context.Context, column dynamics.Column, oldest time.Duration) ([]dynamics.Option, error) {
+func (c *columns) options(ctx context.Context, column dynamics.Column, oldest time.Duration) (dynamics.OptionSet, error) {
 	d, err := c.kind(ctx, string(kindOf(column)), oldest)
 	if err != nil {
-		return nil, err
+		return dynamics.OptionSet{}, err
 	}
-	return d.Options[column.Logical], nil
+	return d.set(column.Logical), nil
 }
 
+// labelRoom is what an entry of a map from values to labels takes in bytes; the text
+// is the metadata's.
+const labelRoom = 64
+
 // labels returns the options of a choice column, value to label, as of at most
-// oldest ago.
-func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (map[int]string, error) {
-	options, err := c.options(ctx, column, oldest)
+// oldest ago; cut says that there are more.
+func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
+	set, err := c.options(ctx, column, oldest)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	labels := make(map[int]string, len(options))
-	for _, option := range options {
+	if err := writing(ctx, labelRoom*len(set.Options)); err != nil {
+		return nil, false, err
+	}
+	labels = make(map[int]string, len(set.Options))
+	for _, option := range set.Options {
 		labels[option.Value] = option.Label
 	}
-	return labels, nil
+	return labels, len(set.Options) < set.Count, nil
 }
 
 // withoutMetadata reports whether the environment serves no metadata at all,

@@ -20,12 +20,10 @@ func (o *Operations) connectionsGet(ctx context.Context, c *call, _ messages.Con
 }
 
 // connectionsDelete answers connections.delete; that there is nothing to delete
-// is no error.
+// is no error, and said.
 func (o *Operations) connectionsDelete(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.DeletedReply, error) {
-	if err := o.Store.Delete(ctx, c.connection); err != nil {
-		return messages.DeletedReply{}, err
-	}
-	return messages.DeletedReply{Deleted: true}, nil
+	there, err := o.Store.DeleteIfThere(ctx, c.connection)
+	return messages.DeletedReply{Deleted: there}, err
 }
 
 // connectionsList answers connections.list, in the order of the ids. On a subject
@@ -90,7 +88,15 @@ func connectionOf(c tokens.Connection) messages.Connection {
 		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, slices.Clone(c.Scopes)...),
 		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
 		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
+		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName), OrganizationName: nameOf(c.OrganizationName),
 	}
+}
+
+func nameOf(name string) *string {
+	if name == "" {
+		return nil
+	}
+	return &name
 }
 
 func timeOf(t time.Time) *time.Time {

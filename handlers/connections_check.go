@@ -155,6 +155,8 @@ func finding(name string, err error) messages.PermissionCheck {
 	out.Detail = translate(fault).Message
 	known, keptOut := refusals()[strings.ToLower(fault.Code)]
 	switch {
+	case fault.Kind == dynamics.Unauthorized:
+		out.HowToFix = refusedFix
 	case fault.Kind == dynamics.Cancelled:
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
@@ -169,12 +171,19 @@ func finding(name string, err error) messages.PermissionCheck {
 		if out.MissingPrivilege != "" {
 			out.HowToFix = privilegeFix(out.MissingPrivilege)
 		}
+	case fault.Kind == dynamics.Untracked && fault.Status == 0:
+		out.HowToFix = "who runs what stands between crmbridge and the environment lets the header Prefer pass"
 	case fault.Kind == dynamics.Untracked:
 		out.Detail = "the environment does not track changes of accounts"
 		out.HowToFix = "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"
 	}
 	return out
 }
+
+// refusedFix is what is left to look at where Entra gives tokens and the environment
+// refuses them.
+const refusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + adminCentre +
+	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"
 
 // blockDetail says which limit keeps the user out, and until when.
 func blockDetail(fault *dynamics.Error, now time.Time) string {
@@ -197,6 +206,9 @@ func blockDetail(fault *dynamics.Error, now time.Time) string {
 func tokenFix(fault *tokens.Error) string {
 	switch fault.Code {
 	case tokens.CodeReauthorizationRequired:
+		if fault.Actor == tokens.ActorAdministrator {
+			return string(fault.Actor) + " mends what the detail names; then a person connects again: connections.authorize (crmbridge connect) gives the link"
+		}
 		return "a person connects again: connections.authorize (crmbridge connect) gives the link"
 	case tokens.CodeConsentRequired:
 		if fault.AdminConsentURL != "" {
@@ -204,9 +216,18 @@ func tokenFix(fault *tokens.Error) string {
 		}
 		return "the person, or an administrator of the directory, consents; connections.authorize gives the link"
 	case tokens.CodeConfigurationError:
+		switch fault.Actor {
+		case tokens.ActorAdministrator:
+			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in crmbridge's set-up"
+		case tokens.ActorEither, tokens.ActorRequester:
+			return string(fault.Actor) + " mends what the detail names"
+		}
 		return "crmbridge's operator mends its own set-up; nothing in the environment is wrong"
 	case tokens.CodePermissionDenied:
 		return "let the user in: " + adminCentre
+	}
+	if errors.Is(fault, tokens.ErrRefused) {
+		return refusedFix
 	}
 	if fault.Retryable {
 		return "nothing; ask again later"

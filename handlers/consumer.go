@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -21,9 +22,18 @@ type Consumer struct {
 	log       *slog.Logger
 	replies   replyRule
 	admission *admission
+	refuser   *refuser
+	form      denialForm // the refuser's alone
+	journal   *journal
 	endpoints []*endpoint
 	metrics   *metrics
+	memory    *budget.Budget // nil: not bounded
 	identity  identity
+	// pendingBytes bounds what the NATS client keeps of a subscription for receive.
+	pendingBytes int
+	losses       int64 // of the NATS client, as far as they were counted; tend's alone
+
+	descriptions descriptions
 
 	subscriptions *subscriptions
 	captured      atomic.Pointer[error] // a stream that captures requests
@@ -36,82 +46,77 @@ type Consumer struct {
 	// grace is over, so that work in hand can be finished and answered.
 	working context.Context
 	abandon context.CancelFunc
-	work    sync.WaitGroup
+	work    sync.WaitGroup // requests that were received and are not answered yet
 	closing atomic.Bool
+
+	tending sync.WaitGroup
+	untend  context.CancelFunc
 }
 
-// receive is the subscription's callback. NATS calls it for one message at a
-// time, so it only decides, and the work is done beside it.
+// receive is the subscription's callback. NATS calls it for one message at a time, and
+// a client that does not read is disconnected with everybody's requests: it reads
+// subject, reply and size, and only decides; decoding, answering and logging are done
+// beside it.
 func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
+	defer c.survive(e.operation)
 	arrived := time.Now()
+	connection := connectionAsked(msg)
 	if !c.replies.allows(msg.Reply) {
 		e.refused()
 		c.metrics.refused.Inc()
-		c.log.Warn("request not executed: its reply subject is missing or not allowed",
-			"operation", e.operation, "subject_length", len(msg.Reply))
-		return
-	}
-	place, patience := c.admission.admit(lineOf(e, msg), requester(msg.Reply))
-	if place == nil {
-		c.turnAway(e, msg, arrived, patience)
+		c.journal.note(slog.LevelWarn, "request not executed: its reply subject is missing or not allowed",
+			e.operation, connection, refusedReply)
 		return
 	}
 	c.work.Add(1)
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, lineName(e, connection), requesterOf(msg))
+}
+
+// begin works on a request that may run, beside whoever let it run.
+func (c *Consumer) begin(r *request) {
 	c.metrics.inFlight.Inc()
 	go func() {
-		defer c.survive(e.operation)
+		answered := false
+		defer c.survive(r.e.operation)
 		defer c.work.Done()
-		defer place.leave()
+		defer func() { c.admission.leave(r, answered) }()
 		defer c.metrics.inFlight.Dec()
-		c.answer(e, msg, arrived, place)
+		answered = c.answer(r)
 	}()
 }
 
-// lineOf names the connection that a request is about. What administrators do has a
-// line of its own: a connection must be deletable while its requests are stuck.
-func lineOf(e *endpoint, msg *nats.Msg) string {
-	connection := messages.ConnectionFromSubject(msg.Subject)
-	if connection == "" {
-		connection = peek(msg.Data)
-	}
-	if e.route.admin {
-		return "administration of " + connection
-	}
-	return connection
-}
-
-// turnAway answers that there is no room, without a place.
-func (c *Consumer) turnAway(e *endpoint, msg *nats.Msg, arrived time.Time, patience time.Duration) {
-	call, _ := newCall(e.operation, msg, arrived)
-	say := c.say(e, msg, call, arrived)
-	full := messages.Errorf(messages.Overloaded, "this process has too many requests in hand, or too many of this connection; try again").After(patience)
-	c.finish(e, say, full, arrived)
-}
-
-// answer runs one request from its headers to its last reply.
-func (c *Consumer) answer(e *endpoint, msg *nats.Msg, arrived time.Time, place *place) {
-	call, fault := newCall(e.operation, msg, arrived)
-	say := c.say(e, msg, call, arrived)
+// answer runs one request from its headers to its last reply. It reports whether the
+// request ended for another reason than that an answer to it did not come.
+func (c *Consumer) answer(r *request) bool {
+	call, fault := newCall(r.e.operation, r.msg, r.arrived)
+	say := c.say(r.e, r.msg, call, r.arrived)
 
 	ctx, cancel := context.WithDeadline(c.working, call.deadline)
 	defer cancel()
-
+	account, full := c.account(r.msg.Data)
+	defer func() { account.Close() }() // nil where there was no room
+	ctx = budget.With(ctx, account)
 	var err error
+
 	switch {
 	case fault != nil:
 		err = fault
+	case full != nil:
+		err = full
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		if err = place.wait(ctx); err == nil {
-			err = c.run(ctx, e, call, msg.Data, say)
+		if err = decoding(ctx, r.msg.Data); err == nil {
+			err = c.run(ctx, r.e, call, r.msg.Data, say)
 		}
 	}
 	if err == nil {
-		c.finish(e, say, nil, arrived)
-		return
+		c.finish(r.e, say, nil, r.arrived)
+		return true
 	}
-	c.finish(e, say, classify(ctx, c.closing.Load(), err), arrived)
+	said := classify(ctx, c.closing.Load(), err)
+	c.finish(r.e, say, said, r.arrived)
+	return said.Code != messages.DeadlineExceeded && said.Code != messages.Unavailable
 }
 
 // survive keeps a defect outside of every operation from ending the process, with all
@@ -135,7 +140,7 @@ func (c *Consumer) run(ctx context.Context, e *endpoint, call *call, body []byte
 }
 
 func (c *Consumer) serve(ctx context.Context, e *endpoint, call *call, body []byte, say *answer) error {
-	for p, err := range e.route.serve(ctx, call, body) {
+	for p, err := range e.route.serve(dynamics.WithRequestID(ctx, call.requestID), call, body) {
 		if err != nil {
 			return err
 		}
@@ -160,23 +165,25 @@ func (c *Consumer) say(e *endpoint, msg *nats.Msg, call *call, arrived time.Time
 	}}
 }
 
-// finish ends the answer where the operation did not, and writes its log line,
-// the only one that a request has.
+// finish ends the answer where the operation did not, and writes its log line.
 func (c *Consumer) finish(e *endpoint, say *answer, fault *messages.Error, arrived time.Time) {
-	attrs := []any{"operation", e.operation, "connection", say.call.connection, "rows", say.rows,
-		"code", codeOf(fault), "request_id", say.call.requestID}
-	if fault != nil {
-		if !say.ended {
-			if err := say.fail(fault); err != nil {
-				attrs = append(attrs, "unanswered", err)
-			}
-		}
-		if cause := fault.Unwrap(); cause != nil {
-			attrs = append(attrs, "cause", cause)
-		}
+	var unsent error
+	if fault != nil && !say.ended {
+		unsent = say.fail(fault)
 	}
-	attrs = append(attrs, "took", time.Since(arrived).Round(time.Microsecond))
-	c.log.Log(context.Background(), levelOf(fault), "answered", attrs...)
+	c.journal.line(levelOf(fault), "answered", e.operation, say.call.connection, codeOf(fault), func() []any {
+		attrs := []any{"rows", say.rows, "request_id", say.call.requestID}
+		if id := dynamics.ClientRequestID(say.call.requestID); id != say.call.requestID {
+			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
+		}
+		if unsent != nil {
+			attrs = append(attrs, "unanswered", unsent)
+		}
+		if fault != nil && fault.Unwrap() != nil {
+			attrs = append(attrs, "cause", fault.Unwrap())
+		}
+		return append(attrs, "took", time.Since(arrived).Round(time.Microsecond))
+	})
 }
 
 // levelOf marks what an operator should look at: defects and set-up faults.

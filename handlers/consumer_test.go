@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -366,6 +367,31 @@ func TestErrorsFitSmallServers(t *testing.T) {
 		requester.Close()
 		s.Shutdown()
 		s.WaitForShutdown()
+	}
+}
+
+// No answer leaves without a sentence: body and header have one for every code,
+// whatever the error came with.
+func TestEveryErrorHasASentence(t *testing.T) {
+	var fault atomic.Pointer[messages.Error] // of the one request under way
+	_, nc := run(t, Options{}, answering(func(context.Context, *call) (string, error) { return "", fault.Load() }))
+	for _, code := range append(messages.Codes(), "") {
+		for _, said := range []string{"", " ", "\x00\r\n\t", "said", "two\nlines"} {
+			fault.Store(&messages.Error{Code: code, Message: said})
+			got, err := nc.Request(op.ScopedSubject("acme"), []byte("{}"), 30*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var reply messages.ErrorReply
+			if err := json.Unmarshal(got.Data, &reply); err != nil || reply.Error == nil {
+				t.Fatalf("%s %q: %v", code, said, err)
+			}
+			header := got.Header.Get(messages.HeaderServiceError)
+			if strings.TrimSpace(reply.Error.Message) == "" || strings.TrimSpace(header) == "" || strings.ContainsAny(header, "\r\n") ||
+				strings.TrimSpace(said) != "" && said[0] > ' ' && reply.Error.Message != said {
+				t.Errorf("%s %q: message %q, header %q", code, said, reply.Error.Message, header)
+			}
+		}
 	}
 }
 

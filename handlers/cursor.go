@@ -46,6 +46,9 @@ type position struct {
 	Marks []mark `json:"m,omitzero"`
 	// Rows is how many rows have been delivered in all.
 	Rows int `json:"n,omitzero"`
+	// Size is how many rows to ask Dataverse for on every page, where fewer than were
+	// asked for fit a message; 0 is as many as were asked for.
+	Size int `json:"s,omitzero"`
 	// Total is what was counted with the first page.
 	Total *int64 `json:"c,omitzero"`
 }

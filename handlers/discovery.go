@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -53,18 +54,44 @@ func (c *Consumer) discover() error {
 				return fmt.Errorf("services API: %w", err)
 			}
 			c.subscriptions.add(&subscribed{subject: subject, make: func() (*nats.Subscription, error) {
-				return c.nc.Subscribe(subject, func(msg *nats.Msg) { c.describe(msg, value()) })
+				return c.bounded()(c.nc.Subscribe(subject, func(msg *nats.Msg) {
+					if c.described() {
+						c.describe(msg, value)
+					}
+				}))
 			}})
 		}
 	}
 	return nil
 }
 
-func (c *Consumer) describe(msg *nats.Msg, value any) {
+// describedASecond bounds how often this process describes itself. Its description is
+// long, and whoever asks in floods gets none beyond it; micro promises no answer.
+const describedASecond = 200
+
+// described reports whether one more description is within the bound.
+func (c *Consumer) described() bool {
+	c.descriptions.mu.Lock()
+	defer c.descriptions.mu.Unlock()
+	if now := time.Now(); now.Sub(c.descriptions.since) >= time.Second {
+		c.descriptions.since, c.descriptions.count = now, 0
+	}
+	c.descriptions.count++
+	return c.descriptions.count <= describedASecond
+}
+
+// descriptions counts those of one second.
+type descriptions struct {
+	mu    sync.Mutex
+	since time.Time
+	count int
+}
+
+func (c *Consumer) describe(msg *nats.Msg, value func() any) {
 	if !c.replies.allows(msg.Reply) {
 		return
 	}
-	body, err := json.Marshal(value)
+	body, err := json.Marshal(value())
 	if err == nil {
 		err = c.nc.Publish(msg.Reply, body)
 	}

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -16,6 +18,9 @@ import (
 func classify(ctx context.Context, closing bool, err error) *messages.Error {
 	if fault, ok := errors.AsType[*messages.Error](err); ok {
 		return fault
+	}
+	if full, ok := errors.AsType[*budget.Error](err); ok { // also below an error of the Dataverse client
+		return noMemory(full)
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
@@ -49,6 +54,10 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 // throttledRetry is what a requester is told to wait where Dataverse did not say.
 const throttledRetry = 10 * time.Second
 
+// unauthorizedRetry is when a request is sent again whose new token was refused:
+// only a verdict of Entra sends for a person.
+const unauthorizedRetry = 5 * time.Second
+
 // fromDynamics translates what Dataverse, or the way there, had to say.
 func fromDynamics(fault *dynamics.Error) *messages.Error {
 	out := translate(fault).Because(fault)
@@ -68,7 +77,7 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Forbidden:
 		return forbidden(fault)
 	case dynamics.Unauthorized:
-		return messages.Errorf(messages.ReauthorizationRequired, "Dataverse does not accept the connection's access token, nor a new one; a person must connect again")
+		return messages.Errorf(messages.Unavailable, "Dataverse does not accept the connection's access token, nor a new one, which may pass by itself; send the request again, and if this stays, look into it with connections.check").After(unauthorizedRetry)
 	case dynamics.Throttled:
 		if fault.OfQuery() {
 			return messages.Errorf(messages.Throttled, "Dataverse holds this query back because of what it costs its database; other queries go on; "+
@@ -84,11 +93,11 @@ func translate(fault *dynamics.Error) *messages.Error {
 		if fault.Status == 0 {
 			return messages.Invalid(fault.Column, "%s", fault.Message)
 		}
-		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", fault.Message)
+		return messages.Errorf(messages.InvalidRequest, "Dataverse refused the query: %s", reason(fault))
 	case dynamics.AggregateLimit:
 		return messages.Errorf(messages.NotSupported, "Dataverse does not count more than 50,000 rows in one request")
 	case dynamics.TooLarge:
-		return messages.Errorf(messages.TooLarge, "%s", fault.Message)
+		return messages.Errorf(messages.TooLarge, "%s", tooLarge(fault))
 	case dynamics.Overloaded:
 		return messages.Errorf(messages.Overloaded, "too many requests to this environment wait already; try again").After(throttledRetry)
 	case dynamics.Unavailable:
@@ -100,13 +109,37 @@ func translate(fault *dynamics.Error) *messages.Error {
 	case dynamics.Expired:
 		return messages.Errorf(messages.CursorExpired, "Dataverse no longer knows the place that this cursor stands for; start again without a cursor")
 	case dynamics.Untracked:
+		if fault.Status == 0 {
+			return messages.Errorf(messages.NotSupported, "%s", trackingIgnored)
+		}
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
+	case dynamics.Defect:
+		return messages.Errorf(messages.Internal, "%s", messages.Internal.Sentence())
+	case dynamics.PagesEnd:
+		return messages.Errorf(messages.NotSupported, "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; order by columns of the table's own, or give a narrower filter")
 	case dynamics.Cancelled:
 		return messages.Errorf(messages.DeadlineExceeded, "the request ended before Dataverse answered")
 	default:
 		return messages.Errorf(messages.UpstreamError, "Dataverse answered something unusable: %s", reason(fault))
 	}
 }
+
+// tooLarge says what is too large. A gateway that refuses a request for its size says
+// nothing else.
+func tooLarge(fault *dynamics.Error) string {
+	switch {
+	case fault.Message != "":
+		return fault.Message
+	case fault.Status == http.StatusRequestEntityTooLarge:
+		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); give a shorter filter"
+	case fault.Status == http.StatusRequestURITooLong:
+		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); give a shorter filter or fewer fields"
+	}
+	return reason(fault)
+}
+
+// trackingIgnored is said where change tracking was asked for and not refused.
+const trackingIgnored = "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, look at Track changes of the table Account in Power Apps"
 
 // reason is what Dataverse said, or what is known where it said nothing that can
 // be read: a gateway's page, an empty body.

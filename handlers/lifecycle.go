@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -20,17 +22,26 @@ type Options struct {
 	// ReplySubjects are the patterns that a reply subject must match one of.
 	// Nil means _INBOX.> and _R_.>.
 	ReplySubjects []string
-	// MaxInFlight bounds the requests in hand at once; 0 means 256. Beyond it, and
-	// beyond a connection's part of it, the answer is overloaded.
+	// MaxInFlight bounds the requests in hand at once; 0 means 256. Those beyond it
+	// wait in the backlog, and are overloaded where that is full or takes too long.
 	MaxInFlight int
-	// PerConnection bounds the requests of one connection that run at once, the
-	// others in hand wait their turn; 0 means 40.
+	// PerConnection bounds the requests of one connection that are in hand at once;
+	// 0 means 40.
 	PerConnection int
+	// BacklogMessages and BacklogBytes bound the messages that wait; 0 means 2048 and
+	// 32 MiB. One connection may have a quarter of each. As many bytes again may wait in
+	// the NATS client, for a moment, of each subscription.
+	BacklogMessages int
+	BacklogBytes    int
 	// RequireScoped subscribes no plain subject except for connections.*.
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
 	Version string
-	// Log gets one line an answer.
+	// Memory bounds what requests in hand may hold together; nil bounds nothing.
+	Memory *budget.Budget
+	// MetadataBytes bounds the metadata that is kept in memory; 0 means 64 MiB.
+	MetadataBytes int64
+	// Log gets one line an answer; what comes in floods is counted there.
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
 	Metrics prometheus.Registerer
@@ -47,6 +58,24 @@ const DefaultMaxInFlight = 256
 // Dataverse is asked to take from one user.
 const DefaultPerConnection = 40
 
+// Defaults of the bounds of what waits.
+const (
+	DefaultBacklogMessages = 2048
+	DefaultBacklogBytes    = 32 << 20
+)
+
+// withDefaults fills in what is zero.
+func (o Options) withDefaults() Options {
+	if o.ReplySubjects == nil {
+		o.ReplySubjects = DefaultReplySubjects()
+	}
+	o.MaxInFlight = cmp.Or(o.MaxInFlight, DefaultMaxInFlight)
+	o.PerConnection = cmp.Or(o.PerConnection, DefaultPerConnection)
+	o.BacklogMessages = cmp.Or(o.BacklogMessages, DefaultBacklogMessages)
+	o.BacklogBytes = cmp.Or(o.BacklogBytes, DefaultBacklogBytes)
+	return o
+}
+
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects. Subscriptions that the server
 // refuses are no failure: Ready tells of them, and they are made again. Start waits
@@ -54,39 +83,42 @@ const DefaultPerConnection = 40
 // error handler, and passes on to the present one what is not about a subscription.
 func Start(ctx context.Context, nc *nats.Conn, operations *Operations, options Options) (*Consumer, error) {
 	operations.catalog.share(operations.Metadata, options.Log)
+	operations.catalog.most = cmp.Or(options.MetadataBytes, maxCatalogBytes)
 	return start(ctx, nc, operations.routes(), options)
 }
 
 func start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route, options Options) (*Consumer, error) {
-	if options.ReplySubjects == nil {
-		options.ReplySubjects = DefaultReplySubjects()
-	}
-	if options.MaxInFlight == 0 {
-		options.MaxInFlight = DefaultMaxInFlight
-	}
-	if options.PerConnection == 0 {
-		options.PerConnection = DefaultPerConnection
-	}
+	options = options.withDefaults()
 	rule, err := newReplyRule(options.ReplySubjects)
 	if err != nil {
 		return nil, err
 	}
 	c := &Consumer{
-		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics),
-		admission: newAdmission(options.MaxInFlight, options.PerConnection), identity: newIdentity(options.Version),
+		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
+		journal: newJournal(options.Log), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log),
 	}
+	c.refuser = newRefuser(c.deny, c.undeniable, c.behind)
+	c.admission = newAdmission(admissionBounds{inHand: options.MaxInFlight, perConnection: options.PerConnection,
+		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
+	c.metrics.watch(options.Metrics, c.admission.load)
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	c.alive, c.die = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)
 	c.subscribe()
-	err = errors.Join(c.discover(), c.checkStreams(ctx))
+	err = c.discover()
+	c.tend()
+	if err == nil {
+		err = c.checkStreams(ctx)
+	}
 	if err == nil {
 		err = c.subscriptions.start(ctx)
 	}
 	if err != nil {
 		c.stopIntake()
-		c.abandon()
+		c.giveUp()
+		c.work.Wait()
+		c.stopTending()
 		return nil, err
 	}
 	return c, nil
@@ -110,7 +142,7 @@ func endpoints(routes map[messages.Operation]route, requireScoped bool) []*endpo
 func (c *Consumer) subscribe() {
 	for _, e := range c.endpoints {
 		c.subscriptions.add(&subscribed{subject: e.subject, required: true, make: func() (*nats.Subscription, error) {
-			return c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) })
+			return c.bounded()(c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) }))
 		}})
 	}
 }
@@ -165,10 +197,12 @@ func (c *Consumer) Captured() error {
 func (c *Consumer) Dropped() int64 { return c.subscriptions.dropped() }
 
 // Shutdown stops intake, answers what has been received, and waits for the work
-// in hand until ctx ends; then what is left is abandoned and answered unavailable.
+// in hand and in the backlog until ctx ends; then what is left is abandoned and
+// answered unavailable.
 func (c *Consumer) Shutdown(ctx context.Context) error {
 	c.closing.Store(true)
 	c.stopIntake()
+	defer c.stopTending()
 	defer c.abandon()
 	done := make(chan struct{})
 	go func() {
@@ -181,14 +215,20 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 		return c.lastFlush()
 	case <-ctx.Done():
 	}
-	c.log.Warn("the grace is over; work in hand is abandoned and answered so")
-	c.abandon()
+	c.log.Warn("the grace is over; what waits and what is in hand is abandoned and answered so")
+	c.giveUp()
 	select {
 	case <-done:
 		return c.lastFlush()
 	case <-time.After(abandonWait):
 		return errors.New("some requests did not end after they were abandoned")
 	}
+}
+
+// giveUp ends what is in hand, and refuses what waits and what still comes.
+func (c *Consumer) giveUp() {
+	c.abandon()
+	c.admission.abandon()
 }
 
 // abandonWait is how long operations get to notice that they were abandoned.

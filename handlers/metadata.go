@@ -10,6 +10,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // A MetadataCache keeps for all processes what environments say about their
@@ -48,11 +49,28 @@ type described struct {
 	At      time.Time                       `json:"at"` // when Dataverse was asked
 	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
 	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
 
 	until time.Time // good in this process without another look
 }
 
 const kindColumns = "columns"
+
+// describe takes options in the form in which they are shared.
+func (d *described) describe(sets map[string]dynamics.OptionSet) {
+	d.Options, d.Counts = make(map[string][]dynamics.Option, len(sets)), map[string]int{}
+	for name, set := range sets {
+		if d.Options[name] = set.Options; set.Count > len(set.Options) {
+			d.Counts[name] = set.Count
+		}
+	}
+}
+
+// set is the options of one column.
+func (d *described) set(name string) dynamics.OptionSet {
+	options := d.Options[name]
+	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
+}
 
 // catalog remembers what environments say about their columns, per connection,
 // incarnation and user: labels are in the language of the user whom the connection
@@ -62,14 +80,25 @@ type catalog struct {
 	shared MetadataCache // nil: this process asks for itself
 	log    *slog.Logger
 
+	most   int64 // bounds what is kept, in bytes
+	parses chan struct{}
+
 	mu    sync.Mutex
 	known map[catalogKey]*metadata
 }
 
 type catalogKey struct{ connection, incarnation, user string }
 
-// maxCatalog is how many connections one process remembers.
-const maxCatalog = 256
+// maxCatalog is how many connections one process remembers, and maxCatalogBytes in
+// how much memory where nothing else is said.
+const (
+	maxCatalog      = 256
+	maxCatalogBytes = 64 << 20
+)
+
+// maxParses is how many of the fleet's copies are read at once: how large they are is
+// known only when they are there.
+const maxParses = 2
 
 // metadata is what one environment said.
 type metadata struct {
@@ -80,10 +109,13 @@ type metadata struct {
 	since   time.Time // what was read before is doubted
 	doubted time.Time // when that began
 	used    time.Time // guarded by the catalog
+	size    int64     // of all kinds, guarded by the catalog
 }
 
 // share says what the processes have in common; before the first request.
-func (c *catalog) share(cache MetadataCache, log *slog.Logger) { c.shared, c.log = cache, log }
+func (c *catalog) share(cache MetadataCache, log *slog.Logger) {
+	c.shared, c.log, c.parses = cache, log, make(chan struct{}, maxParses)
+}
 
 // of gives the columns of a session's environment.
 func (c *catalog) of(session *dynamics.Session) *columns {
@@ -109,17 +141,25 @@ func (c *catalog) metadata(session *dynamics.Session) *metadata {
 
 // makeRoom forgets the connection that was asked about longest ago.
 func (c *catalog) makeRoom() {
-	if len(c.known) < maxCatalog {
-		return
+	if len(c.known) >= maxCatalog {
+		c.forgetOldest(nil)
 	}
+}
+
+// forgetOldest forgets the connection that was asked about longest ago, but for one.
+func (c *catalog) forgetOldest(but *metadata) (size int64) {
 	var oldest catalogKey
 	var when time.Time
 	for key, known := range c.known {
-		if when.IsZero() || known.used.Before(when) {
+		if known != but && (when.IsZero() || known.used.Before(when)) {
 			oldest, when = key, known.used
 		}
 	}
+	if known := c.known[oldest]; known != nil {
+		size = known.size
+	}
 	delete(c.known, oldest)
+	return size
 }
 
 // forget doubts the copy that a session's query was planned with, because Dataverse
@@ -169,12 +209,70 @@ func (m *metadata) good(d *described, oldest time.Duration) bool {
 	return time.Since(d.At) < oldest && !d.At.Before(m.since)
 }
 
-func (m *metadata) keep(kind string, d described, life time.Duration) *described {
+// keep remembers one kind, unless it alone would take more than a quarter of what
+// all connections may: then it is good for the request that asked.
+func (c *columns) keep(kind string, d described, life time.Duration) *described {
 	d.until = time.Now().Add(life)
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.kinds[kind] = &d
+	size := d.size()
+	if size > c.catalog.most/4 {
+		return &d
+	}
+	defer c.reading.Close() // it counts as what is kept from here on
+	c.known.mu.Lock()
+	old := c.known.kinds[kind]
+	c.known.kinds[kind] = &d
+	c.known.mu.Unlock()
+	if old != nil {
+		size -= old.size()
+	}
+	c.catalog.account(c.known, size)
 	return &d
+}
+
+// account counts more bytes of a connection's metadata, and forgets that of others
+// while all is too much.
+func (c *catalog) account(known *metadata, more int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	known.size += more
+	total := int64(0)
+	for _, one := range c.known {
+		total += one.size
+	}
+	for total > c.most && len(c.known) > 1 {
+		before := len(c.known)
+		total -= c.forgetOldest(known)
+		if len(c.known) == before {
+			return
+		}
+	}
+}
+
+// size is about what metadata takes in memory, in bytes.
+func (d *described) size() int64 {
+	const column, option, list = 192, 40, 96
+	size := int64(0)
+	for name, c := range d.Columns {
+		size += column + int64(len(name)+len(c.Label))
+	}
+	for name, options := range d.Options {
+		size += list + int64(len(name)) + option*int64(len(options))
+		for _, o := range options {
+			size += int64(len(o.Label))
+		}
+	}
+	return size
+}
+
+// lock waits for its turn of something that another request may have.
+func (c *columns) lock(ctx context.Context, of chan struct{}) error {
+	defer budget.From(ctx).Pause()()
+	select {
+	case of <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // kind returns one kind of metadata, as of at most oldest ago: this process's copy,
@@ -193,21 +291,22 @@ func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 
 // awaited is kind where there is no copy that can be used at once.
 func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+	c.reading = nil
 	done, ok := c.session.Await()
 	if !ok {
 		return c.ask(ctx, kind)
 	}
-	select {
-	case c.known.reading <- struct{}{}:
-		done()
-		defer func() { <-c.known.reading }()
-	case <-ctx.Done():
-		done()
-		return nil, ctx.Err()
+	err := c.lock(ctx, c.known.reading)
+	done()
+	if err != nil {
+		return nil, err
 	}
+	defer func() { <-c.known.reading }()
 	if d := c.known.local(kind, oldest); d != nil {
 		return d, nil
 	}
+	c.reading = budget.From(ctx).Part()
+	ctx = budget.With(ctx, c.reading)
 	found, done, err := c.fleet(ctx, kind, oldest)
 	if done != nil {
 		defer done()
@@ -217,7 +316,7 @@ func (c *columns) awaited(ctx context.Context, kind string, oldest time.Duration
 		found = c.known.stale(kind, oldest)
 	}
 	if found != nil {
-		return c.known.keep(kind, *found, localLife), nil
+		return c.keep(kind, *found, localLife), nil
 	}
 	return c.ask(ctx, kind)
 }
@@ -241,10 +340,13 @@ func (c *columns) fleet(ctx context.Context, kind string, oldest time.Duration) 
 		if time.Now().After(patience) {
 			return nil, nil, nil // reading twice harms nobody
 		}
+		proceed := budget.From(ctx).Pause()
 		select {
 		case <-ctx.Done():
+			proceed()
 			return nil, nil, ctx.Err()
 		case <-time.After(25*time.Millisecond + rand.N(50*time.Millisecond)):
+			proceed()
 		}
 	}
 }
@@ -259,8 +361,15 @@ func (c *columns) claim(ctx context.Context) (func(), error) {
 func (c *columns) shared(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheWait)
 	defer cancel()
+	if err := c.lock(ctx, c.catalog.parses); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.catalog.parses }()
 	text, err := c.catalog.shared.Get(ctx, c.session.Connection(), c.session.Incarnation(), c.sharedKind(kind))
 	if err != nil || text == nil {
+		return nil, err
+	}
+	if err := writing(ctx, parsedFactor*len(text)); err != nil {
 		return nil, err
 	}
 	var d described
@@ -269,6 +378,10 @@ func (c *columns) shared(ctx context.Context, kind string, oldest time.Duration)
 	}
 	return &d, nil
 }
+
+// parsedFactor is how many times the length of its JSON metadata takes in memory, the
+// JSON with it.
+const parsedFactor = 4
 
 func (c *columns) sharedKind(kind string) string {
 	return metadataForm + "/" + kind + "/" + c.session.UserID()
@@ -282,21 +395,23 @@ func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
 	if kind == kindColumns {
 		d.Columns, err = c.askColumns(ctx)
 	} else {
-		d.Options, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		var sets map[string]dynamics.OptionSet
+		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		d.describe(sets)
 	}
 	switch {
 	case err != nil && withoutMetadata(err):
 		if kind != kindColumns {
-			d.Options = standardOptions()
+			d.describe(standardOptions())
 		}
-		return c.known.keep(kind, d, standInLife), nil
+		return c.keep(kind, d, standInLife), nil
 	case err != nil:
 		return nil, err
 	}
 	if c.catalog.shared != nil {
 		c.put(ctx, kind, d)
 	}
-	return c.known.keep(kind, d, localLife), nil
+	return c.keep(kind, d, localLife), nil
 }
 
 func (c *columns) askColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
@@ -315,6 +430,11 @@ func (c *columns) askColumns(ctx context.Context) (map[string]dynamics.TableColu
 
 // put goes on when the requester has gone: the answer is there, and others wait.
 func (c *columns) put(ctx context.Context, kind string, d described) {
+	l := budget.From(ctx).Lease()
+	defer l.Close()
+	if l.Grow(ctx, 3*d.size()) != nil { // its JSON, and that compressed and sealed
+		return
+	}
 	text, err := json.Marshal(&d)
 	if err == nil {
 		putting, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheWait)

@@ -16,6 +16,9 @@ type metrics struct {
 	rows     *prometheus.CounterVec
 	refused  prometheus.Counter
 	inFlight prometheus.Gauge
+
+	dropped    prometheus.Counter
+	unanswered prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -37,8 +40,26 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "crmbridge_requests_in_flight", Help: "Requests being worked on.",
 		}),
 	}
-	registry.MustRegister(m.requests, m.duration, m.rows, m.refused, m.inFlight)
+	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "crmbridge_nats_dropped_messages_total", Help: "Requests that the NATS client threw away because they came faster than they were read.",
+	})
+	m.unanswered = prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "crmbridge_unanswered_requests_total", Help: "Requests that were neither executed nor answered, because refusals came faster than NATS took them.",
+	})
+	registry.MustRegister(m.requests, m.duration, m.rows, m.refused, m.inFlight, m.dropped, m.unanswered)
 	return m
+}
+
+// watch adds what is read when somebody asks: load is the backlog's messages and bytes.
+func (m *metrics) watch(registry prometheus.Registerer, load func() (backlog, bytes int)) {
+	registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "crmbridge_backlog_messages", Help: "Requests that wait for their turn.",
+		}, func() float64 { n, _ := load(); return float64(n) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "crmbridge_backlog_bytes", Help: "Bytes of the requests that wait for their turn.",
+		}, func() float64 { _, n := load(); return float64(n) }),
+	)
 }
 
 func (m *metrics) answered(op messages.Operation, fault *messages.Error, took time.Duration, rows int) {

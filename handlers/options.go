@@ -11,7 +11,7 @@ import (
 // the contract, in English:
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/account.
 // Environments may relabel, add and remove options, so metadata goes before them.
-func standardOptions() map[string][]dynamics.Option {
+func standardOptions() map[string]dynamics.OptionSet {
 	sets := map[string]map[int]string{
 		"accountclassificationcode": {1: "Default Value"},
 		"accountcategorycode":       {1: "Preferred Customer", 2: "Standard"},
@@ -34,11 +34,13 @@ func standardOptions() map[string][]dynamics.Option {
 			31: "Utility Creation and Distribution", 32: "Vehicle Retail", 33: "Wholesale",
 		},
 	}
-	out := make(map[string][]dynamics.Option, len(sets))
+	out := make(map[string]dynamics.OptionSet, len(sets))
 	for name, labels := range sets {
+		set := dynamics.OptionSet{Count: len(labels)}
 		for _, value := range slices.Sorted(maps.Keys(labels)) {
-			out[name] = append(out[name], dynamics.Option{Value: value, Label: labels[value]})
+			set.Options = append(set.Options, dynamics.Option{Value: value, Label: labels[value]})
 		}
+		out[name] = set
 	}
 	return out
 }

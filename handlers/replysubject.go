@@ -56,36 +56,36 @@ func checkPattern(tokens []string) error {
 	return nil
 }
 
-// allows reports whether an answer may be published to subject.
+// allows reports whether an answer may be published to subject. It is asked for every
+// message of a flood, so it makes no copy.
 func (rule replyRule) allows(subject string) bool {
-	if subject == "" || len(subject) > maxReplySubject {
+	if subject == "" || len(subject) > maxReplySubject || strings.ContainsAny(subject, "*> \t\r\n") ||
+		subject[0] == '.' || subject[len(subject)-1] == '.' || strings.Contains(subject, "..") {
 		return false
 	}
-	tokens := strings.Split(subject, ".")
-	for _, token := range tokens {
-		if token == "" || strings.ContainsAny(token, "*> \t\r\n") {
-			return false
-		}
-	}
-	if tokens[0] == "crm" || strings.HasPrefix(tokens[0], "$") {
+	if first, _, _ := strings.Cut(subject, "."); first == "crm" || first[0] == '$' {
 		return false
 	}
 	for _, pattern := range rule {
-		if matches(pattern, tokens) {
+		if matches(pattern, subject) {
 			return true
 		}
 	}
 	return false
 }
 
-func matches(pattern, tokens []string) bool {
-	for i, want := range pattern {
-		if want == ">" {
-			return len(tokens) > i
+// matches reports whether a subject without empty tokens matches a pattern.
+func matches(pattern []string, subject string) bool {
+	more := true
+	for _, want := range pattern {
+		if want == ">" || !more {
+			return more
 		}
-		if i >= len(tokens) || (want != "*" && want != tokens[i]) {
+		var token string
+		token, subject, more = strings.Cut(subject, ".")
+		if want != "*" && want != token {
 			return false
 		}
 	}
-	return len(tokens) == len(pattern)
+	return !more
 }

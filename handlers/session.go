@@ -31,6 +31,14 @@ func fromGrant(a tokens.Access) dynamics.Access {
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 
+// Names lets the token side ask what user and organization are called.
+func Names(client *dynamics.Client) func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
+	return func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
+		names := client.Names(ctx, environment, accessToken, dynamics.Identity{UserID: user, OrganizationID: organization})
+		return tokens.Names{User: names.User, UserFull: names.UserFull, Organization: names.Organization}
+	}
+}
+
 // Serves lets the token side refuse, before anything is sent, an environment that
 // this installation may not use (any more): another cloud's, or one no longer listed.
 func Serves(hosts *dynamics.HostPolicy) func(environment string) error {
@@ -53,8 +61,12 @@ func Identify(client *dynamics.Client) func(ctx context.Context, environment, ac
 	return func(ctx context.Context, environment, accessToken string) (string, string, error) {
 		who, err := client.Identify(ctx, environment, accessToken)
 		if fault, ok := errors.AsType[*dynamics.Error](err); ok && (fault.Kind == dynamics.Forbidden || fault.Kind == dynamics.Unauthorized) {
+			why := translate(fault).Message
+			if fault.Kind == dynamics.Unauthorized {
+				why = "it does not accept the token that Entra has just given"
+			}
 			return "", "", &tokens.Error{Code: tokens.CodePermissionDenied, Err: fault,
-				Message: "the environment does not let this user in: " + translate(fault).Message}
+				Message: "the environment does not let this user in: " + why}
 		}
 		return who.UserID, who.OrganizationID, err
 	}

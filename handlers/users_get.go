@@ -77,7 +77,7 @@ func userByEmail(ctx context.Context, session *dynamics.Session, email string) (
 
 func userOf(user dynamics.User) messages.User {
 	out := messages.User{ID: user.ID, Name: user.Name, Email: user.Email, Disabled: user.Disabled,
-		Title: user.Title, BusinessUnitID: user.BusinessUnitID, Roles: make([]messages.Role, 0, len(user.Roles))}
+		Title: user.Title, BusinessUnitID: user.BusinessUnitID, Roles: make([]messages.Role, 0, len(user.Roles)), RolesTruncated: user.RolesCut}
 	for _, role := range user.Roles {
 		out.Roles = append(out.Roles, messages.Role{ID: role.ID, Name: role.Name, Via: role.Via})
 	}

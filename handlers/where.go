@@ -221,8 +221,9 @@ func (p planner) label(ctx context.Context, column dynamics.Column, field string
 	}
 	var labels map[int]string
 	var found []int
+	var cut bool
 	for _, oldest := range []time.Duration{metadataLife, missingLife} {
-		if labels, err = p.columns.labels(ctx, column, oldest); err != nil {
+		if labels, cut, err = p.columns.labels(ctx, column, oldest); err != nil {
 			return "", err
 		}
 		if found = labelled(labels, label); len(found) > 0 {
@@ -233,6 +234,9 @@ func (p planner) label(ctx context.Context, column dynamics.Column, field string
 	case 1:
 		return strconv.Itoa(found[0]), nil
 	case 0:
+		if cut {
+			return "", messages.Invalid(path, "%s has more options than crmbridge knows by label, which are the first %d; give the integer", field, len(labels))
+		}
 		return "", messages.Invalid(path, "%s has no option with this label; its options are %s", field, optionList(labels))
 	}
 	return "", messages.Invalid(path, "the label stands for several options of %s: %s; give the integer", field, optionList(pick(labels, found)))

@@ -19,7 +19,8 @@ type AccountsChangesReply struct {
 	Head
 	// Accounts were made or changed; each is as it is now.
 	Accounts []Account `json:"accounts"`
-	// Deleted are the ids of accounts that are gone; one that was made and deleted
+	// Deleted are the ids of accounts that are gone, none of which is among Accounts;
+	// one that was restored is there and no more deleted. One that was made and deleted
 	// since the last time may be among them.
 	Deleted []string `json:"deleted"`
 	// NextCursor is always there: keep it and ask again, at once while HasMore says

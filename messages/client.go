@@ -69,8 +69,14 @@ func (c *Client) Connections(ctx context.Context, in ConnectionsListRequest) (*C
 
 // Delete removes a connection; deleting one that is not there is no error.
 func (c *Client) Delete(ctx context.Context, id string) error {
-	_, err := call[DeletedReply](ctx, c, ConnectionsDelete, &ConnectionRequest{Target{id}})
+	_, err := c.DeleteIfThere(ctx, id)
 	return err
+}
+
+// DeleteIfThere is [Client.Delete], and says whether there was a connection.
+func (c *Client) DeleteIfThere(ctx context.Context, id string) (deleted bool, err error) {
+	reply, err := call[DeletedReply](ctx, c, ConnectionsDelete, &ConnectionRequest{Target{id}})
+	return err == nil && reply.Deleted, err
 }
 
 // WhoAmI asks Dataverse who the connection acts as.

@@ -27,16 +27,25 @@ const (
 	StatusUnreadable = "unreadable"
 )
 
+// Statuses lists the states of a connection.
+func Statuses() []string {
+	return []string{StatusPending, StatusActive, StatusReauthorizationRequired, StatusUnreadable}
+}
+
 // Connection describes one customer's Dataverse environment and the grant to
 // act in it. It never holds a token or a secret.
 type Connection struct {
-	ID                   string     `json:"id"`
-	EnvironmentURL       string     `json:"environment_url"`
-	TenantID             string     `json:"tenant_id"`
-	Grant                string     `json:"grant"`
-	Status               string     `json:"status" jsonschema:"pending, active, reauthorization_required, or in lists unreadable"`
-	UserID               string     `json:"user_id"`
-	OrganizationID       string     `json:"organization_id"`
+	ID             string `json:"id"`
+	EnvironmentURL string `json:"environment_url"`
+	TenantID       string `json:"tenant_id"`
+	Grant          string `json:"grant"`
+	Status         string `json:"status" jsonschema:"pending, active, reauthorization_required, or in lists unreadable"`
+	UserID         string `json:"user_id"`
+	OrganizationID string `json:"organization_id"`
+	// What Dataverse calls them, null where it does not say.
+	UserName             *string    `json:"user_name"`
+	UserFullName         *string    `json:"user_full_name"`
+	OrganizationName     *string    `json:"organization_name"`
 	Scopes               []string   `json:"scopes"`
 	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
 	CreatedAt            time.Time  `json:"created_at,omitzero"` // not there where the status is unreadable
@@ -144,7 +153,8 @@ type ConnectionsListReply struct {
 	NextCursor  string       `json:"next_cursor,omitzero"`
 }
 
-// DeletedReply confirms that nothing of the connection is stored any more.
+// DeletedReply confirms that nothing of the connection is stored any more; Deleted
+// says whether there was one.
 type DeletedReply struct {
 	Head
 	Deleted bool `json:"deleted"`

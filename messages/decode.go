@@ -27,12 +27,22 @@ func Decode[T any](body []byte) (T, *Error) {
 	if trimmed[0] != '{' {
 		return into, Invalid("", "the body is not a JSON object")
 	}
-	if deeper(body, maxNesting) {
-		return into, Invalid("", "the body is nested deeper than %d levels", maxNesting)
+	part, fault := readable(body)
+	if fault != nil {
+		return into, fault
 	}
-	if err := json.Unmarshal(body, &into, json.RejectUnknownMembers(true)); err != nil {
+	var bounds whileReading
+	err := json.Unmarshal(part, &into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
+	if err != nil {
 		var none T
-		return none, decodeError(err, body, reflect.TypeFor[T]())
+		root := reflect.TypeFor[T]()
+		if fault := exceeded(err, root); fault != nil {
+			return none, fault
+		}
+		if len(part) < len(body) && errors.Is(err, io.ErrUnexpectedEOF) {
+			return none, Invalid("", "the body has more than %d members and elements", maxMembers)
+		}
+		return none, decodeError(err, part, root)
 	}
 	return into, nil
 }
@@ -73,29 +83,6 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 // near it: see MaxWhereDepth.
 const maxNesting = 1000
 
-// deeper reports whether arrays and objects are nested deeper than most levels.
-func deeper(body []byte, most int) bool {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted:
-			if c == '\\' {
-				i++
-			}
-			quoted = c != '"'
-		case c == '"':
-			quoted = true
-		case c == '{' || c == '[':
-			if depth++; depth > most {
-				return true
-			}
-		case c == '}' || c == ']':
-			depth--
-		}
-	}
-	return false
-}
-
 // complete reports whether body begins with a whole JSON value.
 func complete(body []byte) bool {
 	_, err := jsontext.NewDecoder(bytes.NewReader(body)).ReadValue()
@@ -134,14 +121,18 @@ func isIndex(token string) bool {
 // that control a terminal or a line out of logs and headers.
 func Printable(name string) string {
 	const longest = 64
+	cut := len(name) > (longest+1)*utf8.UTFMax
+	if cut {
+		name = name[:(longest+1)*utf8.UTFMax] // the rest is not shown; it may be long
+	}
 	name = strings.Map(func(r rune) rune {
 		if r != ' ' && !unicode.IsPrint(r) || r == utf8.RuneError {
 			return '?'
 		}
 		return r
 	}, name)
-	if runes := []rune(name); len(runes) > longest {
-		name = string(runes[:longest]) + "…"
+	if runes := []rune(name); len(runes) > longest || cut {
+		name = string(runes[:min(len(runes), longest)]) + "…"
 	}
 	return name
 }

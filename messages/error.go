@@ -34,32 +34,33 @@ const (
 	DeadlineExceeded        Code = "deadline_exceeded"
 )
 
-// codes gives each code its HTTP-like number, and says whether the same request
-// may succeed when it is sent again unchanged.
+// codes gives each code its HTTP-like number, says whether the same request may
+// succeed when it is sent again unchanged, and what the code means in general.
 var codes = map[Code]struct {
 	number    int
 	retryable bool
+	sentence  string
 }{
-	InvalidRequest:          {400, false},
-	InvalidState:            {400, false},
-	ReauthorizationRequired: {401, false},
-	PermissionDenied:        {403, false},
-	ConsentRequired:         {403, false},
-	ConnectionNotFound:      {404, false},
-	NotFound:                {404, false},
-	ConnectionExists:        {409, false},
-	IdentityMismatch:        {409, false},
-	CursorExpired:           {410, false},
-	TooLarge:                {413, false},
-	NotSupported:            {422, false},
-	Throttled:               {429, true},
-	Cancelled:               {499, false},
-	ConfigurationError:      {500, false},
-	Internal:                {500, false},
-	UpstreamError:           {502, true},
-	Overloaded:              {503, true},
-	Unavailable:             {503, true},
-	DeadlineExceeded:        {504, true},
+	InvalidRequest:          {400, false, "the request is not one that can be answered"},
+	InvalidState:            {400, false, "the sign-in is unknown, used or expired; start it again"},
+	ReauthorizationRequired: {401, false, "a person must connect again"},
+	PermissionDenied:        {403, false, "the connection's user may not do this"},
+	ConsentRequired:         {403, false, "the person or an administrator must consent"},
+	ConnectionNotFound:      {404, false, "there is no such connection"},
+	NotFound:                {404, false, "there is no such row, or the user may not see it"},
+	ConnectionExists:        {409, false, "the connection belongs to another environment"},
+	IdentityMismatch:        {409, false, "another user or directory than the connection's"},
+	CursorExpired:           {410, false, "the cursor's place is not known any more; start again without a cursor"},
+	TooLarge:                {413, false, "the request or its answer is too large"},
+	NotSupported:            {422, false, "the environment, or this version, cannot do this"},
+	Throttled:               {429, true, "too many requests; wait and try again"},
+	Cancelled:               {499, false, "the request was cancelled"},
+	ConfigurationError:      {500, false, "crmbridge's set-up is at fault, which its operator mends"},
+	Internal:                {500, false, "crmbridge failed on this request; its log tells more under this request id"},
+	UpstreamError:           {502, true, "the other side answered something unusable"},
+	Overloaded:              {503, true, "too many requests wait already; try again"},
+	Unavailable:             {503, true, "this does not work at the moment; try again"},
+	DeadlineExceeded:        {504, true, "the deadline passed before the answer was ready"},
 }
 
 // Number is the HTTP-like number that goes with the code, 500 for an unknown one.
@@ -72,6 +73,15 @@ func (c Code) Number() int {
 
 // Retryable reports whether the same request may succeed later, unchanged.
 func (c Code) Retryable() bool { return codes[c].retryable }
+
+// Sentence says what the code means in general: the message of an error that has
+// none of its own.
+func (c Code) Sentence() string {
+	if known, ok := codes[c]; ok {
+		return known.sentence
+	}
+	return "the request failed"
+}
 
 // Codes lists every code of the contract, in no particular order.
 func Codes() []Code {

@@ -54,6 +54,9 @@ func TestCodes(t *testing.T) {
 	}
 	got := map[messages.Code]known{}
 	for _, code := range messages.Codes() {
+		if sentence := code.Sentence(); len(sentence) < 10 || sentence == messages.Code("other").Sentence() {
+			t.Errorf("%s has the sentence %q", code, sentence)
+		}
 		number, _ := json.Marshal(code.Number())
 		got[code] = known{string(number), code.Retryable()}
 		if err := messages.Errorf(code, "x"); err.Retryable != code.Retryable() {

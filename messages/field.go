@@ -44,4 +44,9 @@ type Field struct {
 	Searchable bool `json:"searchable"`
 	// Options are what a choice can be, in the environment's order.
 	Options []Choice `json:"options,omitempty"`
+	// OptionsTruncated says that there are more options than Options holds: they
+	// are cut where they would not fit one message, or are more than crmbridge
+	// keeps. OptionsCount is how many there are, 0 where that is not known.
+	OptionsTruncated bool `json:"options_truncated,omitzero" jsonschema:"options holds not all of them"`
+	OptionsCount     int  `json:"options_count,omitzero" jsonschema:"how many options there are, where options_truncated"`
 }

@@ -112,7 +112,7 @@ type whereCount struct{ leaves, values int }
 
 func (c *whereCount) node(w *Where, path string, depth int) *Error {
 	if depth > MaxWhereDepth {
-		return Invalid(path, "the filter is nested deeper than %d levels", MaxWhereDepth)
+		return Invalid(path, "%s", tooDeep())
 	}
 	kinds := w.kinds()
 	if len(kinds) != 1 {
@@ -174,11 +174,11 @@ func (c *whereCount) leaf(w *Where, path string) *Error {
 		return Invalid(path+".op", "there is no such operator; the operators are %s", opNames())
 	}
 	if c.leaves++; c.leaves > MaxWhereLeaves {
-		return Invalid(path, "the filter has more than %d leaves", MaxWhereLeaves)
+		return Invalid(path, "%s", tooManyLeaves())
 	}
-	c.values += countValues(w.Value)
+	c.values += elements(w.Value, MaxWhereValues-c.values)
 	if c.values > MaxWhereValues {
-		return Invalid(path+".value", "the filter has more than %d values in all", MaxWhereValues)
+		return Invalid(path+".value", "%s", tooManyValues())
 	}
 	return nil
 }
@@ -189,18 +189,4 @@ func opNames() string {
 		names = append(names, string(op))
 	}
 	return strings.Join(names, " ")
-}
-
-// countValues is how many values a leaf holds: none for is_null.
-func countValues(value jsontext.Value) int {
-	switch value.Kind() {
-	case 0, 'n':
-		return 0
-	case '[':
-		var items []jsontext.Value
-		if json.Unmarshal(value, &items) == nil {
-			return len(items)
-		}
-	}
-	return 1
 }

@@ -9,7 +9,9 @@ import (
 )
 
 // Schema is the JSON Schema (draft 2020-12) of a body type, for the services
-// API's metadata: closed for requests, open for replies.
+// API's metadata: closed for requests, open for replies. It is as strict as the
+// consumer, but for what no schema can say; a test holds one against the other and
+// has the list.
 func Schema(body reflect.Type) (string, error) {
 	connection, err := jsonschema.For[Connection](nil)
 	if err != nil {
@@ -17,7 +19,7 @@ func Schema(body reflect.Type) (string, error) {
 	}
 	schema, err := jsonschema.ForType(body, &jsonschema.ForOptions{
 		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
-			reflect.TypeFor[jsontext.Value]():       {},
+			reflect.TypeFor[jsontext.Value]():       anyValue(),
 			reflect.TypeFor[Where]():                {Ref: "#/$defs/where"},
 			reflect.TypeFor[AuthorizedConnection](): {AnyOf: []*jsonschema.Schema{{Type: "string"}, connection}},
 		},
@@ -29,9 +31,14 @@ func Schema(body reflect.Type) (string, error) {
 		schema.Properties["where"] = &jsonschema.Schema{Ref: "#/$defs/where"} // ForType adds "null", and nothing but null fits then
 		schema.Defs = map[string]*jsonschema.Schema{"where": whereSchema()}
 	}
-	if reflect.PointerTo(body).Implements(reflect.TypeFor[Reply]()) {
+	schema.Title = titleOf(body.Name())
+	facts := replyFacts()
+	if reflect.PointerTo(body).Implements(reflect.TypeFor[Request]()) {
+		facts = requestFacts(body)
+	} else {
 		open(schema)
 	}
+	tighten(schema, facts)
 	text, err := json.Marshal(schema)
 	return string(text), err
 }
@@ -72,6 +79,6 @@ func whereSchema() *jsonschema.Schema {
 		object([]string{"or"}, map[string]*jsonschema.Schema{"or": nodes()}),
 		object([]string{"not"}, map[string]*jsonschema.Schema{"not": {Ref: "#/$defs/where"}}),
 		object([]string{"field", "op"}, map[string]*jsonschema.Schema{
-			"field": {Type: "string"}, "op": {Type: "string", Enum: ops}, "value": {}}),
+			"field": {Type: "string", MinLength: jsonschema.Ptr(1)}, "op": {Type: "string", Enum: ops}, "value": anyValue()}),
 	}}
 }

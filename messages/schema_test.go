@@ -58,7 +58,7 @@ func TestRequestSchemas(t *testing.T) {
 		{search, `{}`, true},
 		{search, `{"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"phone","op":"is_null"}]}]},"order_by":["-revenue"],"page_size":5,"mode":"stream"}`, true},
 		{reflect.TypeFor[messages.AccountGetRequest](), `{"connection":"acme"}`, false},
-		{reflect.TypeFor[messages.AccountGetRequest](), `{"account_id":"1","fields":["name"]}`, true},
+		{reflect.TypeFor[messages.AccountGetRequest](), `{"account_id":"1","fields":["name"]}`, false},
 		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{}}`, false},
 		{reflect.TypeFor[messages.AccountsCountRequest](), `{"fields":["name"]}`, false},
 		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{"field":"name","op":"eq","value":"x"}}`, true},
@@ -83,7 +83,7 @@ func TestRequestSchemas(t *testing.T) {
 // member that a newer crmbridge added.
 func TestReplySchemas(t *testing.T) {
 	now, total := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), int64(3)
-	connection := messages.Connection{ID: "acme", CreatedAt: now, RefreshedAt: &now}
+	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive, CreatedAt: now, RefreshedAt: &now}
 	account := messages.Account{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
 	for _, reply := range []messages.Reply{
 		&messages.ErrorReply{Error: messages.Invalid("a", "b").After(time.Second)},

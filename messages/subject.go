@@ -1,7 +1,6 @@
 package messages
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -90,8 +89,21 @@ func ConnectionFromSubject(subject string) string {
 	return subject
 }
 
-var connectionID = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
+// MaxConnection is the longest id of a connection in bytes.
+const MaxConnection = 64
 
 // ValidConnection reports whether id can name a connection: 1 to 64 letters,
 // digits, underscores and hyphens, so that it is one token of a subject.
-func ValidConnection(id string) bool { return connectionID.MatchString(id) }
+func ValidConnection(id string) bool {
+	if id == "" || len(id) > MaxConnection {
+		return false
+	}
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'A' && c <= 'Z', c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}

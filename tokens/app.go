@@ -44,7 +44,7 @@ func (e *Entra) app(ctx context.Context, connection, tenant, environment string,
 	if err := e.mayApp(connection, environment); err != nil {
 		return answer{}, err
 	}
-	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL}
+	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL, nil}
 	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))
 }
 
@@ -82,7 +82,9 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 	if !guid.MatchString(user) || !guid.MatchString(organization) {
 		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the application user is", nil)
 	}
-	return a.establishApp(ctx, q, ans, strings.ToLower(user), strings.ToLower(organization))
+	user, organization = strings.ToLower(user), strings.ToLower(organization)
+	return a.establishApp(ctx, q, ans, Connection{UserID: user, OrganizationID: organization}.
+		named(a.called(ctx, q.EnvironmentURL, ans.access.Reveal(), user, organization)))
 }
 
 // directoryOf is the one directory to ask for the token: the environment's own.
@@ -133,16 +135,16 @@ func (a *Authorizer) appRefused(err error) error {
 
 // establishApp stores what has been checked. A first connection is pending for
 // the moment between two writes, like one that a person makes.
-func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, user, organization string) (Connection, error) {
+func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, who Connection) (Connection, error) {
 	for range saveTries {
 		old, err := a.prepare(ctx, q)
 		if err != nil {
 			return Connection{}, late(ctx, err)
 		}
-		if err := fits(old, q.EnvironmentURL, user, q.AllowUserChange); err != nil {
+		if err := fits(old, q.EnvironmentURL, who.UserID, q.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, ans, user, organization), ChangeConnected)
+		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, ans, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}
@@ -153,11 +155,11 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, us
 	return Connection{}, busy(q.Connection)
 }
 
-func (r record) byApp(tenant string, ans answer, user, organization string) record {
+func (r record) byApp(tenant string, ans answer, who Connection) record {
 	r.access, r.refresh, r.claims = ans.access, "", ""
 	r.AccessTokenExpiresAt, r.RefreshedAt = ans.expires, ans.at
 	r.Scopes, r.TenantID = []string{r.EnvironmentURL + "/.default"}, tenant
-	r.UserID, r.OrganizationID = user, organization
+	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantClientCredentials
 	r.authorizedBy, r.forcedAt = "", time.Time{}
 	return r

@@ -53,6 +53,7 @@ type failure struct {
 	Message         string `json:"message"`
 	AdminConsentURL string `json:"admin_consent_url"`
 	AADSTS          int    `json:"aadsts"`
+	Actor           Actor  `json:"actor,omitzero"`
 }
 
 // Format keeps fmt away from verifier and tokens.
@@ -112,7 +113,7 @@ func (st attempt) released() attempt {
 
 func (st attempt) failed(e *Error) attempt {
 	st.Phase, st.Redeemed, st.Verifier = phaseFailed, nil, ""
-	st.Failure = &failure{e.Code, e.Message, e.AdminConsentURL, e.AADSTS}
+	st.Failure = &failure{e.Code, e.Message, e.AdminConsentURL, e.AADSTS, e.Actor}
 	return st
 }
 
@@ -122,7 +123,7 @@ func (st attempt) answer() (Connection, error) {
 		return *st.Result, nil
 	case st.Failure != nil:
 		return Connection{}, &Error{Code: st.Failure.Code, Message: st.Failure.Message,
-			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS}
+			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS, Actor: st.Failure.Actor}
 	}
 	return Connection{}, fault(CodeInternal, "a stored sign-in has no answer", nil)
 }

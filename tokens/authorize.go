@@ -17,7 +17,7 @@ const (
 	ticketLife = 10 * time.Minute
 	// ticketKept leaves a state that was opened in the link's last second its whole life.
 	ticketKept = 2*ticketLife + time.Minute
-	// maxOpenings bounds the states of one link.
+	// maxOpenings bounds the states of one link: how often people may go on from it.
 	maxOpenings = 20
 	// discoveryTime bounds the question for the environment's directory.
 	discoveryTime = 10 * time.Second
@@ -38,6 +38,13 @@ type AuthorizerConfig struct {
 	// Dataverse refuses the user, the error must be an [*Error] with
 	// CodePermissionDenied; every other error counts as an outage.
 	Identify func(ctx context.Context, environmentURL, accessToken string) (userID, organizationID string, err error)
+	// Names asks the environment what user and organization are called; nil where
+	// nobody needs to know. What it cannot find out is "".
+	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
+	// Operator is who asks, on the pages.
+	Operator Operator
+	// Reads is what may be read, on the pages, one phrase each.
+	Reads []string
 	// Log hears about pages that failed; nil discards.
 	Log *slog.Logger
 }
@@ -51,6 +58,9 @@ type Authorizer struct {
 	public   string
 	discover func(context.Context, string) (string, error)
 	identify func(context.Context, string, string) (string, string, error)
+	names    func(context.Context, string, string, string, string) Names
+	operator Operator
+	reads    []string
 	log      *slog.Logger
 
 	life context.Context // of the completions; ended by Close
@@ -69,7 +79,14 @@ func NewAuthorizer(c AuthorizerConfig) (*Authorizer, error) {
 	if c.Store == nil || c.Entra == nil || c.Discover == nil || c.Identify == nil {
 		return nil, errors.New("an authorizer needs Store, Entra, Discover and Identify")
 	}
-	a := &Authorizer{store: c.Store, entra: c.Entra, public: public, discover: c.Discover, identify: c.Identify, log: c.Log}
+	a := &Authorizer{store: c.Store, entra: c.Entra, public: public, discover: c.Discover, identify: c.Identify,
+		names: c.Names, operator: c.Operator, reads: c.Reads, log: c.Log}
+	if err := c.Operator.check(); err != nil {
+		return nil, err
+	}
+	if a.names == nil {
+		a.names = func(context.Context, string, string, string, string) Names { return Names{} }
+	}
 	if a.log == nil {
 		a.log = slog.New(slog.DiscardHandler)
 	}

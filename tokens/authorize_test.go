@@ -366,6 +366,12 @@ func TestDeletionEndsSignIns(t *testing.T) {
 		if err := errors.Join(b.store.Delete(t.Context(), "acme"), b.store.Delete(t.Context(), "acme")); err != nil {
 			t.Fatal(err)
 		}
+		b.signIn(tokens.Request{Connection: "other"})
+		for id, want := range map[string]bool{"acme": false, "other": true, "nobody": false} {
+			if there, err := b.store.DeleteIfThere(t.Context(), id); err != nil || there != want {
+				t.Errorf("%s: there was one: %t, %v", id, there, err)
+			}
+		}
 		b.signIn(tokens.Request{Connection: "acme"}) // made again: another incarnation
 		_, err := b.auth.Complete(t.Context(), cb)
 		wantCode(t, err, tokens.CodeInvalidState)

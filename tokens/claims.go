@@ -63,7 +63,9 @@ func (s *Store) note(ctx context.Context, id, incarnation string, claims Secret)
 		if err != nil || r.Incarnation != incarnation || r.claims == claims {
 			return
 		}
-		r.claims = claims
+		if r = r.challenged(claims); r.claims != claims {
+			return
+		}
 		if _, err := s.put(ctx, r.slot(), r, keepTTL); !errors.Is(err, errConflict) {
 			return
 		}

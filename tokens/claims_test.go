@@ -66,8 +66,8 @@ func TestAClaimsChallengeIsPassedOn(t *testing.T) {
 		}
 		fresh.Claims = a.Claims
 		_, err = s.Refused(t.Context(), "acme", fresh)
-		wantCode(t, err, tokens.CodeReauthorizationRequired)
-		if !strings.Contains(err.Error(), "connect again") {
+		wantCode(t, err, tokens.CodeUnavailable)
+		if !strings.Contains(err.Error(), "connections.check") {
 			t.Errorf("%v does not say what to do", err)
 		}
 		if _, n := b.refreshed(); n != 1 {

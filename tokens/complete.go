@@ -184,7 +184,9 @@ func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callb
 	if err != nil {
 		return Connection{}, a.give(ctx, at, st, identifyFault(err))
 	}
-	c, err := a.establish(ctx, at.key, st, strings.ToLower(user), strings.ToLower(organization))
+	user, organization = strings.ToLower(user), strings.ToLower(organization)
+	c, err := a.establish(ctx, at.key, st, Connection{UserID: user, OrganizationID: organization}.
+		named(a.called(ctx, st.Environment, st.Redeemed.Access, user, organization)))
 	if err != nil {
 		return Connection{}, a.give(ctx, at, st, err)
 	}
@@ -192,6 +194,15 @@ func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callb
 	// The connection is made; if this is lost, the same callback finds it again.
 	_, _ = a.settle(ctx, at, st)
 	return c, nil
+}
+
+// namesTime bounds the questions for names, which nothing waits for longer.
+const namesTime = 5 * time.Second
+
+func (a *Authorizer) called(ctx context.Context, environment, access, user, organization string) Names {
+	ctx, cancel := context.WithTimeout(ctx, namesTime)
+	defer cancel()
+	return a.names(ctx, environment, access, user, organization)
 }
 
 // redeemed turns the callback into tokens that are checked to be for this
@@ -216,6 +227,9 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 	tenant, err := st.directory(ans.id, a.entra.id, time.Now())
 	if err != nil {
 		return grantedTokens{}, err
+	}
+	if echoes(Secret(tenant), ans.access, ans.refresh, cb.Code, Secret(st.Verifier)) {
+		return grantedTokens{}, fault(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
 	}
 	if ans.refresh == "" {
 		return grantedTokens{}, fault(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)

@@ -31,7 +31,12 @@ type Connection struct {
 	Status         string // one of the Status constants
 	UserID         string // systemuserid in the environment; "" while pending
 	OrganizationID string // organizationid of the environment; "" while pending
-	Scopes         []string
+	// What Dataverse calls them, "" where it does not say. A record from before these
+	// were asked for gets them after its next renewal.
+	UserName         string // user name, for example ada@contoso.example
+	UserFullName     string
+	OrganizationName string
+	Scopes           []string
 	// AccessTokenExpiresAt is when the newest access token ends, by this fleet's
 	// clock at its arrival plus expires_in; zero while pending.
 	AccessTokenExpiresAt time.Time

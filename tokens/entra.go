@@ -233,7 +233,7 @@ func (a answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token an
 // redeem exchanges an authorization code. Errors are *Error.
 func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer, error) {
 	c := e.config(tenant, environment, redirectURL)
-	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL}
+	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL, []Secret{code, verifier}}
 	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
 		c.ClientSecret = p.secret.Reveal()
 		return c.Exchange(ctx, code.Reveal(), append(p.options(), oauth2.VerifierOption(verifier.Reveal()),
@@ -246,7 +246,7 @@ func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL str
 // bound to user and client, not to a resource. claims, where not "", are those
 // that Microsoft asked for. Errors are *Error.
 func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (answer, error) {
-	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL}
+	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL, []Secret{refresh}}
 	extra := url.Values{"grant_type": {grantRefresh}, "refresh_token": {refresh.Reveal()}}
 	return e.post(ctx, q, scopes(environment), withClaims(extra, claims))
 }
@@ -283,7 +283,10 @@ const unknownLife = 5 * time.Minute
 const grantRefresh = "refresh_token"
 
 // question is a token request apart from its form.
-type question struct{ grant, environment, tokenURL string }
+type question struct {
+	grant, environment, tokenURL string
+	sent                         []Secret // beside the proof
+}
 
 // request is the way of every token request. Nothing is sent for an environment
 // that this installation does not serve, nor without a proof.
@@ -301,7 +304,7 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client), p)
 	var a answer
 	if err == nil {
-		a, err = readAnswer(t, begun)
+		a, err = readAnswer(t, begun, q.environment)
 	} else {
 		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 			e.Close() // of idle connections that died the same way, each would cost a request
@@ -311,6 +314,9 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 	seen := TokenRequest{Grant: q.grant, Code: "ok", Duration: time.Since(begun)}
 	if f, ok := errors.AsType[*Error](err); ok {
 		seen.Code, seen.AADSTS = f.Code, f.AADSTS
+		if f.claims != nil && echoes(f.claims(), append(q.sent, p.secret, p.assertion)...) {
+			f.claims = nil
+		}
 	}
 	e.observe(seen)
 	return a, err
@@ -318,7 +324,7 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 
 // readAnswer counts the life of the token from before the request was sent, so
 // that it is never thought to live longer than it does.
-func readAnswer(t *oauth2.Token, begun time.Time) (answer, error) {
+func readAnswer(t *oauth2.Token, begun time.Time, environment string) (answer, error) {
 	if !strings.EqualFold(t.Type(), "Bearer") {
 		return answer{}, fault(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
 	}
@@ -331,7 +337,7 @@ func readAnswer(t *oauth2.Token, begun time.Time) (answer, error) {
 		at: begun.UTC(), expires: begun.Add(min(life, maxLife)).UTC(),
 	}
 	if s, ok := t.Extra("scope").(string); ok {
-		a.scopes = strings.Fields(s)
+		a.scopes = ownScopes(strings.Fields(s), environment)
 	}
 	if s, ok := t.Extra("id_token").(string); ok {
 		a.id = Secret(s)

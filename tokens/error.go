@@ -38,7 +38,9 @@ type Error struct {
 	AdminConsentURL string
 	// AADSTS is Entra's error number, 0 where there is none.
 	AADSTS int
-	Err    error // the cause; may be nil
+	// Actor is who must act so that it works, "" where that is not known.
+	Actor Actor
+	Err   error // the cause; may be nil
 	// own: it is of this connection, or of its directory, and says nothing about others.
 	own bool
 	// claims gives Entra's claims challenge, nil where there is none. It is a

@@ -14,8 +14,9 @@ import (
 )
 
 // establish stores the grant of a redeemed attempt. state is the attempt's key.
-func (a *Authorizer) establish(ctx context.Context, state string, st attempt, user, organization string) (Connection, error) {
-	if !guid.MatchString(user) || !guid.MatchString(organization) {
+// who has the ids and names of user and organization.
+func (a *Authorizer) establish(ctx context.Context, state string, st attempt, who Connection) (Connection, error) {
+	if !guid.MatchString(who.UserID) || !guid.MatchString(who.OrganizationID) {
 		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the user is", nil)
 	}
 	for range saveTries {
@@ -29,13 +30,13 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, us
 		if old.authorizedBy == state {
 			return old.public(), nil // saved before, only the answer was lost
 		}
-		if err := fits(old, st.Environment, user, st.AllowUserChange); err != nil {
+		if err := fits(old, st.Environment, who.UserID, st.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
 		if err := a.useUp(ctx, st.Ticket, state); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.saveChange(ctx, st.granted(old, state, user, organization), ChangeConnected)
+		saved, err := a.store.saveChange(ctx, st.granted(old, state, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}
@@ -58,15 +59,22 @@ func fits(old record, environment, user string, allowChange bool) error {
 	return nil
 }
 
-func (st attempt) granted(old record, state, user, organization string) record {
+func (st attempt) granted(old record, state string, who Connection) record {
 	r, g := old, st.Redeemed
 	r.access, r.refresh = Secret(g.Access), Secret(g.Refresh)
 	r.Scopes, r.TenantID = g.Scopes, g.Tenant
 	r.AccessTokenExpiresAt, r.RefreshedAt = g.Expires, g.At
-	r.UserID, r.OrganizationID = user, organization
+	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantAuthorizationCode
 	r.authorizedBy, r.forcedAt, r.claims = state, time.Time{}, ""
 	return r
+}
+
+// actingAs is c with the user and the organization of who.
+func (c Connection) actingAs(who Connection) Connection {
+	c.UserID, c.OrganizationID = who.UserID, who.OrganizationID
+	c.UserName, c.UserFullName, c.OrganizationName = who.UserName, who.UserFullName, who.OrganizationName
+	return c
 }
 
 // useUp lets exactly one state of a ticket make the connection.

@@ -10,6 +10,7 @@ import (
 	"html/template"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -27,7 +28,9 @@ var pagesStyle string
 
 // page is what the template shows.
 type page struct {
-	Style   template.CSS
+	Style template.CSS
+	Operator
+	Reads   []string // what may be read
 	Title   string
 	Failed  bool
 	Opening *Opening    // the connect page
@@ -42,19 +45,25 @@ type pages struct {
 	*Authorizer
 	show   *template.Template
 	policy string // Content-Security-Policy
+	goes   string // the same for the connect page, whose form leads to Microsoft
 	cookie string
 	secure bool
 }
 
-// Handler serves GET and HEAD of /connect/<ticket> and /oauth/callback. HEAD and
-// a link preview's GET use nothing up: going on to Microsoft takes a click.
+// Handler serves /connect/<ticket>, /oauth/callback and the operator's logo. GET and
+// HEAD use nothing up, however often a mail scanner or a link preview asks: going on
+// to Microsoft is a POST, behind a button.
 func (a *Authorizer) Handler() http.Handler {
 	style := sha256.Sum256([]byte(pagesStyle))
+	policy := "default-src 'none'; img-src 'self'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
+		"'; base-uri 'none'; frame-ancestors 'none'; form-action "
 	p := &pages{
 		Authorizer: a,
 		show:       template.Must(template.New("page").Funcs(template.FuncMap{"directory": directoryShown}).Parse(pagesText)),
-		policy: "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(style[:]) +
-			"'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+		policy:     policy + "'none'",
+		// The button's answer leads to Microsoft, which may lead on to the customer's own
+		// identity provider: browsers apply the directive to each step.
+		goes:   policy + "'self' https: " + a.entra.authority,
 		cookie: "crmbridge",
 		secure: strings.HasPrefix(a.public, "https://"),
 	}
@@ -64,6 +73,9 @@ func (a *Authorizer) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/connect/{ticket}", p.guard(p.connect))
 	mux.Handle("/oauth/callback", p.guard(p.callback))
+	if len(a.operator.Logo) > 0 {
+		mux.Handle("/operator/logo", p.guard(p.logo))
+	}
 	return mux
 }
 
@@ -81,6 +93,11 @@ func (p *pages) guard(next http.HandlerFunc) http.Handler {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		switch {
+		case r.Method == http.MethodPost && strings.HasPrefix(r.URL.Path, "/connect/"):
+			r.Body = http.MaxBytesReader(w, r.Body, maxQuery)
+			ctx, cancel := context.WithTimeout(r.Context(), pageTime)
+			defer cancel()
+			p.goOn(w, r.WithContext(ctx))
 		case r.Method != http.MethodGet && r.Method != http.MethodHead:
 			h.Set("Allow", "GET, HEAD")
 			http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
@@ -100,16 +117,44 @@ func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
 		p.head(w, p.TicketKnown(r.Context(), ticket))
 		return
 	}
-	o, err := p.Ticket(r.Context(), ticket, p.browser(r))
+	o, err := p.Look(r.Context(), ticket, p.browser(r))
 	if err != nil {
 		p.fail(w, r, err)
 		return
 	}
+	w.Header().Set("Content-Security-Policy", p.goes)
 	http.SetCookie(w, &http.Cookie{
 		Name: p.cookie, Value: o.Cookie.Reveal(), Path: "/", Secure: p.secure,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
 	p.write(w, http.StatusOK, page{Title: "Connect Dynamics 365", Opening: &o})
+}
+
+// goOn makes a state for the browser and leads to Microsoft. Only the page's own
+// button does: the cookie, which the page has set, is not sent with another site's
+// form, since it is SameSite.
+func (p *pages) goOn(w http.ResponseWriter, r *http.Request) {
+	cookie := p.browser(r)
+	if site := r.Header.Get("Sec-Fetch-Site"); cookie == "" || site != "" && site != "same-origin" {
+		p.fail(w, r, fault(CodeInvalidRequest, "the button of the connect page leads here, in a browser that takes cookies", nil))
+		return
+	}
+	o, err := p.Ticket(r.Context(), r.PathValue("ticket"), cookie)
+	if err != nil {
+		p.fail(w, r, err)
+		return
+	}
+	w.Header().Set("Location", o.AuthorizationURL)
+	w.WriteHeader(http.StatusSeeOther)
+}
+
+// logo serves the operator's logo, which Go has recognised as a picture.
+func (p *pages) logo(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", p.operator.LogoType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(p.operator.Logo)))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(p.operator.Logo)
+	}
 }
 
 func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
@@ -191,7 +236,7 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (p *pages) write(w http.ResponseWriter, status int, v page) {
-	v.Style = template.CSS(pagesStyle)
+	v.Style, v.Operator, v.Reads = template.CSS(pagesStyle), p.operator, p.reads
 	var b bytes.Buffer
 	if err := p.show.Execute(&b, v); err != nil {
 		p.log.Error("page cannot be shown", "error", err)

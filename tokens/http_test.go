@@ -3,12 +3,10 @@ package tokens_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
-	"html"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -34,7 +32,7 @@ func visit(t *testing.T, h http.Handler, method, target, cookie string) (*http.R
 	if res.StatusCode != http.StatusNotFound && res.StatusCode/100 != 3 {
 		for k, want := range map[string]string{
 			"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-			"Content-Security-Policy": "default-src 'none'; style-src 'sha256-",
+			"Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'sha256-",
 		} {
 			if !strings.HasPrefix(res.Header.Get(k), want) {
 				t.Errorf("%s %s: %s is %q", method, target, k, res.Header.Get(k))
@@ -54,7 +52,17 @@ func visit(t *testing.T, h http.Handler, method, target, cookie string) (*http.R
 	return res, string(body)
 }
 
-var continueLink = regexp.MustCompile(`<a class="go" href="([^"]+)"`)
+// goOn presses the button of a connect page and returns where it leads.
+func goOn(t *testing.T, h http.Handler, connectURL, cookie string) string {
+	t.Helper()
+	res, body := visit(t, h, "POST", connectURL, cookie)
+	if res.StatusCode != http.StatusSeeOther {
+		t.Fatal(res.Status, body)
+	}
+	return res.Header.Get("Location")
+}
+
+const button = `<form method="post"><button class="go">Continue to Microsoft</button></form>`
 
 func TestConnectInABrowser(t *testing.T) {
 	t.Parallel()
@@ -65,13 +73,16 @@ func TestConnectInABrowser(t *testing.T) {
 		if err != nil || begun.State != "" || begun.AuthorizationURL != "" {
 			t.Fatalf("%+v %v", begun, err)
 		}
-		for range 30 { // previewers ask by HEAD
+		for range 30 { // mail scanners and previewers
 			if res, _ := visit(t, h, "HEAD", begun.ConnectURL, ""); res.StatusCode != 200 || len(res.Cookies()) != 0 {
 				t.Fatal("HEAD", res.Status)
 			}
+			if res, _ := visit(t, h, "GET", begun.ConnectURL, ""); res.StatusCode != 200 || len(res.Cookies()) != 1 {
+				t.Fatal("GET", res.Status)
+			}
 		}
 		res, body := visit(t, h, "GET", begun.ConnectURL, "")
-		if res.StatusCode != 200 || len(res.Cookies()) != 1 || len(continueLink.FindAllString(body, -1)) != 1 {
+		if res.StatusCode != 200 || len(res.Cookies()) != 1 || strings.Count(body, button) != 1 {
 			t.Fatal(res.Status, body)
 		}
 		for _, want := range []string{"acme", envA, "&lt;b&gt;ann"} {
@@ -87,7 +98,10 @@ func TestConnectInABrowser(t *testing.T) {
 		if again, _ := visit(t, h, "GET", begun.ConnectURL, mine); again.Cookies()[0].Value != cookie.Value {
 			t.Error("a browser with a cookie got another one")
 		}
-		authorization := html.UnescapeString(continueLink.FindStringSubmatch(body)[1])
+		if res, _ := visit(t, h, "POST", begun.ConnectURL, ""); res.StatusCode != 400 {
+			t.Error("the button without the page's cookie, as of another site:", res.Status)
+		}
+		authorization := goOn(t, h, begun.ConnectURL, mine)
 		u, err := url.Parse(authorization)
 		if err != nil || !strings.HasPrefix(authorization, b.entra.URL+"/"+tenantA+"/oauth2/v2.0/authorize?") {
 			t.Fatal(authorization, err)
@@ -130,10 +144,13 @@ func TestSecureCookie(t *testing.T) {
 	}
 	res, body := visit(t, a.Handler(), "GET", begun.ConnectURL, "")
 	c := res.Cookies()[0]
+	if strings.Count(body, button) != 1 || !strings.Contains(res.Header.Get("Content-Security-Policy"), "form-action 'self' https: ") {
+		t.Error(res.Header, body)
+	}
 	if c.Name != "__Host-crmbridge" || !c.Secure || c.Path != "/" || c.Domain != "" || res.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("cookie %v", c)
 	}
-	if !strings.Contains(html.UnescapeString(body), "redirect_uri="+url.QueryEscape("https://crm.example.com/oauth/callback")) {
+	if !strings.Contains(goOn(t, a.Handler(), begun.ConnectURL, c.Name+"="+c.Value), "redirect_uri="+url.QueryEscape("https://crm.example.com/oauth/callback")) {
 		t.Error("redirect URL")
 	}
 }
@@ -148,6 +165,9 @@ func TestPagesThatRefuse(t *testing.T) {
 	}{
 		{"POST", "/oauth/callback?state=x&code=y", 405},
 		{"DELETE", "/connect/x", 405},
+		{"POST", "/connect/x", 400},
+		{"POST", "/operator/logo", 404},
+		{"GET", "/operator/logo", 404},
 		{"GET", "/connect/x", 400},
 		{"GET", "/connect/" + strings.Repeat("A", 43), 400},
 		{"GET", "/connect/" + strings.Repeat("%41", 43) + "x", 400},
@@ -179,9 +199,9 @@ func TestConsentPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	res, body := visit(t, h, "GET", begun.ConnectURL, "")
-	u, _ := url.Parse(html.UnescapeString(continueLink.FindStringSubmatch(body)[1]))
-	res, body = visit(t, h, "GET", "/oauth/callback?"+url.Values{"state": {u.Query().Get("state")}, "error": {"access_denied"},
+	res, _ := visit(t, h, "GET", begun.ConnectURL, "")
+	u, _ := url.Parse(goOn(t, h, begun.ConnectURL, "crmbridge="+res.Cookies()[0].Value))
+	res, body := visit(t, h, "GET", "/oauth/callback?"+url.Values{"state": {u.Query().Get("state")}, "error": {"access_denied"},
 		"error_description": {"AADSTS65004: <script>" + canary}}.Encode(), "crmbridge="+res.Cookies()[0].Value)
 	if res.StatusCode != 403 || !strings.Contains(body, b.entra.URL+"/organizations/v2.0/adminconsent?") || !strings.Contains(body, "AADSTS65004") {
 		t.Error(res.Status, body)

@@ -187,6 +187,7 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 		if err == nil {
 			s.trials.succeeded(r.ID)
 			s.saved(saved)
+			s.nameBehind(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {
@@ -217,7 +218,7 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 	// lost its lease or a person has put a newer grant there, the refusal was about
 	// an old token, and the newer grant counts.
 	r.Status, r.LastError = StatusReauthorizationRequired, f.Message
-	r.claims = f.challenge(r)
+	r = r.challenged(f.challenge(r))
 	saved, err := s.store.saveChange(ctx, r, ChangeReauthorizationRequired)
 	if errors.Is(err, errConflict) {
 		return s.store.load(ctx, r.ID)

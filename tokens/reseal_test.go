@@ -146,7 +146,7 @@ func TestResealWhileInUse(t *testing.T) {
 					a, err := source.Access(ctx, id)
 					if err == nil && i%3 == 0 {
 						_, err = source.Refused(ctx, id, a)
-						if tokens.CodeOf(err) == tokens.CodeReauthorizationRequired {
+						if errors.Is(err, tokens.ErrRefused) {
 							err = nil // refreshed within the last minute
 						}
 					}

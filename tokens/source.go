@@ -37,6 +37,9 @@ type SourceConfig struct {
 	// Waited is told of every request that had to wait for the token endpoint, and
 	// how long; nil means nobody. It must not block. In steady state there is none.
 	Waited func(time.Duration)
+	// Names is that of [AuthorizerConfig]: records from before names were asked for get
+	// them after their next renewal. nil: nobody asks.
+	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
 	// Renewal says how tokens are renewed ahead of time.
 	Renewal Renewal
 	// Lease is how long a refresher that died keeps others waiting; 0 means 10 s.
@@ -57,6 +60,7 @@ type Source struct {
 	trials trials
 	local  *local
 	waited func(time.Duration)
+	names  func(context.Context, string, string, string, string) Names
 
 	topology topology // for the beats
 
@@ -81,7 +85,7 @@ type Source struct {
 func NewSource(c SourceConfig) *Source {
 	s := &Source{
 		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
-		waited: c.Waited, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+		waited: c.Waited, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -183,10 +187,18 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 // one can be had.
 const lastMoment = 2 * time.Second
 
+// ErrRefused is the cause of the error that [Source.Refused] gives while Dataverse
+// refuses tokens that are new.
+var ErrRefused = errors.New("new tokens are refused by Dataverse")
+
+// refusedAgain is when a request is sent again whose new token was refused.
+const refusedAgain = 5 * time.Second
+
 // Refused says that Dataverse answered 401 to a.Token. It returns the stored
 // token if that is another one by now, otherwise one forced refresh's. Errors as
-// [Source.Access]; reauthorization_required also when a token from a forced
-// refresh of the last minute is refused, without marking the connection.
+// [Source.Access], and unavailable with [ErrRefused] when a token from a forced
+// refresh of the last minute is refused: Entra has just let the user in, so that
+// this may pass by itself. Only a verdict of Entra sends for a person.
 func (s *Source) Refused(ctx context.Context, connection string, a Access) (Access, error) {
 	r, err := s.read(ctx, connection)
 	if err != nil {
@@ -201,8 +213,9 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 		if r.challenge != "" {
 			s.store.note(ctx, r.ID, r.Incarnation, r.challenge)
 		}
-		return Access{}, fault(CodeReauthorizationRequired, "Dataverse refuses the tokens of connection "+connection+
-			" although they are new; check the user in the environment, then connect again", nil)
+		return Access{}, &Error{Code: CodeUnavailable, Retryable: true, RetryAfter: refusedAgain, Err: ErrRefused,
+			Message: "Dataverse refuses the token of connection " + connection +
+				" although it is new, which may pass by itself; send the request again, and if this stays, look into it with connections.check"}
 	}
 	fresh, err := s.await(ctx, r, !other)
 	if err != nil {

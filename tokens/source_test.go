@@ -378,7 +378,10 @@ func TestRefused(t *testing.T) {
 			t.Fatalf("stored token: %v", err)
 		}
 		_, err = other.Refused(t.Context(), "acme", second)
-		wantCode(t, err, tokens.CodeReauthorizationRequired)
+		wantCode(t, err, tokens.CodeUnavailable)
+		if f, ok := errors.AsType[*tokens.Error](err); !ok || !f.Retryable || f.RetryAfter <= 0 || !errors.Is(err, tokens.ErrRefused) {
+			t.Errorf("a second refusal within a minute is not one to try again: %+v", err)
+		}
 		if n := b.entra.count("refresh_token"); n != 1 {
 			t.Errorf("%d token requests, want 1", n)
 		}

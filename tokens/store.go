@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -204,44 +203,47 @@ func (s *Store) unlist(ctx context.Context, id string) error {
 // Delete forgets a connection and its tokens. Deleting what is not there is no
 // error. A refresh or an authorization that is under way cannot bring it back.
 func (s *Store) Delete(ctx context.Context, id string) error {
+	_, err := s.DeleteIfThere(ctx, id)
+	return err
+}
+
+// DeleteIfThere is [Store.Delete], and says whether there was a connection.
+func (s *Store) DeleteIfThere(ctx context.Context, id string) (there bool, err error) {
 	if !ValidID(id) {
-		return badID()
+		return false, badID()
 	}
 	// First, so that it is not the next incarnation that leaves the work list. If it
 	// stays after all, or has come back, whoever takes it from there finds nothing.
 	if err := s.rdb.ZRem(ctx, renewalsKey, id).Err(); err != nil {
-		return redisFault(err)
+		return false, redisFault(err)
 	}
-	if _, err := s.remove(ctx, id); err != nil {
-		return err
+	if there, err = s.remove(ctx, id); err != nil {
+		return false, err
 	}
-	return s.unlist(ctx, id)
+	return there, s.unlist(ctx, id)
 }
 
-// remove deletes the record and returns what was there: a slot of version 0 when
-// nothing was. This process knows of it before remove returns, whatever Redis
+// remove deletes the record and says whether there was one. This process knows of it before remove returns, whatever Redis
 // answered.
-func (s *Store) remove(ctx context.Context, id string) (slot, error) {
-	gone := grantSlot(id)
+func (s *Store) remove(ctx context.Context, id string) (there bool, err error) {
 	defer s.tell(id)
 	change, err := s.announceDeletion(ctx, id)
 	if err != nil {
-		return gone, err
+		return false, err
 	}
-	keys := []string{gone.key, outboxKey(id), usedKey(id), metadataKey(id)}
+	keys := []string{grantSlot(id).key, outboxKey(id), usedKey(id), metadataKey(id)}
 	was, err := deleteScript.Run(ctx, s.rdb, keys, id, changedChannel, change, "unreadable-"+random(9)).StringSlice()
 	if err != nil {
-		return gone, redisFault(err)
+		return false, redisFault(err)
 	}
-	if len(was) == 3 {
-		s.wake()
-		if was[2] != "0" {
-			s.tellDropped(id)
-		}
-		gone.inc = was[0]
-		gone.ver, _ = strconv.ParseInt(was[1], 10, 64) // digits, as the script says
+	if len(was) < 3 {
+		return false, nil
 	}
-	return gone, nil
+	s.wake()
+	if was[2] != "0" {
+		s.tellDropped(id)
+	}
+	return true, nil // a damaged record is deleted like any other
 }
 
 // onChange registers what is called with the id of every connection that this

@@ -47,7 +47,7 @@ type Opening struct {
 	Cookie Secret
 }
 
-// Ticket opens a connect link for the browser that sent browserCookie ("" or an
+// Ticket goes on from a connect link, for the browser that sent browserCookie ("" or an
 // unusable value: a new one is made) and returns where to go, with a state that
 // only this browser can complete. Errors: invalid_state, unavailable.
 func (a *Authorizer) Ticket(ctx context.Context, secret string, browserCookie Secret) (Opening, error) {
@@ -69,26 +69,44 @@ func (a *Authorizer) Ticket(ctx context.Context, secret string, browserCookie Se
 	if err != nil {
 		return Opening{}, err
 	}
+	return t.opening(authorization, browserCookie), nil
+}
+
+// Look says what a connect link is for, and uses nothing up: mail scanners and link
+// previews open links too. The Opening has no AuthorizationURL. Errors:
+// invalid_state, unavailable.
+func (a *Authorizer) Look(ctx context.Context, secret string, browserCookie Secret) (Opening, error) {
+	if !token256(secret) {
+		return Opening{}, badTicket()
+	}
+	t, _, err := load[ticket](ctx, a.store, ticketKey(digest(secret)), ticketPurpose)
+	if errors.Is(err, errMissing) {
+		return Opening{}, badTicket()
+	}
+	if err == nil {
+		err = t.openable()
+	}
+	if err != nil {
+		return Opening{}, err
+	}
+	if !token256(browserCookie.Reveal()) {
+		browserCookie = Secret(random(32))
+	}
+	return t.opening("", browserCookie), nil
+}
+
+func (t ticket) opening(authorization string, cookie Secret) Opening {
 	return Opening{
 		Connection: t.Connection, EnvironmentURL: t.Environment, Tenant: t.Tenant, LoginHint: t.LoginHint,
-		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: browserCookie,
-	}, nil
+		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: cookie,
+	}
 }
 
 // TicketKnown reports, without using anything up, whether [Authorizer.Ticket]
 // would know this ticket. Errors: invalid_state, unavailable.
 func (a *Authorizer) TicketKnown(ctx context.Context, secret string) error {
-	if !token256(secret) {
-		return badTicket()
-	}
-	t, _, err := load[ticket](ctx, a.store, ticketKey(digest(secret)), ticketPurpose)
-	if errors.Is(err, errMissing) {
-		return badTicket()
-	}
-	if err != nil {
-		return err
-	}
-	return t.openable()
+	_, err := a.Look(ctx, secret, "")
+	return err
 }
 
 func (t ticket) openable() error {
@@ -96,7 +114,7 @@ func (t ticket) openable() error {
 	case t.UsedBy != "" || time.Now().After(t.ExpiresAt):
 		return badTicket()
 	case t.Openings >= maxOpenings:
-		return fault(CodeInvalidState, "this connect link was opened too often; ask for a new one", nil)
+		return fault(CodeInvalidState, "this connect link was used too often; ask for a new one", nil)
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ func troubleOf(f *Error) trouble {
 	case f.Code == CodeConsentRequired && administratorOnly[f.AADSTS]:
 		return trouble{"An administrator must approve this", []string{nothingHappened,
 			"Your organization does not let people approve applications themselves. Send the link below to an administrator; after the approval, open the connect link again."}, false}
+	case f.Code == CodeConfigurationError && f.Actor == ActorAdministrator:
+		return trouble{"Your organization’s directory does not let this work", []string{nothingHappened,
+			"Send what this page says to an administrator of your organization’s Microsoft directory. Open the connect link again once this is solved."}, false}
 	}
 	if t, ok := troubles[f.Code]; ok {
 		return t

@@ -56,7 +56,7 @@ func (r refusal) judge(grant string) (meaning, int) {
 		return refined, number
 	case by.class == classLater:
 		return by, number
-	case r.Error == "invalid_client" && refined.class != classLater:
+	case r.Error == "invalid_client" && refined.class != classLater && refined.class != classDirectory:
 		by.hint = refined.hint
 		return by, number
 	case sub.class != classUnknown && sub.class != classPerson:
@@ -74,12 +74,14 @@ const loopPause = 5 * time.Minute
 // verdict words the answer for one grant type.
 func (r refusal) verdict(grant string) *Error {
 	m, number := r.judge(grant)
-	e := &Error{AADSTS: number, own: r.own(m.class, number)}
+	e := &Error{AADSTS: number, Actor: m.actor(), own: r.own(m.class, number)}
 	switch m.class {
 	case classPerson, classConsent, classCode:
 		e.Code, e.Message = r.person(m.class, grant)
 	case classConfiguration:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses this installation's set-up, which its operator must mend"
+	case classDirectory:
+		e.Code, e.Message = CodeConfigurationError, "Entra refuses because of how the customer's directory is set up, which "+string(ActorAdministrator)+" must mend"
 	case classClock:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses the proof that this installation gives of itself"
 	case classLater:

@@ -50,22 +50,26 @@ answer are kept, sealed, and the next sign-in is asked for them.
 
 A refusal that was about an old token, because another process or a person has stored a newer grant meanwhile, counts for
 nothing: the newer grant is used. When Dataverse answers 401 to a token that looks fresh, there is one forced refresh; when
-it refuses that token too, the request ends in ` + "`reauthorization_required`" + ` without marking the connection, and no other
-refresh is forced for a minute.
+it refuses that token too, the request ends in ` + "`unavailable`" + ` with ` + "`retry_after_ms`" + `, since that may pass by itself, and no
+other refresh is forced for a minute. Only a verdict of Entra sends for a person.
 `
 
 func verdictsPage() string {
 	var b strings.Builder
 	b.WriteString(verdictsHead)
 	section := func(title, first string) {
-		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | what it is and what to do |\n| --- | --- | --- | --- | --- |\n", title, first)
+		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | who must act | what it is and what to do |\n| --- | --- | --- | --- | --- | --- |\n", title, first)
 	}
 	row := func(name, hint string, judge func(grant string) *Error) {
 		fmt.Fprintf(&b, "| %s |", name)
 		for _, grant := range []string{grantRefresh, GrantAuthorizationCode, GrantClientCredentials} {
 			fmt.Fprintf(&b, " `%s` |", judge(grant).Code)
 		}
-		fmt.Fprintf(&b, " %s |\n", hint)
+		who := judge(grantRefresh).Actor
+		if who == "" {
+			who = ActorNobody
+		}
+		fmt.Fprintf(&b, " %s | %s |\n", who, hint)
 	}
 	section("Without an OAuth answer", "answer")
 	gone := `{"error":"invalid_grant","error_codes":[50173]}`
@@ -117,6 +121,9 @@ func TestTheTableIsSound(t *testing.T) {
 		for oauthError := range byError {
 			e := refusal{Error: oauthError, Codes: []int{n}}.verdict(grantRefresh)
 			marks := e.Code == CodeReauthorizationRequired
+			if e.Actor == "" {
+				t.Errorf("%s AADSTS%d: nobody must act", oauthError, n)
+			}
 			own := m.class == classPerson || m.class == classConsent || m.class == classCode
 			switch {
 			case marks && !own:

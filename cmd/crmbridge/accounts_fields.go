@@ -69,7 +69,11 @@ func (c *accountsFields) table(term *terminal, fields []messages.Field) error {
 		if !field.Searchable {
 			note = "not for filters"
 		}
-		rows[i] = []string{field.Name, field.Label, field.Type, optionList(field.Options), note}
+		options := optionList(field.Options)
+		if field.OptionsTruncated {
+			options += ", …"
+		}
+		rows[i] = []string{field.Name, field.Label, field.Type, options, note}
 	}
 	if err := show.Table(term.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -220,9 +221,17 @@ func TestARefusingDataverseAndItsClaims(t *testing.T) {
 	refuses.Store(true)
 	for range 3 {
 		_, err := client.WhoAmI(t.Context(), "acme")
-		wantCode(t, err, messages.ReauthorizationRequired)
-		if err == nil || !strings.Contains(err.Error(), "check the user in the environment, then connect again") || strings.Contains(fmt.Sprintf("%+v", err), "CANARY") {
+		wantCode(t, err, messages.Unavailable)
+		if err == nil || !strings.Contains(err.Error(), "look into it with connections.check") || strings.Contains(fmt.Sprintf("%+v", err), "CANARY") {
 			t.Error(err)
+		}
+		if fault, ok := errors.AsType[*messages.Error](err); !ok || !fault.Retryable || fault.RetryAfterMS <= 0 {
+			t.Errorf("what may pass by itself is not to be tried again: %+v", fault)
+		}
+	}
+	for _, check := range checks(t, client, "acme") {
+		if check.OK || check.Name == messages.CheckToken && !strings.Contains(check.HowToFix, "IP firewall") {
+			t.Errorf("%+v", check)
 		}
 	}
 	if n := w.Emulator.Control().Counts().Tokens["refresh_token"]; n != 1 {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -39,7 +43,7 @@ func (v *visitor) begin(connection string, change func(*messages.AuthorizeReques
 // signIn goes on from the connect page and answers Microsoft's question.
 func (v *visitor) signIn(user, action string) {
 	v.t.Helper()
-	v.Click("a.go")
+	v.Click("button.go")
 	if user != "" {
 		v.Eval(fmt.Sprintf("document.querySelector('input[name=user][value=%q]').checked = true", user))
 	}
@@ -117,6 +121,17 @@ func (v *visitor) picture(name string) {
 	}
 }
 
+// onePixel is the file of a picture.
+func onePixel(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "logo.bin")
+	var b bytes.Buffer
+	if err := errors.Join(png.Encode(&b, image.NewGray(image.Rect(0, 0, 1, 1))), os.WriteFile(file, b.Bytes(), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
 // A person connects in a real browser, and meets every failure.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
@@ -124,7 +139,9 @@ func TestPagesInABrowser(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Nora Stranger", UserName: "nora.stranger@contoso.example", NotMember: true},
 	}})
-	w.Bridge(w.Settings(true), nil)
+	settings := w.Settings(true)
+	settings.OperatorName, settings.OperatorURL, settings.OperatorLogoFile = "Nordlicht Campaigns", "https://nordlicht.example/privacy", onePixel(t)
+	w.Bridge(settings, nil)
 	v := &visitor{browser, t, w}
 	client, _ := w.Client()
 	status := func(connection string) string {
@@ -144,14 +161,19 @@ func TestPagesInABrowser(t *testing.T) {
 
 	page := v.begin("acme", nil)
 	v.Open(page)
-	v.sees("connect", "Connect Dynamics 365", "acme", w.EmulatorURL, emulator.DefaultUser, "What may be read", "accounts", "Continue to Microsoft")
+	v.sees("connect", "Connect Dynamics 365", "acme", w.EmulatorURL, emulator.DefaultUser, "What may be read", "accounts", "Continue to Microsoft",
+		"Nordlicht Campaigns asks you", "read only", "How Nordlicht Campaigns handles what it reads")
+	if loaded, _ := v.Eval("document.querySelector('header img').naturalWidth").(float64); loaded != 1 {
+		t.Errorf("the operator's logo is %v px wide", loaded)
+	}
 	v.Eval("document.activeElement?.blur()")
 	v.signIn("", "accept")
 	connection, err := client.Connection(t.Context(), "acme")
 	if err != nil || connection.Status != messages.StatusActive {
 		t.Fatalf("%v %v: %s", connection, err, v.Text())
 	}
-	v.sees("success", "Connected", "acme", w.EmulatorURL, connection.OrganizationID, connection.UserID, "accounts", "roles")
+	v.sees("success", "Connected", "acme", w.EmulatorURL, connection.OrganizationID, connection.UserID, "accounts", "roles",
+		"Contoso", *connection.UserFullName, *connection.UserName)
 	callback, _ := v.Eval("location.href").(string)
 
 	v.Open(page)

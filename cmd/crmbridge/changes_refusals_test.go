@@ -128,7 +128,7 @@ func TestChangesThatDataverseDoesNotTell(t *testing.T) {
 }
 
 // A gateway that drops the preference makes Dataverse answer with a plain list,
-// which must not pass for "no changes".
+// which must not pass for "no changes". The first page tells, and connections.check.
 func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 	var dropping atomic.Bool
 	w := world.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
@@ -143,9 +143,19 @@ func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 	w.Connect("acme")
 	client, _ := w.Client()
 	dropping.Store(true)
-	_, err := client.Changes(t.Context(), acmeChanges(""))
-	wantSaid(t, err, messages.NotSupported, "Track changes")
+	for _, size := range []messages.Count{0, 10} { // on the only page, and on the first of three
+		in := acmeChanges("")
+		in.PageSize = size
+		_, err := client.Changes(t.Context(), in)
+		wantSaid(t, err, messages.NotSupported, "Prefer: odata.track-changes")
+	}
+	if found := checked(t, client, messages.CheckAccountsChanges); found.OK || !strings.Contains(found.Detail, "without change tracking") || !strings.Contains(found.HowToFix, "Prefer") {
+		t.Errorf("%+v", found)
+	}
 	dropping.Store(false)
+	if found := checked(t, client, messages.CheckAccountsChanges); !found.OK {
+		t.Errorf("%+v", found)
+	}
 	if _, err := client.Changes(t.Context(), acmeChanges("")); err != nil {
 		t.Error(err)
 	}
@@ -249,4 +259,19 @@ func TestEmptyPagesOfChangesArePassedOver(t *testing.T) {
 	if err != nil || reply.Header.Get(messages.HeaderPage) != "" || !strings.Contains(string(reply.Data), `the list is empty`) {
 		t.Errorf("%v %v %s", err, reply.Header, reply.Data)
 	}
+}
+
+func checked(t *testing.T, client *messages.Client, name string) messages.PermissionCheck {
+	t.Helper()
+	reply, err := client.Check(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, found := range reply {
+		if found.Name == name {
+			return found
+		}
+	}
+	t.Fatalf("no check %s", name)
+	return messages.PermissionCheck{}
 }

@@ -35,7 +35,8 @@ func TestCommands(t *testing.T) {
 		{[]string{"connect", "second", w.EmulatorURL, "--no-browser", "--no-wait"}, 0, []string{w.PublicURL() + "/connect/"}, nil},
 		{[]string{"connect", "second", "https://evil.example", "--no-browser", "--no-wait"}, 1, nil, []string{"invalid_request: environment_url"}},
 		{[]string{"connections", "delete", "demo"}, 0, []string{"demo is deleted"}, nil},
-		{[]string{"connections", "delete", "demo"}, 0, []string{"demo is deleted"}, nil},
+		{[]string{"connections", "delete", "demo"}, 0, []string{"there was no connection demo"}, nil},
+		{[]string{"connections", "delete", "demo", "--yes", "--json"}, 0, []string{`"deleted": false`}, nil},
 		{[]string{"connections", "get", "demo"}, 1, nil, []string{"connection_not_found:"}},
 	} {
 		t.Run(strings.Join(c.args, " "), func(t *testing.T) {

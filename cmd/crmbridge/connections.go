@@ -59,30 +59,51 @@ func (c *connectionsGet) Run(ctx context.Context, term *terminal) error {
 func printConnection(term *terminal, c *messages.Connection) error {
 	return show.Pairs(term.out, [][2]string{
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
-		{"grant", c.Grant}, {"user", c.UserID}, {"organization", c.OrganizationID},
+		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
+		{"organization", called(c.OrganizationID, c.OrganizationName)},
 		{"scopes", strings.Join(c.Scopes, " ")}, {"created", show.When(&c.CreatedAt)},
 		{"refreshed", show.When(c.RefreshedAt)}, {"access token until", show.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})
 }
 
+// called is an id with the names that are known.
+func called(id string, names ...*string) string {
+	for _, name := range names {
+		if name != nil {
+			id += "  " + *name
+		}
+	}
+	return id
+}
+
 type connectionsDelete struct {
 	client
 	Connection string `arg:"" help:"Id of the connection."`
+	Yes        bool   `name:"yes" short:"y" help:"Do not ask first."`
 }
 
-// Run deletes one connection.
+// Run deletes one connection. On a terminal it asks first: a person would have to
+// connect the environment again.
 func (c *connectionsDelete) Run(ctx context.Context, term *terminal) error {
+	if !c.Yes && !term.agrees("Delete connection "+c.Connection+" and everything stored for it? A person must connect it again to undo this.") {
+		return messages.Errorf(messages.Cancelled, "nothing was deleted")
+	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		if err := ask.Delete(ctx, c.Connection); err != nil {
+		deleted, err := ask.DeleteIfThere(ctx, c.Connection)
+		if err != nil {
 			return err
 		}
 		answer := struct {
 			Connection string `json:"connection"`
 			Deleted    bool   `json:"deleted"`
-		}{c.Connection, true}
+		}{c.Connection, deleted}
 		return c.print(term, answer, func() error {
-			_, err := fmt.Fprintf(term.out, "%s is deleted\n", c.Connection)
+			said := "%s is deleted\n"
+			if !deleted {
+				said = "there was no connection %s, and so nothing was deleted\n"
+			}
+			_, err := fmt.Fprintf(term.out, said, c.Connection)
 			return err
 		})
 	})

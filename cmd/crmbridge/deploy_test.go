@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -19,7 +20,7 @@ import (
 )
 
 // deployed is a NATS server with deploy/nats.conf, but for its ports and folder.
-func deployed(t *testing.T, port int) *server.Server {
+func deployed(t testing.TB, port int) *server.Server {
 	t.Helper()
 	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
 		t.Setenv(name+"_NATS_PASSWORD", "secret-"+strings.ToLower(name))
@@ -40,7 +41,7 @@ func deployed(t *testing.T, port int) *server.Server {
 	return started(t, options)
 }
 
-func started(t *testing.T, options *server.Options) *server.Server {
+func started(t testing.TB, options *server.Options) *server.Server {
 	t.Helper()
 	s, err := server.NewServer(options)
 	if err != nil {
@@ -63,7 +64,8 @@ func TestTheDeployedPermissions(t *testing.T) {
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings := w.Settings(true)
 	settings.URL = as("crmbridge")
-	w.Bridge(settings, nil)
+	log := &buffer{}
+	w.Bridge(settings, log)
 
 	administrator, err := nats.Connect(as("administrator"), nats.CustomInboxPrefix("_INBOX.administrators"))
 	if err != nil {
@@ -75,6 +77,46 @@ func TestTheDeployedPermissions(t *testing.T) {
 	for _, connection := range []string{"acme", "other"} {
 		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
 			t.Fatal(err)
+		}
+	}
+	// Nothing that crmbridge does itself is refused, and its stream is there.
+	js, err := administrator.Request("crm.connections.list.request", []byte("{}"), 30*time.Second)
+	if err != nil || !strings.Contains(string(js.Data), "acme") {
+		t.Fatal(err)
+	}
+	heard, err := administrator.SubscribeSync("crm.events.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := messages.NewClient(administrator).Delete(ctx, "other"); err != nil {
+		t.Fatal(err)
+	}
+	if msg, err := heard.NextMsgWithContext(ctx); err != nil || msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
+		world.Await(t, "the event of a deletion", func() error {
+			msg, err := heard.NextMsg(10 * time.Second)
+			if err == nil && msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
+				err = errors.New(msg.Subject)
+			}
+			return err
+		})
+	}
+	if said := log.String(); strings.Contains(said, "ermissions") || strings.Contains(said, "level=ERROR") {
+		t.Errorf("crmbridge lacks a right:\n%s", said)
+	}
+	// What it does not need it may not do.
+	own, err := nats.Connect(as("crmbridge"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	for _, subject := range []string{"crm.accounts.search.request.acme", "$JS.API.STREAM.DELETE.CRM_EVENTS", "$JS.API.STREAM.PURGE.CRM_EVENTS", "$JS.API.STREAM.CREATE.OTHER", "crm.state.acme.1"} {
+		if err := refusedPublish(own, subject); err == nil {
+			t.Errorf("crmbridge may publish to %s", subject)
+		}
+	}
+	for _, subject := range []string{"_INBOX.campaigns.>", "_INBOX.>", "crm.events.>", "crm.>", ">"} {
+		if err := refusedSubscribe(own, subject); err == nil {
+			t.Errorf("crmbridge may subscribe to %s", subject)
 		}
 	}
 	for _, c := range []struct {
@@ -103,6 +145,32 @@ func TestTheDeployedPermissions(t *testing.T) {
 			}
 		})
 	}
+}
+
+// refusedPublish is the server's refusal, nil where there is none.
+func refusedPublish(nc *nats.Conn, subject string) error {
+	before := nc.LastError()
+	if err := errors.Join(nc.Publish(subject, nil), nc.Flush()); err != nil {
+		return err
+	}
+	return newer(nc, before)
+}
+
+func refusedSubscribe(nc *nats.Conn, subject string) error {
+	before := nc.LastError()
+	sub, err := nc.SubscribeSync(subject)
+	if err := errors.Join(err, nc.Flush()); err != nil {
+		return err
+	}
+	defer func() { _ = sub.Unsubscribe() }()
+	return newer(nc, before)
+}
+
+func newer(nc *nats.Conn, before error) error {
+	if err := nc.LastError(); err != before {
+		return err
+	}
+	return nil
 }
 
 // Credentials that are wrong for a while do not end the process: it comes back

@@ -3,6 +3,7 @@ package main
 import (
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func file(t *testing.T, name string) string {
+func file(t testing.TB, name string) string {
 	t.Helper()
 	text, err := os.ReadFile("../../" + name)
 	if err != nil {
@@ -99,6 +100,75 @@ func TestDeployedNATSConfiguration(t *testing.T) {
 				if strings.HasPrefix(subject, "crm.connections") || strings.HasPrefix(subject, "crm.*") || subject == "_INBOX.>" {
 					t.Errorf("user campaigns may use %s", subject)
 				}
+			}
+		}
+	}
+}
+
+// Every operation's subjects, and those of the services API, are among crmbridge's
+// rights in the shipped configuration, and no entity that it does not have.
+func TestDeployedRightsFollowTheOperations(t *testing.T) {
+	text := file(t, "deploy/nats.conf")
+	_, rights, _ := strings.Cut(text, "CRMBRIDGE = {")
+	rights, _, _ = strings.Cut(rights, "CAMPAIGNS = {")
+	entities := map[string]bool{}
+	for _, op := range messages.Operations() {
+		entities[op.Entity()] = true
+		for _, subject := range []string{"crm." + op.Entity() + ".*.request", "crm." + op.Entity() + ".*.request.*"} {
+			if !strings.Contains(rights, `"`+subject+`"`) {
+				t.Errorf("crmbridge may not subscribe to %s", subject)
+			}
+		}
+	}
+	for _, match := range regexp.MustCompile(`"crm\.([^.]+)\.\*`).FindAllStringSubmatch(rights, -1) {
+		if !entities[match[1]] {
+			t.Errorf("crmbridge may subscribe to %s, which it does not serve", match[0])
+		}
+	}
+}
+
+// CONTRIBUTING names fuzz targets that there are.
+func TestContributingNamesFuzzTargets(t *testing.T) {
+	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(file(t, "CONTRIBUTING.md"), -1) {
+		found := false
+		files, _ := filepath.Glob("../../" + match[1] + "/*_test.go")
+		for _, name := range files {
+			text, err := os.ReadFile(name)
+			found = found || err == nil && strings.Contains(string(text), "func "+match[2]+"(")
+		}
+		if !found {
+			t.Errorf("there is no %s in %s", match[2], match[1])
+		}
+	}
+}
+
+// The compose file keeps secrets in files and containers small in rights, and neither
+// git nor a build takes a key along.
+func TestComposeFileIsCareful(t *testing.T) {
+	text := file(t, "docker-compose.yml")
+	for _, service := range []string{"nats", "redis", "crmbridge"} {
+		_, part, _ := strings.Cut(text, "\n  "+service+":\n")
+		part, _, _ = strings.Cut(part, "restart:")
+		for _, want := range []string{"read_only: true", "cap_drop: [ALL]", "mem_limit: ", "no-new-privileges"} {
+			if !strings.Contains(part, want) {
+				t.Errorf("service %s lacks %s", service, want)
+			}
+		}
+	}
+	for _, match := range regexp.MustCompile(`image: \S+:(\S+)`).FindAllStringSubmatch(text, -1) {
+		if !regexp.MustCompile(`^\d+\.\d+\.\d+`).MatchString(match[1]) {
+			t.Errorf("the tag %s is not pinned", match[1])
+		}
+	}
+	for _, secret := range []string{"TOKEN_KEYSET", "ENTRA_CLIENT_SECRET", "REDIS_URL"} {
+		if !strings.Contains(text, "      "+secret+"_FILE: /run/secrets/") || strings.Contains(text, "      "+secret+":") {
+			t.Errorf("%s is not in a file", secret)
+		}
+	}
+	for _, name := range []string{".gitignore", ".dockerignore"} {
+		for _, pattern := range []string{"keyset.json", "next.json", "*.pem", "secrets"} {
+			if !strings.Contains(file(t, name), pattern) {
+				t.Errorf("%s does not list %s", name, pattern)
 			}
 		}
 	}

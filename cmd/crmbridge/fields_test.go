@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -125,5 +126,59 @@ func TestFieldsInSmallMessages(t *testing.T) {
 	_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
 	if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest {
 		t.Errorf("accounts.search takes it: %v", err)
+	}
+}
+
+// A column with very many options comes with those that fit, marked and counted;
+// the other columns are listed as ever.
+func TestAFieldWithManyOptions(t *testing.T) {
+	const many = 30_000
+	w := world.New(t, emulator.Options{Accounts: 10})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	before, _ := allFields(t, client, false)
+	options := make(map[int]string, many)
+	for i := range many {
+		options[i] = fmt.Sprintf("Segment %d %s", i, strings.Repeat("x", 150))
+	}
+	if err := w.Emulator.Control().AddColumn(emulator.Column{Name: "cb_long", Label: "Long", Type: "Picklist", Options: options}); err != nil {
+		t.Fatal(err)
+	}
+	w.Connect("later") // with no copy of the metadata
+	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: "later"}}
+	var names []string
+	var long messages.Field
+	for {
+		reply, err := client.Fields(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range reply.Fields {
+			if field.Name == "cb_long" {
+				long = field
+				continue
+			}
+			names = append(names, field.Name)
+			if field.OptionsTruncated || field.OptionsCount != 0 {
+				t.Errorf("%s is truncated", field.Name)
+			}
+		}
+		if in.Cursor = reply.NextCursor; in.Cursor == "" {
+			break
+		}
+	}
+	if len(names) != len(before) {
+		t.Errorf("%d other fields, want %d", len(names), len(before))
+	}
+	if n := len(long.Options); !long.OptionsTruncated || long.OptionsCount != many || n < 4000 || n > 10_000 || long.Options[n-1].Value != int64(n-1) {
+		t.Errorf("%d options of %d, truncated %v", len(long.Options), long.OptionsCount, long.OptionsTruncated)
+	}
+	for label, fault := range map[string]string{options[9_999]: "", options[10_000]: "more options than crmbridge knows by label"} {
+		where := messages.Leaf("cb_long", messages.Eq, label)
+		_, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: in.Target, Where: &where})
+		if fault == "" && err != nil || fault != "" && (err == nil || !strings.Contains(err.Error(), fault)) {
+			t.Errorf("%.20s: %v", label, err)
+		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -121,5 +122,57 @@ func TestLanguageOfANewUser(t *testing.T) {
 	}
 	if got := label(); got != "Secteur d'activité" {
 		t.Errorf("after the change of users: %q", got)
+	}
+}
+
+// Where a label has no text in the user's language, the one in the base language
+// counts: in filters, in the list of fields and for columns. Half of the choices use
+// global ones, and are no different.
+func TestLabelsWithoutATranslation(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 300})
+	w.Emulator.Control().RelabelColumn("cb_channels", map[int]string{1033: "Ways to reach them"})
+	w.Emulator.Control().RelabelOption("industrycode", 7, map[int]string{1033: "Advice"})
+	w.Bridge(w.Settings(true), nil)
+	client, _ := w.Client()
+	if err := person.Connect(t.Context(), client, "acme", w.EmulatorURL, emulator.GermanUser); err != nil {
+		t.Fatal(err)
+	}
+	at := messages.Target{Connection: "acme"}
+	count := func(field string, op messages.Op, value any) int64 {
+		t.Helper()
+		where := messages.Leaf(field, op, value)
+		n, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: at, Where: &where})
+		if err != nil {
+			t.Errorf("%s %v: %v", field, value, err)
+		}
+		return n
+	}
+	for _, c := range []struct {
+		field        string
+		label, value any
+		op           messages.Op
+	}{
+		{"classification", "long tail", 4, messages.Eq},      // global, without a translation
+		{"classification", "Schlüsselkunde", 2, messages.Eq}, // global
+		{"industry", "Advice", 7, messages.Eq},
+		{"industry", "Finanzen", 16, messages.Eq},
+		{"cb_channels", []string{"E-Mail"}, []int{100000000}, messages.ContainsAny},
+	} {
+		if byLabel, byValue := count(c.field, c.op, c.label), count(c.field, c.op, c.value); byLabel != byValue || byValue == 0 {
+			t.Errorf("%s %v finds %d, %v finds %d", c.field, c.label, byLabel, c.value, byValue)
+		}
+	}
+	fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, field := range fields.Fields {
+		choice := field.Type == messages.FieldChoice || field.Type == messages.FieldChoices
+		if choice && (len(field.Options) == 0 || slices.ContainsFunc(field.Options, func(o messages.Choice) bool { return o.Label == "" })) {
+			t.Errorf("%s: options %v", field.Name, field.Options)
+		}
+		if field.Name == "cb_channels" && field.Label != "Ways to reach them" {
+			t.Errorf("%+v", field)
+		}
 	}
 }

@@ -42,6 +42,12 @@ type requestLoad struct {
 func newLoad(t testing.TB, w *world.World) *requestLoad {
 	t.Helper()
 	_, nc := w.Client()
+	return listen(t, nc)
+}
+
+// listen makes a load of a requester.
+func listen(t testing.TB, nc *nats.Conn) *requestLoad {
+	t.Helper()
 	l := &requestLoad{nc: nc, inbox: nc.NewInbox()}
 	var err error
 	l.sub, err = nc.Subscribe(l.inbox+".*", l.answered)

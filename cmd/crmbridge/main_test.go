@@ -23,6 +23,13 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beTheProgram) != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
+	if os.Getenv(beTheFlooder) != "" {
+		if err := flood(os.Args[1:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	bridge.QuietRedis(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())
 }

@@ -22,7 +22,7 @@ const mostMemory = 64 << 10
 var highWater = regexp.MustCompile(`(?m)^VmHWM:\s+(\d+) kB$`)
 
 // peak is the most memory that a process has held, in KiB.
-func peak(t *testing.T, pid int) int {
+func peak(t testing.TB, pid int) int {
 	t.Helper()
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,6 +50,61 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 	}
 	if page, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil || len(page.Accounts) != 10 {
 		t.Errorf("the cursor, when Dataverse takes it again: %v", err)
+	}
+}
+
+// An order by a lookup ends where Dataverse ends it: with the reason and not with
+// advice to begin again.
+func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 100, SimplePagingRows: 60})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, OrderBy: []string{"-name", "owner"}, PageSize: 20}
+	var err error
+	rows := 0
+	for {
+		var page *messages.AccountsPage
+		if page, err = client.Search(t.Context(), in); err != nil {
+			break
+		}
+		rows += len(page.Accounts)
+		in = messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}
+	}
+	fault, ok := errors.AsType[*messages.Error](err)
+	if !ok || rows != 60 || fault.Code != messages.NotSupported || fault.Retryable || !strings.Contains(fault.Message, "by the lookup owner") ||
+		!strings.Contains(fault.Message, "50,000") || len(fault.Details) != 1 || fault.Details[0].Path != "order_by[1]" || fault.Dynamics == nil {
+		t.Errorf("after %d rows: %+v", rows, err)
+	}
+}
+
+// What could not be read to its end is refused with the first page, where a bound of
+// the requester's does not end it before.
+func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 50_001})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	active := messages.Leaf("status", messages.Eq, 0)
+	for name, c := range map[string]struct {
+		in      messages.AccountsSearchRequest
+		refused bool
+	}{
+		"all":        {messages.AccountsSearchRequest{}, true},
+		"counted":    {messages.AccountsSearchRequest{IncludeTotal: true}, true},
+		"limit":      {messages.AccountsSearchRequest{Limit: 50_000}, false},
+		"high limit": {messages.AccountsSearchRequest{Limit: 50_001}, true},
+		"fewer":      {messages.AccountsSearchRequest{Where: &active}, false},
+	} {
+		c.in.Target, c.in.OrderBy = messages.Target{Connection: "acme"}, []string{"owner"}
+		page, err := client.Search(t.Context(), c.in)
+		fault, ok := errors.AsType[*messages.Error](err)
+		switch {
+		case !c.refused && (err != nil || len(page.Accounts) != 100):
+			t.Errorf("%s: %v", name, err)
+		case c.refused && (!ok || fault.Code != messages.NotSupported || !strings.Contains(fault.Message, "by the lookup owner") || fault.Details[0].Path != "order_by[0]"):
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

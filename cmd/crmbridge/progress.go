@@ -1,11 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/show"
 )
 
 // terminal is where a command writes. live says that err is a terminal, where a
@@ -13,11 +17,31 @@ import (
 type terminal struct {
 	out, err io.Writer
 	live     bool
+	in       io.Reader // nil where no person can answer
 }
 
 func newTerminal(stdout, stderr io.Writer) *terminal {
 	file, isFile := stderr.(*os.File)
-	return &terminal{out: stdout, err: stderr, live: isFile && term.IsTerminal(int(file.Fd()))}
+	t := &terminal{out: stdout, err: stderr, live: isFile && term.IsTerminal(int(file.Fd()))}
+	if t.live && term.IsTerminal(int(os.Stdin.Fd())) {
+		t.in = os.Stdin
+	}
+	return t
+}
+
+// agrees asks a question and reports whether the answer is yes; where nobody can
+// answer it does not ask.
+func (t *terminal) agrees(question string) bool {
+	if t.in == nil {
+		return true
+	}
+	fmt.Fprint(t.err, show.Safe(question)+" [y/N] ")
+	answer, err := bufio.NewReader(io.LimitReader(t.in, 1<<10)).ReadString('\n')
+	if err != nil {
+		fmt.Fprintln(t.err)
+	}
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
 }
 
 // progressLine is a line about long work, which goes away when the work is done. On

@@ -19,5 +19,6 @@ func (c *serveCommand) Run(ctx context.Context, term *terminal) error {
 	}
 	log := bridge.NewLog(term.err, config.LogLevel, config.LogFormat)
 	bridge.QuietRedis(log)
+	bridge.LimitMemory(config, log)
 	return bridge.Serve(ctx, config, log)
 }

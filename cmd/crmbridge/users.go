@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -47,6 +48,12 @@ func printUser(term *terminal, user *messages.User) error {
 	rows := make([][]string, len(user.Roles))
 	for i, role := range user.Roles {
 		rows[i] = []string{role.Name, role.Via, role.ID}
+	}
+	if user.RolesTruncated {
+		const more = "The user is in more than 500 teams: roles of the others are missing."
+		if _, err := fmt.Fprintln(term.err, more); err != nil {
+			return err
+		}
 	}
 	return show.Table(term.out, []string{"role", "via", "id"}, rows)
 }

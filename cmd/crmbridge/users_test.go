@@ -73,3 +73,37 @@ func TestUsersAndTheirRoles(t *testing.T) {
 		}
 	}
 }
+
+// A user in thousands of access teams and in many others is read in few calls.
+func TestUserInManyTeams(t *testing.T) {
+	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
+		{Name: "Popular", UserName: "popular@contoso.example", Roles: []string{"Basic User"}, AccessTeams: 3000, OwnerTeams: 120},
+		{Name: "Everywhere", UserName: "everywhere@contoso.example", OwnerTeams: 510},
+	}})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	w.Emulator.Control().ResetCounts()
+	get := func(email string) *messages.User {
+		t.Helper()
+		user, err := client.User(t.Context(), messages.UserGetRequest{Target: messages.Target{Connection: "acme"}, Email: email})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return user
+	}
+	user := get("popular@contoso.example")
+	if len(user.Roles) != 121 || user.RolesTruncated || user.Roles[0].Via != messages.RoleDirect || user.Roles[120].Name != "Salesperson" {
+		t.Errorf("%d roles, truncated %v", len(user.Roles), user.RolesTruncated)
+	}
+	calls := 0
+	for _, n := range w.Emulator.Control().Counts().Data {
+		calls += n
+	}
+	if calls > 8 {
+		t.Errorf("%d calls: %v", calls, w.Emulator.Control().Counts().Data)
+	}
+	if user := get("everywhere@contoso.example"); len(user.Roles) != 500 || !user.RolesTruncated {
+		t.Errorf("%d roles, truncated %v", len(user.Roles), user.RolesTruncated)
+	}
+}

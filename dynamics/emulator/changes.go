@@ -152,9 +152,9 @@ type change struct {
 	version int64
 }
 
-// changes are those after a version and up to another, rows first.
-func (v *snapshot) changes(t *table, rows []any, after, upTo int64) []change {
-	var out []change
+// changes are those after a version and up to another, in the order of their versions, rows and deletions apart.
+func (v *snapshot) changes(t *table, rows []any, after, upTo int64, deletionsFirst bool) []change {
+	var out, gone []change
 	for _, r := range rows {
 		if n := t.version(r); n > after && n <= upTo {
 			out = append(out, change{r, t.id(r), n})
@@ -163,10 +163,13 @@ func (v *snapshot) changes(t *table, rows []any, after, upTo int64) []change {
 	slices.SortFunc(out, func(a, b change) int { return cmp.Compare(a.version, b.version) })
 	for _, d := range v.deleted {
 		if d.version > after && d.version <= upTo {
-			out = append(out, change{nil, d.id, d.version})
+			gone = append(gone, change{nil, d.id, d.version})
 		}
 	}
-	return out
+	if deletionsFirst {
+		return append(gone, out...)
+	}
+	return append(out, gone...)
 }
 
 // deltaOrder is what the cookies of a delta hold.
@@ -189,10 +192,10 @@ func (c *call) delta(t *table, rows []any, o options, path string, from stamp) (
 	if fail != nil {
 		return nil, fail
 	}
-	all := c.v.changes(t, rows, from.version, end.version)
+	all := c.v.changes(t, rows, from.version, end.version, c.s.opts.DeletionsFirst)
 	rest := all
 	if q.from != nil {
-		rest = rest[slices.IndexFunc(append(rest, change{version: -1}), q.from.before):]
+		rest = rest[slices.IndexFunc(append(rest, change{version: -1}), func(x change) bool { return q.from.before(x, c.s.opts.DeletionsFirst) }):]
 	}
 	page := rest[:min(c.pageSize(), len(rest))]
 	b := c.opening(t, q, len(all), "/$delta")
@@ -219,15 +222,14 @@ func (c *call) delta(t *table, rows []any, o options, path string, from stamp) (
 }
 
 // before says whether a change comes after the place where the cookie's page ended; the sentinel does.
-func (k *cookie) before(x change) bool {
-	last := k.last[0].n
-	switch {
+func (k *cookie) before(x change, deletionsFirst bool) bool {
+	switch gone := x.row == nil; {
 	case x.version < 0:
 		return true
-	case x.row == nil:
-		return !k.gone || x.version > last
+	case gone != k.gone:
+		return gone != deletionsFirst // of the kind that comes second
 	}
-	return !k.gone && x.version > last
+	return x.version > k.last[0].n
 }
 
 // deltaCookie holds where a page of changes began and ended, and the chain's stamp.
@@ -272,7 +274,7 @@ func (c *call) countChanges(t *table, o options) (*answer, *fault) {
 	if fail != nil {
 		return nil, fail
 	}
-	return countAnswer(len(c.v.changes(t, t.rows(c.v), from.version, c.v.version))), nil
+	return countAnswer(len(c.v.changes(t, t.rows(c.v), from.version, c.v.version, false))), nil
 }
 
 // appliedPreference is a line of Preference-Applied; tracking is named only where it was applied.

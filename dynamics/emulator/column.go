@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -85,6 +86,8 @@ type column struct {
 	length              int
 	custom              bool
 	options             []option
+	global              bool             // a choice that uses a global one
+	sdkOnly             bool             // to be read in the SDK; the Web API has no such property
 	nav                 string           // lookups: the navigation property; empty means name
 	own                 map[int32]string // names that were set while the server ran, by language
 	get                 func(v *snapshot, row any) value
@@ -135,9 +138,16 @@ type relation struct {
 func (t *table) index() *table {
 	t.props = make(map[string]*column, len(t.columns))
 	for _, c := range t.columns {
-		t.props[c.property()] = c
+		if !c.sdkOnly {
+			t.props[c.property()] = c
+		}
 	}
 	return t
+}
+
+// inWebAPI are the columns that the Web API has properties for.
+func (t *table) inWebAPI() []*column {
+	return slices.DeleteFunc(slices.Clone(t.columns), func(c *column) bool { return c.sdkOnly })
 }
 
 // column finds by logical name, as query functions and metadata do: ownerid, not _ownerid_value.

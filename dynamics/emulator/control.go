@@ -110,6 +110,10 @@ func (c Control) PutAccount(a Account) string { return c.s.data.put(a, c.s.opts.
 // DeleteAccount removes the row and reports whether it was there.
 func (c Control) DeleteAccount(id string) bool { return c.s.data.delete(id) }
 
+// RestoreAccount brings a deleted row back under its id, as Dataverse's recycle bin does, and reports whether it was in there. Change
+// tracking then tells both of the deletion and of the row; nobody has seen in which order, see [Options.DeletionsFirst].
+func (c Control) RestoreAccount(id string) bool { return c.s.data.restore(id) }
+
 // Users are all users, built-in ones and those of the options.
 func (c Control) Users() []User {
 	out := make([]User, 0, len(c.s.dir.users))

@@ -70,6 +70,7 @@ func (c Control) RemoveColumn(name string) bool {
 }
 
 // Column is a custom column to add to account. Its values are those of [Account.More].
+// Every second choice uses a global one.
 type Column struct {
 	// Name is the logical name, with a publisher's prefix: cb_region. Label is in the base language.
 	Name, Label string
@@ -112,6 +113,11 @@ func (c Control) AddColumn(d Column) error {
 	}
 	if !c.s.schema.change(func(t *table) bool {
 		free := t.column(d.Name) == nil
+		choices := 0
+		for _, other := range t.columns {
+			choices += btoi(other.kind == kindChoice || other.kind == kindChoices)
+		}
+		x.global = choices%2 == 1 && len(x.options) > 0 // every second one
 		t.columns = append(t.columns, x)
 		return free
 	}) {

@@ -149,10 +149,26 @@ func (d *directory) user(u User) (*systemUser, error) {
 		if i < 0 {
 			return nil, fmt.Errorf("emulator: user %s: no team %q", u.UserName, n)
 		}
-		x.teams = append(x.teams, d.teams[i])
-		d.teams[i].members = append(d.teams[i].members, x)
+		x.join(d.teams[i])
+	}
+	for i := range u.AccessTeams + u.OwnerTeams {
+		kind, form := 1, "Account %d access team of %s"
+		t := &team{businessUnit: x.businessUnit, version: int64(4000 + i)}
+		if i >= u.AccessTeams {
+			kind, form = 0, "Team %d of %s"
+			t.roles = []*role{d.role("Salesperson", x.businessUnit)}
+		}
+		t.kind, t.name = kind, fmt.Sprintf(form, i, u.UserName)
+		t.id = namedGUID("team", t.name)
+		d.teams = append(d.teams, t)
+		x.join(t)
 	}
 	return x, nil
+}
+
+func (u *systemUser) join(t *team) {
+	u.teams = append(u.teams, t)
+	t.members = append(t.members, u)
 }
 
 func (d *directory) role(name string, unit guid) *role {

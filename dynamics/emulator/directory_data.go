@@ -18,6 +18,7 @@ const (
 	readEntity       = "prvReadEntity"
 	readAttribute    = "prvReadAttribute"
 	readOptionSet    = "prvReadOptionSet"
+	readOrganization = "prvReadOrganization"
 )
 
 // roleTemplate is a role; without says what it lacks of what nearly every role has.
@@ -29,7 +30,7 @@ type roleTemplate struct {
 	without  []string
 }
 
-var common = []string{readUser, readRole, readTeam, readBusinessUnit, readSettings, readPrivilege, readEntity, readAttribute, readOptionSet}
+var common = []string{readUser, readRole, readTeam, readBusinessUnit, readSettings, readPrivilege, readEntity, readAttribute, readOptionSet, readOrganization}
 
 // grants are the privileges with their depths; all but those over accounts are the organization's.
 func (r roleTemplate) grants() map[string]Depth {

@@ -19,8 +19,9 @@
 //   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, business units, privileges and
 //     usersettings, the functions that tell of privileges, their metadata, the service document and $metadata;
 //     $select, $filter with query functions, $orderby, $top, $count, $apply, RetrieveTotalRecordCount, $expand of roles,
-//     server-driven paging with Dataverse's own cookies, annotations, change tracking of accounts, $batch, conditional reads and the
-//     error bodies of the Web API.
+//     server-driven paging with Dataverse's own cookies, and without them in the order of a lookup, annotations, change tracking of
+//     accounts with a recycle bin, $batch, conditional reads and the error bodies of the Web API. About half of the choices use
+//     global ones, labels without a translation have none in the user's language, and isprivate is no property of the Web API.
 //   - Service protection limits, per user and web server: see [Limits].
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //

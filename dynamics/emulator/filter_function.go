@@ -125,7 +125,7 @@ func (p *filterParser) arguments() (arguments, *fault) {
 		}
 		v := p.next()
 		if v.kind == tokAlias {
-			tokens, fail := lex(p.aliases[v.text])
+			tokens, fail := aliased(p.aliases[v.text])
 			if fail != nil {
 				return a, fail
 			}
@@ -157,6 +157,14 @@ func (p *filterParser) arguments() (arguments, *fault) {
 		}
 	}
 	return a, nil
+}
+
+// aliased are the tokens of a parameter alias. A list there is read as JSON to its end: the sample in Microsoft's page has O'Brian in one.
+func aliased(text string) ([]token, *fault) {
+	if text = strings.TrimSpace(text); strings.HasPrefix(text, "[") {
+		return []token{{kind: tokArray, text: text}}, nil
+	}
+	return lex(text)
 }
 
 // arrayItems reads ["a","b"], and ['a','b'] as long as no apostrophe is inside, as the service does.

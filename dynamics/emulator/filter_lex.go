@@ -56,7 +56,7 @@ func lex(text string) ([]token, *fault) {
 		case ch == '[':
 			n := arrayEnd(rest)
 			if n < 0 {
-				return nil, badRequest("There is an unterminated literal at position %d in '%s'.", len(text), text)
+				return nil, badRequest("Found an unbalanced bracket expression.")
 			}
 			out = append(out, token{tokArray, rest[:n], i})
 			i += n
@@ -103,19 +103,23 @@ func quoted(s string) (value string, n int, ok bool) {
 	return "", 0, false
 }
 
-// arrayEnd finds the end of a JSON array of plain items; brackets inside double quotes do not count.
+// arrayEnd finds the end of a JSON array as Microsoft's lexer did until it was mended in the autumn of 2026 (OData/odata.net#3615): it
+// counts brackets and steps over what stands between apostrophes, wherever they are. Who knows which version an environment has writes
+// them as escapes.
 func arrayEnd(s string) int {
-	in := false
+	depth := 1
 	for i := 1; i < len(s); i++ {
 		switch s[i] {
-		case '\\':
-			if in {
-				i++
+		case '\'':
+			n := strings.IndexByte(s[i+1:], '\'')
+			if n < 0 {
+				return -1
 			}
-		case '"':
-			in = !in
+			i += n + 1
+		case '[':
+			depth++
 		case ']':
-			if !in {
+			if depth--; depth == 0 {
 				return i + 1
 			}
 		}

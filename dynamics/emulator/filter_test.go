@@ -100,24 +100,24 @@ func TestFilters(t *testing.T) {
 		"donotemail eq true":                                 "b",
 		"createdon eq 2024-01-01":                            "a",
 		"createdon ge 2024-01-01T12:00:00Z and createdon lt 2024-01-02T00:00:00+02:00": "b",
-		"cb_lastcampaign eq 2024-05-01":                                                                  "d",
-		"cb_leadscore eq 1.2345":                                                                         "d",
-		"cb_channels eq '3,2'":                                                                           "a",
-		"_ownerid_value ne null":                                                                         "a",
-		"_parentaccountid_value eq null":                                                                 "a b c d e",
-		"accountid eq 00000000-0000-0000-0000-000000000002":                                              "b",
-		"accountid lt 00000000-0000-0000-0000-000000000003":                                              "a b",
-		"_ownerid_value eq '00000000-0000-0000-0000-000000000009'":                                       "",
-		`Microsoft.Dynamics.CRM.In(PropertyName='industrycode',PropertyValues=["7","9"])`:                "a d",
-		`Microsoft.Dynamics.CRM.NotIn(PropertyName='industrycode',PropertyValues=["7"])`:                 "b c e",
-		`Microsoft.Dynamics.CRM.In(PropertyName='address1_city',PropertyValues=["O'B [x]"])`:             "d",
-		`Microsoft.Dynamics.CRM.In(PropertyName='address1_city',PropertyValues=['50x','50%'])`:           "b c",
-		`Microsoft.Dynamics.CRM.Between(PropertyName='numberofemployees',PropertyValues=["10","20"])`:    "a b d",
-		`Microsoft.Dynamics.CRM.NotBetween(PropertyName='numberofemployees',PropertyValues=["11","99"])`: "a",
-		`Microsoft.Dynamics.CRM.ContainValues(PropertyName='cb_channels',PropertyValues=["2","9"])`:      "a",
-		`Microsoft.Dynamics.CRM.DoesNotContainValues(PropertyName='cb_channels',PropertyValues=["2"])`:   "b c d e",
-		`Microsoft.Dynamics.CRM.On(PropertyName='cb_lastcampaign',PropertyValue='2024-05-01')`:           "d",
-		`Microsoft.Dynamics.CRM.EqualUserId(PropertyName='ownerid')`:                                     "a",
+		"cb_lastcampaign eq 2024-05-01":                                                                     "d",
+		"cb_leadscore eq 1.2345":                                                                            "d",
+		"cb_channels eq '3,2'":                                                                              "a",
+		"_ownerid_value ne null":                                                                            "a",
+		"_parentaccountid_value eq null":                                                                    "a b c d e",
+		"accountid eq 00000000-0000-0000-0000-000000000002":                                                 "b",
+		"accountid lt 00000000-0000-0000-0000-000000000003":                                                 "a b",
+		"_ownerid_value eq '00000000-0000-0000-0000-000000000009'":                                          "",
+		`Microsoft.Dynamics.CRM.In(PropertyName='industrycode',PropertyValues=["7","9"])`:                   "a d",
+		`Microsoft.Dynamics.CRM.NotIn(PropertyName='industrycode',PropertyValues=["7"])`:                    "b c e",
+		`Microsoft.Dynamics.CRM.In(PropertyName='address1_city',PropertyValues=["O\u0027B \u005bx\u005d"])`: "d",
+		`Microsoft.Dynamics.CRM.In(PropertyName='address1_city',PropertyValues=['50x','50%'])`:              "b c",
+		`Microsoft.Dynamics.CRM.Between(PropertyName='numberofemployees',PropertyValues=["10","20"])`:       "a b d",
+		`Microsoft.Dynamics.CRM.NotBetween(PropertyName='numberofemployees',PropertyValues=["11","99"])`:    "a",
+		`Microsoft.Dynamics.CRM.ContainValues(PropertyName='cb_channels',PropertyValues=["2","9"])`:         "a",
+		`Microsoft.Dynamics.CRM.DoesNotContainValues(PropertyName='cb_channels',PropertyValues=["2"])`:      "b c d e",
+		`Microsoft.Dynamics.CRM.On(PropertyName='cb_lastcampaign',PropertyValue='2024-05-01')`:              "d",
+		`Microsoft.Dynamics.CRM.EqualUserId(PropertyName='ownerid')`:                                        "a",
 	} {
 		if got := strings.Join(g.names(tok, filter), " "); got != want {
 			t.Errorf("%s: got %q, want %q", filter, got, want)
@@ -126,8 +126,11 @@ func TestFilters(t *testing.T) {
 	if got := strings.Join(g.names(tok, "revenue gt @p1 and address1_city ne @p2", "&@p1=0.2&@p2="+url.QueryEscape("'o''b'")), " "); got != "b" {
 		t.Errorf("with aliases: %q", got)
 	}
-	if got := strings.Join(g.names(tok, `Microsoft.Dynamics.CRM.In(PropertyName=@a,PropertyValues=@b)`, "&@a='name'&@b="+url.QueryEscape(`["A"]`)), " "); got != "a" {
-		t.Errorf("a function with aliases: %q", got)
+	for list, want := range map[string]string{`["A"]`: "a", `["x","O'B [x]"]`: "d"} {
+		column := map[string]string{"a": "name", "d": "address1_city"}[want]
+		if got := strings.Join(g.names(tok, `Microsoft.Dynamics.CRM.In(PropertyName=@a,PropertyValues=@b)`, "&@a='"+column+"'&@b="+url.QueryEscape(list)), " "); got != want {
+			t.Errorf("a function with aliases: %q, want %q", got, want)
+		}
 	}
 }
 
@@ -153,7 +156,11 @@ func TestFilterErrors(t *testing.T) {
 		strings.Repeat("(", 200):       "recursion limit",
 		"createdon gt 2024-13-41":      "not a valid date",
 		`not Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=["a"])`: "Not operator along with the Custom Named Condition operators is not allowed",
-		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=['a'b'])`:   "Invalid JSON. A comma character ',' was expected in scope 'Array'.",
+		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=['a''b'])`:  "Invalid JSON. A comma character ',' was expected in scope 'Array'.",
+		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=['a'b'])`:   "Found an unbalanced bracket expression.",
+		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=["a'b"])`:   "Found an unbalanced bracket expression.",
+		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=["a[b"])`:   "Found an unbalanced bracket expression.",
+		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=["a]b"])`:   "Syntax error at position",
 		`Microsoft.Dynamics.CRM.Under(PropertyName='name',PropertyValue='a')`:     "is not part of this emulator",
 	} {
 		r := g.api(tok, "accounts?$filter="+url.QueryEscape(filter))

@@ -129,10 +129,10 @@ func (l *language) signed(text string, negative, money bool) string {
 	return text
 }
 
-// label is a Label object: every provisioned language that has a text, and the user's.
+// label is a Label object: every provisioned language that has a text, and the user's. Where the user's has none UserLocalizedLabel is
+// null, as has been seen of customers' own labels, and readers have to look among the others.
 func (c *call) label(w words) object {
 	all, user := []object{}, any(nil)
-	seen := w.text(c.lang())
 	for _, l := range languages {
 		text, ok := w.in(l)
 		if !ok {
@@ -140,7 +140,7 @@ func (c *call) label(w words) object {
 		}
 		one := object{{"Label", text}, {"LanguageCode", l.lcid}, {"IsManaged", true}, {"MetadataId", namedGUID("label", strconv.Itoa(int(l.lcid)), text).String()}, {"HasChanged", nil}}
 		all = append(all, one)
-		if text == seen && (user == nil || l == c.lang()) {
+		if l == c.lang() {
 			user = one
 		}
 	}

@@ -53,20 +53,33 @@ type labelled struct {
 	UserLocalizedLabel *localized
 }
 
-// options are the labels of a choice's values as a user sees them.
+// user is the label in the caller's language, nothing where there is none.
+func (l labelled) user() localized {
+	if l.UserLocalizedLabel == nil {
+		return localized{}
+	}
+	return *l.UserLocalizedLabel
+}
+
+// optionSet are the labels of a choice's values as a user sees them.
 func (g *rig) optionSet(token, column string) map[int]labelled {
 	g.Helper()
-	var body struct {
-		OptionSet struct {
-			Options []struct {
-				Value int
-				Label labelled
-			}
+	type set struct {
+		Options []struct {
+			Value int
+			Label labelled
 		}
 	}
-	r := g.api(token, attributes+"(LogicalName='"+column+"')/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet($select=Options)")
+	var body struct{ OptionSet, GlobalOptionSet *set }
+	r := g.api(token, attributes+"(LogicalName='"+column+"')/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)")
 	if err := json.Unmarshal([]byte(r.body), &body); err != nil || r.status != 200 {
 		g.Fatalf("%s: %d %s", column, r.status, r.body)
+	}
+	if (body.OptionSet == nil) == (body.GlobalOptionSet == nil) {
+		g.Fatalf("%s has both option sets or none: %s", column, r.body)
+	}
+	if body.OptionSet == nil {
+		body.OptionSet = body.GlobalOptionSet
 	}
 	out := map[int]labelled{}
 	for _, o := range body.OptionSet.Options {
@@ -87,13 +100,13 @@ func TestLabelsPerLanguage(t *testing.T) {
 		{english, "industrycode", 7, localized{"Consulting", 1033}, "[{Consulting 1033} {Beratung 1031} {Conseil 1036}]"},
 		{german, "industrycode", 7, localized{"Beratung", 1031}, "[{Consulting 1033} {Beratung 1031} {Conseil 1036}]"},
 		{french, "industrycode", 7, localized{"Conseil", 1036}, "[{Consulting 1033} {Beratung 1031} {Conseil 1036}]"},
-		{german, "accountclassificationcode", 4, localized{"Long Tail", 1033}, "[{Long Tail 1033}]"}, // without a translation
+		{german, "accountclassificationcode", 4, localized{}, "[{Long Tail 1033}]"}, // without a translation
 		{french, "accountclassificationcode", 2, localized{"Compte clé", 1036}, "[{Key Account 1033} {Schlüsselkunde 1031} {Compte clé 1036}]"},
 		{french, "customertypecode", 8, localized{"Prospect", 1036}, "[{Prospect 1033} {Interessent 1031} {Prospect 1036}]"},
 		{german, "customertypecode", 5, localized{"Partner", 1031}, "[{Partner 1033} {Partner 1031} {Partenaire 1036}]"},
 	} {
 		l := g.optionSet(c.token, c.column)[c.value]
-		if l.UserLocalizedLabel == nil || *l.UserLocalizedLabel != c.user || fmt.Sprint(l.LocalizedLabels) != c.all {
+		if l.user() != c.user || fmt.Sprint(l.LocalizedLabels) != c.all {
 			t.Errorf("%s %d: %+v %v, want %v %s", c.column, c.value, l.UserLocalizedLabel, l.LocalizedLabels, c.user, c.all)
 		}
 	}
@@ -102,10 +115,10 @@ func TestLabelsPerLanguage(t *testing.T) {
 		for _, column := range []string{"industrycode", "customertypecode", "ownershipcode", "cb_campaigntier"} {
 			seen := map[string]int{}
 			for value, l := range g.optionSet(token, column) {
-				if other, twice := seen[l.UserLocalizedLabel.Label]; twice {
-					t.Errorf("%s %s: %q is %d and %d", name, column, l.UserLocalizedLabel.Label, value, other)
+				if other, twice := seen[l.user().Label]; twice {
+					t.Errorf("%s %s: %q is %d and %d", name, column, l.user().Label, value, other)
 				}
-				seen[l.UserLocalizedLabel.Label] = value
+				seen[l.user().Label] = value
 			}
 		}
 	}

@@ -159,8 +159,8 @@ func (c *call) writeAttributes(t *table, cols []*column, cast string, one bool, 
 				if name != "OptionSet" && name != "GlobalOptionSet" || cast == "" || len(col.options) == 0 {
 					return nil, badRequest("Could not find a property named '%s' on type '%s%s'.", name, crm, typeName)
 				}
-				value := any(nil) // no column here uses a global option set
-				if name == "OptionSet" {
+				value := any(nil) // one of the two is null: "Retrieve table definitions by name or MetadataId"
+				if (name == "GlobalOptionSet") == col.global {
 					value = c.optionSet(t, col, strings.TrimSuffix(rest, ")"))
 				}
 				body = append(body, member{name, value})
@@ -191,7 +191,11 @@ func (x *call) optionSet(t *table, c *column, query string) object {
 	if setType == "" {
 		setType = "Picklist"
 	}
-	id := member{"MetadataId", namedGUID("optionset", t.logical, c.name).String()}
+	setName := t.logical + "_" + c.name
+	if c.global {
+		setName = "cb_global_" + c.name
+	}
+	id := member{"MetadataId", namedGUID("optionset", setName).String()}
 	var options []member
 	if c.kind == kindBool {
 		options = []member{{"TrueOption", x.optionBody(c, c.options[1])}, {"FalseOption", x.optionBody(c, c.options[0])}}
@@ -205,7 +209,7 @@ func (x *call) optionSet(t *table, c *column, query string) object {
 	if strings.HasPrefix(query, "$select=") {
 		return append(object{id}, options...)
 	}
-	return append(object{id, {"HasChanged", nil}, {"Name", t.logical + "_" + c.name}, {"IsGlobal", false}, {"IsCustomOptionSet", c.custom},
+	return append(object{id, {"HasChanged", nil}, {"Name", setName}, {"IsGlobal", c.global}, {"IsCustomOptionSet", c.custom},
 		{"IsManaged", true}, {"OptionSetType", setType},
 		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false}, {"ManagedPropertyLogicalName", "iscustomizable"}}},
 		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", x.label(c.words())}, {"Description", x.label(words{})}}, options...)

@@ -34,7 +34,7 @@ func (x *call) describeColumn(t *table, c *column) object {
 		{"@odata.type", "#Microsoft.Dynamics.CRM." + odata},
 		{"MetadataId", namedGUID("metadata", t.logical, c.name).String()}, {"HasChanged", nil}, {"AttributeOf", nil}, {"AttributeType", attribute},
 		{"ColumnNumber", number}, {"DeprecatedVersion", nil}, {"IntroducedVersion", "5.0.0.0"}, {"EntityLogicalName", t.logical},
-		{"IsCustomAttribute", c.custom}, {"IsPrimaryId", c.name == t.key}, {"IsValidODataAttribute", true}, {"IsPrimaryName", c.name == t.primary},
+		{"IsCustomAttribute", c.custom}, {"IsPrimaryId", c.name == t.key}, {"IsValidODataAttribute", !c.sdkOnly}, {"IsPrimaryName", c.name == t.primary},
 		{"IsValidForCreate", !c.readOnly()}, {"IsValidForRead", true}, {"IsValidForUpdate", !c.readOnly()}, {"CanBeSecuredForRead", true},
 		{"CanBeSecuredForCreate", true}, {"CanBeSecuredForUpdate", true}, {"IsSecured", false}, {"IsRetrievable", true}, {"IsFilterable", false},
 		{"IsSearchable", c.kind.textual()}, {"IsManaged", !c.custom}, {"LinkedAttributeId", nil}, {"LogicalName", c.name}, {"IsValidForForm", true},
@@ -43,7 +43,7 @@ func (x *call) describeColumn(t *table, c *column) object {
 		{"AutoNumberFormat", ""}, {"AttributeTypeName", object{{"Value", name}}}, {"Description", x.label(words{})}, {"DisplayName", x.label(c.words())},
 		{"IsAuditEnabled", managed(true, "canmodifyauditsettings")}, {"IsGlobalFilterEnabled", managed(false, "canmodifyglobalfiltersettings")},
 		{"IsSortableEnabled", managed(false, "canmodifyissortablesettings")}, {"IsCustomizable", managed(true, "iscustomizable")},
-		{"IsRenameable", managed(true, "isrenameable")}, {"IsValidForAdvancedFind", managed(c.kind != kindBigInt, "canmodifysearchsettings")},
+		{"IsRenameable", managed(true, "isrenameable")}, {"IsValidForAdvancedFind", managed(c.kind != kindBigInt && !c.sdkOnly, "canmodifysearchsettings")},
 		{"RequiredLevel", managed(required, "canmodifyrequirementlevelsettings")}, {"CanModifyAdditionalSettings", managed(true, "canmodifyadditionalsettings")},
 		{"Settings", []object{}},
 	}

@@ -70,7 +70,7 @@ func TestMetadataFilters(t *testing.T) {
 		"(LogicalName eq 'name' or LogicalName eq 'revenue') and AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Money'": {"revenue"},
 		"AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'Picklist' and IsCustomAttribute eq true":                        {"cb_campaigntier"},
 		"AttributeTypeName/Value eq 'MultiSelectPicklistType'":                                                                     {"cb_channels"},
-		"IsValidForAdvancedFind/Value eq false":                                                                                    {"versionnumber"},
+		"IsValidForAdvancedFind/Value eq false":                                                                                    {"isprivate", "versionnumber"},
 		"RequiredLevel/Value eq 'ApplicationRequired'":                                                                             {"name"},
 		"IsPrimaryId eq true and AttributeOf eq null":                                                                              {"accountid"},
 		"LogicalName eq 'nix'": nil,

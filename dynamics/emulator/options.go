@@ -64,6 +64,8 @@ type Options struct {
 	Latency time.Duration
 	// NoChangeTracking switches change tracking of accounts off; [Control.SetChangeTracking] does so while the server runs.
 	NoChangeTracking bool
+	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page says that rows come first.
+	DeletionsFirst bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
 	// Limits are the service protection limits; the zero value means Microsoft's own.
@@ -73,6 +75,8 @@ type Options struct {
 	NegativesSkipNull bool
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
+	// SimplePagingRows is where pages that are ordered by a lookup end; 0 means 50,000, Dataverse's own.
+	SimplePagingRows int
 	// AuthorityURL is named by the 401 challenge and the discovery documents; empty means the request's own origin.
 	AuthorityURL string
 	// Environments are further origins that count as this environment's resource at the token endpoint, for set-ups where
@@ -106,6 +110,9 @@ type User struct {
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string
+	// AccessTeams is how many access teams of single accounts the user is in, which have no roles; OwnerTeams how many owner teams
+	// that have the role Salesperson.
+	AccessTeams, OwnerTeams int
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -135,6 +142,9 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	if o.MaxPageSize == 0 {
 		o.MaxPageSize = 5000
+	}
+	if o.SimplePagingRows == 0 {
+		o.SimplePagingRows = simplePagingRows
 	}
 	if len(o.RedirectURIs) == 0 {
 		o.RedirectURIs = []string{DefaultRedirectURI}

@@ -35,14 +35,6 @@ func (o ordering) key(v *snapshot, x value) sortKey {
 	return sortKey{n: x.n, id: x.id}
 }
 
-// cookieKey is the same for a value out of a cookie, where a lookup already is a name.
-func (o ordering) cookieKey(v *snapshot, x value) sortKey {
-	if o.col.kind == kindLookup && x.ok && x.s != "" {
-		return sortKey{s: fold(x.s)}
-	}
-	return o.key(v, x)
-}
-
 // compareKeys orders nulls first, and last when descending.
 func compareKeys(order []ordering, a, b []sortKey) int {
 	for i, o := range order {
@@ -94,7 +86,7 @@ func (x sorted) at(v *snapshot, i int) []sortKey {
 func (x sorted) after(v *snapshot, from *cookie) int {
 	last := make([]sortKey, len(x.order))
 	for i, o := range x.order {
-		last[i] = o.cookieKey(v, from.last[i])
+		last[i] = o.key(v, from.last[i])
 	}
 	low, high := 0, len(x.rows)
 	for low < high {

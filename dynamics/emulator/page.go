@@ -22,8 +22,13 @@ func (c *call) list(t *table, rows []any, o options, path string) (*answer, *fau
 		return nil, fail
 	}
 	size := c.pageSize()
-	q.limit = max(size, q.top) + 1
+	q.limit = max(q.page*size, q.top) + 1
 	rows, total := c.choose(rows, q)
+	if byNumber(q.order) {
+		if rows, fail = c.pageByNumber(rows, q, size); fail != nil {
+			return nil, fail
+		}
+	}
 	more := len(rows) > size
 	if q.top >= 0 && c.prefs.pageSize == 0 { // with maxpagesize $top is ignored (7)
 		size, more = min(q.top, c.s.opts.MaxPageSize), false
@@ -72,6 +77,9 @@ func (c *call) totals(b []byte, q *query, total int) []byte {
 }
 
 func (c *call) nextLink(path string, q *query, page []any) string {
+	if byNumber(q.order) {
+		return c.link(path, q.opts, "$skiptoken", simpleToken(q.page+1))
+	}
 	delivered := q.from.next()
 	inner := innerCookie(c.v, fmt.Sprintf(`page="%d"`, delivered), q.order, page[0], page[len(page)-1])
 	return c.link(path, q.opts, "$skiptoken", skipToken(inner, delivered+1, false))

@@ -157,3 +157,25 @@ func TestTopAndPageSize(t *testing.T) {
 		t.Errorf("a page holds 5000 rows at most, got %d", len(p.Value))
 	}
 }
+
+// Pages that are ordered by a lookup have a number and no cookie, and end where
+// Dataverse ends them.
+func TestPagesWithoutCookies(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 100, SimplePagingRows: 60})
+	tok := g.signIn("").AccessToken
+	link := "/api/data/v9.2/accounts?$select=name&$orderby=name,_ownerid_value"
+	for number := 2; number <= 4; number++ {
+		p := g.page(tok, link, 20)
+		if want := fmt.Sprintf("&$skiptoken=%%3Ccookie%%20pagenumber=%%22%d%%22%%20istracking=%%22False%%22%%20/%%3E", number); len(p.Value) != 20 || !strings.HasSuffix(p.NextLink, want) {
+			t.Fatalf("%d rows, then %s", len(p.Value), p.NextLink)
+		}
+		link = p.NextLink
+	}
+	r := g.do("GET", link, tok, nil, "Prefer", "odata.maxpagesize=20")
+	if r.status != 400 || !strings.Contains(r.body, `"0x8004430a"`) || !strings.Contains(r.body, "Paging cookie is required") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := g.do("GET", strings.Replace(link, "pagenumber=%224", "pagenumber=%220", 1), tok, nil); r.status != 400 {
+		t.Errorf("page zero: %d %s", r.status, r.body)
+	}
+}

@@ -24,6 +24,7 @@ func TestEachPrivilegeInTurn(t *testing.T) {
 		"prvReadTeam":         {"teams", "systemusers(" + me + ")/teammembership_association"},
 		"prvReadBusinessUnit": {"businessunits"},
 		"prvReadPrivilege":    {"privileges"},
+		"prvReadOrganization": {"organizations"},
 		"prvReadUserSettings": {"usersettingscollection", "usersettingscollection(" + me + ")"},
 		"prvReadEntity":       {"EntityDefinitions", "EntityDefinitions(LogicalName='account')", attributes},
 		"prvReadAttribute":    {attributes, attributes + "(LogicalName='industrycode')", attributes + "/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet"},

@@ -95,6 +95,7 @@ type query struct {
 	count   bool
 	expand  []expansion
 	from    *cookie
+	page    int // of pages without cookies, which page
 }
 
 func (c *call) bind(t *table, o options) (*query, *fault) {
@@ -132,7 +133,12 @@ func (c *call) bind(t *table, o options) (*query, *fault) {
 		}
 		q.count = text == "true"
 	}
-	if text, ok := o.get("$skiptoken"); ok {
+	q.page = 1
+	if text, ok := o.get("$skiptoken"); ok && byNumber(q.order) {
+		if q.page, fail = parseSimple(text); fail != nil {
+			return nil, fail
+		}
+	} else if ok {
 		if q.from, fail = parseCookie(text, q.order); fail != nil {
 			return nil, fail
 		}
@@ -143,7 +149,7 @@ func (c *call) bind(t *table, o options) (*query, *fault) {
 // selection resolves $select: named columns, then what comes unasked (currency, composite), then the key.
 func (t *table) selection(text string) ([]*column, string, *fault) {
 	if strings.TrimSpace(text) == "" || strings.TrimSpace(text) == "*" {
-		return t.columns, "", nil
+		return t.inWebAPI(), "", nil
 	}
 	var out []*column
 	var names []string

@@ -99,11 +99,11 @@ func TestOptionsChange(t *testing.T) {
 	post("option", "column", "industrycode", "value", "7", "label", "Rat", "lcid", "1031")
 	check("until it gets one", "Advice", "Rat", `"Email; Phone"`)
 	c.RelabelOption("industrycode", 7, map[int]string{1033: "Accounting", 1031: "Buchhaltung"})
-	if set := g.optionSet(english, "industrycode"); set[1].UserLocalizedLabel.Label != "Accounting" || set[7].UserLocalizedLabel.Label != "Accounting" || len(set) != 33 {
+	if set := g.optionSet(english, "industrycode"); set[1].user().Label != "Accounting" || set[7].user().Label != "Accounting" || len(set) != 33 {
 		t.Errorf("two options of one label: %+v", set)
 	}
 	post("option", "column", "industrycode", "value", "100000000", "label", "Space Travel")
-	if set := g.optionSet(german, "industrycode"); set[100000000].UserLocalizedLabel.Label != "Space Travel" || len(set) != 34 {
+	if set := g.optionSet(german, "industrycode"); fmt.Sprint(set[100000000].LocalizedLabels) != "[{Space Travel 1033}]" || set[100000000].UserLocalizedLabel != nil || len(set) != 34 {
 		t.Errorf("a new option: %+v", set)
 	}
 	post("option", "column", "industrycode", "value", "7", "off", "1")

@@ -17,10 +17,12 @@ type snapshot struct {
 	dir      *directory
 }
 
-// tombstone is a row that was there. Tombstones are in the order of their versions; a row that comes back has none.
+// tombstone is a row that was there. Tombstones are in the order of their versions. A row that is made again under its id has none;
+// one that is restored keeps it, so that change tracking has both to tell.
 type tombstone struct {
 	id      guid
 	version int64
+	row     *Account // as it was, in the recycle bin
 }
 
 // maxTombstones bounds what is remembered; whoever would need an older one has to start again, as after an expiry.
@@ -100,12 +102,36 @@ func (s *store) put(a Account, now time.Time) string {
 		} else {
 			v.accounts, v.rows = inserted(v.accounts, i, &a), inserted(v.rows, i, any(&a))
 		}
-		if s.buried[id] {
-			delete(s.buried, id)
-			v.deleted = slices.DeleteFunc(slices.Clone(v.deleted), func(t tombstone) bool { return t.id == id })
-		}
+		s.unbury(v, id)
 	})
 	return a.ID
+}
+
+// unbury takes a row's tombstone away, if it has one.
+func (s *store) unbury(v *snapshot, id guid) {
+	if s.buried[id] {
+		delete(s.buried, id)
+		v.deleted = slices.DeleteFunc(slices.Clone(v.deleted), func(t tombstone) bool { return t.id == id })
+	}
+}
+
+// restore brings a deleted row back under its id, with a new version.
+func (s *store) restore(id string) bool {
+	g, ok := parseGUID(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v := s.view()
+	i, there := v.find(g)
+	at := slices.IndexFunc(v.deleted, func(t tombstone) bool { return t.id == g })
+	if !ok || there || at < 0 {
+		return false
+	}
+	back := *v.deleted[at].row
+	s.change(func(v *snapshot) {
+		back.Version = v.version
+		v.accounts, v.rows = inserted(v.accounts, i, &back), inserted(v.rows, i, any(&back))
+	})
+	return true
 }
 
 func (s *store) delete(id string) bool {
@@ -117,14 +143,16 @@ func (s *store) delete(id string) bool {
 		return false
 	}
 	s.change(func(v *snapshot) {
+		row := v.accounts[i]
 		v.accounts, v.rows = without(v.accounts, i), without(v.rows, i)
-		s.bury(v, g)
+		s.unbury(v, g)
+		s.bury(v, row)
 	})
 	return true
 }
 
 // bury remembers a deletion; where there are too many, the oldest tenth goes.
-func (s *store) bury(v *snapshot, id guid) {
+func (s *store) bury(v *snapshot, row *Account) {
 	if len(v.deleted) >= maxTombstones {
 		n := maxTombstones / 10
 		for _, t := range v.deleted[:n] {
@@ -133,8 +161,8 @@ func (s *store) bury(v *snapshot, id guid) {
 		v.floor = max(v.floor, v.deleted[n-1].version)
 		v.deleted = slices.Clone(v.deleted[n:])
 	}
-	s.buried[id] = true
-	v.deleted = append(v.deleted, tombstone{id, v.version}) // readers of older snapshots do not look beyond their length
+	s.buried[row.id] = true
+	v.deleted = append(v.deleted, tombstone{row.id, v.version, row}) // readers of older snapshots do not look beyond their length
 }
 
 // forget makes everything that happened so far unknown to change tracking.

@@ -18,7 +18,7 @@ func tables(d *directory) map[string]*table {
 		"teammembership_association": {"teammembership_association", user, func(r any) []any { return anys(r.(*teamRow).members) }},
 	}
 	out := map[string]*table{}
-	for _, t := range []*table{account, user, team, role, unitTable(d), privilegeTable(), settingsTable()} {
+	for _, t := range []*table{account, user, team, role, unitTable(d), privilegeTable(), settingsTable(), organizationTable(d)} {
 		out[t.set] = t.index()
 	}
 	return out
@@ -90,6 +90,9 @@ func moment[T any](k kind, name, schema, label string, get func(T) time.Time) *c
 }
 
 func custom(c *column) *column { c.custom = true; return c }
+
+// global makes a choice one that uses a global choice, as about half of them do in environments.
+func global(c *column) *column { c.global = true; return c }
 
 func memo(c *column) *column { c.kind = kindMemo; return c }
 
@@ -185,17 +188,19 @@ func accountChoices() []*column {
 	}
 	return []*column{
 		pick("industrycode", "IndustryCode", "Industry", labels(1, industries...), func(r a) *int32 { return r.Industry }),
-		pick("accountclassificationcode", "AccountClassificationCode", "Classification", classifications, func(r a) *int32 { return r.Classification }),
+		global(pick("accountclassificationcode", "AccountClassificationCode", "Classification", classifications, func(r a) *int32 { return r.Classification })),
 		pick("accountcategorycode", "AccountCategoryCode", "Category", labels(1, "Preferred Customer", "Standard"), func(r a) *int32 { return r.Category }),
-		pick("customertypecode", "CustomerTypeCode", "Relationship Type", labels(1, customerTypes...), func(r a) *int32 { return r.CustomerType }),
+		global(pick("customertypecode", "CustomerTypeCode", "Relationship Type", labels(1, customerTypes...), func(r a) *int32 { return r.CustomerType })),
 		pick("ownershipcode", "OwnershipCode", "Ownership", labels(1, "Public", "Private", "Subsidiary", "Other"), func(r a) *int32 { return r.Ownership }),
-		pick("accountratingcode", "AccountRatingCode", "Account Rating", labels(1, "Default Value"), func(r a) *int32 { return r.Rating }),
+		global(pick("accountratingcode", "AccountRatingCode", "Account Rating", labels(1, "Default Value"), func(r a) *int32 { return r.Rating })),
 		pick("preferredcontactmethodcode", "PreferredContactMethodCode", "Preferred Method of Contact", labels(1, "Any", "Email", "Phone", "Fax", "Mail"), func(r a) *int32 { return r.PreferredContact }),
 		choice(kindState, "statecode", "StateCode", "Status", labels(0, "Active", "Inactive"), func(r a) (int64, bool) { return int64(r.StateCode), true }),
 		choice(kindStatus, "statuscode", "StatusCode", "Status Reason", []option{{value: 1, label: "Active"}, {value: 2, label: "Inactive", state: 1}}, func(r a) (int64, bool) { return int64(r.StatusCode), true }),
 		boolean("donotemail", "DoNotEMail", "Do not allow Emails", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotEmail }),
 		boolean("donotbulkemail", "DoNotBulkEMail", "Do not allow Bulk Emails", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotBulkEmail }),
 		boolean("donotphone", "DoNotPhone", "Do not allow Phone Calls", "Allow", "Do Not Allow", func(r a) bool { return r.DoNotPhone }),
+		{name: "isprivate", schema: "IsPrivate", label: "Is Private", kind: kindBool, sdkOnly: true, options: []option{{value: 0, label: "No"}, {value: 1, label: "Yes"}},
+			get: func(*snapshot, any) value { return value{ok: true} }},
 		boolean("creditonhold", "CreditOnHold", "Credit Hold", "No", "Yes", func(r a) bool { return r.CreditOnHold }),
 	}
 }
@@ -214,7 +219,7 @@ func accountNumbers() []*column {
 
 func accountCustom() []*column {
 	type a = *Account
-	channels := &column{name: "cb_channels", schema: "cb_Channels", label: "Channels", kind: kindChoices, options: channelOptions,
+	channels := &column{name: "cb_channels", schema: "cb_Channels", label: "Channels", kind: kindChoices, options: channelOptions, global: true,
 		get: func(_ *snapshot, r any) value {
 			c := r.(a).Channels
 			return value{ok: len(c) > 0, s: joinChoices(c)}

@@ -37,7 +37,8 @@ type Config struct {
 	AllowHTTP     bool
 	APIVersion    string
 	MaxInFlight   int
-	UserCalls     int // USER_CONCURRENCY
+	MemoryBudget  int64 // bytes
+	UserCalls     int   // USER_CONCURRENCY
 	ShutdownGrace time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
@@ -49,6 +50,7 @@ type Config struct {
 	// AppConnections are the environments, by connection, that client_credentials
 	// may be used for.
 	AppConnections map[string]string
+	Operator       tokens.Operator // who asks, on the connect pages
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -69,11 +71,13 @@ func (s Settings) Config() (Config, error) {
 		HTTPAddr:      r.addr("HTTP_ADDR", s.HTTPAddr),
 		AdminAddr:     r.addr("ADMIN_ADDR", s.AdminAddr),
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
+		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
 		ShutdownGrace: r.duration("SHUTDOWN_GRACE", s.ShutdownGrace, time.Hour),
 		LogLevel:      r.level(s.LogLevel),
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 		PublicURL:     r.publicURL(s.PublicURL),
+		Operator:      r.operator(s),
 	}
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
@@ -200,6 +204,18 @@ func (r *reader) publicURL(text string) string {
 		r.fault("PUBLIC_URL", "must begin with https://")
 	}
 	return strings.TrimRight(text, "/")
+}
+
+func (r *reader) operator(s Settings) tokens.Operator {
+	o := tokens.Operator{Name: s.OperatorName, URL: s.OperatorURL}
+	r.check("OPERATOR_NAME", tokens.CheckOperatorName(o.Name))
+	r.check("OPERATOR_URL", tokens.CheckOperatorURL(o.URL))
+	if s.OperatorLogoFile != "" {
+		var err error
+		o.Logo, o.LogoType, err = tokens.ReadLogo(s.OperatorLogoFile)
+		r.check("OPERATOR_LOGO_FILE", err)
+	}
+	return o
 }
 
 func (r *reader) authority(text string, allowHTTP bool) string {

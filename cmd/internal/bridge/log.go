@@ -19,9 +19,18 @@ func NewLog(to io.Writer, level slog.Level, format string) *slog.Logger {
 	file, isFile := to.(*os.File)
 	terminal := isFile && term.IsTerminal(int(file.Fd()))
 	if format == "json" || format == "auto" && !terminal {
-		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level}))
+		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: inMilliseconds}))
 	}
 	return slog.New(tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
+}
+
+// inMilliseconds writes durations as milliseconds, with the unit in the name: took
+// becomes took_ms. slog's own form is a number of nanoseconds without a unit.
+func inMilliseconds(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindDuration {
+		return a
+	}
+	return slog.Float64(a.Key+"_ms", float64(a.Value.Duration().Microseconds())/1000)
 }
 
 // QuietRedis sends what the Redis library would print by itself to the log. It

@@ -39,9 +39,16 @@ func natsCause(err error) error {
 	return err
 }
 
+// consumerInboxes is the prefix of a consumer's own inboxes where none is set, so that
+// its NATS user needs no right to read other people's.
+const consumerInboxes = "_INBOX.crmbridge"
+
 // connectConsumer connects a consumer, which waits for servers that are away, at
 // its start as later. lost is called when the connection is closed for good.
 func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Option) (*nats.Conn, error) {
+	if s.InboxPrefix == "" {
+		s.InboxPrefix = consumerInboxes
+	}
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
@@ -49,7 +56,6 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 		nats.ClosedHandler(func(nc *nats.Conn) { lost(nc.LastError()) }),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.ReconnectBufSize(16<<20),
 		// A server that died without a sign: what is written to it must not hold the
 		// client's lock, or nobody would notice that its pings are not answered.
 		nats.FlusherTimeout(natsWrite),
@@ -62,6 +68,9 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
+			if errors.Is(err, nats.ErrSlowConsumer) || errors.Is(err, nats.ErrBadHeaderMsg) {
+				return // whoever floods brings them about: the consumer counts the first, and the second is executed or refused like any other
+			}
 			subject := ""
 			if sub != nil {
 				subject = sub.Subject

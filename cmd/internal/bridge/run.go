@@ -17,8 +17,10 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -45,6 +47,8 @@ type Bridge struct {
 	unwatch    context.CancelFunc
 	consumer   atomic.Pointer[handlers.Consumer]
 	stopping   atomic.Bool
+	memory     *budget.Budget
+	divided    memoryPlan
 }
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
@@ -75,7 +79,14 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 			err = errors.Join(err, b.Stop())
 		}
 	}()
-	b.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(cpuOfCollector)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.divided = planMemory(config.MemoryBudget)
+	if b.memory, err = budget.New(b.divided.requests); err != nil {
+		return b, err
+	}
+	if err = memoryMetrics(b.registry, b.memory); err != nil {
+		return b, err
+	}
 	if b.admin, err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
 		return b, err
 	}
@@ -101,6 +112,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	}
 	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
+		Memory: b.memory, MetadataBytes: b.divided.metadata, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,
 	})
 	if errors.Is(err, handlers.ErrCaptured) {
@@ -117,7 +129,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 // connect reaches NATS and Redis, however long they are away.
 func (b *Bridge) connect(ctx context.Context) error {
 	var err error
-	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost); err != nil {
+	replies := nats.ReconnectBufSize(int(b.divided.replies / 2)) // it grows by doubling
+	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies); err != nil {
 		return err
 	}
 	b.redis = redis.NewUniversalClient(b.config.Redis)
@@ -157,6 +170,10 @@ func (b *Bridge) reachRedis(ctx context.Context) error {
 	return checkRedis(ctx, b.redis, b.log)
 }
 
+// dataverseConcurrency is how many calls of one user Dataverse takes at once:
+// https://learn.microsoft.com/power-apps/developer/data-platform/api-limits
+const dataverseConcurrency = 52
+
 // wire builds tokens, dynamics and the operations on what is connected. The
 // dynamics client asks the source for access; the authorizer asks the dynamics
 // client who a new grant acts as.
@@ -172,7 +189,13 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		return nil, err
 	}
 	store := tokens.NewStore(b.redis, b.config.Keyset)
-	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited})
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
+		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
+			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
+		}})
+	if b.config.UserCalls > dataverseConcurrency {
+		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
+	}
 	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
 		Waited: upstream.queued, Refused: upstream.refused})
 	if err != nil {
@@ -180,14 +203,16 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
-		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
+		ReceiveBuffer: b.divided.receiveBuffer,
+		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics),
+		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
+		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err

@@ -32,7 +32,11 @@ type Settings struct {
 
 	EntraAuthorityURL string `name:"entra-authority-url" env:"ENTRA_AUTHORITY_URL" default:"https://login.microsoftonline.com" placeholder:"URL" help:"Entra ID authority: ${default}. One deployment serves one cloud."`
 
-	PublicURL string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
+	PublicURL        string `name:"public-url" env:"PUBLIC_URL" default:"http://localhost:8080" placeholder:"URL" help:"Where people reach crmbridge: ${default}. PUBLIC_URL/oauth/callback must be registered as redirect URL."`
+	OperatorName     string `name:"operator-name" env:"OPERATOR_NAME" placeholder:"NAME" help:"Who asks for connections, as people read it on the connect page."`
+	OperatorURL      string `name:"operator-url" env:"OPERATOR_URL" placeholder:"URL" help:"Page that says how what is read is handled (privacy); https."`
+	OperatorLogoFile string `name:"operator-logo-file" env:"OPERATOR_LOGO_FILE" placeholder:"FILE" help:"Logo for the connect page: PNG, JPEG, WebP or GIF, at most 256 KiB."`
+
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
 	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
 
@@ -42,7 +46,9 @@ type Settings struct {
 	AllowedHosts  string `name:"dynamics-allowed-hosts" env:"DYNAMICS_ALLOWED_HOSTS" placeholder:"LIST" help:"Environment hosts, host[:port] or *.suffix; by default Microsoft's Dataverse hosts of the cloud."`
 	AllowHTTP     Switch `name:"dynamics-allow-http" env:"DYNAMICS_ALLOW_HTTP" help:"Allow plain http to loopback addresses, for an emulator on this machine (default false)."`
 	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
-	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in work at once in this process: ${default}."`
+	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in hand at once in this process, others wait: ${default}."`
+
+	MemoryBudget string `name:"memory-budget" env:"MEMORY_BUDGET" placeholder:"BYTES" help:"What requests, answers and metadata may hold in this process, such as 512MiB. Default 60 % of the container's memory, or the machine's, at most 1GiB."`
 
 	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
 
@@ -60,7 +66,7 @@ type NATS struct {
 	TLSKey  string `name:"nats-tls-key" env:"NATS_TLS_KEY" placeholder:"FILE" help:"Key of the client certificate (PEM)."`
 	// InboxPrefix is for users who may subscribe to inboxes of their own only, as
 	// in deploy/nats.conf.
-	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX."`
+	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX, or _INBOX.crmbridge for serve."`
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a

@@ -68,11 +68,7 @@ func (b Browser) SignIn(ctx context.Context, connectURL, authority, user string)
 	if err != nil {
 		return Page{}, fmt.Errorf("open the connect page: %w", err)
 	}
-	toEntra, err := connectPage.Link(authority + "/")
-	if err != nil {
-		return Page{}, fmt.Errorf("connect page: %w", err)
-	}
-	signIn, err := b.Open(ctx, toEntra)
+	signIn, err := b.Submit(ctx, connectPage, nil) // the button
 	if err != nil {
 		return Page{}, fmt.Errorf("sign in: %w", err)
 	}
@@ -132,17 +128,6 @@ func (b Browser) show(request *http.Request) (Page, error) {
 		return Page{}, fmt.Errorf("%s: %s", response.Status, textOf(title))
 	}
 	return Page{URL: response.Request.URL, Root: root}, nil
-}
-
-// Link is the first link whose address begins with prefix.
-func (p Page) Link(prefix string) (string, error) {
-	anchor := find(p.Root, func(n *html.Node) bool {
-		return n.Data == "a" && strings.HasPrefix(attribute(n, "href"), prefix)
-	})
-	if anchor == nil {
-		return "", fmt.Errorf("no link leads to %s", prefix)
-	}
-	return attribute(anchor, "href"), nil
 }
 
 func find(root *html.Node, wanted func(*html.Node) bool) *html.Node {

@@ -1,0 +1,293 @@
+package budget
+
+import (
+	"container/list"
+	"context"
+)
+
+// An Account is what one request holds. A nil Account bounds nothing: its methods
+// do nothing. It is safe for concurrent use.
+type Account struct {
+	in     *Budget
+	age    uint64
+	place  *list.Element
+	own    *Lease
+	opened int64 // what it came with
+	leases map[*Lease]struct{}
+	parts  []*Account
+	whole  *Account // whose part it is, itself where it is none's
+	closed bool
+
+	// Of it and its parts together, which are one request:
+	held  int64 // all leases, shared ones by everybody who has them
+	idle  int   // calls that wait for room, or for others
+	taken bool  // it has had to make way
+}
+
+// newAccount makes an account that is not open yet; whole is nil where it is no part.
+func (b *Budget) newAccount(age uint64, whole *Account) *Account {
+	a := &Account{in: b, age: age, leases: map[*Lease]struct{}{}, whole: whole}
+	if whole == nil {
+		a.whole = a
+	}
+	a.own = &Lease{account: a}
+	return a
+}
+
+type contextKey struct{}
+
+// With returns a context that carries an account to what works for its request.
+func With(ctx context.Context, a *Account) context.Context {
+	return context.WithValue(ctx, contextKey{}, a)
+}
+
+// From returns the context's account, nil where there is none.
+func From(ctx context.Context) *Account {
+	a, _ := ctx.Value(contextKey{}).(*Account)
+	return a
+}
+
+// Grow takes n more bytes until the account is closed; see [Lease.Grow].
+func (a *Account) Grow(ctx context.Context, n int64) error {
+	if a == nil {
+		return nil
+	}
+	return a.own.Grow(ctx, n)
+}
+
+// Shrink gives back n bytes that Open or Grow took.
+func (a *Account) Shrink(n int64) {
+	if a != nil {
+		a.own.Shrink(n)
+	}
+}
+
+// Pause says that the account waits for somebody else, who may wait for room, until
+// done is called: nobody waits for what it holds meanwhile.
+func (a *Account) Pause() (done func()) {
+	if a == nil {
+		return func() {}
+	}
+	a.idles(1)
+	return func() { a.idles(-1) }
+}
+
+func (a *Account) idles(n int) {
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.whole.idle += n
+	a.in.settle()
+}
+
+// Part opens an account for a part of what a is for, which is closed with a at the
+// latest. While one of the two waits, nobody waits for what the other holds.
+func (a *Account) Part() *Account {
+	if a == nil {
+		return nil
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	part := a.in.newAccount(a.age, a.whole)
+	part.closed = a.closed
+	if !a.closed {
+		part.place = a.in.open.InsertAfter(part, a.place)
+		a.parts = append(a.parts, part)
+	}
+	return part
+}
+
+// keeps is what an account and its parts give back with their end only. It is called
+// with the budget's lock.
+func (a *Account) keeps() int64 {
+	n := a.own.n
+	for _, part := range a.parts {
+		n += part.keeps()
+	}
+	return n
+}
+
+// Lease begins something that may be given up before the account is closed.
+func (a *Account) Lease() *Lease {
+	if a == nil {
+		return nil
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	l := &Lease{account: a}
+	a.leases[l] = struct{}{}
+	return l
+}
+
+// Close gives everything back. Leases that are shared stay taken until the others
+// have given them back too.
+func (a *Account) Close() {
+	if a == nil {
+		return
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	a.close()
+	a.in.settle()
+}
+
+func (a *Account) close() {
+	if a.closed {
+		return
+	}
+	a.closed = true
+	a.in.opened -= a.opened
+	for _, part := range a.parts {
+		part.close()
+	}
+	for l := range a.leases {
+		l.drop()
+	}
+	a.own.drop()
+	if a.in.holder == a {
+		a.in.holder, a.in.borrowed = nil, 0
+	}
+	a.in.open.Remove(a.place)
+}
+
+// A Lease is a part of what an account holds, for one thing. A nil Lease bounds
+// nothing.
+type Lease struct {
+	account *Account
+	n       int64
+	shared  *int // how many leases stand for the same bytes, nil for one
+	over    bool
+}
+
+// Grow takes n more bytes, as soon as there is room for them, the oldest account
+// first. The error is an [*Error] where there was none shortly before ctx's
+// deadline, or ctx's own. Take it before the memory.
+func (l *Lease) Grow(ctx context.Context, n int64) error {
+	if l == nil || n <= 0 {
+		return nil
+	}
+	b := l.account.in
+	b.mu.Lock()
+	return b.wait(ctx, &b.growing, &waiter{lease: l, n: n, ready: make(chan error, 1)})
+}
+
+// Start is Grow for the first bytes of a piece of work: it waits until there is
+// room for more than them, since what has been begun goes first.
+func (l *Lease) Start(ctx context.Context, n int64) error {
+	if l == nil || n <= 0 {
+		return nil
+	}
+	b := l.account.in
+	b.mu.Lock()
+	return b.wait(ctx, &b.starting, &waiter{lease: l, n: n, ready: make(chan error, 1)})
+}
+
+// Shrink gives back n bytes.
+func (l *Lease) Shrink(n int64) {
+	if l == nil || n <= 0 {
+		return
+	}
+	b := l.account.in
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	l.give(min(n, l.n))
+	b.settle()
+}
+
+// Close gives the lease back. It may be called again.
+func (l *Lease) Close() {
+	if l == nil {
+		return
+	}
+	b := l.account.in
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(l.account.leases, l)
+	l.drop()
+	b.settle()
+}
+
+// Share makes n further leases of the same bytes, each to be given by Join to the
+// account that has it, or closed. The bytes are counted once, and given back with
+// the last of them. A lease is shared once, and does not grow afterwards.
+func (l *Lease) Share(n int) []*Lease {
+	others := make([]*Lease, n)
+	if l == nil {
+		return others
+	}
+	l.account.in.mu.Lock()
+	defer l.account.in.mu.Unlock()
+	if l.over || n == 0 {
+		return others
+	}
+	all := n + 1
+	l.shared = &all
+	for i := range others {
+		// Nobody's account until Join: it counts as the budget's alone.
+		others[i] = &Lease{account: l.account.in.newAccount(0, nil), n: l.n, shared: &all}
+		others[i].account.held = l.n
+	}
+	return others
+}
+
+// Join hands a lease that Share made to the account which uses it.
+func (l *Lease) Join(a *Account) {
+	if l == nil || a == nil {
+		return
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	if l.over {
+		return
+	}
+	if a.closed {
+		l.drop()
+		a.in.settle()
+		return
+	}
+	l.account = a
+	a.whole.held += l.n
+	a.leases[l] = struct{}{}
+}
+
+// take, give and drop are called with the budget's lock.
+
+func (l *Lease) take(n int64) {
+	if l.over || l.account.closed { // it came too late: nobody would give it back
+		return
+	}
+	l.n += n
+	l.account.whole.held += n
+	l.account.in.used += n
+}
+
+func (l *Lease) give(n int64) {
+	a := l.account
+	l.n -= n
+	a.whole.held -= n
+	if l.shared != nil {
+		return // the last one gives it back
+	}
+	a.in.giveBack(a, n)
+}
+
+func (b *Budget) giveBack(a *Account, n int64) {
+	b.used -= n
+	if b.holder == a.whole {
+		b.borrowed = max(0, b.borrowed-n)
+	}
+}
+
+func (l *Lease) drop() {
+	if l.over {
+		return
+	}
+	l.over = true
+	a, n := l.account, l.n
+	l.give(n)
+	if l.shared == nil {
+		return
+	}
+	if *l.shared--; *l.shared == 0 {
+		a.in.giveBack(a, n)
+	}
+}

@@ -1,0 +1,39 @@
+package dynamics
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+)
+
+// clientRequestIDs is the namespace of ids that are made from others (RFC 9562,
+// version 5).
+var clientRequestIDs = uuid.MustParse("6c1f6a0e-5d0f-4f0b-9b36-3d1f4a5b7c02")
+
+type requestIDKey struct{}
+
+// WithRequestID gives the calls that are made with the context the id of the work
+// that they are for. Each is sent with [ClientRequestID] of it as
+// x-ms-client-request-id, by which Microsoft's support finds them.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, ClientRequestID(id))
+}
+
+// ClientRequestID is the id under which Dataverse sees the work of id. The header
+// takes GUIDs only, without braces
+// (https://github.com/microsoft/api-guidelines, x-ms-client-request-id): a GUID is
+// taken as it is, in lower case; of another id one is made, always the same.
+func ClientRequestID(id string) string {
+	if guid, ok := canonicalGUID(id); ok {
+		return guid
+	}
+	return uuid.NewSHA1(clientRequestIDs, []byte(id)).String()
+}
+
+// clientRequestID is that of the context, or a fresh one.
+func clientRequestID(ctx context.Context) string {
+	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
+		return id
+	}
+	return uuid.NewString()
+}

@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"context"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// A deleted account can come back: Dataverse's recycle bin restores it under its id
+// for up to 30 days (https://learn.microsoft.com/power-apps/developer/data-platform/restore-deleted-records).
+// Change tracking may then tell of the deletion and of the row, and in which order is
+// nowhere said, so that a reader who takes deletions last would lose what is there.
+// So ids of deleted accounts are looked at once more, and only what is gone stands
+// among them. What is there comes as a row. That holds over pages too: an id that is
+// deleted on one page and a row on another is looked at when its page is read, and
+// what changes after that is told by the link behind the round, whose moment is that
+// of its first page.
+
+const (
+	// lookedAtOnce ids go into one query: with their columns they stay below the
+	// 500 conditions and mostly the 32 KB that Dataverse takes.
+	lookedAtOnce = 400
+	// looksAtOnce queries may be under way, of at most 13 for a page.
+	looksAtOnce = 4
+)
+
+// settled is the reply to a page of which some ids are deleted.
+func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p part, size int, err error) {
+	t := everything(page)
+	there, err := w.stillThere(ctx, t.deleted)
+	if err != nil {
+		return part{}, 0, err
+	}
+	gone := make(map[string]bool, len(t.deleted))
+	t.deleted = slices.DeleteFunc(t.deleted, func(id string) bool {
+		twice := gone[id]
+		gone[id] = there[id] == nil
+		return twice || !gone[id]
+	})
+	rows := t.rows[:0]
+	for i, row := range t.rows {
+		if id := page.ID(i); !gone[id] { // else it went after its row was read
+			rows = append(rows, row)
+			delete(there, id)
+		}
+	}
+	for i := range page.Deleted() {
+		id := page.DeletedID(i)
+		if row := there[id]; row != nil {
+			rows = append(rows, row)
+			delete(there, id)
+		}
+	}
+	t.rows = rows
+	return w.reply(ctx, page, t)
+}
+
+// stillThere finds those of the ids that are accounts, with their rows.
+func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]byte, error) {
+	chunks := slices.Collect(slices.Chunk(ids, lookedAtOnce))
+	found := make([]map[string][]byte, len(chunks))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(looksAtOnce)
+	for i, chunk := range chunks {
+		group.Go(dynamics.Guard(func() (err error) {
+			found[i], err = w.rowsOf(ctx, chunk)
+			return err
+		}))
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	there := map[string][]byte{}
+	for _, some := range found {
+		for id, row := range some {
+			there[id] = row
+		}
+	}
+	return there, nil
+}
+
+// rowsOf reads accounts by their ids.
+func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, error) {
+	query := dynamics.Query{Select: w.query.Select, PageSize: len(ids),
+		Filter: dynamics.Test{Column: friendlyFields()["id"], Op: dynamics.In, Values: ids}}
+	rows := map[string][]byte{}
+	page, err := w.session.Accounts(ctx, query)
+	for range len(ids) { // pages at most, whatever size the other side makes them
+		if err != nil {
+			return nil, err
+		}
+		for i := range page.Len() {
+			rows[page.ID(i)] = slices.Clone(page.Row(i))
+		}
+		link := page.NextLink()
+		page.Release()
+		if link == "" {
+			break
+		}
+		page, err = w.session.Next(ctx, query, link)
+	}
+	return rows, err
+}

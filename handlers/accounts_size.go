@@ -1,0 +1,39 @@
+package handlers
+
+import "context"
+
+// A page that is larger than a message would be read anew for each of the messages
+// that it takes in page mode, whole each time. So after the first page has shown how
+// long the rows are, all pages are asked for in a size that fits: one call for each
+// message, and one more for the first. In stream mode a page stays where it is until
+// all of it has been delivered.
+
+// fillOfPages is the share of a message, in eighths, that the rows of a page are
+// expected to fill: those of later pages may be longer, and a page that does not fit
+// is read twice.
+const fillOfPages = 7
+
+// resizable reports whether another page size may be asked for: only at the very
+// beginning, since all links of a search are followed with the preferences of its
+// first page ("Page results using OData",
+// https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results).
+func (s *search) resizable() bool { return s.at.Link == "" && !s.resumed && s.sent == 0 }
+
+// fit reads the first page again in fewer rows where not all of them fit the message.
+func (s *search) fit(ctx context.Context) error {
+	if s.stream || !s.resizable() {
+		return nil
+	}
+	head, err := accountsHead(s.call)
+	if err != nil {
+		return err
+	}
+	most := s.rowsWanted()
+	rows := fitting(s.page, 0, most, s.call.budget-len(head)-s.tailRoom())
+	if rows >= most || rows <= 1 {
+		return nil
+	}
+	s.release()
+	s.at.Size = max(1, rows*fillOfPages/8)
+	return s.load(ctx)
+}

@@ -1,0 +1,127 @@
+package messages
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/google/jsonschema-go/jsonschema"
+)
+
+// What a Go type does not say of a member: its bounds, its values, its form. One
+// name has one meaning in all bodies, so that the facts go by the member's name.
+
+// A fact adds what is known of a member to its schema.
+type fact func(*jsonschema.Schema)
+
+func oneOf(values ...string) fact {
+	return func(s *jsonschema.Schema) {
+		s.Enum = nil
+		for _, v := range values {
+			s.Enum = append(s.Enum, v)
+		}
+	}
+}
+
+func from1To(most float64) fact {
+	return func(s *jsonschema.Schema) {
+		s.Type, s.Minimum, s.Maximum = "integer", jsonschema.Ptr(1.0), jsonschema.Ptr(most)
+	}
+}
+
+func matching(pattern string) fact { return func(s *jsonschema.Schema) { s.Pattern = pattern } }
+
+func upTo(most int) fact { return func(s *jsonschema.Schema) { s.MaxItems = jsonschema.Ptr(most) } }
+
+func fromOneItemTo(most int) fact {
+	return func(s *jsonschema.Schema) { s.MinItems, s.MaxItems = jsonschema.Ptr(1), jsonschema.Ptr(most) }
+}
+
+// guidPattern is a GUID as requesters may write it.
+const guidPattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
+
+// mostCount is the greatest Count, as far as JSON's numbers tell it from its
+// neighbours.
+const mostCount = 1 << 63
+
+func requestFacts(body reflect.Type) map[string]fact {
+	pageSize := from1To(MaxPageSize)
+	if body == reflect.TypeFor[ConnectionsListRequest]() {
+		pageSize = from1To(MaxConnectionsPageSize)
+	}
+	return map[string]fact{
+		"connection": matching("^[A-Za-z0-9_-]{0,64}$"), // "" is as good as absent
+		"page_size":  pageSize, "limit": from1To(mostCount),
+		"mode": oneOf(ModePage, ModeStream), "grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
+		"prompt": oneOf("login", "consent", "select_account", "none"),
+		"fields": fromOneItemTo(MaxFields), "order_by": upTo(MaxOrderBy),
+		"account_id": matching(guidPattern), "user_id": matching(guidPattern),
+	}
+}
+
+func replyFacts() map[string]fact {
+	var codes []string
+	for _, code := range Codes() {
+		codes = append(codes, string(code))
+	}
+	slices.Sort(codes)
+	return map[string]fact{
+		"code": oneOf(codes...), "status": oneOf(Statuses()...),
+		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
+		"kind":  oneOf(EventConnected, EventReauthorizationRequired, EventDeleted),
+		"type": oneOf(FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo, FieldChoice,
+			FieldChoices, FieldGUID, FieldLookup),
+		"count": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
+		"total": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
+	}
+}
+
+// tighten applies the facts to every member of a schema that has them, and gives each
+// member a title. What Dataverse said of an error has a status and a code of its own,
+// which are not crmbridge's.
+func tighten(schema *jsonschema.Schema, facts map[string]fact) {
+	if schema == nil {
+		return
+	}
+	for name, property := range schema.Properties {
+		if property.Ref == "" {
+			property.Title = titleOf(name)
+		}
+		add, known := facts[name]
+		if known && (len(property.Properties) == 0) {
+			add(property)
+		}
+		if name != "dynamics" {
+			tighten(property, facts)
+		}
+	}
+	tighten(schema.Items, facts)
+	for _, form := range schema.AnyOf {
+		tighten(form, facts)
+	}
+}
+
+// anyValue is any JSON value, said so that generators of code and documents read it.
+func anyValue() *jsonschema.Schema {
+	return &jsonschema.Schema{Types: []string{"null", "boolean", "number", "string", "array", "object"}}
+}
+
+// titleOf makes words of a name: AccountsSearchRequest, page_size.
+func titleOf(name string) string {
+	var b strings.Builder
+	for i, c := range name {
+		switch {
+		case c == '_':
+			b.WriteByte(' ')
+		case i > 0 && unicode.IsUpper(c) && !unicode.IsUpper(rune(name[i-1])):
+			b.WriteByte(' ')
+			b.WriteRune(unicode.ToLower(c))
+		case i == 0:
+			b.WriteRune(unicode.ToUpper(c))
+		default:
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
+}
