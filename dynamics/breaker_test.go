@@ -260,6 +260,61 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 	})
 }
 
+// A call that is to decide and hangs keeps the others out for a while only.
+func TestAHangingCallDecidesNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down, hangs atomic.Bool
+		client := broken(t, &down, func(r *http.Request) (*http.Response, error) {
+			if hangs.Swap(false) {
+				return slowly(r, time.Hour, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		})
+		hangs.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = opened(t, client).Accounts(ctx, nameOnly) })
+		time.Sleep(6 * time.Second)
+		kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable)
+		time.Sleep(2 * time.Second)
+		if err := ask(t, client, 7, 30*time.Second); err != nil {
+			t.Errorf("the next: %v", err)
+		}
+		cancel()
+		work.Wait()
+	})
+}
+
+// Failures break the circuit where they come in a row: an answer between them says
+// that the environment is there, a costly query's too.
+func TestFailuresBreakTheCircuitInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+			if down.Load() {
+				return said(503, "")
+			}
+			return said(200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		for range 3 {
+			down.Store(true)
+			for i := range 9 {
+				kind(t, ask(t, client, i+1, 0), dynamics.Unavailable)
+			}
+			down.Store(false)
+			if err := ask(t, client, 1, 0); err != nil {
+				t.Fatalf("9 failures broke it: %v", err)
+			}
+		}
+		down.Store(true)
+		for i := range 10 {
+			kind(t, ask(t, client, i+1, 0), dynamics.Unavailable)
+		}
+		down.Store(false)
+		kind(t, ask(t, client, 1, 0), dynamics.Unavailable) // after ten
+	})
+}
+
 // What a call says that was refused because of what its query costs is said of that
 // query: the circuit stays closed.
 func TestACostlyQueryBreaksNoCircuit(t *testing.T) {
