@@ -260,6 +260,44 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 	})
 }
 
+// slowGate keeps the first call waiting.
+type slowGate struct {
+	first atomic.Bool
+	hold  time.Duration
+}
+
+func (g *slowGate) Enter(context.Context, dynamics.Principal, string) (func(dynamics.Answer), error) {
+	if !g.first.Swap(true) {
+		time.Sleep(g.hold)
+	}
+	return func(dynamics.Answer) {}, nil
+}
+
+// A call that waited for its turn while the circuit broke is not sent any more.
+func TestWhoWaitedWhileTheCircuitBrokeIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int64
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+			sent.Add(1)
+			return said(503, "")
+		}, func(c *dynamics.Config) { c.MaxAttempts, c.Gate = 1, &slowGate{hold: 5 * time.Second} })
+		var work sync.WaitGroup
+		work.Go(func() {
+			if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != 0 || e.RetryAfter <= 0 {
+				t.Errorf("it was sent, or does not say when to come again: %v", e)
+			}
+		})
+		synctest.Wait()
+		for i := range 10 {
+			kind(t, ask(t, client, i+2, 0), dynamics.Unavailable)
+		}
+		work.Wait()
+		if sent.Load() != 10 {
+			t.Errorf("%d calls", sent.Load())
+		}
+	})
+}
+
 // A call that is to decide and hangs keeps the others out for a while only.
 func TestAHangingCallDecidesNotForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
