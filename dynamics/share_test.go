@@ -288,9 +288,13 @@ func TestImpatienceIsNotShared(t *testing.T) {
 
 // What a caller without a deadline would get as well, everybody gets.
 func TestFaultsAreShared(t *testing.T) {
-	for name, answer := range map[string]func() (*http.Response, error){
-		"refused":                  func() (*http.Response, error) { return said(403, "") },
-		"a wait that nobody makes": func() (*http.Response, error) { return said(503, "", "Retry-After", "300") },
+	for name, c := range map[string]struct {
+		answer   func() (*http.Response, error)
+		attempts int
+	}{
+		"refused":                  {func() (*http.Response, error) { return said(403, "") }, 3},
+		"a wait that nobody makes": {func() (*http.Response, error) { return said(503, "", "Retry-After", "300") }, 3},
+		"the last attempt":         {func() (*http.Response, error) { return said(503, "", "Retry-After", "2") }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -298,8 +302,8 @@ func TestFaultsAreShared(t *testing.T) {
 				client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
 					asked.Add(1)
 					time.Sleep(time.Second)
-					return answer()
-				})
+					return c.answer()
+				}, func(config *dynamics.Config) { config.MaxAttempts = c.attempts })
 				var work sync.WaitGroup
 				for range 5 {
 					work.Go(func() {
