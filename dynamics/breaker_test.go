@@ -458,3 +458,33 @@ func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
 		work.Wait()
 	})
 }
+
+// Who has waited for another's call counts no longer when it is over.
+func TestWhoHasWaitedCountsNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			switch r.Header.Get("Prefer") {
+			case "odata.maxpagesize=1":
+				return slowly(r, time.Second, 503, "")
+			case "odata.maxpagesize=2":
+				return slowly(r, 7*time.Second, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		var work sync.WaitGroup
+		for range 12 {
+			work.Go(func() { kind(t, ask(t, client, 1, 0), dynamics.Unavailable) })
+		}
+		work.Wait()
+		work.Go(func() {
+			if err := ask(t, client, 2, 0); err != nil {
+				t.Errorf("a slow one: %v", err)
+			}
+		})
+		time.Sleep(6 * time.Second)
+		if err := ask(t, client, 3, 0); err != nil {
+			t.Errorf("another: %v", err)
+		}
+		work.Wait()
+	})
+}
