@@ -324,7 +324,7 @@ func TestAHangingCallDecidesNotForEver(t *testing.T) {
 }
 
 // Failures break the circuit where they come in a row: an answer between them says
-// that the environment is there, a costly query's too.
+// that the environment is there.
 func TestFailuresBreakTheCircuitInARow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var down atomic.Bool
@@ -350,6 +350,53 @@ func TestFailuresBreakTheCircuitInARow(t *testing.T) {
 		}
 		down.Store(false)
 		kind(t, ask(t, client, 1, 0), dynamics.Unavailable) // after ten
+	})
+}
+
+// That a query is too costly is an answer too: calls that began before it do not hang.
+func TestACostlyAnswerIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			switch r.Header.Get("Prefer") {
+			case "odata.maxpagesize=100":
+				return said(429, `{"error":{"code":"0x80048544","message":"x"}}`)
+			case "odata.maxpagesize=200":
+				return said(200, emptyPage)
+			}
+			return slowly(r, 20*time.Second, 200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		var work sync.WaitGroup
+		for i := range 12 {
+			work.Go(func() {
+				if err := ask(t, client, i+1, 0); err != nil {
+					t.Errorf("a slow one: %v", err)
+				}
+			})
+		}
+		time.Sleep(4 * time.Second)
+		kind(t, ask(t, client, 100, 0), dynamics.Throttled)
+		time.Sleep(2 * time.Second)
+		if err := ask(t, client, 200, 0); err != nil {
+			t.Errorf("after a costly one: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// Who has time enough to find out need not wait for a call that has not.
+func TestAPatientCallTakesPrecedence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		client := broken(t, &down, inThreeSeconds)
+		time.Sleep(2 * time.Second)
+		var work sync.WaitGroup
+		work.Go(func() { kind(t, ask(t, client, 1, 2*time.Second), dynamics.Cancelled) })
+		time.Sleep(time.Second)
+		kind(t, ask(t, client, 2, 2*time.Second), dynamics.Unavailable)
+		if err := ask(t, client, 3, 30*time.Second); err != nil {
+			t.Errorf("a patient one: %v", err)
+		}
+		work.Wait()
 	})
 }
 
@@ -487,4 +534,53 @@ func TestWhoHasWaitedCountsNoLonger(t *testing.T) {
 		}
 		work.Wait()
 	})
+}
+
+// An environment may take twice as long as it did of late before it is taken for one
+// that hangs, and what it once took is forgotten when it is quick again.
+func TestPatienceFollowsTheAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		once, takes time.Duration
+		quick       int
+		refused     bool
+	}{
+		"somewhat slower":    {once: 4 * time.Second, takes: 7 * time.Second},
+		"as slow as it was":  {once: 14 * time.Second, takes: 14 * time.Second},
+		"long ago":           {once: 14 * time.Second, takes: 14 * time.Second, quick: 50, refused: true},
+		"never slow, so far": {once: time.Second, takes: 7 * time.Second, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var takes atomic.Int64
+				client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+					return slowly(r, time.Duration(takes.Load()), 200, emptyPage)
+				})
+				answered := func(d time.Duration) {
+					takes.Store(int64(d))
+					if err := ask(t, client, 1, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				answered(c.once)
+				for range c.quick {
+					answered(10 * time.Millisecond)
+				}
+				takes.Store(int64(c.takes))
+				time.Sleep(time.Millisecond)
+				var work sync.WaitGroup
+				for i := range 12 {
+					work.Go(func() {
+						if err := ask(t, client, i+1, 0); err != nil {
+							t.Errorf("one of them: %v", err)
+						}
+					})
+				}
+				time.Sleep(6 * time.Second)
+				if err := ask(t, client, 100, 0); (dynamics.KindOf(err) == dynamics.Unavailable) != c.refused {
+					t.Errorf("after 6 s: %v", err)
+				}
+				work.Wait()
+			})
+		})
+	}
 }

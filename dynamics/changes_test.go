@@ -119,6 +119,7 @@ func TestDeletedRows(t *testing.T) {
 		{"an open address", deletedRow("accounts(" + otherID), ""},
 		{"two ids", strings.Replace(deletedRow(otherID), `"id"`, `"id":"x","id"`, 1), ""},
 		{"not said to be deleted", `{"id":"` + otherID + `","reason":"deleted"}`, ""},
+		{"a context that goes on", `{"@odata.context":"x#accounts/$deletedEntity/$entity","id":"` + otherID + `","reason":"deleted"}`, ""},
 		{"another context", `{"@odata.context":"x#accounts/$entity","id":"` + otherID + `","reason":"deleted"}`, ""},
 	} {
 		r := trackedRig(t, "@odata.deltaLink", deltaLink, changedRow, c.row, changedRow, c.row)

@@ -283,3 +283,20 @@ func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
 		}
 	})
 }
+
+// TestManySmallRowsCount: what is remembered of each takes more than its text.
+func TestManySmallRowsCount(t *testing.T) {
+	const rows, least = 6400, 72 // bytes of a place
+	row := `{"accountid":"` + someID + `"},`
+	r := newRig(t, answer(200, `{"value":[`+strings.TrimSuffix(strings.Repeat(row, rows), ",")+`]}`))
+	b := budgetOf(t, 64<<20)
+	ctx, _ := accountIn(t, b)
+	page, err := r.open(t).Accounts(ctx, dynamics.Query{})
+	if err != nil || page.Len() != rows {
+		t.Fatal(err)
+	}
+	if used := b.Usage().Used; used < rows*least {
+		t.Errorf("%d bytes are counted for %d rows", used, rows)
+	}
+	page.Release()
+}
