@@ -237,6 +237,36 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 			}
 		})
 	})
+	t.Run("failed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			client := broken(t, &down, nil)
+			down.Store(true)
+			for _, status := range []int{503, 0, 0} { // one is sent
+				if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != status {
+					t.Errorf("status %d, want %d: %v", e.Status, status, e)
+				}
+			}
+		})
+	})
+	t.Run("not sent at all", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			var tokens *source
+			client := broken(t, &down, nil, func(c *dynamics.Config) { tokens = c.Tokens.(*source) })
+			token := func(text string) func(*source) {
+				return func(s *source) { s.access.Token = dynamics.NewSecret(text) }
+			}
+			tokens.set(token("no token"))
+			kind(t, ask(t, client, 1, 0), dynamics.Invalid)
+			tokens.set(token("a-token"))
+			down.Store(true)
+			kind(t, ask(t, client, 1, 0), dynamics.Unavailable)
+			if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != 0 {
+				t.Errorf("the circuit is closed: %v", e)
+			}
+		})
+	})
 	t.Run("an impatient caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var down atomic.Bool
@@ -378,6 +408,10 @@ func TestACostlyAnswerIsAnAnswer(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		if err := ask(t, client, 200, 0); err != nil {
 			t.Errorf("after a costly one: %v", err)
+		}
+		time.Sleep(6 * time.Second)
+		if err := ask(t, client, 200, 0); err != nil { // calls that began before an answer wait for something else
+			t.Errorf("after another: %v", err)
 		}
 		work.Wait()
 	})
