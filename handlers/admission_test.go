@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -226,10 +227,17 @@ func TestPeek(t *testing.T) {
 		`{"connection":"not valid"}`:       "",
 		`{"where":{"connection":"inner"}}`: "",
 		`{"connection":"acme"`:             "acme",
-		`{"where":{"a":[1,2]},"connection":"acme"}`: "acme",
-		`{"connection":"acme","connection":"x"}`:    "acme", // decoding refuses it later
-		`{"where":{"a":[1,2`:                        "",
-		"\xff":                                      "",
+		`{"where":{"a":[1,2]},"connection":"acme"}`:                               "acme",
+		`{"connection":"acme","connection":"x"}`:                                  "acme", // decoding refuses it later
+		`{"where":{"a":[1,2`:                                                      "",
+		"\xff":                                                                    "",
+		`{"a":"\"","connection":"acme"}`:                                          "acme",
+		`{"a":"\\","connection":"acme"}`:                                          "acme",
+		`{"a":"}\"{","b":{"c":"\\\"]"},"connection":"acme"}`:                      "acme",
+		`{"a":"connection","connection":"acme"}`:                                  "acme",
+		`{"a":"connection","b":"acme"}`:                                           "",
+		`{"a":"` + strings.Repeat("x", peekedBytes) + `","connection":"acme"}`:    "",
+		`{"a":"` + strings.Repeat("x", peekedBytes-40) + `","connection":"acme"}`: "acme",
 	} {
 		if got := peek([]byte(body)); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)
