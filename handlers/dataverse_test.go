@@ -67,6 +67,7 @@ func (d *dataverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Path != "/api/data/v9.2/accounts" { // metadata too
 		w.WriteHeader(http.StatusNotFound)
+		_, _ = w.Write([]byte(`{"error":{"code":"","message":"Resource not found"}}`))
 		return
 	}
 	query, prefer := r.URL.Query(), r.Header.Get("Prefer")
