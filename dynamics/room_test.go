@@ -79,7 +79,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			_, err := s.Accounts(ctx, nameOnly)
 			return err
 		}},
-		"options": {answer(200, `{"value":[{"LogicalName":"a","OptionSet":{"Options":[{"Value":1}`+strings.Repeat(`,{}`, 100_000)+`]}}]}`),
+		"options": {answer(200, `{"value":[{"LogicalName":"c0"}`+manyOptions(20, 9000)+`]}`),
 			func(ctx context.Context, s *dynamics.Session) error {
 				_, err := s.Options(ctx, dynamics.Picklist)
 				return err
@@ -106,6 +106,16 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyOptions are further columns, each with options that have labels.
+func manyOptions(columns, options int) string {
+	option := `{"Value":1,"Label":{"UserLocalizedLabel":{"Label":"A label"}}}`
+	var all strings.Builder
+	for i := range columns {
+		fmt.Fprintf(&all, `,{"LogicalName":"c%d","OptionSet":{"Options":[%s%s]}}`, i+1, option, strings.Repeat(","+option, options-1))
+	}
+	return all.String()
 }
 
 // TestASharedPageCountsOnce, until the last of those who have it has given it back.

@@ -113,6 +113,39 @@ func TestDifferentPagesAreDifferentCalls(t *testing.T) {
 	work.Wait()
 }
 
+// Nor do those share a call whose sessions are for different grants of one connection:
+// the rows are those that the old user may see.
+func TestGrantsShareNoCall(t *testing.T) {
+	for name, change := range map[string]func(*source){
+		"another incarnation": func(s *source) { s.access.Incarnation = "2" },
+		"another user":        func(s *source) { s.access.Principal.User = otherID },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int64
+				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) {
+					sent.Add(1)
+					return slowly(r, 50*time.Millisecond, 200, oneRow) // what Open found is still good then
+				})
+				var work sync.WaitGroup
+				for range 2 {
+					s := opened(t, client)
+					work.Go(func() {
+						if _, err := s.Accounts(t.Context(), nameOnly); err != nil {
+							t.Error(err)
+						}
+					})
+					tokens.set(change)
+				}
+				work.Wait()
+				if sent.Load() != 2 {
+					t.Errorf("%d calls", sent.Load())
+				}
+			})
+		})
+	}
+}
+
 // Whoever made the call and gave up takes nobody along.
 func TestWhoGivesUpTakesNobodyAlong(t *testing.T) {
 	var calls atomic.Int64
