@@ -22,8 +22,8 @@ type accountsSearch struct {
 	client
 	Connection string   `arg:"" help:"Id of the connection."`
 	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
-	Fields     []string `placeholder:"NAME,…" help:"Columns by friendly or logical name."`
-	OrderBy    []string `placeholder:"NAME,…" help:"Order, for example -revenue,name."`
+	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
+	OrderBy    []string `placeholder:"NAME" help:"Order, for example -revenue,name."`
 	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
 	Limit      int      `placeholder:"N" help:"At most this many rows."`
 	Total      bool     `help:"Count the matching accounts too."`
@@ -121,7 +121,7 @@ type accountsGet struct {
 	client
 	Connection string   `arg:"" help:"Id of the connection."`
 	AccountID  string   `arg:"" help:"Id of the account (GUID)."`
-	Fields     []string `placeholder:"NAME,…" help:"Columns by friendly or logical name."`
+	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
 }
 
 // Run prints one account.

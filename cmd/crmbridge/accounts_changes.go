@@ -14,7 +14,7 @@ type accountsChanges struct {
 	Connection string   `arg:"" help:"Id of the connection."`
 	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended. Without one, every account comes."`
 	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
-	Fields     []string `placeholder:"NAME,…" help:"Columns by friendly or logical name; those of the run that gave the cursor, with one."`
+	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; those of the run that gave the cursor, with one."`
 	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
 }
 

@@ -63,7 +63,7 @@ func (d deployment) measured(b testing.TB) *requestLoad {
 func (d deployment) logged() int { return len(d.process.log.String()) }
 
 // counted are the lines of /metrics about requests that were lost.
-func (d deployment) counted(b *testing.B) string {
+func (d deployment) counted(b testing.TB) string {
 	b.Helper()
 	response, err := http.Get(d.process.admin + "/metrics")
 	if err != nil {
