@@ -246,14 +246,14 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 			b.borrowed += w.n - free
 		case working+more >= w.n:
 			return false
-		case b.wound(a, ErrTaken, func(w *waiter) bool {
-			return w.lease != w.lease.account.own && w.lease.account.whole.held > w.lease.account.whole.keeps()
-		}):
+		case b.wound(a, ErrTaken, hasBegun):
 			return true
 		case working > 0:
 			return false // they end, or have just been told to make way
+		case b.wound(b.oldestWaiting(), ErrTaken, hasBegun):
+			return true // a itself, which an older one stands behind that begins something
 		case b.used-a.held > b.bounds.Intake:
-			return b.wound(a, ErrFull, func(w *waiter) bool { return w.lease.account.whole.held > 0 })
+			return b.wound(b.oldestWaiting(), ErrFull, func(w *waiter) bool { return w.lease.account.whole.held > 0 })
 		}
 		// The others hold what they came with, and no more.
 	}
@@ -295,6 +295,24 @@ func (b *Budget) reserve(a *Account, working int64) int64 {
 		return 0
 	}
 	return b.bounds.Reserve - b.borrowed
+}
+
+// hasBegun tells a call that gives up more than its account came with.
+func hasBegun(w *waiter) bool {
+	a := w.lease.account
+	return w.lease != a.own && a.whole.held > a.whole.keeps()
+}
+
+// oldestWaiting is of both queues: who begins something stands behind all who grow,
+// however old they are, and must not wait for ever for one who waits too.
+func (b *Budget) oldestWaiting() *Account {
+	var oldest *Account
+	for _, q := range []queue{b.growing, b.starting} {
+		if len(q) > 0 && (oldest == nil || q[0].lease.account.whole.age < oldest.age) {
+			oldest = q[0].lease.account.whole
+		}
+	}
+	return oldest
 }
 
 // wound refuses the youngest account that waits, is younger than a, and has a call

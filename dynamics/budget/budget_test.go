@@ -108,10 +108,19 @@ func work(t *testing.T, b *budget.Budget, a *budget.Account, random *rand.Rand, 
 		if use := b.Usage(); use.Used > use.Bytes && use.Accounts > 1 {
 			t.Errorf("%d of %d bytes", use.Used, use.Bytes)
 		}
-		if random.IntN(4) == 0 {
+		switch random.IntN(8) {
+		case 0, 1:
 			n := random.Int64N(held + 1)
 			l.Shrink(n)
 			held -= n
+		case 2: // one more call for the same request
+			further := a.Lease()
+			defer further.Close()
+			n := 1 + random.Int64N(10)
+			if err := further.Start(t.Context(), n); err != nil {
+				return err
+			}
+			most -= n
 		}
 		time.Sleep(time.Duration(random.Int64N(50)) * time.Millisecond)
 	}
