@@ -1,5 +1,12 @@
 package dynamics
 
+import (
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
 // A label is a text in the languages of an environment:
 //
 //	{"LocalizedLabels":[{"Label":"Industry","LanguageCode":1033,…}],"UserLocalizedLabel":{"Label":"Branche","LanguageCode":1031,…}}
@@ -7,13 +14,41 @@ package dynamics
 // UserLocalizedLabel is in the language of the one who asks. It is null where the
 // label has none in that language; most customers translate few of their own labels.
 type label struct {
-	User *localized  `json:"UserLocalizedLabel"`
-	All  []localized `json:"LocalizedLabels"`
+	User *localized `json:"UserLocalizedLabel"`
+	All  texts      `json:"LocalizedLabels"`
 }
 
 type localized struct {
 	Label        string
 	LanguageCode int
+}
+
+// texts are those of a label in several languages, as many as an environment can have.
+type texts []localized
+
+// maxLabelText bounds a text of a label in bytes; longer ones are cut. No form could
+// show it.
+const maxLabelText = 16 << 10
+
+// UnmarshalJSONFrom reads the texts one by one: what a few bytes each become, or what
+// they hold all together, is known only when it is there.
+func (t *texts) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	*t = nil
+	_, err := elements(d, "the texts of a label are not an array", func() error {
+		if len(*t) == maxLanguages {
+			return d.SkipValue()
+		}
+		var one localized
+		if err := json.UnmarshalDecode(d, &one); err != nil {
+			return err
+		}
+		if len(one.Label) > maxLabelText {
+			one.Label = strings.ToValidUTF8(one.Label[:maxLabelText], "")
+		}
+		*t = append(*t, one)
+		return nil
+	})
+	return err
 }
 
 // text is the label in the user's language, else in the base language, else in the

@@ -73,7 +73,7 @@ func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string]Opti
 	}
 	out, language := make(map[string]OptionSet, len(page.Value)), base.most()
 	for _, row := range page.Value {
-		if isLogicalName(row.name) { // another could not be asked for anyway
+		if row.name != "" {
 			out[row.name] = row.set(language)
 		}
 	}
@@ -99,7 +99,13 @@ func (o *optionsRow) read(b *body, d *jsontext.Decoder, base languages, kept *in
 		into := &o.own
 		switch name {
 		case "LogicalName":
-			return json.UnmarshalDecode(d, &o.name)
+			if err := json.UnmarshalDecode(d, &o.name); err != nil {
+				return err
+			}
+			if !isLogicalName(o.name) { // it could not be asked for anyway, and may be long
+				o.name = ""
+			}
+			return nil
 		case "GlobalOptionSet":
 			into = &o.global
 		case "OptionSet":

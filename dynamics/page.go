@@ -132,6 +132,9 @@ func readRows(d *jsontext.Decoder, p *Page, r *rowReader) error {
 		return err
 	}
 	for d.PeekKind() == '{' {
+		if p.store.n+p.store.gone == MaxPageSize { // whatever was asked for, Dataverse gives no more
+			return pageFault("the page has more than 5000 rows")
+		}
 		if err := r.read(d, p); err != nil {
 			return err
 		}

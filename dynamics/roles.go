@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -33,6 +35,28 @@ const (
 type roleRow struct {
 	ID   string `json:"roleid"`
 	Name string `json:"name"`
+}
+
+// roleRows are at most one more than all that are read.
+type roleRows []roleRow
+
+// UnmarshalJSONFrom reads the roles one by one: a few bytes can stand for each.
+func (r *roleRows) UnmarshalJSONFrom(d *jsontext.Decoder) error {
+	var rows roleRows
+	some, err := elements(d, "the roles of a team are not an array", func() error {
+		if len(rows) > maxGranted {
+			return d.SkipValue()
+		}
+		var one roleRow
+		err := json.UnmarshalDecode(d, &one)
+		rows = append(rows, one)
+		return err
+	})
+	if some && rows == nil {
+		rows = roleRows{}
+	}
+	*r = rows
+	return err
 }
 
 type teamRow struct {
@@ -143,9 +167,9 @@ func (s *Session) rolesOfSome(ctx context.Context, teams []teamRow, granted [][]
 // An environment that takes no such query gives nothing.
 func (s *Session) rolesAtOnce(ctx context.Context, teams []teamRow) (map[string][]roleRow, error) {
 	type row struct {
-		ID    string    `json:"teamid"`
-		Roles []roleRow `json:"teamroles_association"`
-		More  string    `json:"teamroles_association@odata.nextLink"`
+		ID    string   `json:"teamid"`
+		Roles roleRows `json:"teamroles_association"`
+		More  string   `json:"teamroles_association@odata.nextLink"`
 	}
 	ids := make([]string, len(teams))
 	for i, team := range teams {

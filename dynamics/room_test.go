@@ -88,7 +88,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, test.answer)
-			b := budgetOf(t, 4<<20)
+			b := budgetOf(t, 3<<20)
 			other, err := b.Open(1 << 20) // nobody is alone
 			if err != nil {
 				t.Fatal(err)

@@ -43,13 +43,21 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 	if err != nil {
 		return reply, err
 	}
-	left := c.budget - fieldsRoom
-	names := friendlyNames()
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		column := all[name]
-		if name <= place.After || column.Type == dynamics.Unsupported || place.CustomOnly && !column.Custom {
+	wanted := place.wanted(all)
+	// All that is to be read is read before anything is written: a request that waits
+	// for its turn to read should hold as little as it can.
+	for _, name := range wanted {
+		if !hasOptions(all[name].Column) {
 			continue
 		}
+		if _, err := known.options(ctx, all[name].Column, metadataLife); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
+			return reply, err
+		}
+	}
+	left := c.budget - fieldsRoom
+	names := friendlyNames()
+	for _, name := range wanted {
+		column := all[name]
 		field, size, err := known.field(ctx, column, names, left, len(reply.Fields) == 0)
 		if err != nil {
 			return reply, err
@@ -66,6 +74,22 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		place.Issued, place.After = time.Now().Unix(), name
 	}
 	return reply, nil
+}
+
+// wanted are the names of the columns that are still to be listed, in order.
+func (p fieldsPlace) wanted(all map[string]dynamics.TableColumn) []string {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		column := all[name]
+		if name > p.After && column.Type != dynamics.Unsupported && (column.Custom || !p.CustomOnly) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func hasOptions(column dynamics.Column) bool {
+	return column.Type == dynamics.Choice || column.Type == dynamics.Choices
 }
 
 // fieldsRoom is kept free for what a reply holds beside its fields: the request id,
@@ -122,7 +146,7 @@ func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names 
 	if name, ok := names[column.Logical]; ok {
 		field.Name = name
 	}
-	if column.Type != dynamics.Choice && column.Type != dynamics.Choices {
+	if !hasOptions(column.Column) {
 		return field, fieldSize(field), nil
 	}
 	set, err := c.options(ctx, column.Column, metadataLife)

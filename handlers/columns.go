@@ -19,6 +19,22 @@ type columns struct {
 	catalog *catalog
 	known   *metadata
 	reading *budget.Account // of the kind that is being read
+	own     int64           // bytes of what was read for this request alone
+
+	// What this request has been told: a kind may be too large to be kept for others,
+	// and a request may name hundreds of labels.
+	told   map[string]answeredKind
+	labels map[string]labelSet
+}
+
+type answeredKind struct {
+	d   *described
+	err error
+}
+
+type labelSet struct {
+	of     *described
+	labels map[int]string
 }
 
 // all returns every readable column by logical name, as of at most oldest ago.
@@ -44,12 +60,17 @@ func (c *columns) options(ctx context.Context, column dynamics.Column, oldest ti
 // is the metadata's.
 const labelRoom = 64
 
-// labels returns the options of a choice column, value to label, as of at most
-// oldest ago; cut says that there are more.
-func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
-	set, err := c.options(ctx, column, oldest)
+// labelsOf returns the options of a choice column, value to label, as of at most
+// oldest ago; cut says that there are more. The map must not be changed.
+func (c *columns) labelsOf(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
+	d, err := c.kind(ctx, string(kindOf(column)), oldest)
 	if err != nil {
 		return nil, false, err
+	}
+	set := d.set(column.Logical)
+	cut = len(set.Options) < set.Count
+	if known := c.labels[column.Logical]; known.of == d {
+		return known.labels, cut, nil
 	}
 	if err := writing(ctx, labelRoom*len(set.Options)); err != nil {
 		return nil, false, err
@@ -58,7 +79,11 @@ func (c *columns) labels(ctx context.Context, column dynamics.Column, oldest tim
 	for _, option := range set.Options {
 		labels[option.Value] = option.Label
 	}
-	return labels, len(set.Options) < set.Count, nil
+	if c.labels == nil {
+		c.labels = map[string]labelSet{}
+	}
+	c.labels[column.Logical] = labelSet{d, labels}
+	return labels, cut, nil
 }
 
 // withoutMetadata reports whether the environment serves no metadata at all,

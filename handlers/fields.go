@@ -82,7 +82,7 @@ func (p planner) fields(ctx context.Context, names []string) ([]dynamics.Output,
 		output := dynamics.Output{Column: column, As: name}
 		if column.Type == dynamics.Choices {
 			// Without them the labels are those that come with the row.
-			output.Labels, _, err = p.columns.labels(ctx, column, metadataLife)
+			output.Labels, _, err = p.columns.labelsOf(ctx, column, metadataLife)
 			if err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
 				return nil, err
 			}

@@ -210,14 +210,15 @@ func (m *metadata) good(d *described, oldest time.Duration) bool {
 }
 
 // keep remembers one kind, unless it alone would take more than a quarter of what
-// all connections may: then it is good for the request that asked.
+// all connections may: then it is good for the request that asked, and counts there.
 func (c *columns) keep(kind string, d described, life time.Duration) *described {
 	d.until = time.Now().Add(life)
 	size := d.size()
+	defer c.reading.Close() // it counts as what is kept from here on
 	if size > c.catalog.most/4 {
+		c.own += size
 		return &d
 	}
-	defer c.reading.Close() // it counts as what is kept from here on
 	c.known.mu.Lock()
 	old := c.known.kinds[kind]
 	c.known.kinds[kind] = &d
@@ -278,15 +279,37 @@ func (c *columns) lock(ctx context.Context, of chan struct{}) error {
 // kind returns one kind of metadata, as of at most oldest ago: this process's copy,
 // the fleet's, or Dataverse's answer, which is asked for once at a time.
 func (c *columns) kind(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
-	if d := c.known.local(kind, oldest); d != nil {
-		return d, nil
+	if before := c.told[kind]; before.err != nil || before.d != nil && c.known.young(before.d, oldest) {
+		return before.d, before.err
 	}
+	if d := c.known.local(kind, oldest); d != nil {
+		return c.tell(kind, d, nil)
+	}
+	c.own = 0
 	d, err := c.awaited(ctx, kind, oldest)
+	if err == nil {
+		err = writing(ctx, int(c.own))
+	}
+	if dynamics.KindOf(err) == dynamics.TooLarge {
+		return c.tell(kind, nil, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	// The connection may be gone while another request, or process, asked.
-	return d, c.session.Confirm(ctx)
+	if err := c.session.Confirm(ctx); err != nil {
+		return nil, err
+	}
+	return c.tell(kind, d, nil)
+}
+
+// tell remembers what the rest of the request is to be told of a kind.
+func (c *columns) tell(kind string, d *described, err error) (*described, error) {
+	if c.told == nil {
+		c.told = map[string]answeredKind{}
+	}
+	c.told[kind] = answeredKind{d, err}
+	return d, err
 }
 
 // awaited is kind where there is no copy that can be used at once.

@@ -223,7 +223,7 @@ func (p planner) label(ctx context.Context, column dynamics.Column, field string
 	var found []int
 	var cut bool
 	for _, oldest := range []time.Duration{metadataLife, missingLife} {
-		if labels, cut, err = p.columns.labels(ctx, column, oldest); err != nil {
+		if labels, cut, err = p.columns.labelsOf(ctx, column, oldest); err != nil {
 			return "", err
 		}
 		if found = labelled(labels, label); len(found) > 0 {

@@ -235,9 +235,10 @@ func (b *Budget) settle() {
 func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 	a := w.lease.account.whole
 	if !room && b.used != a.held { // an account that is alone may have all and more
+		working := b.working()
 		free := max(0, b.ordinary()-(b.used-b.borrowed))
-		more := min(free+b.reserve(a), b.bounds.Bytes-b.used)
-		switch working := b.working(); {
+		more := min(free+b.reserve(a, working), b.bounds.Bytes-b.used)
+		switch {
 		case working+free >= w.n:
 			return false // those who work will give back enough
 		case more >= w.n:
@@ -287,9 +288,10 @@ func (b *Budget) working() int64 {
 	return n
 }
 
-// reserve is how much of the reserve a may have yet: nothing while another has some.
-func (b *Budget) reserve(a *Account) int64 {
-	if b.holder != a && b.borrowed > 0 {
+// reserve is how much of the reserve a may have yet: nothing while another has some,
+// and somebody works. Where nobody does, the other waits too, perhaps for a.
+func (b *Budget) reserve(a *Account, working int64) int64 {
+	if b.holder != a && b.borrowed > 0 && working > 0 {
 		return 0
 	}
 	return b.bounds.Reserve - b.borrowed

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // TestWhoWaitsThroughAPartWorksOnNothing: what an account holds is not waited for
@@ -75,5 +77,47 @@ func TestAnAccountIsAloneWithItsParts(t *testing.T) {
 		if use := b.Usage(); use.Used != 0 || use.Accounts != 0 {
 			t.Errorf("left behind: %+v", use)
 		}
+	})
+}
+
+// TestTheReserveIsLentOnWhereItsHolderWaits: who has some of it may wait for one who
+// wants some too.
+func TestTheReserveIsLentOnWhereItsHolderWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(t, 100, 40, 0)
+		var accounts []*budget.Account
+		for range 3 {
+			a := open(t, b, 0)
+			accounts = append(accounts, a)
+			if err := a.Grow(t.Context(), 18); err != nil {
+				t.Fatal(err)
+			}
+		}
+		proceed := []func(){accounts[0].Pause(), accounts[1].Pause()}
+		for _, a := range accounts[2:] {
+			defer a.Pause()()
+		}
+		held := open(t, b, 0)
+		if err := held.Grow(t.Context(), 16); err != nil { // of the reserve
+			t.Fatal(err)
+		}
+		proceed = append(proceed, held.Pause())
+		last := open(t, b, 0)
+		if err := last.Grow(t.Context(), 16); err != nil {
+			t.Fatal(err)
+		}
+		if use := b.Usage(); use.Used != 86 {
+			t.Errorf("%+v", use)
+		}
+		for _, done := range proceed {
+			done()
+		}
+		for _, a := range append(accounts, held, last) {
+			a.Close()
+		}
+		if use := b.Usage(); use.Used != 0 {
+			t.Errorf("left behind: %+v", use)
+		}
+		open(t, b, 60).Close()
 	})
 }
