@@ -1,9 +1,11 @@
 package tokens_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/crmbridge/crmbridge/tokens"
 	"github.com/redis/go-redis/v9"
@@ -106,7 +108,9 @@ func TestChangesAreTold(t *testing.T) {
 			}
 		}
 		for _, want := range []string{"acme " + c.Incarnation + " 1", "acme " + c.Incarnation + " 2", "acme " + c.Incarnation + " 0", "acme - 0"} {
-			got, err := sub.ReceiveMessage(t.Context())
+			bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+			got, err := sub.ReceiveMessage(bounded)
+			cancel()
 			if err != nil || got.Payload != want {
 				t.Fatalf("heard %v (%v), want %q", got, err, want)
 			}

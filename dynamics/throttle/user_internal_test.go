@@ -203,9 +203,9 @@ func TestNoSlotIsLost(t *testing.T) {
 			}()
 			synctest.Wait()
 			u.mu.Lock()
+			cancel() // the caller goes, and cannot withdraw before the slot is there
 			u.granted(lease{slots: 1}, time.Now())
 			u.dispatch(time.Now())
-			cancel()
 			u.mu.Unlock()
 			<-done
 			if u.inUse != 0 || u.waiting.Len() != 0 {
