@@ -207,7 +207,7 @@ func TestAnAttemptHasATimeout(t *testing.T) {
 	if kind(t, err, dynamics.Unavailable); errors.Is(err, context.DeadlineExceeded) {
 		t.Error("it looks like the caller's deadline")
 	}
-	if n := len(r.uris()); n != 3 {
+	if n := len(r.calls); n != 3 { // one that is slow to begin may not reach the server
 		t.Errorf("%d attempts", n)
 	}
 }

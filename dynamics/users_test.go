@@ -132,6 +132,41 @@ func TestRefusedUserIDs(t *testing.T) {
 	kind(t, err, dynamics.Upstream)
 }
 
+// Another user than the one that was asked for is none, whatever roles there are.
+func TestAnotherUserIsNotTheUser(t *testing.T) {
+	replies := userScript()
+	u := "systemusers(" + someID + ")"
+	replies[u] = strings.Replace(replies[u], strings.ToUpper(someID), guid(3), 1)
+	user, err := newRig(t, script(replies)).open(t).User(t.Context(), someID)
+	if kind(t, err, dynamics.Upstream); user.ID != "" {
+		t.Errorf("%+v", user)
+	}
+}
+
+// Of users with one address the first 50 are read, and of roles 10,000 or none.
+func TestBoundsOfUsersAndRoles(t *testing.T) {
+	row := func(i int) string {
+		return `{"systemuserid":"` + guid(i) + `","internalemailaddress":"a@x.example"}`
+	}
+	rows := make([]string, 51)
+	for i := range rows {
+		rows[i] = row(i)
+	}
+	users, err := newRig(t, script(map[string]string{"systemusers": `{"value":[` + strings.Join(rows, ",") + `]}`})).open(t).UsersByEmail(t.Context(), "a@x.example")
+	if err != nil || len(users) != 50 || users[49].ID != guid(49) {
+		t.Errorf("%d users, %v", len(users), err)
+	}
+	for n, want := range map[int]dynamics.Kind{10_000: 0, 10_001: dynamics.TooLarge} {
+		replies := userScript()
+		u := "systemusers(" + someID + ")/"
+		replies[u+"systemuserroles_association"] = `{"value":[` + strings.TrimSuffix(strings.Repeat(`{"roleid":"`+guid(1)+`"},`, n), ",") + `]}`
+		roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+		if dynamics.KindOf(err) != want || want == 0 && len(roles) != 2 {
+			t.Errorf("%d rows: %v, %v", n, roles, err)
+		}
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
 	row := func(name, kind, rest string) string {
