@@ -189,6 +189,56 @@ func TestRolesThroughTeamsAreBounded(t *testing.T) {
 	}
 }
 
+// Who asks for a user hears that not all teams were looked at.
+func TestAUserOfTooManyTeams(t *testing.T) {
+	teams := make([]string, dynamics.MaxTeams+1)
+	for i := range teams {
+		teams[i] = `{"teamid":"` + guid(i) + `","name":"T","teamtype":0}`
+	}
+	for n, cut := range map[int]bool{dynamics.MaxTeams: false, dynamics.MaxTeams + 1: true} {
+		replies := userScript()
+		replies["systemusers("+someID+")/teammembership_association"] = `{"value":[` + strings.Join(teams[:n], ",") + `]}`
+		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/api/data/v9.2/teams" {
+				script(replies)(w, req)
+				return
+			}
+			var rows []string
+			for i := range teams {
+				if strings.Contains(req.URL.RawQuery, guid(i)) {
+					rows = append(rows, `{"teamid":"`+guid(i)+`","teamroles_association":[]}`)
+				}
+			}
+			_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]}`)
+		})
+		if user, err := r.open(t).User(t.Context(), someID); err != nil || user.RolesCut != cut {
+			t.Errorf("%d teams: cut %t, %v", n, user.RolesCut, err)
+		}
+	}
+}
+
+// A label that the user's language does not have is the base language's, which most
+// labels are in.
+func TestLabelsInTheBaseLanguage(t *testing.T) {
+	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
+	row := func(name, labels string) string {
+		return `{"LogicalName":"` + name + `","AttributeType":"String","DisplayName":{"UserLocalizedLabel":null,"LocalizedLabels":[` + labels + `]}}`
+	}
+	german, english := `{"Label":"Kanal","LanguageCode":1031}`, `{"Label":"Channel","LanguageCode":1033}`
+	got, err := newRig(t, script(map[string]string{
+		attributes: `{"value":[` + row("a", german+","+english) + `,` + row("b", english) + `,` + row("c", german) + `,` + row("d", english) + `]}`,
+		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
+	})).open(t).Columns(t.Context())
+	if err != nil || len(got) != 4 {
+		t.Fatal(got, err)
+	}
+	for i, want := range []string{"Channel", "Channel", "Kanal", "Channel"} {
+		if got[i].Label != want {
+			t.Errorf("%s: %q, want %q", got[i].Logical, got[i].Label, want)
+		}
+	}
+}
+
 // What may be read and what may be searched by are two things.
 func TestWhatColumnsAreFor(t *testing.T) {
 	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
