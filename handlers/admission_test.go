@@ -2,11 +2,12 @@ package handlers
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -29,6 +30,18 @@ func subscribe(t *testing.T, nc *nats.Conn, inbox string) *nats.Subscription {
 		t.Fatal(err)
 	}
 	return sub
+}
+
+// arrives waits for what must come, and fails the test where it does not: a test of
+// something that is broken ends too.
+func arrives[T any](t *testing.T, from <-chan T) (got T) {
+	t.Helper()
+	select {
+	case got = <-from:
+	case <-time.After(time.Minute):
+		t.Fatal("it did not come")
+	}
+	return got
 }
 
 func next(t *testing.T, sub *nats.Subscription) *nats.Msg {
@@ -103,8 +116,8 @@ func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
 	for i := range 20 {
 		ask(t, nc, "acme", fmt.Sprintf("%s.%d", greedy, i), nats.Header{messages.HeaderRequestID: {"greedy"}})
 	}
-	<-entered
-	<-entered
+	arrives(t, entered)
+	arrives(t, entered)
 	ask(t, nc, "acme", modest+".1", nats.Header{messages.HeaderRequestID: {"modest"}})
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
@@ -151,7 +164,7 @@ func TestDeadlinesOfWaitingRequests(t *testing.T) {
 	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
 	next(t, sub)
 	ask(t, nc, "acme", inbox+".slow", nil)
-	<-slow
+	arrives(t, slow)
 	ask(t, nc, "acme", inbox+".hopeless", deadline(time.Second))
 	msg := next(t, sub)
 	if code := codeIn(t, msg); code != messages.Overloaded || msg.Subject != inbox+".hopeless" {
@@ -171,41 +184,38 @@ func TestDeadlinesOfWaitingRequests(t *testing.T) {
 // More is asked of a connection than it gives: the queue does not grow until every
 // answer is late, and who is refused is told how long to wait.
 func TestAQueueThatStandsIsKeptShort(t *testing.T) {
-	release := make(chan struct{})
-	entered := make(chan struct{}, 100)
-	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 2}, answering(func(ctx context.Context, c *call) (string, error) {
-		if c.requestID == "pace" {
-			time.Sleep(300 * time.Millisecond)
-			return "fine", nil
+	synctest.Test(t, func(t *testing.T) {
+		var refused []verdict
+		var a *admission
+		a = newAdmission(admissionBounds{inHand: 100, perConnection: 2, messages: 2048, bytes: 1 << 20}, func(r *request) {
+			go func() {
+				time.Sleep(300 * time.Millisecond)
+				a.leave(r, true)
+			}()
+		}, func(_ *request, why verdict) { refused = append(refused, why) })
+		push := func() {
+			msg := &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: "_INBOX.a.b"}
+			a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, "acme", requesterOf(msg))
 		}
-		entered <- struct{}{}
-		<-release
-		return "fine", nil
-	}))
-	inbox := nc.NewInbox()
-	sub := subscribe(t, nc, inbox)
-	ask(t, nc, "acme", inbox+".pace", nats.Header{messages.HeaderRequestID: {"pace"}})
-	next(t, sub)
-	for i := range 50 {
-		ask(t, nc, "acme", fmt.Sprintf("%s.%d", inbox, i), nil)
-	}
-	const running, waiting = 2, 3 // with 300 ms each, a fourth would wait for more than one round
-	for range 50 - running - waiting {
-		msg := next(t, sub)
-		var body messages.ErrorReply
-		if err := json.Unmarshal(msg.Data, &body); err != nil {
-			t.Fatal(err)
+		push() // it tells the connection's pace
+		time.Sleep(time.Second)
+		for range 50 {
+			push()
 		}
-		if body.Error == nil || body.Error.Code != messages.Overloaded || body.Error.RetryAfter() < 250*time.Millisecond || !body.Error.Retryable {
-			t.Errorf("%s", msg.Data)
+		const running, waiting = 2, 3 // a fourth would wait for more than one round
+		if len(refused) != 50-running-waiting {
+			t.Errorf("%d of 50 are refused", len(refused))
 		}
-	}
-	close(release)
-	for range running + waiting {
-		if code := codeIn(t, next(t, sub)); code != "" {
-			t.Errorf("a request in hand got %q", code)
+		for _, why := range refused {
+			if why.code != messages.Overloaded || why.patience < 250*time.Millisecond || why.patience > time.Second {
+				t.Errorf("%+v", why)
+			}
 		}
-	}
+		time.Sleep(5 * time.Second)
+		if n, bytes := a.load(); n != 0 || bytes != 0 {
+			t.Errorf("%d messages and %d bytes wait", n, bytes)
+		}
+	})
 }
 
 func TestPeek(t *testing.T) {
@@ -217,10 +227,17 @@ func TestPeek(t *testing.T) {
 		`{"connection":"not valid"}`:       "",
 		`{"where":{"connection":"inner"}}`: "",
 		`{"connection":"acme"`:             "acme",
-		`{"where":{"a":[1,2]},"connection":"acme"}`: "acme",
-		`{"connection":"acme","connection":"x"}`:    "acme", // decoding refuses it later
-		`{"where":{"a":[1,2`:                        "",
-		"\xff":                                      "",
+		`{"where":{"a":[1,2]},"connection":"acme"}`:                               "acme",
+		`{"connection":"acme","connection":"x"}`:                                  "acme", // decoding refuses it later
+		`{"where":{"a":[1,2`:                                                      "",
+		"\xff":                                                                    "",
+		`{"a":"\"","connection":"acme"}`:                                          "acme",
+		`{"a":"\\","connection":"acme"}`:                                          "acme",
+		`{"a":"}\"{","b":{"c":"\\\"]"},"connection":"acme"}`:                      "acme",
+		`{"a":"connection","connection":"acme"}`:                                  "acme",
+		`{"a":"connection","b":"acme"}`:                                           "",
+		`{"a":"` + strings.Repeat("x", peekedBytes) + `","connection":"acme"}`:    "",
+		`{"a":"` + strings.Repeat("x", peekedBytes-40) + `","connection":"acme"}`: "acme",
 	} {
 		if got := peek([]byte(body)); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)

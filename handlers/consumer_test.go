@@ -168,20 +168,27 @@ func TestEveryRequestGetsExactlyOneAnswer(t *testing.T) {
 func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
 	entered, leave := make(chan struct{}), make(chan struct{})
 	_, nc := run(t, Options{MaxInFlight: 2}, answering(func(ctx context.Context, _ *call) (string, error) {
-		entered <- struct{}{}
+		select {
+		case entered <- struct{}{}:
+		case <-ctx.Done(): // one too many
+		}
 		<-leave
 		return "fine", nil
 	}))
+	release := sync.OnceFunc(func() { close(leave) })
+	defer release()
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
-			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, 10*time.Second); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "" {
+			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, time.Minute); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "" {
 				t.Errorf("%v", err)
 			}
 		})
-		<-entered
+		arrives(t, entered)
 	}
-	msg, err := nc.Request(op.ScopedSubject("acme"), nil, 10*time.Second)
+	// It waits for a place for a quarter of its time.
+	msg, err := nc.RequestMsg(&nats.Msg{Subject: op.ScopedSubject("acme"),
+		Header: nats.Header{messages.HeaderDeadline: {time.Now().Add(12 * time.Second).UTC().Format(time.RFC3339Nano)}}}, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -190,27 +197,32 @@ func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
 		body.Error.RetryAfterMS <= 0 || !body.Error.Retryable {
 		t.Errorf("%v %s", err, msg.Data)
 	}
-	close(leave)
+	release()
 	wait.Wait()
 }
 
 func TestRequestsOfOneOperationRunSideBySide(t *testing.T) {
 	const together = 8
-	var meeting sync.WaitGroup
-	meeting.Add(together)
+	entered, leave := make(chan struct{}, together), make(chan struct{})
 	_, nc := run(t, Options{}, answering(func(ctx context.Context, _ *call) (string, error) {
-		meeting.Done()
-		meeting.Wait() // hangs until the deadline unless all of them run at once
+		entered <- struct{}{}
+		<-leave
 		return "fine", nil
 	}))
+	release := sync.OnceFunc(func() { close(leave) })
+	defer release()
 	var wait sync.WaitGroup
 	for range together {
 		wait.Go(func() {
-			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, 20*time.Second); err != nil || codeIn(t, msg) != "" {
+			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, 2*time.Minute); err != nil || codeIn(t, msg) != "" {
 				t.Errorf("%v", err)
 			}
 		})
 	}
+	for range together {
+		arrives(t, entered)
+	}
+	release()
 	wait.Wait()
 }
 
@@ -241,7 +253,7 @@ func TestShutdownAnswersWorkInHand(t *testing.T) {
 				}
 				got <- codeIn(t, msg)
 			}()
-			<-entered
+			arrives(t, entered)
 			stopped := make(chan error, 1)
 			go func() {
 				ctx, cancel := context.WithTimeout(context.Background(), c.grace)
@@ -259,10 +271,10 @@ func TestShutdownAnswersWorkInHand(t *testing.T) {
 				}
 				close(finish)
 			}
-			if code := <-got; code != c.want {
+			if code := arrives(t, got); code != c.want {
 				t.Errorf("code %q, want %q", code, c.want)
 			}
-			if err := <-stopped; err != nil {
+			if err := arrives(t, stopped); err != nil {
 				t.Error(err)
 			}
 		})

@@ -186,7 +186,7 @@ func TestWhatExpiresWhileItWaitsIsNotExecuted(t *testing.T) {
 		return nats.Header{messages.HeaderRequestID: {id}, messages.HeaderDeadline: {time.Now().Add(in).UTC().Format(time.RFC3339Nano)}}
 	}
 	ask(t, nc, "acme", inbox+".1", header("first", time.Minute))
-	<-entered
+	arrives(t, entered)
 	ask(t, nc, "acme", inbox+".2", header("expires", 300*time.Millisecond))
 	ask(t, nc, "acme", inbox+".3", header("expired", -time.Second))
 	for range 2 {
@@ -226,14 +226,14 @@ func TestShutdownAnswersWhatWaits(t *testing.T) {
 			inbox := nc.NewInbox()
 			sub := subscribe(t, nc, inbox)
 			ask(t, nc, "acme", inbox+".0", nil)
-			<-entered
+			arrives(t, entered)
 			ask(t, nc, "acme", inbox+".1", nil)
-			for {
-				if n, _ := consumer.admission.load(); n == 1 {
-					break
+			await(t, "the second request waits", func() error {
+				if n, _ := consumer.admission.load(); n != 1 {
+					return fmt.Errorf("%d requests wait", n)
 				}
-				time.Sleep(time.Millisecond)
-			}
+				return nil
+			})
 			if c.want == "" {
 				close(finish)
 			}
@@ -278,7 +278,7 @@ func TestLossesAreCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	<-held
+	arrives(t, held)
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
 		if testutil.ToFloat64(consumer.metrics.dropped) > 0 || time.Now().After(end) {
 			break
