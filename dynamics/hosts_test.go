@@ -100,6 +100,14 @@ func TestAllowedHostsAreALimit(t *testing.T) {
 	}
 }
 
+// Regions have numbers in the public cloud only.
+func TestOtherCloudsHaveNoRegions(t *testing.T) {
+	p := policy(t, "https://login.microsoftonline.us", false)
+	if got, err := p.Environment("https://a.crm4.microsoftdynamics.us"); err == nil {
+		t.Errorf("%q is taken", got)
+	}
+}
+
 func TestBadHostEntriesAreAllNamed(t *testing.T) {
 	bad := []string{"https://a.example", "a.example:0", "*.com", "*.a.example:443", "a b", "*", "a.example/x", "u@a.example", "a.example.", "ä.example", "*.10.0.0.1", "[::1"}
 	_, err := dynamics.NewHostPolicy(publicCloud, bad, false)
