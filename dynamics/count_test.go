@@ -172,6 +172,7 @@ func TestCountsBeyondTheAggregateLimit(t *testing.T) {
 		{"within an hour, and two long before and after", append(made("2020-06-01T12:00:00Z", time.Second, 1000), made("2001-01-01T00:00:00Z", 25*365*24*time.Hour, 2)...), 200, 0},
 		{"all in one second", made("2020-06-01T12:00:00Z", 0, 500), 60, 5},
 		{"two seconds", append(made("2020-06-01T12:00:00Z", 0, 300), made("2020-06-01T12:00:01Z", 0, 300)...), 60, 6},
+		{"two seconds of sixteen", append(append(made("2020-06-01T12:00:00Z", 0, 40), made("2020-06-01T12:00:01Z", 0, 40)...), made("2020-06-01T12:00:15Z", 0, 40)...), 20, 0},
 		{"some without a time", append(make([]time.Time, 250), made("2020-06-01T12:00:00Z", time.Minute, 250)...), 80, 3},
 		{"none with a time", append(none, make([]time.Time, 250)...), 40, 3},
 		{"before 1970", made("1953-01-01T00:00:00Z", 240*time.Hour, 1000), 200, 0},
@@ -189,6 +190,11 @@ func TestCountsBeyondTheAggregateLimit(t *testing.T) {
 			for _, filter := range h.counts {
 				if !strings.Contains(filter, "name eq 'x'") {
 					t.Errorf("the filter is lost in %s", filter)
+				}
+			}
+			for _, uri := range r.uris() {
+				if !strings.Contains(uri, "name%20eq%20'x'") && !strings.Contains(uri, "name+eq+%27x%27") && !strings.Contains(uri, "accounts?x=") {
+					t.Errorf("the filter is lost in %s", uri)
 				}
 			}
 		})
@@ -248,6 +254,7 @@ func TestCountsThatFail(t *testing.T) {
 		{"a filter that is wrong", answer(400, `{"error":{"code":"0x80060888","message":"Error in query syntax."}}`), dynamics.Invalid, 2},
 		{"an unknown column", answer(400, `{"error":{"code":"0x80060888","message":"Could not find a property named 'name' on type 'x'."}}`), dynamics.UnknownColumn, 1},
 		{"no privilege", answer(403, ``), dynamics.Forbidden, 1},
+		{"a message that repeats the value", answer(403, `{"error":{"code":"0x80040220","message":"near 'geheim'"}}`), dynamics.Forbidden, 1},
 		{"throttled on the way", func(w http.ResponseWriter, req *http.Request) {
 			switch {
 			case strings.Contains(req.RequestURI, "orderby"):

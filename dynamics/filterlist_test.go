@@ -53,6 +53,8 @@ func TestListsBeyond500ConditionsUseIn(t *testing.T) {
 				` or name eq null) and (name eq 'x' or (_ownerid_value eq ` + strings.Join(guids(43), " or _ownerid_value eq ") + `)))`},
 		{"lookups only where nothing else helps, by their logical name", and{leaf(parent, dynamics.NotIn, guids(250)...), leaf(owner, dynamics.NotIn, guids(250)...)},
 			`((` + listed("NotIn", "parentaccountid", guids(250)) + ` or _parentaccountid_value eq null) and (` + listed("NotIn", "ownerid", guids(250)) + ` or _ownerid_value eq null))`},
+		{"a text as long as In takes", leaf(name, dynamics.NotIn, append(numbers(499), strings.Repeat("x", 850))...),
+			`(` + listed("NotIn", "name", append(numbers(499), strings.Repeat("x", 850))) + ` or name eq null)`},
 		{"a text longer than In takes", leaf(name, dynamics.NotIn, append(numbers(499), strings.Repeat("ü", 851))...),
 			`((` + `name ne '` + strings.Repeat("ü", 851) + `' and ` + listed("NotIn", "name", numbers(499)) + `) or name eq null)`},
 	} {

@@ -68,6 +68,8 @@ func TestEnvironmentsAreCanonical(t *testing.T) {
 		{publicCloud, false, []string{"*.crm4.dynamics.com"}, "https://a.api.crm4.dynamics.com", "https://a.crm4.dynamics.com"},
 		{publicCloud, false, []string{"a.api.crm4.dynamics.com"}, "https://a.crm4.dynamics.com", "https://a.crm4.dynamics.com"},
 		{publicCloud, false, []string{"gateway.example:8443"}, "https://gateway.example:8443", "https://gateway.example:8443"},
+		{publicCloud, false, []string{"gateway.example:443"}, "https://gateway.example", "https://gateway.example"},
+		{publicCloud, false, []string{"gateway.example"}, "https://gateway.example:443", "https://gateway.example"},
 	} {
 		got, err := policy(t, c.authority, c.http, c.allowed...).Environment(c.raw)
 		if err != nil || got != c.want {
@@ -95,6 +97,14 @@ func TestAllowedHostsAreALimit(t *testing.T) {
 		if got, err := policy(t, publicCloud, c.http, c.allowed).Environment(c.raw); err == nil {
 			t.Errorf("%q with %q: %q, want an error", c.raw, c.allowed, got)
 		}
+	}
+}
+
+// Regions have numbers in the public cloud only.
+func TestOtherCloudsHaveNoRegions(t *testing.T) {
+	p := policy(t, "https://login.microsoftonline.us", false)
+	if got, err := p.Environment("https://a.crm4.microsoftdynamics.us"); err == nil {
+		t.Errorf("%q is taken", got)
 	}
 }
 

@@ -1,6 +1,7 @@
 package dynamics_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -77,6 +78,37 @@ func TestHostileLinksAreNotFollowed(t *testing.T) {
 	}
 	if len(r.uris()) != 0 {
 		t.Errorf("asked: %v", r.uris())
+	}
+}
+
+// A link that is longer than Dataverse takes is not sent, and says so.
+func TestALinkThatIsTooLongToFollow(t *testing.T) {
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, emptyPage) })
+	s := r.open(t)
+	base := r.URL + "/api/data/v9.2/accounts?"
+	fits := base + strings.Repeat("x", dynamics.MaxBatchURL-len(base))
+	if _, err := s.Next(t.Context(), nameOnly, fits); err != nil {
+		t.Errorf("as long as it may be: %v", err)
+	}
+	_, err := s.Next(t.Context(), nameOnly, fits+"x")
+	if kind(t, err, dynamics.TooLarge); !errors.Is(err, dynamics.ErrURLTooLong) || len(r.uris()) != 1 {
+		t.Errorf("%v after %d calls", err, len(r.uris()))
+	}
+	p, err := readOne(t, nameOnly, `{"value":[],"@odata.nextLink":"`+fits+`"}`)
+	if kind(t, err, dynamics.Upstream); p != nil { // another server's
+		t.Error("it was delivered")
+	}
+}
+
+// A query that begins again may follow the links that it followed before.
+func TestRestartForgetsTheLinks(t *testing.T) {
+	r := newRig(t, answer(200, emptyPage))
+	s := r.open(t)
+	for range 2 {
+		if _, err := s.Next(t.Context(), nameOnly, r.URL+"/api/data/v9.2/accounts?"+cookie); err != nil {
+			t.Error(err)
+		}
+		s.Restart()
 	}
 }
 

@@ -132,6 +132,130 @@ func TestRefusedUserIDs(t *testing.T) {
 	kind(t, err, dynamics.Upstream)
 }
 
+// Another user than the one that was asked for is none, whatever roles there are.
+func TestAnotherUserIsNotTheUser(t *testing.T) {
+	replies := userScript()
+	u := "systemusers(" + someID + ")"
+	replies[u] = strings.Replace(replies[u], strings.ToUpper(someID), guid(3), 1)
+	user, err := newRig(t, script(replies)).open(t).User(t.Context(), someID)
+	if kind(t, err, dynamics.Upstream); user.ID != "" {
+		t.Errorf("%+v", user)
+	}
+}
+
+// Of users with one address the first 50 are read, and of roles 10,000 or none.
+func TestBoundsOfUsersAndRoles(t *testing.T) {
+	row := func(i int) string {
+		return `{"systemuserid":"` + guid(i) + `","internalemailaddress":"a@x.example"}`
+	}
+	rows := make([]string, 51)
+	for i := range rows {
+		rows[i] = row(i)
+	}
+	users, err := newRig(t, script(map[string]string{"systemusers": `{"value":[` + strings.Join(rows, ",") + `]}`})).open(t).UsersByEmail(t.Context(), "a@x.example")
+	if err != nil || len(users) != 50 || users[49].ID != guid(49) {
+		t.Errorf("%d users, %v", len(users), err)
+	}
+	for n, want := range map[int]dynamics.Kind{10_000: 0, 10_001: dynamics.TooLarge} {
+		replies := userScript()
+		u := "systemusers(" + someID + ")/"
+		replies[u+"systemuserroles_association"] = `{"value":[` + strings.TrimSuffix(strings.Repeat(`{"roleid":"`+guid(1)+`"},`, n), ",") + `]}`
+		roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+		if dynamics.KindOf(err) != want || want == 0 && len(roles) != 2 {
+			t.Errorf("%d rows: %v, %v", n, roles, err)
+		}
+	}
+}
+
+// Through all teams together there are 20,000 roles or none.
+func TestRolesThroughTeamsAreBounded(t *testing.T) {
+	for n, want := range map[int]dynamics.Kind{10_000: 0, 10_001: dynamics.TooLarge} {
+		replies := userScript()
+		for _, team := range []int{5, 6} {
+			rows := strings.Repeat(`{"roleid":"`+guid(1)+`"},`, 10_000)
+			if team == 6 {
+				rows = strings.Repeat(`{"roleid":"`+guid(1)+`"},`, n-5000)
+			}
+			replies["teams("+guid(team)+")/teamroles_association"] = `{"value":[` + strings.TrimSuffix(rows, ",") + `]}`
+		}
+		third := "teams(" + guid(7) + ")/teamroles_association"
+		replies[third] = `{"value":[` + strings.TrimSuffix(strings.Repeat(`{"roleid":"`+guid(1)+`"},`, 5000), ",") + `]}`
+		u := "systemusers(" + someID + ")/teammembership_association"
+		replies[u] = strings.Replace(replies[u], `{"value":[`, `{"value":[{"teamid":"`+guid(7)+`","name":"East"},`, 1)
+		roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
+		if dynamics.KindOf(err) != want {
+			t.Errorf("%d rows beside 10,000: %v, %v", n, roles, err)
+		}
+	}
+}
+
+// Who asks for a user hears that not all teams were looked at.
+func TestAUserOfTooManyTeams(t *testing.T) {
+	teams := make([]string, dynamics.MaxTeams+1)
+	for i := range teams {
+		teams[i] = `{"teamid":"` + guid(i) + `","name":"T","teamtype":0}`
+	}
+	for n, cut := range map[int]bool{dynamics.MaxTeams: false, dynamics.MaxTeams + 1: true} {
+		replies := userScript()
+		replies["systemusers("+someID+")/teammembership_association"] = `{"value":[` + strings.Join(teams[:n], ",") + `]}`
+		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+			if req.URL.Path != "/api/data/v9.2/teams" {
+				script(replies)(w, req)
+				return
+			}
+			var rows []string
+			for i := range teams {
+				if strings.Contains(req.URL.RawQuery, guid(i)) {
+					rows = append(rows, `{"teamid":"`+guid(i)+`","teamroles_association":[]}`)
+				}
+			}
+			_, _ = io.WriteString(w, `{"value":[`+strings.Join(rows, ",")+`]}`)
+		})
+		if user, err := r.open(t).User(t.Context(), someID); err != nil || user.RolesCut != cut {
+			t.Errorf("%d teams: cut %t, %v", n, user.RolesCut, err)
+		}
+	}
+}
+
+// A label that the user's language does not have is the base language's, which most
+// labels are in.
+func TestLabelsInTheBaseLanguage(t *testing.T) {
+	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
+	row := func(name, labels string) string {
+		return `{"LogicalName":"` + name + `","AttributeType":"String","DisplayName":{"UserLocalizedLabel":null,"LocalizedLabels":[` + labels + `]}}`
+	}
+	german, english := `{"Label":"Kanal","LanguageCode":1031}`, `{"Label":"Channel","LanguageCode":1033}`
+	got, err := newRig(t, script(map[string]string{
+		attributes: `{"value":[` + row("a", german+","+english) + `,` + row("b", english) + `,` + row("c", german) + `,` + row("d", english) + `]}`,
+		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
+	})).open(t).Columns(t.Context())
+	if err != nil || len(got) != 4 {
+		t.Fatal(got, err)
+	}
+	for i, want := range []string{"Channel", "Channel", "Kanal", "Channel"} {
+		if got[i].Label != want {
+			t.Errorf("%s: %q, want %q", got[i].Logical, got[i].Label, want)
+		}
+	}
+}
+
+// What may be read and what may be searched by are two things.
+func TestWhatColumnsAreFor(t *testing.T) {
+	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
+	row := func(name string, custom, read, find bool) string {
+		return fmt.Sprintf(`{"LogicalName":%q,"AttributeType":"String","IsCustomAttribute":%t,"IsValidForRead":%t,"IsValidForAdvancedFind":{"Value":%t}}`, name, custom, read, find)
+	}
+	got, err := newRig(t, script(map[string]string{
+		attributes: `{"value":[` + row("a", true, false, false) + `,` + row("b", false, true, false) + `,` + row("c", false, false, true) + `]}`,
+		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
+	})).open(t).Columns(t.Context())
+	want := []dynamics.TableColumn{
+		{Column: column("a", dynamics.Text), Custom: true}, {Column: column("b", dynamics.Text), Readable: true}, {Column: column("c", dynamics.Text), Searchable: true}}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 func TestMetadata(t *testing.T) {
 	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
 	row := func(name, kind, rest string) string {
@@ -182,12 +306,13 @@ func TestRolesOfManyTeams(t *testing.T) {
 		cut        bool
 	}{
 		"few":           {owners: 3, calls: 5},
+		"as few":        {owners: 8, calls: 10},
 		"some":          {owners: 9, calls: 3},
 		"many":          {owners: 120, calls: 5},
 		"too many":      {owners: 501, calls: 12, cut: true},
 		"no filter":     {owners: 9, refused: true, calls: 3 + 9},
 		"no filters":    {owners: 9, refused: true, noFilter: true, calls: 4 + 9},
-		"not all of it": {owners: 9, incomplete: true, calls: 3 + 2},
+		"not all of it": {owners: 9, incomplete: true, calls: 3 + 3},
 	} {
 		asked := 0
 		var mu sync.Mutex
@@ -225,7 +350,9 @@ func TestRolesOfManyTeams(t *testing.T) {
 						if c.incomplete && i == 1 {
 							more = `,"teamroles_association@odata.nextLink":"HOST/x?$skiptoken=1"`
 						}
-						if !c.incomplete || i != 0 {
+						if c.incomplete && i == 2 { // the teams without what hangs on them
+							rows = append(rows, fmt.Sprintf(`{"teamid":%q}`, guid(i)))
+						} else if !c.incomplete || i != 0 {
 							rows = append(rows, fmt.Sprintf(`{"teamid":%q,"teamroles_association":[%s]%s}`, guid(i), role(i), more))
 						}
 					}

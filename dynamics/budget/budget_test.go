@@ -235,7 +235,11 @@ func TestWaitingEndsBeforeTheDeadline(t *testing.T) {
 		defer a.Close()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
+		begun := time.Now()
 		err := a.Grow(ctx, 20)
+		if took := time.Since(begun); took != 9750*time.Millisecond {
+			t.Errorf("it ended after %s of 10 s", took)
+		}
 		full, ok := errors.AsType[*budget.Error](err)
 		if !ok || full.Cause != budget.ErrFull || full.After <= 0 || ctx.Err() != nil {
 			t.Errorf("%v, context %v", err, ctx.Err())

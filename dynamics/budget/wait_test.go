@@ -116,6 +116,23 @@ func TestALoanIsWhatTheRoomLacks(t *testing.T) {
 	})
 }
 
+// What is lent does not reach into what is kept for opening.
+func TestALoanLeavesTheIntake(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBudget(t, 100, 20, 20)
+		idle, one := open(t, b, 0), open(t, b, 0)
+		defer idle.Close()
+		defer one.Close()
+		grow(t, idle, 60)
+		defer idle.Pause()()
+		begin(func() error { return one.Grow(t.Context(), 20) }).has(t, "the reserve:")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		begin(func() error { return one.Grow(ctx, 10) }).waits(t, "who wants more than the reserve")
+		open(t, b, 20).Close()
+	})
+}
+
 // Who has had to make way begins again when nobody else works.
 func TestWhoMadeWayBeginsAgainLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -133,7 +150,7 @@ func TestWhoMadeWayBeginsAgainLast(t *testing.T) {
 		synctest.Wait()
 		used(t, b, 90)
 		first.Shrink(60)
-		again := begin(func() error { return second.Lease().Start(t.Context(), 20) })
+		again := begin(func() error { return second.Lease().Start(t.Context(), 12) }) // within half of the room
 		again.waits(t, "who made way")
 		first.Close()
 		again.has(t, "who made way")
