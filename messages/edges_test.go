@@ -88,6 +88,12 @@ func TestEdgesOfBodies(t *testing.T) {
 			t.Errorf("%s: %.200v", name, err)
 		}
 	}
+	// That much is found while the body is read, before the tree is made.
+	for _, c := range [][2]string{{and(12), "nested deeper than 8 levels"}, {twice(250, 251), "more than 500 values in all"}} {
+		if _, err := messages.Decode[messages.AccountsSearchRequest]([]byte(c[0])); err == nil || !strings.Contains(err.Message, c[1]) {
+			t.Errorf("%.60s: %v", c[0], err)
+		}
+	}
 	where := messages.Null("a")
 	for range 8 {
 		where = messages.All(where)
@@ -151,11 +157,22 @@ func TestSchemasOfReplies(t *testing.T) {
 		{reflect.TypeFor[messages.ChecksReply](), `{"request_id":"r","checks":[{"name":"token","ok":true,"newer":1}]}`, true},
 		{reflect.TypeFor[messages.ErrorReply](), `{"request_id":"r","error":{"code":"throttled","message":"m","retryable":true,"dynamics":{"status":429,"code":"0x80072322","message":"m","request_id":"x"}}}`, true},
 		{reflect.TypeFor[messages.ErrorReply](), `{"request_id":"r","error":{"code":"0x1","message":"m","retryable":true}}`, false},
-		{reflect.TypeFor[messages.AccountsFieldsReply](), `{"request_id":"r","fields":[{"name":"a","type":"nonsense"}]}`, false},
 	} {
 		if err := validate(t, resolved(t, c.body), c.text); (err == nil) != c.ok {
 			t.Errorf("%s %s: %v", c.body.Name(), c.text, err)
 		}
+	}
+	for status, ok := range map[string]bool{messages.StatusActive: true, "asleep": false} { // also of what stands in lists
+		reply, err := json.Marshal(messages.ConnectionsListReply{Connections: []messages.Connection{{Status: status, Scopes: []string{}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, resolved(t, reflect.TypeFor[messages.ConnectionsListReply]()), string(reply)); (err == nil) != ok {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+	if text, err := messages.Schema(reflect.TypeFor[messages.WhoAmIReply]()); err != nil || !strings.Contains(text, `"Who am i reply"`) {
+		t.Errorf("%v: %s", err, text)
 	}
 	text, err := messages.Schema(reflect.TypeFor[messages.AccountsSearchRequest]())
 	if err != nil {
