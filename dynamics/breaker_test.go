@@ -237,6 +237,36 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 			}
 		})
 	})
+	t.Run("failed", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			client := broken(t, &down, nil)
+			down.Store(true)
+			for _, status := range []int{503, 0, 0} { // one is sent
+				if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != status {
+					t.Errorf("status %d, want %d: %v", e.Status, status, e)
+				}
+			}
+		})
+	})
+	t.Run("not sent at all", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			var down atomic.Bool
+			var tokens *source
+			client := broken(t, &down, nil, func(c *dynamics.Config) { tokens = c.Tokens.(*source) })
+			token := func(text string) func(*source) {
+				return func(s *source) { s.access.Token = dynamics.NewSecret(text) }
+			}
+			tokens.set(token("no token"))
+			kind(t, ask(t, client, 1, 0), dynamics.Invalid)
+			tokens.set(token("a-token"))
+			down.Store(true)
+			kind(t, ask(t, client, 1, 0), dynamics.Unavailable)
+			if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != 0 {
+				t.Errorf("the circuit is closed: %v", e)
+			}
+		})
+	})
 	t.Run("an impatient caller", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var down atomic.Bool
@@ -257,6 +287,150 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 				t.Errorf("when no other came: %v", err)
 			}
 		})
+	})
+}
+
+// slowGate keeps the first call waiting.
+type slowGate struct {
+	first atomic.Bool
+	hold  time.Duration
+}
+
+func (g *slowGate) Enter(context.Context, dynamics.Principal, string) (func(dynamics.Answer), error) {
+	if !g.first.Swap(true) {
+		time.Sleep(g.hold)
+	}
+	return func(dynamics.Answer) {}, nil
+}
+
+// A call that waited for its turn while the circuit broke is not sent any more.
+func TestWhoWaitedWhileTheCircuitBrokeIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int64
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+			sent.Add(1)
+			return said(503, "")
+		}, func(c *dynamics.Config) { c.MaxAttempts, c.Gate = 1, &slowGate{hold: 5 * time.Second} })
+		var work sync.WaitGroup
+		work.Go(func() {
+			if e := kind(t, ask(t, client, 1, 0), dynamics.Unavailable); e.Status != 0 || e.RetryAfter <= 0 {
+				t.Errorf("it was sent, or does not say when to come again: %v", e)
+			}
+		})
+		synctest.Wait()
+		for i := range 10 {
+			kind(t, ask(t, client, i+2, 0), dynamics.Unavailable)
+		}
+		work.Wait()
+		if sent.Load() != 10 {
+			t.Errorf("%d calls", sent.Load())
+		}
+	})
+}
+
+// A call that is to decide and hangs keeps the others out for a while only.
+func TestAHangingCallDecidesNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down, hangs atomic.Bool
+		client := broken(t, &down, func(r *http.Request) (*http.Response, error) {
+			if hangs.Swap(false) {
+				return slowly(r, time.Hour, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		})
+		hangs.Store(true)
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { _, _ = opened(t, client).Accounts(ctx, nameOnly) })
+		time.Sleep(6 * time.Second)
+		kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable)
+		time.Sleep(2 * time.Second)
+		if err := ask(t, client, 7, 30*time.Second); err != nil {
+			t.Errorf("the next: %v", err)
+		}
+		cancel()
+		work.Wait()
+	})
+}
+
+// Failures break the circuit where they come in a row: an answer between them says
+// that the environment is there.
+func TestFailuresBreakTheCircuitInARow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+			if down.Load() {
+				return said(503, "")
+			}
+			return said(200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		for range 3 {
+			down.Store(true)
+			for i := range 9 {
+				kind(t, ask(t, client, i+1, 0), dynamics.Unavailable)
+			}
+			down.Store(false)
+			if err := ask(t, client, 1, 0); err != nil {
+				t.Fatalf("9 failures broke it: %v", err)
+			}
+		}
+		down.Store(true)
+		for i := range 10 {
+			kind(t, ask(t, client, i+1, 0), dynamics.Unavailable)
+		}
+		down.Store(false)
+		kind(t, ask(t, client, 1, 0), dynamics.Unavailable) // after ten
+	})
+}
+
+// That a query is too costly is an answer too: calls that began before it do not hang.
+func TestACostlyAnswerIsAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			switch r.Header.Get("Prefer") {
+			case "odata.maxpagesize=100":
+				return said(429, `{"error":{"code":"0x80048544","message":"x"}}`)
+			case "odata.maxpagesize=200":
+				return said(200, emptyPage)
+			}
+			return slowly(r, 20*time.Second, 200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		var work sync.WaitGroup
+		for i := range 12 {
+			work.Go(func() {
+				if err := ask(t, client, i+1, 0); err != nil {
+					t.Errorf("a slow one: %v", err)
+				}
+			})
+		}
+		time.Sleep(4 * time.Second)
+		kind(t, ask(t, client, 100, 0), dynamics.Throttled)
+		time.Sleep(2 * time.Second)
+		if err := ask(t, client, 200, 0); err != nil {
+			t.Errorf("after a costly one: %v", err)
+		}
+		time.Sleep(6 * time.Second)
+		if err := ask(t, client, 200, 0); err != nil { // calls that began before an answer wait for something else
+			t.Errorf("after another: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// Who has time enough to find out need not wait for a call that has not.
+func TestAPatientCallTakesPrecedence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		client := broken(t, &down, inThreeSeconds)
+		time.Sleep(2 * time.Second)
+		var work sync.WaitGroup
+		work.Go(func() { kind(t, ask(t, client, 1, 2*time.Second), dynamics.Cancelled) })
+		time.Sleep(time.Second)
+		kind(t, ask(t, client, 2, 2*time.Second), dynamics.Unavailable)
+		if err := ask(t, client, 3, 30*time.Second); err != nil {
+			t.Errorf("a patient one: %v", err)
+		}
+		work.Wait()
 	})
 }
 
@@ -364,4 +538,83 @@ func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
 		cancel()
 		work.Wait()
 	})
+}
+
+// Who has waited for another's call counts no longer when it is over.
+func TestWhoHasWaitedCountsNoLonger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			switch r.Header.Get("Prefer") {
+			case "odata.maxpagesize=1":
+				return slowly(r, time.Second, 503, "")
+			case "odata.maxpagesize=2":
+				return slowly(r, 7*time.Second, 200, emptyPage)
+			}
+			return said(200, emptyPage)
+		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
+		var work sync.WaitGroup
+		for range 12 {
+			work.Go(func() { kind(t, ask(t, client, 1, 0), dynamics.Unavailable) })
+		}
+		work.Wait()
+		work.Go(func() {
+			if err := ask(t, client, 2, 0); err != nil {
+				t.Errorf("a slow one: %v", err)
+			}
+		})
+		time.Sleep(6 * time.Second)
+		if err := ask(t, client, 3, 0); err != nil {
+			t.Errorf("another: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// An environment may take twice as long as it did of late before it is taken for one
+// that hangs, and what it once took is forgotten when it is quick again.
+func TestPatienceFollowsTheAnswers(t *testing.T) {
+	for name, c := range map[string]struct {
+		once, takes time.Duration
+		quick       int
+		refused     bool
+	}{
+		"somewhat slower":    {once: 4 * time.Second, takes: 7 * time.Second},
+		"as slow as it was":  {once: 14 * time.Second, takes: 14 * time.Second},
+		"long ago":           {once: 14 * time.Second, takes: 14 * time.Second, quick: 50, refused: true},
+		"never slow, so far": {once: time.Second, takes: 7 * time.Second, refused: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var takes atomic.Int64
+				client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+					return slowly(r, time.Duration(takes.Load()), 200, emptyPage)
+				})
+				answered := func(d time.Duration) {
+					takes.Store(int64(d))
+					if err := ask(t, client, 1, 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				answered(c.once)
+				for range c.quick {
+					answered(10 * time.Millisecond)
+				}
+				takes.Store(int64(c.takes))
+				time.Sleep(time.Millisecond)
+				var work sync.WaitGroup
+				for i := range 12 {
+					work.Go(func() {
+						if err := ask(t, client, i+1, 0); err != nil {
+							t.Errorf("one of them: %v", err)
+						}
+					})
+				}
+				time.Sleep(6 * time.Second)
+				if err := ask(t, client, 100, 0); (dynamics.KindOf(err) == dynamics.Unavailable) != c.refused {
+					t.Errorf("after 6 s: %v", err)
+				}
+				work.Wait()
+			})
+		})
+	}
 }

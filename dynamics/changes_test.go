@@ -119,6 +119,7 @@ func TestDeletedRows(t *testing.T) {
 		{"an open address", deletedRow("accounts(" + otherID), ""},
 		{"two ids", strings.Replace(deletedRow(otherID), `"id"`, `"id":"x","id"`, 1), ""},
 		{"not said to be deleted", `{"id":"` + otherID + `","reason":"deleted"}`, ""},
+		{"a context that goes on", `{"@odata.context":"x#accounts/$deletedEntity/$entity","id":"` + otherID + `","reason":"deleted"}`, ""},
 		{"another context", `{"@odata.context":"x#accounts/$entity","id":"` + otherID + `","reason":"deleted"}`, ""},
 	} {
 		r := trackedRig(t, "@odata.deltaLink", deltaLink, changedRow, c.row, changedRow, c.row)
@@ -166,6 +167,18 @@ func TestALastPageWithoutADeltaLink(t *testing.T) {
 	}
 }
 
+// While there is a next page a reader must not go on behind the last one.
+func TestALinkToLaterChangesIsForTheLastPage(t *testing.T) {
+	var r *rig
+	r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%[1]s/api/data/v9.2/%[2]s","@odata.deltaLink":"%[1]s/api/data/v9.2/%[3]s"}`, r.URL, trackingLink, deltaLink)
+	})
+	page, err := r.open(t).Changes(t.Context(), changedNames)
+	if err != nil || page.DeltaLink() != "" || page.NextLink() == "" {
+		t.Errorf("%v; next %q, delta %q", err, page.NextLink(), page.DeltaLink())
+	}
+}
+
 // The first page tells whether changes are tracked, not the last of many.
 func TestAFirstPageWithoutTracking(t *testing.T) {
 	untracked := strings.Replace(trackingLink, "True", "False", 1)
@@ -189,6 +202,10 @@ func TestAFirstPageWithoutTracking(t *testing.T) {
 		_, err := r.open(t).Changes(t.Context(), changedNames)
 		if got := dynamics.KindOf(err); got != c.want {
 			t.Errorf("%q, %s: %v", c.applied, c.link, err)
+		}
+		// Of a later page nothing is said that the first has not told.
+		if _, err := r.open(t).NextChanges(t.Context(), changedNames, r.URL+"/api/data/v9.2/"+deltaLink); err != nil {
+			t.Errorf("%q, %s behind a link: %v", c.applied, c.link, err)
 		}
 	}
 }

@@ -284,6 +284,31 @@ func TestCountsThatFail(t *testing.T) {
 	}
 }
 
+// Up to 50,000 accounts can be paged through in any order, one more cannot.
+func TestExceeds(t *testing.T) {
+	for body, want := range map[string]bool{`{"value":[{"c":50000}]}`: false, `{"value":[{"c":50001}]}`: true, `{"value":[]}`: false} {
+		r := newRig(t, answer(200, body))
+		if got, err := r.open(t).Exceeds(t.Context(), nil); err != nil || got != want || len(r.uris()) != 1 {
+			t.Errorf("%s: %t, %v after %d calls", body, got, err, len(r.uris()))
+		}
+	}
+	r := newRig(t, answer(400, `{"error":{"code":"0x8004E023","message":"x"}}`))
+	if got, err := r.open(t).Exceeds(t.Context(), nil); err != nil || !got || len(r.uris()) != 1 {
+		t.Errorf("too many to count: %t, %v after %d calls", got, err, len(r.uris()))
+	}
+	_, err := newRig(t, answer(501, "")).open(t).Exceeds(t.Context(), nil)
+	kind(t, err, dynamics.Upstream)
+}
+
+func TestAnswersThatAreNoCount(t *testing.T) {
+	for _, body := range []string{`{}`, `{"value":null}`, `{"value":[{}]}`, `{"value":[{"c":null}]}`, `{"value":[{"c":-1}]}`, `{"value":[{"c":1},{"c":2}]}`, `{"value":[{"c":"5"}]}`, `{"value":[{"c":1.5}]}`} {
+		n, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), nil)
+		if kind(t, err, dynamics.Upstream); n != 0 {
+			t.Errorf("%s: %d", body, n)
+		}
+	}
+}
+
 func TestALongCountGoesThroughBatch(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, `{"value":[{"c":5}]}`) })
 	n, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, strings.Repeat("x", dynamics.MaxURL)))

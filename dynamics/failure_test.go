@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -59,7 +60,7 @@ func TestAnswersBecomeKinds(t *testing.T) {
 		})
 		_, err := r.open(t).Accounts(t.Context(), nameOnly)
 		e := kind(t, err, c.want)
-		if e.Status != c.status || e.RequestID != someID || c.check != nil && !c.check(e) {
+		if e.Status != c.status || e.RequestID != someID || r.calls[0].RequestID != someID || r.calls[0].Status != c.status || c.check != nil && !c.check(e) {
 			t.Errorf("%d %s: %+v", c.status, c.body, *e)
 		}
 		if n := len(r.uris()); n != 1 {
@@ -293,6 +294,27 @@ func TestRetryAfterIsBounded(t *testing.T) {
 		_, err := r.open(t).Accounts(t.Context(), nameOnly)
 		if e := kind(t, err, dynamics.Throttled); e.RetryAfter < want.least || e.RetryAfter > want.most || e.Limit != dynamics.LimitRequests {
 			t.Errorf("%q: %s for %s, want %s to %s", text, e.RetryAfter, e.Limit, want.least, want.most)
+		} else if r.calls[0].RetryAfter != e.RetryAfter {
+			t.Errorf("%q: the observer is told %s, not %s", text, r.calls[0].RetryAfter, e.RetryAfter)
 		}
+	}
+}
+
+// A wait of more than the configured bound is reported, not made.
+func TestNoWaitIsLongerThanItsBound(t *testing.T) {
+	for after, attempts := range map[string]int64{"9": 2, "11": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var asked atomic.Int64
+			client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+				if asked.Add(1) == 1 {
+					return said(503, "", "Retry-After", after)
+				}
+				return said(200, oneRow)
+			}, func(c *dynamics.Config) { c.MaxRetryWait = 10 * time.Second })
+			err := ask(t, client, 1, 0)
+			if (err == nil) != (attempts == 2) || asked.Load() != attempts {
+				t.Errorf("Retry-After %s: %v after %d attempts", after, err, asked.Load())
+			}
+		})
 	}
 }

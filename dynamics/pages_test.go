@@ -241,3 +241,62 @@ func FuzzPage(f *testing.F) {
 		}
 	})
 }
+
+// A link with a page's number and no cookie leads to pages that end at 50,000 rows.
+func TestLinksWithoutACookie(t *testing.T) {
+	for link, want := range map[string]bool{
+		cookie: false,
+		"$skiptoken=%3Ccookie%20pagenumber=%222%22%20/%3E":                          true,
+		"$skiptoken=%3Ccookie%20PageNumber=%222%22%20istracking=%22False%22%20/%3E": true,
+		"$skiptoken=%3Ccookie%20PageNumber=%222%22%20PagingCookie=%22x%22%20/%3E":   false,
+		"$skiptoken=x": false,
+	} {
+		var r *rig
+		r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%s/api/data/v9.2/accounts?%s"}`, r.URL, link)
+		})
+		if p, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil || p.WithoutCookie() != want {
+			t.Errorf("%s: %v, want %t", link, err, want)
+		}
+	}
+	if p, err := readOne(t, nameOnly, emptyPage); err != nil || p.WithoutCookie() {
+		t.Errorf("the last page: %v", err)
+	}
+}
+
+// What Dataverse did not count is no count.
+func TestCountsOfPages(t *testing.T) {
+	for member, want := range map[string]bool{`,"@odata.count":-1`: false, ``: false, `,"@odata.count":0`: true, `,"@odata.count":5000`: true} {
+		p, err := readOne(t, nameOnly, `{"value":[]`+member+`}`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, counted := p.Count(); counted != want || want && `,"@odata.count":`+strconv.FormatInt(n, 10) != member {
+			t.Errorf("%s: %d, %t", member, n, counted)
+		}
+	}
+}
+
+// Rows and deleted ids stand in pieces of 64: each is where it belongs, and no row can
+// be written over by what is appended to another.
+func TestManyRowsAndDeletedIDs(t *testing.T) {
+	const n = 200
+	rows := make([]string, 0, 2*n)
+	for i := range n {
+		rows = append(rows, fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%d"}`, i, guid(i), i), deletedRow(guid(n+i)))
+	}
+	page, err := trackedRig(t, "@odata.deltaLink", deltaLink, rows...).open(t).Changes(t.Context(), changedNames)
+	if err != nil || page.Len() != n || page.Deleted() != n {
+		t.Fatal(err)
+	}
+	for i := range n {
+		if row := page.Row(i); cap(row) != len(row) {
+			t.Fatalf("row %d has room behind it", i)
+		}
+		_ = append(page.Row(i), "overwritten"...)
+		if page.ID(i) != guid(i) || string(page.Row(i)) != fmt.Sprintf(`{"id":%q,"name":"%d"}`, guid(i), i) ||
+			page.ETag(i) != fmt.Sprintf(`W/"%d"`, i) || page.DeletedID(i) != guid(n+i) {
+			t.Errorf("row %d: %s, id %s, etag %s, deleted %s", i, page.Row(i), page.ID(i), page.ETag(i), page.DeletedID(i))
+		}
+	}
+}

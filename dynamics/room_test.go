@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -79,7 +80,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			_, err := s.Accounts(ctx, nameOnly)
 			return err
 		}},
-		"options": {answer(200, `{"value":[{"LogicalName":"a","OptionSet":{"Options":[{"Value":1}`+strings.Repeat(`,{}`, 100_000)+`]}}]}`),
+		"options": {answer(200, `{"value":[{"LogicalName":"c0"}`+manyOptions(20, 9000)+`]}`),
 			func(ctx context.Context, s *dynamics.Session) error {
 				_, err := s.Options(ctx, dynamics.Picklist)
 				return err
@@ -106,6 +107,16 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			}
 		})
 	}
+}
+
+// manyOptions are further columns, each with options that have labels.
+func manyOptions(columns, options int) string {
+	option := `{"Value":1,"Label":{"UserLocalizedLabel":{"Label":"A label"}}}`
+	var all strings.Builder
+	for i := range columns {
+		fmt.Fprintf(&all, `,{"LogicalName":"c%d","OptionSet":{"Options":[%s%s]}}`, i+1, option, strings.Repeat(","+option, options-1))
+	}
+	return all.String()
 }
 
 // TestASharedPageCountsOnce, until the last of those who have it has given it back.
@@ -212,4 +223,80 @@ func TestSmallAnswersHaveSmallBounds(t *testing.T) {
 	kind(t, err, dynamics.TooLarge)
 	_, err = r.open(t).WhoAmI(t.Context())
 	kind(t, err, dynamics.TooLarge)
+}
+
+// TestAFailedAttemptLeavesNothingCounted: of a page that broke off and was asked for
+// again only what was delivered counts.
+func TestAFailedAttemptLeavesNothingCounted(t *testing.T) {
+	asked := 0
+	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
+		if asked++; asked == 1 {
+			w.Header().Set("Content-Length", "1000000000")
+		}
+		longRows(40, 10<<10, "")(w, req)
+	})
+	b := budgetOf(t, 64<<20)
+	ctx, _ := accountIn(t, b)
+	page, err := r.open(t).Accounts(ctx, nameOnly)
+	if err != nil || asked != 2 {
+		t.Fatalf("%v after %d attempts", err, asked)
+	}
+	if page.Release(); b.Usage().Used != 0 {
+		t.Errorf("%d bytes are counted after the release", b.Usage().Used)
+	}
+}
+
+// TestWhoLeavesASharedCallLeavesNothingCounted: the page is given back with the last of
+// those who got it.
+func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, oneRow) })
+		b := budgetOf(t, 64<<20)
+		var work sync.WaitGroup
+		for i := range 3 {
+			work.Go(func() {
+				time.Sleep(time.Duration(i) * time.Millisecond)
+				a, err := b.Open(0)
+				if err != nil {
+					t.Error(err)
+				}
+				defer a.Close()
+				ctx := budget.With(t.Context(), a)
+				if i == 1 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, time.Second)
+					defer cancel()
+				}
+				page, err := opened(t, client).Accounts(ctx, nameOnly)
+				if i == 1 {
+					kind(t, err, dynamics.Cancelled)
+					return
+				}
+				if err != nil || page.Len() != 1 || b.Usage().Used == 0 {
+					t.Errorf("%v; %d bytes are counted", err, b.Usage().Used)
+				}
+			})
+		}
+		work.Wait()
+		if used := b.Usage().Used; used != 0 {
+			t.Errorf("%d bytes are still counted", used)
+		}
+	})
+}
+
+// TestManySmallRowsCount: what is remembered of each takes more than its text.
+func TestManySmallRowsCount(t *testing.T) {
+	const rows, least = 6400, 72 // bytes of a place
+	row := `{"accountid":"` + someID + `"},`
+	r := newRig(t, answer(200, `{"value":[`+strings.TrimSuffix(strings.Repeat(row, rows), ",")+`]}`))
+	b := budgetOf(t, 64<<20)
+	ctx, _ := accountIn(t, b)
+	page, err := r.open(t).Accounts(ctx, dynamics.Query{})
+	if err != nil || page.Len() != rows {
+		t.Fatal(err)
+	}
+	if used := b.Usage().Used; used < rows*least {
+		t.Errorf("%d bytes are counted for %d rows", used, rows)
+	}
+	page.Release()
 }

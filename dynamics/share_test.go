@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -111,6 +112,39 @@ func TestDifferentPagesAreDifferentCalls(t *testing.T) {
 	whenWaiting(t, func() bool { return calls.Load() == int64(len(asks)) })
 	close(release)
 	work.Wait()
+}
+
+// Nor do those share a call whose sessions are for different grants of one connection:
+// the rows are those that the old user may see.
+func TestGrantsShareNoCall(t *testing.T) {
+	for name, change := range map[string]func(*source){
+		"another incarnation": func(s *source) { s.access.Incarnation = "2" },
+		"another user":        func(s *source) { s.access.Principal.User = otherID },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int64
+				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) {
+					sent.Add(1)
+					return slowly(r, 50*time.Millisecond, 200, oneRow) // what Open found is still good then
+				})
+				var work sync.WaitGroup
+				for range 2 {
+					s := opened(t, client)
+					work.Go(func() {
+						if _, err := s.Accounts(t.Context(), nameOnly); err != nil {
+							t.Error(err)
+						}
+					})
+					tokens.set(change)
+				}
+				work.Wait()
+				if sent.Load() != 2 {
+					t.Errorf("%d calls", sent.Load())
+				}
+			})
+		})
+	}
 }
 
 // Whoever made the call and gave up takes nobody along.
@@ -255,9 +289,13 @@ func TestImpatienceIsNotShared(t *testing.T) {
 
 // What a caller without a deadline would get as well, everybody gets.
 func TestFaultsAreShared(t *testing.T) {
-	for name, answer := range map[string]func() (*http.Response, error){
-		"refused":                  func() (*http.Response, error) { return said(403, "") },
-		"a wait that nobody makes": func() (*http.Response, error) { return said(503, "", "Retry-After", "300") },
+	for name, c := range map[string]struct {
+		answer   func() (*http.Response, error)
+		attempts int
+	}{
+		"refused":                  {func() (*http.Response, error) { return said(403, "") }, 3},
+		"a wait that nobody makes": {func() (*http.Response, error) { return said(503, "", "Retry-After", "300") }, 3},
+		"the last attempt":         {func() (*http.Response, error) { return said(503, "", "Retry-After", "2") }, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -265,8 +303,8 @@ func TestFaultsAreShared(t *testing.T) {
 				client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
 					asked.Add(1)
 					time.Sleep(time.Second)
-					return answer()
-				})
+					return c.answer()
+				}, func(config *dynamics.Config) { config.MaxAttempts = c.attempts })
 				var work sync.WaitGroup
 				for range 5 {
 					work.Go(func() {
@@ -282,4 +320,95 @@ func TestFaultsAreShared(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Whose time does not fit the wait that the environment wants hears at once what the
+// one who had as little time hears.
+func TestAWaitOfAllThatDoesNotFitIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second)
+			return said(503, "", "Retry-After", "8")
+		})
+		begun := time.Now()
+		var work sync.WaitGroup
+		for _, patience := range []time.Duration{2 * time.Second, 5 * time.Second} {
+			work.Go(func() {
+				kind(t, ask(t, client, 1, patience), dynamics.Unavailable)
+				if took := time.Since(begun); took > 1100*time.Millisecond {
+					t.Errorf("who has %s hears it after %s", patience, took)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		work.Wait()
+	})
+}
+
+// That one of them had no memory left for the answer is nothing to the others.
+func TestLackOfMemoryIsNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return said(200, oneRow) })
+		b := budgetOf(t, 1<<20)
+		full, err := b.Open(1 << 20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer full.Close()
+		var work sync.WaitGroup
+		work.Go(func() {
+			ctx, _ := accountIn(t, b)
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+			defer cancel()
+			_, err := opened(t, client).Accounts(ctx, nameOnly)
+			kind(t, err, dynamics.Overloaded)
+		})
+		time.Sleep(time.Second)
+		q := nameOnly
+		page, err := opened(t, client).Accounts(t.Context(), q)
+		if err != nil || page.Len() != 1 {
+			t.Errorf("who has memory: %v", err)
+		}
+		work.Wait()
+	})
+}
+
+// A page that several have stays whole when one of them has released it, whatever is
+// read afterwards.
+func TestASharedPageStaysWhole(t *testing.T) {
+	rows := func(name string) string {
+		row := `{"accountid":"` + someID + `","name":"` + name + `"}`
+		return `{"value":[` + strings.Repeat(row+",", 99) + row + `]}`
+	}
+	synctest.Test(t, func(t *testing.T) {
+		var sent atomic.Int64
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if sent.Add(1)%2 == 1 {
+				return slowly(r, time.Second, 200, rows("Ada"))
+			}
+			return said(200, rows("Grace Hopper"))
+		})
+		for range 20 {
+			first := make(chan *dynamics.Page, 2)
+			for range 2 {
+				go func() {
+					page, err := opened(t, client).Accounts(t.Context(), nameOnly)
+					if err != nil {
+						t.Error(err)
+					}
+					first <- page
+				}()
+			}
+			one, other := <-first, <-first
+			one.Release()
+			if _, err := opened(t, client).Accounts(t.Context(), nameOnly); err != nil {
+				t.Error(err)
+			}
+			for i := range other.Len() {
+				if got := string(other.Row(i)); other.Len() != 100 || got != `{"name":"Ada"}` {
+					t.Fatalf("%d rows, row %d is %s", other.Len(), i, got)
+				}
+			}
+		}
+	})
 }

@@ -1,8 +1,10 @@
 package dynamics_test
 
 import (
+	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -68,19 +70,78 @@ func TestAFreshAccessIsSent(t *testing.T) {
 	})
 }
 
+// So does one that is made after a fault, however soon: it asks anew.
+func TestNoFurtherAttemptForADeletedConnection(t *testing.T) {
+	for name, end := range endings {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var sent atomic.Int64
+				var client *dynamics.Client
+				var tokens *source
+				client, tokens = virtual(t, func(*http.Request) (*http.Response, error) {
+					sent.Add(1)
+					tokens.set(end.change)
+					return said(503, "")
+				}, func(c *dynamics.Config) { c.RetryDelay = time.Millisecond })
+				if _, err := opened(t, client).WhoAmI(t.Context()); !errors.Is(err, end.want) || sent.Load() != 1 {
+					t.Errorf("%v after %d calls", err, sent.Load())
+				}
+			})
+		})
+	}
+}
+
+// refusals is a source that writes down which token was refused.
+type refusals struct {
+	source
+	tokens []string
+}
+
+func (r *refusals) Refused(ctx context.Context, connection string, a dynamics.Access) (dynamics.Access, error) {
+	r.tokens = append(r.tokens, a.Token.Reveal())
+	return r.Access(ctx, connection)
+}
+
+// A 401 is about the token that was sent, not about an older one that the session had
+// before it waited for its turn.
+func TestTheTokenThatWasSentIsTheOneThatWasRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tokens := &refusals{}
+		tokens.access = dynamics.Access{Environment: virtualOrg, Token: dynamics.NewSecret("first"), Principal: ada}
+		client, _ := virtual(t, func(*http.Request) (*http.Response, error) { return said(401, "") },
+			func(c *dynamics.Config) { c.Tokens, c.Gate = tokens, &gate{hold: time.Second} })
+		s := opened(t, client)
+		tokens.set(func(s *source) { s.access.Token = dynamics.NewSecret("second") })
+		_, err := s.WhoAmI(t.Context())
+		if kind(t, err, dynamics.Unauthorized); !slices.Equal(tokens.tokens, []string{"second"}) {
+			t.Errorf("refused: %v", tokens.tokens)
+		}
+	})
+}
+
 // What a slow environment answers is not delivered for a connection that is gone.
 func TestAnAnswerForADeletedConnectionIsNotDelivered(t *testing.T) {
 	for name, end := range endings {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) {
+					if r.URL.Path == "/api/data/v9.2/WhoAmI" {
+						return slowly(r, 3*time.Second, 200, whoAmI)
+					}
 					return slowly(r, 3*time.Second, 200, oneRow)
 				})
-				s := opened(t, client)
+				s, another := opened(t, client), opened(t, client)
 				time.AfterFunc(time.Second, func() { tokens.set(end.change) })
-				if page, err := s.Accounts(t.Context(), nameOnly); !errors.Is(err, end.want) {
-					t.Errorf("%v, %v", page, err)
+				var work sync.WaitGroup
+				work.Go(func() {
+					if page, err := s.Accounts(t.Context(), nameOnly); !errors.Is(err, end.want) {
+						t.Errorf("%v, %v", page, err)
+					}
+				})
+				if who, err := another.WhoAmI(t.Context()); !errors.Is(err, end.want) {
+					t.Errorf("%v, %v", who, err)
 				}
+				work.Wait()
 			})
 		})
 	}

@@ -108,9 +108,9 @@ func redisAway(t *testing.T, leave, comeBack func(*server), pause time.Duration,
 		work.Go(func() { ask("steady", time.Now().Add(time.Hour)) })
 		work.Go(func() { ask("turning", turning.AccessTokenExpiresAt.Add(-time.Duration(life)*time.Second/8)) })
 	}
-	<-away
+	soon(t, away, "a refresh")
 	go func() { time.Sleep(pause); comeBack(r); close(back) }()
-	<-back
+	soon(t, back, "the end of the outage")
 	// Both go on, and the refresh token that came while Redis was away is used next.
 	await(t, "the refresh after the outage", func() bool {
 		a, err := s.Access(t.Context(), "turning")

@@ -70,6 +70,24 @@ func TestLocalRules(t *testing.T) {
 	}
 }
 
+// What a beat of the subscription before confirms says nothing about this one.
+func TestABeatOfTheSubscriptionBeforeProvesNothing(t *testing.T) {
+	l, now := newLocal(localCutOff, time.Minute), time.Now()
+	before := l.renewed()
+	l.confirmed(before, now)
+	l.failed(now)
+	l.renewed()
+	l.confirmed(before, now)
+	if l.proven(now) || !l.isAway() {
+		t.Errorf("Redis counts as proven: %v, as away: %v", l.proven(now), l.isAway())
+	}
+	l.gap()
+	l.confirmed(l.epoch, now)
+	if !l.proven(now.Add(localTrust)) || l.proven(now.Add(localTrust+1)) || l.isAway() {
+		t.Error("proven by its own beat, for as long as that is trusted")
+	}
+}
+
 // A look that began before a change must not bring the old grant back.
 func TestLookOvertakenByAChange(t *testing.T) {
 	now := time.Now()

@@ -257,12 +257,12 @@ func TestACopyThatGoesAwayWhileRedisStalls(t *testing.T) {
 		h.armed.Store(true)
 		result := make(chan error, 1)
 		go func() { _, err := s.Access(t.Context(), "acme"); result <- err }()
-		<-h.arrived
+		soon(t, h.arrived, "a look at Redis")
 		if err := store.Delete(t.Context(), "acme"); err != nil {
 			t.Fatal(err)
 		}
 		close(h.release)
-		wantCode(t, <-result, tokens.CodeConnectionNotFound)
+		wantCode(t, soon(t, result, "an answer"), tokens.CodeConnectionNotFound)
 	})
 }
 

@@ -19,10 +19,12 @@ func (s *Source) nameBehind(r record) {
 		return
 	}
 	s.work.Go(func() {
-		defer func() { _ = recover() }() // a name is worth no process
 		ctx, cancel := context.WithTimeout(s.loops, 2*namesTime)
 		defer cancel()
-		s.findNames(ctx, r)
+		_ = guard(s.log, "the search for names", r.ID, func() error { // a name is worth no process
+			s.findNames(ctx, r)
+			return nil
+		})
 	})
 }
 

@@ -223,7 +223,7 @@ func TestAVersionThatComesTwice(t *testing.T) {
 			got, err = late.Access(context.Background(), "acme")
 			result <- err
 		}()
-		<-arrived
+		soon(t, arrived, "a token request")
 		if err := errors.Join(rdb.Del(t.Context(), grant, lock).Err(), rdb.HSet(t.Context(), grant, replica).Err()); err != nil {
 			t.Fatal(err)
 		}
@@ -235,7 +235,7 @@ func TestAVersionThatComesTwice(t *testing.T) {
 			t.Fatalf("version %d, want %d again: %v", now.Version, lost.Version, err)
 		}
 		close(release)
-		if err := <-result; err != nil || got.Token != newest.Token {
+		if err := soon(t, result, "an answer"); err != nil || got.Token != newest.Token {
 			t.Errorf("who had read the lost write got another token than the newest (%v)", err)
 		}
 		if now, err := b.source().Access(t.Context(), "acme"); err != nil || now.Token != newest.Token {

@@ -158,6 +158,43 @@ func TestChangesStayUntilTheyArePublished(t *testing.T) {
 	})
 }
 
+// Two processes publish the same change at once: the slower one takes away what it
+// published and not what stands in its place by then, which nobody has published.
+func TestTwoPublishersLoseNothing(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.connect("acme", 3600)
+		if err := b.store.Delete(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		away := errors.New("away")
+		var seen []tokens.Change
+		n, err := b.store.PublishChanges(t.Context(), func(ctx context.Context, c tokens.Change) error {
+			if seen = append(seen, c); len(seen) > 1 {
+				return nil
+			}
+			done := 0
+			_, err := tokens.NewStore(rdb, b.keys).PublishChanges(ctx, func(context.Context, tokens.Change) error {
+				if done++; done == 2 {
+					return away
+				}
+				return nil
+			})
+			if done != 2 || !errors.Is(err, away) {
+				t.Errorf("the quicker one: %d, %v", done, err)
+			}
+			return nil
+		})
+		if err != nil || n != 2 || kinds(seen) != "acme connected, acme deleted" {
+			t.Errorf("%d, %v: %s", n, err, kinds(seen))
+		}
+		if rest := published(t, b.store); rest != nil {
+			t.Errorf("left %s", kinds(rest))
+		}
+	})
+}
+
 func TestChangesThatNobodyPublishesAreBounded(t *testing.T) {
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {

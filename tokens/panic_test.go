@@ -1,6 +1,7 @@
 package tokens_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync"
@@ -47,6 +48,27 @@ func TestAPanicOfARefreshIsAnError(t *testing.T) {
 		fine.Store(true)
 		if _, err := s.Access(t.Context(), "acme"); err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A panic of the search for names behind a refresh is a line in the log, and the
+// process and the refresh go on.
+func TestAPanicOfTheSearchForNames(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		b.expired("acme")
+		s := tokens.NewSource(tokens.SourceConfig{Store: b.store, Entra: b.app(), Log: b.log(),
+			Names: func(context.Context, string, string, string, string) tokens.Names { panic(errors.New(canary)) }})
+		if _, err := s.Access(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		s.Close(context.Background()) // waits for the search
+		b.logs.mu.Lock()
+		defer b.logs.mu.Unlock()
+		if log := b.logs.String(); !strings.Contains(log, "the search for names panicked") || strings.Contains(log, canary) {
+			t.Errorf("the log says %s", log)
 		}
 	})
 }

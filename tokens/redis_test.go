@@ -118,6 +118,19 @@ func await(t testing.TB, what string, ok func() bool) {
 	}
 }
 
+// soon is what comes from a channel, within much more time than it takes: what does not
+// come at all must not hold the tests up to their end.
+func soon[T any](t testing.TB, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(2 * time.Minute): // a refresh gives up after one
+		t.Fatalf("%s: nothing came", what)
+		panic("unreachable")
+	}
+}
+
 // dump returns every key and value of the database.
 func dump(t *testing.T, c redis.UniversalClient) string {
 	t.Helper()

@@ -178,7 +178,7 @@ func TestClaimsOfTheDeadComeBack(t *testing.T) {
 		r := brisk
 		r.KeepAlive, r.Claim, r.Backfill = 200*time.Millisecond, time.Second, 400*time.Millisecond
 		dying := b.renewing(r, nil)
-		<-arrived
+		soon(t, arrived, "a token request")
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		dying.Close(ended)

@@ -127,12 +127,12 @@ func TestSecondLookAfterTheLock(t *testing.T) {
 			}
 			result <- err
 		}()
-		<-g.arrived
+		soon(t, g.arrived, "a call for the lock")
 		if _, err := b.source().Access(t.Context(), "acme"); err != nil {
 			t.Fatal(err)
 		}
 		close(g.release)
-		if err := <-result; err != nil {
+		if err := soon(t, result, "an answer"); err != nil {
 			t.Error(err)
 		}
 		if n := b.entra.count("refresh_token"); n != 1 {
@@ -252,7 +252,7 @@ func TestPausedHolderDoesNotOverwrite(t *testing.T) {
 			got, err = paused.Access(context.Background(), "acme")
 			result <- err
 		}()
-		<-arrived
+		soon(t, arrived, "a token request")
 		if err := rdb.Del(t.Context(), "crmbridge:{acme}:refresh").Err(); err != nil { // its lease has ended
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestPausedHolderDoesNotOverwrite(t *testing.T) {
 			t.Fatal(err)
 		}
 		close(release)
-		if err := <-result; err != nil || got.Token != a.Token {
+		if err := soon(t, result, "an answer"); err != nil || got.Token != a.Token {
 			t.Errorf("the paused holder got another token than the newest (%v)", err)
 		}
 		again, err := other.Access(t.Context(), "acme")
@@ -292,10 +292,10 @@ func TestLostRaceIsNoVerdict(t *testing.T) {
 		s := b.source()
 		result := make(chan error, 1)
 		go func() { _, err := s.Access(context.Background(), "acme"); result <- err }()
-		<-arrived
+		soon(t, arrived, "a token request")
 		c := b.connect("acme", 3600) // the person connects again meanwhile
 		close(release)
-		if err := <-result; err != nil {
+		if err := soon(t, result, "an answer"); err != nil {
 			t.Errorf("a lost race gave %v", err)
 		}
 		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive || now.Version != c.Version {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	json "github.com/go-json-experiment/json"
@@ -229,13 +230,19 @@ func silence(err error) *Error {
 	return &Error{Code: CodeUnavailable, Message: "Entra's token endpoint " + why + "; try again", Retryable: true, Err: cause}
 }
 
-// maxRetryAfter bounds what a header may make us wait.
-const maxRetryAfter = 15 * time.Minute
+// maxRetryAfter bounds what a header may make us wait, as it does for Dataverse.
+const maxRetryAfter = 10 * time.Minute
 
+// retryAfter reads seconds or an HTTP date (RFC 9110, 10.2.3); a date that is past is 0,
+// and what is neither is otherwise.
 func retryAfter(h http.Header, otherwise time.Duration) time.Duration {
-	v := h.Get("Retry-After")
-	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
-		return min(time.Duration(min(n, 1<<20))*time.Second, maxRetryAfter)
+	v := strings.TrimSpace(h.Get("Retry-After"))
+	if v != "" && strings.Trim(v, "0123456789") == "" {
+		seconds, err := strconv.ParseUint(v, 10, 32)
+		if err != nil { // more digits than the number has
+			return maxRetryAfter
+		}
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
 	}
 	if at, err := http.ParseTime(v); err == nil {
 		return min(max(time.Until(at), 0), maxRetryAfter)

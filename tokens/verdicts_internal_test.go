@@ -78,7 +78,7 @@ func verdictsPage() string {
 		status     int
 		body       string
 	}{
-		{"429", "wait as long as `Retry-After` says, in seconds or as a date, at most 15 minutes; 30 seconds without it", 429, gone},
+		{"429", "wait as long as `Retry-After` says, in seconds or as a date, at most 10 minutes; 30 seconds without it", 429, gone},
 		{"5xx, whatever its body says", "an outage", 503, gone},
 		{"200 with an OAuth error", "not Entra's", 200, gone},
 		{"3xx", "redirects are not followed", 302, gone},
@@ -156,7 +156,8 @@ func TestTheTableIsSound(t *testing.T) {
 func TestRetryAfterForms(t *testing.T) {
 	for text, want := range map[string]time.Duration{
 		"": 7 * time.Second, "soon": 7 * time.Second, "-1": 7 * time.Second, "1.5": 7 * time.Second, "0": 0, "20": 20 * time.Second,
-		"99999999": maxRetryAfter, "99999999999999999999": 7 * time.Second,
+		"599": 599 * time.Second, "86400": 10 * time.Minute, "99999999": maxRetryAfter, "99999999999999999999": maxRetryAfter,
+		" 30 ": 30 * time.Second, "+5": 7 * time.Second, "-99999999999999999999": 7 * time.Second, "NaN": 7 * time.Second, "1e9": 7 * time.Second,
 		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat): 0, time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat): maxRetryAfter,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {text}}, 7*time.Second); got != want {

@@ -27,9 +27,11 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		return bridge.ConfigurationError(fmt.Errorf("--log-level must be debug, info, warn or error"))
 	}
 	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
-		if err := around.FreePort(port); err != nil {
+		release, err := around.Reserve(port)
+		if err != nil {
 			return err
 		}
+		defer func() { _ = release() }() // it holds nothing that anybody misses
 	}
 	if o.Accounts == 0 {
 		o.Accounts = -1 // the emulator's word for none

@@ -15,9 +15,10 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// Searches wait for a slot, for each other's call or for a slow answer while their
-// connection is deleted: none of them delivers a row, and nothing more is asked of the
-// environment, although it answers again.
+// Searches wait for a slot of their user, for their turn or for a slow answer, in two
+// processes, while their connection is deleted: none of them delivers a row, and
+// nothing more is asked of the environment, although it answers again. (Searches that
+// wait for each other's call are tested where single flights are.)
 func TestNoRowsOfADeletedConnection(t *testing.T) {
 	var arrived atomic.Int64
 	release := make(chan struct{})
@@ -33,24 +34,33 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 			next.ServeHTTP(w, r)
 		})
 	})
-	settings := w.Settings(true)
-	settings.UserConcurrency = "2"
-	w.Bridge(settings, nil)
+	for _, first := range []bool{true, false} {
+		settings := w.Settings(first)
+		settings.UserConcurrency = "2" // of both together; each has two searches in hand
+		w.Bridge(settings, nil)
+	}
 	w.Connect("acme")
 	client, _ := w.Client()
 	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}
-	if _, err := client.Search(t.Context(), in); err != nil {
-		t.Fatal(err) // from here on metadata is known
+	for range 20 { // from here on metadata is known, most likely in both
+		if _, err := client.Search(t.Context(), in); err != nil {
+			t.Fatal(err)
+		}
 	}
 	held.Store(true)
 	var searches sync.WaitGroup
-	for i := range 12 { // of each kind three are alike
+	var gone atomic.Int64
+	for i := range 8 {
 		searches.Go(func() {
 			in := in
-			in.PageSize = messages.Count(i/3 + 1)
+			in.PageSize = messages.Count(i + 1)
 			page, err := client.Search(t.Context(), in)
 			fault, ok := errors.AsType[*messages.Error](err)
-			if !ok || fault.Code != messages.ConnectionNotFound {
+			switch {
+			case ok && fault.Code == messages.ConnectionNotFound:
+				gone.Add(1)
+			case ok && fault.Code == messages.Overloaded: // it was not begun
+			default:
 				t.Errorf("after the deletion was answered: %v, %v", page, err)
 			}
 		})
@@ -65,9 +75,13 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(time.Second) // what the contract gives a process to hear of it
+	before := arrived.Load()
 	free()
 	searches.Wait()
-	if n := arrived.Load(); n > 2 {
-		t.Errorf("%d calls arrived in the environment, and two before the deletion", n)
+	if n := arrived.Load(); n > before {
+		t.Errorf("%d calls arrived in the environment, and %d until a second after the deletion", n, before)
+	}
+	if gone.Load() == 0 {
+		t.Error("no search was under way while the connection was deleted")
 	}
 }

@@ -13,7 +13,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/person"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
@@ -60,10 +59,7 @@ func started(t testing.TB, options *server.Options) *server.Server {
 // campaigns ask for their connections, and nobody more than that.
 func TestTheDeployedPermissions(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 20})
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		t.Fatal(err)
-	}
+	port := world.Port(t)
 	deployed(t, port)
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings := w.Settings(true)
@@ -181,10 +177,7 @@ func newer(nc *nats.Conn, before error) error {
 // when they are right again.
 func TestWrongCredentialsForAWhile(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 20})
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		t.Fatal(err)
-	}
+	port := world.Port(t)
 	start := func(password string) *server.Server {
 		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
 	}

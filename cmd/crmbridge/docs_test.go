@@ -189,6 +189,20 @@ func TestComposeFileKnowsTheVariables(t *testing.T) {
 	}
 }
 
+// Whatever .env.example offers reaches a container.
+func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
+	compose := file(t, "docker-compose.yml")
+	matches := regexp.MustCompile(`(?m)^#?([A-Z][A-Z_]+)=`).FindAllStringSubmatch(file(t, ".env.example"), -1)
+	if len(matches) < 5 {
+		t.Fatalf("only %d variables were found", len(matches))
+	}
+	for _, match := range matches {
+		if !strings.Contains(compose, "${"+match[1]) {
+			t.Errorf(".env.example offers %s, which docker-compose.yml passes to nobody", match[1])
+		}
+	}
+}
+
 func TestREADMELinksToFilesThatAreThere(t *testing.T) {
 	for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(file(t, "README.md"), -1) {
 		if u, err := url.Parse(match[1]); err != nil || u.Scheme != "" {

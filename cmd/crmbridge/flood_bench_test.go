@@ -12,7 +12,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/person"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
@@ -29,10 +28,7 @@ type deployment struct {
 func deploy(b testing.TB, latency time.Duration) deployment {
 	b.Helper()
 	w := world.New(b, emulator.Options{Accounts: 10, Latency: latency, Limits: emulator.Limits{Requests: -1, Execution: -1}})
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		b.Fatal(err)
-	}
+	port := world.Port(b)
 	deployed(b, port)
 	d := deployment{as: func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }}
 	settings := w.Settings(true)

@@ -41,9 +41,7 @@ func newHungry(t testing.TB, http2 bool, connections int) *hungry {
 	options := emulator.Options{Accounts: 10, Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}
 	port := 0
 	if http2 {
-		if err := around.FreePort(&port); err != nil {
-			t.Fatal(err)
-		}
+		port = world.Port(t)
 		h.environment = "https://" + around.Address(port)
 		options.Environments = []string{h.environment}
 	}

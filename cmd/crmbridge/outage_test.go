@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -65,10 +64,7 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 // NATS goes away and comes back: crmbridge takes requests again by itself.
 func TestNATSGoesAwayAndComesBack(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 20})
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		t.Fatal(err)
-	}
+	port := world.Port(t)
 	start := func() *server.Server {
 		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
 	}

@@ -12,7 +12,6 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
@@ -141,10 +140,7 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 // seconds, and none that it got before ends in more than its own deadline.
 func TestFrozenProcessLosesItsShare(t *testing.T) {
 	w := world.New(t, emulator.Options{Accounts: 1})
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		t.Fatal(err)
-	}
+	port := world.Port(t)
 	deployed(t, port)
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings, second := w.Settings(true), w.Settings(false)

@@ -12,13 +12,26 @@ type Account struct {
 	age    uint64
 	place  *list.Element
 	own    *Lease
-	held   int64 // all leases together, shared ones by everybody who has them
 	opened int64 // what it came with
 	leases map[*Lease]struct{}
 	parts  []*Account
-	idle   int  // calls that wait for room, or for others
-	taken  bool // it has had to make way
+	whole  *Account // whose part it is, itself where it is none's
 	closed bool
+
+	// Of it and its parts together, which are one request:
+	held  int64 // all leases, shared ones by everybody who has them
+	idle  int   // calls that wait for room, or for others
+	taken bool  // it has had to make way
+}
+
+// newAccount makes an account that is not open yet; whole is nil where it is no part.
+func (b *Budget) newAccount(age uint64, whole *Account) *Account {
+	a := &Account{in: b, age: age, leases: map[*Lease]struct{}{}, whole: whole}
+	if whole == nil {
+		a.whole = a
+	}
+	a.own = &Lease{account: a}
+	return a
 }
 
 type contextKey struct{}
@@ -62,24 +75,35 @@ func (a *Account) Pause() (done func()) {
 func (a *Account) idles(n int) {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	a.idle += n
+	a.whole.idle += n
 	a.in.settle()
 }
 
-// Part opens an account of the same age, which is closed with a at the latest.
+// Part opens an account for a part of what a is for, which is closed with a at the
+// latest. While one of the two waits, nobody waits for what the other holds.
 func (a *Account) Part() *Account {
 	if a == nil {
 		return nil
 	}
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
-	part := &Account{in: a.in, age: a.age, leases: map[*Lease]struct{}{}, closed: a.closed}
-	part.own = &Lease{account: part}
+	part := a.in.newAccount(a.age, a.whole)
+	part.closed = a.closed
 	if !a.closed {
 		part.place = a.in.open.InsertAfter(part, a.place)
 		a.parts = append(a.parts, part)
 	}
 	return part
+}
+
+// keeps is what an account and its parts give back with their end only. It is called
+// with the budget's lock.
+func (a *Account) keeps() int64 {
+	n := a.own.n
+	for _, part := range a.parts {
+		n += part.keeps()
+	}
+	return n
 }
 
 // Lease begins something that may be given up before the account is closed.
@@ -199,7 +223,7 @@ func (l *Lease) Share(n int) []*Lease {
 	l.shared = &all
 	for i := range others {
 		// Nobody's account until Join: it counts as the budget's alone.
-		others[i] = &Lease{account: &Account{in: l.account.in, leases: map[*Lease]struct{}{}}, n: l.n, shared: &all}
+		others[i] = &Lease{account: l.account.in.newAccount(0, nil), n: l.n, shared: &all}
 		others[i].account.held = l.n
 	}
 	return others
@@ -221,7 +245,7 @@ func (l *Lease) Join(a *Account) {
 		return
 	}
 	l.account = a
-	a.held += l.n
+	a.whole.held += l.n
 	a.leases[l] = struct{}{}
 }
 
@@ -232,14 +256,14 @@ func (l *Lease) take(n int64) {
 		return
 	}
 	l.n += n
-	l.account.held += n
+	l.account.whole.held += n
 	l.account.in.used += n
 }
 
 func (l *Lease) give(n int64) {
 	a := l.account
 	l.n -= n
-	a.held -= n
+	a.whole.held -= n
 	if l.shared != nil {
 		return // the last one gives it back
 	}
@@ -248,7 +272,7 @@ func (l *Lease) give(n int64) {
 
 func (b *Budget) giveBack(a *Account, n int64) {
 	b.used -= n
-	if b.holder == a {
+	if b.holder == a.whole {
 		b.borrowed = max(0, b.borrowed-n)
 	}
 }

@@ -118,9 +118,9 @@ func (b *Budget) Open(n int64) (*Account, error) {
 		return nil, &Error{Cause: ErrFull, After: leastAfter}
 	}
 	b.age++
-	a := &Account{in: b, age: b.age, opened: n, leases: map[*Lease]struct{}{}}
+	a := b.newAccount(b.age, nil)
+	a.opened = n
 	b.opened += n
-	a.own = &Lease{account: a}
 	a.place = b.open.PushBack(a)
 	a.own.take(n)
 	return a, nil
@@ -150,7 +150,7 @@ func (q *queue) push(w *waiter) {
 	*q = append(*q, nil)
 	copy((*q)[at+1:], (*q)[at:])
 	(*q)[at] = w
-	w.lease.account.idle++
+	w.lease.account.whole.idle++
 }
 
 // remove reports whether w was there.
@@ -160,7 +160,7 @@ func (q *queue) remove(w *waiter) bool {
 			copy((*q)[i:], (*q)[i+1:])
 			(*q)[len(*q)-1] = nil
 			*q = (*q)[:len(*q)-1]
-			w.lease.account.idle--
+			w.lease.account.whole.idle--
 			return true
 		}
 	}
@@ -233,7 +233,7 @@ func (b *Budget) settle() {
 // grant gives the first of a queue what it waits for, where there is room or some
 // can be made. It reports whether it is worth looking at the queue again.
 func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
-	a := w.lease.account
+	a := w.lease.account.whole
 	if !room && b.used != a.held { // an account that is alone may have all and more
 		free := max(0, b.ordinary()-(b.used-b.borrowed))
 		more := min(free+b.reserve(a), b.bounds.Bytes-b.used)
@@ -245,14 +245,14 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 			b.borrowed += w.n - free
 		case working+more >= w.n:
 			return false
-		case b.wound(a, ErrTaken, func(w *waiter) bool {
-			return w.lease != w.lease.account.own && w.lease.account.held > w.lease.account.own.n
-		}):
+		case b.wound(a, ErrTaken, hasBegun):
 			return true
 		case working > 0:
 			return false // they end, or have just been told to make way
+		case b.wound(b.oldestWaiting(), ErrTaken, hasBegun):
+			return true // a itself, which an older one stands behind that begins something
 		case b.used-a.held > b.bounds.Intake:
-			return b.wound(a, ErrFull, func(w *waiter) bool { return w.lease.account.held > 0 })
+			return b.wound(b.oldestWaiting(), ErrFull, func(w *waiter) bool { return w.lease.account.whole.held > 0 })
 		}
 		// The others hold what they came with, and no more.
 	}
@@ -270,7 +270,7 @@ func (b *Budget) ordinarily(n int64) bool { return b.used-b.borrowed+n <= b.ordi
 // back: it may be what others wait for. Who has had to make way begins again when
 // nobody else works.
 func (b *Budget) mayStart(w *waiter) bool {
-	a := w.lease.account
+	a := w.lease.account.whole
 	oldest := b.open.Front().Value == a
 	half := !a.taken && b.used-b.borrowed+w.n <= b.ordinary()/2
 	return b.ordinarily(w.n) && (half || oldest || b.working() < w.n)
@@ -280,7 +280,7 @@ func (b *Budget) mayStart(w *waiter) bool {
 func (b *Budget) working() int64 {
 	n := b.used
 	for at := b.open.Front(); at != nil; at = at.Next() {
-		if a := at.Value.(*Account); a.idle > 0 {
+		if a := at.Value.(*Account); a == a.whole && a.idle > 0 {
 			n -= a.held
 		}
 	}
@@ -295,6 +295,24 @@ func (b *Budget) reserve(a *Account) int64 {
 	return b.bounds.Reserve - b.borrowed
 }
 
+// hasBegun tells a call that gives up more than its account came with.
+func hasBegun(w *waiter) bool {
+	a := w.lease.account
+	return w.lease != a.own && a.whole.held > a.whole.keeps()
+}
+
+// oldestWaiting is of both queues: who begins something stands behind all who grow,
+// however old they are, and must not wait for ever for one who waits too.
+func (b *Budget) oldestWaiting() *Account {
+	var oldest *Account
+	for _, q := range []queue{b.growing, b.starting} {
+		if len(q) > 0 && (oldest == nil || q[0].lease.account.whole.age < oldest.age) {
+			oldest = q[0].lease.account.whole
+		}
+	}
+	return oldest
+}
+
 // wound refuses the youngest account that waits, is younger than a, and has a call
 // that counts, so that what it gives up serves an older one. It reports whether there
 // was one.
@@ -302,7 +320,7 @@ func (b *Budget) wound(a *Account, cause error, counts func(*waiter) bool) bool 
 	var victim *Account
 	for _, q := range []queue{b.growing, b.starting} {
 		for _, w := range q {
-			if other := w.lease.account; other.age > a.age && counts(w) && (victim == nil || other.age > victim.age) {
+			if other := w.lease.account.whole; other.age > a.age && counts(w) && (victim == nil || other.age > victim.age) {
 				victim = other
 			}
 		}
@@ -313,7 +331,7 @@ func (b *Budget) wound(a *Account, cause error, counts func(*waiter) bool) bool 
 	victim.taken = true
 	for _, q := range []*queue{&b.growing, &b.starting} {
 		for i := len(*q) - 1; i >= 0; i-- {
-			if w := (*q)[i]; w.lease.account == victim && counts(w) {
+			if w := (*q)[i]; w.lease.account.whole == victim && counts(w) {
 				q.remove(w)
 				b.refused++
 				w.ready <- &Error{Cause: cause, After: leastAfter}

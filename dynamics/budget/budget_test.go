@@ -85,6 +85,13 @@ func live(t *testing.T, b *budget.Budget, random *rand.Rand, most int64) {
 }
 
 func work(t *testing.T, b *budget.Budget, a *budget.Account, random *rand.Rand, most int64) error {
+	if random.IntN(2) == 0 { // what it holds stays, what it begins is a part's
+		if err := a.Grow(t.Context(), 1+random.Int64N(2)); err != nil {
+			return err
+		}
+		a = a.Part()
+		defer a.Close()
+	}
 	l := a.Lease()
 	defer l.Close()
 	if err := l.Start(t.Context(), 1+random.Int64N(10)); err != nil {
@@ -101,10 +108,19 @@ func work(t *testing.T, b *budget.Budget, a *budget.Account, random *rand.Rand, 
 		if use := b.Usage(); use.Used > use.Bytes && use.Accounts > 1 {
 			t.Errorf("%d of %d bytes", use.Used, use.Bytes)
 		}
-		if random.IntN(4) == 0 {
+		switch random.IntN(8) {
+		case 0, 1:
 			n := random.Int64N(held + 1)
 			l.Shrink(n)
 			held -= n
+		case 2: // one more call for the same request
+			further := a.Lease()
+			defer further.Close()
+			n := 1 + random.Int64N(10)
+			if err := further.Start(t.Context(), n); err != nil {
+				return err
+			}
+			most -= n
 		}
 		time.Sleep(time.Duration(random.Int64N(50)) * time.Millisecond)
 	}

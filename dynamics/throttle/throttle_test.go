@@ -109,6 +109,19 @@ func within(t *testing.T, most time.Duration, what string, try func() bool) {
 	}
 }
 
+// soon is what comes from a channel, within much more time than it takes: what does not
+// come at all must not hold the tests up to their end.
+func soon[T any](t *testing.T, from <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(15 * time.Second):
+		t.Fatalf("%s: nothing came", what)
+		panic("unreachable")
+	}
+}
+
 func enter(t *testing.T, limits *throttle.Throttle) func(dynamics.Answer) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -358,6 +371,8 @@ func TestLanesTakeTurns(t *testing.T) {
 	addr, _ := startRedis(t)
 	limits := process(t, addr, throttle.Config{Concurrency: 1})
 	hold := enter(t, limits)
+	bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
 	var mu sync.Mutex
 	var order []string
 	var work, queued sync.WaitGroup
@@ -365,7 +380,7 @@ func TestLanesTakeTurns(t *testing.T) {
 		queued.Add(1)
 		work.Go(func() {
 			queued.Done()
-			leave, err := limits.Enter(t.Context(), ada, lane)
+			leave, err := limits.Enter(bounded, ada, lane)
 			if err != nil {
 				t.Error(err)
 				return
@@ -409,19 +424,19 @@ func TestBoundedQueue(t *testing.T) {
 		})
 	}
 	for range 3 {
-		err := <-results
+		err := soon(t, results, "a refusal")
 		fault, ok := errors.AsType[*dynamics.Error](err)
 		if !ok || fault.Kind != dynamics.Overloaded || fault.RetryAfter <= 0 {
 			t.Errorf("%v", err)
 		}
 	}
 	cancel()
-	work.Wait()
 	for range 2 {
-		if err := <-results; !errors.Is(err, context.Canceled) {
+		if err := soon(t, results, "the end of who waits"); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v", err)
 		}
 	}
+	work.Wait()
 }
 
 // Without Redis each process goes on with its share, and keeps to a block that it
@@ -488,7 +503,7 @@ func TestCloseEndsWaiting(t *testing.T) {
 	}()
 	time.Sleep(50 * time.Millisecond)
 	limits.Close()
-	if err := <-result; !errors.Is(err, dynamics.ErrClosed) {
+	if err := soon(t, result, "the end of who waits"); !errors.Is(err, dynamics.ErrClosed) {
 		t.Errorf("%v", err)
 	}
 	if _, err := limits.Enter(t.Context(), ada, "acme"); !errors.Is(err, dynamics.ErrClosed) {
@@ -523,7 +538,7 @@ func TestClosingIsNoOutage(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	work.Go(func() { _, _ = limits.Enter(ctx, ada, "acme") })
-	<-slow.asked
+	soon(t, slow.asked, "a question to Redis")
 	limits.Close()
 	cancel()
 	work.Wait()

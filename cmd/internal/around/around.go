@@ -172,17 +172,3 @@ func Free(what, flag string, port int) error {
 func taken(what, flag string, port int, err error) error {
 	return fmt.Errorf("port %d for %s is taken or not allowed; stop what uses it, or choose another with %s (0 takes a free one): %w", port, what, flag, err)
 }
-
-// FreePort settles a port that was left to choose, since addresses made of it
-// must be known before anything listens.
-func FreePort(port *int) error {
-	if *port != 0 {
-		return nil
-	}
-	listener, err := net.Listen("tcp", Address(0))
-	if err != nil {
-		return fmt.Errorf("find a free port: %w", err)
-	}
-	*port = listener.Addr().(*net.TCPAddr).Port
-	return listener.Close()
-}

@@ -81,6 +81,9 @@ func (s Settings) Config() (Config, error) {
 	}
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
+	if _, port, _ := net.SplitHostPort(s.HTTPAddr); s.HTTPAddr == s.AdminAddr && port != "0" {
+		r.fault("ADMIN_ADDR", "is the same as HTTP_ADDR; give each a port of its own, such as 127.0.0.1:8080 and 127.0.0.1:8081")
+	}
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
 	authority := config.AuthorityURL
 	if authority == "" {
@@ -159,29 +162,6 @@ func (r *reader) clientID(text string) string {
 		r.fault("ENTRA_CLIENT_ID", "is not an application (client) id such as 11111111-2222-3333-4444-555555555555")
 	}
 	return text
-}
-
-func (r *reader) nats(s NATS) NATS {
-	for _, server := range strings.Split(s.URL, ",") {
-		u, err := url.Parse(strings.TrimSpace(server))
-		if err != nil || u.Host == "" || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") {
-			r.fault("NATS_URL", "each server is a URL such as nats://127.0.0.1:4222 or tls://nats.example:4222")
-			break
-		}
-	}
-	for _, file := range [][2]string{{"NATS_CREDS", s.Creds}, {"NATS_TLS_CA", s.TLSCA}, {"NATS_TLS_CERT", s.TLSCert}, {"NATS_TLS_KEY", s.TLSKey}} {
-		if file[1] != "" {
-			_, err := os.Stat(file[1])
-			r.check(file[0], err)
-		}
-	}
-	if s.InboxPrefix != "" && (strings.ContainsAny(s.InboxPrefix, "*> \t") || strings.HasSuffix(s.InboxPrefix, ".")) {
-		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
-	}
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		r.fault("NATS_TLS_CERT", "and NATS_TLS_KEY go together; one of them is missing")
-	}
-	return s
 }
 
 func (r *reader) redis(text string) *redis.UniversalOptions {

@@ -36,7 +36,8 @@ type Bridge struct {
 	nats     *nats.Conn
 	redis    redis.UniversalClient
 	probe    *probe
-	linked   atomic.Bool // nats, redis and probe are set
+	linked   atomic.Bool  // nats, redis and probe are set
+	met      atomic.Value // string: the last attempt to connect to NATS
 	source   *tokens.Source
 	dynamics *dynamics.Client
 	limits   *throttle.Throttle
@@ -130,7 +131,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 func (b *Bridge) connect(ctx context.Context) error {
 	var err error
 	replies := nats.ReconnectBufSize(int(b.divided.replies / 2)) // it grows by doubling
-	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies); err != nil {
+	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies, nats.ReconnectErrHandler(b.attempted)); err != nil {
 		return err
 	}
 	b.redis = redis.NewUniversalClient(b.config.Redis)
@@ -158,7 +159,16 @@ func (b *Bridge) reachNATS(ctx context.Context) error {
 	case last != nil:
 		return natsCause(last)
 	}
+	if met, ok := b.met.Load().(string); ok {
+		return fmt.Errorf("not connected to NATS at %s: %s", serverNames(b.config.NATS.URL), met)
+	}
 	return err
+}
+
+// attempted keeps what an attempt to connect met with: the client does not count a
+// server that was never reached as its last error.
+func (b *Bridge) attempted(_ *nats.Conn, err error) {
+	b.met.Store(natsCause(err).Error())
 }
 
 // reachRedis makes sure of a Redis that does what crmbridge needs.

@@ -47,10 +47,7 @@ func New(t testing.TB, options emulator.Options) *World {
 // NewWrapped is New with something between the network and the emulator.
 func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) http.Handler) *World {
 	t.Helper()
-	w := &World{t: t}
-	if err := around.FreePort(&w.HTTPPort); err != nil {
-		t.Fatal(err)
-	}
+	w := &World{t: t, HTTPPort: Port(t)}
 	options.RedirectURIs = []string{w.PublicURL() + "/oauth/callback"}
 	var err error
 	if w.Surroundings, err = around.Start(around.Ports{}, options, wrap); err != nil {
@@ -73,6 +70,23 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 	return w
 }
 
+// Port is a port of 127.0.0.1 that is the test's until its end: its servers may listen
+// on it, end and begin again, and nobody else is given it meanwhile.
+func Port(t testing.TB) int {
+	t.Helper()
+	port := 0
+	release, err := around.Reserve(&port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := release(); err != nil {
+			t.Error(err)
+		}
+	})
+	return port
+}
+
 // PublicURL is where people reach the crmbridge that serves the pages.
 func (w *World) PublicURL() string { return fmt.Sprintf("http://localhost:%d", w.HTTPPort) }
 
@@ -80,20 +94,15 @@ func (w *World) PublicURL() string { return fmt.Sprintf("http://localhost:%d", w
 // pages, others get ports of their own.
 func (w *World) Settings(first bool) bridge.Settings {
 	w.t.Helper()
-	httpPort, adminPort := w.HTTPPort, 0
+	httpPort := w.HTTPPort
 	if !first {
-		httpPort = 0
-	}
-	for _, port := range []*int{&httpPort, &adminPort} {
-		if err := around.FreePort(port); err != nil {
-			w.t.Fatal(err)
-		}
+		httpPort = Port(w.t)
 	}
 	return bridge.Settings{
 		NATS: bridge.NATS{URL: w.NATSURL}, RedisURL: w.RedisURL, TokenKeyset: w.Keyset,
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: w.EmulatorURL, PublicURL: w.PublicURL(),
-		HTTPAddr: around.Address(httpPort), AdminAddr: around.Address(adminPort),
+		HTTPAddr: around.Address(httpPort), AdminAddr: around.Address(Port(w.t)),
 		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
 		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
@@ -169,10 +178,7 @@ func StartRedis(t testing.TB) *RedisServer {
 		t.Log("Redis: miniredis, since no redis-server is installed")
 		return nil
 	}
-	port := 0
-	if err := around.FreePort(&port); err != nil {
-		t.Fatal(err)
-	}
+	port := Port(t)
 	r := &RedisServer{t: t, program: program, addr: around.Address(port), URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port),
 		args: []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
 			"--appendfsync", "always", "--dir", t.TempDir(), "--loglevel", "warning"}}

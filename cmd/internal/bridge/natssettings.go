@@ -1,0 +1,71 @@
+package bridge
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+)
+
+// nats checks the settings by which NATS is reached. Files are read, so that one that
+// cannot be used is a fault of the configuration and not a server that is away.
+func (r *reader) nats(s NATS) NATS {
+	for _, server := range strings.Split(s.URL, ",") {
+		u, err := url.Parse(strings.TrimSpace(server))
+		if err != nil || u.Host == "" || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") {
+			r.fault("NATS_URL", "each server is a URL such as nats://127.0.0.1:4222 or tls://nats.example:4222")
+			break
+		}
+	}
+	if s.Creds != "" {
+		r.check("NATS_CREDS", checkCreds(s.Creds))
+	}
+	if s.TLSCA != "" {
+		r.option("NATS_TLS_CA", nats.RootCAs(s.TLSCA))
+	}
+	switch {
+	case (s.TLSCert == "") != (s.TLSKey == ""):
+		r.fault("NATS_TLS_CERT", "and NATS_TLS_KEY go together; one of them is missing")
+	case s.TLSCert != "":
+		r.option("NATS_TLS_CERT", nats.ClientCert(s.TLSCert, s.TLSKey))
+	}
+	if s.InboxPrefix != "" && !inboxPrefix(s.InboxPrefix) {
+		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
+	}
+	return s
+}
+
+// option has the client library read the file that an option names.
+func (r *reader) option(name string, option nats.Option) {
+	if err := option(&nats.Options{}); err != nil {
+		r.fault(name, "%s", strings.TrimPrefix(err.Error(), "nats: "))
+	}
+}
+
+// checkCreds reads a credentials file, which the client library does with each
+// connection only: then a file without a key looks like a server that is away.
+func checkCreds(file string) error {
+	var o nats.Options
+	if err := nats.UserCredentials(file)(&o); err != nil {
+		return err
+	}
+	_, err := o.UserJWT()
+	if err == nil {
+		_, err = o.SignatureCB([]byte("nonce"))
+	}
+	if err != nil {
+		return fmt.Errorf("%s holds no user's JWT and key, as 'nsc generate creds' writes them: %w", file, err)
+	}
+	return nil
+}
+
+// inboxPrefix reports whether text is a subject of plain tokens.
+func inboxPrefix(text string) bool {
+	for token := range strings.SplitSeq(text, ".") {
+		if token == "" || strings.ContainsAny(token, "*> \t\r\n") {
+			return false
+		}
+	}
+	return true
+}
