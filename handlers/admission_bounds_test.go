@@ -200,6 +200,11 @@ func TestInventedConnectionsTakeBoundedLines(t *testing.T) {
 		if n := len(s.a.lines); n > maxLines+1 {
 			t.Errorf("%d lines", n)
 		}
+		time.Sleep(2 * time.Second)
+		s.push("newcomer", 10, 0)
+		if s.a.lines["newcomer"] == nil {
+			t.Error("those that nothing happens on keep a newcomer from a line of its own")
+		}
 		before := len(s.ran)
 		s.push("busy", 10, 0)
 		if len(s.ran) != before {
@@ -378,4 +383,49 @@ func TestABurstIsTaken(t *testing.T) {
 	if l.pace(now) != time.Minute {
 		t.Errorf("the pace of what hangs is %s", l.pace(now))
 	}
+}
+
+// Of the places a quarter is kept for connections that hold few, and one that hangs gets
+// few once half of them are taken.
+func TestWhoGetsAPlace(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		taken, running int
+		hangs, want    bool
+	}{
+		{0, 10, false, true}, {31, 10, true, true}, {32, 10, false, true},
+		{32, 2, true, false}, {32, 1, true, true}, {32, 10, true, false},
+		{47, 10, false, true}, {48, 10, false, false}, {48, 4, false, false}, {48, 3, false, true},
+		{63, 1, false, false}, {63, 0, false, true}, {64, 0, false, false}, {0, 20, false, false},
+	} {
+		a := newAdmission(admissionBounds{inHand: 64, perConnection: 20}, nil, nil)
+		a.inHand = c.taken
+		l := &line{running: c.running, alive: now}
+		if c.hangs {
+			l.alive = now.Add(-time.Minute)
+		}
+		if got := a.mayRun(l, now); got != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+// Only an answer is a sign of life.
+func TestSignsOfLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := rehearse(admissionBounds{inHand: 10, perConnection: 10, messages: 40, bytes: 1 << 20})
+		for range 3 {
+			s.push("acme", 10, 0)
+		}
+		began := time.Now()
+		time.Sleep(20 * time.Second)
+		s.a.leave(s.ran[0], false)
+		if l := s.a.lines["acme"]; !l.alive.Equal(began) || !l.hangs(time.Now()) {
+			t.Errorf("alive %s after its beginning", l.alive.Sub(began))
+		}
+		s.a.leave(s.ran[1], true)
+		if l := s.a.lines["acme"]; !l.alive.Equal(time.Now()) || l.hangs(time.Now()) {
+			t.Error("an answer is no sign of life")
+		}
+	})
 }

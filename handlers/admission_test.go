@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,51 +93,25 @@ func TestAFloodOfOneConnectionLeavesRoomForAnother(t *testing.T) {
 
 // Of one connection only so many run at once, and its requesters take turns.
 func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
-	var mu sync.Mutex
-	var order []string
-	running, most := 0, 0
-	entered, release := make(chan struct{}, 100), make(chan struct{})
-	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 2}, answering(func(ctx context.Context, c *call) (string, error) {
-		mu.Lock()
-		running++
-		most = max(most, running)
-		order = append(order, c.requestID)
-		mu.Unlock()
-		entered <- struct{}{}
-		<-release
-		mu.Lock()
-		running--
-		mu.Unlock()
-		return "fine", nil
-	}))
-	greedy, modest := nc.NewInbox(), nc.NewInbox()
-	greedies, modests := subscribe(t, nc, greedy), subscribe(t, nc, modest)
-	for i := range 20 {
-		ask(t, nc, "acme", fmt.Sprintf("%s.%d", greedy, i), nats.Header{messages.HeaderRequestID: {"greedy"}})
-	}
-	arrives(t, entered)
-	arrives(t, entered)
-	ask(t, nc, "acme", modest+".1", nats.Header{messages.HeaderRequestID: {"modest"}})
-	if err := nc.Flush(); err != nil {
-		t.Fatal(err)
-	}
-	// A request of an operation that is served says that those before it are in hand.
-	if _, err := nc.Request(op.ScopedSubject("probe"), nil, 50*time.Millisecond); err == nil {
-		t.Fatal("the probe ran to its end although nobody released it")
-	}
-	close(release)
-	next(t, modests)
-	for range 20 {
-		next(t, greedies)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if most > 3 { // two of acme's and the probe
-		t.Errorf("%d requests ran at once", most)
-	}
-	if at := slices.Index(order, "modest"); at > 5 {
-		t.Errorf("the modest requester came as number %d", at)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		s := rehearse(admissionBounds{inHand: 100, perConnection: 2, messages: 2048, bytes: 1 << 20})
+		for range 20 {
+			s.pushFrom("_INBOX.greedy.1", "acme", 10, 0)
+		}
+		modest := s.pushFrom("_INBOX.modest.1", "acme", 10, 0)
+		if len(s.ran) != 2 {
+			t.Fatalf("%d requests run at once", len(s.ran))
+		}
+		for ended := range 21 {
+			s.a.leave(s.ran[ended], true)
+		}
+		if at := slices.Index(s.ran, modest); at < 0 || at > 5 {
+			t.Errorf("the modest requester came as number %d", at)
+		}
+		if len(s.ran) != 21 || len(s.refused) != 0 {
+			t.Errorf("%d ran and %d were refused", len(s.ran), len(s.refused))
+		}
+	})
 }
 
 // A request that cannot be in time is refused at once, and one that waits as soon as

@@ -288,6 +288,16 @@ func TestLossesAreCounted(t *testing.T) {
 	if n := consumer.Dropped(); n == 0 || testutil.ToFloat64(consumer.metrics.dropped) == 0 {
 		t.Errorf("%d dropped, and %v in the metric", n, testutil.ToFloat64(consumer.metrics.dropped))
 	}
+	// A subscription that is made again takes its count along.
+	before := consumer.Dropped()
+	consumer.subscriptions.mu.Lock()
+	x := consumer.subscriptions.all[len(consumer.subscriptions.all)-1]
+	x.retire()
+	x.made = nil
+	consumer.subscriptions.mu.Unlock()
+	if n := consumer.Dropped(); n < before {
+		t.Errorf("%d are counted, and %d were", n, before)
+	}
 }
 
 // An account is believed where the server vouches for it, whatever else a requester
@@ -416,6 +426,55 @@ func TestRefusalsWaitWithinBounds(t *testing.T) {
 	}
 	if answered[flood] != mostOfOne || lost[flood] != 100_000-mostOfOne {
 		t.Errorf("of the flood's refusals %d were answered and %d lost", answered[flood], lost[flood])
+	}
+}
+
+// The queue of refusals is bounded over all connections; whose refusals have been
+// answered has room again, until the end.
+func TestRoomForRefusals(t *testing.T) {
+	hold := make(chan struct{})
+	answered := make(chan struct{}, 10*mostDenials)
+	lost := 0
+	r := newRefuser(func(denial) { <-hold; answered <- struct{}{} }, func(denial) { lost++ }, func() bool { return false })
+	put := func(of *line, n int) {
+		for range n {
+			r.put(&request{line: of, msg: &nats.Msg{}}, verdict{code: messages.Overloaded})
+		}
+	}
+	var lines []*line
+	for range 20 {
+		lines = append(lines, &line{})
+		put(lines[len(lines)-1], mostOfOne)
+	}
+	// What is being answered beside the queue is no more than a queue.
+	if taken := 20*mostOfOne - lost; taken < mostDenials || taken > 2*mostDenials {
+		t.Errorf("%d refusals are taken", taken)
+	}
+	close(hold)
+	for range 20*mostOfOne - lost {
+		arrives(t, answered)
+	}
+	await(t, "room", func() error {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if len(r.of) > 0 {
+			return fmt.Errorf("%d lines have some", len(r.of))
+		}
+		return nil
+	})
+	before := lost
+	put(lines[0], mostOfOne)
+	if lost != before {
+		t.Errorf("%d are lost although there is room again", lost-before)
+	}
+	r.stop()
+	put(lines[1], 1)
+	if lost != before+1 {
+		t.Error("one is taken after the end")
+	}
+	long := nats.Header{messages.HeaderRequestID: {strings.Repeat("x", messages.MaxRequestID+1)}}
+	if got := answeredHeaders(long); len(got) != 0 {
+		t.Errorf("%v", got)
 	}
 }
 

@@ -114,7 +114,7 @@ func titleOf(name string) string {
 		switch {
 		case c == '_':
 			b.WriteByte(' ')
-		case i > 0 && unicode.IsUpper(c) && !unicode.IsUpper(rune(name[i-1])):
+		case i > 0 && unicode.IsUpper(c):
 			b.WriteByte(' ')
 			b.WriteRune(unicode.ToLower(c))
 		case i == 0:

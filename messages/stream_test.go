@@ -222,3 +222,28 @@ func TestClientStreamBuffer(t *testing.T) {
 	}
 	b.settled(0)
 }
+
+// A reader who has ended the context gets nothing more, also of what has arrived.
+func TestClientStreamCancelledWithPagesLeft(t *testing.T) {
+	b := newBus(t)
+	b.answer("crm.accounts.search.request.acme", func(msg *nats.Msg) { b.play(msg, "1 2 3!") })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	pages, faults := 0, 0
+	for _, err := range b.client.Stream(ctx, search()) {
+		if err != nil {
+			if faults++; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+			continue
+		}
+		pages++
+		if err := errors.Join(b.responder.Flush(), b.requester.Flush()); err != nil { // all three have arrived
+			t.Fatal(err)
+		}
+		cancel()
+	}
+	if pages != 1 || faults != 1 {
+		t.Errorf("%d pages and %d errors", pages, faults)
+	}
+}
