@@ -19,7 +19,8 @@ import (
 // package sends nothing else and both may be repeated, for faults that another
 // attempt may cure, and only if the wait for it fits the caller's deadline and the
 // configured bound. Dataverse lengthens the wait of
-// clients that do not keep to it, so a longer one is reported, never shortened.
+// clients that do not keep to it, so a longer one is reported, and is shortened only
+// to MaxRetryAfter.
 func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {
 	made := 0
 	policy := retrypolicy.NewBuilder[any]().

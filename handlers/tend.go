@@ -11,8 +11,12 @@ import (
 // Pending limits of a subscription: what the NATS client keeps for receive, which
 // takes microseconds a message. They are filled only where the process gets no CPU.
 // The time in there is not known, so it must be short. The bytes are as many as the
-// backlog may have, and at least four messages of the server's max_payload.
-const pendingMessages = 32_768
+// backlog may have, and at least burstMessages of the server's max_payload: a burst of
+// long requests comes faster than a busy machine lets receive run.
+const (
+	pendingMessages = 32_768
+	burstMessages   = 16
+)
 
 // readingBehind is from how many messages on that wait in front of receive, on one
 // subscription, the process counts as not keeping up.
@@ -34,7 +38,7 @@ func (c *Consumer) bounded() func(*nats.Subscription, error) (*nats.Subscription
 		if err != nil {
 			return nil, err
 		}
-		return sub, sub.SetPendingLimits(pendingMessages, max(c.pendingBytes, 4*int(c.nc.MaxPayload())))
+		return sub, sub.SetPendingLimits(pendingMessages, max(c.pendingBytes, burstMessages*int(c.nc.MaxPayload())))
 	}
 }
 

@@ -78,7 +78,7 @@ func (s *Surroundings) startNATS(port int) error {
 		port = server.RANDOM_PORT
 	}
 	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
-		JetStream: true, StoreDir: folder, NoLog: true, NoSigs: true})
+		JetStream: true, StoreDir: folder, NoLog: true, NoSigs: true, MaxPending: maxPending})
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}
@@ -154,6 +154,9 @@ func (s *Surroundings) startEmulator(port int, options emulator.Options, wrap fu
 	})
 	return nil
 }
+
+// maxPending is what deploy/nats.conf sets, in bytes: bursts do not cut clients off.
+const maxPending = 512 << 20
 
 const loopback = "127.0.0.1"
 
