@@ -225,16 +225,15 @@ func TestLabelsInTheBaseLanguage(t *testing.T) {
 		return `{"LogicalName":"` + name + `","AttributeType":"String","DisplayName":{"UserLocalizedLabel":null,"LocalizedLabels":[` + labels + `]}}`
 	}
 	german, english := `{"Label":"Kanal","LanguageCode":1031}`, `{"Label":"Channel","LanguageCode":1033}`
-	got, err := newRig(t, script(map[string]string{
-		attributes: `{"value":[` + row("a", german+","+english) + `,` + row("b", english) + `,` + row("c", german) + `,` + row("d", english) + `]}`,
-		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
-	})).open(t).Columns(t.Context())
-	if err != nil || len(got) != 4 {
-		t.Fatal(got, err)
-	}
-	for i, want := range []string{"Channel", "Channel", "Kanal", "Channel"} {
-		if got[i].Label != want {
-			t.Errorf("%s: %q, want %q", got[i].Logical, got[i].Label, want)
+	for base, want := range map[string]string{german: "Kanal", english: "Channel"} {
+		for _, both := range []string{german + "," + english, english + "," + german} {
+			got, err := newRig(t, script(map[string]string{
+				attributes: `{"value":[` + row("a", both) + `,` + row("b", base) + `,` + row("c", base) + `,` + row("d", german) + `]}`,
+				attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
+			})).open(t).Columns(t.Context())
+			if err != nil || len(got) != 4 || got[0].Label != want || got[1].Label != want || got[3].Label != "Kanal" {
+				t.Errorf("%s: %+v, %v; want %q", both, got, err, want)
+			}
 		}
 	}
 }
