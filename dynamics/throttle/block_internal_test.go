@@ -122,7 +122,7 @@ func TestWhatARefusalMeans(t *testing.T) {
 				var refused []dynamics.Limit
 				u.t.config.Refused = func(l dynamics.Limit) { refused = append(refused, l) }
 				u.leave(oneOfMany, c.answer)
-				if got := u.blocked.Sub(time.Now()); got != c.want {
+				if got := time.Until(u.blocked); got != c.want {
 					t.Errorf("blocked for %s, want %s", got, c.want)
 				}
 				want := report{until: u.blocked, limit: c.answer.Limit, probe: c.probe, reduce: c.reduce}
@@ -176,7 +176,7 @@ func TestWhatAProbeDecides(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := lone(t)
 		u.granted(lease{probe: true, mayProbe: true}, time.Now())
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		s, _, err := u.enters(0)
 		if s != theProbe || err != nil {
 			t.Fatalf("slot %d, %v", s, err)
