@@ -286,7 +286,7 @@ func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
 
 // TestManySmallRowsCount: what is remembered of each takes more than its text.
 func TestManySmallRowsCount(t *testing.T) {
-	const rows, least = 6400, 72 // bytes of a place
+	const rows, least = dynamics.MaxPageSize, 72 // bytes of a place
 	row := `{"accountid":"` + someID + `"},`
 	r := newRig(t, answer(200, `{"value":[`+strings.TrimSuffix(strings.Repeat(row, rows), ",")+`]}`))
 	b := budgetOf(t, 64<<20)

@@ -12,7 +12,7 @@ import (
 // Every setting is refused by what is wrong with its value, in a line that names it,
 // and is accepted where nothing is.
 func TestValuesOfSettings(t *testing.T) {
-	exists, empty := file(t, "x"), file(t, "\r\n")
+	exists, empty, pair := file(t, "x"), file(t, "\r\n"), certificate(t)
 	for _, c := range []struct {
 		name, says string // "" = accepted
 		set        func(*bridge.Settings)
@@ -22,7 +22,7 @@ func TestValuesOfSettings(t *testing.T) {
 		{"several NATS servers", "", func(s *bridge.Settings) { s.URL = "nats://a:4222, tls://b:4222,ws://c,wss://d" }},
 		{"one bad NATS server of two", "NATS_URL: ", func(s *bridge.Settings) { s.URL = "nats://a:4222,http://b:4222" }},
 		{"NATS without a host", "NATS_URL: ", func(s *bridge.Settings) { s.URL = "nats://" }},
-		{"a certificate with its key", "", func(s *bridge.Settings) { s.TLSCert, s.TLSKey = exists, exists }},
+		{"a certificate with its key", "", func(s *bridge.Settings) { s.TLSCert, s.TLSKey = pair, pair }},
 		{"a certificate without its key", "NATS_TLS_CERT: and NATS_TLS_KEY go together", func(s *bridge.Settings) { s.TLSCert = exists }},
 		{"a key without its certificate", "NATS_TLS_CERT: and NATS_TLS_KEY go together", func(s *bridge.Settings) { s.TLSKey = exists }},
 		{"no such authorities", "NATS_TLS_CA: ", func(s *bridge.Settings) { s.TLSCA = exists + ".none" }},
