@@ -108,15 +108,29 @@ func (g *group) lane(name uint64, now time.Time) *lane {
 	return g.own[name]
 }
 
-// least is the requester with a lane that asks least.
+// least is the requester with a lane that asks least. One whose rate is not known any
+// more counts as much as the least that is known: it may have asked so much, and taken
+// for nothing its lane would go to whoever of a thousand made-up names comes next.
 func (g *group) least(now time.Time) (least uint64, n float64) {
 	n = math.Inf(1)
+	_, unknown := g.leastKnown(now)
 	for name := range g.own {
-		asks := 0.0
+		asks := unknown
 		if r := g.rates[name]; r != nil {
 			asks = r.now(now)
 		}
 		if asks < n {
+			least, n = name, asks
+		}
+	}
+	return least, n
+}
+
+// leastKnown is the least of the rates that are kept.
+func (g *group) leastKnown(now time.Time) (least uint64, n float64) {
+	n = math.Inf(1)
+	for name, r := range g.rates {
+		if asks := r.now(now); asks < n {
 			least, n = name, asks
 		}
 	}
@@ -129,12 +143,7 @@ func (g *group) least(now time.Time) (least uint64, n float64) {
 func (g *group) count(name uint64, now time.Time) float64 {
 	r := g.rates[name]
 	if r == nil && len(g.rates) >= mostRates {
-		least, n := uint64(0), math.Inf(1)
-		for name, other := range g.rates {
-			if asks := other.now(now); asks < n {
-				least, n = name, asks
-			}
-		}
+		least, _ := g.leastKnown(now)
 		r = g.rates[least]
 		delete(g.rates, least)
 		g.rates[name] = r
