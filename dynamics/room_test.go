@@ -121,6 +121,16 @@ func manyOptions(columns, options int) string {
 
 // TestASharedPageCountsOnce, until the last of those who have it has given it back.
 func TestASharedPageCountsOnce(t *testing.T) {
+	for range 5 { // a busy machine may keep a call from coming while the first is under way
+		if sharedPageCountsOnce(t) || t.Failed() {
+			return
+		}
+	}
+	t.Error("calls for one page were not shared in five tries")
+}
+
+// sharedPageCountsOnce reports whether the calls met, so that there was something to count.
+func sharedPageCountsOnce(t *testing.T) bool {
 	const calls = 4
 	var once sync.Once
 	var under sync.WaitGroup
@@ -155,10 +165,10 @@ func TestASharedPageCountsOnce(t *testing.T) {
 	under.Done()
 	work.Wait()
 	if t.Failed() {
-		return
+		return false
 	}
-	if n := len(r.uris()); n != 1 {
-		t.Skipf("%d calls: the machine was too busy for one", n)
+	if len(r.uris()) != 1 {
+		return false
 	}
 	if used := b.Usage().Used; used < 20*100<<10 || used > 22*100<<10 {
 		t.Errorf("%d bytes are counted for %d", used, 20*100<<10)
@@ -177,6 +187,7 @@ func TestASharedPageCountsOnce(t *testing.T) {
 	if used := b.Usage().Used; used != 0 {
 		t.Errorf("%d bytes are counted after all", used)
 	}
+	return true
 }
 
 // TestNoPageGrowsBeyondAnAnswer: names and labels that the answer does not have make
