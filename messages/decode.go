@@ -67,7 +67,7 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
 		case complete(body):
-			return Invalid("", "something stands behind the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
+			return Invalid("", "there is something after the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
 		}
 		return Invalid("", "the body is not valid JSON in UTF-8, at byte %d", syntactic.ByteOffset)
 	}

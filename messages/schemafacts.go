@@ -64,7 +64,10 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 		facts[table.IDMember()] = matching(guidPattern)
 	}
 	if names := TableNames(tables); len(names) > 0 {
-		facts["tables"] = func(s *jsonschema.Schema) { oneOf(names...)(s.Items) }
+		facts["tables"] = func(s *jsonschema.Schema) {
+			fromOneItemTo(MaxFields)(s)
+			oneOf(names...)(s.Items)
+		}
 	}
 	return facts
 }
