@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -48,7 +49,27 @@ func tooDeep() *boundError {
 }
 
 // whileReading checks one body's bounds as its parts come, before each is decoded.
-type whileReading struct{ nodes, leaves, values int }
+type whileReading struct {
+	nodes, leaves, values int
+
+	options json.Options // that call it, made once
+}
+
+// readers are kept between bodies: to make their options takes more memory than
+// most bodies.
+var readers = sync.Pool{New: func() any {
+	w := new(whileReading)
+	w.options = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(w.unmarshalers()))
+	return w
+}}
+
+// unmarshalStrictly reads a body into a struct within the bounds.
+func unmarshalStrictly(body []byte, into any) error {
+	w := readers.Get().(*whileReading)
+	defer readers.Put(w)
+	w.nodes, w.leaves, w.values = 0, 0, 0
+	return json.Unmarshal(body, into, w.options)
+}
 
 // unmarshalers look at what comes next and leave the decoding to the package.
 func (w *whileReading) unmarshalers() *json.Unmarshalers {

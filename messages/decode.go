@@ -29,8 +29,7 @@ func decode(body []byte, into any, root reflect.Type) *Error {
 	if fault != nil {
 		return fault
 	}
-	var bounds whileReading
-	err := json.Unmarshal(part, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
+	err := unmarshalStrictly(part, into)
 	if err == nil {
 		return nil
 	}
