@@ -73,9 +73,9 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 	return Invalid("", "the body is not valid JSON") // without a cause: its text could repeat a value
 }
 
-// maxNesting is where a body is called too deep before it is decoded: what is said
-// about the place of a fault grows with the square of its depth. No valid body comes
-// near it: see MaxWhereDepth.
+// maxNesting is where a body is refused as too deep before it is decoded: the path of
+// an error in it would grow with the square of its depth. No valid body comes near it:
+// see MaxWhereDepth.
 const maxNesting = 1000
 
 // complete reports whether body begins with a whole JSON value.
@@ -143,8 +143,7 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 	return "; the members here are " + strings.Join(members, ", ")
 }
 
-// typeAt finds the type that stands at pointer below root, nil where it is not
-// known.
+// typeAt finds the type at pointer below root, nil where it is not known.
 func typeAt(root reflect.Type, pointer jsontext.Pointer) reflect.Type {
 	at := deref(root)
 	for token := range pointer.Tokens() {
