@@ -170,7 +170,7 @@ func TestProgressIsForTerminals(t *testing.T) {
 		want string
 	}{{false, ""}, {true, beginning + "1 of 2" + beginning}} {
 		var out strings.Builder
-		line := (&terminal{err: &out, live: test.live}).progress()
+		line := (&stdio{err: &out, live: test.live}).progress()
 		line.clear()
 		line.say("%d of %d", 1, 2)
 		line.clear()

@@ -22,7 +22,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -37,7 +37,7 @@ func written(t *testing.T, content string) string {
 }
 
 // application asks for a connection in which nobody but the application acts.
-func application(w *world.World, connection string) messages.AuthorizeRequest {
+func application(w *bridgetest.World, connection string) messages.AuthorizeRequest {
 	return messages.AuthorizeRequest{Target: messages.Target{Connection: connection},
 		EnvironmentURL: w.EmulatorURL, Grant: messages.GrantClientCredentials}
 }
@@ -82,7 +82,7 @@ func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
 			// A federated token is the platform's and serves many requests.
 			options := options
 			options.SingleUseAssertions = name == "certificate"
-			w := world.New(t, options)
+			w := bridgetest.New(t, options)
 			var processes []*process
 			for i := range 2 {
 				settings := w.Settings(i == 0)
@@ -149,7 +149,7 @@ func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
 // has an application user.
 func TestApplicationsThatMayNotConnect(t *testing.T) {
 	nobody := emulator.User{Name: "# nobody", UserName: "crmbridge@contoso.example", ApplicationID: emulator.DefaultClientID, NotMember: true}
-	w := world.New(t, emulator.Options{Accounts: 5, Users: []emulator.User{nobody}})
+	w := bridgetest.New(t, emulator.Options{Accounts: 5, Users: []emulator.User{nobody}})
 	settings := w.Settings(true)
 	settings.AppConnectionsFile = written(t, fmt.Sprintf(`[{"connection":"robot","environment_url":%q}]`, w.EmulatorURL))
 	serve(t, settings)
@@ -192,7 +192,7 @@ func TestARefusingDataverseAndItsClaims(t *testing.T) {
 	const claims = `{"access_token":{"acrs":{"essential":true,"value":"CANARY"}}}`
 	sent := base64.StdEncoding.EncodeToString([]byte(claims))
 	var refuses atomic.Bool
-	w := world.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if refuses.Load() && strings.HasPrefix(r.URL.Path, "/api/data/") && r.Header.Get("Authorization") != "" {
 				rw.Header().Set("WWW-Authenticate", `Bearer error="insufficient_claims", claims="`+sent+`"`)
@@ -258,7 +258,7 @@ func TestARefusingDataverseAndItsClaims(t *testing.T) {
 
 // A challenge that a refresh can answer is answered without anybody noticing.
 func TestAClaimsChallengeIsAnsweredByARefresh(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 5})
+	w := bridgetest.New(t, emulator.Options{Accounts: 5})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

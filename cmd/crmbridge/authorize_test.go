@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -16,7 +16,7 @@ import (
 // A callback that does not come from the browser that opened the connect page,
 // or comes twice, connects nothing; the right one still does.
 func TestForeignCallbacksConnectNothing(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	begin := func(connection string) *messages.AuthorizeReply {
@@ -28,8 +28,8 @@ func TestForeignCallbacksConnectNothing(t *testing.T) {
 		return begun
 	}
 	// open shows a connect page in a browser of its own and returns where it leads.
-	open := func(connectURL string) (person.Browser, string) {
-		browser, err := person.New()
+	open := func(connectURL string) (signin.Browser, string) {
+		browser, err := signin.NewBrowser()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +113,7 @@ func jarWith(t *testing.T, site, name, value string) http.CookieJar {
 }
 
 func TestHostileEnvironmentsAreRefusedBeforeAnyCall(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	host := strings.TrimPrefix(w.EmulatorURL, "http://")

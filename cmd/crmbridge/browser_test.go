@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/chromium"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -22,7 +22,7 @@ import (
 type visitor struct {
 	*chromium.Browser
 	t *testing.T
-	w *world.World
+	w *bridgetest.World
 }
 
 // begin asks for a connect page.
@@ -136,7 +136,7 @@ func onePixel(t *testing.T) string {
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
 	browser := chromium.Start(t)
-	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
+	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Nora Stranger", UserName: "nora.stranger@contoso.example", NotMember: true},
 	}})
 	settings := w.Settings(true)
@@ -244,7 +244,7 @@ func TestPagesInABrowser(t *testing.T) {
 		v.Open(gone)
 		v.sees("redis-away", "This does not work at the moment", "Try again")
 		w.Redis.Start()
-		world.Await(t, "Redis", func() error { _, err := client.Connection(t.Context(), "acme"); return err })
+		bridgetest.Await(t, "Redis", func() error { _, err := client.Connection(t.Context(), "acme"); return err })
 		v.Click("a.go")
 		if v.Title() != "Connect Dynamics 365" {
 			t.Errorf("after Redis came back: %s", v.Text())

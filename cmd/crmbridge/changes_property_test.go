@@ -11,7 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -28,7 +28,7 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var unrest atomic.Pointer[changingRows]
 	var clock testClock
-	w := world.NewWrapped(t, emulator.Options{Accounts: 1100, Now: clock.now}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 1100, Now: clock.now}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if rows := unrest.Load(); rows != nil && (strings.HasSuffix(r.URL.Path, "/accounts") || strings.HasSuffix(r.URL.Path, "/$batch")) {
 				rows.step()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -36,7 +36,7 @@ func wantSaid(t *testing.T, err error, code messages.Code, said ...string) {
 
 // A cursor is good for its own connection, incarnation, operation and fields.
 func TestCursorsOfChangesAreBound(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 300})
+	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	w.Connect("globex")
@@ -100,7 +100,7 @@ func TestCursorsOfChangesAreBound(t *testing.T) {
 // A cursor that Dataverse no longer knows, and tracking that is switched off, on
 // the way and from the beginning.
 func TestChangesThatDataverseDoesNotTell(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 30})
+	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -131,7 +131,7 @@ func TestChangesThatDataverseDoesNotTell(t *testing.T) {
 // which must not pass for "no changes". The first page tells, and connections.check.
 func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 	var dropping atomic.Bool
-	w := world.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if prefer := r.Header.Get("Prefer"); dropping.Load() {
 				r.Header.Set("Prefer", strings.Replace(prefer, "odata.track-changes,", "", 1))
@@ -164,7 +164,7 @@ func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 // Where not even Dataverse or the client can hold a page, a smaller one is asked for.
 func TestChangesInPagesThatNobodyHolds(t *testing.T) {
 	var refused atomic.Int32
-	w := world.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if prefer := r.Header.Get("Prefer"); strings.Contains(prefer, "maxpagesize=") && !strings.Contains(prefer, "maxpagesize=15") {
 				refused.Add(1)
@@ -190,7 +190,7 @@ func TestChangesInPagesThatNobodyHolds(t *testing.T) {
 }
 
 func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 30})
+	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -208,7 +208,7 @@ func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
 // As with a search: a column that Dataverse does not know any more is planned
 // again with metadata that is read anew, once.
 func TestChangesReadMetadataAgain(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -228,7 +228,7 @@ func TestChangesReadMetadataAgain(t *testing.T) {
 // is empty and says that there is more.
 func TestEmptyPagesOfChangesArePassedOver(t *testing.T) {
 	var asked atomic.Int32
-	w := world.NewWrapped(t, emulator.Options{Accounts: 20}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 20}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if !strings.HasSuffix(r.URL.Path, "/accounts") {
 				next.ServeHTTP(rw, r)

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -50,7 +50,7 @@ func TestRestoredAccountsAreNotLost(t *testing.T) {
 	for _, first := range []bool{false, true} {
 		for _, size := range []messages.Count{0, 3} {
 			t.Run(fmt.Sprintf("deletions first %v, pages of %d", first, size), func(t *testing.T) {
-				w := world.New(t, emulator.Options{Accounts: 60, DeletionsFirst: first})
+				w := bridgetest.New(t, emulator.Options{Accounts: 60, DeletionsFirst: first})
 				w.Bridge(w.Settings(true), nil)
 				w.Connect("acme")
 				client, _ := w.Client()
@@ -85,7 +85,7 @@ func TestRestoredAccountsAreNotLost(t *testing.T) {
 // An account that is restored while a round is read, after its deletion was told, is
 // told by the next round.
 func TestAnAccountRestoredBetweenPages(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 30, DeletionsFirst: true})
+	w := bridgetest.New(t, emulator.Options{Accounts: 30, DeletionsFirst: true})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -110,7 +110,7 @@ func TestAnAccountRestoredBetweenPages(t *testing.T) {
 // Rows that take the place of deletions may be too many for the message: the page is
 // read again in fewer.
 func TestRestoredAccountsInSmallMessages(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: -1})
+	w := bridgetest.New(t, emulator.Options{Accounts: -1})
 	nc := started(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
 	w.NATSURL = nc.ClientURL()
 	w.Bridge(w.Settings(true), nil)

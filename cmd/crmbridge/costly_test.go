@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -17,7 +17,7 @@ import (
 // the status; the rest goes on, of the same user too, and no count reads page by page.
 func TestOneCostlyQueryConcernsNobodyElse(t *testing.T) {
 	var pages atomic.Int64
-	w := world.NewWrapped(t, emulator.Options{Accounts: 10}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/accounts") && !strings.Contains(r.URL.RawQuery, "apply") {
 				pages.Add(1)

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -13,7 +13,7 @@ import (
 // More accounts than Dataverse's $count (5,000) and its aggregates (50,000) count.
 func TestCountsHaveNoCap(t *testing.T) {
 	const all = 60_001
-	w := world.New(t, emulator.Options{Accounts: all})
+	w := bridgetest.New(t, emulator.Options{Accounts: all})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -56,7 +56,7 @@ func TestCountsHaveNoCap(t *testing.T) {
 // A filter as large as the contract lets it be is answered like any other, and
 // its cursor goes on.
 func TestTheLargestFilters(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 700})
+	w := bridgetest.New(t, emulator.Options{Accounts: 700})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -25,7 +25,7 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
 	var held atomic.Bool
-	w := world.NewWrapped(t, emulator.Options{Accounts: 100}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if held.Load() && strings.HasPrefix(r.URL.Path, "/api/data/") {
 				arrived.Add(1)
@@ -65,7 +65,7 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 			}
 		})
 	}
-	world.Await(t, "two calls under way", func() error {
+	bridgetest.Await(t, "two calls under way", func() error {
 		if n := arrived.Load(); n < 2 {
 			return fmt.Errorf("%d", n)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -58,8 +58,8 @@ func started(t testing.TB, options *server.Options) *server.Server {
 // The shipped NATS configuration lets crmbridge work, administrators connect and
 // campaigns ask for their connections, and nobody more than that.
 func TestTheDeployedPermissions(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
-	port := world.Port(t)
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
+	port := bridgetest.Port(t)
 	deployed(t, port)
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings := w.Settings(true)
@@ -75,7 +75,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for _, connection := range []string{"acme", "other"} {
-		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+		if err := signin.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +92,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if msg, err := heard.NextMsgWithContext(ctx); err != nil || msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
-		world.Await(t, "the event of a deletion", func() error {
+		bridgetest.Await(t, "the event of a deletion", func() error {
 			msg, err := heard.NextMsg(10 * time.Second)
 			if err == nil && msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
 				err = errors.New(msg.Subject)
@@ -176,8 +176,8 @@ func newer(nc *nats.Conn, before error) error {
 // Credentials that are wrong for a while do not end the process: it comes back
 // when they are right again.
 func TestWrongCredentialsForAWhile(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
-	port := world.Port(t)
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
+	port := bridgetest.Port(t)
 	start := func(password string) *server.Server {
 		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
 	}
@@ -193,7 +193,7 @@ func TestWrongCredentialsForAWhile(t *testing.T) {
 	wrong.WaitForShutdown()
 	start("right")
 	client, _ := w.Client()
-	world.Await(t, "answers after the credentials were mended", func() error {
+	bridgetest.Await(t, "answers after the credentials were mended", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := client.WhoAmI(ctx, "acme")

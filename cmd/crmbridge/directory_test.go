@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -16,7 +16,7 @@ import (
 // error and in connections.check, and does not mark the connection.
 func TestTheDirectorysAdministratorIsNamed(t *testing.T) {
 	var number atomic.Int32
-	w := world.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if n := number.Load(); n != 0 && strings.HasSuffix(r.URL.Path, "/token") {
 				rw.Header().Set("Content-Type", "application/json")

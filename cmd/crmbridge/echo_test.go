@@ -16,7 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -193,7 +193,7 @@ func echoWays() map[string]func(string) string {
 // it back.
 func TestNothingSecretIsSaidBack(t *testing.T) {
 	e := &echoer{heard: map[string]bool{}}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 20}, e.between)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 20}, e.between)
 	settings := w.Settings(true)
 	settings.LogLevel, settings.BusCompletion = "debug", "true"
 	log := &buffer{}
@@ -269,7 +269,7 @@ func TestNothingSecretIsSaidBack(t *testing.T) {
 
 // sayEntra has Entra say back what it is sent, in sign-ins that it grants and that
 // it refuses, and begins another sign-in, which is asked for the refusal's claims.
-func sayEntra(t *testing.T, w *world.World, e *echoer, ask func(messages.Operation, string) []byte) (n int) {
+func sayEntra(t *testing.T, w *bridgetest.World, e *echoer, ask func(messages.Operation, string) []byte) (n int) {
 	t.Helper()
 	for name, form := range echoWays() {
 		for _, status := range []int{200, 400} {

@@ -16,14 +16,14 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // stored returns the events in the stream, in their order.
-func stored(t *testing.T, w *world.World) (all []messages.ConnectionEvent) {
+func stored(t *testing.T, w *bridgetest.World) (all []messages.ConnectionEvent) {
 	t.Helper()
 	_, nc := w.Client()
 	js, err := jetstream.New(nc)
@@ -63,10 +63,10 @@ func story(events []messages.ConnectionEvent) string {
 	return strings.Join(told, ", ")
 }
 
-func awaitStory(t *testing.T, w *world.World, want string) []messages.ConnectionEvent {
+func awaitStory(t *testing.T, w *bridgetest.World, want string) []messages.ConnectionEvent {
 	t.Helper()
 	var events []messages.ConnectionEvent
-	world.Await(t, "events", func() error {
+	bridgetest.Await(t, "events", func() error {
 		if events = stored(t, w); story(events) != want {
 			return fmt.Errorf("%q, want %q", story(events), want)
 		}
@@ -77,7 +77,7 @@ func awaitStory(t *testing.T, w *world.World, want string) []messages.Connection
 
 // Four processes on one NATS and one Redis: each change is stored once.
 func TestEveryChangeIsOneStoredEvent(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
 	}
@@ -155,7 +155,7 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 // published by the next one, once; a stream that an operator made stays theirs.
 func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	_, nc := w.Client()
 	js, err := jetstream.New(nc)
 	if err != nil {
@@ -205,7 +205,7 @@ func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 // happened meanwhile is published, in order.
 func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	var brokers []*server.Server
 	t.Cleanup(func() { // after the bridge, which ends faster beside a NATS that is there
 		for _, s := range brokers {
@@ -237,7 +237,7 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	world.Await(t, "a log line", func() error {
+	bridgetest.Await(t, "a log line", func() error {
 		if n := strings.Count(log.String(), "events are not published"); n != 1 {
 			return fmt.Errorf("%d lines: %s", n, log.String())
 		}
@@ -276,7 +276,7 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 // active already, and says so when it is deleted meanwhile.
 func TestConnectCommandWaitsForThePerson(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	begin := func() (*exec.Cmd, *buffer, *buffer, string) {
@@ -288,7 +288,7 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 		}
 		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 		page := ""
-		world.Await(t, "the page's address", func() error {
+		bridgetest.Await(t, "the page's address", func() error {
 			for word := range strings.FieldsSeq(out.String()) {
 				if strings.HasPrefix(word, w.PublicURL()+"/connect/") {
 					page = word
@@ -300,7 +300,7 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 		return cmd, out, diag, page
 	}
 	signIn := func(page string) {
-		browser, err := person.New()
+		browser, err := signin.NewBrowser()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -310,7 +310,7 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 	}
 	for _, again := range []bool{false, true} {
 		cmd, out, diag, page := begin()
-		world.Await(t, "the waiting", func() error {
+		bridgetest.Await(t, "the waiting", func() error {
 			if strings.Contains(diag.String(), "connected already") != again || !strings.Contains(diag.String(), "Waiting") {
 				return errors.New(diag.String())
 			}

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -34,7 +34,7 @@ func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields [
 // accounts.fields says of every column what a form needs, and what it names can
 // be asked for.
 func TestFields(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -86,7 +86,7 @@ func TestFields(t *testing.T) {
 
 // Where a message holds few fields, the cursors bring the others, each once.
 func TestFieldsInSmallMessages(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
 		nc := started(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
 		w.NATSURL = nc.ClientURL()
@@ -133,7 +133,7 @@ func TestFieldsInSmallMessages(t *testing.T) {
 // the other columns are listed as ever.
 func TestAFieldWithManyOptions(t *testing.T) {
 	const many = 30_000
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -21,7 +21,7 @@ import (
 // Two processes share the work; one is stopped by SIGTERM in the middle of 500
 // requests, and every request still gets exactly one answer.
 func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 500, Latency: 20 * time.Millisecond})
+	w := bridgetest.New(t, emulator.Options{Accounts: 500, Latency: 20 * time.Millisecond})
 	// However slow the machine is: what is in hand must come to its end.
 	settings := func(first bool) bridge.Settings {
 		s := w.Settings(first)
@@ -68,7 +68,7 @@ func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
 
 // load sends requests and returns the codes of the answers to each, after long
 // enough for a second answer to have come.
-func load(t *testing.T, w *world.World, requests int, sending func(int)) map[string][]string {
+func load(t *testing.T, w *bridgetest.World, requests int, sending func(int)) map[string][]string {
 	t.Helper()
 	_, nc := w.Client()
 	var mu sync.Mutex
@@ -102,7 +102,7 @@ func load(t *testing.T, w *world.World, requests int, sending func(int)) map[str
 		}
 		sending(i)
 	}
-	world.Await(t, "all answers", func() error {
+	bridgetest.Await(t, "all answers", func() error {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(answers) < requests {
@@ -129,12 +129,12 @@ func load(t *testing.T, w *world.World, requests int, sending func(int)) map[str
 // any more cause exactly one token request.
 func TestOneTokenRequestForAFleet(t *testing.T) {
 	const life = 6 * time.Second
-	for name, spoil := range map[string]func(*world.World){
-		"expired by its time":  func(*world.World) { time.Sleep(life) },
-		"refused by Dataverse": func(w *world.World) { w.Emulator.Control().ExpireAccessTokens() },
+	for name, spoil := range map[string]func(*bridgetest.World){
+		"expired by its time":  func(*bridgetest.World) { time.Sleep(life) },
+		"refused by Dataverse": func(w *bridgetest.World) { w.Emulator.Control().ExpireAccessTokens() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := world.New(t, emulator.Options{Accounts: 50})
+			w := bridgetest.New(t, emulator.Options{Accounts: 50})
 			if name == "expired by its time" {
 				w.Emulator.Control().SetAccessTokenLifetime(life)
 			}
@@ -173,7 +173,7 @@ func TestOneTokenRequestForAFleet(t *testing.T) {
 // the cursors, from any process, gives every row exactly once. Stream mode does
 // the same in one request.
 func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
-	w := world.New(t, emulator.Options{})
+	w := bridgetest.New(t, emulator.Options{})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")
@@ -245,7 +245,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 // Rows that change while a split page is being read neither repeat nor hide
 // others.
 func TestSplitPageSurvivesChanges(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 6000})
+	w := bridgetest.New(t, emulator.Options{Accounts: 6000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -309,7 +309,7 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 // Rows that are written between pages without moving, as a campaign that stamps
 // them does, and thousands of rows that come in front, do not lose the place.
 func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 3000})
+	w := bridgetest.New(t, emulator.Options{Accounts: 3000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -349,7 +349,7 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 }
 
 func TestCursorsAreBoundToConnectionIncarnationAndQuery(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 300})
+	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	w.Connect("globex")

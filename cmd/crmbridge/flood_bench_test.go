@@ -12,8 +12,8 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -27,8 +27,8 @@ type deployment struct {
 
 func deploy(b testing.TB, latency time.Duration) deployment {
 	b.Helper()
-	w := world.New(b, emulator.Options{Accounts: 10, Latency: latency, Limits: emulator.Limits{Requests: -1, Execution: -1}})
-	port := world.Port(b)
+	w := bridgetest.New(b, emulator.Options{Accounts: 10, Latency: latency, Limits: emulator.Limits{Requests: -1, Execution: -1}})
+	port := bridgetest.Port(b)
 	deployed(b, port)
 	d := deployment{as: func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }}
 	settings := w.Settings(true)
@@ -42,7 +42,7 @@ func deploy(b testing.TB, latency time.Duration) deployment {
 	ctx, cancel := context.WithTimeout(b.Context(), 2*time.Minute)
 	defer cancel()
 	for connection, user := range map[string]string{"acme": emulator.DefaultUser, "globex": emulator.GermanUser} {
-		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, user); err != nil {
+		if err := signin.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, user); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -165,7 +165,7 @@ func BenchmarkFloodOfOneRequester(b *testing.B) {
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			for b.Loop() {
-				w := world.New(b, emulator.Options{Accounts: 10, Latency: 300 * time.Millisecond, Limits: emulator.Limits{Requests: -1, Execution: -1}})
+				w := bridgetest.New(b, emulator.Options{Accounts: 10, Latency: 300 * time.Millisecond, Limits: emulator.Limits{Requests: -1, Execution: -1}})
 				name := b.TempDir() + "/nats.conf"
 				if err := os.WriteFile(name, fmt.Appendf(nil, accounts, b.TempDir()), 0o600); err != nil {
 					b.Fatal(err)
@@ -217,7 +217,7 @@ func BenchmarkFloodOfOneRequester(b *testing.B) {
 func BenchmarkFloodOfHangingConnections(b *testing.B) {
 	for b.Loop() {
 		var hanging hang
-		w := world.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 50 * time.Millisecond,
+		w := bridgetest.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 50 * time.Millisecond,
 			Limits: emulator.Limits{Requests: -1, Execution: -1}}, hanging.wrap(emulator.DefaultUser))
 		serve(b, w.Settings(true))
 		client, _ := w.Client()
@@ -229,7 +229,7 @@ func BenchmarkFloodOfHangingConnections(b *testing.B) {
 			} else {
 				healthy = append(healthy, name)
 			}
-			if err := person.Connect(b.Context(), client, name, w.EmulatorURL, user); err != nil {
+			if err := signin.Connect(b.Context(), client, name, w.EmulatorURL, user); err != nil {
 				b.Fatal(err)
 			}
 		}

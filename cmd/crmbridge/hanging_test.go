@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -17,7 +17,7 @@ import (
 // or waiting for metadata. When it answers again, everybody is let through.
 func TestAHangingEnvironmentIsNoticed(t *testing.T) {
 	var hanging hang
-	w := world.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	kinds := []string{"own", "shared", "metadata"}
@@ -44,7 +44,7 @@ func TestAHangingEnvironmentIsNoticed(t *testing.T) {
 		}
 	}
 	for _, kind := range kinds {
-		world.Await(t, "a refusal of "+kind, func() error {
+		bridgetest.Await(t, "a refusal of "+kind, func() error {
 			refused := make(chan error, 1)
 			requests.Go(func() { _, err := search(kind, 20); refused <- err })
 			select {
@@ -62,7 +62,7 @@ func TestAHangingEnvironmentIsNoticed(t *testing.T) {
 	release()
 	requests.Wait()
 	for _, kind := range kinds {
-		world.Await(t, "an answer for "+kind, func() error {
+		bridgetest.Await(t, "an answer for "+kind, func() error {
 			_, err := search(kind, 1)
 			return err
 		})

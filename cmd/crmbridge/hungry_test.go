@@ -17,17 +17,17 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/devenv"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // A hungry world has environments whose answers are as large as a test likes.
 type hungry struct {
-	*world.World
+	*bridgetest.World
 	environment string
 	certificate string // file, where environment is https
 	connections []string
@@ -41,11 +41,11 @@ func newHungry(t testing.TB, http2 bool, connections int) *hungry {
 	options := emulator.Options{Accounts: 10, Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}
 	port := 0
 	if http2 {
-		port = world.Port(t)
-		h.environment = "https://" + around.Address(port)
+		port = bridgetest.Port(t)
+		h.environment = "https://" + devenv.Address(port)
 		options.Environments = []string{h.environment}
 	}
-	h.World = world.NewWrapped(t, options, h.wrap)
+	h.World = bridgetest.NewWrapped(t, options, h.wrap)
 	if http2 {
 		h.secure(t, port)
 	} else {
@@ -78,7 +78,7 @@ func (h *hungry) wrap(next http.Handler) http.Handler {
 // secure serves the environment by HTTP/2 too.
 func (h *hungry) secure(t testing.TB, port int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", around.Address(port))
+	listener, err := net.Listen("tcp", devenv.Address(port))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +124,7 @@ func serveAs(t testing.TB, settings bridge.Settings, path string, more ...string
 		_ = p.Process.Kill() // it may have ended in the test
 		_ = p.Wait()
 	})
-	world.Await(t, "a ready process", p.ready)
+	bridgetest.Await(t, "a ready process", p.ready)
 	return p
 }
 
@@ -137,7 +137,7 @@ func (h *hungry) connect(t testing.TB, client *messages.Client, connection strin
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser, err := person.New()
+	browser, err := signin.NewBrowser()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -58,7 +58,7 @@ func TestKeysCommandsRefuse(t *testing.T) {
 // fails, and a process that has never seen the old key goes on.
 func TestRotateAndResealUnderLoad(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
+	w := bridgetest.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
 	file := filepath.Join(t.TempDir(), "keyset")
 	put := func(set string) {
 		if err := os.WriteFile(file+".new", []byte(set+"\n"), 0o600); err != nil {
@@ -107,7 +107,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		t.Helper()
 		put(set)
 		taken++
-		world.Await(t, "both processes to take over the keys", func() error {
+		bridgetest.Await(t, "both processes to take over the keys", func() error {
 			for _, p := range fleet {
 				if n := strings.Count(p.log.String(), "took over a new key set"); n < taken {
 					return fmt.Errorf("%d of %d", n, taken)
@@ -154,7 +154,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 	}
 	everybodyTakes(last)
 	before := asked.Load()
-	world.Await(t, "load after the removal", func() error {
+	bridgetest.Await(t, "load after the removal", func() error {
 		if n := asked.Load() - before; n < 200 {
 			return fmt.Errorf("%d requests", n)
 		}
@@ -182,7 +182,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 
 // With a key set that opens nothing a process does not start, and says why.
 func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	first := serve(t, w.Settings(true))
 	w.Connect("acme")
 	if err := first.Process.Kill(); err != nil {

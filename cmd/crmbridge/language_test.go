@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -17,7 +17,7 @@ import (
 // and in the list of fields, whichever process answers.
 func TestEachConnectionHasItsLanguage(t *testing.T) {
 	const marta = "marta.nowak@contoso.example"
-	w := world.New(t, emulator.Options{Accounts: 300})
+	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	client, _ := w.Client()
@@ -25,7 +25,7 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 		t.Fatal("no German")
 	}
 	for connection, user := range map[string]string{"english": emulator.DefaultUser, "german": marta} {
-		if err := person.Connect(t.Context(), client, connection, w.EmulatorURL, user); err != nil {
+		if err := signin.Connect(t.Context(), client, connection, w.EmulatorURL, user); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -88,7 +88,7 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 // Another user takes a connection over, and with him comes his language.
 func TestLanguageOfANewUser(t *testing.T) {
 	const marta = "marta.nowak@contoso.example"
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -113,7 +113,7 @@ func TestLanguageOfANewUser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser, err := person.New()
+	browser, err := signin.NewBrowser()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,12 +129,12 @@ func TestLanguageOfANewUser(t *testing.T) {
 // counts: in filters, in the list of fields and for columns. Half of the choices use
 // global ones, and are no different.
 func TestLabelsWithoutATranslation(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 300})
+	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Emulator.Control().RelabelColumn("cb_channels", map[int]string{1033: "Ways to reach them"})
 	w.Emulator.Control().RelabelOption("industrycode", 7, map[int]string{1033: "Advice"})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
-	if err := person.Connect(t.Context(), client, "acme", w.EmulatorURL, emulator.GermanUser); err != nil {
+	if err := signin.Connect(t.Context(), client, "acme", w.EmulatorURL, emulator.GermanUser); err != nil {
 		t.Fatal(err)
 	}
 	at := messages.Target{Connection: "acme"}

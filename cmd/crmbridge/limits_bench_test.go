@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -23,7 +23,7 @@ func BenchmarkLimit(b *testing.B) {
 	const window, requests = 10 * time.Second, 500
 	for b.Loop() {
 		u := &upstream{}
-		w := world.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 10 * time.Millisecond,
+		w := bridgetest.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 10 * time.Millisecond,
 			Limits: emulator.Limits{Window: window, Requests: requests}}, u.wrap)
 		for i := range 4 {
 			serve(b, w.Settings(i == 0))
@@ -50,12 +50,12 @@ func BenchmarkFlood(b *testing.B) {
 	const pairs, window, flood, pace = 5, 6 * time.Second, 10_000, 40
 	for b.Loop() {
 		var hanging hang
-		w := world.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 50 * time.Millisecond,
+		w := bridgetest.NewWrapped(b, emulator.Options{Accounts: 10, Latency: 50 * time.Millisecond,
 			Limits: emulator.Limits{Requests: -1, Execution: -1}}, hanging.wrap(emulator.DefaultUser))
 		serve(b, w.Settings(true))
 		w.Connect("hanging")
 		client, _ := w.Client()
-		if err := person.Connect(b.Context(), client, "fine", w.EmulatorURL, emulator.GermanUser); err != nil {
+		if err := signin.Connect(b.Context(), client, "fine", w.EmulatorURL, emulator.GermanUser); err != nil {
 			b.Fatal(err)
 		}
 		measured, flooding := newLoad(b, w), newLoad(b, w)
@@ -93,7 +93,7 @@ func BenchmarkFlood(b *testing.B) {
 func BenchmarkOverload(b *testing.B) {
 	const capacity = 200 // a second: 40 calls of 200 ms at once
 	for b.Loop() {
-		w := world.New(b, emulator.Options{Accounts: 10, Latency: 200 * time.Millisecond, Limits: emulator.Limits{Requests: -1, Execution: -1}})
+		w := bridgetest.New(b, emulator.Options{Accounts: 10, Latency: 200 * time.Millisecond, Limits: emulator.Limits{Requests: -1, Execution: -1}})
 		p := serve(b, w.Settings(true))
 		w.Connect("acme")
 		load := newLoad(b, w)

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -104,7 +104,7 @@ func (u *upstream) okBy(end time.Time) (n int) {
 // request gets its one answer.
 func TestTheFleetKeepsToALimit(t *testing.T) {
 	u := &upstream{}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 8 * time.Second, Requests: 100}}, u.wrap)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 8 * time.Second, Requests: 100}}, u.wrap)
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
 	}
@@ -128,7 +128,7 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 // An answer that asks for a day's silence keeps the user out for ten minutes at most,
 // and whoever connects again gets one call through to see.
 func TestALimitOfADayEnds(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 2 {
 		w.Bridge(w.Settings(i == 0), nil)
 	}
@@ -186,11 +186,11 @@ func TestALimitOfADayEnds(t *testing.T) {
 func TestAHangingConnectionLeavesOthersAlone(t *testing.T) {
 	const other = emulator.GermanUser
 	var hanging hang
-	w := world.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("hanging")
 	client, _ := w.Client()
-	if err := person.Connect(t.Context(), client, "fine", w.EmulatorURL, other); err != nil {
+	if err := signin.Connect(t.Context(), client, "fine", w.EmulatorURL, other); err != nil {
 		t.Fatal(err)
 	}
 	release := hanging.begin()
@@ -248,7 +248,7 @@ func (h *hang) wrap(user string) func(http.Handler) http.Handler {
 
 // A hundred requesters ask the same at once: each process asks once.
 func TestIdenticalSearchesShareOneCall(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 100, Latency: 4 * time.Second})
+	w := bridgetest.New(t, emulator.Options{Accounts: 100, Latency: 4 * time.Second})
 	for i := range 4 {
 		settings := w.Settings(i == 0)
 		settings.UserConcurrency = "100" // none of them waits for another's end

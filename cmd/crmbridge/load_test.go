@@ -14,7 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -39,7 +39,7 @@ type requestLoad struct {
 	asks []*question
 }
 
-func newLoad(t testing.TB, w *world.World) *requestLoad {
+func newLoad(t testing.TB, w *bridgetest.World) *requestLoad {
 	t.Helper()
 	_, nc := w.Client()
 	return listen(t, nc)

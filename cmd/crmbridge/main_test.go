@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 )
 
 // beTheProgram makes the test binary run as crmbridge itself, so that tests can
@@ -53,7 +53,7 @@ func serve(t testing.TB, settings bridge.Settings) *process {
 		_ = p.Process.Kill() // it may have ended in the test
 		_ = p.Wait()
 	})
-	world.Await(t, "a ready process", p.ready)
+	bridgetest.Await(t, "a ready process", p.ready)
 	return p
 }
 

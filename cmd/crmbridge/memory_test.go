@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -43,7 +43,7 @@ func TestAStreamOf50000RowsStaysSmall(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("the memory of a process is read from /proc, which Linux has")
 	}
-	w := world.New(t, emulator.Options{Accounts: messages.MaxStreamRows + 500})
+	w := bridgetest.New(t, emulator.Options{Accounts: messages.MaxStreamRows + 500})
 	p := serve(t, w.Settings(true))
 	w.Connect("acme")
 	client, _ := w.Client()

@@ -11,7 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -20,7 +20,7 @@ import (
 const attributes = "EntityDefinitions(key)/Attributes"
 
 // metadataReads are the emulator's metadata requests by what they ask for.
-func metadataReads(w *world.World) map[string]int {
+func metadataReads(w *bridgetest.World) map[string]int {
 	reads := map[string]int{}
 	for route, n := range w.Emulator.Control().Counts().Data {
 		if kind, ok := strings.CutPrefix(route, attributes); ok {
@@ -39,7 +39,7 @@ func searchByLabel() messages.AccountsSearchRequest {
 // The metadata of a connection is read once for a fleet of four, by whichever
 // process needs it first.
 func TestOneReadsMetadataForTheFleet(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 200, Latency: 50 * time.Millisecond})
+	w := bridgetest.New(t, emulator.Options{Accounts: 200, Latency: 50 * time.Millisecond})
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
 	}
@@ -65,7 +65,7 @@ func TestOneReadsMetadataForTheFleet(t *testing.T) {
 // What the fleet's copy has and Dataverse has not any more is found out by the
 // first request that asks for it, and put right for all.
 func TestMetadataThatIsOutOfDate(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -120,7 +120,7 @@ func TestMetadataThatIsOutOfDate(t *testing.T) {
 // Redis is killed: searches with labels go on, also in a process that has no
 // metadata yet.
 func TestLabelsWhileRedisIsAway(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	if w.Redis == nil {
 		t.Skip("needs a redis-server that can be killed")
 	}

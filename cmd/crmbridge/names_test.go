@@ -11,7 +11,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -20,7 +20,7 @@ import (
 // does not say; what was not known is filled in after the next renewal.
 func TestAConnectionNamesItsUser(t *testing.T) {
 	var mute atomic.Bool // the environment names nobody
-	w := world.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if path := r.URL.Path; mute.Load() && (strings.Contains(path, "/systemusers(") || strings.Contains(path, "/organizations(")) {
 				rw.WriteHeader(http.StatusForbidden)
@@ -67,7 +67,7 @@ func TestAConnectionNamesItsUser(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	world.Await(t, "the names", func() error {
+	bridgetest.Await(t, "the names", func() error {
 		for _, connection := range []string{"acme", "shy"} {
 			if got := names(connection); got != known {
 				return errors.New(got)

@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -20,7 +20,7 @@ import (
 // others are unavailable; afterwards everything is as before, and no connection
 // counts as broken.
 func TestRedisGoesAwayAndComesBack(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	if w.Redis == nil {
 		t.Skip("needs a redis-server that can be killed")
 	}
@@ -49,7 +49,7 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 		cancel()
 	}
 	w.Redis.Start()
-	world.Await(t, "answers from Redis after it came back", func() error {
+	bridgetest.Await(t, "answers from Redis after it came back", func() error {
 		connection, err := client.Connection(t.Context(), "acme")
 		if err == nil && connection.Status != messages.StatusActive {
 			t.Fatalf("the connection: %+v", connection)
@@ -63,8 +63,8 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 
 // NATS goes away and comes back: crmbridge takes requests again by itself.
 func TestNATSGoesAwayAndComesBack(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
-	port := world.Port(t)
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
+	port := bridgetest.Port(t)
 	start := func() *server.Server {
 		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
 	}
@@ -76,7 +76,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 	first.WaitForShutdown()
 	start()
 	client, _ := w.Client()
-	world.Await(t, "answers after NATS came back", func() error {
+	bridgetest.Await(t, "answers after NATS came back", func() error {
 		_, err := client.WhoAmI(t.Context(), "acme")
 		return err
 	})
@@ -85,7 +85,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 // serve waits for NATS and Redis that are not there yet, says so on /readyz, and
 // still ends at once on SIGTERM.
 func TestServeWaitsForItsServers(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	settings := w.Settings(true)
 	settings.URL = "nats://127.0.0.1:1"
 	p := &process{Cmd: program(t, environment(settings), "serve"), admin: "http://" + settings.AdminAddr, log: &buffer{}}
@@ -93,7 +93,7 @@ func TestServeWaitsForItsServers(t *testing.T) {
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}
-	world.Await(t, "not being ready", func() error {
+	bridgetest.Await(t, "not being ready", func() error {
 		err := p.ready()
 		if err == nil || err.Error() != "not ready: 503 Service Unavailable" {
 			return fmt.Errorf("readyz: %w", err)
@@ -119,7 +119,7 @@ func TestServeWaitsForItsServers(t *testing.T) {
 // A process that is killed in the middle of its work loses nothing that another
 // one would need: its queue group goes on, and its locks run out.
 func TestKilledProcess(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20, Latency: 50 * time.Millisecond})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20, Latency: 50 * time.Millisecond})
 	victim := serve(t, w.Settings(true))
 	w.Connect("acme")
 	serve(t, w.Settings(false))
@@ -146,7 +146,7 @@ func TestKilledProcess(t *testing.T) {
 	// short; a lock that the victim held runs out after 10 s, and a try that waited
 	// for it leaves the work behind for the next.
 	client, _ := w.Client()
-	world.Await(t, "the other process's answer", func() error {
+	bridgetest.Await(t, "the other process's answer", func() error {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
 		_, err := client.WhoAmI(ctx, "acme")

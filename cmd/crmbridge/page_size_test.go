@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -55,7 +55,7 @@ func (a *asked) take() []int {
 func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 	const rows = 600
 	var a asked
-	w := world.NewWrapped(t, emulator.Options{Accounts: -1}, a.wrap)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: -1}, a.wrap)
 	nc := started(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
 	w.NATSURL = nc.ClientURL()
 	for i := range rows {
@@ -118,7 +118,7 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 // asked for, by pages and in a stream.
 func TestSearchInPagesThatNobodyHolds(t *testing.T) {
 	a := asked{over: 20}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 90}, a.wrap)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 90}, a.wrap)
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

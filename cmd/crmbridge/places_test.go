@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -15,7 +15,7 @@ import (
 // A place that Dataverse no longer takes is expired where a requester brought it,
 // and a fault of Dataverse's where it had just given it out.
 func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 30})
+	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -56,7 +56,7 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 // An order by a lookup ends where Dataverse ends it: with the reason and not with
 // advice to begin again.
 func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 100, SimplePagingRows: 60})
+	w := bridgetest.New(t, emulator.Options{Accounts: 100, SimplePagingRows: 60})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -81,7 +81,7 @@ func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
 // What could not be read to its end is refused with the first page, where a bound of
 // the requester's does not end it before.
 func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50_001})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50_001})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -110,7 +110,7 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 
 // The answer to a body that cannot be decoded names the connection that it is about.
 func TestErrorsNameTheConnection(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	_, nc := w.Client()
 	for _, body := range []string{`{"connection":"acme","page_size":0}`, `{"connection":"acme","nosuch":1}`, `{"page_size":"x","connection":"acme"}`} {

@@ -10,8 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -19,7 +19,7 @@ import (
 // Every operation against a user who lacks each privilege in turn says which one
 // is missing, and connections.check finds that one and no other.
 func TestEachMissingPrivilegeIsNamed(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	control := w.Emulator.Control()
@@ -132,7 +132,7 @@ func failed(found []messages.PermissionCheck) map[string]messages.PermissionChec
 // A limit is no missing privilege. It holds for all that the user asks, so that the
 // other checks may meet it too.
 func TestChecksOfAThrottledConnection(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -156,7 +156,7 @@ func TestChecksOfAThrottledConnection(t *testing.T) {
 
 // What is wrong with a connection and is no missing privilege is said as what it is.
 func TestChecksOfOtherTroubles(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -238,10 +238,10 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 
 // A row beyond what the user's privilege reaches is no missing row.
 func TestAccountOutOfReach(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 200})
+	w := bridgetest.New(t, emulator.Options{Accounts: 200})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
-	if err := person.Connect(t.Context(), client, "acme", w.EmulatorURL, "own.accounts@contoso.example"); err != nil {
+	if err := signin.Connect(t.Context(), client, "acme", w.EmulatorURL, "own.accounts@contoso.example"); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}

@@ -13,7 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -36,11 +36,11 @@ func served(t *testing.T, settings bridge.Settings) (stop func() error) {
 
 // /readyz answers as Kubernetes' own does, and healthcheck asks it.
 func TestReadyzAndHealthcheck(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	stop := served(t, settings)
 	const all = "[+]nats ok\n[+]subscriptions ok\n[+]jetstream ok\n[+]redis ok\n[+]draining ok\n"
-	world.Await(t, "JetStream", func() error {
+	bridgetest.Await(t, "JetStream", func() error {
 		if _, text, err := page(settings.AdminAddr, "/readyz?verbose"); err != nil || text != all+"readyz check passed\n" {
 			return fmt.Errorf("%w: %s", err, text)
 		}
@@ -94,7 +94,7 @@ func TestReadyzAndHealthcheck(t *testing.T) {
 
 // While work in hand is finished, /readyz says so, and /healthz that the process runs.
 func TestReadyzWhileDraining(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	stop := served(t, settings)
 	w.Connect("acme")
@@ -102,7 +102,7 @@ func TestReadyzWhileDraining(t *testing.T) {
 	w.Emulator.Control().Fail(emulator.Fault{Delay: 2 * time.Second})
 	asked := make(chan error, 1)
 	go func() { _, err := client.WhoAmI(context.Background(), "acme"); asked <- err }()
-	world.Await(t, "a request in flight", func() error {
+	bridgetest.Await(t, "a request in flight", func() error {
 		if _, text, err := page(settings.AdminAddr, "/metrics"); err != nil || !strings.Contains(text, "crmbridge_requests_in_flight 1") {
 			return fmt.Errorf("%w: none", err)
 		}
@@ -127,7 +127,7 @@ func TestReadyzWhileDraining(t *testing.T) {
 
 // Without JetStream requests work, and /readyz?verbose says what does not.
 func TestReadyzWithoutJetStream(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	if err := w.NATS.DisableJetStream(); err != nil {
 		t.Fatal(err)
@@ -139,8 +139,8 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 // With the shipped nats.conf a process that stands still gets no more requests after
 // seconds, and none that it got before ends in more than its own deadline.
 func TestFrozenProcessLosesItsShare(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1})
-	port := world.Port(t)
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	port := bridgetest.Port(t)
 	deployed(t, port)
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings, second := w.Settings(true), w.Settings(false)
@@ -182,5 +182,5 @@ func TestFrozenProcessLosesItsShare(t *testing.T) {
 	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	world.Await(t, "the process to be ready again", frozen.ready)
+	bridgetest.Await(t, "the process to be ready again", frozen.ready)
 }

@@ -13,12 +13,12 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
 // redisAdministrator may do everything with the world's Redis, or the test is skipped.
-func redisAdministrator(t *testing.T, w *world.World) *redis.Client {
+func redisAdministrator(t *testing.T, w *bridgetest.World) *redis.Client {
 	t.Helper()
 	if w.Redis == nil {
 		t.Skip("needs a redis-server")
@@ -58,7 +58,7 @@ func page(address, path string) (status int, text string, err error) {
 // saysReady awaits a status and a text of /readyz?verbose.
 func saysReady(t *testing.T, settings bridge.Settings, status int, text string) {
 	t.Helper()
-	world.Await(t, "readyz", func() error {
+	bridgetest.Await(t, "readyz", func() error {
 		got, said, err := page(settings.AdminAddr, "/readyz?verbose")
 		if err != nil || got != status || !strings.Contains(said, text) {
 			return fmt.Errorf("%w: %d, want %d with %q: %s", errors.Join(errors.New("readyz"), err), got, status, text, said)
@@ -70,7 +70,7 @@ func saysReady(t *testing.T, settings bridge.Settings, status int, text string) 
 // A Redis that answers and refuses makes a process not ready, at the start and later,
 // and the words are true. It starts, or goes on, when Redis does what it is asked.
 func TestRedisThatRefuses(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	admin := redisAdministrator(t, w)
 	change := func(commands string) {
 		for command := range strings.SplitSeq(commands, "|") {
@@ -123,7 +123,7 @@ func TestRedisThatRefuses(t *testing.T) {
 // deploy/redis.acl is a user who may do all that crmbridge does: the main job, keys
 // and their resealing, and nothing of it is refused.
 func TestDeployedRedisPermissions(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 50})
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	admin := redisAdministrator(t, w)
 	line := strings.TrimPrefix(strings.TrimSpace(file(t, "deploy/redis.acl")), "user ")
 	do(t, admin, "ACL SETUSER "+strings.Replace(line, ">CHANGE-THIS-PASSWORD", ">right", 1))
@@ -157,7 +157,7 @@ func TestDeployedRedisPermissions(t *testing.T) {
 	// An environment that refuses for a moment writes a block for the fleet.
 	w.Emulator.Control().Fail(emulator.Fault{Kind: emulator.KindThrottle, RetryAfter: 1})
 	client, _ := w.Client()
-	world.Await(t, "an answer after a block", func() error {
+	bridgetest.Await(t, "an answer after a block", func() error {
 		_, err := client.WhoAmI(t.Context(), "demo")
 		return err
 	})
@@ -166,7 +166,7 @@ func TestDeployedRedisPermissions(t *testing.T) {
 	ask(0, "keys", "reseal")
 	w.Connect("demo") // a re-authorization
 	ask(0, "connections", "delete", "demo", url)
-	world.Await(t, "a deletion", func() error {
+	bridgetest.Await(t, "a deletion", func() error {
 		if _, err := client.WhoAmI(t.Context(), "demo"); err == nil {
 			return errors.New("it is still there")
 		}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -20,7 +20,7 @@ import (
 func TestTheRequestIDReachesDataverse(t *testing.T) {
 	var mu sync.Mutex
 	seen := map[string]int{}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 50}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 50}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			mu.Lock()
 			seen[r.Header.Get("X-Ms-Client-Request-Id")]++
@@ -47,7 +47,7 @@ func TestTheRequestIDReachesDataverse(t *testing.T) {
 		}
 		mu.Unlock()
 	}
-	world.Await(t, "the log lines", func() error {
+	bridgetest.Await(t, "the log lines", func() error {
 		if text := log.String(); strings.Count(text, "request_id=campaign-42 client_request_id="+dynamics.ClientRequestID("campaign-42")) != 1 ||
 			strings.Count(text, "request_id="+guid) != 1 || strings.Contains(text, "client_request_id="+guid) {
 			return errors.New("they are not there yet, or not as they should be")

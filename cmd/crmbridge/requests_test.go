@@ -11,7 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -19,7 +19,7 @@ import (
 // Names that would mean something to a filter, a URL or LIKE find exactly their
 // row, or nothing.
 func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 1000})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -68,7 +68,7 @@ func matching(rows map[string]int, op messages.Op, value string) int {
 }
 
 func TestReplySubjects(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	settings := w.Settings(true)
 	b := w.Bridge(settings, nil)
 	_ = b
@@ -106,7 +106,7 @@ func TestReplySubjects(t *testing.T) {
 		}
 		request(reply)
 	}
-	world.Await(t, "the count of refused replies", func() error {
+	bridgetest.Await(t, "the count of refused replies", func() error {
 		return metric(settings.AdminAddr, fmt.Sprintf("crmbridge_refused_reply_subjects_total %d", len(refused)))
 	})
 	for {
@@ -144,7 +144,7 @@ func metric(admin, line string) error {
 // Clients write numbers and times in more than one way; all of them mean the same.
 func TestFormsOfOneValueFindTheSame(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 300})
+	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	_, nc := w.Client()
@@ -175,7 +175,7 @@ func TestFormsOfOneValueFindTheSame(t *testing.T) {
 }
 
 func TestServicesAPICountsTruly(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20, Latency: 30 * time.Millisecond})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20, Latency: 30 * time.Millisecond})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	_, nc := w.Client()
@@ -242,7 +242,7 @@ func ask(t *testing.T, nc *nats.Conn, subject string, into any) {
 
 // Bad requests get one error each that names the place and never repeats a value.
 func TestBadRequests(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	_, nc := w.Client()
@@ -331,7 +331,7 @@ func TestBadRequests(t *testing.T) {
 // A column that Dataverse does not know any more is planned again with metadata
 // that is read anew, once.
 func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

@@ -13,7 +13,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -44,7 +44,7 @@ var beyondSchema = []struct {
 // The schemas that the services API shows and the consumer agree on the same mutated
 // bodies: types, members, enumerations, bounds, what is required.
 func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 3})
+	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	_, nc := w.Client()

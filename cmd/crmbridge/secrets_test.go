@@ -14,8 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -98,7 +98,7 @@ func (w *wiretap) query(u *url.URL) {
 func TestNothingSecretInRedisOrLogs(t *testing.T) {
 	const value = "canary filter value 4711"
 	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
-	w := world.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
 	settings := w.Settings(true)
 	settings.LogLevel, settings.BusCompletion = "debug", "true"
 	log := &buffer{}
@@ -143,7 +143,7 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 
 // everyOperation uses each operation at least once, connections both by browser
 // and over the bus.
-func everyOperation(t *testing.T, w *world.World, client *messages.Client, tap *wiretap, value string) {
+func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, value string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -155,7 +155,7 @@ func everyOperation(t *testing.T, w *world.World, client *messages.Client, tap *
 	acme := messages.Target{Connection: "acme"}
 	begun, err := client.Authorize(ctx, messages.AuthorizeRequest{Target: acme, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
 	must(err)
-	browser, err := person.New()
+	browser, err := signin.NewBrowser()
 	must(err)
 	browser.HTTP.Transport = tap
 	_, err = browser.SignIn(ctx, begun.ConnectURL, w.EmulatorURL, emulator.DefaultUser)
@@ -189,7 +189,7 @@ func everyOperation(t *testing.T, w *world.World, client *messages.Client, tap *
 }
 
 // codeOverBus signs in for an application that owns the redirect.
-func codeOverBus(t *testing.T, w *world.World, client *messages.Client, tap *wiretap, connection string) (code, state string) {
+func codeOverBus(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, connection string) (code, state string) {
 	t.Helper()
 	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{
 		Target: messages.Target{Connection: connection}, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
@@ -202,9 +202,9 @@ func codeOverBus(t *testing.T, w *world.World, client *messages.Client, tap *wir
 
 // redirect signs in at an authorization URL and returns where Entra sends the
 // browser, without going there.
-func redirect(t *testing.T, w *world.World, transport http.RoundTripper, authorizationURL, action string) *url.URL {
+func redirect(t *testing.T, w *bridgetest.World, transport http.RoundTripper, authorizationURL, action string) *url.URL {
 	t.Helper()
-	browser, err := person.New()
+	browser, err := signin.NewBrowser()
 	if err != nil {
 		t.Fatal(err)
 	}

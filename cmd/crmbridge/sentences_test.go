@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -19,7 +19,7 @@ import (
 // nothing after its colon.
 func TestARefusalWithoutAWordBecomesASentence(t *testing.T) {
 	var status atomic.Int32
-	w := world.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 			if s := int(status.Load()); s != 0 && strings.HasPrefix(r.URL.Path, "/api/data/") {
 				rw.Header().Set("Retry-After", "11") // no second attempt

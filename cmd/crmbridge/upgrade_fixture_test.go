@@ -22,7 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -76,7 +76,7 @@ func upgradeEmulator(t *testing.T, wrap func(http.Handler) http.Handler) emulato
 		t.Fatal(err)
 	}
 	var listener net.Listener
-	world.Await(t, "the fixture's address", func() error { // another run may just end
+	bridgetest.Await(t, "the fixture's address", func() error { // another run may just end
 		listener, err = net.Listen("tcp", upgradeHost)
 		if err != nil && runtime.GOOS != "linux" {
 			t.Skipf("this system does not give 127.0.0.0/8 to every program: %v", err)
@@ -95,7 +95,7 @@ func upgradeEmulator(t *testing.T, wrap func(http.Handler) http.Handler) emulato
 }
 
 // upgradeSettings are those of a process that serves the fixtures' connections.
-func upgradeSettings(t *testing.T, w *world.World, first bool) bridge.Settings {
+func upgradeSettings(t *testing.T, w *bridgetest.World, first bool) bridge.Settings {
 	t.Helper()
 	s := w.Settings(first)
 	s.EntraAuthorityURL, s.AllowedHosts, s.PublicURL, s.BusCompletion = upgradeOrigin, upgradeHost, upgradePublic, "true"
@@ -158,7 +158,7 @@ func TestWriteUpgradeFixture(t *testing.T) {
 	if *upgradeFixture == "" {
 		t.Skip("for -upgrade-fixture FILE only")
 	}
-	w := world.New(t, emulator.Options{Accounts: -1})
+	w := bridgetest.New(t, emulator.Options{Accounts: -1})
 	if w.Redis == nil {
 		t.Fatal("a fixture is made with a redis-server")
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -53,7 +53,7 @@ func upgradeFrom(t *testing.T, file string) {
 	if u.keys, err = tokens.ReadKeyset([]byte(u.left.Keyset)); err != nil {
 		t.Fatal(err)
 	}
-	w := world.New(t, emulator.Options{Accounts: -1})
+	w := bridgetest.New(t, emulator.Options{Accounts: -1})
 	w.Keyset = u.left.Keyset
 	u.control = upgradeEmulator(t, u.known)
 	u.signIn()
@@ -350,9 +350,9 @@ func (u *upgrade) connections() {
 
 // events that the old version had no JetStream for are published, once each, those
 // of a connection in their order.
-func (u *upgrade) events(w *world.World) {
+func (u *upgrade) events(w *bridgetest.World) {
 	want := []string{"acme connected", "gone connected", "gone deleted", "idle connected", "lost connected", "lost reauthorization_required", "robot connected"}
-	world.Await(u.t, "events", func() error {
+	bridgetest.Await(u.t, "events", func() error {
 		events := stored(u.t, w)
 		var got []string
 		for _, e := range events {

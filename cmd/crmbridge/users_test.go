@@ -6,7 +6,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -14,7 +14,7 @@ import (
 // users.get finds one enabled user by an address in any case, disabled users and
 // application users by id, and tells of every role by which way it is held.
 func TestUsersAndTheirRoles(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
+	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Twin One", UserName: "twin.one@contoso.example", Email: "twins@contoso.example"},
 		{Name: "Twin Two", UserName: "twin.two@contoso.example", Email: "twins@contoso.example"},
 		{Name: "Twin Three", UserName: "twin.three@contoso.example", Email: "twins@contoso.example", Disabled: true},
@@ -76,7 +76,7 @@ func TestUsersAndTheirRoles(t *testing.T) {
 
 // A user in thousands of access teams and in many others is read in few calls.
 func TestUserInManyTeams(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
+	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Popular", UserName: "popular@contoso.example", Roles: []string{"Basic User"}, AccessTeams: 3000, OwnerTeams: 120},
 		{Name: "Everywhere", UserName: "everywhere@contoso.example", OwnerTeams: 510},
 	}})

@@ -12,7 +12,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -28,7 +28,7 @@ func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
 	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_TREES=%d", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var clock testClock
-	w := world.New(t, emulator.Options{Accounts: 1500, Now: clock.now})
+	w := bridgetest.New(t, emulator.Options{Accounts: 1500, Now: clock.now})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")

@@ -1,6 +1,6 @@
-// Package show prints answers for people: aligned tables whose cells can do a
+// Package term prints answers for people: aligned tables whose cells can do a
 // terminal no harm, and indented JSON.
-package show
+package term
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package show_test
+package term_test
 
 import (
 	"bytes"
@@ -6,12 +6,12 @@ import (
 	"testing"
 	"unicode/utf8"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
 // The spot stands between ⟦ and ⟧.
-func TestSpot(t *testing.T) {
-	if err := show.Spot(broken{}, "a", 0, 1); err == nil {
+func TestCaret(t *testing.T) {
+	if err := term.Caret(broken{}, "a", 0, 1); err == nil {
 		t.Error("the writer's error does not come back")
 	}
 	for _, test := range []struct{ line, shown, carets string }{
@@ -31,7 +31,7 @@ func TestSpot(t *testing.T) {
 		before, spot, _ := strings.Cut(test.line, "⟦")
 		spot, behind, _ := strings.Cut(spot, "⟧")
 		var out bytes.Buffer
-		if err := show.Spot(&out, before+spot+behind, len(before), len(spot)); err != nil {
+		if err := term.Caret(&out, before+spot+behind, len(before), len(spot)); err != nil {
 			t.Error(err)
 		}
 		if want := "  " + test.shown + "\n  " + test.carets + "\n"; out.String() != want {
@@ -40,13 +40,13 @@ func TestSpot(t *testing.T) {
 	}
 }
 
-func FuzzSpot(f *testing.F) {
+func FuzzCaret(f *testing.F) {
 	f.Add("name = 東京", uint(4), uint(3))
 	f.Add("e\u0301\u0301\xff\x1b", uint(1), uint(9))
 	f.Fuzz(func(t *testing.T, line string, offset, length uint) {
 		from := int(offset % uint(len(line)+1))
 		var out bytes.Buffer
-		if err := show.Spot(&out, line, from, int(length%uint(len(line)-from+1))); err != nil {
+		if err := term.Caret(&out, line, from, int(length%uint(len(line)-from+1))); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Count(out.String(), "\n") != 2 || !strings.HasSuffix(out.String(), "^\n") || !utf8.ValidString(out.String()) || out.Len() > 8000 {

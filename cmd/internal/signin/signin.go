@@ -1,7 +1,7 @@
-// Package person connects environments the way a person does, with as much of a
+// Package signin connects environments the way a person does, with as much of a
 // browser as that takes. The development program and the tests use it; nothing
 // in it knows crmbridge from the inside.
-package person
+package signin
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func Connect(ctx context.Context, ask *messages.Client, connection, authority, u
 	if err != nil {
 		return err
 	}
-	browser, err := New()
+	browser, err := NewBrowser()
 	if err != nil {
 		return err
 	}
@@ -49,8 +49,8 @@ func Connect(ctx context.Context, ask *messages.Client, connection, authority, u
 // A Browser is as much of one as the flow needs: cookies, redirects, links, forms.
 type Browser struct{ HTTP *http.Client }
 
-// New makes a browser of its own, without cookies.
-func New() (Browser, error) {
+// NewBrowser makes a browser of its own, without cookies.
+func NewBrowser() (Browser, error) {
 	jar, err := cookiejar.New(nil)
 	return Browser{&http.Client{Jar: jar, Timeout: 30 * time.Second}}, err
 }

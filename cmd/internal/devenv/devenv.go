@@ -1,8 +1,8 @@
-// Package around starts what crmbridge needs around it in one process: a NATS
+// Package devenv starts the services that crmbridge needs, in one process: a NATS
 // server with JetStream, a Redis, an emulated Entra ID and Dataverse. The
 // development program and the end-to-end tests use it, the production program
 // does not: it must hold no broker and no fake identity provider.
-package around
+package devenv
 
 import (
 	"context"
@@ -24,8 +24,8 @@ import (
 // Ports say where things listen on 127.0.0.1; 0 takes a free port.
 type Ports struct{ NATS, Redis, Emulator int }
 
-// Surroundings are NATS, Redis and Microsoft, as far as crmbridge can tell.
-type Surroundings struct {
+// Services are NATS, Redis and Microsoft, as far as crmbridge can tell.
+type Services struct {
 	NATSURL     string
 	RedisURL    string
 	EmulatorURL string
@@ -37,8 +37,8 @@ type Surroundings struct {
 
 // Start starts them; what has been started is stopped where one fails. wrap may
 // stand between the network and the emulator; nil is nothing.
-func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.Handler) (s *Surroundings, err error) {
-	s = &Surroundings{}
+func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.Handler) (s *Services, err error) {
+	s = &Services{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -57,7 +57,7 @@ func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.H
 }
 
 // Stop stops everything, last started first.
-func (s *Surroundings) Stop() error {
+func (s *Services) Stop() error {
 	var errs []error
 	for i := len(s.stops) - 1; i >= 0; i-- {
 		errs = append(errs, s.stops[i]())
@@ -65,7 +65,7 @@ func (s *Surroundings) Stop() error {
 	return errors.Join(errs...)
 }
 
-func (s *Surroundings) startNATS(port int) error {
+func (s *Services) startNATS(port int) error {
 	if err := Free("NATS", "--nats-port", port); err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func (s *Surroundings) startNATS(port int) error {
 	return nil
 }
 
-func (s *Surroundings) startRedis(port int) error {
+func (s *Services) startRedis(port int) error {
 	if err := Free("Redis", "--redis-port", port); err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Surroundings) startRedis(port int) error {
 	return nil
 }
 
-func (s *Surroundings) startEmulator(port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
+func (s *Services) startEmulator(port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
 	listener, err := net.Listen("tcp", Address(port))
 	if err != nil {
 		return taken("the emulated Dataverse", "--emulator-port", port, err)

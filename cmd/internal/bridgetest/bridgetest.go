@@ -1,7 +1,7 @@
-// Package world gives end-to-end tests a place to happen in: NATS, Redis, an
+// Package bridgetest gives end-to-end tests a place to happen in: NATS, Redis, an
 // emulated Entra ID and Dataverse, and as many crmbridges as they ask for. It
 // uses a real redis-server where one is installed.
-package world
+package bridgetest
 
 import (
 	"context"
@@ -19,9 +19,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
+	"github.com/crmbridge/crmbridge/cmd/internal/devenv"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -29,7 +29,7 @@ import (
 
 // A World is what crmbridge needs around it, for one test.
 type World struct {
-	*around.Surroundings
+	*devenv.Services
 	Redis    *RedisServer // nil where miniredis stands in
 	RedisURL string
 	Keyset   string
@@ -50,7 +50,7 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 	w := &World{t: t, HTTPPort: Port(t)}
 	options.RedirectURIs = []string{w.PublicURL() + "/oauth/callback"}
 	var err error
-	if w.Surroundings, err = around.Start(around.Ports{}, options, wrap); err != nil {
+	if w.Services, err = devenv.Start(devenv.Ports{}, options, wrap); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -58,7 +58,7 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 			t.Error(err)
 		}
 	})
-	w.RedisURL = w.Surroundings.RedisURL
+	w.RedisURL = w.Services.RedisURL
 	if w.Redis = StartRedis(t); w.Redis != nil {
 		w.RedisURL = w.Redis.URL
 	}
@@ -75,7 +75,7 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 func Port(t testing.TB) int {
 	t.Helper()
 	port := 0
-	release, err := around.Reserve(&port)
+	release, err := devenv.Reserve(&port)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func (w *World) Settings(first bool) bridge.Settings {
 		NATS: bridge.NATS{URL: w.NATSURL}, RedisURL: w.RedisURL, TokenKeyset: w.Keyset,
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: w.EmulatorURL, PublicURL: w.PublicURL(),
-		HTTPAddr: around.Address(httpPort), AdminAddr: around.Address(Port(w.t)),
+		HTTPAddr: devenv.Address(httpPort), AdminAddr: devenv.Address(Port(w.t)),
 		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
 		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
@@ -149,7 +149,7 @@ func (w *World) Connect(connection string) {
 	client, _ := w.Client()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
-	if err := person.Connect(ctx, client, connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+	if err := signin.Connect(ctx, client, connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -179,7 +179,7 @@ func StartRedis(t testing.TB) *RedisServer {
 		return nil
 	}
 	port := Port(t)
-	r := &RedisServer{t: t, program: program, addr: around.Address(port), URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port),
+	r := &RedisServer{t: t, program: program, addr: devenv.Address(port), URL: fmt.Sprintf("redis://127.0.0.1:%d/0", port),
 		args: []string{"--port", fmt.Sprint(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "yes",
 			"--appendfsync", "always", "--dir", t.TempDir(), "--loglevel", "warning"}}
 	r.Start()

@@ -1,4 +1,4 @@
-package around_test
+package devenv_test
 
 import (
 	"context"
@@ -7,14 +7,14 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
+	"github.com/crmbridge/crmbridge/cmd/internal/devenv"
 )
 
 // A reserved port is left to those who name it: they may listen on it, again and
 // again, and nobody who leaves the choice to the kernel is given it.
 func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
 	port := 0
-	release, err := around.Reserve(&port)
+	release, err := devenv.Reserve(&port)
 	if err != nil || port == 0 {
 		t.Fatal(port, err)
 	}
@@ -25,11 +25,11 @@ func TestAReservedPortIsGivenToNobodyElse(t *testing.T) {
 		t.Errorf("the kernel gave a reserved port to somebody else: %v", err)
 	}
 	for range 2 {
-		listener, err := net.Listen("tcp", around.Address(port))
+		listener, err := net.Listen("tcp", devenv.Address(port))
 		if err != nil {
 			t.Fatalf("who named the port: %v", err)
 		}
-		if _, err := net.Listen("tcp", around.Address(port)); err == nil {
+		if _, err := net.Listen("tcp", devenv.Address(port)); err == nil {
 			t.Error("two listen on one port")
 		}
 		if err := listener.Close(); err != nil {
@@ -52,7 +52,7 @@ func chosen(port int) error {
 		})
 		return errors.Join(err, set)
 	}}
-	listener, err := only.Listen(context.Background(), "tcp", around.Address(0))
+	listener, err := only.Listen(context.Background(), "tcp", devenv.Address(0))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func chosen(port int) error {
 // A port that the caller chose is his.
 func TestReserveLeavesAChosenPort(t *testing.T) {
 	port := 4222
-	release, err := around.Reserve(&port)
+	release, err := devenv.Reserve(&port)
 	if err != nil || port != 4222 {
 		t.Fatal(port, err)
 	}

@@ -1,4 +1,4 @@
-package show_test
+package term_test
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -24,18 +24,18 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestWritersErrorComesBack(t *testing.T) {
 	for name, err := range map[string]error{
-		"Table":       show.Table(broken{}, []string{"a"}, nil),
-		"JSON":        show.JSON(broken{}, 1),
-		"Accounts":    show.Accounts(broken{}, []string{"a"}, nil),
-		"Pairs":       show.Pairs(broken{}, [][2]string{{"a", "b"}}),
-		"Connections": show.Connections(broken{}, nil),
+		"Table":       term.Table(broken{}, []string{"a"}, nil),
+		"JSON":        term.JSON(broken{}, 1),
+		"Accounts":    term.Accounts(broken{}, []string{"a"}, nil),
+		"Pairs":       term.Pairs(broken{}, [][2]string{{"a", "b"}}),
+		"Connections": term.Connections(broken{}, nil),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var out bytes.Buffer
-	if err := show.JSON(&out, func() {}); err == nil || out.Len() > 0 {
+	if err := term.JSON(&out, func() {}); err == nil || out.Len() > 0 {
 		t.Errorf("a function printed as %q, %v", out.String(), err)
 	}
 }
@@ -62,7 +62,7 @@ func TestTableAligns(t *testing.T) {
 		rows[i] = []string{n.name, "|"}
 	}
 	var out bytes.Buffer
-	if err := show.Table(&out, []string{"name", "x"}, rows); err != nil {
+	if err := term.Table(&out, []string{"name", "x"}, rows); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
@@ -81,7 +81,7 @@ func TestTableAligns(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	err := show.Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[31mred", "two\nlines\tand a tab"}, {"b", ""}, {strings.Repeat("x", 60), strings.Repeat("語", 60)}})
+	err := term.Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[31mred", "two\nlines\tand a tab"}, {"b", ""}, {strings.Repeat("x", 60), strings.Repeat("語", 60)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestTable(t *testing.T) {
 	}
 	header := strings.SplitN(out.String(), "\n", 2)[0]
 	out.Reset()
-	if err := show.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") || header == "" {
+	if err := term.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") || header == "" {
 		t.Errorf("no rows: %q, %v", out.String(), err)
 	}
 }
@@ -118,7 +118,7 @@ func TestSafe(t *testing.T) {
 		"a\xffb":                                       "a\ufffdb",
 		"z" + strings.Repeat("\u0335", 500) + "y" + strings.Repeat("\u0335", 3): "z" + strings.Repeat("\u0335", 8) + "y" + strings.Repeat("\u0335", 3),
 	} {
-		if got := show.Safe(in); got != want {
+		if got := term.Safe(in); got != want {
 			t.Errorf("Safe(%q) = %q, want %q", in, got, want)
 		}
 	}
@@ -130,7 +130,7 @@ func TestJSON(t *testing.T) {
 		"name": jsontext.Value("\"a\u009b31m\u202eb\u007f\ufeff é 語 \\u001b\""),
 	}}}
 	var out bytes.Buffer
-	if err := show.JSON(&out, &page); err != nil {
+	if err := term.JSON(&out, &page); err != nil {
 		t.Fatal(err)
 	}
 	want := `{
@@ -155,7 +155,7 @@ func TestJSON(t *testing.T) {
 
 func TestAccounts(t *testing.T) {
 	var out bytes.Buffer
-	err := show.Accounts(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Account{{
+	err := term.Accounts(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Account{{
 		"name": jsontext.Value(`"Zoë\u001b[2J"`), "industry": jsontext.Value(`{"value":7,"label":"Consulting"}`), "revenue": jsontext.Value("10.50"), "hidden": jsontext.Value("1"),
 	}})
 	if err != nil {
@@ -172,7 +172,7 @@ func TestAccounts(t *testing.T) {
 
 func TestPairs(t *testing.T) {
 	var out bytes.Buffer
-	if err := show.Pairs(&out, [][2]string{{"id", "a\x1bb"}, {"名前", "x"}, {"größe", "y"}, {"a\u202eb", ""}}); err != nil {
+	if err := term.Pairs(&out, [][2]string{{"id", "a\x1bb"}, {"名前", "x"}, {"größe", "y"}, {"a\u202eb", ""}}); err != nil {
 		t.Fatal(err)
 	}
 	if want := "id     a b\n名前   x\ngröße  y\nab\n"; out.String() != want {
@@ -183,7 +183,7 @@ func TestPairs(t *testing.T) {
 func TestConnections(t *testing.T) {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	var out bytes.Buffer
-	err := show.Connections(&out, []messages.Connection{{ID: "acme", Status: messages.StatusPending, EnvironmentURL: "https://contoso.crm4.dynamics.com",
+	err := term.Connections(&out, []messages.Connection{{ID: "acme", Status: messages.StatusPending, EnvironmentURL: "https://contoso.crm4.dynamics.com",
 		Grant: messages.GrantAuthorizationCode, CreatedAt: created}})
 	if err != nil {
 		t.Fatal(err)
@@ -192,7 +192,7 @@ func TestConnections(t *testing.T) {
 	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "acme pending https://contoso.crm4.dynamics.com authorization_code 2026-01-02 03:04:05" {
 		t.Errorf("row %q", got)
 	}
-	if show.When(nil) != "" || show.When(&time.Time{}) != "" {
+	if term.When(nil) != "" || term.When(&time.Time{}) != "" {
 		t.Error("no time is shown as one")
 	}
 }
@@ -202,7 +202,7 @@ func FuzzSafe(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		safe := show.Safe(s)
+		safe := term.Safe(s)
 		if !utf8.ValidString(safe) {
 			t.Fatalf("%q is not UTF-8", safe)
 		}
@@ -211,11 +211,11 @@ func FuzzSafe(f *testing.F) {
 				t.Fatalf("%q holds %U", safe, r)
 			}
 		}
-		if again := show.Safe(safe); again != safe {
+		if again := term.Safe(safe); again != safe {
 			t.Fatalf("%q became %q the second time", safe, again)
 		}
 		var out bytes.Buffer
-		if err := show.Table(&out, []string{"a", "b"}, [][]string{{s, s}}); err != nil || strings.Count(out.String(), "\n") > 3 {
+		if err := term.Table(&out, []string{"a", "b"}, [][]string{{s, s}}); err != nil || strings.Count(out.String(), "\n") > 3 {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 	})

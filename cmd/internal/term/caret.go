@@ -1,4 +1,4 @@
-package show
+package term
 
 import (
 	"fmt"
@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// How many columns of the terminal Spot takes before its carets, for them, and
+// How many columns of the terminal Caret takes before its carets, for them, and
 // behind them, so that no line wraps and moves the carets off their spot.
 const (
 	beforeSpot = 40
@@ -14,9 +14,9 @@ const (
 	behindSpot = 32
 )
 
-// Spot prints the part of a line around length bytes at offset, with carets under
+// Caret prints the part of a line around length bytes at offset, with carets under
 // these bytes; one caret where they take no column, as at the line's end.
-func Spot(to io.Writer, line string, offset, length int) error {
+func Caret(to io.Writer, line string, offset, length int) error {
 	before, spot, behind := Safe(line[:offset]), Safe(line[offset:offset+length]), Safe(line[offset+length:])
 	if columns := width(before); columns > beforeSpot {
 		before = "…" + behindColumns(before, columns-beforeSpot+1)

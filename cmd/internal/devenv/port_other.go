@@ -1,6 +1,6 @@
 //go:build !linux
 
-package around
+package devenv
 
 import "net"
 
