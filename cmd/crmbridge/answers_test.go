@@ -125,6 +125,9 @@ func TestCommandsPrintAnswers(t *testing.T) {
 		{"accounts fields acme --json", "crm.accounts.fields.request.acme", `{"request_id":"r","fields":[{"name":"x"}]}`, 0, "", `"fields": [`, ""},
 		{"accounts fields acme", "crm.accounts.fields.request.acme", `{"fields":[],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
 
+		{"connections list", "crm.connections.list.request",
+			`{"connections":[{"id":"broken","status":"unreadable","last_error":"a stored record is not of the form that this version reads; delete the connection"}]}`,
+			0, "", "broken: a stored record is not of the form", ""},
 		{"connections check acme", "crm.connections.check.request.acme", checks, 1, `{"connection":"acme"}`,
 			"how to fix         Power Platform admin centre, environment, Security roles: give it the privilege [2J\n",
 			"permission_denied: 1 of 2 checks failed: accounts.read\n"},
