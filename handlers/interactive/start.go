@@ -231,14 +231,20 @@ func (c *Consumer) stopIntake() {
 // waitDrained waits until every callback that the drained subscriptions still
 // owe has run: after it no more work begins.
 func (c *Consumer) waitDrained() {
-	const look = 5 * time.Millisecond
-	for _, sub := range c.subscriptions.present() {
-		for sub.IsValid() && !c.nc.IsClosed() && c.working.Err() == nil {
-			if waiting, _, err := sub.Pending(); !c.nc.IsConnected() && (err != nil || waiting == 0) {
-				break // cut off from the server: nothing more can come
-			}
-			time.Sleep(look)
-		}
+	if c.nc.IsConnected() {
+		// The server works in order: once it answers it sends nothing more by these
+		// subscriptions. Where the connection breaks instead, nothing more comes either.
+		ctx, cancel := context.WithTimeout(c.working, confirmWait)
+		_ = c.nc.FlushWithContext(ctx)
+		cancel()
+	}
+	handled := make(chan struct{})
+	if err := c.nc.Barrier(func() { close(handled) }); err != nil {
+		return // the connection is closed, and its callbacks have ended with it
+	}
+	select {
+	case <-handled:
+	case <-c.working.Done():
 	}
 }
 
