@@ -14,11 +14,11 @@ import (
 )
 
 // accountsChanges answers accounts.changes: one page of what changed.
-func (o *Operations) accountsChanges(ctx context.Context, c route.Call, in messages.AccountsChangesRequest) iter.Seq2[route.Part, error] {
+func (o *Operations) accountsChanges(ctx context.Context, c route.Call, in messages.ChangesRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
 }
 
-func (o *Operations) changed(ctx context.Context, c route.Call, in messages.AccountsChangesRequest) (part route.Part, err error) {
+func (o *Operations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part, err error) {
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part, err
 	}
@@ -73,12 +73,12 @@ type changesPosition struct {
 // begin settles where to go on: at the very first account, or at the cursor's
 // place. The fields beside a cursor must be its own; the page size may change
 // with every request.
-func (w *changes) begin(in messages.AccountsChangesRequest) error {
+func (w *changes) begin(in messages.ChangesRequest) error {
 	size := int(in.PageSize)
 	if in.Cursor == "" {
 		w.at.Fields = in.Fields
 		if len(in.Fields) == 0 {
-			w.at.Fields = messages.DefaultFields()
+			w.at.Fields = messages.Accounts.DefaultFields
 		}
 		if size == 0 {
 			size = messages.DefaultChangesPageSize

@@ -12,21 +12,21 @@ func goneRow(id string) string {
 	return `{"@odata.context":"https://o.crm.dynamics.com/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + id + `","reason":"deleted"}`
 }
 
-func changesOf(size messages.Count) messages.AccountsChangesRequest {
-	return messages.AccountsChangesRequest{Target: acme, Fields: []string{"id", "name"}, PageSize: size}
+func changesOf(size messages.Count) messages.ChangesRequest {
+	return messages.ChangesRequest{Target: acme, Fields: []string{"id", "name"}, PageSize: size}
 }
 
 // round follows the cursors until there are no more changes.
-func round(t *testing.T, client *messages.Client, in messages.AccountsChangesRequest) (accounts, deleted []string, replies int, cursor string) {
+func round(t *testing.T, client *messages.Client, in messages.ChangesRequest) (accounts, deleted []string, replies int, cursor string) {
 	t.Helper()
 	for replies < 100 {
-		page, err := client.Changes(t.Context(), in)
+		page, err := client.Accounts().Changes(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
 		replies++
-		accounts, deleted = append(accounts, idsOf(t, page.Accounts)...), append(deleted, page.Deleted...)
-		in = messages.AccountsChangesRequest{Target: acme, Cursor: page.NextCursor}
+		accounts, deleted = append(accounts, idsOf(t, page.Rows)...), append(deleted, page.Deleted...)
+		in = messages.ChangesRequest{Target: acme, Cursor: page.NextCursor}
 		if !page.HasMore {
 			return accounts, deleted, replies, page.NextCursor
 		}
@@ -55,14 +55,14 @@ func TestChangesAreFollowedToTheirEnd(t *testing.T) {
 		t.Errorf("the last page is %s", uri)
 	}
 	d.change(func() { d.changed = changedRows(all[:1]) })
-	accounts, _, _, _ = round(t, client, messages.AccountsChangesRequest{Target: acme, Cursor: cursor})
+	accounts, _, _, _ = round(t, client, messages.ChangesRequest{Target: acme, Cursor: cursor})
 	if uri := d.asked[len(d.asked)-1]; !strings.Contains(uri, "$deltatoken=25") || len(accounts) != 1 {
 		t.Errorf("later changes are %s; %d accounts", uri, len(accounts))
 	}
-	if _, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: acme, Cursor: cursor, Fields: []string{"id"}}); err == nil {
+	if _, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: cursor, Fields: []string{"id"}}); err == nil {
 		t.Error("other fields beside a cursor are taken")
 	}
-	if _, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: acme, Cursor: cursor, Fields: []string{"id", "name"}}); err != nil {
+	if _, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: cursor, Fields: []string{"id", "name"}}); err != nil {
 		t.Error(err)
 	}
 }
@@ -72,20 +72,20 @@ func TestChangesInAnotherPageSize(t *testing.T) {
 	all := rows(0, 25, 0)
 	d, client, _ := operated(t, all)
 	d.change(func() { d.changed = changedRows(all) })
-	first, err := client.Changes(t.Context(), changesOf(4))
+	first, err := client.Accounts().Changes(t.Context(), changesOf(4))
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: acme, Cursor: first.NextCursor, PageSize: 2})
+	second, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: first.NextCursor, PageSize: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
-	third, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: acme, Cursor: second.NextCursor})
+	third, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: second.NextCursor})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(first.Accounts) != 4 || len(second.Accounts) != 2 || len(third.Accounts) != 2 {
-		t.Errorf("%d, %d and %d accounts", len(first.Accounts), len(second.Accounts), len(third.Accounts))
+	if len(first.Rows) != 4 || len(second.Rows) != 2 || len(third.Rows) != 2 {
+		t.Errorf("%d, %d and %d accounts", len(first.Rows), len(second.Rows), len(third.Rows))
 	}
 }
 
@@ -102,7 +102,7 @@ func TestChangesThatDoNotFit(t *testing.T) {
 		t.Errorf("%d replies by %d calls", replies, calls)
 	}
 	d.change(func() { d.changed = changedRows(rows(0, 3, 70<<10)) })
-	_, err := client.Changes(t.Context(), changesOf(20))
+	_, err := client.Accounts().Changes(t.Context(), changesOf(20))
 	refusedWith(t, err, messages.TooLarge, "one change has")
 }
 

@@ -10,8 +10,8 @@ import (
 )
 
 // accountsCount answers accounts.count.
-func (o *Operations) accountsCount(ctx context.Context, c route.Call, in messages.AccountsCountRequest) (messages.AccountsCountReply, error) {
-	var reply messages.AccountsCountReply
+func (o *Operations) accountsCount(ctx context.Context, c route.Call, in messages.CountRequest) (messages.CountReply, error) {
+	var reply messages.CountReply
 	if err := checkWhere(in.Where); err != nil {
 		return reply, err
 	}

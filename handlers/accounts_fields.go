@@ -29,8 +29,8 @@ type fieldsPlace struct {
 
 // accountsFields answers accounts.fields: the columns that requests may name, as
 // many as fit one message.
-func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messages.AccountsFieldsRequest) (messages.AccountsFieldsReply, error) {
-	reply := messages.AccountsFieldsReply{Fields: []messages.Field{}}
+func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply, error) {
+	reply := messages.FieldsReply{Fields: []messages.Field{}}
 	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return reply, err
@@ -121,7 +121,7 @@ func cutOptions(field messages.Field, all, room int) messages.Field {
 	return field
 }
 
-func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace, error) {
+func fieldsFrom(cursors cursors, in messages.FieldsRequest) (fieldsPlace, error) {
 	if in.Cursor == "" {
 		return fieldsPlace{CustomOnly: in.CustomOnly}, nil
 	}
@@ -143,7 +143,7 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 // is to be in the reply anyway, cut.
 func fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
 	out = messages.Field{Name: plan.Name(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
-		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
+		Type: column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable}
 	if !hasOptions(column.Column) {
 		return out, fieldSize(out), nil
 	}

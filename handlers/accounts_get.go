@@ -11,30 +11,29 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// accountReply is messages.AccountReply with the row as the Dataverse client
-// wrote it.
-type accountReply struct {
+// rowReply is messages.RowReply with the row as the Dataverse client wrote it.
+type rowReply struct {
 	messages.Head
-	Account jsontext.Value `json:"account"`
+	Row jsontext.Value `json:"row" table:"row"`
 }
 
 // accountsGet answers accounts.get.
-func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.AccountGetRequest) (accountReply, error) {
-	if in.AccountID == "" {
-		return accountReply{}, messages.Invalid("account_id", "is missing")
+func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.GetRequest) (rowReply, error) {
+	if in.ID == "" {
+		return rowReply{}, messages.Invalid("account_id", "is missing")
 	}
-	if err := route.CheckGUID("account_id", in.AccountID); err != nil {
-		return accountReply{}, err
+	if err := route.CheckGUID("account_id", in.ID); err != nil {
+		return rowReply{}, err
 	}
 	if err := checkFields(in.Fields); err != nil {
-		return accountReply{}, err
+		return rowReply{}, err
 	}
 	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
-		return accountReply{}, err
+		return rowReply{}, err
 	}
 	if len(in.Fields) == 0 {
-		in.Fields = messages.DefaultFields()
+		in.Fields = messages.Accounts.DefaultFields
 	}
 	var row []byte
 	err = o.Catalog.Replan(session, func(p plan.Planner) error {
@@ -42,15 +41,15 @@ func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.
 		if err != nil {
 			return err
 		}
-		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		row, err = session.Account(ctx, strings.ToLower(in.ID), outputs)
 		return err
 	})
 	if err != nil {
-		return accountReply{}, err
+		return rowReply{}, err
 	}
 	if len(row) > c.Budget { // found before it is encoded
-		return accountReply{}, messages.Errorf(messages.TooLarge,
+		return rowReply{}, messages.Errorf(messages.TooLarge,
 			"the account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", len(row), c.Budget)
 	}
-	return accountReply{Account: row}, route.Reserve(ctx, 2*len(row))
+	return rowReply{Row: row}, route.Reserve(ctx, 2*len(row))
 }

@@ -17,7 +17,7 @@ import (
 
 // accountsSearch answers accounts.search: one page, or in stream mode as many
 // parts as it takes.
-func (o *Operations) accountsSearch(ctx context.Context, c route.Call, in messages.AccountsSearchRequest) iter.Seq2[route.Part, error] {
+func (o *Operations) accountsSearch(ctx context.Context, c route.Call, in messages.SearchRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) {
 		s, err := o.newSearch(ctx, c, in)
 		if err == nil {
@@ -36,7 +36,7 @@ func (o *Operations) accountsSearch(ctx context.Context, c route.Call, in messag
 
 // wantsStream reports whether a search is answered with as many parts as it takes. A mode
 // that does not exist counts as one, so that its refusal ends what may be waited for.
-func wantsStream(in messages.AccountsSearchRequest) bool {
+func wantsStream(in messages.SearchRequest) bool {
 	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
@@ -45,7 +45,7 @@ type search struct {
 	call    route.Call
 	session *dynamics.Session
 	query   dynamics.Query
-	asked   messages.AccountsSearchRequest // normalized
+	asked   messages.SearchRequest // normalized
 	cursors cursors
 	from    position // where this answer begins
 	at      position
@@ -60,7 +60,7 @@ type search struct {
 	body  []byte         // of the part before
 }
 
-func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.AccountsSearchRequest) (*search, error) {
+func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
 	if err := checkSearch(in); err != nil {
 		return nil, err
 	}
@@ -73,7 +73,7 @@ func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.Ac
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.
-func checkSearch(in messages.AccountsSearchRequest) error {
+func checkSearch(in messages.SearchRequest) error {
 	switch {
 	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
 		return messages.Invalid("mode", "must be page or stream")
@@ -114,7 +114,7 @@ func checkWhere(where *messages.Where) error {
 
 // begin settles the query and the place to go on: the request's own, or the
 // cursor's, which a request beside it must agree with.
-func (s *search) begin(in messages.AccountsSearchRequest) error {
+func (s *search) begin(in messages.SearchRequest) error {
 	if in.Cursor == "" {
 		s.asked = normalize(in)
 		return nil
@@ -148,9 +148,9 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 
 // normalize leaves what makes up the query, with defaults filled in, so that
 // equal queries are equal.
-func normalize(in messages.AccountsSearchRequest) messages.AccountsSearchRequest {
+func normalize(in messages.SearchRequest) messages.SearchRequest {
 	if len(in.Fields) == 0 {
-		in.Fields = messages.DefaultFields()
+		in.Fields = messages.Accounts.DefaultFields
 	}
 	if in.PageSize == 0 {
 		in.PageSize = messages.DefaultPageSize
@@ -162,7 +162,7 @@ func normalize(in messages.AccountsSearchRequest) messages.AccountsSearchRequest
 	return in
 }
 
-func encodeQuery(in messages.AccountsSearchRequest) (jsontext.Value, error) {
+func encodeQuery(in messages.SearchRequest) (jsontext.Value, error) {
 	encoded, err := json.Marshal(in, json.Deterministic(true))
 	if err != nil {
 		return nil, err
@@ -172,7 +172,7 @@ func encodeQuery(in messages.AccountsSearchRequest) (jsontext.Value, error) {
 }
 
 // alone reports whether a request holds nothing but its cursor.
-func alone(in messages.AccountsSearchRequest) bool {
+func alone(in messages.SearchRequest) bool {
 	return in.Where == nil && in.Fields == nil && in.OrderBy == nil && in.PageSize == 0 && in.Limit == 0 && !in.IncludeTotal
 }
 

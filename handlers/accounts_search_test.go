@@ -13,8 +13,8 @@ import (
 
 var acme = messages.Target{Connection: "acme"}
 
-func searchOf(size, limit messages.Count) messages.AccountsSearchRequest {
-	return messages.AccountsSearchRequest{Target: acme, Fields: []string{"id", "name"}, OrderBy: []string{"name"}, PageSize: size, Limit: limit}
+func searchOf(size, limit messages.Count) messages.SearchRequest {
+	return messages.SearchRequest{Target: acme, Fields: []string{"id", "name"}, OrderBy: []string{"name"}, PageSize: size, Limit: limit}
 }
 
 func idsOfRows(rows []account) (ids []string) {
@@ -36,23 +36,23 @@ func TestALimitHoldsOverPages(t *testing.T) {
 			want = want[:min(int(c.limit), len(want))]
 		}
 		var paged, streamed []string
-		for page, err := range client.Pages(t.Context(), searchOf(c.size, c.limit)) {
+		for page, err := range client.Accounts().Pages(t.Context(), searchOf(c.size, c.limit)) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(page.Accounts) > int(c.size) {
-				t.Errorf("limit %d: %d rows on a page of %d", c.limit, len(page.Accounts), c.size)
+			if len(page.Rows) > int(c.size) {
+				t.Errorf("limit %d: %d rows on a page of %d", c.limit, len(page.Rows), c.size)
 			}
-			paged = append(paged, idsOf(t, page.Accounts)...)
+			paged = append(paged, idsOf(t, page.Rows)...)
 		}
-		for part, err := range client.Stream(t.Context(), searchOf(c.size, c.limit)) {
+		for part, err := range client.Accounts().Stream(t.Context(), searchOf(c.size, c.limit)) {
 			if err != nil {
 				t.Fatal(err)
 			}
 			if part.NextCursor != "" {
 				t.Errorf("limit %d: the stream ends with a cursor", c.limit)
 			}
-			streamed = append(streamed, idsOf(t, part.Accounts)...)
+			streamed = append(streamed, idsOf(t, part.Rows)...)
 		}
 		if !slices.Equal(paged, want) || !slices.Equal(streamed, want) {
 			t.Errorf("page_size %d, limit %d: %d rows in pages and %d in a stream, want %d", c.size, c.limit, len(paged), len(streamed), len(want))
@@ -67,12 +67,12 @@ func split(t *testing.T) (d *dataverse, client *messages.Client, delivered []str
 	d, client, _ = operated(t, append(append(rows(0, 10, 0), rows(10, 20, 10<<10)...), rows(20, 25, 0)...))
 	in := searchOf(10, 0)
 	for range 2 {
-		page, err := client.Search(t.Context(), in)
+		page, err := client.Accounts().Search(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
-		delivered = append(delivered, idsOf(t, page.Accounts)...)
-		in = messages.AccountsSearchRequest{Target: acme, Cursor: page.NextCursor}
+		delivered = append(delivered, idsOf(t, page.Rows)...)
+		in = messages.SearchRequest{Target: acme, Cursor: page.NextCursor}
 	}
 	if n := len(delivered); n < 13 || n > 18 {
 		t.Fatalf("%d rows are delivered; the test wants the cursor within the second page", n)
@@ -82,11 +82,11 @@ func split(t *testing.T) (d *dataverse, client *messages.Client, delivered []str
 
 func rest(t *testing.T, client *messages.Client, cursor string) (ids []string, err error) {
 	t.Helper()
-	for page, err := range client.Pages(t.Context(), messages.AccountsSearchRequest{Target: acme, Cursor: cursor}) {
+	for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{Target: acme, Cursor: cursor}) {
 		if err != nil {
 			return ids, err
 		}
-		ids = append(ids, idsOf(t, page.Accounts)...)
+		ids = append(ids, idsOf(t, page.Rows)...)
 	}
 	return ids, nil
 }
@@ -146,12 +146,12 @@ func TestPagesAreAskedForInWhatFits(t *testing.T) {
 	d, client, _ := operated(t, all)
 	var got []string
 	messagesOf := 0
-	for page, err := range client.Pages(t.Context(), searchOf(20, 0)) {
+	for page, err := range client.Accounts().Pages(t.Context(), searchOf(20, 0)) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		messagesOf++
-		got = append(got, idsOf(t, page.Accounts)...)
+		got = append(got, idsOf(t, page.Rows)...)
 	}
 	if !slices.Equal(got, idsOfRows(all)) || len(d.asked) != messagesOf+1 {
 		t.Errorf("%d rows in %d messages by %d calls", len(got), messagesOf, len(d.asked))
@@ -161,41 +161,41 @@ func TestPagesAreAskedForInWhatFits(t *testing.T) {
 // A cursor belongs to its connection in its incarnation, its operation and its query.
 func TestCursorsBelongToTheirQuery(t *testing.T) {
 	d, client, _ := operated(t, rows(0, 10, 0))
-	first, err := client.Search(t.Context(), searchOf(4, 9))
+	first, err := client.Accounts().Search(t.Context(), searchOf(4, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sent := func(change func(*messages.AccountsSearchRequest)) error {
+	sent := func(change func(*messages.SearchRequest)) error {
 		in := searchOf(4, 9)
 		in.Cursor = first.NextCursor
 		change(&in)
-		page, err := client.Search(t.Context(), in)
-		if err == nil && !slices.Equal(idsOf(t, page.Accounts), idsOfRows(rows(4, 8, 0))) {
-			t.Errorf("it goes on with %s", page.Accounts)
+		page, err := client.Accounts().Search(t.Context(), in)
+		if err == nil && !slices.Equal(idsOf(t, page.Rows), idsOfRows(rows(4, 8, 0))) {
+			t.Errorf("it goes on with %s", page.Rows)
 		}
 		return err
 	}
-	for name, change := range map[string]func(*messages.AccountsSearchRequest){
-		"the whole query":       func(*messages.AccountsSearchRequest) {},
-		"without its page_size": func(in *messages.AccountsSearchRequest) { in.PageSize = 0 },
-		"alone": func(in *messages.AccountsSearchRequest) {
-			*in = messages.AccountsSearchRequest{Target: acme, Cursor: in.Cursor}
+	for name, change := range map[string]func(*messages.SearchRequest){
+		"the whole query":       func(*messages.SearchRequest) {},
+		"without its page_size": func(in *messages.SearchRequest) { in.PageSize = 0 },
+		"alone": func(in *messages.SearchRequest) {
+			*in = messages.SearchRequest{Target: acme, Cursor: in.Cursor}
 		},
-		"padded": func(in *messages.AccountsSearchRequest) { in.Cursor += "==" },
+		"padded": func(in *messages.SearchRequest) { in.Cursor += "==" },
 	} {
 		if err := sent(change); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	const another = "belongs to another query"
-	for name, change := range map[string]func(*messages.AccountsSearchRequest){
-		"fields":        func(in *messages.AccountsSearchRequest) { in.Fields = []string{"id"} },
-		"order_by":      func(in *messages.AccountsSearchRequest) { in.OrderBy = []string{"-name"} },
-		"limit":         func(in *messages.AccountsSearchRequest) { in.Limit = 8 },
-		"no limit":      func(in *messages.AccountsSearchRequest) { in.Limit = 0 },
-		"page_size":     func(in *messages.AccountsSearchRequest) { in.PageSize = 5 },
-		"include_total": func(in *messages.AccountsSearchRequest) { in.IncludeTotal = true },
-		"where": func(in *messages.AccountsSearchRequest) {
+	for name, change := range map[string]func(*messages.SearchRequest){
+		"fields":        func(in *messages.SearchRequest) { in.Fields = []string{"id"} },
+		"order_by":      func(in *messages.SearchRequest) { in.OrderBy = []string{"-name"} },
+		"limit":         func(in *messages.SearchRequest) { in.Limit = 8 },
+		"no limit":      func(in *messages.SearchRequest) { in.Limit = 0 },
+		"page_size":     func(in *messages.SearchRequest) { in.PageSize = 5 },
+		"include_total": func(in *messages.SearchRequest) { in.IncludeTotal = true },
+		"where": func(in *messages.SearchRequest) {
 			where := messages.Null("phone")
 			in.Where = &where
 		},
@@ -203,13 +203,13 @@ func TestCursorsBelongToTheirQuery(t *testing.T) {
 		t.Run(name, func(t *testing.T) { refusedWith(t, sent(change), messages.InvalidRequest, another) })
 	}
 	const bad = "is not a cursor of this connection"
-	refusedWith(t, sent(func(in *messages.AccountsSearchRequest) { in.Connection = "globex" }), messages.InvalidRequest, bad)
-	refusedWith(t, sent(func(in *messages.AccountsSearchRequest) { in.Cursor = in.Cursor[1:] }), messages.InvalidRequest, bad)
-	refusedWith(t, sent(func(in *messages.AccountsSearchRequest) { in.Cursor = "a b" }), messages.InvalidRequest, bad)
-	_, err = client.Changes(t.Context(), messages.AccountsChangesRequest{Target: acme, Cursor: first.NextCursor})
+	refusedWith(t, sent(func(in *messages.SearchRequest) { in.Connection = "globex" }), messages.InvalidRequest, bad)
+	refusedWith(t, sent(func(in *messages.SearchRequest) { in.Cursor = in.Cursor[1:] }), messages.InvalidRequest, bad)
+	refusedWith(t, sent(func(in *messages.SearchRequest) { in.Cursor = "a b" }), messages.InvalidRequest, bad)
+	_, err = client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: first.NextCursor})
 	refusedWith(t, err, messages.InvalidRequest, "is a cursor of accounts.search, and accounts.changes")
 	d.change(func() { d.incarnation = "2" })
-	refusedWith(t, sent(func(*messages.AccountsSearchRequest) {}), messages.InvalidRequest, bad)
+	refusedWith(t, sent(func(*messages.SearchRequest) {}), messages.InvalidRequest, bad)
 }
 
 // A cursor is good for seven days.
@@ -219,13 +219,13 @@ func TestACursorLivesSevenDays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seals := cursors{sealer: d.operations.Sealer, operation: messages.AccountsSearch, connection: "acme", incarnate: "1"}
+	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch), connection: "acme", incarnate: "1"}
 	made := func(ago time.Duration) error {
 		cursor, err := seals.seal(position{Issued: time.Now().Add(-ago).Unix(), Query: query})
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: acme, Cursor: cursor})
+		_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Cursor: cursor})
 		return err
 	}
 	const week = 7 * 24 * time.Hour
@@ -243,12 +243,12 @@ func TestACursorLivesSevenDays(t *testing.T) {
 func TestCursorsCarryTheirTime(t *testing.T) {
 	d, client, _ := operated(t, rows(0, 3, 0))
 	before := time.Now().Unix()
-	page, err := client.Search(t.Context(), searchOf(2, 0))
+	page, err := client.Accounts().Search(t.Context(), searchOf(2, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var at position
-	seals := cursors{sealer: d.operations.Sealer, operation: messages.AccountsSearch, connection: "acme", incarnate: "1"}
+	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch), connection: "acme", incarnate: "1"}
 	if err := seals.open(page.NextCursor, &at); err != nil || at.Issued < before || at.Issued > time.Now().Unix() {
 		t.Errorf("%v: issued %d", err, at.Issued)
 	}
@@ -260,18 +260,18 @@ func TestBoundsOfASearch(t *testing.T) {
 	d, client, _ := operated(t, rows(0, 3, 0))
 	names := func(n int) []string { return slices.Repeat([]string{"id"}, n) }
 	for name, c := range map[string]struct {
-		change     func(*messages.AccountsSearchRequest)
+		change     func(*messages.SearchRequest)
 		path, says string
 	}{
-		"page_size":    {func(in *messages.AccountsSearchRequest) { in.PageSize = messages.MaxPageSize + 1 }, "page_size", "from 1 to 5000"},
-		"no fields":    {func(in *messages.AccountsSearchRequest) { in.Fields = []string{} }, "fields", "the list is empty"},
-		"fields":       {func(in *messages.AccountsSearchRequest) { in.Fields = names(101) }, "fields", "not be more than 100"},
-		"order_by":     {func(in *messages.AccountsSearchRequest) { in.OrderBy = names(11) }, "order_by", "not be more than 10"},
-		"mode":         {func(in *messages.AccountsSearchRequest) { in.Mode = "all" }, "mode", "must be page or stream"},
-		"where":        {func(in *messages.AccountsSearchRequest) { in.Where = &messages.Where{} }, "where", "exactly one of"},
-		"field twice":  {func(in *messages.AccountsSearchRequest) { in.Fields = []string{"id", "name", "id"} }, "fields[2]", "named twice"},
-		"star":         {func(in *messages.AccountsSearchRequest) { in.Fields = []string{"*"} }, "fields[0]", "* is not allowed"},
-		"order of two": {func(in *messages.AccountsSearchRequest) { in.OrderBy = []string{"name", "-name"} }, "order_by[1]", "twice"},
+		"page_size":    {func(in *messages.SearchRequest) { in.PageSize = messages.MaxPageSize + 1 }, "page_size", "from 1 to 5000"},
+		"no fields":    {func(in *messages.SearchRequest) { in.Fields = []string{} }, "fields", "the list is empty"},
+		"fields":       {func(in *messages.SearchRequest) { in.Fields = names(101) }, "fields", "not be more than 100"},
+		"order_by":     {func(in *messages.SearchRequest) { in.OrderBy = names(11) }, "order_by", "not be more than 10"},
+		"mode":         {func(in *messages.SearchRequest) { in.Mode = "all" }, "mode", "must be page or stream"},
+		"where":        {func(in *messages.SearchRequest) { in.Where = &messages.Where{} }, "where", "exactly one of"},
+		"field twice":  {func(in *messages.SearchRequest) { in.Fields = []string{"id", "name", "id"} }, "fields[2]", "named twice"},
+		"star":         {func(in *messages.SearchRequest) { in.Fields = []string{"*"} }, "fields[0]", "* is not allowed"},
+		"order of two": {func(in *messages.SearchRequest) { in.OrderBy = []string{"name", "-name"} }, "order_by[1]", "twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			in := searchOf(0, 0)
@@ -287,7 +287,7 @@ func TestBoundsOfASearch(t *testing.T) {
 		})
 	}
 	in := searchOf(messages.MaxPageSize, 0)
-	if _, err := client.Search(t.Context(), in); err != nil {
+	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 		t.Error(err)
 	}
 	in.Fields, in.OrderBy = names(100), names(10)
@@ -305,11 +305,11 @@ func TestAStreamEndsAtItsBound(t *testing.T) {
 	_, client, _ := operated(t, all)
 	var got []string
 	cursor := ""
-	for part, err := range client.Stream(t.Context(), messages.AccountsSearchRequest{Target: acme, Fields: []string{"id"}, PageSize: 4000}) {
+	for part, err := range client.Accounts().Stream(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"}, PageSize: 4000}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, idsOf(t, part.Accounts)...)
+		got = append(got, idsOf(t, part.Rows)...)
 		cursor = part.NextCursor
 	}
 	if len(got) != messages.MaxStreamRows || cursor == "" {
@@ -324,8 +324,8 @@ func TestAStreamEndsAtItsBound(t *testing.T) {
 // Page mode has 100 rows where nothing else is asked for, a stream as many as Dataverse
 // gives.
 func TestDefaultPageSizes(t *testing.T) {
-	page, stream := normalize(messages.AccountsSearchRequest{}), normalize(messages.AccountsSearchRequest{Mode: messages.ModeStream})
-	if page.PageSize != 100 || stream.PageSize != 5000 || !slices.Equal(page.Fields, messages.DefaultFields()) {
+	page, stream := normalize(messages.SearchRequest{}), normalize(messages.SearchRequest{Mode: messages.ModeStream})
+	if page.PageSize != 100 || stream.PageSize != 5000 || !slices.Equal(page.Fields, messages.Accounts.DefaultFields) {
 		t.Errorf("%d and %d, %q", page.PageSize, stream.PageSize, page.Fields)
 	}
 }
@@ -337,7 +337,7 @@ func TestTotals(t *testing.T) {
 		d, client, _ := operated(t, rows(0, n, 0))
 		in := searchOf(10, 0)
 		in.IncludeTotal = true
-		for page, err := range client.Pages(t.Context(), in) {
+		for page, err := range client.Accounts().Pages(t.Context(), in) {
 			if err != nil || page.Total == nil || *page.Total != int64(n) {
 				t.Errorf("%d rows: %v, total %v", n, err, page)
 			}
@@ -362,7 +362,7 @@ func TestATotalAtTheCapIsCounted(t *testing.T) {
 	}
 	in := searchOf(10, 0)
 	in.IncludeTotal = true
-	page, err := client.Search(t.Context(), in)
+	page, err := client.Accounts().Search(t.Context(), in)
 	if err != nil || page.Total == nil || *page.Total != 5001 {
 		t.Errorf("%v, %+v", err, page)
 	}
@@ -372,7 +372,7 @@ func TestATotalAtTheCapIsCounted(t *testing.T) {
 // it, and is Dataverse's fault where it has just been given.
 func TestAnExpiredLink(t *testing.T) {
 	d, client, _ := operated(t, rows(0, 30, 0))
-	first, err := client.Search(t.Context(), searchOf(10, 0))
+	first, err := client.Accounts().Search(t.Context(), searchOf(10, 0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -388,7 +388,7 @@ func TestAnExpiredLink(t *testing.T) {
 	})
 	_, err = rest(t, client, first.NextCursor)
 	refusedWith(t, err, messages.CursorExpired, "start again without a cursor")
-	for _, err := range client.Stream(t.Context(), searchOf(10, 0)) {
+	for _, err := range client.Accounts().Stream(t.Context(), searchOf(10, 0)) {
 		if err != nil {
 			refusedWith(t, err, messages.UpstreamError, "its own link")
 		}

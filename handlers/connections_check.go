@@ -37,9 +37,9 @@ func checks() []check {
 		probe(messages.CheckSystemUsersRead, dynamics.ProbeUsers),
 		probe(messages.CheckRolesRead, dynamics.ProbeRoles),
 		probe(messages.CheckTeamsRead, dynamics.ProbeTeams),
-		probe(messages.CheckAccountsRead, dynamics.ProbeAccounts),
+		probe(messages.Accounts.ReadCheck(), dynamics.ProbeAccounts),
 		probe(messages.CheckMetadataRead, dynamics.ProbeMetadata),
-		{messages.CheckAccountsChanges, func(ctx context.Context, s *dynamics.Session) error {
+		{messages.Accounts.ChangesCheck(), func(ctx context.Context, s *dynamics.Session) error {
 			id := dynamics.Output{Column: plan.Friendly("id"), As: "id"}
 			_, err := s.Changes(ctx, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
 			return err
@@ -49,7 +49,10 @@ func checks() []check {
 
 // connectionsCheck answers connections.check: every permission is tried, whatever
 // became of the others.
-func (o *Operations) connectionsCheck(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.ChecksReply, error) {
+func (o *Operations) connectionsCheck(ctx context.Context, c route.Call, in messages.CheckRequest) (messages.ChecksReply, error) {
+	if _, err := in.Chosen(servedTables); err != nil {
+		return messages.ChecksReply{}, err
+	}
 	all := checks()
 	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
@@ -125,7 +128,7 @@ func report(all []check, faults []error) messages.ChecksReply {
 		byName[reply.Checks[i].Name] = &reply.Checks[i]
 	}
 	// Only change tracking says whether a user reads all accounts.
-	rows, changes := byName[messages.CheckAccountsRead], byName[messages.CheckAccountsChanges]
+	rows, changes := byName[messages.Accounts.ReadCheck()], byName[messages.Accounts.ChangesCheck()]
 	switch {
 	case !rows.OK || changes.OK:
 	case changes.MissingPrivilege == route.ReadAccount:

@@ -80,7 +80,7 @@ func (o *Operations) cursorsOf(c route.Call, session *dynamics.Session) cursors 
 
 // withCursors are the operations that give out sealed cursors.
 func withCursors() []messages.Operation {
-	return []messages.Operation{messages.AccountsSearch, messages.AccountsFields, messages.AccountsChanges}
+	return []messages.Operation{messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbFields), messages.Accounts.Operation(messages.VerbChanges)}
 }
 
 func (c cursors) associated() []byte {

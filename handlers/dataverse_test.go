@@ -209,7 +209,7 @@ func refusedWith(t *testing.T, err error, code messages.Code, says string) {
 }
 
 // idsOf are the ids of the accounts of a reply.
-func idsOf(t *testing.T, accounts []messages.Account) (ids []string) {
+func idsOf(t *testing.T, accounts []messages.Row) (ids []string) {
 	t.Helper()
 	for _, a := range accounts {
 		var id string

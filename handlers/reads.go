@@ -9,13 +9,15 @@ import (
 // reads is what a person lets be read by each operation, in the words of the connect
 // page; "" where it is nothing of the environment's, or said by another.
 func reads() map[messages.Operation]string {
-	const accounts = "accounts (companies), and which of them changed or were deleted"
 	return map[messages.Operation]string{
 		messages.ConnectionsAuthorize: "", messages.ConnectionsComplete: "", messages.ConnectionsGet: "your name, user name and the organization's name",
 		messages.ConnectionsList: "", messages.ConnectionsDelete: "", messages.ConnectionsCheck: "",
 		messages.UsersWhoAmI: "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
-		messages.AccountsSearch: accounts, messages.AccountsGet: accounts, messages.AccountsCount: accounts, messages.AccountsChanges: accounts,
-		messages.AccountsFields: "descriptions of columns and their options",
+		messages.Accounts.Operation(messages.VerbSearch):  messages.Accounts.Consent,
+		messages.Accounts.Operation(messages.VerbGet):     messages.Accounts.Consent,
+		messages.Accounts.Operation(messages.VerbCount):   messages.Accounts.Consent,
+		messages.Accounts.Operation(messages.VerbChanges): messages.Accounts.Consent,
+		messages.Accounts.Operation(messages.VerbFields):  "descriptions of columns and their options",
 	}
 }
 

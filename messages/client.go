@@ -81,9 +81,8 @@ func (c *Client) User(ctx context.Context, in UserGetRequest) (*User, error) {
 	return &reply.User, nil
 }
 
-// CheckTables tries each permission that crmbridge needs in the connection's
-// environment.
-func (c *Client) CheckTables(ctx context.Context, in CheckRequest) ([]PermissionCheck, error) {
+// Check tries each permission that crmbridge needs in the connection's environment.
+func (c *Client) Check(ctx context.Context, in CheckRequest) ([]PermissionCheck, error) {
 	reply, err := call[ChecksReply](ctx, c, ConnectionsCheck, &in)
 	if err != nil {
 		return nil, err

@@ -41,7 +41,7 @@ func CodecFor[T any](table Table) Codec[T] {
 // invalid_request that names the place and never repeats a value.
 func (c Codec[T]) Decode(body []byte) (T, *Error) {
 	into := new(T)
-	if fault := decode(body, c.wire(into), c.form); fault != nil {
+	if fault := decode(body, c.Wire(into), c.form); fault != nil {
 		var none T
 		return none, fault
 	}
@@ -50,12 +50,12 @@ func (c Codec[T]) Decode(body []byte) (T, *Error) {
 
 // Encode writes a body.
 func (c Codec[T]) Encode(body *T) ([]byte, error) {
-	return json.Marshal(c.wire(body))
+	return json.Marshal(c.Wire(body))
 }
 
 // Read reads a reply leniently: a newer crmbridge may have added members.
 func (c Codec[T]) Read(body []byte, into *T) error {
-	return json.Unmarshal(body, c.wire(into))
+	return json.Unmarshal(body, c.Wire(into))
 }
 
 // Schema is the JSON Schema of the body: see [Operation.Schemas].
@@ -63,9 +63,10 @@ func (c Codec[T]) Schema() (string, error) {
 	return schemaOf(reflect.TypeFor[T](), c.table, nil)
 }
 
-// wire is the same body under the names that it has on the wire: Go converts
-// between struct types that differ in their tags alone, without a copy.
-func (c Codec[T]) wire(body *T) any {
+// Wire is the same body under the names that it has on the wire, for an encoder of the
+// caller's. It points to the same memory: Go converts between struct types that
+// differ in their tags alone, without a copy.
+func (c Codec[T]) Wire(body *T) any {
 	if c.form == reflect.TypeFor[T]() {
 		return body
 	}

@@ -31,6 +31,10 @@ type Field struct {
 	Label  string `json:"label"`
 	Type   string `json:"type"`
 	Custom bool   `json:"custom"`
+	// Readable reports whether the connection's user reads its values. Those of a column
+	// that field-level security hides are null in every row, and neither filters nor
+	// order_by take it.
+	Readable bool `json:"readable" jsonschema:"the user reads its values; false where field-level security hides them"`
 	// Searchable reports whether filters may use it.
 	Searchable bool `json:"searchable"`
 	// Options are what a choice can be, in the environment's order.

@@ -41,9 +41,9 @@ func Verbs() []Verb { return []Verb{VerbSearch, VerbGet, VerbCount, VerbFields, 
 func (t Table) Operation(verb Verb) Operation { return Operation(t.Name + "." + string(verb)) }
 
 // Operations lists every operation of a deployment that serves these tables.
-func Operations(tables ...[]Table) []Operation {
+func Operations(tables []Table) []Operation {
 	ops := fixedOperations()
-	for _, table := range tablesOr(tables) {
+	for _, table := range tables {
 		for _, verb := range Verbs() {
 			ops = append(ops, table.Operation(verb))
 		}

@@ -23,9 +23,9 @@ func (op Operation) ScopedSubject(connection string) string {
 // stream of events or results captures none of them. A JetStream stream that does
 // would answer requesters in crmbridge's place. The subjects of all Tables are
 // among them, served or not, and those of the tables given.
-func RequestSubjects(tables ...[]Table) []string {
+func RequestSubjects(tables []Table) []string {
 	var subjects []string
-	for _, op := range Operations(slices.Concat(Tables(), tablesOr(tables))) {
+	for _, op := range Operations(slices.Concat(Tables(), tables)) {
 		subject := "crm." + op.Entity() + ".*.request"
 		if !slices.Contains(subjects, subject) {
 			subjects = append(subjects, subject, subject+".*")

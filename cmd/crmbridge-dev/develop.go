@@ -117,19 +117,19 @@ func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error
 	}
 	fields := []string{"name", "city", "country", "industry", "employees", "revenue"}
 	where := messages.Leaf("industry", messages.Eq, "Consulting")
-	page, err := ask.Search(ctx, messages.AccountsSearchRequest{Target: messages.Target{Connection: demo},
+	page, err := ask.Accounts().Search(ctx, messages.SearchRequest{Target: messages.Target{Connection: demo},
 		Where: &where, Fields: fields, OrderBy: []string{"-revenue"}, PageSize: 10, IncludeTotal: true})
 	if err != nil {
 		return fmt.Errorf("search accounts: %w", err)
 	}
 	fmt.Fprintf(stdout, "Connection %q is made. The %d consulting companies with the highest revenue, of %d, as they came over NATS:\n\n",
-		demo, len(page.Accounts), total(page))
-	return term.Accounts(stdout, fields, page.Accounts)
+		demo, len(page.Rows), total(page))
+	return term.Rows(stdout, fields, page.Rows)
 }
 
-func total(page *messages.AccountsPage) int64 {
+func total(page *messages.Page) int64 {
 	if page.Total == nil {
-		return int64(len(page.Accounts))
+		return int64(len(page.Rows))
 	}
 	return *page.Total
 }

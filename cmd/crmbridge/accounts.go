@@ -58,7 +58,7 @@ func (c *accountsSearch) Run(ctx context.Context, std *stdio) error {
 	if err != nil {
 		return err
 	}
-	in := messages.AccountsSearchRequest{
+	in := messages.SearchRequest{
 		Target: messages.Target{Connection: c.Connection}, Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
 		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
@@ -67,33 +67,33 @@ func (c *accountsSearch) Run(ctx context.Context, std *stdio) error {
 		if err != nil {
 			return c.Where.explain(err)
 		}
-		return c.print(std, page, func() error { return c.table(std, page) })
+		return c.print(std, messages.CodecFor[messages.Page](messages.Accounts).Wire(page), func() error { return c.table(std, page) })
 	})
 }
 
 // pages reads one page, or all parts of a stream into one.
-func (c *accountsSearch) pages(ctx context.Context, ask *messages.Client, in messages.AccountsSearchRequest) (*messages.AccountsPage, error) {
+func (c *accountsSearch) pages(ctx context.Context, ask *messages.Client, in messages.SearchRequest) (*messages.Page, error) {
 	if !c.All {
-		return ask.Search(ctx, in)
+		return ask.Accounts().Search(ctx, in)
 	}
-	var whole *messages.AccountsPage
-	for page, err := range ask.Stream(ctx, in) {
+	var whole *messages.Page
+	for page, err := range ask.Accounts().Stream(ctx, in) {
 		if err != nil {
 			return nil, err
 		}
 		if whole != nil {
-			page.Accounts = append(whole.Accounts, page.Accounts...)
+			page.Rows = append(whole.Rows, page.Rows...)
 		}
 		whole = page
 	}
 	return whole, nil
 }
 
-func (c *accountsSearch) table(std *stdio, page *messages.AccountsPage) error {
-	if err := term.Accounts(std.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
+func (c *accountsSearch) table(std *stdio, page *messages.Page) error {
+	if err := term.Rows(std.out, columnsOf(c.Fields, page.Rows), page.Rows); err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("%d accounts", len(page.Accounts))
+	summary := fmt.Sprintf("%d accounts", len(page.Rows))
 	if page.Total != nil {
 		summary += fmt.Sprintf(" of %d", *page.Total)
 	}
@@ -106,11 +106,11 @@ func (c *accountsSearch) table(std *stdio, page *messages.AccountsPage) error {
 
 // columnsOf are a table's columns: the fields asked for. A cursor sent alone
 // brings the fields of its first query, which only the accounts tell.
-func columnsOf(fields []string, accounts []messages.Account) []string {
+func columnsOf(fields []string, accounts []messages.Row) []string {
 	if len(fields) > 0 {
 		return fields
 	}
-	usual := messages.DefaultFields()
+	usual := messages.Accounts.DefaultFields
 	if len(accounts) == 0 || len(accounts[0]) == len(usual) && !slices.ContainsFunc(usual, func(name string) bool { return accounts[0][name] == nil }) {
 		return usual
 	}
@@ -127,15 +127,15 @@ type accountsGet struct {
 // Run prints one account.
 func (c *accountsGet) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		account, err := ask.Account(ctx, messages.AccountGetRequest{
-			Target: messages.Target{Connection: c.Connection}, AccountID: c.AccountID, Fields: c.Fields})
+		account, err := ask.Accounts().Get(ctx, messages.GetRequest{
+			Target: messages.Target{Connection: c.Connection}, ID: c.AccountID, Fields: c.Fields})
 		if err != nil {
 			return err
 		}
 		return c.print(std, account, func() error {
 			fields := c.Fields
 			if len(fields) == 0 {
-				fields = messages.DefaultFields()
+				fields = messages.Accounts.DefaultFields
 			}
 			var pairs [][2]string
 			for _, field := range fields {

@@ -32,7 +32,7 @@ Examples:
 
 // Run follows the changes to their end and prints them page by page.
 func (c *accountsChanges) Run(ctx context.Context, std *stdio) error {
-	in := messages.AccountsChangesRequest{Target: messages.Target{Connection: c.Connection},
+	in := messages.ChangesRequest{Target: messages.Target{Connection: c.Connection},
 		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
 	if c.CursorFile != "" {
 		var err error
@@ -77,20 +77,20 @@ func (f *changesFound) summarize(std *stdio, next string) error {
 
 // follow asks until there is no more, and prints each page as it comes, so that a
 // first run over a large environment needs no more memory than a page.
-func (c *accountsChanges) follow(ctx context.Context, ask *asker, std *stdio, in messages.AccountsChangesRequest) (*changesFound, error) {
+func (c *accountsChanges) follow(ctx context.Context, ask *asker, std *stdio, in messages.ChangesRequest) (*changesFound, error) {
 	var found changesFound
 	progress := std.progress()
 	defer progress.clear()
 	for range mostPages {
-		page, err := once(ctx, ask, ask.client.Changes, in)
+		page, err := once(ctx, ask, ask.client.Accounts().Changes, in)
 		if err != nil {
 			return nil, err
 		}
 		progress.clear()
-		if err := c.print(std, page, func() error { return c.table(std, page) }); err != nil {
+		if err := c.print(std, messages.CodecFor[messages.ChangesReply](messages.Accounts).Wire(page), func() error { return c.table(std, page) }); err != nil {
 			return nil, err
 		}
-		found.accounts += len(page.Accounts)
+		found.accounts += len(page.Rows)
 		found.deleted += len(page.Deleted)
 		found.cursor, found.more = page.NextCursor, page.HasMore
 		if page.NextCursor == "" || page.HasMore && page.NextCursor == in.Cursor {
@@ -99,15 +99,15 @@ func (c *accountsChanges) follow(ctx context.Context, ask *asker, std *stdio, in
 		if !page.HasMore {
 			break
 		}
-		in = messages.AccountsChangesRequest{Target: in.Target, Cursor: page.NextCursor, PageSize: in.PageSize}
+		in = messages.ChangesRequest{Target: in.Target, Cursor: page.NextCursor, PageSize: in.PageSize}
 		progress.say("%d accounts made or changed, %d deleted …", found.accounts, found.deleted)
 	}
 	return &found, nil
 }
 
-func (c *accountsChanges) table(std *stdio, page *messages.AccountsChangesReply) error {
-	if len(page.Accounts) > 0 {
-		if err := term.Accounts(std.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
+func (c *accountsChanges) table(std *stdio, page *messages.ChangesReply) error {
+	if len(page.Rows) > 0 {
+		if err := term.Rows(std.out, columnsOf(c.Fields, page.Rows), page.Rows); err != nil {
 			return err
 		}
 	}

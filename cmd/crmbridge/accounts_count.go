@@ -29,7 +29,7 @@ func (c *accountsCount) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		count, err := ask.Count(ctx, messages.AccountsCountRequest{Target: messages.Target{Connection: c.Connection}, Where: where})
+		count, err := ask.Accounts().Count(ctx, messages.CountRequest{Target: messages.Target{Connection: c.Connection}, Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}

@@ -38,13 +38,13 @@ func (c *accountsFields) Run(ctx context.Context, std *stdio) error {
 }
 
 // all reads all pages into one.
-func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.AccountsFieldsReply, error) {
-	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: c.Connection}, CustomOnly: c.CustomOnly}
+func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.FieldsReply, error) {
+	in := messages.FieldsRequest{Target: messages.Target{Connection: c.Connection}, CustomOnly: c.CustomOnly}
 	var fields []messages.Field
 	progress := std.progress()
 	defer progress.clear()
 	for range mostPages {
-		page, err := once(ctx, ask, ask.client.Fields, in)
+		page, err := once(ctx, ask, ask.client.Accounts().Fields, in)
 		if err != nil {
 			return nil, err
 		}
@@ -66,7 +66,10 @@ func (c *accountsFields) table(std *stdio, fields []messages.Field) error {
 	rows := make([][]string, len(fields))
 	for i, field := range fields {
 		note := ""
-		if !field.Searchable {
+		switch {
+		case !field.Readable:
+			note = "hidden by field-level security"
+		case !field.Searchable:
 			note = "not for filters"
 		}
 		options := optionList(field.Options)

@@ -24,7 +24,7 @@ Example:
 // Run prints what was found; a check that failed makes the command fail.
 func (c *connectionsCheck) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		checks, err := ask.Check(ctx, c.Connection)
+		checks, err := ask.Check(ctx, messages.CheckRequest{Target: messages.Target{Connection: c.Connection}})
 		if err != nil {
 			return err
 		}

@@ -287,7 +287,7 @@ func TestShutdownAnswersWorkInHand(t *testing.T) {
 
 func TestStreamsEndInOneLast(t *testing.T) {
 	sequence := func(parts []route.Part, end error) route.Route {
-		return route.Many[echoed](route.OneConnection, always, func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
+		return route.Many(route.OneConnection, always, func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
 			return func(yield func(route.Part, error) bool) {
 				for _, p := range parts {
 					if !yield(p, nil) {
@@ -337,7 +337,7 @@ func TestStreamsEndInOneLast(t *testing.T) {
 // Errors of an operation that may stream end in Crm-Last whatever was wrong, so
 // that nobody waits for it.
 func TestEarlyErrorsOfStreamsAreLast(t *testing.T) {
-	r := route.Many[echoed](route.OneConnection, always, func(context.Context, route.Call, echo) iter.Seq2[route.Part, error] {
+	r := route.Many(route.OneConnection, always, func(context.Context, route.Call, echo) iter.Seq2[route.Part, error] {
 		return func(yield func(route.Part, error) bool) {
 			yield(route.Part{}, messages.Errorf(messages.NotFound, "no"))
 		}
@@ -444,7 +444,7 @@ func TestStartRefusesBesideACapturingStream(t *testing.T) {
 }
 
 func TestRequireScopedLeavesPlainSubjectsToAdministrators(t *testing.T) {
-	all := map[messages.Operation]route.Route{messages.AccountsSearch: {}, messages.ConnectionsGet: {Admin: true}}
+	all := map[messages.Operation]route.Route{messages.Accounts.Operation(messages.VerbSearch): {}, messages.ConnectionsGet: {Admin: true}}
 	got := map[string]bool{}
 	for _, e := range endpoints(all, true) {
 		got[e.subject] = true

@@ -106,7 +106,7 @@ func (c *Consumer) info() micro.Info {
 	for _, e := range c.endpoints {
 		info.Endpoints = append(info.Endpoints, micro.EndpointInfo{
 			Name: e.name, Subject: e.subject, QueueGroup: messages.QueueGroup,
-			Metadata: map[string]string{metadataRequest: e.route.RequestSchema, metadataReply: e.route.ReplySchema},
+			Metadata: map[string]string{metadataRequest: e.route.Schemas.Request, metadataReply: e.route.Schemas.Reply},
 		})
 	}
 	return info

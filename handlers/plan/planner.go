@@ -64,7 +64,7 @@ func Name(logical string) string {
 type Planner struct{ columns *Columns }
 
 // Search plans an accounts.search.
-func (p Planner) Search(ctx context.Context, in messages.AccountsSearchRequest) (dynamics.Query, error) {
+func (p Planner) Search(ctx context.Context, in messages.SearchRequest) (dynamics.Query, error) {
 	query := dynamics.Query{PageSize: int(in.PageSize), Count: in.IncludeTotal}
 	if in.Limit > 0 {
 		query.PageSize = min(query.PageSize, int(in.Limit))

@@ -22,14 +22,14 @@ const decodeFactor = 2
 func decode[In any, P interface {
 	*In
 	messages.Request
-}](ctx context.Context, c Call, body []byte, connection Needs) (In, Call, error) {
+}](ctx context.Context, c Call, request messages.Codec[In], body []byte, connection Needs) (In, Call, error) {
 	if len(body) > smallBody {
 		if err := Reserve(ctx, decodeFactor*len(body)); err != nil {
 			var none In
 			return none, c, err
 		}
 	}
-	in, fault := messages.Decode[In](body)
+	in, fault := request.Decode(body)
 	if fault == nil {
 		c.Connection, fault = target(c.Scope, P(&in).TargetID(), bool(connection))
 	}

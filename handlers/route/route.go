@@ -4,9 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"reflect"
-
-	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -17,8 +14,8 @@ type Route struct {
 	// what it decodes: the operation runs while the answer's parts are asked for.
 	Serve func(ctx context.Context, c Call, body []byte) Answer
 
-	// RequestSchema and ReplySchema are JSON Schemas for the services API.
-	RequestSchema, ReplySchema string
+	// Schemas describe the bodies in the services API.
+	Schemas messages.Schemas
 
 	// Admin operations keep their plain subject where REQUIRE_SCOPED_SUBJECTS is on.
 	Admin bool
@@ -45,62 +42,81 @@ func One[In, Out any, P interface {
 	*Out
 	messages.Reply
 }](connection Needs, operate func(context.Context, Call, In) (Out, error)) Route {
-	reply := func(ctx context.Context, c Call, in In) (Part, error) {
+	return one[In, Out, P, R](messages.NewCodec[In](), messages.NewCodec[Out](), connection, operate)
+}
+
+// OneOf is [One] of an operation of a table, which names members of its bodies.
+func OneOf[In, Out any, P interface {
+	*In
+	messages.Request
+}, R interface {
+	*Out
+	messages.Reply
+}](table messages.Table, operate func(context.Context, Call, In) (Out, error)) Route {
+	return one[In, Out, P, R](messages.CodecFor[In](table), messages.CodecFor[Out](table), OneConnection, operate)
+}
+
+func one[In, Out any, P interface {
+	*In
+	messages.Request
+}, R interface {
+	*Out
+	messages.Reply
+}](request messages.Codec[In], reply messages.Codec[Out], connection Needs, operate func(context.Context, Call, In) (Out, error)) Route {
+	answer := func(ctx context.Context, c Call, in In) (Part, error) {
 		out, err := operate(ctx, c, in)
 		if err != nil {
 			return Part{}, err
 		}
 		R(&out).SetHead(c.RequestID, c.Connection)
-		encoded, err := json.Marshal(&out)
+		encoded, err := reply.Encode(&out)
 		if err != nil {
 			return Part{}, fmt.Errorf("encode the reply: %w", err)
 		}
 		return Part{Body: encoded, Last: true}, nil
 	}
-	return withSchemas[In, Out](Route{Serve: func(ctx context.Context, c Call, body []byte) Answer {
-		in, c, err := decode[In, P](ctx, c, body, connection)
+	return Route{Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		in, c, err := decode[In, P](ctx, c, request, body, connection)
 		if err != nil {
 			return Answer{Call: c, Parts: fails(err)}
 		}
-		return Answer{Call: c, Parts: func(yield func(Part, error) bool) { yield(reply(ctx, c, in)) }}
-	}})
+		return Answer{Call: c, Parts: func(yield func(Part, error) bool) { yield(answer(ctx, c, in)) }}
+	}}
 }
 
 // Many makes the route of an operation that writes its replies itself, as a sequence of
-// parts. Out only names the type of its replies. numbered says which requests ask for
-// the parts' numbers; nil is none.
-func Many[Out, In any, P interface {
+// parts. numbered says which requests ask for the parts' numbers; nil is none.
+func Many[In any, P interface {
 	*In
 	messages.Request
 }](connection Needs, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
-	return withSchemas[In, Out](Route{Numbered: numbered != nil, Serve: func(ctx context.Context, c Call, body []byte) Answer {
-		in, c, err := decode[In, P](ctx, c, body, connection)
+	return many[In, P](messages.NewCodec[In](), connection, numbered, operate)
+}
+
+// ManyOf is [Many] of an operation of a table, which names members of its bodies.
+func ManyOf[In any, P interface {
+	*In
+	messages.Request
+}](table messages.Table, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
+	return many[In, P](messages.CodecFor[In](table), OneConnection, numbered, operate)
+}
+
+func many[In any, P interface {
+	*In
+	messages.Request
+}](request messages.Codec[In], connection Needs, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
+	return Route{Numbered: numbered != nil, Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		in, c, err := decode[In, P](ctx, c, request, body, connection)
 		if err != nil {
 			return Answer{Call: c, Numbered: numbered != nil, Parts: fails(err)}
 		}
 		return Answer{Call: c, Numbered: numbered != nil && numbered(in), Parts: operate(ctx, c, in)}
-	}})
+	}}
 }
 
 // fails is an answer that is an error.
 func fails(err error) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) { yield(Part{}, err) }
-}
-
-// withSchemas describes the bodies. Their types are fixed when crmbridge is
-// built, so a type without a schema is a defect that the first test meets.
-func withSchemas[In, Out any](r Route) Route {
-	r.RequestSchema = mustSchema(reflect.TypeFor[In]())
-	r.ReplySchema = mustSchema(reflect.TypeFor[Out]())
-	return r
-}
-
-func mustSchema(body reflect.Type) string {
-	schema, err := messages.Schema(body)
-	if err != nil {
-		panic(fmt.Sprintf("no JSON Schema for %s: %v", body, err))
-	}
-	return schema
 }
 
 // Administrative marks an operation that keeps its plain subject.

@@ -116,7 +116,7 @@ func capturing(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
-	for _, subject := range messages.RequestSubjects() {
+	for _, subject := range messages.RequestSubjects(nil) {
 		if err := capturingSubject(ctx, js, subject); err != nil {
 			return err
 		}

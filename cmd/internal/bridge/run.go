@@ -226,7 +226,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
-		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
+		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations([]messages.Table{messages.Accounts})),
 	})
 	if err != nil {
 		return nil, err

@@ -114,8 +114,8 @@ func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
 			}
 			search := func() {
 				t.Helper()
-				page, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "robot"}})
-				if err != nil || len(page.Accounts) != 20 {
+				page, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "robot"}})
+				if err != nil || len(page.Rows) != 20 {
 					t.Errorf("%+v, %v", page, err)
 				}
 			}

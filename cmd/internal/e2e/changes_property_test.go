@@ -55,9 +55,9 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 		var messages int
 		var err error
 		if number/2%2 == 0 {
-			got, messages, err = deliveries(client.Pages(t.Context(), in))
+			got, messages, err = deliveries(client.Accounts().Pages(t.Context(), in))
 		} else {
-			got, messages, err = deliveries(client.Stream(t.Context(), in))
+			got, messages, err = deliveries(client.Accounts().Stream(t.Context(), in))
 		}
 		unrest.Store(nil)
 		text, jsonErr := json.Marshal(&in)
@@ -79,9 +79,9 @@ func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
 
 // randomSearch is a search whose pages are small, or, for odd numbers, one whose
 // page is too large for a message; and the rows, watched by the columns it uses.
-func randomSearch(rng *rand.Rand, control emulator.Control, clock *testClock, number int) (messages.AccountsSearchRequest, *changingRows) {
+func randomSearch(rng *rand.Rand, control emulator.Control, clock *testClock, number int) (messages.SearchRequest, *changingRows) {
 	rows := newChangingRows(rng, control, clock)
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}, PageSize: messages.Count(20 + rng.IntN(300))}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}, PageSize: messages.Count(20 + rng.IntN(300))}
 	if number%2 == 1 {
 		in.Fields, in.PageSize = []string{"id", "description", "name", "owner", "parent"}, messages.Count(620+rng.IntN(800))
 	}
@@ -112,14 +112,14 @@ func randomSearch(rng *rand.Rand, control emulator.Control, clock *testClock, nu
 }
 
 // deliveries counts how often each row comes, and the messages.
-func deliveries(pages func(func(*messages.AccountsPage, error) bool)) (got map[string]int, parts int, err error) {
+func deliveries(pages func(func(*messages.Page, error) bool)) (got map[string]int, parts int, err error) {
 	got = map[string]int{}
 	for page, err := range pages {
 		if err != nil {
 			return nil, parts, err
 		}
 		parts++
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			got[account.Text("id")]++
 		}
 	}

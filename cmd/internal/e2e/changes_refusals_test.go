@@ -15,8 +15,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func acmeChanges(cursor string, fields ...string) messages.AccountsChangesRequest {
-	return messages.AccountsChangesRequest{Target: messages.Target{Connection: "acme"}, Cursor: cursor, Fields: fields}
+func acmeChanges(cursor string, fields ...string) messages.ChangesRequest {
+	return messages.ChangesRequest{Target: messages.Target{Connection: "acme"}, Cursor: cursor, Fields: fields}
 }
 
 // wantSaid checks an error's code and that its message or details say something.
@@ -43,57 +43,57 @@ func TestCursorsOfChangesAreBound(t *testing.T) {
 	client, _ := w.Client()
 	in := acmeChanges("", "id", "city")
 	in.PageSize = 100
-	page, err := client.Changes(t.Context(), in)
-	if err != nil || !page.HasMore || len(page.Accounts) != 100 {
+	page, err := client.Accounts().Changes(t.Context(), in)
+	if err != nil || !page.HasMore || len(page.Rows) != 100 {
 		t.Fatal(err)
 	}
 	cursor := page.NextCursor
-	found, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, PageSize: 10})
+	found, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, PageSize: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, c := range map[string]struct {
-		in   messages.AccountsChangesRequest
+		in   messages.ChangesRequest
 		said string
 	}{
-		"another connection": {messages.AccountsChangesRequest{Target: messages.Target{Connection: "globex"}, Cursor: cursor}, "not a cursor of this connection"},
+		"another connection": {messages.ChangesRequest{Target: messages.Target{Connection: "globex"}, Cursor: cursor}, "not a cursor of this connection"},
 		"other fields":       {acmeChanges(cursor, "id", "name"), "belongs to other fields"},
 		"another order":      {acmeChanges(cursor, "city", "id"), "belongs to other fields"},
 		"tampered":           {acmeChanges(cursor[:len(cursor)-4] + "AAAA"), "not a cursor of this connection"},
 		"not a cursor":       {acmeChanges("%%%"), "not a cursor of this connection"},
 		"of a search":        {acmeChanges(found.NextCursor), "is a cursor of accounts.search"},
-		"too many rows":      {messages.AccountsChangesRequest{Target: in.Target, PageSize: 5001}, "page_size"},
+		"too many rows":      {messages.ChangesRequest{Target: in.Target, PageSize: 5001}, "page_size"},
 		"every field":        {acmeChanges("", "*"), "fields[0]"},
 		"an unknown field":   {acmeChanges("", "naame"), "did you mean name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := client.Changes(t.Context(), c.in)
+			_, err := client.Accounts().Changes(t.Context(), c.in)
 			wantSaid(t, err, messages.InvalidRequest, c.said)
 		})
 	}
-	_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: cursor})
+	_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: cursor})
 	wantSaid(t, err, messages.InvalidRequest, "is a cursor of accounts.changes")
 
 	again := acmeChanges(cursor, "id", "city")
 	again.PageSize = 150 // the page size may change on the way
-	if page, err = client.Changes(t.Context(), again); err != nil || len(page.Accounts) != 150 {
+	if page, err = client.Accounts().Changes(t.Context(), again); err != nil || len(page.Rows) != 150 {
 		t.Errorf("with the identical fields: %v", err)
 	}
-	if page, err = client.Changes(t.Context(), acmeChanges(page.NextCursor)); err != nil || page.HasMore || len(page.Accounts) != 50 {
+	if page, err = client.Accounts().Changes(t.Context(), acmeChanges(page.NextCursor)); err != nil || page.HasMore || len(page.Rows) != 50 {
 		t.Errorf("the rest: %v", err)
 	}
-	if _, there := page.Accounts[0]["city"]; !there || len(page.Accounts[0]) != 2 {
-		t.Errorf("the fields did not come along: %v", page.Accounts[0])
+	if _, there := page.Rows[0]["city"]; !there || len(page.Rows[0]) != 2 {
+		t.Errorf("the fields did not come along: %v", page.Rows[0])
 	}
 
 	kept := page.NextCursor
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = client.Changes(t.Context(), acmeChanges(kept))
+	_, err = client.Accounts().Changes(t.Context(), acmeChanges(kept))
 	wantCode(t, err, messages.ConnectionNotFound)
 	w.Connect("acme")
-	_, err = client.Changes(t.Context(), acmeChanges(kept))
+	_, err = client.Accounts().Changes(t.Context(), acmeChanges(kept))
 	wantSaid(t, err, messages.InvalidRequest, "start again without one")
 }
 
@@ -112,7 +112,7 @@ func TestChangesThatDataverseDoesNotTell(t *testing.T) {
 
 	control.SetChangeTracking(false)
 	for _, cursor := range []string{"", kept} {
-		_, err := client.Changes(t.Context(), acmeChanges(cursor))
+		_, err := client.Accounts().Changes(t.Context(), acmeChanges(cursor))
 		wantSaid(t, err, messages.NotSupported, "Track changes", "Power Apps")
 	}
 	control.SetChangeTracking(true)
@@ -120,7 +120,7 @@ func TestChangesThatDataverseDoesNotTell(t *testing.T) {
 	r.same(t, control)
 
 	control.ExpireChangeTokens()
-	_, err := client.Changes(t.Context(), acmeChanges(r.cursor))
+	_, err := client.Accounts().Changes(t.Context(), acmeChanges(r.cursor))
 	wantSaid(t, err, messages.CursorExpired, "start again without a cursor")
 	r.cursor, r.rows = "", map[string]string{}
 	r.catchUp(t, 0)
@@ -146,17 +146,17 @@ func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 	for _, size := range []messages.Count{0, 10} { // on the only page, and on the first of three
 		in := acmeChanges("")
 		in.PageSize = size
-		_, err := client.Changes(t.Context(), in)
+		_, err := client.Accounts().Changes(t.Context(), in)
 		wantSaid(t, err, messages.NotSupported, "Prefer: odata.track-changes")
 	}
-	if found := checked(t, client, messages.CheckAccountsChanges); found.OK || !strings.Contains(found.Detail, "without change tracking") || !strings.Contains(found.HowToFix, "Prefer") {
+	if found := checked(t, client, messages.Accounts.ChangesCheck()); found.OK || !strings.Contains(found.Detail, "without change tracking") || !strings.Contains(found.HowToFix, "Prefer") {
 		t.Errorf("%+v", found)
 	}
 	dropping.Store(false)
-	if found := checked(t, client, messages.CheckAccountsChanges); !found.OK {
+	if found := checked(t, client, messages.Accounts.ChangesCheck()); !found.OK {
 		t.Errorf("%+v", found)
 	}
-	if _, err := client.Changes(t.Context(), acmeChanges("")); err != nil {
+	if _, err := client.Accounts().Changes(t.Context(), acmeChanges("")); err != nil {
 		t.Error(err)
 	}
 }
@@ -185,7 +185,7 @@ func TestChangesInPagesThatNobodyHolds(t *testing.T) {
 	}
 	in := acmeChanges("")
 	in.PageSize = 14
-	_, err := client.Changes(t.Context(), in)
+	_, err := client.Accounts().Changes(t.Context(), in)
 	wantCode(t, err, messages.TooLarge)
 }
 
@@ -200,7 +200,7 @@ func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
 	} {
 		w.Emulator.Control().Fail(emulator.Fault{Route: "accounts", Status: 403, Header: map[string]string{"Content-Type": "application/json"},
 			Body: `{"error":{"code":"0x80040220","message":"` + message + `"}}`})
-		_, err := client.Changes(t.Context(), acmeChanges(""))
+		_, err := client.Accounts().Changes(t.Context(), acmeChanges(""))
 		wantSaid(t, err, messages.PermissionDenied, said, "prvReadAccount", "at organization level")
 	}
 }
@@ -215,12 +215,12 @@ func TestChangesReadMetadataAgain(t *testing.T) {
 	unknown := emulator.Fault{Route: "accounts", Status: 400, Header: map[string]string{"Content-Type": "application/json"},
 		Body: `{"error":{"code":"0x80060888","message":"Could not find a property named 'cb_externalref' on type 'Microsoft.Dynamics.CRM.account'."}}`}
 	w.Emulator.Control().Fail(unknown)
-	if _, err := client.Changes(t.Context(), acmeChanges("", "cb_externalref")); err != nil {
+	if _, err := client.Accounts().Changes(t.Context(), acmeChanges("", "cb_externalref")); err != nil {
 		t.Errorf("after one refusal: %v", err)
 	}
 	unknown.Times = 2
 	w.Emulator.Control().Fail(unknown)
-	_, err := client.Changes(t.Context(), acmeChanges("", "cb_externalref"))
+	_, err := client.Accounts().Changes(t.Context(), acmeChanges("", "cb_externalref"))
 	wantCode(t, err, messages.InvalidRequest)
 }
 
@@ -246,16 +246,16 @@ func TestEmptyPagesOfChangesArePassedOver(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, nc := w.Client()
-	page, err := client.Changes(t.Context(), acmeChanges(""))
-	if err != nil || !page.HasMore || asked.Load() != 6 || page.Accounts == nil || page.Deleted == nil {
+	page, err := client.Accounts().Changes(t.Context(), acmeChanges(""))
+	if err != nil || !page.HasMore || asked.Load() != 6 || page.Rows == nil || page.Deleted == nil {
 		t.Fatalf("%+v, %v after %d pages", page, err, asked.Load())
 	}
-	page, err = client.Changes(t.Context(), acmeChanges(page.NextCursor))
+	page, err = client.Accounts().Changes(t.Context(), acmeChanges(page.NextCursor))
 	if err != nil || page.HasMore || asked.Load() != 10 || page.NextCursor == "" {
 		t.Fatalf("%+v, %v after %d pages", page, err, asked.Load())
 	}
 	// The reply as it is on the wire: one message without a number.
-	reply, err := nc.Request(messages.AccountsChanges.ScopedSubject("acme"), []byte(`{"fields":[]}`), 10*time.Second)
+	reply, err := nc.Request(messages.Accounts.Operation(messages.VerbChanges).ScopedSubject("acme"), []byte(`{"fields":[]}`), 10*time.Second)
 	if err != nil || reply.Header.Get(messages.HeaderPage) != "" || !strings.Contains(string(reply.Data), `the list is empty`) {
 		t.Errorf("%v %v %s", err, reply.Header, reply.Data)
 	}
@@ -263,7 +263,7 @@ func TestEmptyPagesOfChangesArePassedOver(t *testing.T) {
 
 func checked(t *testing.T, client *messages.Client, name string) messages.PermissionCheck {
 	t.Helper()
-	reply, err := client.Check(t.Context(), "acme")
+	reply, err := client.Check(t.Context(), messages.CheckRequest{Target: messages.Target{Connection: "acme"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,17 +30,17 @@ func newReplica(client *messages.Client, fields ...string) *replica {
 
 // step asks once and takes in the answer.
 func (r *replica) step(ctx context.Context, pageSize messages.Count) (more bool, err error) {
-	in := messages.AccountsChangesRequest{Target: messages.Target{Connection: "acme"}, Cursor: r.cursor, PageSize: pageSize}
+	in := messages.ChangesRequest{Target: messages.Target{Connection: "acme"}, Cursor: r.cursor, PageSize: pageSize}
 	if r.cursor == "" {
 		in.Fields = r.fields
 	}
-	reply, err := r.client.Changes(ctx, in)
+	reply, err := r.client.Accounts().Changes(ctx, in)
 	if err != nil {
 		return false, err
 	}
 	r.pages++
 	r.cursor = reply.NextCursor
-	for _, account := range reply.Accounts {
+	for _, account := range reply.Rows {
 		r.rows[account.Text("id")] = account.Text("name")
 		r.told = append(r.told, account.Text("id"))
 	}

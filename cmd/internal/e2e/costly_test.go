@@ -36,13 +36,13 @@ func TestOneCostlyQueryConcernsNobodyElse(t *testing.T) {
 	}{{emulator.KindQueryThrottle, messages.Throttled}, {emulator.KindQueryTimeout, messages.Unavailable}} {
 		for _, status := range []int{400, 429, 500, 503} {
 			control.Fail(emulator.Fault{Kind: c.kind, Route: "accounts", Status: status, RetryAfter: 60, Times: -1})
-			_, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: target, Fields: []string{"name"}})
+			_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: target, Fields: []string{"name"}})
 			fault, ok := errors.AsType[*messages.Error](err)
 			if !ok || fault.Code != c.code || !fault.Retryable || fault.RetryAfter() != time.Minute {
 				t.Errorf("%s with %d, a search: %v", c.kind, status, err)
 			}
 			pages.Store(0)
-			_, err = client.Count(t.Context(), messages.AccountsCountRequest{Target: target})
+			_, err = client.Accounts().Count(t.Context(), messages.CountRequest{Target: target})
 			if fault, ok = errors.AsType[*messages.Error](err); !ok || fault.Code != c.code || pages.Load() > 0 {
 				t.Errorf("%s with %d, a count: %v, %d pages", c.kind, status, err, pages.Load())
 			}
@@ -52,7 +52,7 @@ func TestOneCostlyQueryConcernsNobodyElse(t *testing.T) {
 			control.Clear()
 		}
 	}
-	if _, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: target}); err != nil {
+	if _, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: target}); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}
 }

@@ -33,7 +33,7 @@ func TestCountsHaveNoCap(t *testing.T) {
 		want  int64
 	}{{nil, all}, {&some, int64(want)}} {
 		w.Emulator.Control().ResetCounts()
-		n, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: target, Where: c.where})
+		n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: target, Where: c.where})
 		calls := 0
 		for _, m := range w.Emulator.Control().Counts().Data {
 			calls += m
@@ -43,13 +43,13 @@ func TestCountsHaveNoCap(t *testing.T) {
 		}
 		t.Logf("%d accounts counted with %d calls", n, calls)
 	}
-	in := messages.AccountsSearchRequest{Target: target, Where: &some, IncludeTotal: true, PageSize: 2}
+	in := messages.SearchRequest{Target: target, Where: &some, IncludeTotal: true, PageSize: 2}
 	for range 2 { // the total is carried along
-		page, err := client.Search(t.Context(), in)
+		page, err := client.Accounts().Search(t.Context(), in)
 		if err != nil || page.Total == nil || *page.Total != int64(want) {
 			t.Fatalf("%+v, %v; want a total of %d", page, err, want)
 		}
-		in = messages.AccountsSearchRequest{Target: target, Cursor: page.NextCursor}
+		in = messages.SearchRequest{Target: target, Cursor: page.NextCursor}
 	}
 }
 
@@ -82,17 +82,17 @@ func TestTheLargestFilters(t *testing.T) {
 		}
 	}
 	where := messages.Leaf("name", messages.NotIn, values)
-	counted, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: target, Where: &where})
+	counted, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: target, Where: &where})
 	if err != nil || counted != int64(len(rows)) {
 		t.Errorf("count %d, %v; want %d", counted, err, len(rows))
 	}
 	pages := 0
-	for page, err := range client.Pages(t.Context(), messages.AccountsSearchRequest{Target: target, Where: &where, PageSize: 100, Fields: []string{"id"}}) {
+	for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{Target: target, Where: &where, PageSize: 100, Fields: []string{"id"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		pages++
-		for _, a := range page.Accounts {
+		for _, a := range page.Rows {
 			rows[a.Text("id")]++
 		}
 	}

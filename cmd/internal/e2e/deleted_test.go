@@ -41,9 +41,9 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 	}
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}}
 	for range 20 { // from here on metadata is known, most likely in both
-		if _, err := client.Search(t.Context(), in); err != nil {
+		if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -54,7 +54,7 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 		searches.Go(func() {
 			in := in
 			in.PageSize = messages.Count(i + 1)
-			page, err := client.Search(t.Context(), in)
+			page, err := client.Accounts().Search(t.Context(), in)
 			fault, ok := errors.AsType[*messages.Error](err)
 			switch {
 			case ok && fault.Code == messages.ConnectionNotFound:

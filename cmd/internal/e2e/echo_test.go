@@ -228,8 +228,8 @@ func TestNothingSecretIsSaidBack(t *testing.T) {
 	bodies := map[messages.Operation]string{
 		messages.ConnectionsGet: `{"connection":"acme"}`, messages.ConnectionsList: `{}`, messages.ConnectionsCheck: `{"connection":"acme"}`,
 		messages.UsersWhoAmI: `{"connection":"acme"}`, messages.UsersGet: `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
-		messages.AccountsSearch: `{"connection":"acme","where":{"field":"industry","op":"eq","value":"Nonsense"}}`, messages.AccountsGet: `{"connection":"acme","account_id":"11111111-2222-3333-4444-555555555555","fields":["nam"]}`,
-		messages.AccountsCount: `{"connection":"acme"}`, messages.AccountsFields: `{"connection":"acme"}`, messages.AccountsChanges: `{"connection":"acme"}`,
+		messages.Accounts.Operation(messages.VerbSearch): `{"connection":"acme","where":{"field":"industry","op":"eq","value":"Nonsense"}}`, messages.Accounts.Operation(messages.VerbGet): `{"connection":"acme","account_id":"11111111-2222-3333-4444-555555555555","fields":["nam"]}`,
+		messages.Accounts.Operation(messages.VerbCount): `{"connection":"acme"}`, messages.Accounts.Operation(messages.VerbFields): `{"connection":"acme"}`, messages.Accounts.Operation(messages.VerbChanges): `{"connection":"acme"}`,
 	}
 	n := 0
 	for _, form := range echoWays() {
@@ -239,7 +239,7 @@ func TestNothingSecretIsSaidBack(t *testing.T) {
 				ask(op, body)
 				n++
 			}
-			ask(messages.AccountsSearch, `{"connection":"acme"}`)
+			ask(messages.Accounts.Operation(messages.VerbSearch), `{"connection":"acme"}`)
 		}
 		e.set(0, nil)
 	}

@@ -228,7 +228,7 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 	w.Bridge(w.Settings(true), &log)
 	w.Connect("acme")
 	client, _ := w.Client()
-	if _, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}); err != nil {
+	if _, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := client.Delete(t.Context(), "acme"); err != nil {

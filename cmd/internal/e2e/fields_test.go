@@ -17,9 +17,9 @@ import (
 
 func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields []messages.Field, pages int) {
 	t.Helper()
-	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}, CustomOnly: customOnly}
+	in := messages.FieldsRequest{Target: messages.Target{Connection: "acme"}, CustomOnly: customOnly}
 	for {
-		reply, err := client.Fields(t.Context(), in)
+		reply, err := client.Accounts().Fields(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +27,7 @@ func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields [
 		if reply.NextCursor == "" {
 			return fields, pages
 		}
-		in = messages.AccountsFieldsRequest{Target: in.Target, Cursor: reply.NextCursor}
+		in = messages.FieldsRequest{Target: in.Target, Cursor: reply.NextCursor}
 	}
 }
 
@@ -69,11 +69,11 @@ func TestFields(t *testing.T) {
 	if channels := byName["cb_channels"]; channels.LogicalName != "cb_channels" || !channels.Custom || channels.Type != messages.FieldChoices {
 		t.Errorf("cb_channels: %+v", channels)
 	}
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1}
 	for _, field := range fields {
 		in.Fields = append(in.Fields, field.Name)
 	}
-	if page, err := client.Search(t.Context(), in); err != nil || len(page.Accounts[0]) != len(fields) {
+	if page, err := client.Accounts().Search(t.Context(), in); err != nil || len(page.Rows[0]) != len(fields) {
 		t.Errorf("asking for all of them: %v", err)
 	}
 	custom, _ := allFields(t, client, true)
@@ -109,21 +109,21 @@ func TestFieldsInSmallMessages(t *testing.T) {
 	}
 	t.Logf("%d fields in %d pages of 4 KiB", len(got), pages)
 
-	first, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}})
+	first, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, in := range map[string]messages.AccountsFieldsRequest{
+	for name, in := range map[string]messages.FieldsRequest{
 		"another connection's": {Target: messages.Target{Connection: "other"}, Cursor: first.NextCursor},
 		"changed":              {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor[:len(first.NextCursor)-3] + "AAA"},
 		"of another request":   {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor, CustomOnly: true},
 	} {
-		_, err := client.Fields(t.Context(), in)
+		_, err := client.Accounts().Fields(t.Context(), in)
 		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || len(fault.Details) == 0 || fault.Details[0].Path != "cursor" {
 			t.Errorf("a cursor that is %s: %v", name, err)
 		}
 	}
-	_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
+	_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
 	if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest {
 		t.Errorf("accounts.search takes it: %v", err)
 	}
@@ -146,11 +146,11 @@ func TestAFieldWithManyOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Connect("later") // with no copy of the metadata
-	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: "later"}}
+	in := messages.FieldsRequest{Target: messages.Target{Connection: "later"}}
 	var names []string
 	var long messages.Field
 	for {
-		reply, err := client.Fields(t.Context(), in)
+		reply, err := client.Accounts().Fields(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestAFieldWithManyOptions(t *testing.T) {
 	}
 	for label, fault := range map[string]string{options[9_999]: "", options[10_000]: "more options than crmbridge knows by label"} {
 		where := messages.Leaf("cb_long", messages.Eq, label)
-		_, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: in.Target, Where: &where})
+		_, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: in.Target, Where: &where})
 		if fault == "" && err != nil || fault != "" && (err == nil || !strings.Contains(err.Error(), fault)) {
 			t.Errorf("%.20s: %v", label, err)
 		}

@@ -89,7 +89,7 @@ func load(t *testing.T, w *bridgetest.World, requests int, sending func(int)) ma
 	}
 	deadline := time.Now().Add(messages.MaxDeadline).Format(time.RFC3339)
 	for i := range requests {
-		msg := nats.NewMsg(messages.AccountsSearch.ScopedSubject("acme"))
+		msg := nats.NewMsg(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("acme"))
 		msg.Header.Set(messages.HeaderDeadline, deadline)
 		msg.Reply = inbox
 		msg.Header.Set(messages.HeaderRequestID, fmt.Sprintf("request-%d", i))
@@ -113,7 +113,7 @@ func load(t *testing.T, w *bridgetest.World, requests int, sending func(int)) ma
 	// An answer too many would come from a process that has not noticed yet: one
 	// more round trip through each of them, and then nothing is left to come.
 	for range 20 {
-		if _, err := nc.Request(messages.AccountsSearch.ScopedSubject("acme"), []byte(`{"page_size":1}`), time.Minute); err != nil {
+		if _, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("acme"), []byte(`{"page_size":1}`), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -183,12 +183,12 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 		want[account.ID] = true
 	}
 	fields := []string{"id", "name", "website", "phone", "email", "city", "country", "industry", "classification", "revenue", "employees", "owner"}
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: fields,
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: fields,
 		PageSize: 5000, OrderBy: []string{"-revenue", "name"}, IncludeTotal: true}
 
 	t.Run("page mode", func(t *testing.T) {
 		seen, pages := map[string]bool{}, 0
-		for page, err := range client.Pages(t.Context(), in) {
+		for page, err := range client.Accounts().Pages(t.Context(), in) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +203,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 	})
 	t.Run("stream mode", func(t *testing.T) {
 		seen, parts := map[string]bool{}, 0
-		for page, err := range client.Stream(t.Context(), in) {
+		for page, err := range client.Accounts().Stream(t.Context(), in) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -218,7 +218,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reply, err := nc.Request(messages.AccountsSearch.Subject(), body, time.Minute)
+		reply, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).Subject(), body, time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +230,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 		in := in
 		in.Limit = 2500
 		seen := map[string]bool{}
-		for page, err := range client.Pages(t.Context(), in) {
+		for page, err := range client.Accounts().Pages(t.Context(), in) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -249,10 +249,10 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 5000,
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 5000,
 		Fields:  []string{"id", "name", "website", "phone", "email", "city", "country", "industry", "classification", "revenue", "employees", "owner"},
 		OrderBy: []string{"name"}}
-	page, err := client.Search(t.Context(), in)
+	page, err := client.Accounts().Search(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +260,7 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 	collect(t, seen, page)
 	// The last delivered rows go away or move to the end, and new ones come in front.
 	control := w.Emulator.Control()
-	delivered := page.Accounts
+	delivered := page.Rows
 	moved := map[string]bool{}
 	for i, account := range delivered[len(delivered)-9:] {
 		id := account.Text("id")
@@ -287,11 +287,11 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 		want[id] = true // delivered before it was deleted
 	}
 	for page.NextCursor != "" {
-		page, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor})
+		page, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor})
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			id := account.Text("id")
 			if seen[id] && !moved[id] {
 				t.Errorf("row %s came twice", id)
@@ -313,9 +313,9 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 5000, OrderBy: []string{"name"},
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 5000, OrderBy: []string{"name"},
 		Fields: []string{"id", "name", "website", "phone", "email", "city", "country", "industry", "classification", "revenue", "employees", "owner", "cb_leadscore", "parent"}}
-	page, err := client.Search(t.Context(), in)
+	page, err := client.Accounts().Search(t.Context(), in)
 	if err != nil || page.NextCursor == "" {
 		t.Fatalf("%v; the page was not split", err)
 	}
@@ -328,7 +328,7 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 			control.PutAccount(row)
 		}
 	}
-	for _, account := range page.Accounts[len(page.Accounts)-64:] { // those that mark the place, all of them
+	for _, account := range page.Rows[len(page.Rows)-64:] { // those that mark the place, all of them
 		for row := range control.Accounts() {
 			if row.ID == account.Text("id") {
 				row.Website = "https://stamped.example/"
@@ -340,7 +340,7 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 		control.PutAccount(emulator.Account{Name: fmt.Sprintf("!!! in front %d", i)})
 	}
 	for page.NextCursor != "" {
-		if page, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil {
+		if page, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil {
 			t.Fatal(err)
 		}
 		collect(t, seen, page)
@@ -354,16 +354,16 @@ func TestCursorsAreBoundToConnectionIncarnationAndQuery(t *testing.T) {
 	w.Connect("acme")
 	w.Connect("globex")
 	client, _ := w.Client()
-	search := func(in messages.AccountsSearchRequest) (*messages.AccountsPage, error) {
-		return client.Search(t.Context(), in)
+	search := func(in messages.SearchRequest) (*messages.Page, error) {
+		return client.Accounts().Search(t.Context(), in)
 	}
 	acme, globex := messages.Target{Connection: "acme"}, messages.Target{Connection: "globex"}
-	page, err := search(messages.AccountsSearchRequest{Target: acme, PageSize: 10, OrderBy: []string{"name"}})
+	page, err := search(messages.SearchRequest{Target: acme, PageSize: 10, OrderBy: []string{"name"}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	cursor := page.NextCursor
-	for name, in := range map[string]messages.AccountsSearchRequest{
+	for name, in := range map[string]messages.SearchRequest{
 		"another connection": {Target: globex, Cursor: cursor},
 		"another query":      {Target: acme, Cursor: cursor, PageSize: 10, OrderBy: []string{"-name"}},
 		"tampered":           {Target: acme, Cursor: cursor[:len(cursor)-4] + "AAAA"},
@@ -374,16 +374,16 @@ func TestCursorsAreBoundToConnectionIncarnationAndQuery(t *testing.T) {
 			wantCode(t, err, messages.InvalidRequest)
 		})
 	}
-	if _, err := search(messages.AccountsSearchRequest{Target: acme, Cursor: cursor, PageSize: 10, OrderBy: []string{"name"}}); err != nil {
+	if _, err := search(messages.SearchRequest{Target: acme, Cursor: cursor, PageSize: 10, OrderBy: []string{"name"}}); err != nil {
 		t.Errorf("with the identical query: %v", err)
 	}
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = search(messages.AccountsSearchRequest{Target: acme, Cursor: cursor})
+	_, err = search(messages.SearchRequest{Target: acme, Cursor: cursor})
 	wantCode(t, err, messages.ConnectionNotFound)
 	w.Connect("acme")
-	_, err = search(messages.AccountsSearchRequest{Target: acme, Cursor: cursor})
+	_, err = search(messages.SearchRequest{Target: acme, Cursor: cursor})
 	wantCode(t, err, messages.InvalidRequest)
 }
 
@@ -395,9 +395,9 @@ func wantCode(t *testing.T, err error, want messages.Code) {
 	}
 }
 
-func collect(t *testing.T, seen map[string]bool, page *messages.AccountsPage) {
+func collect(t *testing.T, seen map[string]bool, page *messages.Page) {
 	t.Helper()
-	for _, account := range page.Accounts {
+	for _, account := range page.Rows {
 		id := account.Text("id")
 		if seen[id] {
 			t.Errorf("row %s came twice", id)

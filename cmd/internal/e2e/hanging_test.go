@@ -24,11 +24,11 @@ func TestAHangingEnvironmentIsNoticed(t *testing.T) {
 	for _, kind := range kinds {
 		w.Connect(kind)
 	}
-	search := func(kind string, size int) (*messages.AccountsPage, error) {
+	search := func(kind string, size int) (*messages.Page, error) {
 		if kind != "own" {
 			size = 1
 		}
-		return client.Search(t.Context(), messages.AccountsSearchRequest{
+		return client.Accounts().Search(t.Context(), messages.SearchRequest{
 			Target: messages.Target{Connection: kind}, PageSize: messages.Count(size)})
 	}
 	for _, kind := range kinds[:2] { // the third knows no metadata yet

@@ -42,14 +42,14 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 				other = words["german"]
 			}
 			where := messages.Leaf("industry", messages.Eq, strings.ToUpper(own["industry"]))
-			page, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: at, Where: &where,
+			page, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: &where,
 				Fields: []string{"industry", "cb_channels"}, PageSize: 1000})
-			if err != nil || len(page.Accounts) == 0 {
+			if err != nil || len(page.Rows) == 0 {
 				t.Fatal(connection, err)
 			}
-			rows = append(rows, len(page.Accounts))
+			rows = append(rows, len(page.Rows))
 			channels := map[string]bool{}
-			for _, account := range page.Accounts {
+			for _, account := range page.Rows {
 				if label := account.Text("industry"); label != own["industry"] {
 					t.Errorf("%s: industry %q", connection, label)
 				}
@@ -61,11 +61,11 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 				t.Errorf("%s: channels %v", connection, channels)
 			}
 			where = messages.Leaf("industry", messages.Eq, other["industry"])
-			_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: at, Where: &where})
+			_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: &where})
 			if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, own["industry"]) {
 				t.Errorf("%s: a label of the other language: %v", connection, err)
 			}
-			fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
+			fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,7 +94,7 @@ func TestLanguageOfANewUser(t *testing.T) {
 	client, _ := w.Client()
 	w.Emulator.Control().SetLanguage(marta, 1036)
 	label := func() string {
-		fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}})
+		fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestLabelsWithoutATranslation(t *testing.T) {
 	count := func(field string, op messages.Op, value any) int64 {
 		t.Helper()
 		where := messages.Leaf(field, op, value)
-		n, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: at, Where: &where})
+		n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: at, Where: &where})
 		if err != nil {
 			t.Errorf("%s %v: %v", field, value, err)
 		}
@@ -162,7 +162,7 @@ func TestLabelsWithoutATranslation(t *testing.T) {
 			t.Errorf("%s %v finds %d, %v finds %d", c.field, c.label, byLabel, c.value, byValue)
 		}
 	}
-	fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
+	fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
 	if err != nil {
 		t.Fatal(err)
 	}

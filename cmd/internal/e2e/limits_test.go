@@ -134,11 +134,11 @@ func TestALimitOfADayEnds(t *testing.T) {
 	}
 	w.Connect("acme")
 	client, _ := w.Client()
-	search := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}
+	search := messages.SearchRequest{Target: messages.Target{Connection: "acme"}}
 	asked := func() int { return w.Emulator.Control().Counts().Data["accounts"] }
 	throttled := func(when string) {
 		t.Helper()
-		_, err := client.Search(t.Context(), search)
+		_, err := client.Accounts().Search(t.Context(), search)
 		fault, ok := errors.AsType[*messages.Error](err)
 		if !ok || fault.Code != messages.Throttled || fault.RetryAfter() > 10*time.Minute || fault.RetryAfter() < 9*time.Minute {
 			t.Fatalf("%s: %v", when, err)
@@ -175,7 +175,7 @@ func TestALimitOfADayEnds(t *testing.T) {
 		}
 	}
 	for range 10 {
-		if _, err := client.Search(t.Context(), search); err != nil {
+		if _, err := client.Accounts().Search(t.Context(), search); err != nil {
 			t.Errorf("after the probe was answered: %v", err)
 		}
 	}
@@ -258,7 +258,7 @@ func TestIdenticalSearchesShareOneCall(t *testing.T) {
 	w.Emulator.Control().ResetCounts()
 	load := newLoad(t, w)
 	for range 100 {
-		load.ask(t, messages.AccountsSearch, "acme", 25*time.Second)
+		load.ask(t, messages.Accounts.Operation(messages.VerbSearch), "acme", 25*time.Second)
 	}
 	exactlyOne(t, load.settle(t), "ok")
 	if n := w.Emulator.Control().Counts().Data["accounts"]; n < 1 || n > 4 {

@@ -92,13 +92,13 @@ func meals(environment string) []namedMeal {
 	const long = messages.MaxDeadline - time.Second
 	const search, all = `{"fields":["id","name"],"page_size":5000}`, `{}`
 	return []namedMeal{
-		{"17rows", long, meal{messages.AccountsSearch, search, 40, 40, whole(zipped(rowsOf(environment, 17, 2<<20)), "gzip")}},
-		{"pages", long, meal{messages.AccountsSearch, search, 256, 256, whole(rowsOf(environment, 5000, 2000), "")}},
-		{"long", long, meal{messages.AccountsSearch, search, 40, 40, whole(rowsOf(environment, 5000, 62<<20/5000-110), "")}},
-		{"longvalues", long, meal{messages.AccountsSearch, search, 40, 40, whole(rowsOf(environment, 9, 6<<20), "")}},
-		{"changes", 30 * time.Second, meal{messages.AccountsChanges, all, 1000, 1000, whole(rowsOf(environment, 500, 1500), "")}},
-		{"bodies", 20 * time.Second, meal{messages.AccountsSearch, largeBody(), 256, 256, slowly(whole(rowsOf(environment, 10, 100), ""))}},
-		{"options", 2 * time.Minute, meal{messages.AccountsFields, all, 256, 256, whole(manyOptions(100_000), "")}},
+		{"17rows", long, meal{messages.Accounts.Operation(messages.VerbSearch), search, 40, 40, whole(zipped(rowsOf(environment, 17, 2<<20)), "gzip")}},
+		{"pages", long, meal{messages.Accounts.Operation(messages.VerbSearch), search, 256, 256, whole(rowsOf(environment, 5000, 2000), "")}},
+		{"long", long, meal{messages.Accounts.Operation(messages.VerbSearch), search, 40, 40, whole(rowsOf(environment, 5000, 62<<20/5000-110), "")}},
+		{"longvalues", long, meal{messages.Accounts.Operation(messages.VerbSearch), search, 40, 40, whole(rowsOf(environment, 9, 6<<20), "")}},
+		{"changes", 30 * time.Second, meal{messages.Accounts.Operation(messages.VerbChanges), all, 1000, 1000, whole(rowsOf(environment, 500, 1500), "")}},
+		{"bodies", 20 * time.Second, meal{messages.Accounts.Operation(messages.VerbSearch), largeBody(), 256, 256, slowly(whole(rowsOf(environment, 10, 100), ""))}},
+		{"options", 2 * time.Minute, meal{messages.Accounts.Operation(messages.VerbFields), all, 256, 256, whole(manyOptions(100_000), "")}},
 	}
 }
 

@@ -37,9 +37,9 @@ func TestAProcessHasACeiling(t *testing.T) {
 				meal
 				code string
 			}{
-				{"17 rows of 2 MB", meal{messages.AccountsSearch, search, 4, 4, send(zipped(rowsOf(h.environment, 17, 2<<20)), "gzip")}, "too_large"},
-				{"pages of 4 MB", meal{messages.AccountsSearch, search, 40, 40, send(rowsOf(h.environment, 2000, 2000), "")}, "ok"},
-				{"changes", meal{messages.AccountsChanges, `{}`, 40, 40, send(rowsOf(h.environment, 400, 1500), "")}, "ok"},
+				{"17 rows of 2 MB", meal{messages.Accounts.Operation(messages.VerbSearch), search, 4, 4, send(zipped(rowsOf(h.environment, 17, 2<<20)), "gzip")}, "too_large"},
+				{"pages of 4 MB", meal{messages.Accounts.Operation(messages.VerbSearch), search, 40, 40, send(rowsOf(h.environment, 2000, 2000), "")}, "ok"},
+				{"changes", meal{messages.Accounts.Operation(messages.VerbChanges), `{}`, 40, 40, send(rowsOf(h.environment, 400, 1500), "")}, "ok"},
 			} {
 				p := h.serve(t, false, budget)
 				codes := h.eat(t, m.meal, 2*time.Minute)

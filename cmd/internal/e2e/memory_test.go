@@ -52,14 +52,14 @@ func TestAStreamOf50000RowsStaysSmall(t *testing.T) {
 	before, begin := peak(t, p.Process.Pid), time.Now()
 	seen := make(map[string]bool, messages.MaxStreamRows)
 	var bytes, pages int
-	var last *messages.AccountsPage
-	for page, err := range client.Stream(ctx, messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"},
+	var last *messages.Page
+	for page, err := range client.Accounts().Stream(ctx, messages.SearchRequest{Target: messages.Target{Connection: "acme"},
 		Fields: []string{"id", "name", "website", "phone", "city", "industry", "classification", "employees", "revenue", "created_at", "do_not_email", "owner"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		pages, last = pages+1, page
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			seen[account.Text("id")] = true
 			for _, value := range account {
 				bytes += len(value)
@@ -82,10 +82,10 @@ func TestAStreamOf50000RowsStaysSmall(t *testing.T) {
 }
 
 // labelled fails the test unless the choices and lookups of a page have labels.
-func labelled(t *testing.T, page *messages.AccountsPage) {
+func labelled(t *testing.T, page *messages.Page) {
 	t.Helper()
 	found := 0
-	for _, account := range page.Accounts {
+	for _, account := range page.Rows {
 		var industry *messages.Choice
 		if err := account.Decode("industry", &industry); err != nil {
 			t.Fatal(err)

@@ -30,9 +30,9 @@ func metadataReads(w *bridgetest.World) map[string]int {
 	return reads
 }
 
-func searchByLabel() messages.AccountsSearchRequest {
+func searchByLabel() messages.SearchRequest {
 	where := messages.Leaf("industry", messages.Eq, "consulting")
-	return messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where,
+	return messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where,
 		Fields: []string{"name", "industry", "cb_leadscore", "cb_channels"}, PageSize: 5}
 }
 
@@ -49,8 +49,8 @@ func TestOneReadsMetadataForTheFleet(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 100 {
 		wait.Go(func() {
-			page, err := client.Search(t.Context(), searchByLabel())
-			if err != nil || len(page.Accounts) == 0 {
+			page, err := client.Accounts().Search(t.Context(), searchByLabel())
+			if err != nil || len(page.Rows) == 0 {
 				t.Error(err)
 			}
 		})
@@ -90,14 +90,14 @@ func TestMetadataThatIsOutOfDate(t *testing.T) {
 	if err := cache.Put(t.Context(), "acme", connection.Incarnation, kind, []byte(old)); err != nil {
 		t.Fatal(err)
 	}
-	fields, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}})
+	fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 	if err != nil || len(fields.Fields) != 1 || fields.Fields[0].Label != "Gone" {
 		t.Fatalf("the old copy is not used: %+v, %v", fields, err)
 	}
 	w.Emulator.Control().ResetCounts()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"name", "cb_gone"}}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"name", "cb_gone"}}
 	for range 3 {
-		_, err = client.Search(t.Context(), in)
+		_, err = client.Accounts().Search(t.Context(), in)
 		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, `no field "cb_gone"`) {
 			t.Errorf("got %v", err)
 		}
@@ -133,9 +133,9 @@ func TestLabelsWhileRedisIsAway(t *testing.T) {
 	w.Redis.Kill()
 	for range 3 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		page, err := client.Search(ctx, searchByLabel())
+		page, err := client.Accounts().Search(ctx, searchByLabel())
 		cancel()
-		if err != nil || len(page.Accounts) == 0 {
+		if err != nil || len(page.Rows) == 0 {
 			t.Fatal(err)
 		}
 	}

@@ -46,7 +46,7 @@ func TestManyOptionsAreReadOnceForARequest(t *testing.T) {
 		_, _ = w.Write(large)
 	}
 	const requests = 32
-	if codes := h.eat(t, meal{messages.AccountsFields, `{}`, requests, requests, answer}, time.Minute); codes["ok"] < requests/8 || codes["ok"]+codes["overloaded"] != requests {
+	if codes := h.eat(t, meal{messages.Accounts.Operation(messages.VerbFields), `{}`, requests, requests, answer}, time.Minute); codes["ok"] < requests/8 || codes["ok"]+codes["overloaded"] != requests {
 		t.Errorf("accounts.fields: %v, want none that ends with its deadline", codes)
 	}
 	if n := reads.Load(); n > requests {
@@ -59,7 +59,7 @@ func TestManyOptionsAreReadOnceForARequest(t *testing.T) {
 	page := rowsOf(h.environment, 3, 100)
 	in := `{"fields":["id","name"],"where":{"field":"industry","op":"in","value":[` + strings.Join(labels, ",") + `]}}`
 	reads.Store(0)
-	codes := h.eat(t, meal{messages.AccountsSearch, in, 8, 8, func(w http.ResponseWriter, r *http.Request) {
+	codes := h.eat(t, meal{messages.Accounts.Operation(messages.VerbSearch), in, 8, 8, func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasSuffix(r.URL.Path, "/accounts") {
 			_, _ = w.Write(page)
 			return

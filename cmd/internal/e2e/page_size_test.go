@@ -66,24 +66,24 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 	client, _ := w.Client()
 	for name, order := range map[string][]string{"by id": nil, "by name": {"-name"}, "by a lookup": {"owner"}} {
 		a.take()
-		in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id", "description"}, OrderBy: order,
+		in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id", "description"}, OrderBy: order,
 			PageSize: 500, IncludeTotal: true}
 		got, parts := map[string]int{}, 0
 		for {
-			page, err := client.Search(t.Context(), in)
+			page, err := client.Accounts().Search(t.Context(), in)
 			if err != nil {
 				t.Fatal(name, err)
 			}
 			if parts++; *page.Total != rows {
 				t.Errorf("%s: total %d", name, *page.Total)
 			}
-			for _, account := range page.Accounts {
+			for _, account := range page.Rows {
 				got[account.Text("id")]++
 			}
 			if page.NextCursor == "" {
 				break
 			}
-			in = messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}
+			in = messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}
 		}
 		sizes := a.take()
 		if len(got) != rows || len(sizes) != parts+1 || parts > 16 || sizes[0] != 500 {
@@ -102,12 +102,12 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 		}
 	}
 	streamed := 0
-	for part, err := range client.Stream(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"},
+	for part, err := range client.Accounts().Stream(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"},
 		Fields: []string{"id", "description"}, PageSize: 500}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		streamed += len(part.Accounts)
+		streamed += len(part.Rows)
 	}
 	if sizes := a.take(); streamed != rows || len(sizes) != 2 {
 		t.Errorf("%d rows streamed by calls %v", streamed, sizes)
@@ -124,23 +124,23 @@ func TestSearchInPagesThatNobodyHolds(t *testing.T) {
 	client, _ := w.Client()
 	for _, mode := range []string{messages.ModePage, messages.ModeStream} {
 		a.take()
-		in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 80}
+		in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 80}
 		rows := 0
 		if mode == messages.ModeStream {
-			for part, err := range client.Stream(t.Context(), in) {
+			for part, err := range client.Accounts().Stream(t.Context(), in) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				rows += len(part.Accounts)
+				rows += len(part.Rows)
 			}
 		} else {
 			for in.Cursor != "" || rows == 0 {
-				page, err := client.Search(t.Context(), in)
+				page, err := client.Accounts().Search(t.Context(), in)
 				if err != nil {
 					t.Fatal(err)
 				}
-				rows += len(page.Accounts)
-				in = messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}
+				rows += len(page.Rows)
+				in = messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}
 			}
 		}
 		if sizes := a.take(); rows != 90 || len(sizes) != 2+5 || sizes[2] != 20 {

@@ -19,8 +19,8 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}
-	page, err := client.Search(t.Context(), in)
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}
+	page, err := client.Accounts().Search(t.Context(), in)
 	if err != nil || page.NextCursor == "" {
 		t.Fatal(err)
 	}
@@ -34,21 +34,21 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 		return fault.Code, fault.Retryable
 	}
 	control.Fail(bad)
-	_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor})
+	_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor})
 	if code, again := code(err); code != messages.CursorExpired || again {
 		t.Errorf("the cursor: %v", err)
 	}
 	control.Fail(bad)
 	rows := 0
-	for part, fault := range client.Stream(t.Context(), in) {
+	for part, fault := range client.Accounts().Stream(t.Context(), in) {
 		if err = fault; err == nil {
-			rows += len(part.Accounts)
+			rows += len(part.Rows)
 		}
 	}
 	if code, again := code(err); code != messages.UpstreamError || !again || rows != 10 {
 		t.Errorf("after %d rows: %v", rows, err)
 	}
-	if page, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil || len(page.Accounts) != 10 {
+	if page, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil || len(page.Rows) != 10 {
 		t.Errorf("the cursor, when Dataverse takes it again: %v", err)
 	}
 }
@@ -60,16 +60,16 @@ func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, OrderBy: []string{"-name", "owner"}, PageSize: 20}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, OrderBy: []string{"-name", "owner"}, PageSize: 20}
 	var err error
 	rows := 0
 	for {
-		var page *messages.AccountsPage
-		if page, err = client.Search(t.Context(), in); err != nil {
+		var page *messages.Page
+		if page, err = client.Accounts().Search(t.Context(), in); err != nil {
 			break
 		}
-		rows += len(page.Accounts)
-		in = messages.AccountsSearchRequest{Target: in.Target, Cursor: page.NextCursor}
+		rows += len(page.Rows)
+		in = messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}
 	}
 	fault, ok := errors.AsType[*messages.Error](err)
 	if !ok || rows != 60 || fault.Code != messages.NotSupported || fault.Retryable || !strings.Contains(fault.Message, "by the lookup owner") ||
@@ -87,20 +87,20 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 	client, _ := w.Client()
 	active := messages.Leaf("status", messages.Eq, 0)
 	for name, c := range map[string]struct {
-		in      messages.AccountsSearchRequest
+		in      messages.SearchRequest
 		refused bool
 	}{
-		"all":        {messages.AccountsSearchRequest{}, true},
-		"counted":    {messages.AccountsSearchRequest{IncludeTotal: true}, true},
-		"limit":      {messages.AccountsSearchRequest{Limit: 50_000}, false},
-		"high limit": {messages.AccountsSearchRequest{Limit: 50_001}, true},
-		"fewer":      {messages.AccountsSearchRequest{Where: &active}, false},
+		"all":        {messages.SearchRequest{}, true},
+		"counted":    {messages.SearchRequest{IncludeTotal: true}, true},
+		"limit":      {messages.SearchRequest{Limit: 50_000}, false},
+		"high limit": {messages.SearchRequest{Limit: 50_001}, true},
+		"fewer":      {messages.SearchRequest{Where: &active}, false},
 	} {
 		c.in.Target, c.in.OrderBy = messages.Target{Connection: "acme"}, []string{"owner"}
-		page, err := client.Search(t.Context(), c.in)
+		page, err := client.Accounts().Search(t.Context(), c.in)
 		fault, ok := errors.AsType[*messages.Error](err)
 		switch {
-		case !c.refused && (err != nil || len(page.Accounts) != 100):
+		case !c.refused && (err != nil || len(page.Rows) != 100):
 			t.Errorf("%s: %v", name, err)
 		case c.refused && (!ok || fault.Code != messages.NotSupported || !strings.Contains(fault.Message, "by the lookup owner") || fault.Details[0].Path != "order_by[0]"):
 			t.Errorf("%s: %v", name, err)
@@ -114,7 +114,7 @@ func TestErrorsNameTheConnection(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	_, nc := w.Client()
 	for _, body := range []string{`{"connection":"acme","page_size":0}`, `{"connection":"acme","nosuch":1}`, `{"page_size":"x","connection":"acme"}`} {
-		reply, err := nc.Request(messages.AccountsSearch.Subject(), []byte(body), 10*time.Second)
+		reply, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).Subject(), []byte(body), 10*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

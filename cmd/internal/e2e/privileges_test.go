@@ -29,27 +29,27 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	}
 	label, logical := messages.Leaf("industry", messages.Eq, "Consulting"), messages.Leaf("cb_leadscore", messages.Gt, 1)
 	search := func(at messages.Target, where *messages.Where) error {
-		_, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: at, Where: where})
+		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: where})
 		return err
 	}
 	operations := map[string]func(messages.Target) error{
 		"accounts.search": func(at messages.Target) error { return search(at, nil) },
 		"accounts.get": func(at messages.Target) error {
-			_, err := client.Account(t.Context(), messages.AccountGetRequest{Target: at, AccountID: account})
+			_, err := client.Accounts().Get(t.Context(), messages.GetRequest{Target: at, ID: account})
 			return err
 		},
 		"accounts.search by label":        func(at messages.Target) error { return search(at, &label) },
 		"accounts.search by logical name": func(at messages.Target) error { return search(at, &logical) },
 		"accounts.count": func(at messages.Target) error {
-			_, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: at})
+			_, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: at})
 			return err
 		},
 		"accounts.fields": func(at messages.Target) error {
-			_, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: at})
+			_, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
 			return err
 		},
 		"accounts.changes": func(at messages.Target) error {
-			_, err := client.Changes(t.Context(), messages.AccountsChangesRequest{Target: at, PageSize: 5})
+			_, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: at, PageSize: 5})
 			return err
 		},
 		"users.get by email": func(at messages.Target) error {
@@ -67,7 +67,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	metadata := []string{"accounts.search by label", "accounts.search by logical name", "accounts.fields"}
 	users := []string{"users.get by email", "users.get by id"}
 	for privilege, lacking := range map[string]struct{ operations, checks []string }{
-		"prvReadAccount":   {[]string{"accounts.search", "accounts.get", "accounts.count", "accounts.changes", "accounts.search by label", "accounts.search by logical name"}, []string{messages.CheckAccountsRead, messages.CheckAccountsChanges}},
+		"prvReadAccount":   {[]string{"accounts.search", "accounts.get", "accounts.count", "accounts.changes", "accounts.search by label", "accounts.search by logical name"}, []string{messages.Accounts.ReadCheck(), messages.Accounts.ChangesCheck()}},
 		"prvReadUser":      {users, []string{messages.CheckSystemUsersRead}},
 		"prvReadRole":      {users, []string{messages.CheckRolesRead}},
 		"prvReadTeam":      {users, []string{messages.CheckTeamsRead}},
@@ -102,7 +102,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 
 func checks(t *testing.T, client *messages.Client, connection string) []messages.PermissionCheck {
 	t.Helper()
-	found, err := client.Check(t.Context(), connection)
+	found, err := client.Check(t.Context(), messages.CheckRequest{Target: messages.Target{Connection: connection}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func checks(t *testing.T, client *messages.Client, connection string) []messages
 		names = append(names, check.Name)
 	}
 	want := []string{messages.CheckToken, messages.CheckWhoAmI, messages.CheckSystemUsersRead, messages.CheckRolesRead, messages.CheckTeamsRead,
-		messages.CheckAccountsRead, messages.CheckMetadataRead, messages.CheckAccountsChanges}
+		messages.Accounts.ReadCheck(), messages.CheckMetadataRead, messages.Accounts.ChangesCheck()}
 	if diff := cmp.Diff(want, names); diff != "" {
 		t.Errorf("the checks (-want +got): %s", diff)
 	}
@@ -169,11 +169,11 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 		control.Limit(emulator.DefaultUser, "prvReadAccount", emulator.DepthBasic)
 		defer control.Restore(emulator.DefaultUser, "prvReadAccount")
 		found := checks(t, client, "acme")
-		if bad := failed(found); len(bad) != 1 || bad[messages.CheckAccountsChanges].MissingPrivilege != "prvReadAccount" {
+		if bad := failed(found); len(bad) != 1 || bad[messages.Accounts.ChangesCheck()].MissingPrivilege != "prvReadAccount" {
 			t.Errorf("found %+v", bad)
 		}
 		for _, check := range found {
-			if check.Name == messages.CheckAccountsRead && (!strings.Contains(check.Detail, "some accounts may be missing") || check.HowToFix == "") {
+			if check.Name == messages.Accounts.ReadCheck() && (!strings.Contains(check.Detail, "some accounts may be missing") || check.HowToFix == "") {
 				t.Errorf("found %+v", check)
 			}
 		}
@@ -181,7 +181,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 	t.Run("changes are not tracked", func(t *testing.T) {
 		control.SetChangeTracking(false)
 		defer control.SetChangeTracking(true)
-		if bad := failed(checks(t, client, "acme")); len(bad) != 1 || !strings.Contains(bad[messages.CheckAccountsChanges].HowToFix, "Track changes") {
+		if bad := failed(checks(t, client, "acme")); len(bad) != 1 || !strings.Contains(bad[messages.Accounts.ChangesCheck()].HowToFix, "Track changes") {
 			t.Errorf("found %+v", bad)
 		}
 	})
@@ -207,7 +207,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 		})
 	}
 	t.Run("no such connection", func(t *testing.T) {
-		_, err := client.Check(t.Context(), "nobody")
+		_, err := client.Check(t.Context(), messages.CheckRequest{Target: messages.Target{Connection: "nobody"}})
 		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.ConnectionNotFound {
 			t.Errorf("got %v", err)
 		}
@@ -216,7 +216,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 		if _, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "pending"}, EnvironmentURL: w.EmulatorURL}); err != nil {
 			t.Fatal(err)
 		}
-		_, err := client.Check(t.Context(), "pending")
+		_, err := client.Check(t.Context(), messages.CheckRequest{Target: messages.Target{Connection: "pending"}})
 		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.ReauthorizationRequired {
 			t.Errorf("got %v", err)
 		}
@@ -230,7 +230,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 				t.Errorf("found %+v", bad)
 			}
 		}
-		if check := failed(checks(t, client, "acme"))[messages.CheckAccountsRead]; check.Detail != "not tried: there is no access token" {
+		if check := failed(checks(t, client, "acme"))[messages.Accounts.ReadCheck()]; check.Detail != "not tried: there is no access token" {
 			t.Errorf("found %+v", check)
 		}
 	})
@@ -245,16 +245,16 @@ func TestAccountOutOfReach(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for page, err := range client.Pages(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}}) {
+	for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			seen[account.Text("id")] = true
 		}
 	}
 	for account := range w.Emulator.Control().Accounts() {
-		_, err := client.Account(t.Context(), messages.AccountGetRequest{Target: messages.Target{Connection: "acme"}, AccountID: account.ID})
+		_, err := client.Accounts().Get(t.Context(), messages.GetRequest{Target: messages.Target{Connection: "acme"}, ID: account.ID})
 		if seen[account.ID] {
 			if err != nil {
 				t.Error(err)

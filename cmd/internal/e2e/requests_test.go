@@ -39,12 +39,12 @@ func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
 		for _, op := range []messages.Op{messages.Eq, messages.Contains, messages.StartsWith, messages.EndsWith} {
 			where := messages.Leaf("name", op, name)
 			got := 0
-			for page, err := range client.Pages(t.Context(), messages.AccountsSearchRequest{
+			for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{
 				Target: messages.Target{Connection: "acme"}, Where: &where, Fields: []string{"name"}, PageSize: 5000}) {
 				if err != nil {
 					t.Fatalf("%s %q: %v", op, name, err)
 				}
-				got += len(page.Accounts)
+				got += len(page.Rows)
 			}
 			if want := matching(rows, op, name); got != want {
 				t.Errorf("%s %q: %d rows, want %d", op, name, got, want)
@@ -76,7 +76,7 @@ func TestReplySubjects(t *testing.T) {
 	_, nc := w.Client()
 	request := func(reply string) {
 		t.Helper()
-		if err := nc.PublishRequest(messages.AccountsSearch.ScopedSubject("acme"), reply, []byte(`{"page_size":1}`)); err != nil {
+		if err := nc.PublishRequest(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("acme"), reply, []byte(`{"page_size":1}`)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,7 +99,7 @@ func TestReplySubjects(t *testing.T) {
 	}
 	for _, reply := range refused {
 		if reply == "" {
-			if err := nc.Publish(messages.AccountsSearch.ScopedSubject("acme"), []byte(`{}`)); err != nil {
+			if err := nc.Publish(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("acme"), []byte(`{}`)); err != nil {
 				t.Fatal(err)
 			}
 			continue
@@ -184,7 +184,7 @@ func TestServicesAPICountsTruly(t *testing.T) {
 		if i%2 == 0 {
 			body = `{"connection":"acme","where":{"field":"industri","op":"eq","value":"x"}}`
 		}
-		if _, err := nc.Request(messages.AccountsSearch.Subject(), []byte(body), time.Minute); err != nil {
+		if _, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).Subject(), []byte(body), time.Minute); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -335,15 +335,15 @@ func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"cb_externalref"}, PageSize: 1}
-	if _, err := client.Search(t.Context(), in); err != nil {
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"cb_externalref"}, PageSize: 1}
+	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	w.Emulator.Control().ResetCounts()
 	unknown := emulator.Fault{Route: "accounts", Status: 400, Header: map[string]string{"Content-Type": "application/json"},
 		Body: `{"error":{"code":"0x80060888","message":"Could not find a property named 'cb_externalref' on type 'Microsoft.Dynamics.CRM.account'."}}`}
 	w.Emulator.Control().Fail(unknown)
-	if _, err := client.Search(t.Context(), in); err != nil {
+	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 		t.Errorf("after one refusal: %v", err)
 	}
 	read := 0
@@ -358,11 +358,11 @@ func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
 	w.Emulator.Control().Fail(emulator.Fault{Route: "accounts", Status: 400, Header: unknown.Header,
 		Body: strings.Replace(unknown.Body, "cb_externalref", "name", 1)})
 	where := messages.Leaf("name", messages.NotNull, nil)
-	if n, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: in.Target, Where: &where}); err != nil || n != 20 {
+	if n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: in.Target, Where: &where}); err != nil || n != 20 {
 		t.Errorf("a count after one refusal: %d, %v", n, err)
 	}
 	unknown.Times = 2
 	w.Emulator.Control().Fail(unknown)
-	_, err := client.Search(t.Context(), in)
+	_, err := client.Accounts().Search(t.Context(), in)
 	wantCode(t, err, messages.InvalidRequest)
 }

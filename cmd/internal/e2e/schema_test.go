@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -48,28 +47,29 @@ func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	_, nc := w.Client()
-	bodies := map[messages.Operation]struct {
-		of   reflect.Type
-		text string
-	}{
-		messages.AccountsSearch: {reflect.TypeFor[messages.AccountsSearchRequest](), `{"connection":"acme","fields":["name","city"],"order_by":["-name"],"page_size":2,"limit":2,"include_total":true,"mode":"page",
-			"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"city","op":"is_null"},{"field":"employees","op":"between","value":[1,2]}]}]}}`},
-		messages.AccountsGet:          {reflect.TypeFor[messages.AccountGetRequest](), `{"connection":"acme","account_id":"11111111-2222-3333-4444-555555555555","fields":["name"]}`},
-		messages.AccountsCount:        {reflect.TypeFor[messages.AccountsCountRequest](), `{"connection":"acme","where":{"field":"name","op":"eq","value":"x"}}`},
-		messages.AccountsFields:       {reflect.TypeFor[messages.AccountsFieldsRequest](), `{"connection":"acme","custom_only":true}`},
-		messages.AccountsChanges:      {reflect.TypeFor[messages.AccountsChangesRequest](), `{"connection":"acme","fields":["name"],"page_size":2}`},
-		messages.UsersGet:             {reflect.TypeFor[messages.UserGetRequest](), `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`},
-		messages.UsersWhoAmI:          {reflect.TypeFor[messages.ConnectionRequest](), `{"connection":"acme"}`},
-		messages.ConnectionsList:      {reflect.TypeFor[messages.ConnectionsListRequest](), `{"page_size":2}`},
-		messages.ConnectionsAuthorize: {reflect.TypeFor[messages.AuthorizeRequest](), `{"connection":"new","environment_url":"` + w.EmulatorURL + `","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations"}`},
+	accounts := messages.Accounts
+	served := []messages.Table{accounts}
+	bodies := map[messages.Operation]string{
+		accounts.Operation(messages.VerbSearch): `{"connection":"acme","fields":["name","city"],"order_by":["-name"],"page_size":2,"limit":2,"include_total":true,"mode":"page",
+			"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"city","op":"is_null"},{"field":"employees","op":"between","value":[1,2]}]}]}}`,
+		accounts.Operation(messages.VerbGet):     `{"connection":"acme","account_id":"11111111-2222-3333-4444-555555555555","fields":["name"]}`,
+		accounts.Operation(messages.VerbCount):   `{"connection":"acme","where":{"field":"name","op":"eq","value":"x"}}`,
+		accounts.Operation(messages.VerbFields):  `{"connection":"acme","custom_only":true}`,
+		accounts.Operation(messages.VerbChanges): `{"connection":"acme","fields":["name"],"page_size":2}`,
+		messages.ConnectionsCheck:                `{"connection":"acme","tables":["accounts"]}`,
+		messages.UsersGet:                        `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
+		messages.UsersWhoAmI:                     `{"connection":"acme"}`,
+		messages.ConnectionsList:                 `{"page_size":2}`,
+		messages.ConnectionsAuthorize:            `{"connection":"new","environment_url":"` + w.EmulatorURL + `","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations"}`,
 	}
 	used := map[int]bool{}
 	tried := 0
 	for op, body := range bodies {
-		text, err := messages.Schema(body.of)
+		schemas, err := op.Schemas(served)
 		if err != nil {
 			t.Fatal(err)
 		}
+		text := schemas.Request
 		var schema jsonschema.Schema
 		if err := json.Unmarshal([]byte(text), &schema); err != nil {
 			t.Fatal(err)
@@ -81,7 +81,7 @@ func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
 		if strings.Contains(text, ":true") || schema.Title == "" {
 			t.Errorf("%s: a bare true or no title: %s", op, text)
 		}
-		for m := range mutations(body.text) {
+		for m := range mutations(body) {
 			tried++
 			var instance any
 			decoder := json.NewDecoder(strings.NewReader(m.body))

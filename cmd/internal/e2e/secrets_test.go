@@ -111,7 +111,7 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 	everyOperation(t, w, client, tap, value)
 	for _, body := range []string{`{"where":{"field":"name","op":"eq","value":"` + value + `"},"nonsense":"` + value + `"}`,
 		`{"where":{"field":"name","op":"lt","value":"` + value + `"}}`, `{"cursor":"` + value + `"}`, value} {
-		if _, err := nc.Request(messages.AccountsSearch.ScopedSubject("acme"), []byte(body), 10e9); err != nil {
+		if _, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("acme"), []byte(body), 10e9); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -119,7 +119,7 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 		w.Emulator.Control().Fail(emulator.Fault{Status: status, Times: 3, Header: map[string]string{"Content-Type": "application/json", "Retry-After": "0"},
 			Body: `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
 		where := messages.Leaf("name", messages.Contains, value)
-		_, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where})
+		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where})
 		if err == nil || strings.Contains(err.Error(), value) {
 			t.Errorf("status %d: %v", status, err)
 		}
@@ -176,11 +176,11 @@ func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, 
 	_, err = client.User(ctx, messages.UserGetRequest{Target: acme, Email: emulator.DefaultUser})
 	must(err)
 	where := messages.Not(messages.Leaf("name", messages.Contains, value))
-	page, err := client.Search(ctx, messages.AccountsSearchRequest{Target: acme, Where: &where, PageSize: 10})
+	page, err := client.Accounts().Search(ctx, messages.SearchRequest{Target: acme, Where: &where, PageSize: 10})
 	must(err)
-	_, err = client.Search(ctx, messages.AccountsSearchRequest{Target: acme, Cursor: page.NextCursor})
+	_, err = client.Accounts().Search(ctx, messages.SearchRequest{Target: acme, Cursor: page.NextCursor})
 	must(err)
-	_, err = client.Account(ctx, messages.AccountGetRequest{Target: acme, AccountID: page.Accounts[0].Text("id")})
+	_, err = client.Accounts().Get(ctx, messages.GetRequest{Target: acme, ID: page.Rows[0].Text("id")})
 	must(err)
 	w.Emulator.Control().ExpireAccessTokens()
 	_, err = client.WhoAmI(ctx, "acme")

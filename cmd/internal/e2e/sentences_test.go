@@ -40,8 +40,8 @@ func TestARefusalWithoutAWordBecomesASentence(t *testing.T) {
 	}
 	for _, s := range statuses {
 		status.Store(int32(s))
-		for op, body := range map[messages.Operation]string{messages.UsersWhoAmI: `{}`, messages.AccountsSearch: `{}`, messages.AccountsChanges: `{}`,
-			messages.AccountsGet: `{"account_id":"11111111-2222-3333-4444-555555555555"}`, messages.UsersGet: `{"email":"a@b.example"}`, messages.AccountsCount: `{}`} {
+		for op, body := range map[messages.Operation]string{messages.UsersWhoAmI: `{}`, messages.Accounts.Operation(messages.VerbSearch): `{}`, messages.Accounts.Operation(messages.VerbChanges): `{}`,
+			messages.Accounts.Operation(messages.VerbGet): `{"account_id":"11111111-2222-3333-4444-555555555555"}`, messages.UsersGet: `{"email":"a@b.example"}`, messages.Accounts.Operation(messages.VerbCount): `{}`} {
 			msg, err := nc.Request(op.ScopedSubject("acme"), []byte(body), 30*time.Second)
 			if err != nil {
 				t.Fatal(err)

@@ -112,10 +112,10 @@ type whereCase struct {
 func asks(ctx context.Context, client *messages.Client, c whereCase, want map[string]bool) string {
 	ctx, cancel := context.WithTimeout(ctx, whereDeadline)
 	defer cancel()
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Where: &c.where, Fields: []string{"id"},
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Where: &c.where, Fields: []string{"id"},
 		PageSize: c.pageSize, IncludeTotal: c.total}
 	got, first := map[string]bool{}, true
-	for page, err := range client.Stream(ctx, in) {
+	for page, err := range client.Accounts().Stream(ctx, in) {
 		if err != nil {
 			return "refused: " + err.Error()
 		}
@@ -126,7 +126,7 @@ func asks(ctx context.Context, client *messages.Client, c whereCase, want map[st
 			return fmt.Sprintf("a total of %d, want %d", *page.Total, len(want))
 		}
 		first = false
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			id := account.Text("id")
 			if got[id] {
 				return "twice: " + id
@@ -135,7 +135,7 @@ func asks(ctx context.Context, client *messages.Client, c whereCase, want map[st
 		}
 	}
 	if c.total {
-		n, err := client.Count(ctx, messages.AccountsCountRequest{Target: in.Target, Where: in.Where})
+		n, err := client.Accounts().Count(ctx, messages.CountRequest{Target: in.Target, Where: in.Where})
 		if err != nil || n != int64(len(want)) {
 			return fmt.Sprintf("a count of %d, want %d (%v)", n, len(want), err)
 		}

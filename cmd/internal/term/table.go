@@ -102,16 +102,16 @@ func JSON(to io.Writer, value any) error {
 	return err
 }
 
-// Accounts prints accounts with the given fields as columns.
-func Accounts(to io.Writer, fields []string, accounts []messages.Account) error {
-	rows := make([][]string, len(accounts))
-	for i, account := range accounts {
-		rows[i] = make([]string, len(fields))
+// Rows prints rows with the given fields as columns.
+func Rows(to io.Writer, fields []string, rows []messages.Row) error {
+	texts := make([][]string, len(rows))
+	for i, row := range rows {
+		texts[i] = make([]string, len(fields))
 		for j, field := range fields {
-			rows[i][j] = account.Text(field)
+			texts[i][j] = row.Text(field)
 		}
 	}
-	return Table(to, fields, rows)
+	return Table(to, fields, texts)
 }
 
 // Pairs prints names and values, one pair a line.

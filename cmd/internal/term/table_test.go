@@ -26,7 +26,7 @@ func TestWritersErrorComesBack(t *testing.T) {
 	for name, err := range map[string]error{
 		"Table":       term.Table(broken{}, []string{"a"}, nil),
 		"JSON":        term.JSON(broken{}, 1),
-		"Accounts":    term.Accounts(broken{}, []string{"a"}, nil),
+		"Rows":        term.Rows(broken{}, []string{"a"}, nil),
 		"Pairs":       term.Pairs(broken{}, [][2]string{{"a", "b"}}),
 		"Connections": term.Connections(broken{}, nil),
 	} {
@@ -125,12 +125,12 @@ func TestSafe(t *testing.T) {
 }
 
 func TestJSON(t *testing.T) {
-	page := messages.AccountsPage{Head: messages.Head{RequestID: "r"}, Accounts: []messages.Account{{
+	page := messages.Page{Head: messages.Head{RequestID: "r"}, Rows: []messages.Row{{
 		"revenue": jsontext.Value("90071992547409930.1000"), "big": jsontext.Value("1E400"),
 		"name": jsontext.Value("\"a\u009b31m\u202eb\u007f\ufeff é 語 \\u001b\""),
 	}}}
 	var out bytes.Buffer
-	if err := term.JSON(&out, &page); err != nil {
+	if err := term.JSON(&out, messages.CodecFor[messages.Page](messages.Accounts).Wire(&page)); err != nil {
 		t.Fatal(err)
 	}
 	want := `{
@@ -153,9 +153,9 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-func TestAccounts(t *testing.T) {
+func TestRows(t *testing.T) {
 	var out bytes.Buffer
-	err := term.Accounts(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Account{{
+	err := term.Rows(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Row{{
 		"name": jsontext.Value(`"Zoë\u001b[2J"`), "industry": jsontext.Value(`{"value":7,"label":"Consulting"}`), "revenue": jsontext.Value("10.50"), "hidden": jsontext.Value("1"),
 	}})
 	if err != nil {
