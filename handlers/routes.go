@@ -14,6 +14,8 @@ type Operations struct {
 	Authorizer *tokens.Authorizer
 	Sealer     Sealer
 	Metadata   MetadataCache // nil: every process asks for itself
+	// Tables are those that this deployment serves.
+	Tables []messages.Table
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 

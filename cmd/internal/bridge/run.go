@@ -222,13 +222,13 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
-		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
+		Operator: b.config.Operator, Tables: tableNames(b.config.Tables), Describe: describe(b.config.Tables), Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &handlers.Operations{
-		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
+		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
 		Sealer: b.config.Keyset, Metadata: tokens.NewMetadataCache(store), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
