@@ -222,7 +222,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
-		Operator: b.config.Operator, Tables: tableNames(b.config.Tables), Describe: describe(b.config.Tables), Reads: handlers.Reads(messages.Operations()),
+		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables), Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err

@@ -40,18 +40,10 @@ func knownTable(tables []messages.Table, name string) (messages.Table, bool) {
 	return messages.Table{}, false
 }
 
-func tableNames(tables []messages.Table) []string {
-	names := make([]string, len(tables))
-	for i, table := range tables {
-		names[i] = table.Name
-	}
-	return names
-}
-
-func tableList(tables []messages.Table) string { return strings.Join(tableNames(tables), ", ") }
+func tableList(tables []messages.Table) string { return strings.Join(messages.TableNames(tables), ", ") }
 
 // AllTables is the value of TABLES that serves every table.
-func AllTables() string { return strings.Join(tableNames(messages.Tables()), ",") }
+func AllTables() string { return strings.Join(messages.TableNames(messages.Tables()), ",") }
 
 // describe says what is read of a table that this process knows: it serves it, or
 // another process of the fleet may, whose connect links come here too.
