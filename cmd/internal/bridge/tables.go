@@ -40,7 +40,9 @@ func knownTable(tables []messages.Table, name string) (messages.Table, bool) {
 	return messages.Table{}, false
 }
 
-func tableList(tables []messages.Table) string { return strings.Join(messages.TableNames(tables), ", ") }
+func tableList(tables []messages.Table) string {
+	return strings.Join(messages.TableNames(tables), ", ")
+}
 
 // AllTables is the value of TABLES that serves every table.
 func AllTables() string { return strings.Join(messages.TableNames(messages.Tables()), ",") }
