@@ -55,7 +55,7 @@ var oracleColumns = func() []*oracleColumn {
 		textColumn("postal_code", "address1_postalcode", func(a row) string { return a.PostalCode }),
 		textColumn("", "accountnumber", func(a row) string { return a.Number }),
 		textColumn("", "description", func(a row) string { return a.Description }),
-		textColumn("", "telephone2", func(row) string { return "" }), // no row has one
+		textColumn("", "telephone2", func(a row) string { return a.PrimaryContactID }),
 		textColumn("", "cb_externalref", func(a row) string { return a.ExternalRef }),
 		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), func(a row) *int32 { return a.Industry }),
 		choiceColumn("classification", "accountclassificationcode", optionsFrom(1, "Default Value", "Key Account", "Growth", "Long Tail"),
@@ -84,7 +84,7 @@ var oracleColumns = func() []*oracleColumn {
 		idColumn(messages.FieldGUID, "id", "accountid", func(a row) string { return a.ID }),
 		idColumn(messages.FieldLookup, "owner", "ownerid", func(a row) string { return a.OwnerID }),
 		idColumn(messages.FieldLookup, "parent", "parentaccountid", func(a row) string { return a.ParentID }),
-		idColumn(messages.FieldLookup, "", "primarycontactid", func(row) string { return "" }), // no row has one
+		idColumn(messages.FieldLookup, "", "primarycontactid", func(a row) string { return a.PrimaryContactID }),
 	}
 	channels := column(messages.FieldChoices, "", "cb_channels", nil)
 	channels.options = optionsFrom(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")
