@@ -172,8 +172,9 @@ func (s *store) changeSet(logical string, f func(version int64, x *rowSet)) {
 // sets when the row was modified, and what else has no value but must have one.
 func (s *store) put(t *table, r *record, now time.Time) string {
 	at := now.UTC().Truncate(time.Second).Unix()
-	if r.cell(t.column(t.key).slot) == nil {
+	if slot := t.column(t.key).slot; r.cell(slot) == nil {
 		r.id = randomGUID()
+		r.cells[slot] = r.id
 	}
 	r.fill(t)
 	r.date(t, at)

@@ -55,7 +55,7 @@ var oracleColumns = func() []*oracleColumn {
 		textColumn("postal_code", "address1_postalcode", func(a row) string { return a.PostalCode }),
 		textColumn("", "accountnumber", func(a row) string { return a.Number }),
 		textColumn("", "description", func(a row) string { return a.Description }),
-		textColumn("", "telephone2", func(a row) string { return a.PrimaryContactID }),
+		textColumn("", "telephone2", func(row) string { return "" }), // no row has one
 		textColumn("", "cb_externalref", func(a row) string { return a.ExternalRef }),
 		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), func(a row) *int32 { return a.Industry }),
 		choiceColumn("classification", "accountclassificationcode", optionsFrom(1, "Default Value", "Key Account", "Growth", "Long Tail"),
