@@ -10,7 +10,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func TestAccountText(t *testing.T) {
+func TestRowText(t *testing.T) {
 	for raw, want := range map[string]string{
 		``:                                 "",
 		`null`:                             "",
@@ -30,17 +30,17 @@ func TestAccountText(t *testing.T) {
 		`["a","b"]`: "a; b",
 		`[]`:        "",
 	} {
-		if got := (messages.Account{"f": jsontext.Value(raw)}).Text("f"); got != want {
+		if got := (messages.Row{"f": jsontext.Value(raw)}).Text("f"); got != want {
 			t.Errorf("%s: %q, want %q", raw, got, want)
 		}
 	}
-	if got := (messages.Account{}).Text("f"); got != "" {
+	if got := (messages.Row{}).Text("f"); got != "" {
 		t.Errorf("a field that is not there: %q", got)
 	}
 }
 
-func TestAccountDecode(t *testing.T) {
-	account := messages.Account{
+func TestRowDecode(t *testing.T) {
+	account := messages.Row{
 		"name": jsontext.Value(`"Zq7X"`), "revenue": jsontext.Value(`90071992547409930.10`), "phone": jsontext.Value(`null`),
 		"industry": jsontext.Value(`{"value":7,"label":"Consulting"}`), "owner": jsontext.Value(`{"id":"1","name":"Ann","entity":"systemuser"}`),
 	}
