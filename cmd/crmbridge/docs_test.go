@@ -15,27 +15,19 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // root is the repository's folder.
 const root = "../.."
 
-func file(t testing.TB, name string) string {
-	t.Helper()
-	text, err := os.ReadFile(filepath.Join(root, name))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // documents are what people read, each linked from README.md.
 var documents = []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md"}
 
 // What deploy/README.md lists of settings is what serve reads.
 func TestDocumentsListTheSettings(t *testing.T) {
-	_, table, _ := strings.Cut(file(t, "deploy/README.md"), "\n## Settings\n")
+	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Settings\n")
 	table, _, _ = strings.Cut(table, "\n## ")
 	known := map[string]bool{}
 	for _, name := range bridge.Variables() {
@@ -58,7 +50,7 @@ var comes = map[string]bool{"TABLES": true}
 
 // What deploy/README.md lists of metrics is what the code has.
 func TestDocumentsListTheMetrics(t *testing.T) {
-	_, table, _ := strings.Cut(file(t, "deploy/README.md"), "\n## Metrics\n")
+	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Metrics\n")
 	table, _, _ = strings.Cut(table, "\n## ")
 	listed := map[string]bool{}
 	for _, match := range regexp.MustCompile("`(crmbridge_[a-z_]+)`").FindAllStringSubmatch(table, -1) {
@@ -110,7 +102,7 @@ func TestDocumentsListTheCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	page := file(t, "cmd/crmbridge/README.md")
+	page := bridgetest.File(t, "cmd/crmbridge/README.md")
 	listed := func(group, command string) bool {
 		return regexp.MustCompile("(?m)^\\|.*`"+group+" "+command+"[` ]").MatchString(page) ||
 			regexp.MustCompile("(?m)^\\| `"+group+" .*, `"+command+"[` ]").MatchString(page)
@@ -141,7 +133,7 @@ func isTable(name string) bool {
 
 // Who opens the repository reads one page that does not become a manual.
 func TestREADMEIsShort(t *testing.T) {
-	if lines := strings.Count(file(t, "README.md"), "\n"); lines > 150 {
+	if lines := strings.Count(bridgetest.File(t, "README.md"), "\n"); lines > 150 {
 		t.Errorf("README.md has %d lines; what is more than 150 belongs to the documents that it links", lines)
 	}
 }
@@ -179,7 +171,7 @@ func TestDeployedNATSConfiguration(t *testing.T) {
 // table, and so may campaigns for their connections.
 func TestDeployedRightsFollowTheOperations(t *testing.T) {
 	rights := map[string]string{}
-	rest := file(t, "deploy/nats.conf")
+	rest := bridgetest.File(t, "deploy/nats.conf")
 	for _, name := range []string{"ADMINISTRATORS", "CAMPAIGNS", "CRMBRIDGE"} { // from the last to the first
 		rest, rights[name], _ = strings.Cut(rest, name+" = {")
 	}
@@ -212,7 +204,7 @@ func TestDeployedRightsFollowTheOperations(t *testing.T) {
 
 // CONTRIBUTING names fuzz targets that there are.
 func TestContributingNamesFuzzTargets(t *testing.T) {
-	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(file(t, "CONTRIBUTING.md"), -1) {
+	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(bridgetest.File(t, "CONTRIBUTING.md"), -1) {
 		found := false
 		files, _ := filepath.Glob(root + "/" + match[1] + "/*_test.go")
 		for _, name := range files {
@@ -228,7 +220,7 @@ func TestContributingNamesFuzzTargets(t *testing.T) {
 // The compose file keeps secrets in files and containers small in rights, and neither
 // git nor a build takes a key along.
 func TestComposeFileIsCareful(t *testing.T) {
-	text := file(t, "docker-compose.yml")
+	text := bridgetest.File(t, "docker-compose.yml")
 	for _, service := range []string{"nats", "redis", "crmbridge"} {
 		_, part, _ := strings.Cut(text, "\n  "+service+":\n")
 		part, _, _ = strings.Cut(part, "restart:")
@@ -250,7 +242,7 @@ func TestComposeFileIsCareful(t *testing.T) {
 	}
 	for _, name := range []string{".gitignore", ".dockerignore"} {
 		for _, pattern := range []string{"keyset.json", "next.json", "*.pem", "secrets"} {
-			if !strings.Contains(file(t, name), pattern) {
+			if !strings.Contains(bridgetest.File(t, name), pattern) {
 				t.Errorf("%s does not list %s", name, pattern)
 			}
 		}
@@ -259,7 +251,7 @@ func TestComposeFileIsCareful(t *testing.T) {
 
 // docker-compose.yml passes on only variables that crmbridge knows.
 func TestComposeFileKnowsTheVariables(t *testing.T) {
-	_, service, found := strings.Cut(file(t, "docker-compose.yml"), "\n  crmbridge:\n")
+	_, service, found := strings.Cut(bridgetest.File(t, "docker-compose.yml"), "\n  crmbridge:\n")
 	if !found {
 		t.Fatal("no service crmbridge")
 	}
@@ -274,8 +266,8 @@ func TestComposeFileKnowsTheVariables(t *testing.T) {
 
 // Whatever .env.example offers reaches a container.
 func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
-	compose := file(t, "docker-compose.yml")
-	matches := regexp.MustCompile(`(?m)^#?([A-Z][A-Z_]+)=`).FindAllStringSubmatch(file(t, ".env.example"), -1)
+	compose := bridgetest.File(t, "docker-compose.yml")
+	matches := regexp.MustCompile(`(?m)^#?([A-Z][A-Z_]+)=`).FindAllStringSubmatch(bridgetest.File(t, ".env.example"), -1)
 	if len(matches) < 5 {
 		t.Fatalf("only %d variables were found", len(matches))
 	}
@@ -289,7 +281,7 @@ func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
 // Links lead to files and headings that are there.
 func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 	for _, name := range documents {
-		for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(file(t, name), -1) {
+		for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(bridgetest.File(t, name), -1) {
 			u, err := url.Parse(match[1])
 			if err != nil || u.Scheme != "" {
 				continue
@@ -300,7 +292,7 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
 				t.Errorf("%s: %v", name, err)
-			} else if u.Fragment != "" && !slices.Contains(anchors(file(t, target)), u.Fragment) {
+			} else if u.Fragment != "" && !slices.Contains(anchors(bridgetest.File(t, target)), u.Fragment) {
 				t.Errorf("%s: %s has no heading for #%s", name, target, u.Fragment)
 			}
 		}
