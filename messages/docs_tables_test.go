@@ -22,8 +22,8 @@ func section(table messages.Table) string {
 	fmt.Fprintf(&b, "### %s%s\n\n", strings.ToUpper(table.Name[:1]), table.Name[1:])
 	fmt.Fprintf(&b, "| | |\n| --- | --- |\n")
 	var operations []string
-	for _, verb := range []string{"search", "get", "count", "fields", "changes"} {
-		operations = append(operations, table.Name+"."+verb)
+	for _, verb := range messages.Verbs() {
+		operations = append(operations, string(table.Operation(verb)))
 	}
 	fmt.Fprintf(&b, "| operations | %s |\n", code(operations...))
 	fmt.Fprintf(&b, "| members | rows in %s, one row in %s, its id in %s |\n", code(table.Name), code(table.One), code(table.IDMember()))
