@@ -22,7 +22,7 @@ import (
 var withExamples = []string{"README.md", "messages/README.md", "deploy/README.md"}
 
 // comes are members that the documents have before the code has them.
-var comes = map[string]bool{"readable": true}
+var comes = map[string]bool{"readable": true, "tables": true}
 
 // The documents' JSON is what goes over the wire: a block is marked with its operation
 // and request or reply, or as a where tree, an error or an event.
@@ -153,5 +153,34 @@ func TestDocumentsShowGoThatCompiles(t *testing.T) {
 	command.Dir = root
 	if said, err := command.CombinedOutput(); err != nil {
 		t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, said)
+	}
+}
+
+// The documents' commands and JavaScript parse, where there is a program that says so.
+func TestDocumentsShowScriptsThatParse(t *testing.T) {
+	for _, c := range []struct {
+		language, ending string
+		program          []string
+		documents        []string
+	}{
+		{"sh", ".sh", []string{"sh", "-n"}, []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md"}},
+		{"js", ".mjs", []string{"node", "--check"}, []string{"messages/README.md"}},
+	} {
+		t.Run(c.language, func(t *testing.T) {
+			if _, err := exec.LookPath(c.program[0]); err != nil {
+				t.Skip(err)
+			}
+			for _, name := range c.documents {
+				for _, example := range blocks(t, name, c.language) {
+					written := filepath.Join(t.TempDir(), "example"+c.ending)
+					if err := os.WriteFile(written, []byte(example.text), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if said, err := exec.CommandContext(t.Context(), c.program[0], c.program[1], written).CombinedOutput(); err != nil {
+						t.Errorf("%s: %v\n%s", name, err, said)
+					}
+				}
+			}
+		})
 	}
 }

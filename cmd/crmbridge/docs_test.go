@@ -76,14 +76,28 @@ func TestDocumentsListTheMetrics(t *testing.T) {
 func metricNames(t *testing.T) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
+	walkSource(t, func(name, text string) {
+		if strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]+)"`).FindAllStringSubmatch(text, -1) {
+			found[match[1]] = true
+		}
+	})
+	return found
+}
+
+// walkSource visits the Go files of the repository; name is from its root.
+func walkSource(t *testing.T, visit func(name, text string)) {
+	t.Helper()
 	for _, folder := range []string{"cmd", "dynamics", "handlers", "messages", "tokens"} {
-		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(at string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(at, ".go") {
 				return err
 			}
-			text, err := os.ReadFile(path)
-			for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]+)"`).FindAllSubmatch(text, -1) {
-				found[string(match[1])] = true
+			name, err := filepath.Rel(root, at)
+			if err == nil {
+				visit(filepath.ToSlash(name), bridgetest.File(t, name))
 			}
 			return err
 		})
@@ -91,7 +105,6 @@ func metricNames(t *testing.T) map[string]bool {
 			t.Fatal(err)
 		}
 	}
-	return found
 }
 
 // The table of cmd/crmbridge/README.md has every command; those of a table other than
@@ -139,7 +152,7 @@ func TestREADMEIsShort(t *testing.T) {
 }
 
 // The shipped NATS configuration is one that NATS reads, and its users may do
-// what the README says and no more.
+// what deploy/README.md says and no more.
 func TestDeployedNATSConfiguration(t *testing.T) {
 	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
 		t.Setenv(name+"_NATS_PASSWORD", strings.ToLower(name))
@@ -297,6 +310,22 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Comments cite headings that are there; a README.md without a folder is that of the file's own.
+func TestCommentsCiteHeadingsThatAreThere(t *testing.T) {
+	cites := regexp.MustCompile(`((?:[a-z/]+/)?README\.md)#([a-z-]+)`)
+	walkSource(t, func(name, text string) {
+		for _, match := range cites.FindAllStringSubmatch(text, -1) {
+			target := match[1]
+			if target == "README.md" {
+				target = path.Join(path.Dir(name), target)
+			}
+			if !slices.Contains(anchors(bridgetest.File(t, target)), match[2]) {
+				t.Errorf("%s: %s has no heading for #%s", name, target, match[2])
+			}
+		}
+	})
 }
 
 // anchors are the names that GitHub gives the headings of a document.
