@@ -20,6 +20,10 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/handlers/events"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/streams"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -43,10 +47,10 @@ type Bridge struct {
 	limits   *throttle.Throttle
 
 	authorizer *tokens.Authorizer
-	events     *handlers.Events
+	events     *events.Publisher
 	watching   sync.WaitGroup // over the key set's file
 	unwatch    context.CancelFunc
-	consumer   atomic.Pointer[handlers.Consumer]
+	consumer   atomic.Pointer[interactive.Consumer]
 	stopping   atomic.Bool
 	memory     *budget.Budget
 	divided    memoryPlan
@@ -108,15 +112,15 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if b.pages, err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
 		return b, err
 	}
-	if b.events, err = handlers.StartEvents(ctx, b.nats, operations.Store, log, b.registry); err != nil {
+	if b.events, err = events.Start(ctx, b.nats, operations.Store, log, b.registry); err != nil {
 		return b, err
 	}
-	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
+	consumer, err := interactive.Start(ctx, b.nats, operations.Routes(), interactive.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
-		Memory: b.memory, MetadataBytes: b.divided.metadata, BacklogBytes: int(b.divided.backlog),
+		Memory: b.memory, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,
 	})
-	if errors.Is(err, handlers.ErrCaptured) {
+	if errors.Is(err, streams.ErrCaptured) {
 		err = ConfigurationError(err)
 	}
 	if err != nil {
@@ -192,7 +196,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	entra, err := tokens.NewEntra(tokens.EntraConfig{
 		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
 		ClientCertificateFile: b.config.ClientCertificateFile, FederatedTokenFile: b.config.FederatedTokenFile,
-		Apps: b.config.AppConnections, Serves: handlers.Serves(b.config.Hosts),
+		Apps: b.config.AppConnections, Serves: serves(b.config.Hosts),
 		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra, Log: b.log,
 	})
 	if err != nil {
@@ -201,7 +205,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	store := tokens.NewStore(b.redis, b.config.Keyset)
 	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
 		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
-			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
+			return names(b.dynamics)(ctx, environment, access, user, organization) // made below
 		}})
 	if b.config.UserCalls > dataverseConcurrency {
 		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
@@ -212,7 +216,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 		return nil, err
 	}
 	b.dynamics, err = dynamics.New(dynamics.Config{
-		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer,
 		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
 	})
@@ -221,7 +225,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
+		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
 		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
@@ -229,7 +233,7 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
-		Sealer: b.config.Keyset, Metadata: tokens.NewMetadataCache(store), BusCompletion: b.config.BusCompletion,
+		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
 
