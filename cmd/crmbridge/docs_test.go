@@ -48,6 +48,19 @@ func TestDocumentsListTheSettings(t *testing.T) {
 // comes are settings that the documents have before the code has them.
 var comes = map[string]bool{"TABLES": true}
 
+// Operators find every table with the privilege that it takes.
+func TestDocumentsListTheTables(t *testing.T) {
+	page := bridgetest.File(t, "deploy/README.md")
+	for _, table := range messages.Tables() {
+		if !regexp.MustCompile("(?m)^\\| `TABLES` \\|.*[`,]" + table.Name + "[`,]").MatchString(page) {
+			t.Errorf("TABLES does not list %s", table.Name)
+		}
+		if !regexp.MustCompile("(?m)^\\| `<table>.search`.*`" + table.ReadPrivilege + "`").MatchString(page) {
+			t.Errorf("the privileges do not list %s", table.ReadPrivilege)
+		}
+	}
+}
+
 // What deploy/README.md lists of metrics is what the code has.
 func TestDocumentsListTheMetrics(t *testing.T) {
 	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Metrics\n")
