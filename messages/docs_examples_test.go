@@ -22,7 +22,7 @@ import (
 var withExamples = []string{"README.md", "messages/README.md", "deploy/README.md"}
 
 // comes are members that the documents have before the code has them.
-var comes = map[string]bool{"readable": true, "tables": true}
+var comes = map[string]bool{"readable": true}
 
 // The documents' JSON is what goes over the wire: a block is marked with its operation
 // and request or reply, or as a where tree, an error or an event.

@@ -38,15 +38,12 @@ func TestDocumentsListTheSettings(t *testing.T) {
 	}
 	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(table, -1) {
 		for _, match := range regexp.MustCompile("`([A-Z][A-Z_]+)`").FindAllStringSubmatch(row[1], -1) {
-			if !known[match[1]] && !comes[match[1]] {
+			if !known[match[1]] {
 				t.Errorf("there is no variable %s", match[1])
 			}
 		}
 	}
 }
-
-// comes are settings that the documents have before the code has them.
-var comes = map[string]bool{"TABLES": true}
 
 // Operators find every table with the privilege that it takes.
 func TestDocumentsListTheTables(t *testing.T) {

@@ -235,14 +235,15 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
-		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
+		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables),
+		Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.onStop(func(ctx context.Context) error { b.authorizer.Close(ctx); return nil })
 	return &handlers.Operations{
-		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
+		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
 		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
