@@ -47,6 +47,7 @@ type Connection struct {
 	UserFullName         *string    `json:"user_full_name"`
 	OrganizationName     *string    `json:"organization_name"`
 	Scopes               []string   `json:"scopes"`
+	Tables               []string   `json:"tables" jsonschema:"tables that the person who connected was told of; none while pending"`
 	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
 	CreatedAt            time.Time  `json:"created_at,omitzero"` // not there where the status is unreadable
 	RefreshedAt          *time.Time `json:"refreshed_at"`
