@@ -52,10 +52,10 @@ func (b *breakers) of(connection, environment string) *breaker {
 // admit lets an attempt through, or refuses it without anything sent. The pass must
 // be ended; a request of no connection has none that counts.
 func (b *breakers) admit(ctx context.Context, r request) (*pass, error) {
-	if r.lane == "" {
+	if r.queue == "" {
 		return nil, nil
 	}
-	return b.of(r.lane, r.environment).admit(ctx, r.op)
+	return b.of(r.queue, r.environment).admit(ctx, r.op)
 }
 
 // A breaker is the circuit of one connection: closed while until is zero, open before

@@ -89,3 +89,12 @@ func mayRetry(status int, code string) bool {
 	}
 	return false
 }
+
+// lacksPrivilege reports whether a code says that a privilege, or its reach, is missing.
+func lacksPrivilege(code string) bool {
+	switch strings.ToLower(code) {
+	case "0x80040220", "0x80048306":
+		return true
+	}
+	return false
+}

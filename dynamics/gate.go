@@ -49,12 +49,13 @@ const (
 
 // String returns the limit as a word for logs and metric labels.
 func (l Limit) String() string {
-	names := [...]string{"none", "requests", "time", "concurrency", "unknown"}
-	if l < 0 || int(l) >= len(names) {
+	if l < 0 || int(l) >= len(limitNames) {
 		return "unknown"
 	}
-	return names[l]
+	return limitNames[l]
 }
+
+var limitNames = [...]string{"none", "requests", "time", "concurrency", "unknown"}
 
 // MaxRetryAfter bounds what Retry-After may ask for. An environment that asks for more
 // is asked once after this time, and that call's outcome decides: a wait must have an
@@ -73,11 +74,11 @@ type Answer struct {
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
 type Gate interface {
 	// Enter waits until a call of the principal may begin, at most until ctx ends.
-	// lane is the connection: calls of several lanes take turns. The call's answer
-	// must be reported once. The errors are an [*Error] of kind Throttled, with
+	// queue is the connection: the queues of a user are served in turn. The call's
+	// answer must be reported once. The errors are an [*Error] of kind Throttled, with
 	// RetryAfter, where Dataverse wants nothing for longer than a call may wait;
 	// Overloaded where too many wait already; Cancelled where ctx ended.
-	Enter(ctx context.Context, p Principal, lane string) (leave func(Answer), err error)
+	Enter(ctx context.Context, p Principal, queue string) (leave func(Answer), err error)
 }
 
 // A Prober is a [Gate] that can be told to try a principal who is blocked.
@@ -102,7 +103,7 @@ func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err 
 		return func(Answer) {}, nil
 	}
 	defer budget.From(ctx).Pause()()
-	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
+	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e
 		own.Op = cmp.Or(e.Op, r.op)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// TableColumn is what the environment says about one column of accounts.
+// TableColumn is what the environment says about one column of a table.
 type TableColumn struct {
 	Column
 	Label      string // in the language of the connection's user, else in the base language; "" if none
@@ -14,8 +14,6 @@ type TableColumn struct {
 	Readable   bool // IsValidForRead
 	Searchable bool // IsValidForAdvancedFind
 }
-
-const accountAttributes = "EntityDefinitions(LogicalName='account')/Attributes"
 
 type attributeRow struct {
 	LogicalName       string
@@ -41,23 +39,23 @@ func (a attributeRow) property() bool {
 	return !refused(a.ForOData) && !refused(a.ForODataValue)
 }
 
-// Columns returns the columns of accounts ordered by logical name, including
+// Columns returns the columns of t ordered by logical name, including
 // those of type Unsupported. Columns that the Web API has no property for are left
 // out, and so are the names that belong to a lookup (owneridname,
 // parentaccountidyominame): metadata lists them as texts to be read, and the Web API
 // has annotations in their place. Dataverse does not page metadata; one more request
 // tells days from moments, whose values are written differently.
-func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
-	days, err := s.dateOnly(ctx)
+func (s *Session) Columns(ctx context.Context, t Table) ([]TableColumn, error) {
+	days, err := s.dateOnly(ctx, t)
 	if err != nil {
 		return nil, err
 	}
 	var page relatedPage[attributeRow]
 	r := request{op: "metadata.columns", read: page.read}
 	const options = "$select=LogicalName,AttributeOf,AttributeType,AttributeTypeName,IsCustomAttribute,IsValidForRead,IsValidForAdvancedFind,DisplayName"
-	err = s.get(ctx, r, accountAttributes, options+",IsValidODataAttribute")
+	err = s.getOf(ctx, t, r, t.attributes(), options+",IsValidODataAttribute")
 	if KindOf(err) == Invalid || KindOf(err) == UnknownColumn { // older versions do not have that member
-		err = s.get(ctx, r, accountAttributes, options)
+		err = s.getOf(ctx, t, r, t.attributes(), options)
 	}
 	if err != nil {
 		return nil, err
@@ -86,14 +84,14 @@ func (s *Session) Columns(ctx context.Context) ([]TableColumn, error) {
 	return columns, nil
 }
 
-func (s *Session) dateOnly(ctx context.Context) (map[string]bool, error) {
+func (s *Session) dateOnly(ctx context.Context, t Table) (map[string]bool, error) {
 	var page relatedPage[struct {
 		LogicalName      string
 		DateTimeBehavior *struct{ Value string }
 	}]
 	r := request{op: "metadata.dates", read: page.read}
-	path := accountAttributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata"
-	if err := s.get(ctx, r, path, "$select=LogicalName,DateTimeBehavior"); err != nil {
+	path := t.attributes() + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata"
+	if err := s.getOf(ctx, t, r, path, "$select=LogicalName,DateTimeBehavior"); err != nil {
 		return nil, err
 	}
 	days := map[string]bool{}

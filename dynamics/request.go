@@ -17,12 +17,13 @@ import (
 // keep nothing of an attempt that failed.
 type request struct {
 	op     string
+	table  Table // that is read, zero for what is no table's
 	origin string
 	path   string // as sent, encoded
 	query  string // as sent, encoded
 	link   string // the whole URL as Dataverse wrote it, "" where it did not
 	prefer string
-	hidden hidden
+	redact redaction
 	read   func(body *body) error
 	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
@@ -30,10 +31,10 @@ type request struct {
 	// strict: the answer is short and what it says is kept, so that it is searched
 	// for every form of the token.
 	strict bool
-	// principal and lane are for the gate; without a principal there is none. lane and
+	// principal and queue are for the gate; without a principal there is none. queue and
 	// environment, the canonical origin, are for the circuit breaker.
 	principal   Principal
-	lane        string
+	queue       string
 	environment string
 	// current gives the token for an attempt, again says that it is not the first:
 	// whoever waited, at the gate too, may find the connection gone, and must not go
@@ -41,7 +42,8 @@ type request struct {
 	current func(ctx context.Context, again bool) (string, error)
 }
 
-func (c *Client) root() string { return "/api/data/" + c.config.APIVersion + "/" }
+// root is the path of the Web API.
+func (c *Client) root() string { return c.path }
 
 // send makes attempts at r until one succeeds or the policy gives up. An empty
 // token sends no Authorization header.
@@ -52,7 +54,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	if len(r.url()) > MaxBatchURL {
 		return tooLong(r.op)
 	}
-	r.hidden = r.hidden.knowing(token)
+	r.redact = r.redact.knowing(token)
 	return c.attempts(ctx, func(attempt int) error {
 		return again(func(first bool) (err error) {
 			pass, err := c.breakers.admit(ctx, r)
@@ -74,7 +76,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 				if token, err = r.current(ctx, attempt > 1 || !first); err != nil {
 					return err
 				}
-				r.hidden = r.hidden.knowing(token)
+				r.redact = r.redact.knowing(token)
 			}
 			if err := pass.begin(r.op); err != nil {
 				return err
@@ -132,7 +134,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	case !ok:
 		e = networkError(r.op, err)
 	}
-	e.Op = r.op
+	e.Op, e.Table = r.op, r.table
 	if e.RequestID == "" {
 		e.RequestID = call.RequestID
 	}
@@ -157,7 +159,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	}
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
-		from = withoutEcho(r, from)
+		from = c.echoes.without(r, from)
 	}
 	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
 		work: r.room, kept: budget.From(ctx).Lease()}
@@ -175,7 +177,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	call.Status = resp.StatusCode
 	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
 	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
-	if id := r.hidden.requestID(resp.Header); id != "" {
+	if id := r.redact.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
 	return read(r, resp, b)
@@ -222,7 +224,7 @@ func (c *Client) build(ctx context.Context, r request, token, id string) (*http.
 
 // requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
 // of which the first is kept. What has another form is no id of Dataverse's.
-func (h hidden) requestID(header http.Header) string {
+func (h redaction) requestID(header http.Header) string {
 	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
 		first, second, two := strings.Cut(header.Get(name), ",")
 		id, ok := canonicalGUID(strings.TrimSpace(first))

@@ -28,6 +28,9 @@ func (o *Operations) accountsChanges(ctx context.Context, c *call, in messages.A
 		if w.query.Select, err = plan.fields(ctx, w.at.Fields); err != nil {
 			return err
 		}
+		if w.rows, err = session.PrepareChanges(accountsTable, w.query); err != nil {
+			return err
+		}
 		reply, err = w.next(ctx)
 		return err
 	})
@@ -39,6 +42,7 @@ type changes struct {
 	call    *call
 	session *dynamics.Session
 	query   dynamics.ChangesQuery
+	rows    *dynamics.PreparedChanges // query
 	cursors cursors
 	at      changesPosition
 }
@@ -161,9 +165,5 @@ func tooLong(err error) bool {
 
 // read fetches the page at the position.
 func (w *changes) read(ctx context.Context) (*dynamics.ChangesPage, error) {
-	w.query.PageSize = w.at.Size
-	if w.at.Link == "" {
-		return w.session.Changes(ctx, w.query)
-	}
-	return w.session.NextChanges(ctx, w.query, w.at.Link)
+	return w.session.Changes(ctx, w.rows.WithPageSize(w.at.Size), w.at.Link)
 }

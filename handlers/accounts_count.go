@@ -24,7 +24,7 @@ func (o *Operations) accountsCount(ctx context.Context, c *call, in messages.Acc
 				return err
 			}
 		}
-		reply.Count, err = session.Count(ctx, filter)
+		reply.Count, err = session.Count(ctx, accountsTable, filter)
 		return err
 	})
 	return reply, err

@@ -40,7 +40,7 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 		if err != nil {
 			return err
 		}
-		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		row, err = session.Row(ctx, accountsTable, strings.ToLower(in.AccountID), outputs)
 		return err
 	})
 	if err != nil {

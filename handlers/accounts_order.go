@@ -27,7 +27,7 @@ func (s *search) checkEnd(ctx context.Context) error {
 		more = *s.at.Total > dynamics.MaxSimplePaging
 	} else {
 		var err error
-		if more, err = s.session.Exceeds(ctx, s.query.Filter); err != nil {
+		if more, err = s.session.Exceeds(ctx, accountsTable, s.query.Filter); err != nil {
 			return ctx.Err()
 		}
 	}

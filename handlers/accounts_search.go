@@ -43,6 +43,9 @@ func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.Accou
 		if search.query, err = plan.search(ctx, search.asked); err != nil {
 			return err
 		}
+		if search.rows, err = search.session.Prepare(accountsTable, search.query); err != nil {
+			return err
+		}
 		first, err = search.next(ctx)
 		return err
 	})
@@ -54,6 +57,7 @@ type search struct {
 	call    *call
 	session *dynamics.Session
 	query   dynamics.Query
+	rows    *dynamics.Prepared             // query, for pages of its size
 	asked   messages.AccountsSearchRequest // normalized
 	cursors cursors
 	at      position
@@ -248,17 +252,14 @@ func (s *search) release() {
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
 	s.release()
-	query := s.query
-	if s.at.Size > 0 {
-		query.PageSize = min(query.PageSize, s.at.Size)
+	rows, size := s.rows, s.query.PageSize
+	if s.at.Size > 0 && s.at.Size < size {
+		size = s.at.Size
+		rows = rows.WithPageSize(size)
 	}
-	if s.at.Link == "" {
-		s.page, err = s.session.Accounts(ctx, query)
-	} else {
-		s.page, err = s.session.Next(ctx, query, s.at.Link)
-	}
-	if tooLong(err) && s.resizable() && query.PageSize > 1 {
-		s.at.Size = query.PageSize / 2 // not even the client could hold it: nothing was measured
+	s.page, err = s.session.Page(ctx, rows, s.at.Link)
+	if tooLong(err) && s.resizable() && size > 1 {
+		s.at.Size = size / 2 // not even the client could hold it: nothing was measured
 		return s.read(ctx)
 	}
 	if dynamics.KindOf(err) == dynamics.PagesEnd {

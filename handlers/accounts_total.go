@@ -14,7 +14,7 @@ func (s *search) count(ctx context.Context) error {
 		total = int64(s.page.Len())
 	case !counted || total >= countCap:
 		var err error
-		if total, err = s.session.Count(ctx, s.query.Filter); err != nil {
+		if total, err = s.session.Count(ctx, accountsTable, s.query.Filter); err != nil {
 			return err
 		}
 	}

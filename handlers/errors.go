@@ -113,6 +113,10 @@ func translate(fault *dynamics.Error) *messages.Error {
 			return messages.Errorf(messages.NotSupported, "%s", trackingIgnored)
 		}
 		return messages.Errorf(messages.NotSupported, "the environment does not track changes of accounts; its administrator switches that on in Power Apps (make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)")
+	case dynamics.NotConsented:
+		return messages.Errorf(messages.ConsentRequired, "the person who connected was not told that %s are read; connect again to let %s be read", fault.Table.Name, fault.Table.Name)
+	case dynamics.NoTable:
+		return messages.Errorf(messages.NotSupported, "the environment has no table %s; it comes with %s", fault.Table.Name, fault.Table.Product)
 	case dynamics.Defect:
 		return messages.Errorf(messages.Internal, "%s", messages.Internal.Sentence())
 	case dynamics.PagesEnd:

@@ -224,7 +224,7 @@ func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
 		d.Columns, err = c.askColumns(ctx)
 	} else {
 		var sets map[string]dynamics.OptionSet
-		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		sets, err = c.session.Options(ctx, accountsTable, dynamics.ColumnKind(kind))
 		d.describe(sets)
 	}
 	switch {
@@ -243,7 +243,7 @@ func (c *columns) ask(ctx context.Context, kind string) (*described, error) {
 }
 
 func (c *columns) askColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
-	list, err := c.session.Columns(ctx)
+	list, err := c.session.Columns(ctx, accountsTable)
 	if err != nil {
 		return nil, err
 	}

@@ -48,7 +48,7 @@ func forbidden(fault *dynamics.Error) *messages.Error {
 	if known, ok := refusals()[strings.ToLower(fault.Code)]; ok {
 		return messages.Errorf(messages.PermissionDenied, "%s; its administrator can mend that: %s", known.message, known.fix)
 	}
-	if fault.Op == dynamics.ChangesOp && (fault.Privilege == "" || fault.Privilege == readAccount) {
+	if fault.OfChanges() && (fault.Privilege == "" || fault.Privilege == readAccount) {
 		return forbiddenChanges(fault)
 	}
 	switch {

@@ -94,7 +94,7 @@ func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
 }
 
 func (canned) Access(context.Context, string) (dynamics.Access, error) {
-	return dynamics.Access{Environment: "https://acme.crm4.dynamics.com", Incarnation: "1", Token: dynamics.NewSecret(strings.Repeat("eyJ0eXAiOiJKV1Qi", 90)),
+	return dynamics.Access{Tables: []string{"accounts"}, Environment: "https://acme.crm4.dynamics.com", Incarnation: "1", Token: dynamics.NewSecret(strings.Repeat("eyJ0eXAiOiJKV1Qi", 90)),
 		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555", User: "11111111-2222-3333-4444-666666666666"}}, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -28,6 +29,7 @@ func (t tokenSource) Refused(ctx context.Context, connection string, refused dyn
 
 func fromGrant(a tokens.Access) dynamics.Access {
 	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Tables:    []string{messages.Accounts.Name},
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 
