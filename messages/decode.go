@@ -15,36 +15,32 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decode reads a request body strictly into a T. An empty body reads as {}, so
-// that an operation without members can be asked with an empty message. The
-// error is an invalid_request that names the place and never repeats a value.
-func Decode[T any](body []byte) (T, *Error) {
-	var into T
+// decode reads a request body strictly into a struct, whose type is root: see
+// [Codec.Decode].
+func decode(body []byte, into any, root reflect.Type) *Error {
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
 	if len(trimmed) == 0 {
-		return into, nil
+		return nil
 	}
 	if trimmed[0] != '{' {
-		return into, Invalid("", "the body is not a JSON object")
+		return Invalid("", "the body is not a JSON object")
 	}
 	part, fault := readable(body)
 	if fault != nil {
-		return into, fault
+		return fault
 	}
 	var bounds whileReading
-	err := json.Unmarshal(part, &into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
-	if err != nil {
-		var none T
-		root := reflect.TypeFor[T]()
-		if fault := exceeded(err, root); fault != nil {
-			return none, fault
-		}
-		if len(part) < len(body) && errors.Is(err, io.ErrUnexpectedEOF) {
-			return none, Invalid("", "the body has more than %d members and elements", maxMembers)
-		}
-		return none, decodeError(err, part, root)
+	err := json.Unmarshal(part, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
+	if err == nil {
+		return nil
 	}
-	return into, nil
+	if fault := exceeded(err, root); fault != nil {
+		return fault
+	}
+	if len(part) < len(body) && errors.Is(err, io.ErrUnexpectedEOF) {
+		return Invalid("", "the body has more than %d members and elements", maxMembers)
+	}
+	return decodeError(err, part, root)
 }
 
 func decodeError(err error, body []byte, root reflect.Type) *Error {

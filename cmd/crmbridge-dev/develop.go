@@ -8,10 +8,10 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/around"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/devenv"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -27,7 +27,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		return bridge.ConfigurationError(fmt.Errorf("--log-level must be debug, info, warn or error"))
 	}
 	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
-		release, err := around.Reserve(port)
+		release, err := devenv.Reserve(port)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 	}
 	log := bridge.NewLog(stderr, level, "text")
 	bridge.QuietRedis(log)
-	with, err := around.Start(around.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
+	with, err := devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
 		emulator.Options{Accounts: o.Accounts, AutoConsent: o.AutoConsent, Logger: log, Latency: o.Latency,
 			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime, Limits: o.limits()}, nil)
 	if err != nil {
@@ -60,7 +60,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 		return nil
 	}
 	for name, port := range map[string]int{"--http-port": o.HTTPPort, "--admin-port": o.AdminPort} {
-		if err := around.Free("crmbridge's pages", name, port); err != nil {
+		if err := devenv.Free("crmbridge's pages", name, port); err != nil {
 			return err
 		}
 	}
@@ -90,7 +90,7 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 }
 
 // fail hands the faults to the emulator.
-func fail(with *around.Surroundings, faults []emulator.Fault) {
+func fail(with *devenv.Services, faults []emulator.Fault) {
 	for _, f := range faults {
 		with.Emulator.Control().Fail(f)
 	}
@@ -105,14 +105,14 @@ func joinStop(err, stopped error) error {
 }
 
 // mainJob connects demo, searches accounts over NATS and prints them.
-func mainJob(ctx context.Context, with *around.Surroundings, stdout io.Writer) error {
+func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error {
 	nc, err := bridge.ConnectNATS(bridge.NATS{URL: with.NATSURL}, "crmbridge-dev")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	ask := messages.NewClient(nc)
-	if err := person.Connect(ctx, ask, demo, with.EmulatorURL, emulator.DefaultUser); err != nil {
+	if err := signin.Connect(ctx, ask, demo, with.EmulatorURL, emulator.DefaultUser); err != nil {
 		return fmt.Errorf("connect %s: %w", demo, err)
 	}
 	fields := []string{"name", "city", "country", "industry", "employees", "revenue"}
@@ -124,7 +124,7 @@ func mainJob(ctx context.Context, with *around.Surroundings, stdout io.Writer) e
 	}
 	fmt.Fprintf(stdout, "Connection %q is made. The %d consulting companies with the highest revenue, of %d, as they came over NATS:\n\n",
 		demo, len(page.Accounts), total(page))
-	return show.Accounts(stdout, fields, page.Accounts)
+	return term.Accounts(stdout, fields, page.Accounts)
 }
 
 func total(page *messages.AccountsPage) int64 {
@@ -134,8 +134,8 @@ func total(page *messages.AccountsPage) int64 {
 	return *page.Total
 }
 
-// settingsFor are the settings of a crmbridge in these surroundings.
-func settingsFor(o options, with *around.Surroundings) (bridge.Settings, error) {
+// settingsFor are the settings of a crmbridge beside these services.
+func settingsFor(o options, with *devenv.Services) (bridge.Settings, error) {
 	keyset, err := tokens.GenerateKeyset()
 	if err != nil {
 		return bridge.Settings{}, err
@@ -144,14 +144,14 @@ func settingsFor(o options, with *around.Surroundings) (bridge.Settings, error) 
 		NATS: bridge.NATS{URL: with.NATSURL}, RedisURL: with.RedisURL, TokenKeyset: string(keyset),
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: with.EmulatorURL, PublicURL: publicURL(o),
-		HTTPAddr: around.Address(o.HTTPPort), AdminAddr: around.Address(o.AdminPort),
+		HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
 	}, nil
 }
 
-// printSettings prints what a crmbridge serve needs to run in these surroundings.
+// printSettings prints what a crmbridge serve needs to run beside these services.
 func printSettings(to io.Writer, s bridge.Settings) {
 	for _, pair := range [][2]string{
 		{"NATS_URL", s.URL}, {"REDIS_URL", s.RedisURL}, {"TOKEN_KEYSET", s.TokenKeyset},
@@ -164,7 +164,7 @@ func printSettings(to io.Writer, s bridge.Settings) {
 	}
 }
 
-func printNext(to io.Writer, o options, with *around.Surroundings) {
+func printNext(to io.Writer, o options, with *devenv.Services) {
 	fmt.Fprintf(to, `
 Everything is up until you interrupt it:
   NATS      %s

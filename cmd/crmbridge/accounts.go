@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -53,7 +53,7 @@ func (c *accountsSearch) Help() string {
 }
 
 // Run prints one page, or with --all everything.
-func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
+func (c *accountsSearch) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
 		if err != nil {
 			return c.Where.explain(err)
 		}
-		return c.print(term, page, func() error { return c.table(term, page) })
+		return c.print(std, page, func() error { return c.table(std, page) })
 	})
 }
 
@@ -89,8 +89,8 @@ func (c *accountsSearch) pages(ctx context.Context, ask *messages.Client, in mes
 	return whole, nil
 }
 
-func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) error {
-	if err := show.Accounts(term.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
+func (c *accountsSearch) table(std *stdio, page *messages.AccountsPage) error {
+	if err := term.Accounts(std.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
 		return err
 	}
 	summary := fmt.Sprintf("%d accounts", len(page.Accounts))
@@ -100,7 +100,7 @@ func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) erro
 	if page.NextCursor != "" {
 		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", page.NextCursor)
 	}
-	_, err := fmt.Fprintln(term.err, summary)
+	_, err := fmt.Fprintln(std.err, summary)
 	return err
 }
 
@@ -125,14 +125,14 @@ type accountsGet struct {
 }
 
 // Run prints one account.
-func (c *accountsGet) Run(ctx context.Context, term *terminal) error {
+func (c *accountsGet) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		account, err := ask.Account(ctx, messages.AccountGetRequest{
 			Target: messages.Target{Connection: c.Connection}, AccountID: c.AccountID, Fields: c.Fields})
 		if err != nil {
 			return err
 		}
-		return c.print(term, account, func() error {
+		return c.print(std, account, func() error {
 			fields := c.Fields
 			if len(fields) == 0 {
 				fields = messages.DefaultFields()
@@ -141,7 +141,7 @@ func (c *accountsGet) Run(ctx context.Context, term *terminal) error {
 			for _, field := range fields {
 				pairs = append(pairs, [2]string{field, account.Text(field)})
 			}
-			return show.Pairs(term.out, pairs)
+			return term.Pairs(std.out, pairs)
 		})
 	})
 }

@@ -23,7 +23,7 @@ func (c *accountsCount) Help() string {
 }
 
 // Run prints the number alone, for scripts.
-func (c *accountsCount) Run(ctx context.Context, term *terminal) error {
+func (c *accountsCount) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
 		return err
@@ -37,8 +37,8 @@ func (c *accountsCount) Run(ctx context.Context, term *terminal) error {
 			Connection string `json:"connection"`
 			Count      int64  `json:"count"`
 		}{c.Connection, count}
-		return c.print(term, answer, func() error {
-			_, err := fmt.Fprintln(term.out, count)
+		return c.print(std, answer, func() error {
+			_, err := fmt.Fprintln(std.out, count)
 			return err
 		})
 	})

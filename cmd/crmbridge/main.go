@@ -17,7 +17,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -67,7 +67,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.Bind(newTerminal(stdout, stderr))
+	parsed.Bind(newStdio(stdout, stderr))
 	return report(stderr, parsed.Run())
 }
 
@@ -82,18 +82,18 @@ func report(stderr io.Writer, err error) int {
 		reportSpot(stderr, err)
 		return exitUsage
 	case errors.As(err, &fault):
-		fmt.Fprintln(stderr, show.Safe(err.Error()))
+		fmt.Fprintln(stderr, term.Safe(err.Error()))
 		reportSpot(stderr, err)
 		for _, detail := range fault.Details {
 			if len(fault.Details) > 1 {
-				fmt.Fprintf(stderr, "  %s: %s\n", show.Safe(detail.Path), show.Safe(detail.Message))
+				fmt.Fprintf(stderr, "  %s: %s\n", term.Safe(detail.Path), term.Safe(detail.Message))
 			}
 		}
 		if fault.RetryAfterMS > 0 {
 			fmt.Fprintf(stderr, "  try again after %s\n", fault.RetryAfter())
 		}
 		if fault.AdminConsentURL != "" {
-			fmt.Fprintf(stderr, "  an administrator consents at %s\n", show.Safe(fault.AdminConsentURL))
+			fmt.Fprintf(stderr, "  an administrator consents at %s\n", term.Safe(fault.AdminConsentURL))
 		}
 		return exitError
 	case errors.Is(err, context.Canceled):
@@ -108,6 +108,6 @@ func report(stderr io.Writer, err error) int {
 // reportSpot shows which part of what a person wrote an error is about.
 func reportSpot(stderr io.Writer, err error) {
 	if at, ok := errors.AsType[*spotted](err); ok {
-		_ = show.Spot(stderr, at.text, at.offset, at.length) // where stderr takes nothing, there is nobody to tell
+		_ = term.Caret(stderr, at.text, at.offset, at.length) // where stderr takes nothing, there is nobody to tell
 	}
 }
