@@ -21,8 +21,8 @@ const (
 	maxBreakers = 4096
 )
 
-// breakers has one circuit breaker a connection. It is no library's: failsafe-go's
-// has no way to give a permit back without a verdict, and learns of a call when it is
+// breakers has one circuit breaker a connection. It is no library's: those that were
+// looked at cannot take a permit back without a verdict, and learn of a call when it is
 // over, while what matters here are those that are not.
 type breakers struct {
 	bound time.Duration // of one attempt
@@ -51,7 +51,7 @@ func (b *breakers) of(connection, environment string) *breaker {
 
 // admit lets an attempt through, or refuses it without anything sent. The pass must
 // be ended; a request of no connection has none that counts.
-func (b *breakers) admit(ctx context.Context, r request) (*pass, error) {
+func (b *breakers) admit(ctx context.Context, r *request) (*pass, error) {
 	if r.queue == "" {
 		return nil, nil
 	}

@@ -97,10 +97,13 @@ func remaining(h http.Header, name string) float64 {
 	return n
 }
 
+// noGate ends a call that passed no gate.
+func noGate(Answer) {}
+
 // enter passes the gate, where there is one.
-func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err error) {
+func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err error) {
 	if c.config.Gate == nil || !r.principal.known() {
-		return func(Answer) {}, nil
+		return noGate, nil
 	}
 	defer budget.From(ctx).Pause()()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)

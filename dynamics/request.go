@@ -45,8 +45,8 @@ type request struct {
 // root is the path of the Web API.
 func (c *Client) root() string { return c.path }
 
-// send makes attempts at r until one succeeds or the policy gives up. An empty
-// token sends no Authorization header.
+// send makes attempts at r until one succeeds, or another would not help or takes too
+// long to wait for; see retryAfter. An empty token sends no Authorization header.
 func (c *Client) send(ctx context.Context, r request, token string) error {
 	if c.closed.Load() {
 		return &Error{Kind: Unavailable, Op: r.op, Message: ErrClosed.Error(), Err: ErrClosed}
@@ -55,38 +55,74 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return tooLong(r.op)
 	}
 	r.redact = r.redact.knowing(token)
-	return c.attempts(ctx, func(attempt int) error {
-		return again(func(first bool) (err error) {
-			pass, err := c.breakers.admit(ctx, r)
-			if err != nil {
-				return err
-			}
-			defer pass.end() // also after a panic, then without a verdict
-			leave, err := c.enter(ctx, r)
-			if err != nil {
-				return err
-			}
-			var told Answer // nothing, also after a panic
-			defer func() { leave(told) }()
-			if r.room, err = c.room(ctx, r.op); err != nil {
-				return err
-			}
-			defer r.room.Close()
-			if r.current != nil {
-				if token, err = r.current(ctx, attempt > 1 || !first); err != nil {
-					return err
-				}
-				r.redact = r.redact.knowing(token)
-			}
-			if err := pass.begin(r.op); err != nil {
-				return err
-			}
-			err = c.attempt(ctx, r, token, attempt)
-			pass.learn(err)
-			told = answerTo(err)
+	for attempt := 1; ; attempt++ {
+		err := c.try(ctx, &r, token, attempt)
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case err == nil:
+			return nil
+		case !ok && ctx.Err() != nil:
+			return ended(ctx, r.op)
+		case !ok: // the TokenSource's are passed on as they are
 			return err
-		})
-	})
+		case !e.retry || e.wait > c.config.MaxRetryWait || attempt >= c.config.MaxAttempts:
+			return err
+		case !fits(ctx, e.wait):
+			e.hasty = true
+			return err
+		}
+		if ended := sleep(ctx, r.op, e.wait); ended != nil {
+			ended.RequestID = e.RequestID
+			return ended
+		}
+	}
+}
+
+// maxTakes is how often an attempt begins again that made way for an older request.
+const maxTakes = 50
+
+// try makes one attempt, again while it has to make way for the memory of others: that
+// is no fault of the other side, and each time it waits for memory first.
+func (c *Client) try(ctx context.Context, r *request, token string, attempt int) (err error) {
+	for takes := 0; ; takes++ {
+		err = c.admitted(ctx, r, token, attempt, attempt > 1 || takes > 0)
+		if takes == maxTakes || !errors.Is(err, budget.ErrTaken) {
+			return err
+		}
+	}
+}
+
+// admitted makes an attempt as soon as circuit breaker, gate and memory let it, with
+// the token that is right then.
+func (c *Client) admitted(ctx context.Context, r *request, token string, attempt int, again bool) error {
+	pass, err := c.breakers.admit(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer pass.end() // also after a panic, then without a verdict
+	leave, err := c.enter(ctx, r)
+	if err != nil {
+		return err
+	}
+	var outcome Answer // nothing, also after a panic
+	defer func() { leave(outcome) }()
+	if r.room, err = c.room(ctx, r.op); err != nil {
+		return err
+	}
+	defer r.room.Close()
+	if r.current != nil {
+		if token, err = r.current(ctx, again); err != nil {
+			return err
+		}
+		r.redact = r.redact.knowing(token)
+	}
+	if err := pass.begin(r.op); err != nil {
+		return err
+	}
+	err = c.attempt(ctx, *r, token, attempt)
+	pass.learn(err)
+	outcome = answerTo(err)
+	return err
 }
 
 func tooLong(op string) *Error {

@@ -56,8 +56,8 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 			if !fits(ctx, wait) {
 				return nil, one.err // it would come to the same
 			}
-			if err := sleep(ctx, op, wait); err != nil {
-				return nil, err
+			if ended := sleep(ctx, op, wait); ended != nil {
+				return nil, ended
 			}
 		}
 	}
@@ -87,7 +87,8 @@ func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error 
 	}
 }
 
-func sleep(ctx context.Context, op string, d time.Duration) error {
+// sleep waits, and returns the error of a caller whose context ended meanwhile.
+func sleep(ctx context.Context, op string, d time.Duration) *Error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	defer budget.From(ctx).Pause()()
