@@ -32,6 +32,7 @@ type redaction struct {
 var (
 	missingPrivilege = regexp.MustCompile(`(?i)\bmissing (prv[A-Za-z0-9_]{1,120})\b`)
 	privilegeName    = regexp.MustCompile(`\bprv[A-Za-z0-9_]{1,120}\b`)
+	wholePrivilege   = regexp.MustCompile(`^prv[A-Za-z0-9_]{1,120}$`)
 	missingRight     = regexp.MustCompile(`\bReadAccess\b.* of entity '?([a-z0-9_]{1,100})\b`)
 	missingColumn    = []*regexp.Regexp{
 		regexp.MustCompile(`Could not find a property named '([a-z0-9_]{1,140})'`),

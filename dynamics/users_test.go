@@ -249,7 +249,8 @@ func TestWhatColumnsAreFor(t *testing.T) {
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
 	})).open(t).Columns(t.Context(), accounts)
 	want := []dynamics.TableColumn{
-		{Column: column("a", dynamics.Text), Custom: true}, {Column: column("b", dynamics.Text), Readable: true}, {Column: column("c", dynamics.Text), Searchable: true}}
+		{Column: column("a", dynamics.Text), Custom: true, Readable: true}, {Column: column("b", dynamics.Text), Valid: true, Readable: true},
+		{Column: column("c", dynamics.Text), Searchable: true, Readable: true}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -268,11 +269,11 @@ func TestMetadata(t *testing.T) {
 	}))
 	got, err := r.open(t).Columns(t.Context(), accounts)
 	want := []dynamics.TableColumn{
-		{Column: column("createdon", dynamics.DateTime), Custom: true, Readable: true, Searchable: true},
-		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Readable: true, Searchable: true},
-		{Column: column("new_founded", dynamics.Date), Custom: true, Readable: true, Searchable: true},
-		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Readable: true, Searchable: true},
-		{Column: column("ownerid", dynamics.Lookup), Custom: true, Readable: true, Searchable: true},
+		{Column: column("createdon", dynamics.DateTime), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("new_founded", dynamics.Date), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("ownerid", dynamics.Lookup), Custom: true, Valid: true, Readable: true, Searchable: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)

@@ -39,7 +39,7 @@ const (
 // metadataForm is the form in which metadata is shared; raise it with a change of
 // described or of what it consists of, so that processes of two versions do not
 // read each other's.
-const metadataForm = "1"
+const metadataForm = "2"
 
 // described is one kind of metadata: the columns, or the options of one attribute
 // type. It does not change once it is shared.
@@ -249,7 +249,7 @@ func (c *columns) askColumns(ctx context.Context) (map[string]dynamics.TableColu
 	}
 	byName := make(map[string]dynamics.TableColumn, len(list))
 	for _, column := range list {
-		if column.Readable {
+		if column.Valid {
 			byName[column.Logical] = column
 		}
 	}
