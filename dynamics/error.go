@@ -120,7 +120,7 @@ type Error struct {
 // Unavailable). It says nothing about other requests, of the same user either
 // ("Query throttling", "Query anti-patterns",
 // https://learn.microsoft.com/power-apps/developer/data-platform/query-throttling).
-func (e *Error) OfQuery() bool { return e.Status != 0 && costlyQuery(e.Code) != 0 }
+func (e *Error) OfQuery() bool { return e.Status != 0 && codeOf(e.Code).Query }
 
 // OfChanges reports whether the error is one of [Session.Changes].
 func (e *Error) OfChanges() bool { return e.Table.Name != "" && e.Op == e.Table.op(opChanges) }

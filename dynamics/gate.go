@@ -41,9 +41,9 @@ type Limit int
 // The limits; NoLimit is an answer that is none of a limit's.
 const (
 	NoLimit          Limit = iota
-	LimitRequests          // 6,000 requests in 300 s: 0x80072322
-	LimitTime              // 1,200 s of execution in 300 s: 0x80072321
-	LimitConcurrency       // 52 requests at once: 0x80072326
+	LimitRequests          // 6,000 requests in 300 s
+	LimitTime              // 1,200 s of execution in 300 s
+	LimitConcurrency       // 52 requests at once
 	LimitUnknown           // 429 with another code or none
 )
 
@@ -116,16 +116,12 @@ func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err
 	return leave, err
 }
 
-// limitCodes are the codes of the limits as Dataverse writes them with status 429.
-var limitCodes = map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}
-
 // limit is the limit that an answer of Dataverse is about.
 func (e *Error) limit() Limit {
-	code := strings.ToLower(e.Code)
-	switch limit, known := limitCodes[code]; {
-	case e.Kind != Throttled || e.Status == 0 || e.OfQuery():
+	if e.Kind != Throttled || e.Status == 0 || e.OfQuery() {
 		return NoLimit
-	case known:
+	}
+	if limit := codeOf(e.Code).Limit; limit != NoLimit {
 		return limit
 	}
 	return LimitUnknown

@@ -75,35 +75,28 @@ func refusal(r request, resp *http.Response, b *body) error {
 	switch {
 	case e.Kind != Forbidden:
 		e.Privilege = ""
-	case e.Privilege == "" && lacksPrivilege(e.Code) && !missingRight.MatchString(message): // it does not say which
+	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message): // it does not say which
 		e.Privilege = r.table.Privilege
 	}
 	if r.table.missing(e.Status, e.Code, message) {
 		e.Kind = NoTable
 	}
 	e.Limit = e.limit()
-	e.retry = mayRetry(e.Status, e.Code)
+	e.retry = codeOf(e.Code).mayRetry(e.Status)
 	return e
 }
 
 // oldLink reports whether Dataverse does not take the place in a link of its own any
-// more. The codes are QueryBuilderInvalidPagingCookie and QueryBuilderPagingOrderBy
-// (https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes);
-// most refusals of a cookie come under a general code and differ in their words.
+// more. Most refusals of a cookie come under a general code and differ in their words.
 func oldLink(code, message string) bool {
-	switch strings.ToLower(code) {
-	case "0x8004112a", "0x80041129":
-		return true
-	}
 	message = strings.ToLower(message)
-	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
+	return codeOf(code).when == onlyLink || strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
 }
 
-// pagesEnd reports whether Dataverse has no more pages in this order:
-// OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
-// and the status 400 are those of public reports.
+// pagesEnd reports whether Dataverse has no more pages in this order. The text and the
+// status 400 are those of public reports.
 func pagesEnd(code string, status int, message string) bool {
-	return strings.EqualFold(code, "0x8004430a") || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
+	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
 // privileges are those to read the tables that requests name beside their own.
@@ -178,7 +171,7 @@ func unknownColumn(code, message string, query *Query) (string, bool) {
 			return query.column(m[1]), true
 		}
 	}
-	return "", strings.EqualFold(code, "0x80041103")
+	return "", codeOf(code).Kind == UnknownColumn
 }
 
 // clean makes a message one bounded line, or withholds it if it repeats a value

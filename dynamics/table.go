@@ -66,7 +66,7 @@ func (t Table) missing(status int, code, message string) bool {
 	if t.Product == "" || status != http.StatusNotFound && status != http.StatusBadRequest {
 		return false
 	}
-	if strings.EqualFold(code, "0x80041102") {
+	if strings.EqualFold(code, noEntity) {
 		return strings.Contains(message, "'"+t.Logical+"'")
 	}
 	return status == http.StatusNotFound && strings.Contains(strings.ToLower(message), "resource not found for the segment '"+t.Set+"'")

@@ -128,7 +128,9 @@ func TestConsentIsWhatItIsNow(t *testing.T) {
 // An environment without a product lacks its tables, which is another thing than a row
 // that is not there, and than a wrong address.
 func TestATableThatTheEnvironmentDoesNotHave(t *testing.T) {
-	form := func(code, message string) string { return fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, code, message) }
+	form := func(code, message string) string {
+		return fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, code, message)
+	}
 	for _, c := range []struct {
 		table  dynamics.Table
 		status int

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -160,7 +159,7 @@ func finding(name string, err error) messages.PermissionCheck {
 		return out
 	}
 	out.Detail = translate(fault).Message
-	known, keptOut := refusals()[strings.ToLower(fault.Code)]
+	known, _ := dynamics.CodeOf(fault.Code)
 	switch {
 	case fault.Kind == dynamics.Unauthorized:
 		out.HowToFix = refusedFix
@@ -168,8 +167,8 @@ func finding(name string, err error) messages.PermissionCheck {
 		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
 	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
 		out.Detail = blockDetail(fault, time.Now())
-	case fault.Kind == dynamics.Forbidden && keptOut:
-		out.Detail, out.HowToFix = known.message, known.fix
+	case fault.Kind == dynamics.Forbidden && known.KeptOut:
+		out.Detail, out.HowToFix = known.Means, known.Fix
 	case fault.Kind == dynamics.Forbidden:
 		out.MissingPrivilege = fault.Privilege
 		if name == messages.CheckAccountsChanges && fault.Privilege == "" {

@@ -2,51 +2,22 @@ package handlers
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A refusal is what a code of Dataverse's means that keeps a user out of an
-// environment, whatever the user asks for, and what its administrator can do.
-type refusal struct{ message, fix string }
-
 // The places of the Power Platform admin centre that advice leads to.
 const (
-	adminCentre   = "Power Platform admin centre (admin.powerplatform.microsoft.com), the environment, Settings, Users + permissions"
-	securityRoles = adminCentre + ", Security roles"
+	adminCentre   = dynamics.AdminCentre
+	securityRoles = dynamics.SecurityRoles
 )
-
-// refusals are Dataverse's codes for users and applications that it does not let
-// in at all; see
-// https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes.
-func refusals() map[string]refusal {
-	return map[string]refusal{
-		"0x80072560": {"the connection's user is not a member of the environment",
-			"add the user, or for client_credentials create an application user, with a security role: " + adminCentre},
-		"0x80040225": {"the connection's user is disabled in the environment",
-			"enable the user, which needs a licence: " + adminCentre + ", Users"},
-		"0x80042f09": {"the connection's user has no security role in the environment",
-			"give the user a security role that may read accounts: " + adminCentre + ", Users, Manage security roles"},
-		"0x8004d24b": {"the connection's user has no licence for the environment",
-			"assign a licence that covers it in the Microsoft 365 admin centre (admin.microsoft.com), Users, Active users; it counts after some minutes"},
-		"0x80095ffc": {"the environment does not let this application in",
-			"allow crmbridge's application (client) id where access is restricted: Power Platform admin centre, the environment, Settings, Product, Privacy + Security, and the tenant's app access policies"},
-		"0x8004a113": {"the environment is in administration mode, in which only administrators get in",
-			"end the mode, or connect as an administrator meanwhile: Power Platform admin centre, the environment, Edit details, Administration mode"},
-		"0x8004a104": {"the environment is disabled",
-			"enable the environment: Power Platform admin centre, Environments"},
-	}
-}
-
-// notReached is Dataverse's code for a row beyond what a privilege reaches.
-const notReached = "0x80048306"
 
 // forbidden names the privilege that is missing where Dataverse did.
 func forbidden(fault *dynamics.Error) *messages.Error {
-	if known, ok := refusals()[strings.ToLower(fault.Code)]; ok {
-		return messages.Errorf(messages.PermissionDenied, "%s; its administrator can mend that: %s", known.message, known.fix)
+	known, _ := dynamics.CodeOf(fault.Code)
+	if known.KeptOut {
+		return messages.Errorf(messages.PermissionDenied, "%s; its administrator can mend that: %s", known.Means, known.Fix)
 	}
 	if fault.OfChanges() && (fault.Privilege == "" || fault.Privilege == readAccount) {
 		return forbiddenChanges(fault)
@@ -54,7 +25,7 @@ func forbidden(fault *dynamics.Error) *messages.Error {
 	switch {
 	case fault.Privilege == "":
 		return messages.Errorf(messages.PermissionDenied, "Dataverse refused: %s", reason(fault))
-	case strings.EqualFold(fault.Code, notReached):
+	case known.Reach:
 		out := messages.Errorf(messages.PermissionDenied, "the connection's user may not read this row: the privilege %s does not reach that far, and the row is not shared", fault.Privilege)
 		out.Details = []messages.Detail{{Path: fault.Privilege, Message: "does not reach this row; " + privilegeFix(fault.Privilege)}}
 		return out
