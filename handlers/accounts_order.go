@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -27,7 +29,7 @@ func (s *search) checkEnd(ctx context.Context) error {
 		more = *s.at.Total > dynamics.MaxSimplePaging
 	} else {
 		var err error
-		if more, err = s.session.Exceeds(ctx, accountsTable, s.query.Filter); err != nil {
+		if more, err = s.session.Exceeds(ctx, plan.Accounts, s.query.Filter); err != nil {
 			return ctx.Err()
 		}
 	}
@@ -57,7 +59,7 @@ func (s *search) pagesEnd(cause error) error {
 		"order by columns that are no lookups, narrow the filter, or set a limit of at most 50,000"
 	out := messages.Errorf(messages.NotSupported, bound, by)
 	if upstream, ok := errors.AsType[*dynamics.Error](cause); ok {
-		out.Dynamics = fromDynamics(upstream).Dynamics
+		out.Dynamics = route.FromDynamics(upstream).Dynamics
 		out = out.Because(cause)
 	}
 	out.Details = []messages.Detail{{Path: path, Message: "is paged to 50,000 rows only"}}

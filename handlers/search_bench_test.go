@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -138,8 +140,9 @@ func searched(b *testing.B, environment canned) *nats.Conn {
 		}
 		b.Cleanup(conns[i].Close)
 	}
-	c, err := Start(b.Context(), conns[0], &Operations{Dynamics: client, Sealer: keys},
-		Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	operations := &Operations{Dynamics: client, Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	c, err := interactive.Start(b.Context(), conns[0], operations.Routes(),
+		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		b.Fatal(err)
 	}
