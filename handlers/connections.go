@@ -3,7 +3,6 @@ package handlers
 import (
 	"context"
 	"encoding/base64"
-	"slices"
 	"time"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -86,7 +85,7 @@ func listAfter(cursor string) (string, error) {
 func connectionOf(c tokens.Connection) messages.Connection {
 	return messages.Connection{
 		ID: c.ID, EnvironmentURL: c.EnvironmentURL, TenantID: c.TenantID, Grant: c.Grant, Status: c.Status,
-		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, slices.Clone(c.Scopes)...),
+		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, c.Scopes...), Tables: append([]string{}, c.Tables...),
 		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
 		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
 		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName), OrganizationName: nameOf(c.OrganizationName),

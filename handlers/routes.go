@@ -16,6 +16,8 @@ type Operations struct {
 	Authorizer *tokens.Authorizer
 	Sealer     Sealer
 	Catalog    *plan.Catalog
+	// Tables are those that this deployment serves.
+	Tables []messages.Table
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 }

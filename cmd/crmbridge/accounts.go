@@ -6,7 +6,7 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -20,15 +20,15 @@ type accountsCommands struct {
 
 type accountsSearch struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
-	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
-	OrderBy    []string `placeholder:"NAME" help:"Order, for example -revenue,name."`
-	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
-	Limit      int      `placeholder:"N" help:"At most this many rows."`
-	Total      bool     `help:"Count the matching accounts too."`
-	Cursor     string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
-	All        bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
+	connection
+	Where    filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
+	Fields   []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
+	OrderBy  []string `placeholder:"NAME" help:"Order, for example -revenue,name."`
+	PageSize int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	Limit    int      `placeholder:"N" help:"At most this many rows."`
+	Total    bool     `help:"Count the matching accounts too."`
+	Cursor   string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	All      bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
 }
 
 // whereHelp is the expression form in short.
@@ -53,13 +53,13 @@ func (c *accountsSearch) Help() string {
 }
 
 // Run prints one page, or with --all everything.
-func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
+func (c *accountsSearch) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
 		return err
 	}
 	in := messages.AccountsSearchRequest{
-		Target: messages.Target{Connection: c.Connection}, Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
+		Target: c.target(), Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
 		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
@@ -67,7 +67,7 @@ func (c *accountsSearch) Run(ctx context.Context, term *terminal) error {
 		if err != nil {
 			return c.Where.explain(err)
 		}
-		return c.print(term, page, func() error { return c.table(term, page) })
+		return c.print(std, page, func() error { return c.table(std, page) })
 	})
 }
 
@@ -89,8 +89,8 @@ func (c *accountsSearch) pages(ctx context.Context, ask *messages.Client, in mes
 	return whole, nil
 }
 
-func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) error {
-	if err := show.Accounts(term.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
+func (c *accountsSearch) table(std *stdio, page *messages.AccountsPage) error {
+	if err := term.Accounts(std.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
 		return err
 	}
 	summary := fmt.Sprintf("%d accounts", len(page.Accounts))
@@ -100,7 +100,7 @@ func (c *accountsSearch) table(term *terminal, page *messages.AccountsPage) erro
 	if page.NextCursor != "" {
 		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", page.NextCursor)
 	}
-	_, err := fmt.Fprintln(term.err, summary)
+	_, err := fmt.Fprintln(std.err, summary)
 	return err
 }
 
@@ -119,20 +119,20 @@ func columnsOf(fields []string, accounts []messages.Account) []string {
 
 type accountsGet struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
-	AccountID  string   `arg:"" help:"Id of the account (GUID)."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
+	connection
+	AccountID string   `arg:"" help:"Id of the account (GUID)."`
+	Fields    []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
 }
 
 // Run prints one account.
-func (c *accountsGet) Run(ctx context.Context, term *terminal) error {
+func (c *accountsGet) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		account, err := ask.Account(ctx, messages.AccountGetRequest{
-			Target: messages.Target{Connection: c.Connection}, AccountID: c.AccountID, Fields: c.Fields})
+			Target: c.target(), AccountID: c.AccountID, Fields: c.Fields})
 		if err != nil {
 			return err
 		}
-		return c.print(term, account, func() error {
+		return c.print(std, account, func() error {
 			fields := c.Fields
 			if len(fields) == 0 {
 				fields = messages.DefaultFields()
@@ -141,7 +141,7 @@ func (c *accountsGet) Run(ctx context.Context, term *terminal) error {
 			for _, field := range fields {
 				pairs = append(pairs, [2]string{field, account.Text(field)})
 			}
-			return show.Pairs(term.out, pairs)
+			return term.Pairs(std.out, pairs)
 		})
 	})
 }

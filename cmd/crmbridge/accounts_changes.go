@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 type accountsChanges struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
+	connection
 	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended. Without one, every account comes."`
 	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
 	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; those of the run that gave the cursor, with one."`
@@ -31,8 +31,8 @@ Examples:
 }
 
 // Run follows the changes to their end and prints them page by page.
-func (c *accountsChanges) Run(ctx context.Context, term *terminal) error {
-	in := messages.AccountsChangesRequest{Target: messages.Target{Connection: c.Connection},
+func (c *accountsChanges) Run(ctx context.Context, std *stdio) error {
+	in := messages.AccountsChangesRequest{Target: c.target(),
 		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
 	if c.CursorFile != "" {
 		var err error
@@ -41,7 +41,7 @@ func (c *accountsChanges) Run(ctx context.Context, term *terminal) error {
 		}
 	}
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
-		found, err := c.follow(ctx, ask, term, in)
+		found, err := c.follow(ctx, ask, std, in)
 		if err != nil {
 			return c.advise(err)
 		}
@@ -55,7 +55,7 @@ func (c *accountsChanges) Run(ctx context.Context, term *terminal) error {
 		if c.JSON && c.CursorFile == "" && !found.more {
 			return nil // the cursor is in the last document
 		}
-		return found.summarize(term, next)
+		return found.summarize(std, next)
 	})
 }
 
@@ -66,20 +66,20 @@ type changesFound struct {
 	more              bool
 }
 
-func (f *changesFound) summarize(term *terminal, next string) error {
+func (f *changesFound) summarize(std *stdio, next string) error {
 	summary := fmt.Sprintf("%d accounts made or changed, %d deleted", f.accounts, f.deleted)
 	if f.more {
 		summary += fmt.Sprintf("; there are more after %d pages: run it again", mostPages)
 	}
-	_, err := fmt.Fprintf(term.err, "%s; next time: %s\n", summary, show.Safe(next))
+	_, err := fmt.Fprintf(std.err, "%s; next time: %s\n", summary, term.Safe(next))
 	return err
 }
 
 // follow asks until there is no more, and prints each page as it comes, so that a
 // first run over a large environment needs no more memory than a page.
-func (c *accountsChanges) follow(ctx context.Context, ask *asker, term *terminal, in messages.AccountsChangesRequest) (*changesFound, error) {
+func (c *accountsChanges) follow(ctx context.Context, ask *asker, std *stdio, in messages.AccountsChangesRequest) (*changesFound, error) {
 	var found changesFound
-	progress := term.progress()
+	progress := std.progress()
 	defer progress.clear()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Changes, in)
@@ -87,7 +87,7 @@ func (c *accountsChanges) follow(ctx context.Context, ask *asker, term *terminal
 			return nil, err
 		}
 		progress.clear()
-		if err := c.print(term, page, func() error { return c.table(term, page) }); err != nil {
+		if err := c.print(std, page, func() error { return c.table(std, page) }); err != nil {
 			return nil, err
 		}
 		found.accounts += len(page.Accounts)
@@ -105,14 +105,14 @@ func (c *accountsChanges) follow(ctx context.Context, ask *asker, term *terminal
 	return &found, nil
 }
 
-func (c *accountsChanges) table(term *terminal, page *messages.AccountsChangesReply) error {
+func (c *accountsChanges) table(std *stdio, page *messages.AccountsChangesReply) error {
 	if len(page.Accounts) > 0 {
-		if err := show.Accounts(term.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
+		if err := term.Accounts(std.out, columnsOf(c.Fields, page.Accounts), page.Accounts); err != nil {
 			return err
 		}
 	}
 	for _, id := range page.Deleted {
-		if _, err := fmt.Fprintf(term.out, " deleted  %s\n", show.Safe(id)); err != nil {
+		if _, err := fmt.Fprintf(std.out, " deleted  %s\n", term.Safe(id)); err != nil {
 			return err
 		}
 	}

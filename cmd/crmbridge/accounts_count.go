@@ -9,8 +9,8 @@ import (
 
 type accountsCount struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	Where      filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
+	connection
+	Where filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
 }
 
 // Help shows examples.
@@ -23,13 +23,13 @@ func (c *accountsCount) Help() string {
 }
 
 // Run prints the number alone, for scripts.
-func (c *accountsCount) Run(ctx context.Context, term *terminal) error {
+func (c *accountsCount) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		count, err := ask.Count(ctx, messages.AccountsCountRequest{Target: messages.Target{Connection: c.Connection}, Where: where})
+		count, err := ask.Count(ctx, messages.AccountsCountRequest{Target: c.target(), Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}
@@ -37,8 +37,8 @@ func (c *accountsCount) Run(ctx context.Context, term *terminal) error {
 			Connection string `json:"connection"`
 			Count      int64  `json:"count"`
 		}{c.Connection, count}
-		return c.print(term, answer, func() error {
-			_, err := fmt.Fprintln(term.out, count)
+		return c.print(std, answer, func() error {
+			_, err := fmt.Fprintln(std.out, count)
 			return err
 		})
 	})

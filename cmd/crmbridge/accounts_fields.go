@@ -6,14 +6,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 type accountsFields struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	CustomOnly bool   `help:"Only fields that the customer or an app added."`
+	connection
+	CustomOnly bool `help:"Only fields that the customer or an app added."`
 }
 
 // Help shows examples.
@@ -27,21 +27,21 @@ Examples:
 }
 
 // Run prints all fields, page by page.
-func (c *accountsFields) Run(ctx context.Context, term *terminal) error {
+func (c *accountsFields) Run(ctx context.Context, std *stdio) error {
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
-		all, err := c.all(ctx, ask, term)
+		all, err := c.all(ctx, ask, std)
 		if err != nil {
 			return err
 		}
-		return c.print(term, all, func() error { return c.table(term, all.Fields) })
+		return c.print(std, all, func() error { return c.table(std, all.Fields) })
 	})
 }
 
 // all reads all pages into one.
-func (c *accountsFields) all(ctx context.Context, ask *asker, term *terminal) (*messages.AccountsFieldsReply, error) {
-	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: c.Connection}, CustomOnly: c.CustomOnly}
+func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.AccountsFieldsReply, error) {
+	in := messages.AccountsFieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
 	var fields []messages.Field
-	progress := term.progress()
+	progress := std.progress()
 	defer progress.clear()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Fields, in)
@@ -62,7 +62,7 @@ func (c *accountsFields) all(ctx context.Context, ask *asker, term *terminal) (*
 	return nil, errNoProgress()
 }
 
-func (c *accountsFields) table(term *terminal, fields []messages.Field) error {
+func (c *accountsFields) table(std *stdio, fields []messages.Field) error {
 	rows := make([][]string, len(fields))
 	for i, field := range fields {
 		note := ""
@@ -75,10 +75,10 @@ func (c *accountsFields) table(term *terminal, fields []messages.Field) error {
 		}
 		rows[i] = []string{field.Name, field.Label, field.Type, options, note}
 	}
-	if err := show.Table(term.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
+	if err := term.Table(std.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(term.err, "%d fields\n", len(fields))
+	_, err := fmt.Fprintf(std.err, "%d fields\n", len(fields))
 	return err
 }
 

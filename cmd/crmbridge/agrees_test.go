@@ -13,10 +13,10 @@ func TestDeletingAsksOnATerminal(t *testing.T) {
 	for typed, want := range map[string]bool{"y\n": true, "YES\n": true, " yes": true, "\n": false, "n\n": false, "": false, "yesterday\n": false, "no\nyes\n": false,
 		strings.Repeat(" ", 2000) + "y\n": false} {
 		var out, err strings.Builder
-		term := &terminal{out: &out, err: &err, live: true, in: strings.NewReader(typed)}
-		c := connectionsDelete{Connection: "acme"}
+		std := &stdio{out: &out, err: &err, live: true, in: strings.NewReader(typed)}
+		c := connectionsDelete{connection: connection{"acme"}}
 		c.URL = "nats://127.0.0.1:1" // where nobody listens: who asks there has been told to go on
-		fault := c.Run(t.Context(), term)
+		fault := c.Run(t.Context(), std)
 		if code := codeOf(fault); (code == messages.Cancelled) == want {
 			t.Errorf("%.20q: %v", typed, fault)
 		}
@@ -26,12 +26,12 @@ func TestDeletingAsksOnATerminal(t *testing.T) {
 	}
 	for name, c := range map[string]connectionsDelete{"--yes": {Yes: true}, "no terminal": {}} {
 		var out strings.Builder
-		term := &terminal{out: &out, err: &out, in: nil}
+		std := &stdio{out: &out, err: &out, in: nil}
 		if name == "--yes" {
-			term.in = strings.NewReader("n\n")
+			std.in = strings.NewReader("n\n")
 		}
 		c.URL = "nats://127.0.0.1:1"
-		if fault := c.Run(t.Context(), term); codeOf(fault) == messages.Cancelled || out.Len() > 0 {
+		if fault := c.Run(t.Context(), std); codeOf(fault) == messages.Cancelled || out.Len() > 0 {
 			t.Errorf("%s: %v, said %q", name, fault, out.String())
 		}
 	}

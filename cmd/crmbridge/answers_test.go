@@ -125,6 +125,9 @@ func TestCommandsPrintAnswers(t *testing.T) {
 		{"accounts fields acme --json", "crm.accounts.fields.request.acme", `{"request_id":"r","fields":[{"name":"x"}]}`, 0, "", `"fields": [`, ""},
 		{"accounts fields acme", "crm.accounts.fields.request.acme", `{"fields":[],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
 
+		{"connections list", "crm.connections.list.request",
+			`{"connections":[{"id":"broken","status":"unreadable","last_error":"a stored record is not of the form that this version reads; delete the connection"}]}`,
+			0, "", "broken: a stored record is not of the form", ""},
 		{"connections check acme", "crm.connections.check.request.acme", checks, 1, `{"connection":"acme"}`,
 			"how to fix         Power Platform admin centre, environment, Security roles: give it the privilege [2J\n",
 			"permission_denied: 1 of 2 checks failed: accounts.read\n"},
@@ -170,7 +173,7 @@ func TestProgressIsForTerminals(t *testing.T) {
 		want string
 	}{{false, ""}, {true, beginning + "1 of 2" + beginning}} {
 		var out strings.Builder
-		line := (&terminal{err: &out, live: test.live}).progress()
+		line := (&stdio{err: &out, live: test.live}).progress()
 		line.clear()
 		line.say("%d of %d", 1, 2)
 		line.clear()

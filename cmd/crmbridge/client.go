@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -85,9 +85,9 @@ func notPermitted(err error) error {
 }
 
 // print writes an answer as JSON where asked for, else by table.
-func (c *client) print(term *terminal, answer any, table func() error) error {
+func (c *client) print(std *stdio, answer any, table func() error) error {
 	if c.JSON {
-		return show.JSON(term.out, answer)
+		return term.JSON(std.out, answer)
 	}
 	return table()
 }

@@ -4,12 +4,12 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
 func TestCommands(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 200})
+	w := bridgetest.New(t, emulator.Options{Accounts: 200})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("demo")
 	natsFlag := "--nats-url=" + w.NATSURL

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cli/browser"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -27,14 +28,14 @@ type connectCommand struct {
 }
 
 // Run prints the page's URL, opens it where it can, and waits for the person.
-func (c *connectCommand) Run(ctx context.Context, term *terminal) error {
+func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command")
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	ask := messages.NewClient(nc)
-	wait := waiting{ask: ask, connection: c.Connection, term: term}
+	wait := waiting{ask: ask, connection: c.Connection, std: std}
 	if !c.NoWait && !c.JSON {
 		if err := wait.watch(ctx); err != nil {
 			return err
@@ -49,16 +50,16 @@ func (c *connectCommand) Run(ctx context.Context, term *terminal) error {
 		return err
 	}
 	if c.JSON {
-		return show.JSON(term.out, begun)
+		return term.JSON(std.out, begun)
 	}
-	if _, err := fmt.Fprintf(term.out, "Sign in and consent at this page, open until %s:\n\n  %s\n\n",
-		show.When(&begun.ExpiresAt), begun.ConnectURL); err != nil {
+	if _, err := fmt.Fprintf(std.out, "Sign in and consent at this page, open until %s:\n\n  %s\n\n",
+		term.When(&begun.ExpiresAt), begun.ConnectURL); err != nil {
 		return err
 	}
 	if !c.NoBrowser {
-		browser.Stdout, browser.Stderr = term.err, term.err
+		browser.Stdout, browser.Stderr = std.err, std.err
 		if err := browser.OpenURL(begun.ConnectURL); err != nil {
-			fmt.Fprintln(term.err, "No browser could be opened here; open the page in one.")
+			fmt.Fprintln(std.err, "No browser could be opened here; open the page in one.")
 		}
 	}
 	if c.NoWait {
@@ -72,7 +73,7 @@ func (c *connectCommand) Run(ctx context.Context, term *terminal) error {
 type waiting struct {
 	ask        *messages.Client
 	connection string
-	term       *terminal
+	std        *stdio
 	events     *messages.EventWatch
 	// before is the connection as it was; nil where there was none, or none to be seen.
 	before *messages.Connection
@@ -94,9 +95,9 @@ func (w *waiting) watch(ctx context.Context) (err error) {
 
 // run ends with the connection that the person made, or with why there is none.
 func (w *waiting) run(ctx context.Context, until time.Time) error {
-	fmt.Fprintln(w.term.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
+	fmt.Fprintln(w.std.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
 	if w.wasActive() {
-		fmt.Fprintf(w.term.err, "%s is connected already and stays so until the page is done.\n", w.connection)
+		fmt.Fprintf(w.std.err, "%s is connected already and stays so until the page is done.\n", w.connection)
 	}
 	over := messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again")
 	if w.wasActive() {
@@ -112,8 +113,8 @@ func (w *waiting) run(ctx context.Context, until time.Time) error {
 		case err != nil:
 			return err
 		case done != nil:
-			fmt.Fprintln(w.term.out, "Connected.")
-			return printConnection(w.term, done)
+			fmt.Fprintln(w.std.out, "Connected.")
+			return printConnection(w.std, done)
 		}
 	}
 }
@@ -148,7 +149,8 @@ func (w *waiting) wasActive() bool {
 }
 
 // differs tells by the connection itself that there is a new grant. Where it was
-// active and the same user signs in again, only the event tells.
+// active and the same user signs in again for the same tables, only the event tells.
 func (w *waiting) differs(now *messages.Connection) bool {
-	return !w.wasActive() || now.UserID != w.before.UserID || !now.CreatedAt.Equal(w.before.CreatedAt)
+	return !w.wasActive() || now.UserID != w.before.UserID || !now.CreatedAt.Equal(w.before.CreatedAt) ||
+		!slices.Equal(now.Tables, w.before.Tables)
 }

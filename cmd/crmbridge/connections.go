@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -22,7 +22,7 @@ type connectionsList struct {
 }
 
 // Run prints all connections, page by page.
-func (c *connectionsList) Run(ctx context.Context, term *terminal) error {
+func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		var all []messages.Connection
 		in := messages.ConnectionsListRequest{PageSize: messages.Count(c.PageSize)}
@@ -36,33 +36,33 @@ func (c *connectionsList) Run(ctx context.Context, term *terminal) error {
 				break
 			}
 		}
-		return c.print(term, all, func() error { return show.Connections(term.out, all) })
+		return c.print(std, all, func() error { return term.Connections(std.out, all) })
 	})
 }
 
 type connectionsGet struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Run prints one connection.
-func (c *connectionsGet) Run(ctx context.Context, term *terminal) error {
+func (c *connectionsGet) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		connection, err := ask.Connection(ctx, c.Connection)
 		if err != nil {
 			return err
 		}
-		return c.print(term, connection, func() error { return printConnection(term, connection) })
+		return c.print(std, connection, func() error { return printConnection(std, connection) })
 	})
 }
 
-func printConnection(term *terminal, c *messages.Connection) error {
-	return show.Pairs(term.out, [][2]string{
+func printConnection(std *stdio, c *messages.Connection) error {
+	return term.Pairs(std.out, [][2]string{
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
-		{"scopes", strings.Join(c.Scopes, " ")}, {"created", show.When(&c.CreatedAt)},
-		{"refreshed", show.When(c.RefreshedAt)}, {"access token until", show.When(c.AccessTokenExpiresAt)},
+		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")}, {"created", term.When(&c.CreatedAt)},
+		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})
 }
@@ -79,14 +79,14 @@ func called(id string, names ...*string) string {
 
 type connectionsDelete struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	Yes        bool   `name:"yes" short:"y" help:"Do not ask first."`
+	connection
+	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
 }
 
 // Run deletes one connection. On a terminal it asks first: a person would have to
 // connect the environment again.
-func (c *connectionsDelete) Run(ctx context.Context, term *terminal) error {
-	if !c.Yes && !term.agrees("Delete connection "+c.Connection+" and everything stored for it? A person must connect it again to undo this.") {
+func (c *connectionsDelete) Run(ctx context.Context, std *stdio) error {
+	if !c.Yes && !std.agrees("Delete connection "+c.Connection+" and everything stored for it? A person must connect it again to undo this.") {
 		return messages.Errorf(messages.Cancelled, "nothing was deleted")
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
@@ -98,12 +98,12 @@ func (c *connectionsDelete) Run(ctx context.Context, term *terminal) error {
 			Connection string `json:"connection"`
 			Deleted    bool   `json:"deleted"`
 		}{c.Connection, deleted}
-		return c.print(term, answer, func() error {
+		return c.print(std, answer, func() error {
 			said := "%s is deleted\n"
 			if !deleted {
 				said = "there was no connection %s, and so nothing was deleted\n"
 			}
-			_, err := fmt.Fprintf(term.out, said, c.Connection)
+			_, err := fmt.Fprintf(std.out, said, c.Connection)
 			return err
 		})
 	})

@@ -4,13 +4,13 @@ import (
 	"context"
 	"strings"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 type connectionsCheck struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Help shows an example.
@@ -22,7 +22,7 @@ Example:
 }
 
 // Run prints what was found; a check that failed makes the command fail.
-func (c *connectionsCheck) Run(ctx context.Context, term *terminal) error {
+func (c *connectionsCheck) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		checks, err := ask.Check(ctx, c.Connection)
 		if err != nil {
@@ -32,7 +32,7 @@ func (c *connectionsCheck) Run(ctx context.Context, term *terminal) error {
 			Connection string                     `json:"connection"`
 			Checks     []messages.PermissionCheck `json:"checks"`
 		}{c.Connection, checks}
-		if err := c.print(term, answer, func() error { return printChecks(term, checks) }); err != nil {
+		if err := c.print(std, answer, func() error { return printChecks(std, checks) }); err != nil {
 			return err
 		}
 		return verdict(checks)
@@ -40,7 +40,7 @@ func (c *connectionsCheck) Run(ctx context.Context, term *terminal) error {
 }
 
 // printChecks prints a table, and below it what failed in full: advice must not be cut.
-func printChecks(term *terminal, checks []messages.PermissionCheck) error {
+func printChecks(std *stdio, checks []messages.PermissionCheck) error {
 	rows := make([][]string, len(checks))
 	for i, check := range checks {
 		result := "ok"
@@ -49,7 +49,7 @@ func printChecks(term *terminal, checks []messages.PermissionCheck) error {
 		}
 		rows[i] = []string{check.Name, result, check.MissingPrivilege, check.Detail}
 	}
-	if err := show.Table(term.out, []string{"check", "result", "missing privilege", "detail"}, rows); err != nil {
+	if err := term.Table(std.out, []string{"check", "result", "missing privilege", "detail"}, rows); err != nil {
 		return err
 	}
 	for _, check := range checks {
@@ -62,7 +62,7 @@ func printChecks(term *terminal, checks []messages.PermissionCheck) error {
 				pairs = append(pairs, pair)
 			}
 		}
-		if err := show.Pairs(term.out, pairs); err != nil {
+		if err := term.Pairs(std.out, pairs); err != nil {
 			return err
 		}
 	}

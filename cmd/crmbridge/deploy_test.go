@@ -4,67 +4,28 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/person"
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// deployed is a NATS server with deploy/nats.conf, but for its ports and folder.
-func deployed(t testing.TB, port int) *server.Server {
-	t.Helper()
-	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
-		t.Setenv(name+"_NATS_PASSWORD", "secret-"+strings.ToLower(name))
-	}
-	text := file(t, "deploy/nats.conf")
-	text = strings.Replace(text, "port: 4222", fmt.Sprintf("host: 127.0.0.1\nport: %d", port), 1)
-	text = regexp.MustCompile(`(?m)^http: .*$`).ReplaceAllString(text, "")
-	text = strings.Replace(text, `"/data/jetstream"`, fmt.Sprintf("%q", t.TempDir()), 1)
-	name := t.TempDir() + "/nats.conf"
-	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	options, err := server.ProcessConfigFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	options.NoLog, options.NoSigs = true, true
-	return started(t, options)
-}
-
-func started(t testing.TB, options *server.Options) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("NATS did not start")
-	}
-	return s
-}
-
 // The shipped NATS configuration lets crmbridge work, administrators connect and
 // campaigns ask for their connections, and nobody more than that.
 func TestTheDeployedPermissions(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
-	port := world.Port(t)
-	deployed(t, port)
+	w := bridgetest.New(t, emulator.Options{Accounts: 20})
+	port := bridgetest.Port(t)
+	bridgetest.DeployedNATS(t, port)
 	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
 	settings := w.Settings(true)
 	settings.URL = as("crmbridge")
-	log := &buffer{}
+	log := &bridgetest.Buffer{}
 	w.Bridge(settings, log)
 
 	administrator, err := nats.Connect(as("administrator"), nats.CustomInboxPrefix("_INBOX.administrators"))
@@ -75,7 +36,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	for _, connection := range []string{"acme", "other"} {
-		if err := person.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+		if err := signin.Connect(ctx, messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -92,7 +53,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if msg, err := heard.NextMsgWithContext(ctx); err != nil || msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
-		world.Await(t, "the event of a deletion", func() error {
+		bridgetest.Await(t, "the event of a deletion", func() error {
 			msg, err := heard.NextMsg(10 * time.Second)
 			if err == nil && msg.Subject != messages.EventSubject(messages.EventDeleted, "other") {
 				err = errors.New(msg.Subject)
@@ -173,30 +134,69 @@ func newer(nc *nats.Conn, before error) error {
 	return nil
 }
 
-// Credentials that are wrong for a while do not end the process: it comes back
-// when they are right again.
-func TestWrongCredentialsForAWhile(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 20})
-	port := world.Port(t)
-	start := func(password string) *server.Server {
-		return started(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
+// deploy/redis.acl is a user who may do all that crmbridge does: the main job, keys
+// and their resealing, and nothing of it is refused.
+func TestDeployedRedisPermissions(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+	admin := bridgetest.RedisAdministrator(t, w)
+	line := strings.TrimPrefix(strings.TrimSpace(bridgetest.File(t, "deploy/redis.acl")), "user ")
+	bridgetest.RedisDo(t, admin, "ACL SETUSER "+strings.Replace(line, ">CHANGE-THIS-PASSWORD", ">right", 1))
+	settings := w.Settings(true)
+	settings.RedisURL = strings.Replace(w.RedisURL, "redis://", "redis://crmbridge:right@", 1)
+	bridgetest.Serve(t, settings)
+	second := w.Settings(false)
+	second.RedisURL = settings.RedisURL
+	bridgetest.Serve(t, second)
+	w.Connect("demo")
+	url := "--nats-url=" + w.NATSURL
+	ask := func(status int, args ...string) {
+		t.Helper()
+		var stdout, stderr strings.Builder
+		if got := run(args, &stdout, &stderr); got != status {
+			t.Errorf("%v: status %d: %s%s", args, got, stdout.String(), stderr.String())
+		}
 	}
-	first := start("right")
-	w.NATSURL = fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port)
-	w.Bridge(w.Settings(true), nil)
-	w.Connect("acme")
-	first.Shutdown()
-	first.WaitForShutdown()
-	wrong := start("wrong")
-	time.Sleep(3 * time.Second) // several attempts are refused; there is no signal for that
-	wrong.Shutdown()
-	wrong.WaitForShutdown()
-	start("right")
+	for round := range 2 {
+		ask(0, "accounts", "search", "demo", "--page-size=3", url)
+		ask(0, "accounts", "count", "demo", "--where=name is not null", url)
+		ask(0, "accounts", "fields", "demo", url)
+		ask(0, "accounts", "changes", "demo", url)
+		ask(0, "users", "whoami", "demo", url)
+		ask(0, "connections", "list", url)
+		ask(0, "connections", "check", "demo", url)
+		if round == 0 {
+			w.Emulator.Control().ExpireAccessTokens() // the next call renews
+		}
+	}
+	// An environment that refuses for a moment writes a block for the fleet.
+	w.Emulator.Control().Fail(emulator.Fault{Kind: emulator.KindThrottle, RetryAfter: 1})
 	client, _ := w.Client()
-	world.Await(t, "answers after the credentials were mended", func() error {
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
-		defer cancel()
-		_, err := client.WhoAmI(ctx, "acme")
+	bridgetest.Await(t, "an answer after a block", func() error {
+		_, err := client.WhoAmI(t.Context(), "demo")
 		return err
 	})
+	t.Setenv("TOKEN_KEYSET", w.Keyset)
+	t.Setenv("REDIS_URL", settings.RedisURL)
+	ask(0, "keys", "reseal")
+	w.Connect("demo") // a re-authorization
+	ask(0, "connections", "delete", "demo", url)
+	bridgetest.Await(t, "a deletion", func() error {
+		if _, err := client.WhoAmI(t.Context(), "demo"); err == nil {
+			return errors.New("it is still there")
+		}
+		return nil
+	})
+	refused, err := admin.ACLLog(t.Context(), 20).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range refused {
+		t.Errorf("refused: %s %s (%s, %s)", entry.Reason, entry.Object, entry.Context, entry.Username)
+	}
+	// And it is no more than that.
+	for _, command := range []string{"FLUSHALL", "CONFIG", "KEYS", "SHUTDOWN", "CLIENT"} {
+		if strings.Contains(line, "+"+strings.ToLower(command)) {
+			t.Errorf("the user may %s", command)
+		}
+	}
 }

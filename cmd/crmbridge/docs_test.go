@@ -12,21 +12,13 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func file(t testing.TB, name string) string {
-	t.Helper()
-	text, err := os.ReadFile("../../" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
-}
-
 // What the README lists is what the code has.
 func TestREADMEListsEverything(t *testing.T) {
-	readme := file(t, "README.md")
+	readme := bridgetest.File(t, "README.md")
 	for _, name := range bridge.Variables() {
 		if !strings.Contains(readme, "`"+name+"`") {
 			t.Errorf("README does not list the variable %s", name)
@@ -51,7 +43,7 @@ func TestREADMEListsEverything(t *testing.T) {
 
 // The README's filters for people are ones, and its table has every command's name.
 func TestREADMEShowsExpressionsAndCommands(t *testing.T) {
-	readme := file(t, "README.md")
+	readme := bridgetest.File(t, "README.md")
 	_, section, found := strings.Cut(readme, "### Filters as people write them")
 	section, _, _ = strings.Cut(section, "\n## ")
 	example := regexp.MustCompile("(?s)```\n([^$].*?)\n```").FindStringSubmatch(section)
@@ -108,7 +100,7 @@ func TestDeployedNATSConfiguration(t *testing.T) {
 // Every operation's subjects, and those of the services API, are among crmbridge's
 // rights in the shipped configuration, and no entity that it does not have.
 func TestDeployedRightsFollowTheOperations(t *testing.T) {
-	text := file(t, "deploy/nats.conf")
+	text := bridgetest.File(t, "deploy/nats.conf")
 	_, rights, _ := strings.Cut(text, "CRMBRIDGE = {")
 	rights, _, _ = strings.Cut(rights, "CAMPAIGNS = {")
 	entities := map[string]bool{}
@@ -129,7 +121,7 @@ func TestDeployedRightsFollowTheOperations(t *testing.T) {
 
 // CONTRIBUTING names fuzz targets that there are.
 func TestContributingNamesFuzzTargets(t *testing.T) {
-	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(file(t, "CONTRIBUTING.md"), -1) {
+	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(bridgetest.File(t, "CONTRIBUTING.md"), -1) {
 		found := false
 		files, _ := filepath.Glob("../../" + match[1] + "/*_test.go")
 		for _, name := range files {
@@ -145,7 +137,7 @@ func TestContributingNamesFuzzTargets(t *testing.T) {
 // The compose file keeps secrets in files and containers small in rights, and neither
 // git nor a build takes a key along.
 func TestComposeFileIsCareful(t *testing.T) {
-	text := file(t, "docker-compose.yml")
+	text := bridgetest.File(t, "docker-compose.yml")
 	for _, service := range []string{"nats", "redis", "crmbridge"} {
 		_, part, _ := strings.Cut(text, "\n  "+service+":\n")
 		part, _, _ = strings.Cut(part, "restart:")
@@ -167,7 +159,7 @@ func TestComposeFileIsCareful(t *testing.T) {
 	}
 	for _, name := range []string{".gitignore", ".dockerignore"} {
 		for _, pattern := range []string{"keyset.json", "next.json", "*.pem", "secrets"} {
-			if !strings.Contains(file(t, name), pattern) {
+			if !strings.Contains(bridgetest.File(t, name), pattern) {
 				t.Errorf("%s does not list %s", name, pattern)
 			}
 		}
@@ -176,7 +168,7 @@ func TestComposeFileIsCareful(t *testing.T) {
 
 // docker-compose.yml passes on only variables that crmbridge knows.
 func TestComposeFileKnowsTheVariables(t *testing.T) {
-	_, service, found := strings.Cut(file(t, "docker-compose.yml"), "\n  crmbridge:\n")
+	_, service, found := strings.Cut(bridgetest.File(t, "docker-compose.yml"), "\n  crmbridge:\n")
 	if !found {
 		t.Fatal("no service crmbridge")
 	}
@@ -191,8 +183,8 @@ func TestComposeFileKnowsTheVariables(t *testing.T) {
 
 // Whatever .env.example offers reaches a container.
 func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
-	compose := file(t, "docker-compose.yml")
-	matches := regexp.MustCompile(`(?m)^#?([A-Z][A-Z_]+)=`).FindAllStringSubmatch(file(t, ".env.example"), -1)
+	compose := bridgetest.File(t, "docker-compose.yml")
+	matches := regexp.MustCompile(`(?m)^#?([A-Z][A-Z_]+)=`).FindAllStringSubmatch(bridgetest.File(t, ".env.example"), -1)
 	if len(matches) < 5 {
 		t.Fatalf("only %d variables were found", len(matches))
 	}
@@ -204,7 +196,7 @@ func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
 }
 
 func TestREADMELinksToFilesThatAreThere(t *testing.T) {
-	for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(file(t, "README.md"), -1) {
+	for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(bridgetest.File(t, "README.md"), -1) {
 		if u, err := url.Parse(match[1]); err != nil || u.Scheme != "" {
 			continue
 		}

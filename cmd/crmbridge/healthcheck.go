@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
 // healthcheckCommand asks a crmbridge on this machine how it is.
@@ -34,7 +34,7 @@ func (c *healthcheckCommand) Help() string {
 const maxHealth = 64 << 10
 
 // Run asks once and prints the answer.
-func (c *healthcheckCommand) Run(ctx context.Context, term *terminal) error {
+func (c *healthcheckCommand) Run(ctx context.Context, std *stdio) error {
 	address, err := c.address()
 	if err != nil {
 		return fmt.Errorf("%w: --admin-addr: %w", bridge.ErrUsage, err)
@@ -67,7 +67,7 @@ func (c *healthcheckCommand) Run(ctx context.Context, term *terminal) error {
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s says %d\n%s", request.URL.Host, response.StatusCode, safeLines(text))
 	}
-	_, err = fmt.Fprintln(term.out, safeLines(text))
+	_, err = fmt.Fprintln(std.out, safeLines(text))
 	return err
 }
 
@@ -105,7 +105,7 @@ func (c *healthcheckCommand) address() (string, error) {
 func safeLines(text string) string {
 	lines := strings.Split(text, "\n")
 	for i, line := range lines {
-		lines[i] = show.Safe(line)
+		lines[i] = term.Safe(line)
 	}
 	return strings.Join(lines, "\n")
 }

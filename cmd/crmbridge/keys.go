@@ -10,10 +10,9 @@ import (
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
-	"golang.org/x/term"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -29,9 +28,9 @@ type keysCommands struct {
 type keysGenerate struct{}
 
 // Run prints a new key set.
-func (c *keysGenerate) Run(term *terminal) error {
+func (c *keysGenerate) Run(std *stdio) error {
 	keyset, err := tokens.GenerateKeyset()
-	return printKeyset(term, keyset, err)
+	return printKeyset(std, keyset, err)
 }
 
 // keyset is a key set to work on: TOKEN_KEYSET, TOKEN_KEYSET_FILE, or stdin.
@@ -45,7 +44,7 @@ func (k keyset) text() ([]byte, error) {
 	if err != nil || len(text) > 0 {
 		return text, err
 	}
-	if term.IsTerminal(int(os.Stdin.Fd())) {
+	if term.IsTerminal(os.Stdin) {
 		return nil, bridge.ConfigurationError(errors.New("TOKEN_KEYSET: is missing; set it or TOKEN_KEYSET_FILE, or give the key set on stdin"))
 	}
 	if text, err = io.ReadAll(io.LimitReader(os.Stdin, biggestKeyset+1)); err != nil {
@@ -56,7 +55,7 @@ func (k keyset) text() ([]byte, error) {
 
 // printKeyset prints a key set, the one thing of these commands that goes to
 // stdout, so that it can be redirected into a file or a secret store.
-func printKeyset(to *terminal, keyset []byte, err error) error {
+func printKeyset(to *stdio, keyset []byte, err error) error {
 	if err != nil {
 		return bridge.ConfigurationError(err)
 	}
@@ -76,7 +75,7 @@ type listedKey struct {
 }
 
 // Run lists the ids of the keys and what they do.
-func (c *keysList) Run(to *terminal) error {
+func (c *keysList) Run(to *stdio) error {
 	text, err := c.text()
 	if err != nil {
 		return err
@@ -101,9 +100,9 @@ func (c *keysList) Run(to *terminal) error {
 		rows = append(rows, []string{fmt.Sprint(k.ID), state})
 	}
 	if c.JSON {
-		return show.JSON(to.out, listed)
+		return term.JSON(to.out, listed)
 	}
-	return show.Table(to.out, []string{"key id", "what it does"}, rows)
+	return term.Table(to.out, []string{"key id", "what it does"}, rows)
 }
 
 type keysRotate struct {
@@ -113,7 +112,7 @@ type keysRotate struct {
 }
 
 // Run prints the rotated key set.
-func (c *keysRotate) Run(to *terminal) error {
+func (c *keysRotate) Run(to *stdio) error {
 	text, err := c.text()
 	if err != nil {
 		return err
@@ -137,7 +136,7 @@ type keysRemove struct {
 }
 
 // Run prints the key set without the key, unless something needs it.
-func (c *keysRemove) Run(ctx context.Context, to *terminal) error {
+func (c *keysRemove) Run(ctx context.Context, to *stdio) error {
 	text, err := c.text()
 	if err != nil {
 		return err
@@ -184,7 +183,7 @@ type resealCounts struct {
 }
 
 // Run reseals and prints what it did, also where it did not get to the end.
-func (c *keysReseal) Run(ctx context.Context, to *terminal) error {
+func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	store, client, err := c.OpenStore(c.RedisURL, c.RedisURLFile)
 	if err != nil {
 		return err
@@ -196,7 +195,7 @@ func (c *keysReseal) Run(ctx context.Context, to *terminal) error {
 	end()
 	counts := resealCounts{done.Total, done.Resealed, done.Grants, done.Tickets, done.States, done.Changes, done.Unopened}
 	if c.JSON {
-		return errors.Join(show.JSON(to.out, counts), asMessage(err))
+		return errors.Join(term.JSON(to.out, counts), asMessage(err))
 	}
 	if done.Total == 0 && err != nil {
 		return asMessage(err)
@@ -215,9 +214,9 @@ func asMessage(err error) error {
 }
 
 // resealBar shows progress on a terminal; elsewhere it does nothing.
-func resealBar(to *terminal) (heard func(tokens.Resealed), end func()) {
+func resealBar(to *stdio) (heard func(tokens.Resealed), end func()) {
 	file, ok := to.err.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
+	if !ok || !term.IsTerminal(file) {
 		return nil, func() {}
 	}
 	bars := progress.NewWriter()
@@ -241,7 +240,7 @@ func resealBar(to *terminal) (heard func(tokens.Resealed), end func()) {
 type versionCommand struct{}
 
 // Run prints the version of this build.
-func (c *versionCommand) Run(term *terminal) error {
-	_, err := fmt.Fprintln(term.out, "crmbridge", bridge.Version())
+func (c *versionCommand) Run(std *stdio) error {
+	_, err := fmt.Fprintln(std.out, "crmbridge", bridge.Version())
 	return err
 }

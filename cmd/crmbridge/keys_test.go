@@ -14,7 +14,8 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -23,7 +24,7 @@ import (
 // keys runs a keys command on a key set and returns what it prints.
 func keys(t *testing.T, keyset string, args ...string) string {
 	t.Helper()
-	cmd := program(t, nil, append([]string{"keys"}, args...)...)
+	cmd := bridgetest.Program(t, nil, append([]string{"keys"}, args...)...)
 	cmd.Stdin = strings.NewReader(keyset)
 	var diag strings.Builder
 	cmd.Stderr = &diag
@@ -44,10 +45,10 @@ func TestKeysCommandsRefuse(t *testing.T) {
 		{"", "rotate"}, {"nonsense", "rotate"}, {set, "rotate --promote"}, {set, "rotate --stage --promote"},
 		{set, fmt.Sprintf("remove --key-id %d", listed[0].ID)}, {set, "remove --key-id 1"}, {set, "remove"}, {"", "list"}, {"", "reseal"},
 	} {
-		cmd := program(t, nil, append([]string{"keys"}, strings.Fields(c.args)...)...)
+		cmd := bridgetest.Program(t, nil, append([]string{"keys"}, strings.Fields(c.args)...)...)
 		cmd.Stdin = strings.NewReader(c.in)
 		out, err := cmd.Output()
-		if cmd.ProcessState.ExitCode() != exitUsage || strings.Contains(string(out), "keyValue") {
+		if cmd.ProcessState.ExitCode() != program.ExitUsage || strings.Contains(string(out), "keyValue") {
 			t.Errorf("keys %s: %v, %s", c.args, err, out)
 		}
 	}
@@ -58,7 +59,7 @@ func TestKeysCommandsRefuse(t *testing.T) {
 // fails, and a process that has never seen the old key goes on.
 func TestRotateAndResealUnderLoad(t *testing.T) {
 	t.Parallel()
-	w := world.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
+	w := bridgetest.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
 	file := filepath.Join(t.TempDir(), "keyset")
 	put := func(set string) {
 		if err := os.WriteFile(file+".new", []byte(set+"\n"), 0o600); err != nil {
@@ -69,11 +70,11 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		}
 	}
 	put(w.Keyset)
-	var fleet []*process
+	var fleet []*bridgetest.Process
 	for i := range 2 {
 		settings := w.Settings(i == 0)
 		settings.TokenKeyset, settings.TokenKeysetFile = "", file
-		fleet = append(fleet, serve(t, settings))
+		fleet = append(fleet, bridgetest.Serve(t, settings))
 	}
 	const connections = 5
 	for i := range connections {
@@ -107,9 +108,9 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		t.Helper()
 		put(set)
 		taken++
-		world.Await(t, "both processes to take over the keys", func() error {
+		bridgetest.Await(t, "both processes to take over the keys", func() error {
 			for _, p := range fleet {
-				if n := strings.Count(p.log.String(), "took over a new key set"); n < taken {
+				if n := strings.Count(p.Log.String(), "took over a new key set"); n < taken {
 					return fmt.Errorf("%d of %d", n, taken)
 				}
 			}
@@ -121,7 +122,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 	promoted := keys(t, staged, "rotate", "--promote")
 	everybodyTakes(promoted)
 	reseal := func() (counts resealCounts) {
-		cmd := program(t, []string{"TOKEN_KEYSET_FILE=" + file, "REDIS_URL=" + w.RedisURL}, "keys", "reseal", "--json")
+		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET_FILE=" + file, "REDIS_URL=" + w.RedisURL}, "keys", "reseal", "--json")
 		var diag strings.Builder
 		cmd.Stderr = &diag
 		out, err := cmd.Output()
@@ -135,7 +136,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	remove := func() (string, string, error) {
-		cmd := program(t, []string{"TOKEN_KEYSET=" + promoted, "REDIS_URL=" + w.RedisURL}, "keys", "remove", "--key-id", fmt.Sprint(listed[0].ID))
+		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET=" + promoted, "REDIS_URL=" + w.RedisURL}, "keys", "remove", "--key-id", fmt.Sprint(listed[0].ID))
 		var diag strings.Builder
 		cmd.Stderr = &diag
 		out, err := cmd.Output()
@@ -154,7 +155,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 	}
 	everybodyTakes(last)
 	before := asked.Load()
-	world.Await(t, "load after the removal", func() error {
+	bridgetest.Await(t, "load after the removal", func() error {
 		if n := asked.Load() - before; n < 200 {
 			return fmt.Errorf("%d requests", n)
 		}
@@ -172,7 +173,7 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		}
 	}
 	w.Keyset = last
-	serve(t, w.Settings(true))
+	bridgetest.Serve(t, w.Settings(true))
 	for i := range connections {
 		if _, err := client.WhoAmI(t.Context(), fmt.Sprintf("c%d", i)); err != nil {
 			t.Error(err)
@@ -182,8 +183,8 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 
 // With a key set that opens nothing a process does not start, and says why.
 func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
-	w := world.New(t, emulator.Options{Accounts: 10})
-	first := serve(t, w.Settings(true))
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
+	first := bridgetest.Serve(t, w.Settings(true))
 	w.Connect("acme")
 	if err := first.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -191,15 +192,15 @@ func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
 	_ = first.Wait()
 	settings := w.Settings(false)
 	settings.TokenKeyset = keys(t, "", "generate")
-	cmd := program(t, environment(settings), "serve")
+	cmd := bridgetest.Program(t, bridgetest.Environment(settings), "serve")
 	var diag strings.Builder
 	cmd.Stderr = &diag
 	err := cmd.Run()
-	if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
+	if cmd.ProcessState.ExitCode() != program.ExitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
 		t.Errorf("%v: %s", err, diag.String())
 	}
 	client, _ := w.Client()
-	serve(t, w.Settings(false))
+	bridgetest.Serve(t, w.Settings(false))
 	if c, err := client.Connection(t.Context(), "acme"); err != nil || c.Status != messages.StatusActive {
 		t.Error("the refused start changed something:", err)
 	}

@@ -7,23 +7,21 @@ import (
 	"os"
 	"strings"
 
-	"golang.org/x/term"
-
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
-// terminal is where a command writes. live says that err is a terminal, where a
+// stdio is where a command writes. live says that err is a terminal, where a
 // line may be written over.
-type terminal struct {
+type stdio struct {
 	out, err io.Writer
 	live     bool
 	in       io.Reader // nil where no person can answer
 }
 
-func newTerminal(stdout, stderr io.Writer) *terminal {
+func newStdio(stdout, stderr io.Writer) *stdio {
 	file, isFile := stderr.(*os.File)
-	t := &terminal{out: stdout, err: stderr, live: isFile && term.IsTerminal(int(file.Fd()))}
-	if t.live && term.IsTerminal(int(os.Stdin.Fd())) {
+	t := &stdio{out: stdout, err: stderr, live: isFile && term.IsTerminal(file)}
+	if t.live && term.IsTerminal(os.Stdin) {
 		t.in = os.Stdin
 	}
 	return t
@@ -31,11 +29,11 @@ func newTerminal(stdout, stderr io.Writer) *terminal {
 
 // agrees asks a question and reports whether the answer is yes; where nobody can
 // answer it does not ask.
-func (t *terminal) agrees(question string) bool {
+func (t *stdio) agrees(question string) bool {
 	if t.in == nil {
 		return true
 	}
-	fmt.Fprint(t.err, show.Safe(question)+" [y/N] ")
+	fmt.Fprint(t.err, term.Safe(question)+" [y/N] ")
 	answer, err := bufio.NewReader(io.LimitReader(t.in, 1<<10)).ReadString('\n')
 	if err != nil {
 		fmt.Fprintln(t.err)
@@ -47,11 +45,11 @@ func (t *terminal) agrees(question string) bool {
 // progressLine is a line about long work, which goes away when the work is done. On
 // what is no terminal it says nothing.
 type progressLine struct {
-	to    *terminal
+	to    *stdio
 	shown bool
 }
 
-func (t *terminal) progress() *progressLine { return &progressLine{to: t} }
+func (t *stdio) progress() *progressLine { return &progressLine{to: t} }
 
 // beginning goes to the line's beginning and empties it.
 const beginning = "\r\x1b[K"

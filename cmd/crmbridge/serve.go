@@ -12,13 +12,6 @@ type serveCommand struct {
 }
 
 // Run serves until SIGTERM or an interrupt, then ends in order.
-func (c *serveCommand) Run(ctx context.Context, term *terminal) error {
-	config, err := c.Config()
-	if err != nil {
-		return bridge.ConfigurationError(err)
-	}
-	log := bridge.NewLog(term.err, config.LogLevel, config.LogFormat)
-	bridge.QuietRedis(log)
-	bridge.LimitMemory(config, log)
-	return bridge.Serve(ctx, config, log)
+func (c *serveCommand) Run(ctx context.Context, std *stdio) error {
+	return c.Serve(ctx, std.err)
 }

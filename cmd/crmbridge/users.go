@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/show"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -17,13 +17,13 @@ type usersCommands struct {
 
 type usersGet struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	User       string `arg:"" help:"Id (GUID), e-mail address or user name."`
+	connection
+	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
 }
 
 // Run prints one user.
-func (c *usersGet) Run(ctx context.Context, term *terminal) error {
-	in := messages.UserGetRequest{Target: messages.Target{Connection: c.Connection}}
+func (c *usersGet) Run(ctx context.Context, std *stdio) error {
+	in := messages.UserGetRequest{Target: c.target()}
 	if strings.Contains(c.User, "@") {
 		in.Email = c.User
 	} else {
@@ -34,12 +34,12 @@ func (c *usersGet) Run(ctx context.Context, term *terminal) error {
 		if err != nil {
 			return err
 		}
-		return c.print(term, user, func() error { return printUser(term, user) })
+		return c.print(std, user, func() error { return printUser(std, user) })
 	})
 }
 
-func printUser(term *terminal, user *messages.User) error {
-	if err := show.Pairs(term.out, [][2]string{
+func printUser(std *stdio, user *messages.User) error {
+	if err := term.Pairs(std.out, [][2]string{
 		{"id", user.ID}, {"name", user.Name}, {"email", user.Email}, {"title", user.Title},
 		{"disabled", strconv.FormatBool(user.Disabled)}, {"business unit", user.BusinessUnitID},
 	}); err != nil {
@@ -51,27 +51,27 @@ func printUser(term *terminal, user *messages.User) error {
 	}
 	if user.RolesTruncated {
 		const more = "The user is in more than 500 teams: roles of the others are missing."
-		if _, err := fmt.Fprintln(term.err, more); err != nil {
+		if _, err := fmt.Fprintln(std.err, more); err != nil {
 			return err
 		}
 	}
-	return show.Table(term.out, []string{"role", "via", "id"}, rows)
+	return term.Table(std.out, []string{"role", "via", "id"}, rows)
 }
 
 type usersWhoAmI struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Run prints Dataverse's WhoAmI.
-func (c *usersWhoAmI) Run(ctx context.Context, term *terminal) error {
+func (c *usersWhoAmI) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		who, err := ask.WhoAmI(ctx, c.Connection)
 		if err != nil {
 			return err
 		}
-		return c.print(term, who, func() error {
-			return show.Pairs(term.out, [][2]string{
+		return c.print(std, who, func() error {
+			return term.Pairs(std.out, [][2]string{
 				{"user", who.UserID}, {"business unit", who.BusinessUnitID}, {"organization", who.OrganizationID}})
 		})
 	})

@@ -17,6 +17,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 	// may be used for.
 	AppConnections map[string]string
 	Operator       tokens.Operator // who asks, on the connect pages
+	// Tables are those that this deployment serves: what people who connect from now on
+	// are asked for, and what operations there are.
+	Tables []messages.Table
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -78,6 +82,7 @@ func (s Settings) Config() (Config, error) {
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 		PublicURL:     r.publicURL(s.PublicURL),
 		Operator:      r.operator(s),
+		Tables:        r.tables(s.Tables),
 	}
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)

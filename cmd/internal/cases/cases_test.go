@@ -13,7 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/world"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
@@ -55,7 +55,7 @@ func TestCases(t *testing.T) {
 // copy of metadata, is none of the next one's business.
 func (v variant) play(t *testing.T) {
 	e := &environment{}
-	w := world.NewWrapped(t, emulator.Options{Accounts: -1}, func(next http.Handler) http.Handler {
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: -1}, func(next http.Handler) http.Handler {
 		e.emulator = next
 		return e
 	})

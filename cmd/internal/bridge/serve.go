@@ -1,0 +1,19 @@
+package bridge
+
+import (
+	"context"
+	"io"
+)
+
+// Serve serves with these settings until ctx ends, then ends in order. It sets the
+// process's memory limit, and logs to stderr.
+func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
+	config, err := s.Config()
+	if err != nil {
+		return ConfigurationError(err)
+	}
+	log := NewLog(stderr, config.LogLevel, config.LogFormat)
+	QuietRedis(log)
+	LimitMemory(config, log)
+	return Serve(ctx, config, log)
+}

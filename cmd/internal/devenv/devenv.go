@@ -1,0 +1,177 @@
+// Package devenv starts the services that crmbridge needs, in one process: a NATS
+// server with JetStream, a Redis, an emulated Entra ID and Dataverse. The
+// development program and the end-to-end tests use it, the production program
+// does not: it must hold no broker and no fake identity provider.
+package devenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+)
+
+// Ports say where things listen on 127.0.0.1; 0 takes a free port.
+type Ports struct{ NATS, Redis, Emulator int }
+
+// Services are NATS, Redis and Microsoft, as far as crmbridge can tell.
+type Services struct {
+	NATSURL     string
+	RedisURL    string
+	EmulatorURL string
+	Emulator    *emulator.Server
+	NATS        *server.Server
+
+	stops []func() error
+}
+
+// Start starts them; what has been started is stopped where one fails. wrap may
+// stand between the network and the emulator; nil is nothing.
+func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.Handler) (s *Services, err error) {
+	s = &Services{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Stop())
+		}
+	}()
+	for _, start := range []func() error{
+		func() error { return s.startNATS(ports.NATS) },
+		func() error { return s.startRedis(ports.Redis) },
+		func() error { return s.startEmulator(ports.Emulator, options, wrap) },
+	} {
+		if err = start(); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// Stop stops everything, last started first.
+func (s *Services) Stop() error {
+	var errs []error
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		errs = append(errs, s.stops[i]())
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Services) startNATS(port int) error {
+	if err := Free("NATS", "--nats-port", port); err != nil {
+		return err
+	}
+	folder, err := os.MkdirTemp("", "crmbridge-dev-jetstream-")
+	if err != nil {
+		return fmt.Errorf("make a folder for JetStream: %w", err)
+	}
+	s.stops = append(s.stops, func() error { return os.RemoveAll(folder) })
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
+		JetStream: true, StoreDir: folder, NoLog: true, NoSigs: true, MaxPending: maxPending})
+	if err != nil {
+		return fmt.Errorf("start NATS: %w", err)
+	}
+	broker.Start()
+	s.stops = append(s.stops, func() error {
+		broker.Shutdown()
+		broker.WaitForShutdown()
+		return nil
+	})
+	if !broker.ReadyForConnections(10 * time.Second) {
+		return errors.New("no connection to the NATS server within 10 s")
+	}
+	s.NATS = broker
+	s.NATSURL = broker.ClientURL()
+	return nil
+}
+
+func (s *Services) startRedis(port int) error {
+	if err := Free("Redis", "--redis-port", port); err != nil {
+		return err
+	}
+	redis := miniredis.NewMiniRedis()
+	if err := redis.StartAddr(Address(port)); err != nil {
+		return fmt.Errorf("start Redis: %w", err)
+	}
+	s.RedisURL = "redis://" + redis.Addr() + "/0"
+	// Keys of this Redis expire only when its clock is moved.
+	ctx, cancel := context.WithCancel(context.Background())
+	var clock sync.WaitGroup
+	clock.Go(func() {
+		const step = 100 * time.Millisecond
+		tick := time.NewTicker(step)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				redis.FastForward(step)
+			}
+		}
+	})
+	s.stops = append(s.stops, func() error {
+		cancel()
+		clock.Wait()
+		redis.Close()
+		return nil
+	})
+	return nil
+}
+
+func (s *Services) startEmulator(port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
+	listener, err := net.Listen("tcp", Address(port))
+	if err != nil {
+		return taken("the emulated Dataverse", "--emulator-port", port, err)
+	}
+	s.EmulatorURL = "http://" + listener.Addr().String()
+	s.Emulator, err = emulator.New(options)
+	if err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	handler := http.Handler(s.Emulator)
+	if wrap != nil {
+		handler = wrap(handler)
+	}
+	web := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(listener) }()
+	s.stops = append(s.stops, func() error {
+		err := web.Close()
+		<-failed
+		return err
+	})
+	return nil
+}
+
+// maxPending is what deploy/nats.conf sets, in bytes: bursts do not cut clients off.
+const maxPending = 512 << 20
+
+const loopback = "127.0.0.1"
+
+// Address is a port of 127.0.0.1.
+func Address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
+
+// Free finds out whether a port can be had, for servers that do not say so well.
+func Free(what, flag string, port int) error {
+	listener, err := net.Listen("tcp", Address(port))
+	if err != nil {
+		return taken(what, flag, port, err)
+	}
+	return listener.Close()
+}
+
+func taken(what, flag string, port int, err error) error {
+	return fmt.Errorf("port %d for %s is taken or not allowed; stop what uses it, or choose another with %s (0 takes a free one): %w", port, what, flag, err)
+}

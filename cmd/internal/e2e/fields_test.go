@@ -1,0 +1,184 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/nats-io/nats-server/v2/server"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields []messages.Field, pages int) {
+	t.Helper()
+	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}, CustomOnly: customOnly}
+	for {
+		reply, err := client.Fields(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields, pages = append(fields, reply.Fields...), pages+1
+		if reply.NextCursor == "" {
+			return fields, pages
+		}
+		in = messages.AccountsFieldsRequest{Target: in.Target, Cursor: reply.NextCursor}
+	}
+}
+
+// accounts.fields says of every column what a form needs, and what it names can
+// be asked for.
+func TestFields(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	fields, _ := allFields(t, client, false)
+	if !slices.IsSortedFunc(fields, func(a, b messages.Field) int { return strings.Compare(a.LogicalName, b.LogicalName) }) {
+		t.Error("not in the order of the logical names")
+	}
+	byName, types := map[string]messages.Field{}, map[string]bool{}
+	for _, field := range fields {
+		byName[field.Name] = field
+		types[field.Type] = true
+		if choice := field.Type == messages.FieldChoice || field.Type == messages.FieldChoices; choice != (len(field.Options) > 0) {
+			t.Errorf("%s of type %s has %d options", field.Name, field.Type, len(field.Options))
+		}
+	}
+	want := []string{messages.FieldText, messages.FieldWholeNumber, messages.FieldDecimal, messages.FieldMoney, messages.FieldDateTime,
+		messages.FieldDate, messages.FieldYesNo, messages.FieldChoice, messages.FieldChoices, messages.FieldGUID, messages.FieldLookup}
+	for _, kind := range want {
+		if !types[kind] {
+			t.Errorf("no field of type %s", kind)
+		}
+		delete(types, kind)
+	}
+	if len(types) > 0 {
+		t.Errorf("types that are not the contract's: %v", types)
+	}
+	industry := byName["industry"]
+	if industry.LogicalName != "industrycode" || industry.Label != "Industry" || industry.Custom || !industry.Searchable ||
+		len(industry.Options) != 33 || industry.Options[6] != (messages.Choice{Value: 7, Label: "Consulting"}) {
+		t.Errorf("industry: %+v", industry)
+	}
+	if channels := byName["cb_channels"]; channels.LogicalName != "cb_channels" || !channels.Custom || channels.Type != messages.FieldChoices {
+		t.Errorf("cb_channels: %+v", channels)
+	}
+	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1}
+	for _, field := range fields {
+		in.Fields = append(in.Fields, field.Name)
+	}
+	if page, err := client.Search(t.Context(), in); err != nil || len(page.Accounts[0]) != len(fields) {
+		t.Errorf("asking for all of them: %v", err)
+	}
+	custom, _ := allFields(t, client, true)
+	all := slices.DeleteFunc(slices.Clone(fields), func(f messages.Field) bool { return !f.Custom })
+	if len(custom) == 0 || len(custom) != len(all) {
+		t.Errorf("%d custom fields, want %d", len(custom), len(all))
+	}
+	t.Logf("%d fields, %d of them custom", len(fields), len(custom))
+}
+
+// Where a message holds few fields, the cursors bring the others, each once.
+func TestFieldsInSmallMessages(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
+		nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
+		w.NATSURL = nc.ClientURL()
+		w.Bridge(w.Settings(payload == 0), nil)
+		client, _ := w.Client()
+		if payload == 0 {
+			w.Connect("acme")
+			w.Connect("other")
+		}
+		fields, pages := allFields(t, client, false)
+		return fields, pages, client
+	}
+	want, pages, _ := whole(0)
+	if pages != 1 {
+		t.Errorf("%d pages in messages of a megabyte", pages)
+	}
+	got, pages, client := whole(4 << 10)
+	if diff := cmp.Diff(want, got); diff != "" || pages < 4 {
+		t.Errorf("in %d pages (-whole +small): %s", pages, diff)
+	}
+	t.Logf("%d fields in %d pages of 4 KiB", len(got), pages)
+
+	first, err := client.Fields(t.Context(), messages.AccountsFieldsRequest{Target: messages.Target{Connection: "acme"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string]messages.AccountsFieldsRequest{
+		"another connection's": {Target: messages.Target{Connection: "other"}, Cursor: first.NextCursor},
+		"changed":              {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor[:len(first.NextCursor)-3] + "AAA"},
+		"of another request":   {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor, CustomOnly: true},
+	} {
+		_, err := client.Fields(t.Context(), in)
+		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || len(fault.Details) == 0 || fault.Details[0].Path != "cursor" {
+			t.Errorf("a cursor that is %s: %v", name, err)
+		}
+	}
+	_, err = client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
+	if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest {
+		t.Errorf("accounts.search takes it: %v", err)
+	}
+}
+
+// A column with very many options comes with those that fit, marked and counted;
+// the other columns are listed as ever.
+func TestAFieldWithManyOptions(t *testing.T) {
+	const many = 30_000
+	w := bridgetest.New(t, emulator.Options{Accounts: 10})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	before, _ := allFields(t, client, false)
+	options := make(map[int]string, many)
+	for i := range many {
+		options[i] = fmt.Sprintf("Segment %d %s", i, strings.Repeat("x", 150))
+	}
+	if err := w.Emulator.Control().AddColumn(emulator.Column{Name: "cb_long", Label: "Long", Type: "Picklist", Options: options}); err != nil {
+		t.Fatal(err)
+	}
+	w.Connect("later") // with no copy of the metadata
+	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: "later"}}
+	var names []string
+	var long messages.Field
+	for {
+		reply, err := client.Fields(t.Context(), in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, field := range reply.Fields {
+			if field.Name == "cb_long" {
+				long = field
+				continue
+			}
+			names = append(names, field.Name)
+			if field.OptionsTruncated || field.OptionsCount != 0 {
+				t.Errorf("%s is truncated", field.Name)
+			}
+		}
+		if in.Cursor = reply.NextCursor; in.Cursor == "" {
+			break
+		}
+	}
+	if len(names) != len(before) {
+		t.Errorf("%d other fields, want %d", len(names), len(before))
+	}
+	if n := len(long.Options); !long.OptionsTruncated || long.OptionsCount != many || n < 4000 || n > 10_000 || long.Options[n-1].Value != int64(n-1) {
+		t.Errorf("%d options of %d, truncated %v", len(long.Options), long.OptionsCount, long.OptionsTruncated)
+	}
+	for label, fault := range map[string]string{options[9_999]: "", options[10_000]: "more options than crmbridge knows by label"} {
+		where := messages.Leaf("cb_long", messages.Eq, label)
+		_, err := client.Count(t.Context(), messages.AccountsCountRequest{Target: in.Target, Where: &where})
+		if fault == "" && err != nil || fault != "" && (err == nil || !strings.Contains(err.Error(), fault)) {
+			t.Errorf("%.20s: %v", label, err)
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// While work in hand is finished, /readyz says so, and /healthz that the process runs.
+func TestReadyzWhileDraining(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	stop := bridgetest.Serving(t, settings)
+	w.Connect("acme")
+	client, _ := w.Client()
+	w.Emulator.Control().Fail(emulator.Fault{Delay: 2 * time.Second})
+	asked := make(chan error, 1)
+	go func() { _, err := client.WhoAmI(context.Background(), "acme"); asked <- err }()
+	bridgetest.Await(t, "a request in flight", func() error {
+		if _, text, err := bridgetest.AdminPage(settings.AdminAddr, "/metrics"); err != nil || !strings.Contains(text, "crmbridge_requests_in_flight 1") {
+			return fmt.Errorf("%w: none", err)
+		}
+		return nil
+	})
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	bridgetest.AwaitReadyz(t, settings, 503, "[-]draining failed: shutting down")
+	if status, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz"); err != nil || status != 503 || text != "shutting down\n" {
+		t.Errorf("%v %d %s", err, status, text)
+	}
+	if status, _, err := bridgetest.AdminPage(settings.AdminAddr, "/healthz"); err != nil || status != 200 {
+		t.Errorf("healthz: %v %d", err, status)
+	}
+	if err := <-asked; err != nil {
+		t.Error(err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
+// Without JetStream requests work, and /readyz?verbose says what does not.
+func TestReadyzWithoutJetStream(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	if err := w.NATS.DisableJetStream(); err != nil {
+		t.Fatal(err)
+	}
+	w.Bridge(settings, nil)
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]jetstream ok: events are not published until JetStream is there")
+}
+
+// With the shipped nats.conf a process that stands still gets no more requests after
+// seconds, and none that it got before ends in more than its own deadline.
+func TestFrozenProcessLosesItsShare(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	port := bridgetest.Port(t)
+	bridgetest.DeployedNATS(t, port)
+	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
+	settings, second := w.Settings(true), w.Settings(false)
+	settings.URL, second.URL = as("crmbridge"), as("crmbridge")
+	bridgetest.Serve(t, settings)
+	frozen := bridgetest.Serve(t, second)
+	nc, err := nats.Connect(as("administrator"), nats.CustomInboxPrefix("_INBOX.administrators"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	// An answer of any kind shows who got the request.
+	ask := func() error {
+		_, err := nc.Request(messages.ConnectionsList.Subject(), nil, 500*time.Millisecond)
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	if err := frozen.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	begun := time.Now()
+	lost, inRow := 0, 0
+	for inRow < 40 { // by chance alone once in 10¹² times
+		if err := ask(); err == nil {
+			inRow++
+			continue
+		}
+		lost, inRow = lost+1, 0
+		if time.Since(begun) > time.Minute {
+			t.Fatalf("after a minute requests still get lost: %d did", lost)
+		}
+	}
+	t.Logf("%d requests were lost in %s", lost, time.Since(begun).Round(time.Millisecond))
+	if lost == 0 {
+		t.Error("none was lost: the process did not stand still, and the test shows nothing")
+	}
+	if err := frozen.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.Await(t, "the process to be ready again", frozen.Ready)
+}

@@ -1,0 +1,280 @@
+package e2e
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// wiretap keeps every secret that passes between crmbridge, the person and Entra.
+type wiretap struct {
+	next http.RoundTripper
+	mu   sync.Mutex
+	seen map[string]string // secret → what it is
+}
+
+func (w *wiretap) keep(what string, secrets ...string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, secret := range secrets {
+		if len(secret) >= 16 {
+			w.seen[secret] = what
+		}
+	}
+}
+
+func (w *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
+	w.query(r.URL)
+	response, err := w.next.RoundTrip(r)
+	if err == nil {
+		if location, err := response.Location(); err == nil {
+			w.query(location)
+		}
+		for _, cookie := range response.Cookies() {
+			w.keep("cookie "+cookie.Name, cookie.Value)
+		}
+	}
+	return response, err
+}
+
+// between keeps what crmbridge sends to Entra and Dataverse, and what it gets.
+func (w *wiretap) between(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
+		if token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); found {
+			w.keep("access token", token)
+		}
+		if !strings.HasSuffix(r.URL.Path, "/token") {
+			next.ServeHTTP(to, r)
+			return
+		}
+		if r.ParseForm() == nil { // the emulator reads the parsed form
+			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret"} {
+				w.keep(name, r.PostForm.Get(name))
+			}
+		}
+		answer := httptest.NewRecorder()
+		next.ServeHTTP(answer, r)
+		var body struct {
+			Access  string `json:"access_token"`
+			Refresh string `json:"refresh_token"`
+			ID      string `json:"id_token"`
+		}
+		if json.Unmarshal(answer.Body.Bytes(), &body) == nil {
+			w.keep("access token", body.Access)
+			w.keep("refresh token", body.Refresh)
+			w.keep("id token", body.ID)
+		}
+		maps.Copy(to.Header(), answer.Header())
+		to.WriteHeader(answer.Code)
+		_, _ = to.Write(answer.Body.Bytes()) // crmbridge may be gone
+	})
+}
+
+func (w *wiretap) query(u *url.URL) {
+	for _, name := range []string{"code", "state", "code_challenge"} {
+		w.keep(name, u.Query().Get(name))
+	}
+	if _, ticket, found := strings.Cut(u.Path, "/connect/"); found {
+		w.keep("ticket", ticket)
+	}
+}
+
+// Neither Redis nor a log at debug level holds a token, a secret, a code, a
+// state, or a filter value in clear, in a run that uses every operation.
+func TestNothingSecretInRedisOrLogs(t *testing.T) {
+	const value = "canary filter value 4711"
+	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
+	settings := w.Settings(true)
+	settings.LogLevel, settings.BusCompletion = "debug", "true"
+	log := &bridgetest.Buffer{}
+	w.Bridge(settings, log)
+	client, nc := w.Client()
+	tap.keep("client secret", emulator.DefaultClientSecret, url.QueryEscape(emulator.DefaultClientSecret))
+	tap.keep("filter value", value)
+	tap.keep("key", keyMaterial(t, w.Keyset))
+
+	everyOperation(t, w, client, tap, value)
+	for _, body := range []string{`{"where":{"field":"name","op":"eq","value":"` + value + `"},"nonsense":"` + value + `"}`,
+		`{"where":{"field":"name","op":"lt","value":"` + value + `"}}`, `{"cursor":"` + value + `"}`, value} {
+		if _, err := nc.Request(messages.AccountsSearch.ScopedSubject("acme"), []byte(body), 10e9); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, status := range []int{400, 403, 404, 429, 500, 503} {
+		w.Emulator.Control().Fail(emulator.Fault{Status: status, Times: 3, Header: map[string]string{"Content-Type": "application/json", "Retry-After": "0"},
+			Body: `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
+		where := messages.Leaf("name", messages.Contains, value)
+		_, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where})
+		if err == nil || strings.Contains(err.Error(), value) {
+			t.Errorf("status %d: %v", status, err)
+		}
+		w.Emulator.Control().Clear()
+	}
+
+	dump := redisDump(t, w.RedisURL)
+	for secret, what := range tap.seen {
+		if strings.Contains(dump, secret) {
+			t.Errorf("Redis holds a %s in clear", what)
+		}
+		if strings.Contains(log.String(), secret) {
+			t.Errorf("the log holds a %s in clear", what)
+		}
+	}
+	if len(tap.seen) < 15 {
+		t.Errorf("only %d secrets were looked for: %v", len(tap.seen), tap.seen)
+	}
+	t.Logf("%d secrets looked for in %d bytes of Redis and %d of log", len(tap.seen), len(dump), len(log.String()))
+}
+
+// everyOperation uses each operation at least once, connections both by browser
+// and over the bus.
+func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, value string) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	acme := messages.Target{Connection: "acme"}
+	begun, err := client.Authorize(ctx, messages.AuthorizeRequest{Target: acme, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
+	must(err)
+	browser, err := signin.NewBrowser()
+	must(err)
+	browser.HTTP.Transport = tap
+	_, err = browser.SignIn(ctx, begun.ConnectURL, w.EmulatorURL, emulator.DefaultUser)
+	must(err)
+
+	code, state := codeOverBus(t, w, client, tap, "globex")
+	_, err = client.Complete(ctx, messages.CompleteRequest{State: state, Code: code})
+	must(err)
+
+	_, err = client.Connection(ctx, "acme")
+	must(err)
+	_, err = client.Connections(ctx, messages.ConnectionsListRequest{})
+	must(err)
+	who, err := client.WhoAmI(ctx, "acme")
+	must(err)
+	_, err = client.User(ctx, messages.UserGetRequest{Target: acme, UserID: who.UserID})
+	must(err)
+	_, err = client.User(ctx, messages.UserGetRequest{Target: acme, Email: emulator.DefaultUser})
+	must(err)
+	where := messages.Not(messages.Leaf("name", messages.Contains, value))
+	page, err := client.Search(ctx, messages.AccountsSearchRequest{Target: acme, Where: &where, PageSize: 10})
+	must(err)
+	_, err = client.Search(ctx, messages.AccountsSearchRequest{Target: acme, Cursor: page.NextCursor})
+	must(err)
+	_, err = client.Account(ctx, messages.AccountGetRequest{Target: acme, AccountID: page.Accounts[0].Text("id")})
+	must(err)
+	w.Emulator.Control().ExpireAccessTokens()
+	_, err = client.WhoAmI(ctx, "acme")
+	must(err)
+	must(client.Delete(ctx, "globex"))
+}
+
+// codeOverBus signs in for an application that owns the redirect.
+func codeOverBus(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, connection string) (code, state string) {
+	t.Helper()
+	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{
+		Target: messages.Target{Connection: connection}, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
+	if err != nil {
+		t.Fatal(err)
+	}
+	back := redirect(t, w, tap, begun.AuthorizationURL, "accept")
+	return back.Query().Get("code"), begun.State
+}
+
+// redirect signs in at an authorization URL and returns where Entra sends the
+// browser, without going there.
+func redirect(t *testing.T, w *bridgetest.World, transport http.RoundTripper, authorizationURL, action string) *url.URL {
+	t.Helper()
+	browser, err := signin.NewBrowser()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if transport != nil {
+		browser.HTTP.Transport = transport
+	}
+	signIn, err := browser.Open(t.Context(), authorizationURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var back *url.URL
+	browser.HTTP.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+		if strings.HasPrefix(r.URL.String(), w.PublicURL()) {
+			back = r.URL
+			return http.ErrUseLastResponse
+		}
+		return nil
+	}
+	_, _ = browser.Submit(t.Context(), signIn, url.Values{"user": {emulator.DefaultUser}, "action": {action}}) // the redirect is not followed
+	if back == nil {
+		t.Fatal("Entra did not send the browser back")
+	}
+	return back
+}
+
+func redisDump(t *testing.T, address string) string {
+	t.Helper()
+	options, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(options)
+	defer client.Close()
+	ctx := context.Background()
+	var dump strings.Builder
+	keys, err := client.Keys(ctx, "*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		dump.WriteString(key + "\n")
+		switch kind := client.Type(ctx, key).Val(); kind {
+		case "hash":
+			for field, value := range client.HGetAll(ctx, key).Val() {
+				dump.WriteString(field + "=" + value + "\n")
+			}
+		case "string":
+			dump.WriteString(client.Get(ctx, key).Val() + "\n")
+		case "zset":
+			dump.WriteString(strings.Join(client.ZRange(ctx, key, 0, -1).Val(), "\n") + "\n")
+		case "list":
+			dump.WriteString(strings.Join(client.LRange(ctx, key, 0, -1).Val(), "\n") + "\n")
+		case "set":
+			dump.WriteString(strings.Join(client.SMembers(ctx, key).Val(), "\n") + "\n")
+		default:
+			t.Errorf("key %s is a %s, which this test does not read", key, kind)
+		}
+	}
+	if len(keys) < 3 {
+		t.Errorf("only %d keys in Redis", len(keys))
+	}
+	return dump.String()
+}
+
+func keyMaterial(t *testing.T, keyset string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(keyset, `"value":"`)
+	material, _, _ := strings.Cut(rest, `"`)
+	if _, err := base64.StdEncoding.DecodeString(material); !found || err != nil {
+		t.Fatalf("no key material in the key set: %v", err)
+	}
+	return material
+}

@@ -1,0 +1,222 @@
+package term_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type broken struct{}
+
+var errBroken = errors.New("the pipe is closed")
+
+func (broken) Write([]byte) (int, error) { return 0, errBroken }
+
+func TestWritersErrorComesBack(t *testing.T) {
+	for name, err := range map[string]error{
+		"Table":       term.Table(broken{}, []string{"a"}, nil),
+		"JSON":        term.JSON(broken{}, 1),
+		"Accounts":    term.Accounts(broken{}, []string{"a"}, nil),
+		"Pairs":       term.Pairs(broken{}, [][2]string{{"a", "b"}}),
+		"Connections": term.Connections(broken{}, nil),
+	} {
+		if !errors.Is(err, errBroken) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	var out bytes.Buffer
+	if err := term.JSON(&out, func() {}); err == nil || out.Len() > 0 {
+		t.Errorf("a function printed as %q, %v", out.String(), err)
+	}
+}
+
+// The second column begins at the same column of the terminal on every line. The
+// widths are those of the characters in Unicode's East Asian Width and emoji data.
+func TestTableAligns(t *testing.T) {
+	names := []struct {
+		name  string
+		width int
+	}{
+		{"A. Datum", 8},
+		{"株式会社日本", 12},
+		{"한국", 4},
+		{"Rocket 🚀", 9},
+		{"שלום", 4},
+		{"شركة", 4},
+		{"Cafe\u0301", 4},
+		{"\u0938\u0902\u0917\u0920\u0928", 4}, // Devanagari, one combining mark
+		{"Ｆｕｌｌ", 8},
+	}
+	rows := make([][]string, len(names))
+	for i, n := range names {
+		rows[i] = []string{n.name, "|"}
+	}
+	var out bytes.Buffer
+	if err := term.Table(&out, []string{"name", "x"}, rows); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
+	lines = lines[len(lines)-len(names):]
+	for i, n := range names {
+		at := strings.Index(lines[i], n.name)
+		if at < 0 {
+			t.Fatalf("%q is not in %q", n.name, lines[i])
+		}
+		gap := strings.Count(lines[i][at+len(n.name):], " ")
+		if column := at + n.width + gap; column != 12+at+2 {
+			t.Errorf("%s: the next cell begins at column %d\n%s", n.name, column, out.String())
+		}
+	}
+}
+
+func TestTable(t *testing.T) {
+	var out bytes.Buffer
+	err := term.Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[31mred", "two\nlines\tand a tab"}, {"b", ""}, {strings.Repeat("x", 60), strings.Repeat("語", 60)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(out.String(), "\x1b\t\r") || strings.Contains(out.String(), " \n") {
+		t.Errorf("not clean: %q", out.String())
+	}
+	for _, want := range []string{"name", "note", "a [31mred", "two lines and a tab",
+		strings.Repeat("x", 47) + "…", strings.Repeat("語", 23) + "…"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in\n%s", want, out.String())
+		}
+	}
+	if strings.Contains(out.String(), strings.Repeat("x", 48)) || strings.Contains(out.String(), strings.Repeat("語", 24)) {
+		t.Errorf("a long cell is not cut\n%s", out.String())
+	}
+	header := strings.SplitN(out.String(), "\n", 2)[0]
+	out.Reset()
+	if err := term.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") || header == "" {
+		t.Errorf("no rows: %q, %v", out.String(), err)
+	}
+}
+
+func TestSafe(t *testing.T) {
+	for in, want := range map[string]string{
+		"Zoë & Søn, 100 %":                             "Zoë & Søn, 100 %",
+		"\x1b]0;title\x07":                             " ]0;title ",
+		"a\u009b31mb":                                  "a 31mb",
+		"a\x7fb\x00c\rd\ne\tf\u0085g":                  "a b c d e f g",
+		"a\u2028b\u2029c":                              "a b c",
+		"user\u202egpj.exe\u202c":                      "usergpj.exe",
+		"\u2066a\u2069\u200e\u200f\u061c\ufeff\ufff9b": "ab",
+		"שלום عالم":                                    "שלום عالم",
+		"👩\u200d💻 e\u0301":                             "👩\u200d💻 e\u0301",
+		"a\xffb":                                       "a\ufffdb",
+		"z" + strings.Repeat("\u0335", 500) + "y" + strings.Repeat("\u0335", 3): "z" + strings.Repeat("\u0335", 8) + "y" + strings.Repeat("\u0335", 3),
+	} {
+		if got := term.Safe(in); got != want {
+			t.Errorf("Safe(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestJSON(t *testing.T) {
+	page := messages.AccountsPage{Head: messages.Head{RequestID: "r"}, Accounts: []messages.Account{{
+		"revenue": jsontext.Value("90071992547409930.1000"), "big": jsontext.Value("1E400"),
+		"name": jsontext.Value("\"a\u009b31m\u202eb\u007f\ufeff é 語 \\u001b\""),
+	}}}
+	var out bytes.Buffer
+	if err := term.JSON(&out, &page); err != nil {
+		t.Fatal(err)
+	}
+	want := `{
+  "request_id": "r",
+  "accounts": [
+    {
+      "big": 1E400,
+      "name": "a\u009b31m\u202eb\u007f\ufeff é 語 \u001b",
+      "revenue": 90071992547409930.1000
+    }
+  ]
+}
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Error(diff)
+	}
+	var back struct{ Accounts []struct{ Name string } }
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Accounts[0].Name != "a\u009b31m\u202eb\u007f\ufeff é 語 \x1b" {
+		t.Errorf("reads back as %+q, %v", back, err)
+	}
+}
+
+func TestAccounts(t *testing.T) {
+	var out bytes.Buffer
+	err := term.Accounts(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Account{{
+		"name": jsontext.Value(`"Zoë\u001b[2J"`), "industry": jsontext.Value(`{"value":7,"label":"Consulting"}`), "revenue": jsontext.Value("10.50"), "hidden": jsontext.Value("1"),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "Zoë [2J Consulting 10.50" {
+		t.Errorf("row %q", got)
+	}
+	if got := strings.Join(strings.Fields(lines[0]), " "); got != "name industry revenue fax" {
+		t.Errorf("header %q", got)
+	}
+}
+
+func TestPairs(t *testing.T) {
+	var out bytes.Buffer
+	if err := term.Pairs(&out, [][2]string{{"id", "a\x1bb"}, {"名前", "x"}, {"größe", "y"}, {"a\u202eb", ""}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "id     a b\n名前   x\ngröße  y\nab\n"; out.String() != want {
+		t.Errorf("%q, want %q", out.String(), want)
+	}
+}
+
+func TestConnections(t *testing.T) {
+	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	var out bytes.Buffer
+	err := term.Connections(&out, []messages.Connection{{ID: "acme", Status: messages.StatusPending, EnvironmentURL: "https://contoso.crm4.dynamics.com",
+		Grant: messages.GrantAuthorizationCode, Tables: []string{"accounts", "contacts"}, CreatedAt: created}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "acme pending https://contoso.crm4.dynamics.com authorization_code accounts, contacts 2026-01-02 03:04:05" {
+		t.Errorf("row %q", got)
+	}
+	if term.When(nil) != "" || term.When(&time.Time{}) != "" {
+		t.Error("no time is shown as one")
+	}
+}
+
+func FuzzSafe(f *testing.F) {
+	for _, seed := range []string{"", "A. Datum", "\x1b[2J", "\u202e\u009b", "e\u0301\u0301", "\xff\xfe", "👩\u200d💻"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		safe := term.Safe(s)
+		if !utf8.ValidString(safe) {
+			t.Fatalf("%q is not UTF-8", safe)
+		}
+		for _, r := range safe {
+			if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
+				t.Fatalf("%q holds %U", safe, r)
+			}
+		}
+		if again := term.Safe(safe); again != safe {
+			t.Fatalf("%q became %q the second time", safe, again)
+		}
+		var out bytes.Buffer
+		if err := term.Table(&out, []string{"a", "b"}, [][]string{{s, s}}); err != nil || strings.Count(out.String(), "\n") > 3 {
+			t.Fatalf("%v\n%s", err, out.String())
+		}
+	})
+}
