@@ -34,7 +34,7 @@ func (e *Entra) mayApp(connection, environment string) error {
 	if e.apps[connection] == environment {
 		return nil
 	}
-	return fault(CodePermissionDenied, "connection "+connection+" to "+environment+
+	return newError(CodePermissionDenied, "connection "+connection+" to "+environment+
 		" is not among those that may use client_credentials; the operator lists them in APP_CONNECTIONS_FILE", nil)
 }
 
@@ -77,10 +77,10 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 	}
 	user, organization, err := a.identify(ctx, q.EnvironmentURL, ans.access.Reveal())
 	if err != nil {
-		return Connection{}, late(ctx, a.appRefused(identifyFault(err)))
+		return Connection{}, late(ctx, a.appRefused(identifyError(err)))
 	}
 	if !guid.MatchString(user) || !guid.MatchString(organization) {
-		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the application user is", nil)
+		return Connection{}, newError(CodeUpstreamError, "Dataverse did not say who the application user is", nil)
 	}
 	user, organization = strings.ToLower(user), strings.ToLower(organization)
 	return a.establishApp(ctx, q, ans, Connection{UserID: user, OrganizationID: organization}.

@@ -129,5 +129,5 @@ func (st attempt) answer() (Connection, error) {
 		return Connection{}, &Error{Code: st.Failure.Code, Message: st.Failure.Message,
 			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS, Actor: st.Failure.Actor}
 	}
-	return Connection{}, fault(CodeInternal, "a stored sign-in has no answer", nil)
+	return Connection{}, newError(CodeInternal, "a stored sign-in has no answer", nil)
 }

@@ -67,7 +67,7 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 		case posForeign:
 			return Connection{}, badState()
 		case posLost:
-			lost := fault(CodeInvalidState, "the process that was redeeming the authorization code was lost; start again", nil)
+			lost := newError(CodeInvalidState, "the process that was redeeming the authorization code was lost; start again", nil)
 			if _, err := change(ctx, a.store, at, st.failed(lost), answerKept); err != nil && !errors.Is(err, errConflict) {
 				return Connection{}, late(ctx, err)
 			}
@@ -129,15 +129,15 @@ func (st attempt) admits(cb Callback) error {
 	}
 	switch {
 	case st.Bus != cb.Bus:
-		return fault(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
+		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
 	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
-		return fault(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", errOtherBrowser)
+		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", errOtherBrowser)
 	}
 	return nil
 }
 
 // begin does the claimed work apart from the caller, who waits as long as he likes.
-func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
+func (a *Authorizer) begin(ctx context.Context, at fence, st attempt, cb Callback) (Connection, error) {
 	type outcome struct {
 		Connection
 		error
@@ -169,7 +169,7 @@ func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback
 }
 
 // complete is the work on a claimed state, from top to bottom.
-func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
+func (a *Authorizer) complete(ctx context.Context, at fence, st attempt, cb Callback) (Connection, error) {
 	if st.Phase == phaseRedeeming {
 		redeemed, err := a.redeemed(ctx, st, cb)
 		if err != nil {
@@ -182,7 +182,7 @@ func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callb
 	}
 	user, organization, err := a.identify(ctx, st.Environment, st.Redeemed.Access)
 	if err != nil {
-		return Connection{}, a.give(ctx, at, st, identifyFault(err))
+		return Connection{}, a.give(ctx, at, st, identifyError(err))
 	}
 	user, organization = strings.ToLower(user), strings.ToLower(organization)
 	c, err := a.establish(ctx, at.key, st, Connection{UserID: user, OrganizationID: organization}.
@@ -229,13 +229,13 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		return grantedTokens{}, err
 	}
 	if echoes(Secret(tenant), ans.access, ans.refresh, cb.Code, Secret(st.Verifier)) {
-		return grantedTokens{}, fault(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
+		return grantedTokens{}, newError(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
 	}
 	if ans.refresh == "" {
-		return grantedTokens{}, fault(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
+		return grantedTokens{}, newError(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
 	}
 	if st.Directory != "" && !same(st.Directory, tenant) {
-		return grantedTokens{}, fault(CodeIdentityMismatch, "the person signed in to directory "+tenant+
+		return grantedTokens{}, newError(CodeIdentityMismatch, "the person signed in to directory "+tenant+
 			", but the environment belongs to "+st.Directory+"; sign in with an account of that directory", nil)
 	}
 	return grantedTokens{
@@ -251,9 +251,9 @@ func (a *Authorizer) withConsent(err error, st attempt) error {
 	return err
 }
 
-// identifyFault keeps a refusal; everything else is an outage, after which the
+// identifyError keeps a refusal; everything else is an outage, after which the
 // same callback may continue.
-func identifyFault(err error) error {
+func identifyError(err error) error {
 	f, ok := errors.AsType[*Error](err)
 	switch {
 	case ok && f.Code == CodePermissionDenied:
@@ -265,10 +265,10 @@ func identifyFault(err error) error {
 }
 
 // give ends the attempt with err, or frees it where err may pass.
-func (a *Authorizer) give(ctx context.Context, at slot, st attempt, err error) error {
+func (a *Authorizer) give(ctx context.Context, at fence, st attempt, err error) error {
 	f, ok := errors.AsType[*Error](err)
 	if !ok {
-		f = fault(CodeInternal, "the authorization failed", err)
+		f = newError(CodeInternal, "the authorization failed", err)
 	}
 	if f.Retryable {
 		a.release(ctx, at, st)
@@ -278,13 +278,13 @@ func (a *Authorizer) give(ctx context.Context, at slot, st attempt, err error) e
 	return f
 }
 
-func (a *Authorizer) release(ctx context.Context, at slot, st attempt) {
+func (a *Authorizer) release(ctx context.Context, at fence, st attempt) {
 	_, _ = a.settle(ctx, at, st.released())
 }
 
 // settle writes the claimed attempt, with patience while Redis is away; nobody
 // else writes it as long as the claim lasts.
-func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, error) {
+func (a *Authorizer) settle(ctx context.Context, at fence, st attempt) (fence, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savingTime)
 	defer cancel()
 	at.wid = random(9)
@@ -294,7 +294,7 @@ func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, err
 			return next, nil
 		}
 		if errors.Is(err, errConflict) {
-			return at, fault(CodeInvalidState, "another process took this sign-in over; start again", nil)
+			return at, newError(CodeInvalidState, "another process took this sign-in over; start again", nil)
 		}
 		select {
 		case <-ctx.Done():
@@ -305,5 +305,5 @@ func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, err
 }
 
 func badState() *Error {
-	return fault(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
+	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
 }

@@ -292,13 +292,13 @@ type question struct {
 // that this installation does not serve, nor without a proof.
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
 	if err := e.serves(q.environment); err != nil {
-		f := fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
 		f.own = true
 		return answer{}, f
 	}
 	p, err := e.prove(q.tokenURL)
 	if err != nil {
-		return answer{}, fault(CodeConfigurationError, err.Error(), nil)
+		return answer{}, newError(CodeConfigurationError, err.Error(), nil)
 	}
 	begun := time.Now()
 	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client), p)
@@ -326,7 +326,7 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 // that it is never thought to live longer than it does.
 func readAnswer(t *oauth2.Token, begun time.Time, environment string) (answer, error) {
 	if !strings.EqualFold(t.Type(), "Bearer") {
-		return answer{}, fault(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
+		return answer{}, newError(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
 	}
 	life := time.Until(t.Expiry).Round(time.Second)
 	if t.Expiry.IsZero() || life <= 0 {

@@ -34,7 +34,7 @@ func (s *Store) keep(t *testing.T, r record, access Secret) record {
 	r.EnvironmentURL, r.Grant = "https://contoso.crm4.dynamics.com", GrantAuthorizationCode
 	r.TenantID = "11111111-2222-3333-4444-555555555555"
 	r.access, r.refresh = access, "refresh of "+access
-	at := r.slot()
+	at := r.fence()
 	saved, err := s.put(t.Context(), at, r, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +156,7 @@ func TestUseMakesNothingDueLater(t *testing.T) {
 	write := func(id string, inUse, atRest time.Duration, used bool) {
 		t.Helper()
 		now := time.Now()
-		if err := s.writeBatch(t.Context(), []stamp{{id, now.Add(inUse), now.Add(atRest), used}}); err != nil {
+		if err := s.writeBatch(t.Context(), []dueTimes{{id, now.Add(inUse), now.Add(atRest), used}}); err != nil {
 			t.Fatal(err)
 		}
 	}

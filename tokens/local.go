@@ -32,9 +32,9 @@ const (
 // local holds copies of the active grants that were used last, without their
 // refresh tokens.
 type local struct {
-	cutOff time.Duration
-	reread time.Duration // how old a copy may be without a look at Redis
-	stamp  time.Duration // how often a connection in use is stamped
+	cutOff   time.Duration
+	reread   time.Duration // how old a copy may be without a look at Redis
+	useEvery time.Duration // how often it is written down that a connection is in use
 
 	mu      sync.Mutex // guards everything below
 	entries map[string]*entry
@@ -48,22 +48,22 @@ type local struct {
 // entry is one copy, or the place of one that is being loaded. A change removes
 // it, so that a load which began before the change finds its place gone.
 type entry struct {
-	id      string
-	at      *list.Element
-	full    bool
-	copied  record
-	epoch   int64
-	seen    time.Time // when the load began that copied comes from
-	stamped time.Time
+	id     string
+	at     *list.Element
+	full   bool
+	copied record
+	epoch  int64
+	seen   time.Time // when the load began that copied comes from
+	usedAt time.Time // when its use was written down last
 }
 
-func newLocal(cutOff, stamp time.Duration) *local {
-	return &local{cutOff: cutOff, reread: localReread, stamp: stamp, entries: map[string]*entry{}}
+func newLocal(cutOff, useEvery time.Duration) *local {
+	return &local{cutOff: cutOff, reread: localReread, useEvery: useEvery, entries: map[string]*entry{}}
 }
 
-// get returns the copy that is known to be the newest. stamp: the connection's
+// get returns the copy that is known to be the newest. due: the connection's
 // use should be written down again.
-func (l *local) get(id string, now time.Time) (r record, stamp, ok bool) {
+func (l *local) get(id string, now time.Time) (r record, due, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[id]
@@ -96,10 +96,10 @@ func (l *local) known(e *entry) time.Time {
 }
 
 func (l *local) due(e *entry, now time.Time) bool {
-	if !e.stamped.IsZero() && age(now, e.stamped) < l.stamp {
+	if !e.usedAt.IsZero() && age(now, e.usedAt) < l.useEvery {
 		return false
 	}
-	e.stamped = now
+	e.usedAt = now
 	return true
 }
 
@@ -126,8 +126,8 @@ func (l *local) begin(id string, now time.Time) loading {
 }
 
 // put keeps what a look found, unless a change was told meanwhile or a later
-// look was quicker. stamp as in get.
-func (l *local) put(from loading, r record) (stamp bool) {
+// look was quicker. due as in get.
+func (l *local) put(from loading, r record) (due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = time.Time{}

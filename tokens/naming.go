@@ -5,11 +5,11 @@ import (
 	"errors"
 )
 
-// nameBehind finds out, beside everything else, what r's user and organization are
+// nameInBackground finds out, beside everything else, what r's user and organization are
 // called, where that is not known: records from before this was asked for, and
 // environments that did not say. Failing to is no reason to fail: the next renewal
 // asks again.
-func (s *Source) nameBehind(r record) {
+func (s *Source) nameInBackground(r record) {
 	if s.names == nil || r.isNamed() || r.UserID == "" {
 		return
 	}
@@ -60,6 +60,6 @@ func (s *Source) rename(ctx context.Context, r record, named Connection) error {
 		return err
 	}
 	now.Connection = now.actingAs(named)
-	_, err = s.store.put(ctx, now.slot(), now, keepTTL)
+	_, err = s.store.put(ctx, now.fence(), now, keepTTL)
 	return err
 }

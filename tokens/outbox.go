@@ -112,14 +112,14 @@ func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte
 	now := time.Now().UTC()
 	plain, err := json.Marshal(keptChange{kind, c.EnvironmentURL, c.Status, c.LastError, now})
 	if err != nil {
-		return nil, fault(CodeInternal, "a change could not be encoded", nil)
+		return nil, newError(CodeInternal, "a change could not be encoded", nil)
 	}
 	change, err := s.keys.Seal(plain, changeAD(outboxKey(c.ID)))
 	if err != nil {
-		return nil, fault(CodeInternal, "a change could not be sealed", err)
+		return nil, newError(CodeInternal, "a change could not be sealed", err)
 	}
 	if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, c.ID).Err(); err != nil {
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	return change, nil
 }
@@ -127,7 +127,7 @@ func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte
 // announceDeletion is announce for what is about to be deleted. A record that does
 // not open is deleted like any other; then nobody can say of which environment.
 func (s *Store) announceDeletion(ctx context.Context, id string) ([]byte, error) {
-	at := grantSlot(id)
+	at := grantFence(id)
 	gone := Connection{ID: id}
 	plain, err := s.read(ctx, &at)
 	switch {
@@ -150,7 +150,7 @@ func (s *Store) OnDropped(call func(connection string)) {
 	s.dropped = call
 }
 
-func (s *Store) tellDropped(connection string) {
+func (s *Store) notifyDropped(connection string) {
 	s.mu.Lock()
 	call := s.dropped
 	s.mu.Unlock()
@@ -189,7 +189,7 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 	for from := int64(0); ; from += outboxBatch {
 		batch, err := s.rdb.ZRangeWithScores(ctx, changesKey, from, from+outboxBatch-1).Result()
 		if err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		if len(batch) == 0 {
 			return published, closed
@@ -249,7 +249,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 			return published, damaged(errForeign)
 		}
 		if err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		c, err := s.readChange(id, entry, read)
 		if err != nil {
@@ -260,7 +260,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 		}
 		published++
 		if err := popScript.Run(ctx, s.rdb, []string{list}, entry).Err(); err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		head, read = s.rdb.LIndex(ctx, list, 0), time.Now()
 	}
@@ -268,7 +268,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 		return published, nil
 	}
 	if err := forgetScript.Run(ctx, s.rdb, []string{changesKey}, id, indexKept.Milliseconds()).Err(); err != nil {
-		return published, redisFault(err)
+		return published, redisError(err)
 	}
 	return published, nil
 }

@@ -13,7 +13,7 @@ func guard(log *slog.Logger, what, connection string, work func() error) (err er
 	defer func() {
 		if p := recover(); p != nil {
 			log.Error(what+" panicked", "connection", connection, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			err = fault(CodeInternal, what+" failed", fmt.Errorf("panic of type %T", p))
+			err = newError(CodeInternal, what+" failed", fmt.Errorf("panic of type %T", p))
 		}
 	}()
 	return work()

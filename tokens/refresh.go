@@ -44,7 +44,7 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 			return record{}, f.err
 		}
 		fresh := f.record
-		if err := fresh.grantFault(); err != nil {
+		if err := fresh.grantError(); err != nil {
 			return record{}, err
 		}
 		if time.Now().Before(fresh.AccessTokenExpiresAt) {
@@ -55,9 +55,9 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this machine's clock", Retryable: true}
 }
 
-// refreshBehind begins a flight that nobody waits for.
-func (s *Source) refreshBehind(r record) {
-	if s.trials.pause(r.ID) == nil && !s.local.isAway() {
+// refreshInBackground begins a flight that nobody waits for.
+func (s *Source) refreshInBackground(r record) {
+	if s.backoffs.pause(r.ID) == nil && !s.local.isAway() {
 		s.begin(r, false)
 	}
 }
@@ -115,7 +115,7 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		if err != nil || !now.is(seen) {
 			return now, err
 		}
-		if err := s.trials.pause(seen.ID); err != nil {
+		if err := s.backoffs.pause(seen.ID); err != nil {
 			return record{}, err
 		}
 		release, err := s.locks.hold(ctx, refreshKey(seen.ID))
@@ -152,7 +152,7 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 		return r, err
 	}
 	r.challenge = seen.challenge
-	a, kept := s.trials.kept(r)
+	a, kept := s.backoffs.unsaved(r)
 	if !kept {
 		a, err = s.entra.again(ctx, r)
 	}
@@ -185,19 +185,19 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 	for wait := pollShort; ; wait = min(wait*2, time.Second) {
 		saved, err := s.store.save(ctx, fresh)
 		if err == nil {
-			s.trials.succeeded(r.ID)
+			s.backoffs.succeeded(r.ID)
 			s.saved(saved)
-			s.nameBehind(saved)
+			s.nameInBackground(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {
 			// Newer, deleted, or this very save whose answer was lost.
-			s.trials.succeeded(r.ID)
+			s.backoffs.succeeded(r.ID)
 			return s.store.load(ctx, r.ID)
 		}
 		select {
 		case <-ctx.Done():
-			s.trials.keep(r, a)
+			s.backoffs.keepUnsaved(r, a)
 			return record{}, err
 		case <-time.After(wait):
 		}
@@ -211,7 +211,7 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 		return record{}, err
 	}
 	if f.Code != CodeReauthorizationRequired {
-		s.trials.failed(r.ID, f)
+		s.backoffs.failed(r.ID, f)
 		return record{}, f
 	}
 	// The save is the look at the store before the verdict: when a refresher that

@@ -77,12 +77,12 @@ func (s *Store) relist(ctx context.Context) error {
 		}
 		if len(connections) > 0 {
 			if err := s.rdb.ZAddNX(ctx, indexKey, connections...).Err(); err != nil {
-				return redisFault(err)
+				return redisError(err)
 			}
 		}
 		for _, id := range changes {
 			if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, id).Err(); err != nil {
-				return redisFault(err)
+				return redisError(err)
 			}
 		}
 		return nil

@@ -49,8 +49,8 @@ func (r Renewal) withDefaults() Renewal {
 	return r
 }
 
-// stampEvery is how often a process writes down that a connection is in use.
-func (r Renewal) stampEvery() time.Duration { return min(10*time.Minute, r.Recent/12) }
+// useEvery is how often a process writes down that a connection is in use.
+func (r Renewal) useEvery() time.Duration { return min(10*time.Minute, r.Recent/12) }
 
 const (
 	againFirst = time.Minute     // until a renewal that failed is tried again
@@ -59,7 +59,7 @@ const (
 
 // renew takes due connections until the source ends.
 func (s *Source) renew() {
-	var now weather
+	var now pace
 	backfillAt := time.Now().Add(rand.N(s.renewal.Backfill))
 	for wait := s.renewal.Look; pause(s.loops, wait/2+rand.N(wait)); wait = s.renewal.Look {
 		if time.Now().After(backfillAt) {
@@ -100,7 +100,7 @@ func (s *Source) renewAll(ids []string) []*renewed {
 // renewOne renews a connection if it is due, and writes down when it is again. nil:
 // Entra was not asked.
 func (s *Source) renewOne(ctx context.Context, id string) *renewed {
-	loading, cancel := context.WithTimeout(ctx, stampTime)
+	loading, cancel := context.WithTimeout(ctx, scheduleTime)
 	defer cancel()
 	r, err := s.store.load(loading, id)
 	switch {

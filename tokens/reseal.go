@@ -76,12 +76,12 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 			return sum, err
 		case sum.Left > 0: // another turn
 		case sum.Resealed == before && sum.Unopened > 0:
-			return sum, fault(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
+			return sum, newError(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
 		case sum.Resealed == before:
 			return sum, nil
 		}
 	}
-	return sum, fault(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
+	return sum, newError(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
 }
 
 // scan calls see with the keys of sealed records, from every master of a cluster,
@@ -92,7 +92,7 @@ func (s *Store) scan(ctx context.Context, see func([]string) error) error {
 		for cursor := uint64(0); ; {
 			keys, next, err := node.Scan(ctx, cursor, keyPrefix+"*", scanBatch).Result()
 			if err != nil {
-				return redisFault(err)
+				return redisError(err)
 			}
 			keys = sealedKeys(keys)
 			if len(keys) > 0 {
@@ -161,7 +161,7 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 			continue
 		}
 		if _, told := errors.AsType[*Error](err); err != nil && !told {
-			err = redisFault(err)
+			err = redisError(err)
 		}
 		if err != nil {
 			return err
@@ -192,11 +192,11 @@ func (s *Store) resealList(ctx context.Context, list string, read time.Time, sum
 		}
 		fresh, err := s.keys.Seal(plain, changeAD(list))
 		if err != nil {
-			return fault(CodeInternal, "a change could not be sealed", err)
+			return newError(CodeInternal, "a change could not be sealed", err)
 		}
 		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry, parts[0]+" "+parts[1]+" "+string(fresh)).Int()
 		if err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 		if done == 1 {
 			sum.count(changePurpose)
@@ -220,7 +220,7 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 		if id, ahead := s.keys.ahead([]byte(sealed)); ahead {
 			return backwards(id)
 		}
-		ad := slot{key: key, purpose: purposeOf(key), inc: inc}.ad()
+		ad := fence{key: key, purpose: purposeOf(key), inc: inc}.ad()
 		plain, err := s.keys.openOf(read, []byte(sealed), ad)
 		if err != nil {
 			sum.Unopened++
@@ -228,18 +228,18 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 		}
 		fresh, err := s.keys.Seal(plain, ad)
 		if err != nil {
-			return fault(CodeInternal, "a record could not be sealed", err)
+			return newError(CodeInternal, "a record could not be sealed", err)
 		}
 		done, err := resealScript.Run(ctx, s.rdb, []string{key}, sealed, fresh).Int()
 		if err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 		if done == 1 {
 			sum.count(purposeOf(key))
 			return nil
 		}
 		if v, err = s.rdb.HMGet(ctx, key, "inc", "sealed").Result(); err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 	}
 	sum.Left++
@@ -247,7 +247,7 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 }
 
 func backwards(id uint32) *Error {
-	return fault(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
+	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 
 func (r *Resealed) count(purpose string) {
@@ -274,12 +274,12 @@ const checkSample = 200
 func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) {
 	ids, err := s.rdb.ZRandMember(ctx, indexKey, checkSample).Result()
 	if err != nil {
-		return 0, 0, redisFault(err)
+		return 0, 0, redisError(err)
 	}
 	var first error
 	read := time.Now()
 	for _, id := range ids {
-		at := grantSlot(id)
+		at := grantFence(id)
 		at.at = read
 		_, err := s.read(ctx, &at)
 		switch {
@@ -300,7 +300,7 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 	if errors.Is(first, ErrKeyMissing) {
 		why = "it does not hold the keys that sealed them"
 	}
-	return tried, unopened, fault(CodeConfigurationError, fmt.Sprintf(
+	return tried, unopened, newError(CodeConfigurationError, fmt.Sprintf(
 		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or an empty Redis", tried, why), first)
 }
 

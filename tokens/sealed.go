@@ -21,7 +21,7 @@ func (s *Store) CheckKeyUnused(ctx context.Context, id uint32) error {
 		return err
 	})
 	if err == nil && found > 0 {
-		err = fault(CodeConfigurationError, fmt.Sprintf("%d records are still sealed under key %d and would not open without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
+		err = newError(CodeConfigurationError, fmt.Sprintf("%d records are still sealed under key %d and would not open without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
 	}
 	return err
 }
@@ -49,13 +49,13 @@ func (s *Store) sealedUnder(ctx context.Context, keys []string, id uint32) (foun
 		if sealed, err := reply.Result(); err == nil {
 			count(sealed)
 		} else if !errors.Is(err, redis.Nil) && !wrongType(err) {
-			return found, redisFault(err)
+			return found, redisError(err)
 		}
 	}
 	for _, reply := range lists {
 		entries, err := reply.Result()
 		if err != nil && !wrongType(err) {
-			return found, redisFault(err)
+			return found, redisError(err)
 		}
 		for _, entry := range entries {
 			if parts := strings.SplitN(entry, " ", 3); len(parts) == 3 {

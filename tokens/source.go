@@ -55,21 +55,21 @@ type SourceConfig struct {
 // per connection over all processes. It is safe for concurrent use; call
 // [Source.Close] in the end.
 type Source struct {
-	store  *Store
-	entra  *Entra
-	locks  locks
-	log    *slog.Logger
-	name   string // this process
-	trials trials
-	local  *local
-	waited func(time.Duration)
-	names  func(context.Context, string, string, string, string) Names
+	store    *Store
+	entra    *Entra
+	locks    locks
+	log      *slog.Logger
+	name     string // this process
+	backoffs backoffs
+	local    *local
+	waited   func(time.Duration)
+	names    func(context.Context, string, string, string, string) Names
 
 	topology topology // for the beats
 
-	renewal Renewal
-	stamps  chan stamp
-	forget  func() // ends hearing of the store's own changes
+	renewal  Renewal
+	schedule chan dueTimes
+	forget   func() // ends hearing of the store's own changes
 
 	life context.Context // of the refreshes; ended by Close
 	end  context.CancelFunc
@@ -100,18 +100,18 @@ func NewSource(c SourceConfig) *Source {
 	if cutOff <= 0 {
 		cutOff = localCutOff
 	}
-	s.local = newLocal(cutOff, s.renewal.stampEvery())
+	s.local = newLocal(cutOff, s.renewal.useEvery())
 	if _, cluster := c.Store.rdb.(*redis.ClusterClient); cluster {
 		// Messages pass between the nodes, where one can be lost without a sign: a
 		// copy is not believed for longer than a deletion may take.
 		s.local.reread = localTrust
 	}
-	s.stamps = make(chan stamp, stampQueue)
+	s.schedule = make(chan dueTimes, scheduleQueue)
 	s.forget = c.Store.onChange(s.local.drop)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.loops, s.endLoops = context.WithCancel(s.life)
 	s.work.Go(s.watch)
-	s.work.Go(s.writeStamps)
+	s.work.Go(s.writeSchedule)
 	if !s.renewal.Off {
 		s.work.Go(s.renew)
 	}
@@ -163,7 +163,7 @@ func (s *Source) Access(ctx context.Context, connection string) (Access, error) 
 	case left > s.margin(r, left):
 		return r.grant(), nil
 	case left > urgent(r):
-		s.refreshBehind(r)
+		s.refreshInBackground(r)
 		return r.grant(), nil
 	case left > lastMoment && s.local.isAway():
 		return r.grant(), nil // nothing better can be had now
@@ -281,17 +281,17 @@ func (s *Source) read(ctx context.Context, connection string) (record, error) {
 	if s.local.put(place, r) {
 		s.used(r)
 	}
-	return r, r.grantFault()
+	return r, r.grantError()
 }
 
-func (r record) grantFault() error {
+func (r record) grantError() error {
 	switch r.Status {
 	case StatusActive:
 		return nil
 	case StatusPending:
-		return fault(CodeReauthorizationRequired, "connection "+r.ID+" is not connected yet; a person must open its connect link", nil)
+		return newError(CodeReauthorizationRequired, "connection "+r.ID+" is not connected yet; a person must open its connect link", nil)
 	}
-	return fault(CodeReauthorizationRequired, r.LastError, nil)
+	return newError(CodeReauthorizationRequired, r.LastError, nil)
 }
 
 func (r record) grant() Access {

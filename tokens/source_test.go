@@ -162,15 +162,15 @@ func TestEarlyRenewalDoesNotWait(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		patiently(t, 200*time.Millisecond, b.look, func(scale int) error {
-			return b.renewedBehind(fmt.Sprintf("acme%d", scale), 11*scale)
+			return b.renewedInBackground(fmt.Sprintf("acme%d", scale), 11*scale)
 		})
 	})
 }
 
-// renewedBehind says whether a request shortly before the end of a token, of so
+// renewedInBackground says whether a request shortly before the end of a token, of so
 // many seconds, gets that token and is followed by one renewal. It is renewed so
 // in the last 2 of 11 parts of its life, less the last 1.1.
-func (b *bench) renewedBehind(id string, life int) error {
+func (b *bench) renewedInBackground(id string, life int) error {
 	c := b.connect(id, life)
 	before := b.entra.count("refresh_token")
 	ending, cancel := context.WithDeadline(b.t.Context(), c.AccessTokenExpiresAt)

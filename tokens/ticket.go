@@ -135,7 +135,7 @@ func (t ticket) openable() error {
 	case t.UsedBy != "" || time.Now().After(t.ExpiresAt):
 		return badTicket()
 	case t.Openings >= maxOpenings:
-		return fault(CodeInvalidState, "this connect link was used too often; ask for a new one", nil)
+		return newError(CodeInvalidState, "this connect link was used too often; ask for a new one", nil)
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 }
 
 func badTicket() *Error {
-	return fault(CodeInvalidState, "this connect link is unknown, used or expired; ask for a new one", nil)
+	return newError(CodeInvalidState, "this connect link is unknown, used or expired; ask for a new one", nil)
 }
 
 // token256 reports whether s has the form of 32 random bytes in base64url, as
@@ -210,31 +210,31 @@ func token256(s string) bool {
 func (s *Store) putNew(ctx context.Context, key, purpose string, v any, ttl time.Duration) error {
 	plain, err := json.Marshal(v)
 	if err != nil {
-		return fault(CodeInternal, "a record could not be encoded", nil)
+		return newError(CodeInternal, "a record could not be encoded", nil)
 	}
-	_, err = s.write(ctx, slot{key: key, purpose: purpose}, random(9), plain, ttl)
+	_, err = s.write(ctx, fence{key: key, purpose: purpose}, random(9), plain, ttl)
 	return err
 }
 
 // load reads a sealed value; errMissing where there is none.
-func load[T any](ctx context.Context, s *Store, key, purpose string) (v T, at slot, err error) {
-	at = slot{key: key, purpose: purpose}
+func load[T any](ctx context.Context, s *Store, key, purpose string) (v T, at fence, err error) {
+	at = fence{key: key, purpose: purpose}
 	plain, err := s.read(ctx, &at)
 	if err != nil {
 		return v, at, err
 	}
 	if json.Unmarshal(plain, &v) != nil {
-		return v, at, fault(CodeInternal, "a stored record is not one that this version knows", nil)
+		return v, at, newError(CodeInternal, "a stored record is not one that this version knows", nil)
 	}
 	return v, at, nil
 }
 
 // change replaces the value that was read at the slot; errConflict when it is
 // another one by now. It returns the slot for the next change.
-func change(ctx context.Context, s *Store, at slot, v any, ttl time.Duration) (slot, error) {
+func change(ctx context.Context, s *Store, at fence, v any, ttl time.Duration) (fence, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
-		return at, fault(CodeInternal, "a record could not be encoded", nil)
+		return at, newError(CodeInternal, "a record could not be encoded", nil)
 	}
 	wid, err := s.write(ctx, at, at.inc, plain, ttl)
 	if err != nil {

@@ -92,11 +92,11 @@ func TestALeaseIsExtended(t *testing.T) {
 // about the time that it took.
 func TestALateBeatConfirmsTheTimeOfItsSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		back := newBeats()
+		back := newHeartbeats()
 		s := &Source{name: "p", log: slog.New(slog.DiscardHandler), local: newLocal(localCutOff, time.Minute)}
 		epoch := s.local.renewed()
 		back.start(epoch)
-		const late = beatWait - time.Millisecond
+		const late = heartbeatWait - time.Millisecond
 		beats := 0
 		s.store = NewStore(answeredBy(t, func(ctx context.Context, cmd redis.Cmder) error {
 			if beats++; beats > 1 { // the next ones never come back
@@ -112,7 +112,7 @@ func TestALateBeatConfirmsTheTimeOfItsSending(t *testing.T) {
 		sent := time.Now()
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { defer close(ended); s.beat(ctx, "own", back) }()
+		go func() { defer close(ended); s.sendHeartbeats(ctx, "own", back) }()
 		time.Sleep(late)
 		synctest.Wait()
 		if !s.local.heard.Equal(sent) {
@@ -143,7 +143,7 @@ func TestBeatsThatProveNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				back := newBeats()
+				back := newHeartbeats()
 				if c.start {
 					back.start(7)
 				}
@@ -151,7 +151,7 @@ func TestBeatsThatProveNothing(t *testing.T) {
 				for _, beat := range c.arrived {
 					back.arrived(beat)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), beatWait)
+				ctx, cancel := context.WithTimeout(t.Context(), heartbeatWait)
 				defer cancel()
 				epoch, ok := back.wait(ctx, []string{"b.2.0", "b.2.1"})
 				if ok != c.want || ok && epoch != 7 {

@@ -2,11 +2,11 @@ package tokens
 
 import "time"
 
-// weather decides how long a process pauses between renewals after failures. What one
+// pace decides how long a process pauses between renewals after failures. What one
 // customer's directory refuses must not slow the renewal of all others; what everybody
 // meets, a wrong secret or an Entra that is away or throttles, must not be asked for
 // at full rate.
-type weather struct {
+type pace struct {
 	calm time.Duration
 	// refused are the directories that have refused since the last answer that was
 	// none: many in a row are a fault of all, whatever each of them says.
@@ -28,7 +28,7 @@ type renewed struct {
 
 // after takes the outcomes of renewals that ran side by side and returns the pause
 // before the next ones.
-func (w *weather) after(all []*renewed) time.Duration {
+func (w *pace) after(all []*renewed) time.Duration {
 	var trouble *Error
 	answered := false
 	for _, r := range all {

@@ -4,7 +4,7 @@ import "errors"
 
 // trouble is how a failure is put to the person who meets it: what it is called,
 // and what to do. What happened is the error's own message.
-type trouble struct {
+type failurePage struct {
 	title  string
 	advice []string
 	again  bool // loading the same page again may help
@@ -19,26 +19,26 @@ const nothingHappened = "Nothing was connected by this visit."
 // consent, or that one has been asked.
 var administratorOnly = map[int]bool{90094: true, 90095: true, 90093: true, 65001: true}
 
-func troubleOf(f *Error) trouble {
+func failurePageOf(f *Error) failurePage {
 	switch {
 	case errors.Is(f, errOtherBrowser):
-		return trouble{"This is another browser", []string{nothingHappened,
+		return failurePage{"This is another browser", []string{nothingHappened,
 			"Open the connect link again in this browser and go through to the end here. Private windows and apps count as browsers of their own."}, false}
 	case f.Code == CodeConsentRequired && administratorOnly[f.AADSTS]:
-		return trouble{"An administrator must approve this", []string{nothingHappened,
+		return failurePage{"An administrator must approve this", []string{nothingHappened,
 			"Your organization does not let people approve applications themselves. Send the link below to an administrator; after the approval, open the connect link again."}, false}
 	case f.Code == CodeConfigurationError && f.Actor == ActorAdministrator:
-		return trouble{"Your organization’s directory does not let this work", []string{nothingHappened,
+		return failurePage{"Your organization’s directory does not let this work", []string{nothingHappened,
 			"Send what this page says to an administrator of your organization’s Microsoft directory. Open the connect link again once this is solved."}, false}
 	}
-	if t, ok := troubles[f.Code]; ok {
+	if t, ok := failurePages[f.Code]; ok {
 		return t
 	}
-	return troubles[CodeInternal]
+	return failurePages[CodeInternal]
 }
 
-// troubles are the failures that their code tells apart.
-var troubles = map[string]trouble{
+// failurePages are the failures that their code tells apart.
+var failurePages = map[string]failurePage{
 	CodeInvalidRequest: {"This page was opened in an unexpected way", []string{nothingHappened,
 		"Open the connect link again and follow it to the end."}, false},
 	CodeInvalidState: {"This link does not work any more", []string{nothingHappened,

@@ -92,7 +92,7 @@ var clockScript = redis.NewScript(timeLua + `return string.format('%d', now)`)
 func (s *Store) clock(ctx context.Context, key string) (time.Time, error) {
 	ms, err := clockScript.Run(ctx, s.rdb, []string{key}).Int64()
 	if err != nil {
-		return time.Time{}, redisFault(err)
+		return time.Time{}, redisError(err)
 	}
 	return time.UnixMilli(ms), nil
 }
@@ -106,7 +106,7 @@ var errConflict = errors.New("another writer was first")
 var errMissing = errors.New("not in Redis")
 
 // slot is one such hash: where it is and what was last seen there.
-type slot struct {
+type fence struct {
 	key     string
 	purpose string
 	id      string // of the connection whose grant it is; "" otherwise
@@ -122,29 +122,29 @@ type slot struct {
 	change []byte
 }
 
-func (s slot) ad() []byte { return associated(s.purpose, s.key, s.inc) }
+func (s fence) ad() []byte { return associated(s.purpose, s.key, s.inc) }
 
-// slotFields are those of a slot that [Store.opened] takes, in its order.
-var slotFields = [...]string{"inc", "ver", "wid", "sealed"}
+// fencedFields are those of a slot that [Store.opened] takes, in its order.
+var fencedFields = [...]string{"inc", "ver", "wid", "sealed"}
 
 // read returns the opened content of a slot and sets its inc, ver and was.
-func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
-	v, err := s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result()
+func (s *Store) read(ctx context.Context, at *fence) ([]byte, error) {
+	v, err := s.rdb.HMGet(ctx, at.key, fencedFields[:]...).Result()
 	return s.found(at, v, err)
 }
 
 // found is read with the answer of Redis at hand.
-func (s *Store) found(at *slot, v []any, err error) ([]byte, error) {
+func (s *Store) found(at *fence, v []any, err error) ([]byte, error) {
 	if wrongType(err) {
 		return nil, damaged(errForeign)
 	}
 	if err != nil {
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	return s.opened(at, v)
 }
 
-func (s *Store) opened(at *slot, v []any) ([]byte, error) {
+func (s *Store) opened(at *fence, v []any) ([]byte, error) {
 	inc, okInc := v[0].(string)
 	ver, okVer := v[1].(string)
 	wid, okWid := v[2].(string)
@@ -169,12 +169,12 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 
 // write puts plain into the slot as version ver+1 of incarnation inc, if the slot
 // is still what from says, and returns the id of the write. errConflict otherwise.
-func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) (wid string, err error) {
+func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte, ttl time.Duration) (wid string, err error) {
 	to := from
 	to.inc = inc
 	sealed, err := s.keys.Seal(plain, to.ad())
 	if err != nil {
-		return "", fault(CodeInternal, "a record could not be sealed", err)
+		return "", newError(CodeInternal, "a record could not be sealed", err)
 	}
 	if from.wid == "" {
 		from.wid = random(9)
@@ -187,16 +187,16 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 		ttl.Milliseconds(), from.id, changedChannel, from.change, from.was).Int()
 	switch {
 	case err != nil:
-		return "", redisFault(err)
+		return "", redisError(err)
 	case done == 0:
 		return "", errConflict
 	case done > 1:
-		s.tellDropped(from.id)
+		s.notifyDropped(from.id)
 	}
 	return from.wid, nil
 }
 
-func redisFault(err error) *Error {
+func redisError(err error) *Error {
 	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
 }
 
@@ -209,12 +209,12 @@ func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
 func damaged(err error) *Error {
 	if errors.Is(err, errForeign) {
-		return fault(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else was put in its place in Redis", err)
+		return newError(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else was put in its place in Redis", err)
 	}
 	if errors.Is(err, ErrKeyMissing) {
-		return fault(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; add the old key again", err)
+		return newError(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; add the old key again", err)
 	}
-	return fault(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis or sealed by another installation", err)
+	return newError(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis or sealed by another installation", err)
 }
 
 // random returns n random bytes in base64url.

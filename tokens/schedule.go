@@ -19,13 +19,13 @@ const renewalsKey = keyPrefix + "renewals"
 func usedKey(id string) string { return keyPrefix + "{" + id + "}:used" }
 
 const (
-	stampQueue = 1024
-	stampBatch = 64
-	stampTime  = 2 * time.Second
+	scheduleQueue = 1024
+	scheduleBatch = 64
+	scheduleTime  = 2 * time.Second
 )
 
 // stamp is something about a connection that the work list should know.
-type stamp struct {
+type dueTimes struct {
 	id            string
 	inUse, atRest time.Time // when it is due if it is in use, and if not
 	used          bool      // it is in use; otherwise usedKey says it
@@ -40,7 +40,7 @@ func (s *Source) saved(r record) { s.note(r, false) }
 
 func (s *Source) note(r record, used bool) {
 	select {
-	case s.stamps <- stamp{id: r.ID, inUse: s.dueInUse(r), atRest: s.dueAtRest(r), used: used}:
+	case s.schedule <- dueTimes{id: r.ID, inUse: s.dueInUse(r), atRest: s.dueAtRest(r), used: used}:
 	default:
 	}
 }
@@ -62,25 +62,25 @@ func (s *Source) dueAtRest(r record) time.Time {
 	return r.RefreshedAt.Add(k*3/4 + rand.N(k/4+1))
 }
 
-// writeStamps brings stamps into Redis until the source ends.
-func (s *Source) writeStamps() {
+// writeSchedule brings stamps into Redis until the source ends.
+func (s *Source) writeSchedule() {
 	for {
 		select {
 		case <-s.loops.Done():
 			return
-		case first := <-s.stamps:
-			batch := []stamp{first}
-			for len(batch) < stampBatch && len(s.stamps) > 0 {
-				batch = append(batch, <-s.stamps)
+		case first := <-s.schedule:
+			batch := []dueTimes{first}
+			for len(batch) < scheduleBatch && len(s.schedule) > 0 {
+				batch = append(batch, <-s.schedule)
 			}
-			ctx, cancel := context.WithTimeout(s.loops, stampTime)
+			ctx, cancel := context.WithTimeout(s.loops, scheduleTime)
 			_ = s.writeBatch(ctx, batch) // a hint; see renewalsKey
 			cancel()
 		}
 	}
 }
 
-func (s *Source) writeBatch(ctx context.Context, batch []stamp) error {
+func (s *Source) writeBatch(ctx context.Context, batch []dueTimes) error {
 	known := make([]*redis.IntCmd, len(batch))
 	_, err := s.store.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, x := range batch {
@@ -146,7 +146,7 @@ for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], string.format('%d', now 
 return ids`)
 
 func (s *Source) claim(ctx context.Context, most int) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, stampTime)
+	ctx, cancel := context.WithTimeout(ctx, scheduleTime)
 	defer cancel()
 	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(), most).StringSlice()
 	if errors.Is(err, redis.Nil) {

@@ -49,7 +49,7 @@ func TestFaultsOfOneAndOfAll(t *testing.T) {
 	}
 }
 
-func TestWeather(t *testing.T) {
+func TestPace(t *testing.T) {
 	good := &renewed{directory: "good"}
 	blocked := func(n int) *renewed {
 		return &renewed{fmt.Sprint("blocked", n), &Error{Code: CodeConfigurationError, own: true}}
@@ -73,7 +73,7 @@ func TestWeather(t *testing.T) {
 		"one of several":            {[][]*renewed{{throttled, good}, {away, blocked(1), good}}, []time.Duration{0, 0}},
 		"many directories in a row": {many, pauses},
 	} {
-		var w weather
+		var w pace
 		for i, round := range c.rounds {
 			if got := w.after(round); got != c.want[i] {
 				t.Errorf("%s, round %d: %v, want %v", name, i, got, c.want[i])
