@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -82,58 +81,6 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 		}
 	}
 	return sum, newError(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
-}
-
-// scan calls see with the keys of sealed records, from every master of a cluster,
-// one call at a time. A record that is there all the while is seen at least once.
-func (s *Store) scan(ctx context.Context, see func([]string) error) error {
-	var mu sync.Mutex
-	through := func(ctx context.Context, node redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			keys, next, err := node.Scan(ctx, cursor, keyPrefix+"*", scanBatch).Result()
-			if err != nil {
-				return redisError(err)
-			}
-			keys = sealedKeys(keys)
-			if len(keys) > 0 {
-				mu.Lock()
-				err = see(keys)
-				mu.Unlock()
-			}
-			if err != nil || next == 0 {
-				return err
-			}
-			cursor = next
-		}
-	}
-	if cluster, ok := s.rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return through(ctx, node) })
-	}
-	return through(ctx, s.rdb)
-}
-
-func sealedKeys(keys []string) (sealed []string) {
-	for _, key := range keys {
-		if purposeOf(key) != "" {
-			sealed = append(sealed, key)
-		}
-	}
-	return sealed
-}
-
-// purposeOf says what is sealed under a key, "" where nothing is.
-func purposeOf(key string) string {
-	switch {
-	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:grant"):
-		return grantPurpose
-	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:changes"):
-		return changePurpose
-	case strings.HasPrefix(key, ticketKey("")):
-		return ticketPurpose
-	case strings.HasPrefix(key, stateKey("")):
-		return statePurpose
-	}
-	return ""
 }
 
 func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
@@ -262,51 +209,4 @@ func (r *Resealed) count(purpose string) {
 	case changePurpose:
 		r.Changes++
 	}
-}
-
-// checkSample is how many connections [Store.CheckKeys] tries.
-const checkSample = 200
-
-// CheckKeys tries whether stored connections, at most 200 picked at random, open
-// with the key set, and returns how many were tried and how many did not open. It
-// is an error, a configuration_error that names TOKEN_KEYSET, when there are some
-// and none opens: then the keys are not those of this Redis.
-func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) {
-	ids, err := s.rdb.ZRandMember(ctx, indexKey, checkSample).Result()
-	if err != nil {
-		return 0, 0, redisError(err)
-	}
-	var first error
-	read := time.Now()
-	for _, id := range ids {
-		at := grantFence(id)
-		at.at = read
-		_, err := s.read(ctx, &at)
-		switch {
-		case err == nil:
-			tried++
-		case errors.Is(err, errForeign): // says nothing about the keys
-		case errors.Is(err, ErrUnsealable):
-			tried, unopened = tried+1, unopened+1
-			first = firstError(first, err)
-		case !errors.Is(err, errMissing):
-			return tried, unopened, err
-		}
-	}
-	if tried == 0 || unopened < tried {
-		return tried, unopened, nil
-	}
-	why := "it is another key set than the one that sealed them, or they were changed in Redis"
-	if errors.Is(first, ErrKeyMissing) {
-		why = "it does not hold the keys that sealed them"
-	}
-	return tried, unopened, newError(CodeConfigurationError, fmt.Sprintf(
-		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or an empty Redis", tried, why), first)
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -64,4 +65,51 @@ func (s *Store) sealedUnder(ctx context.Context, keys []string, id uint32) (foun
 		}
 	}
 	return found, nil
+}
+
+// checkSample is how many connections [Store.CheckKeys] tries.
+const checkSample = 200
+
+// CheckKeys tries whether stored connections, at most 200 picked at random, open
+// with the key set, and returns how many were tried and how many did not open. It
+// is an error, a configuration_error that names TOKEN_KEYSET, when there are some
+// and none opens: then the keys are not those of this Redis.
+func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) {
+	ids, err := s.rdb.ZRandMember(ctx, indexKey, checkSample).Result()
+	if err != nil {
+		return 0, 0, redisError(err)
+	}
+	var first error
+	read := time.Now()
+	for _, id := range ids {
+		at := grantFence(id)
+		at.at = read
+		_, err := s.read(ctx, &at)
+		switch {
+		case err == nil:
+			tried++
+		case errors.Is(err, errForeign): // says nothing about the keys
+		case errors.Is(err, ErrUnsealable):
+			tried, unopened = tried+1, unopened+1
+			first = firstError(first, err)
+		case !errors.Is(err, errMissing):
+			return tried, unopened, err
+		}
+	}
+	if tried == 0 || unopened < tried {
+		return tried, unopened, nil
+	}
+	why := "it is another key set than the one that sealed them, or they were changed in Redis"
+	if errors.Is(first, ErrKeyMissing) {
+		why = "it does not hold the keys that sealed them"
+	}
+	return tried, unopened, newError(CodeConfigurationError, fmt.Sprintf(
+		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or an empty Redis", tried, why), first)
+}
+
+func firstError(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
 }
