@@ -43,43 +43,10 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 	if err := cb.check(); err != nil {
 		return Connection{}, err
 	}
-	key := stateKey(digest(cb.State))
 	for {
-		st, at, err := load[attempt](ctx, a.store, key, statePurpose)
-		if errors.Is(err, errMissing) {
-			return Connection{}, badState()
-		}
-		if err != nil {
-			return Connection{}, late(ctx, err)
-		}
-		if err := st.admits(cb); err != nil {
-			return Connection{}, err
-		}
-		// A claim is another process's: its end is compared by the clock that both have.
-		now, err := a.store.clock(ctx, key)
-		if err != nil {
-			return Connection{}, late(ctx, err)
-		}
-		switch st.position(cb.proof(), now) {
-		case posAnswered:
-			return st.answer()
-		case posForeign:
-			return Connection{}, badState()
-		case posLost:
-			lost := newError(CodeInvalidState, "the process that was redeeming the authorization code was lost; start again", nil)
-			if _, err := change(ctx, a.store, at, st.failed(lost), answerKept); err != nil && !errors.Is(err, errConflict) {
-				return Connection{}, late(ctx, err)
-			}
-			continue
-		case posFree:
-			st = st.claimed(cb.proof(), now)
-			at, err = change(ctx, a.store, at, st, answerKept)
-			if err == nil {
-				return a.begin(ctx, at, st, cb)
-			}
-			if !errors.Is(err, errConflict) {
-				return Connection{}, late(ctx, err)
-			}
+		c, again, err := a.step(ctx, cb)
+		if !again {
+			return c, err
 		}
 		select {
 		case <-ctx.Done():
@@ -87,6 +54,53 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 		case <-time.After(pollShort + rand.N(pollShort)):
 		}
 	}
+}
+
+// step looks at the state once and does what is to be done with it now. again: somebody
+// else works on it, so that it must be looked at again after a while.
+func (a *Authorizer) step(ctx context.Context, cb Callback) (c Connection, again bool, err error) {
+	key := stateKey(digest(cb.State))
+	st, at, err := load[attempt](ctx, a.store, key, statePurpose)
+	if errors.Is(err, errMissing) {
+		return Connection{}, false, badState()
+	}
+	if err != nil {
+		return Connection{}, false, late(ctx, err)
+	}
+	if err := st.admits(cb); err != nil {
+		return Connection{}, false, err
+	}
+	// A claim is another process's: its end is compared by the clock that both have.
+	now, err := a.store.clock(ctx, key)
+	if err != nil {
+		return Connection{}, false, late(ctx, err)
+	}
+	switch st.position(cb.proof(), now) {
+	case posAnswered:
+		c, err = st.answer()
+		return c, false, err
+	case posForeign:
+		return Connection{}, false, badState()
+	case posClaimed:
+		return Connection{}, true, nil
+	case posLost:
+		st = st.failed(newError(CodeInvalidState,
+			"the process that was redeeming the authorization code was lost; start again", nil))
+		if _, err = change(ctx, a.store, at, st, answerKept); err == nil {
+			c, err = st.answer()
+			return c, false, err
+		}
+	case posFree:
+		st = st.claimed(cb.proof(), now)
+		if at, err = change(ctx, a.store, at, st, answerKept); err == nil {
+			c, err = a.begin(ctx, at, st, cb)
+			return c, false, err
+		}
+	}
+	if errors.Is(err, errConflict) {
+		return Connection{}, true, nil
+	}
+	return Connection{}, false, late(ctx, err)
 }
 
 func (cb Callback) check() error {
@@ -128,9 +142,11 @@ func (st attempt) admits(cb Callback) error {
 	}
 	switch {
 	case st.Bus != cb.Bus:
-		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
+		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the "+
+			"bus", nil)
 	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
-		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", errOtherBrowser)
+		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start "+
+			"again", errOtherBrowser)
 	}
 	return nil
 }
