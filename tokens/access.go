@@ -105,7 +105,8 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 		}
 		return Access{}, &Error{Code: CodeUnavailable, Retryable: true, RetryAfter: refusedAgain, Err: ErrRefused,
 			Message: "Dataverse refuses the token of connection " + connection +
-				" although it is new, which may pass by itself; send the request again, and if this stays, look into it with connections.check"}
+				" although it is new, which may pass by itself; send the request again, and if this stays, look into it with " +
+				"connections.check"}
 	}
 	fresh, err := s.await(ctx, r, !other)
 	if err != nil {
@@ -135,7 +136,8 @@ func (s *Source) usable(ctx context.Context, connection string) (record, error) 
 	trying, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
 	r, err := s.read(trying, connection)
-	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil && (f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
+	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil &&
+		(f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
 		s.local.failed(time.Now())
 		if copied, ok := s.local.fallback(connection, time.Now()); ok {
 			return copied, nil
@@ -176,14 +178,15 @@ func (r record) grantError() error {
 	case StatusActive:
 		return nil
 	case StatusPending:
-		return newError(CodeReauthorizationRequired, "connection "+r.ID+" is not connected yet; a person must open its connect link", nil)
+		return newError(CodeReauthorizationRequired, "connection "+r.ID+
+			" is not connected yet; a person must open its connect link", nil)
 	}
 	return newError(CodeReauthorizationRequired, r.LastError, nil)
 }
 
 func (r record) grant() Access {
-	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt,
-		OrganizationID: r.OrganizationID, UserID: r.UserID, Tables: r.Tables}
+	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access,
+		ExpiresAt: r.AccessTokenExpiresAt, Tables: r.Tables, OrganizationID: r.OrganizationID, UserID: r.UserID}
 }
 
 func (r record) tokenLife() time.Duration {
@@ -194,7 +197,7 @@ func (r record) tokenLife() time.Duration {
 // another: long enough for a slow call.
 func urgent(r record) time.Duration { return min(30*time.Second, r.tokenLife()/10) }
 
-// margin is how long before its end a token is renewed behind its use: at most
+// margin is how long before its end a token is refreshed in the background: at most
 // 5 minutes and a quarter of its life, less up to a quarter of that, so that
 // processes do not begin at once. It is the same for every request of a process.
 func (s *Source) margin(r record, left time.Duration) time.Duration {
@@ -213,5 +216,6 @@ func late(ctx context.Context, err error) error {
 	if ctx.Err() == nil {
 		return err
 	}
-	return &Error{Code: CodeDeadlineExceeded, Message: "the request ended before there was a token", Retryable: true, Err: context.Cause(ctx)}
+	return &Error{Code: CodeDeadlineExceeded, Message: "the request ended before there was a token", Retryable: true,
+		Err: context.Cause(ctx)}
 }

@@ -61,7 +61,8 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 	if err := q.check(); err != nil {
 		return Connection{}, err
 	}
-	if old, err := a.store.load(ctx, q.Connection); err == nil && old.Status != StatusPending && old.EnvironmentURL != q.EnvironmentURL {
+	if old, err := a.store.load(ctx, q.Connection); err == nil && old.Status != StatusPending &&
+		old.EnvironmentURL != q.EnvironmentURL {
 		return Connection{}, exists(old)
 	}
 	if a.entra.apps[q.Connection] == q.EnvironmentURL { // before anything is sent to the environment
@@ -90,14 +91,16 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 // directoryOf is the one directory to ask for the token: the environment's own.
 func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error) {
 	if q.Tenant == "common" || q.Tenant == "organizations" {
-		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id (GUID) or a verified domain, not "+q.Tenant)
+		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id (GUID) or a verified "+
+			"domain, not "+q.Tenant)
 	}
 	challenge := a.challenge(ctx, q.EnvironmentURL)
 	switch {
 	case guid.MatchString(q.Tenant) && guid.MatchString(challenge) && !same(q.Tenant, challenge):
 		return "", foreignDirectory(challenge, q.Tenant)
 	case guid.MatchString(challenge):
-		return strings.ToLower(challenge), nil // also where the request names a domain: only this directory's tokens are taken
+		// also where the request names a domain: only this directory's tokens are taken
+		return strings.ToLower(challenge), nil
 	case q.Tenant != "":
 		return strings.ToLower(q.Tenant), nil
 	case challenge != "" && challenge != "organizations":
@@ -105,7 +108,8 @@ func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error)
 	case ctx.Err() != nil:
 		return "", late(ctx, ctx.Err())
 	}
-	return "", invalid("tenant", "the environment does not say which directory it belongs to; give tenant, a directory id or a verified domain")
+	return "", invalid("tenant", "the environment does not say which directory it belongs to; give tenant, a directory "+
+		"id or a verified domain")
 }
 
 func foreignDirectory(challenge, asked string) *Error {
@@ -128,8 +132,10 @@ func (a *Authorizer) appRefused(err error) error {
 		return err
 	}
 	refused := *f
-	refused.Message = "the environment does not let the application in; its administrator must create an application user for application " +
-		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, Users + permissions, Application users), which can take minutes to count"
+	refused.Message = "the environment does not let the application in; its administrator must create an application " +
+		"user for application " +
+		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, Users + permissions, " +
+		"Application users), which can take minutes to count"
 	return &refused
 }
 

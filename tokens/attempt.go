@@ -16,7 +16,7 @@ const (
 	phaseFailed    = "failed"
 )
 
-// attempt is what one OAuth state stands for. It is only ever stored sealed.
+// attempt is one sign-in under way, which an OAuth state names. It is only ever stored sealed.
 type attempt struct {
 	Ticket          string `json:"ticket"` // key of the ticket
 	Connection      string `json:"connection"`

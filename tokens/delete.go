@@ -29,8 +29,8 @@ func (s *Store) DeleteIfThere(ctx context.Context, id string) (there bool, err e
 	return there, s.unlist(ctx, id)
 }
 
-// remove deletes the record and says whether there was one. This process knows of it before remove returns, whatever Redis
-// answered.
+// remove deletes the record and says whether there was one. This process knows of it
+// before remove returns, whatever Redis answered.
 func (s *Store) remove(ctx context.Context, id string) (there bool, err error) {
 	defer s.notify(id)
 	change, err := s.announceDeletion(ctx, id)

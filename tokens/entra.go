@@ -43,7 +43,7 @@ type EntraConfig struct {
 	Timeout time.Duration
 	// Transport is used for token requests; nil means an own one with TLS 1.2 and time-outs.
 	Transport http.RoundTripper
-	// Observe is told about every token request; nil means nobody. It must not block.
+	// Observe is called after every token request; nil means nobody. It must not block.
 	Observe func(TokenRequest)
 	// Log hears about certificates; nil discards.
 	Log *slog.Logger
@@ -78,7 +78,8 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	e := &Entra{authority: authority, id: c.ClientID, prove: prove, apps: maps.Clone(c.Apps), serves: c.Serves, observe: c.Observe}
+	e := &Entra{authority: authority, id: c.ClientID, prove: prove, apps: maps.Clone(c.Apps), serves: c.Serves,
+		observe: c.Observe}
 	if e.serves == nil {
 		e.serves = func(string) error { return nil }
 	}

@@ -22,7 +22,8 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, wh
 	for range saveTries {
 		old, err := a.store.load(ctx, st.Connection)
 		if CodeOf(err) == CodeConnectionNotFound || err == nil && old.Incarnation != st.Incarnation {
-			return Connection{}, newError(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new connect link", nil)
+			return Connection{}, newError(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new "+
+				"connect link", nil)
 		}
 		if err != nil {
 			return Connection{}, err
@@ -96,7 +97,8 @@ func (a *Authorizer) useUp(ctx context.Context, key, state string) error {
 			return err
 		}
 	}
-	return &Error{Code: CodeUnavailable, Message: "this connect link is being changed by others; try again", Retryable: true}
+	return &Error{Code: CodeUnavailable, Message: "this connect link is being changed by others; try again",
+		Retryable: true}
 }
 
 // clockSkew is how wrong this machine's clock may be about Entra's.
@@ -113,7 +115,8 @@ func (st attempt) directory(idToken Secret, client string, now time.Time) (strin
 	case guid.MatchString(st.Tenant):
 		return st.Tenant, nil
 	case st.Directory != "":
-		return "", newError(CodeUpstreamError, "Entra sent no id token, so that nothing says whether the person is of directory "+st.Directory, nil)
+		return "", newError(CodeUpstreamError, "Entra sent no id token, so that nothing says whether the person is of "+
+			"directory "+st.Directory, nil)
 	}
 	return "", nil
 }

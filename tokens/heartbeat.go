@@ -12,7 +12,7 @@ import (
 
 const (
 	aliveKey = keyPrefix + "alive:"
-	// aliveLife is how long what a beat wrote stays.
+	// aliveLife is how long what a heartbeat wrote stays.
 	aliveLife = 10 * time.Second
 	// topologyLife is how long a process goes by what a cluster said of its primaries.
 	topologyLife = 10 * time.Second
@@ -37,7 +37,7 @@ if is ~= 'hash' and is ~= 'none' then return redis.error_reply('WRONGTYPE no has
 return redis.call('HMGET', KEYS[1], unpack(ARGV, 2))`)
 
 // loadProven is load from a server that takes writes. One that does not may have been
-// left behind, and know nothing of a deletion for as long as it is; its answer is
+// cut off by a fail-over, and know nothing of a deletion for as long as it is; its answer is
 // "unavailable".
 func (s *Store) loadProven(ctx context.Context, id string) (record, error) {
 	return s.loadBy(id, func(at fence) ([]any, error) {
@@ -57,7 +57,7 @@ type topology struct {
 	tags map[int]string // of slots
 }
 
-// heartbeatKeys returns the keys to write in a beat: one, or in a cluster one at each
+// heartbeatKeys returns the keys to write in a heartbeat: one, or in a cluster one at each
 // primary that has slots.
 func (s *Source) heartbeatKeys(ctx context.Context) ([]string, error) {
 	cluster, ok := s.store.rdb.(*redis.ClusterClient)

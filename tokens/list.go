@@ -10,7 +10,7 @@ import (
 )
 
 // List returns up to limit connections (1 to 1000) in the order of their ids,
-// beginning behind the id after; next is "" at the end, otherwise what to give as
+// beginning after the id after; next is "" at the end, otherwise what to give as
 // after. A connection that stays is listed exactly once whatever comes and goes
 // meanwhile. A record that cannot be read is listed with its id, [StatusUnreadable]
 // and the reason, and holds up no other.
@@ -36,18 +36,18 @@ func (s *Store) List(ctx context.Context, after string, limit int) (list []Conne
 		if !more {
 			return list, "", nil
 		}
-		next = behind(ids[len(ids)-1])
+		next = justAfter(ids[len(ids)-1])
 		low = "(" + next
 	}
 	return list, next, nil
 }
 
-// MaxAfter bounds what [Store.List] gives to go on behind.
+// MaxAfter bounds the next of [Store.List] in bytes.
 const MaxAfter = 256
 
-// behind is a place behind this member of the index and before the next one. Ids are
-// short; what something else put there need not be.
-func behind(member string) string {
+// justAfter sorts after this member of the index and before the next one. Ids are short;
+// what something else put there need not be.
+func justAfter(member string) string {
 	if len(member) <= MaxAfter {
 		return member
 	}
@@ -121,7 +121,9 @@ func unreadable(id string, err error) Connection {
 			id = id[:most]
 		}
 		return Connection{ID: strings.ToValidUTF8(id, "?"), Status: StatusUnreadable,
-			LastError: "this is not the id of a connection: something else put it into the sorted set " + indexKey + " in Redis; remove it there"}
+			LastError: "this is not the id of a connection: something else put it into the sorted set " + indexKey +
+				" in Redis; remove it there"}
 	}
-	return Connection{ID: id, Status: StatusUnreadable, LastError: why + "; delete the connection and make it again if that cannot be mended"}
+	return Connection{ID: id, Status: StatusUnreadable, LastError: why +
+		"; delete the connection and make it again if that cannot be mended"}
 }

@@ -8,8 +8,8 @@ import (
 
 // A copy of a grant in this process's memory serves a request without asking
 // Redis. What makes that safe is knowing until when the copy is known to be the
-// newest: every change is told to every process (cas.go), and watch.go keeps
-// proving that this process has heard everything that was told before a moment.
+// newest: every change is published to every process (fence.go), and watch.go keeps
+// proving that this process has received every change before a moment.
 
 const (
 	localMost = 4096
@@ -41,7 +41,7 @@ type local struct {
 	recent  list.List // of *entry, the last used in front
 	epoch   int64     // number of the subscription; copies from before it are not trusted
 	live    bool      // the subscription stands
-	heard   time.Time // everything told before it was heard, in this epoch
+	heard   time.Time // every change before it was received, in this epoch
 	away    time.Time // Redis is believed away, and is not tried before; zero: it is there
 }
 
@@ -125,7 +125,7 @@ func (l *local) begin(id string, now time.Time) loading {
 	return loading{e, l.epoch, now}
 }
 
-// put keeps what a look found, unless a change was told meanwhile or a later
+// put keeps what a look found, unless a change arrived meanwhile or a later
 // look was quicker. due as in get.
 func (l *local) put(from loading, r record) (due bool) {
 	l.mu.Lock()
@@ -153,7 +153,7 @@ func (l *local) drop(id string) {
 	}
 }
 
-// changed drops what is older than a told change; version 0 is a deletion.
+// changed drops what is older than a published change; version 0 is a deletion.
 func (l *local) changed(id, incarnation string, version int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *local) renewed() (epoch int64) {
 	return l.epoch
 }
 
-// confirmed says that in this epoch everything told before t was heard.
+// confirmed says that in this epoch every change before t was received.
 func (l *local) confirmed(epoch int64, t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

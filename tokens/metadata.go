@@ -49,7 +49,7 @@ type MetadataCache struct {
 	locks locks
 }
 
-// NewMetadataCache returns a cache beside the connections of a store.
+// NewMetadataCache returns a cache in the same Redis as the connections of a store.
 func NewMetadataCache(store *Store) *MetadataCache {
 	return &MetadataCache{store: store, locks: newLocks(store.rdb, metadataLease)}
 }

@@ -5,10 +5,9 @@ import (
 	"errors"
 )
 
-// nameInBackground finds out, beside everything else, what r's user and organization are
-// called, where that is not known: records from before this was asked for, and
-// environments that did not say. Failing to is no reason to fail: the next renewal
-// asks again.
+// nameInBackground asks for the names of r's user and organization where they are not
+// known: in records from before names were asked for, and where the environment did not
+// give them. An error changes nothing; the next renewal asks again.
 func (s *Source) nameInBackground(r record) {
 	if s.names == nil || r.isNamed() || r.UserID == "" {
 		return
@@ -32,7 +31,8 @@ func (s *Source) findNames(ctx context.Context, r record) {
 	asking, cancel := context.WithTimeout(ctx, namesTime)
 	named := r.named(s.names(asking, r.EnvironmentURL, r.access.Reveal(), r.UserID, r.OrganizationID))
 	cancel()
-	if named.UserName == r.UserName && named.UserFullName == r.UserFullName && named.OrganizationName == r.OrganizationName {
+	if named.UserName == r.UserName && named.UserFullName == r.UserFullName &&
+		named.OrganizationName == r.OrganizationName {
 		return
 	}
 	for ctx.Err() == nil {

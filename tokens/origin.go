@@ -23,7 +23,8 @@ func checkAuthority(raw string, allowHTTP bool) (string, error) {
 // that is allowed, and returns it without a trailing slash.
 func checkOrigin(raw string, allowHTTP bool) (string, error) {
 	u, err := url.Parse(strings.TrimSuffix(raw, "/"))
-	if err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || u.ForceQuery {
+	if err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Opaque != "" || u.ForceQuery {
 		return "", errors.New("must be an origin: scheme and host, nothing else")
 	}
 	switch {

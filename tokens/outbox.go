@@ -19,7 +19,8 @@ const (
 	ChangeDeleted                 = "deleted"
 )
 
-// A Change is one that others should hear of. A token refresh is none.
+// A Change is a change of a connection's state that is published as an event. A token
+// refresh is none.
 type Change struct {
 	Kind           string
 	Connection     string
@@ -125,7 +126,7 @@ func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte
 }
 
 // announceDeletion is announce for what is about to be deleted. A record that does
-// not open is deleted like any other; then nobody can say of which environment.
+// not open is deleted like any other; then nobody knows its environment.
 func (s *Store) announceDeletion(ctx context.Context, id string) ([]byte, error) {
 	at := grantFence(id)
 	gone := Connection{ID: id}
@@ -159,11 +160,11 @@ func (s *Store) notifyDropped(connection string) {
 	}
 }
 
-// wake tells whoever publishes in this process.
+// wake signals whoever publishes in this process.
 func (s *Store) wake() {
 	select {
 	case s.changed <- struct{}{}:
-	default: // told already
+	default: // signalled already
 	}
 }
 
@@ -172,7 +173,7 @@ func (s *Store) wake() {
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
 // outboxFailures is how many connections in a row may fail to be published before
-// a round ends: then it is not one of them that is at fault.
+// a round ends: then the cause is not one of them.
 const outboxFailures = 3
 
 // PublishChanges gives every change that waits to publish, those of one
@@ -181,7 +182,9 @@ const outboxFailures = 3
 // change at once, or one again: tell by [Change.ID]. It returns how many were
 // published. A change that does not open with the key set is left where it is, and
 // is the error in the end.
-func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (published int, err error) {
+func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (
+	published int, err error,
+) {
 	var closed error
 	failures := 0
 	// By rank: where one is forgotten or changes again the ranks move, and who is
@@ -237,7 +240,8 @@ func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) []*redis.Strin
 
 // publishList publishes one connection's changes, from the head on, which was read at
 // a moment of this process's clock; now is Redis's time.
-func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
+func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd,
+	publish func(context.Context, Change) error) (published int, err error) {
 	id := of.Member.(string)
 	list := outboxKey(id)
 	for {

@@ -9,14 +9,14 @@ import "time"
 type pace struct {
 	calm time.Duration
 	// refused are the directories that have refused since the last answer that was
-	// none: many in a row are a fault of all, whatever each of them says.
+	// none: many in a row have one cause, whatever each of them says.
 	refused map[string]bool
 }
 
 const (
 	calmFirst = time.Second // a process's pause after failures in a row
 	calmMost  = 2 * time.Minute
-	// refusedMost is how many directories in a row are one customer's fault each.
+	// refusedMost is how many directories in a row are one customer's own cause each.
 	refusedMost = 8
 )
 
@@ -50,7 +50,7 @@ func (w *pace) after(all []*renewed) time.Duration {
 		}
 	}
 	switch {
-	case answered: // so that what failed beside it is not a fault of all
+	case answered: // what failed at the same time has causes of its own
 		w.calm = 0
 	case trouble == nil: // nothing is known but what single directories say
 	case w.calm == 0:

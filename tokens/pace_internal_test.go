@@ -66,10 +66,13 @@ func TestPace(t *testing.T) {
 		rounds [][]*renewed
 		want   []time.Duration
 	}{
-		"three customers are blocked": {[][]*renewed{{blocked(1), blocked(2), blocked(3), good}, {blocked(1)}, {blocked(2), blocked(3)}, {blocked(1), blocked(2), nil}},
+		"three customers are blocked": {[][]*renewed{{blocked(1), blocked(2), blocked(3), good}, {blocked(1)},
+			{blocked(2), blocked(3)}, {blocked(1), blocked(2), nil}},
 			[]time.Duration{0, 0, 0, 0}},
-		"Entra is away, and back":   {[][]*renewed{{away, away}, {away}, {nil}, {away}, {good}, {away}}, []time.Duration{calmFirst, 2 * calmFirst, 0, 4 * calmFirst, 0, calmFirst}},
-		"throttled":                 {[][]*renewed{{throttled}, {throttled}, {throttled}, {throttled}}, []time.Duration{30 * time.Second, time.Minute, calmMost, calmMost}},
+		"Entra is away, and back": {[][]*renewed{{away, away}, {away}, {nil}, {away}, {good}, {away}},
+			[]time.Duration{calmFirst, 2 * calmFirst, 0, 4 * calmFirst, 0, calmFirst}},
+		"throttled": {[][]*renewed{{throttled}, {throttled}, {throttled}, {throttled}},
+			[]time.Duration{30 * time.Second, time.Minute, calmMost, calmMost}},
 		"one of several":            {[][]*renewed{{throttled, good}, {away, blocked(1), good}}, []time.Duration{0, 0}},
 		"many directories in a row": {many, pauses},
 	} {

@@ -136,7 +136,8 @@ func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
 func (p *pages) goOn(w http.ResponseWriter, r *http.Request) {
 	cookie := p.browser(r)
 	if site := r.Header.Get("Sec-Fetch-Site"); cookie == "" || site != "" && site != "same-origin" {
-		p.fail(w, r, newError(CodeInvalidRequest, "the button of the connect page leads here, in a browser that takes cookies", nil))
+		p.fail(w, r, newError(CodeInvalidRequest, "the button of the connect page leads here, in a browser that takes "+
+			"cookies", nil))
 		return
 	}
 	o, err := p.Ticket(r.Context(), r.PathValue("ticket"), cookie)

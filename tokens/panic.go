@@ -8,7 +8,7 @@ import (
 
 // guard runs work in a goroutine of the package's own; a panic is logged and becomes an
 // error, so that it ends this work and not the process. Its text could hold anything: only
-// its type is told.
+// its type is logged.
 func guard(log *slog.Logger, what, connection string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -78,7 +78,8 @@ func TestALeaseIsExtended(t *testing.T) {
 		release()
 		synctest.Wait()
 		last, after := seen()
-		if len(last) < 4 || last[0] != "evalsha" || last[1] == extended[1] || last[3] != "crmbridge:{acme}:refresh" || last[4] != taken[2] {
+		if len(last) < 4 || last[0] != "evalsha" || last[1] == extended[1] || last[3] != "crmbridge:{acme}:refresh" ||
+			last[4] != taken[2] {
 			t.Errorf("the lock was not given back: the last call was %v", last)
 		}
 		time.Sleep(time.Minute)
@@ -184,7 +185,11 @@ func TestAFlightIsOfOneWrite(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				s := &Source{flights: map[string]*flight{}, log: slog.New(slog.DiscardHandler)}
-				s.store = NewStore(answeredBy(t, func(ctx context.Context, _ redis.Cmder) error { <-ctx.Done(); return ctx.Err() }), nil)
+				s.store = NewStore(answeredBy(t, func(ctx context.Context,
+					_ redis.Cmder) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}), nil)
 				s.life, s.end = context.WithCancel(t.Context())
 				if joined := s.begin(one, false) == s.begin(c.other, false); joined != c.same {
 					t.Errorf("in one flight: %v", joined)

@@ -54,7 +54,8 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		return grantedTokens{}, badState()
 	}
 	if cb.Error != "" {
-		return grantedTokens{}, a.withConsent(refusal{Error: cb.Error, Codes: numberIn(cb.ErrorDescription)}.verdict("authorization_code"), st)
+		return grantedTokens{}, a.withConsent(refusal{Error: cb.Error,
+			Codes: numberIn(cb.ErrorDescription)}.verdict("authorization_code"), st)
 	}
 	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))
 	if err != nil {
@@ -71,7 +72,8 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		return grantedTokens{}, newError(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
 	}
 	if ans.refresh == "" {
-		return grantedTokens{}, newError(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
+		return grantedTokens{}, newError(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow "+
+			"offline_access", nil)
 	}
 	if st.Directory != "" && !same(st.Directory, tenant) {
 		return grantedTokens{}, newError(CodeIdentityMismatch, "the person signed in to directory "+tenant+
@@ -85,7 +87,8 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 
 func (a *Authorizer) withConsent(err error, st attempt) error {
 	if f, ok := errors.AsType[*Error](err); ok && f.Code == CodeConsentRequired {
-		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), userScope(st.Environment), a.RedirectURL())
+		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), userScope(st.Environment),
+			a.RedirectURL())
 	}
 	return err
 }
@@ -100,7 +103,8 @@ func identifyError(err error) error {
 	case ok && f.Retryable:
 		return f
 	}
-	return &Error{Code: CodeUnavailable, Message: "Dataverse could not be asked who the user is; try again", Retryable: true, Err: err}
+	return &Error{Code: CodeUnavailable, Message: "Dataverse could not be asked who the user is; try again",
+		Retryable: true, Err: err}
 }
 
 // give ends the attempt with err, or frees it where err may pass.

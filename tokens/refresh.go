@@ -52,10 +52,11 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 		}
 		r = fresh
 	}
-	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this machine's clock", Retryable: true}
+	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this " +
+		"machine's clock", Retryable: true}
 }
 
-// refreshInBackground begins a flight that nobody waits for.
+// refreshInBackground begins a refresh that nobody waits for.
 func (s *Source) refreshInBackground(r record) {
 	if s.backoffs.pause(r.ID) == nil && !s.local.isAway() {
 		s.begin(r, false)
@@ -132,7 +133,8 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		}
 		select {
 		case <-ctx.Done():
-			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again", Retryable: true, Err: ctx.Err()}
+			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again",
+				Retryable: true, Err: ctx.Err()}
 		case <-time.After(poll/2 + rand.N(poll)):
 		}
 	}

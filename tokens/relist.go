@@ -37,7 +37,8 @@ func (s *Source) backfill(ctx context.Context) error {
 		}
 	}
 	for after := "-"; pause(ctx, time.Millisecond); {
-		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+", Count: backfillPage}).Result()
+		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+",
+			Count: backfillPage}).Result()
 		if err != nil || len(ids) == 0 {
 			return err
 		}

@@ -75,12 +75,14 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 			return sum, err
 		case sum.Left > 0: // another turn
 		case sum.Resealed == before && sum.Unopened > 0:
-			return sum, newError(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
+			return sum, newError(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key "+
+				"that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
 		case sum.Resealed == before:
 			return sum, nil
 		}
 	}
-	return sum, newError(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
+	return sum, newError(CodeConfigurationError, "new records under an older key keep coming: a process still seals "+
+		"with it; give every process the new key set, then reseal again", nil)
 }
 
 func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
@@ -194,7 +196,8 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 }
 
 func backwards(id uint32) *Error {
-	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
+	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a "+
+		"staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 
 func (r *Resealed) count(purpose string) {

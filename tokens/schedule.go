@@ -9,10 +9,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// renewalsKey is the work list of renewals over all processes: a sorted set of
+// renewalsKey is the schedule of renewals over all processes: a sorted set of
 // connections, scored by when they are due, in ms since 1970 by Redis's clock, since
 // processes take each other's entries. It is a hint, never the truth: what is missing
-// comes back (relist.go), what is wrong is looked at and put right.
+// comes back (relist.go), and what is wrong is found out and corrected.
 const renewalsKey = keyPrefix + "renewals"
 
 // usedKey exists while a connection counts as recently used.
@@ -24,7 +24,7 @@ const (
 	scheduleTime  = 2 * time.Second
 )
 
-// stamp is something about a connection that the work list should know.
+// dueTimes says when a connection is due for a renewal.
 type dueTimes struct {
 	id            string
 	inUse, atRest time.Time // when it is due if it is in use, and if not
@@ -62,7 +62,7 @@ func (s *Source) dueAtRest(r record) time.Time {
 	return r.RefreshedAt.Add(k*3/4 + rand.N(k/4+1))
 }
 
-// writeSchedule brings stamps into Redis until the source ends.
+// writeSchedule writes what arrives in s.schedule to Redis, until the source ends.
 func (s *Source) writeSchedule() {
 	for {
 		select {
@@ -120,7 +120,11 @@ type dueIn struct {
 var dueScript = redis.NewScript(timeLua + `
 for i = 2, #ARGV, 2 do
   local at = string.format('%d', now + tonumber(ARGV[i + 1]))
-  if ARGV[1] == '' then redis.call('ZADD', KEYS[1], at, ARGV[i]) else redis.call('ZADD', KEYS[1], ARGV[1], at, ARGV[i]) end
+  if ARGV[1] == '' then
+    redis.call('ZADD', KEYS[1], at, ARGV[i])
+  else
+    redis.call('ZADD', KEYS[1], ARGV[1], at, ARGV[i])
+  end
 end`)
 
 func (s *Store) due(ctx context.Context, condition string, list []dueIn) error {
@@ -148,7 +152,8 @@ return ids`)
 func (s *Source) claim(ctx context.Context, most int) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, scheduleTime)
 	defer cancel()
-	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(), most).StringSlice()
+	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(),
+		most).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}

@@ -17,7 +17,7 @@ type SourceConfig struct {
 	Entra *Entra // required
 	// Log hears about refreshes that failed in the background; nil discards.
 	Log *slog.Logger
-	// Waited is told of every request that had to wait for the token endpoint, and
+	// Waited is called for every request that had to wait for the token endpoint, with
 	// how long; nil means nobody. It must not block. In steady state there is none.
 	Waited func(time.Duration)
 	// Names is that of [AuthorizerConfig]: records from before names were asked for get
@@ -45,7 +45,7 @@ type Source struct {
 	waited   func(time.Duration)
 	names    func(context.Context, string, string, string, string) Names
 
-	topology topology // for the beats
+	topology topology // for the heartbeats
 
 	renewal  Renewal
 	schedule chan dueTimes

@@ -51,7 +51,8 @@ func oneRefresh(t *testing.T, b *bench, client func() redis.UniversalClient, wan
 	for range 20 {
 		c := client()
 		await(t, "a connection to Redis", func() bool { return c.Exists(t.Context(), "crmbridge:{acme}:grant").Err() == nil })
-		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(c, b.keys), Entra: b.app(), Log: b.log(), Lease: time.Minute})
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(c, b.keys), Entra: b.app(), Log: b.log(),
+			Lease: time.Minute})
 		defer s.Close(context.Background())
 		sources = append(sources, s)
 	}
@@ -298,7 +299,8 @@ func TestLostRaceIsNoVerdict(t *testing.T) {
 		if err := soon(t, result, "an answer"); err != nil {
 			t.Errorf("a lost race gave %v", err)
 		}
-		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive || now.Version != c.Version {
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive ||
+			now.Version != c.Version {
 			t.Errorf("connection is %v, %v", now, err)
 		}
 	})
@@ -379,7 +381,8 @@ func TestRefused(t *testing.T) {
 		}
 		_, err = other.Refused(t.Context(), "acme", second)
 		wantCode(t, err, tokens.CodeUnavailable)
-		if f, ok := errors.AsType[*tokens.Error](err); !ok || !f.Retryable || f.RetryAfter <= 0 || !errors.Is(err, tokens.ErrRefused) {
+		if f, ok := errors.AsType[*tokens.Error](err); !ok || !f.Retryable || f.RetryAfter <= 0 ||
+			!errors.Is(err, tokens.ErrRefused) {
 			t.Errorf("a second refusal within a minute is not one to try again: %+v", err)
 		}
 		if n := b.entra.count("refresh_token"); n != 1 {

@@ -27,7 +27,7 @@ const (
 type Store struct {
 	rdb  redis.UniversalClient
 	keys *Keyset
-	// changed is told after a change that waits to be published; see outbox.go.
+	// changed is signalled after a change that waits to be published; see outbox.go.
 	changed chan struct{}
 
 	mu        sync.Mutex // guards the rest
@@ -92,7 +92,7 @@ func (s *Store) load(ctx context.Context, id string) (record, error) {
 	return s.loadBy(id, func(at fence) ([]any, error) { return s.rdb.HMGet(ctx, at.key, fencedFields[:]...).Result() })
 }
 
-// loadBy is load by a way of one's own to read the fields of a slot.
+// loadBy is load with another way to read the fields of the hash.
 func (s *Store) loadBy(id string, read func(fence) ([]any, error)) (record, error) {
 	if !ValidID(id) {
 		return record{}, badID()
@@ -101,7 +101,8 @@ func (s *Store) loadBy(id string, read func(fence) ([]any, error)) (record, erro
 	v, err := read(at)
 	plain, err := s.found(&at, v, err)
 	if errors.Is(err, errMissing) {
-		return record{}, newError(CodeConnectionNotFound, "there is no connection "+id+"; make it with connections.authorize", nil)
+		return record{}, newError(CodeConnectionNotFound, "there is no connection "+id+"; make it with "+
+			"connections.authorize", nil)
 	}
 	if err != nil {
 		return record{}, err
@@ -113,7 +114,8 @@ func decodeRecord(plain []byte, at fence, id string) (record, error) {
 	var w sealedRecord
 	// What json says about a text it could not read may quote it.
 	if json.Unmarshal(plain, &w) != nil {
-		return record{}, newError(CodeConfigurationError, "a stored record is of a form that this version of crmbridge does not know: a newer one wrote it", nil)
+		return record{}, newError(CodeConfigurationError, "a stored record is of a form that this version of crmbridge "+
+			"does not know: a newer one wrote it", nil)
 	}
 	// The seal binds key and incarnation; this binds the version too.
 	if w.Connection.ID != id || w.Connection.Incarnation != at.inc || w.Connection.Version != at.ver {
@@ -146,7 +148,7 @@ func (s *Store) save(ctx context.Context, r record) (record, error) {
 	return s.put(ctx, r.fence(), r, 0)
 }
 
-// saveChange is save of a change that others hear of: exactly the saves that
+// saveChange is save of a change that becomes an event: exactly the saves that
 // return nil are published, once each.
 func (s *Store) saveChange(ctx context.Context, r record, kind string) (record, error) {
 	from := r.fence()

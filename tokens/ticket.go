@@ -20,7 +20,7 @@ const (
 func ticketKey(hash string) string { return keyPrefix + "ticket:" + hash }
 func stateKey(hash string) string  { return keyPrefix + "state:" + hash }
 
-// ticket is what a connect link stands for.
+// ticket is what is kept of a connect link.
 type ticket struct {
 	Connection      string    `json:"connection"`
 	Incarnation     string    `json:"incarnation"`
@@ -157,7 +157,8 @@ func (a *Authorizer) countOpening(ctx context.Context, key string) (ticket, erro
 			return t, err
 		}
 	}
-	return ticket{}, &Error{Code: CodeUnavailable, Message: "this connect link is being opened by others; try again", Retryable: true}
+	return ticket{}, &Error{Code: CodeUnavailable, Message: "this connect link is being opened by others; try again",
+		Retryable: true}
 }
 
 // stillWanted makes sure that the connection is the one that the link was made
@@ -168,7 +169,8 @@ func (a *Authorizer) stillWanted(ctx context.Context, t ticket) error {
 
 // open makes a state for the ticket, bound to a browser, or to the bus where
 // cookieHash is "".
-func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (authorizationURL, state string, err error) {
+func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (authorizationURL, state string,
+	err error) {
 	state = random(32)
 	verifier := oauth2.GenerateVerifier()
 	st := attempt{
@@ -179,7 +181,8 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 	if err := a.store.putNew(ctx, stateKey(digest(state)), statePurpose, st, ticketLife); err != nil {
 		return "", "", err
 	}
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("response_mode", "query")}
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier),
+		oauth2.SetAuthURLParam("response_mode", "query")}
 	if t.LoginHint != "" {
 		options = append(options, oauth2.SetAuthURLParam("login_hint", t.LoginHint))
 	}

@@ -34,7 +34,8 @@ type answer struct {
 func (a answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token answer, "+redacted) }
 
 // redeem exchanges an authorization code. Errors are *Error.
-func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer, error) {
+func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer,
+	error) {
 	c := e.config(tenant, environment, redirectURL)
 	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL, []Secret{code, verifier}}
 	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
@@ -88,14 +89,16 @@ const grantRefresh = "refresh_token"
 // question is a token request apart from its form.
 type question struct {
 	grant, environment, tokenURL string
-	sent                         []Secret // beside the proof
+	sent                         []Secret // besides the proof
 }
 
 // request is the way of every token request. Nothing is sent for an environment
 // that this installation does not serve, nor without a proof.
-func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
+func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token,
+	error)) (answer, error) {
 	if err := e.serves(q.environment); err != nil {
-		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
+		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is "+
+			"asked for", err)
 		f.own = true
 		return answer{}, f
 	}

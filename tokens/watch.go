@@ -13,19 +13,19 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A subscription that hears nothing may be healthy or dead, and one to a server
-// that is not the primary any more hears nothing for ever. So each process
-// publishes a beat to itself, by the way that changes go too: from a script that
-// writes, and in a cluster at every primary. A primary that its replicas have left
-// (min-replicas-to-write) passes messages on and refuses writes: deletions happen
-// elsewhere then, and nothing that it says proves anything. Messages of one primary
-// arrive in their order. Once a beat has come back, everything that was told before
-// it was sent has been heard.
+// A subscription on which nothing arrives may be live or dead, and on one to a server
+// that is not the primary any more nothing ever arrives. So each process sends itself
+// heartbeats on the path that changes take, to prove that the subscription is live:
+// published by a script that writes, and in a cluster at every primary. A primary that
+// its replicas have left (min-replicas-to-write) still passes messages on but refuses
+// writes: deletions happen elsewhere then, and its messages prove nothing. Messages of
+// one primary arrive in their order. So once a heartbeat has come back, every change
+// that was published before it was sent has arrived too.
 
 const (
 	heartbeatEvery   = 250 * time.Millisecond
 	heartbeatWait    = 600 * time.Millisecond
-	heartbeatSilence = 2 * time.Second // without a beat: subscribe anew
+	heartbeatSilence = 2 * time.Second // without one: subscribe anew
 	watchFirst       = 50 * time.Millisecond
 	watchMost        = time.Second
 	watchSpeaks      = time.Minute // between log lines about the same trouble
@@ -107,7 +107,7 @@ func (s *Source) heard(message string) {
 	s.local.changed(id, incarnation, version)
 }
 
-// beat sends beats until ctx ends or none has come back for too long.
+// sendHeartbeats sends them until ctx ends or none has come back for too long.
 func (s *Source) sendHeartbeats(ctx context.Context, channel string, back *heartbeats) {
 	last := time.Now()
 	for round := 1; time.Since(last) < heartbeatSilence; round++ {
@@ -122,7 +122,8 @@ func (s *Source) sendHeartbeats(ctx context.Context, channel string, back *heart
 	}
 }
 
-func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, back *heartbeats) (epoch int64, ok bool) {
+func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, back *heartbeats) (epoch int64,
+	ok bool) {
 	ctx, cancel := context.WithTimeout(ctx, heartbeatWait)
 	defer cancel()
 	back.expect()
@@ -144,16 +145,16 @@ func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, b
 	return back.wait(ctx, sent)
 }
 
-// beats knows which beats of the present round have come back.
+// heartbeats knows which of the present round have come back.
 type heartbeats struct {
-	name string // of this subscription: a late beat of the one before proves nothing
+	name string // of this subscription: a late heartbeat of the one before proves nothing
 
 	mu    sync.Mutex
 	epoch int64 // 0: the subscription does not stand yet
 	came  map[string]bool
 	more  chan struct{} // of capacity 1: something came
 	any   bool
-	err   error // why the last beat could not be sent
+	err   error // why the last one could not be sent
 }
 
 func newHeartbeats() *heartbeats {
