@@ -42,7 +42,7 @@ func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
 
 type connectionsGet struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Run prints one connection.
@@ -79,8 +79,8 @@ func called(id string, names ...*string) string {
 
 type connectionsDelete struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	Yes        bool   `name:"yes" short:"y" help:"Do not ask first."`
+	connection
+	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
 }
 
 // Run deletes one connection. On a terminal it asks first: a person would have to

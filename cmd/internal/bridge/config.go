@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -220,7 +220,7 @@ func (r *reader) authority(text string, allowHTTP bool) string {
 
 func (r *reader) replySubjects(text string) []string {
 	patterns := list(text)
-	r.check("REPLY_SUBJECTS", handlers.CheckReplySubjects(patterns))
+	r.check("REPLY_SUBJECTS", interactive.CheckReplySubjects(patterns))
 	return patterns
 }
 
