@@ -14,7 +14,7 @@ import (
 const GrantClientCredentials = "client_credentials"
 
 // again is the next token of a connection, by the grant that it was made with.
-func (e *Entra) again(ctx context.Context, r record) (answer, error) {
+func (e *Entra) again(ctx context.Context, r record) (tokenResponse, error) {
 	if r.Grant == GrantClientCredentials {
 		return e.app(ctx, r.ID, r.TenantID, r.EnvironmentURL, r.challenge)
 	}
@@ -40,9 +40,9 @@ func (e *Entra) mayApp(connection, environment string) error {
 
 // app asks for a token of the application itself. tenant must be one directory:
 // there is no user to tell which. claims as for renew. Errors are *Error.
-func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (answer, error) {
+func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (tokenResponse, error) {
 	if err := e.mayApp(connection, environment); err != nil {
-		return answer{}, err
+		return tokenResponse{}, err
 	}
 	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL, nil}
 	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))
@@ -141,7 +141,7 @@ func (a *Authorizer) appRefused(err error) error {
 
 // establishApp stores what has been checked. A first connection is pending for
 // the moment between two writes, like one that a person makes.
-func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, who Connection) (Connection, error) {
+func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection, error) {
 	for range saveTries {
 		old, err := a.prepare(ctx, q)
 		if err != nil {
@@ -163,7 +163,7 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, wh
 
 // byApp is the record with a grant of the application itself. Nobody at the customer is
 // asked: the operator who listed the connection answers for the deployment's tables.
-func (r record) byApp(tenant string, tables []string, ans answer, who Connection) record {
+func (r record) byApp(tenant string, tables []string, ans tokenResponse, who Connection) record {
 	r.access, r.refresh, r.claims = ans.access, "", ""
 	r.AccessTokenExpiresAt, r.RefreshedAt = ans.expires, ans.at
 	r.Scopes, r.TenantID, r.Tables = []string{r.EnvironmentURL + "/.default"}, tenant, tables

@@ -149,7 +149,7 @@ type watched[T any] struct {
 	mu       sync.Mutex
 	value    T
 	seen     [sha256.Size]byte // of the content that was parsed last
-	fault    error             // why that is of no use; value is of one before it then
+	err      error             // why that is of no use; value is of one before it then
 	complain time.Time         // no log line about that before
 }
 
@@ -176,10 +176,10 @@ func (w *watched[T]) look() error {
 	}
 	sum := sha256.Sum256(content)
 	if sum == w.seen {
-		return w.fault
+		return w.err
 	}
 	value, err := w.parse(content)
-	w.seen, w.fault = sum, err
+	w.seen, w.err = sum, err
 	if err == nil {
 		w.value = value
 	}

@@ -28,6 +28,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
+// jwtBearer is the type of a client assertion that is a JWT (RFC 7523, section 2.2).
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 // identity is a certificate and its key, as an operator makes them.
 type identity struct {
 	key  *rsa.PrivateKey
@@ -120,7 +123,7 @@ func (p *provesBy) signer() string { p.mu.Lock(); defer p.mu.Unlock(); return p.
 func (p *provesBy) check(form url.Values, endpoint string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+	if form.Has("client_secret") || form.Get("client_assertion_type") != jwtBearer {
 		return errors.New("not by an assertion alone")
 	}
 	var claims jwt.RegisteredClaims
@@ -335,7 +338,7 @@ func TestAFederatedTokenInPlaceOfASecret(t *testing.T) {
 	var last atomic.Value
 	b.entra.set(func() {
 		b.entra.proves = func(form url.Values, _ string) error {
-			if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			if form.Has("client_secret") || form.Get("client_assertion_type") != jwtBearer {
 				return errors.New("not by an assertion alone")
 			}
 			last.Store(form.Get("client_assertion"))

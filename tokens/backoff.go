@@ -19,8 +19,8 @@ type backoff struct {
 	until    time.Time // nothing is asked before
 	err      *Error
 
-	unsaved *answer // for the write below
-	of      record  // without its secrets
+	unsaved *tokenResponse // for the write below
+	of      record         // without its secrets
 }
 
 const (
@@ -66,7 +66,7 @@ func (b *backoffs) succeeded(id string) {
 }
 
 // keepUnsaved holds an answer for the version r that could not be saved.
-func (b *backoffs) keepUnsaved(r record, a answer) {
+func (b *backoffs) keepUnsaved(r record, a tokenResponse) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	x := b.at(r.ID)
@@ -75,16 +75,16 @@ func (b *backoffs) keepUnsaved(r record, a answer) {
 
 // unsaved returns the answer that was kept for exactly this version, while its access
 // token is worth saving.
-func (b *backoffs) unsaved(r record) (answer, bool) {
+func (b *backoffs) unsaved(r record) (tokenResponse, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	x := b.byID[r.ID]
 	if x == nil || x.unsaved == nil {
-		return answer{}, false
+		return tokenResponse{}, false
 	}
 	if !x.of.is(r) {
 		x.unsaved = nil
-		return answer{}, false
+		return tokenResponse{}, false
 	}
 	return *x.unsaved, true
 }

@@ -13,8 +13,8 @@ const (
 	// workTime bounds redemption, WhoAmI and save; the claim outlives it.
 	workTime  = 45 * time.Second
 	claimTime = time.Minute
-	// answerKept is how long the same state and code get the same answer.
-	answerKept = 10 * time.Minute
+	// outcomeKept is how long the same state and code get the same answer.
+	outcomeKept = 10 * time.Minute
 
 	maxCode = 8 << 10
 )
@@ -76,8 +76,8 @@ func (a *Authorizer) step(ctx context.Context, cb Callback) (c Connection, again
 		return Connection{}, false, late(ctx, err)
 	}
 	switch st.position(cb.proof(), now) {
-	case posAnswered:
-		c, err = st.answer()
+	case posEnded:
+		c, err = st.outcome()
 		return c, false, err
 	case posForeign:
 		return Connection{}, false, badState()
@@ -86,13 +86,13 @@ func (a *Authorizer) step(ctx context.Context, cb Callback) (c Connection, again
 	case posLost:
 		st = st.failed(newError(CodeInvalidState,
 			"the process that was redeeming the authorization code was lost; start again", nil))
-		if _, err = change(ctx, a.store, at, st, answerKept); err == nil {
-			c, err = st.answer()
+		if _, err = change(ctx, a.store, at, st, outcomeKept); err == nil {
+			c, err = st.outcome()
 			return c, false, err
 		}
 	case posFree:
 		st = st.claimed(cb.proof(), now)
-		if at, err = change(ctx, a.store, at, st, answerKept); err == nil {
+		if at, err = change(ctx, a.store, at, st, outcomeKept); err == nil {
 			c, err = a.begin(ctx, at, st, cb)
 			return c, false, err
 		}

@@ -43,7 +43,8 @@ func TestTwoFirstAuthorizationsAtOnce(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		var second tokens.Callback
-		rdb.AddHook(&meanwhile{key: "crmbridge:{acme}:grant", do: func() { second = b.signIn(tokens.Request{Connection: "acme"}) }})
+		rdb.AddHook(&meanwhile{key: "crmbridge:{acme}:grant",
+			do: func() { second = b.signIn(tokens.Request{Connection: "acme"}) }})
 		first := b.signIn(tokens.Request{Connection: "acme"})
 		one, err := b.auth.Complete(t.Context(), second)
 		if err != nil {

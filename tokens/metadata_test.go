@@ -147,7 +147,8 @@ func TestOneReadsMetadata(t *testing.T) {
 func TestMetadataWithoutRedis(t *testing.T) {
 	t.Parallel()
 	rdb := client(t, "127.0.0.1:1")
-	cache := tokens.NewMetadataCache(tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(must[[]byte](t)(tokens.GenerateKeyset())))))
+	keys := must[*tokens.Keyset](t)(tokens.ReadKeyset(must[[]byte](t)(tokens.GenerateKeyset())))
+	cache := tokens.NewMetadataCache(tokens.NewStore(rdb, keys))
 	_, err := cache.Get(t.Context(), "acme", "1", "columns")
 	wantCode(t, err, tokens.CodeUnavailable)
 	wantCode(t, cache.Put(t.Context(), "acme", "1", "columns", bytes.Repeat([]byte("x"), 10)), tokens.CodeUnavailable)

@@ -132,7 +132,7 @@ func (a *Authorizer) settle(ctx context.Context, at fence, st attempt) (fence, e
 	defer cancel()
 	at.wid = random(9)
 	for wait := pollShort; ; wait = min(wait*2, time.Second) {
-		next, err := change(ctx, a.store, at, st, answerKept)
+		next, err := change(ctx, a.store, at, st, outcomeKept)
 		if err == nil {
 			return next, nil
 		}

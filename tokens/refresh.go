@@ -167,7 +167,7 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 // keep saves the answer before anybody uses it. When Redis is away it is tried
 // for a while, and the answer is kept for the next flight: its refresh token may
 // be the only one that still works.
-func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (record, error) {
+func (s *Source) keep(ctx context.Context, r record, a tokenResponse, forced bool) (record, error) {
 	fresh := r
 	fresh.access, fresh.AccessTokenExpiresAt, fresh.RefreshedAt = a.access, a.expires, a.at
 	if a.refresh != "" {

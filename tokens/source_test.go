@@ -81,7 +81,8 @@ func firstRefresh(arrived, release chan struct{}) func(http.ResponseWriter, url.
 			close(arrived)
 			<-release
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
+			fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,`+
+				`"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
 		}
 		return first
 	}
@@ -188,7 +189,9 @@ func (b *bench) renewedInBackground(id string, life int) error {
 	s := b.source()
 	defer s.Close(context.Background())
 	first, err := s.Access(ending, id)
-	await(b.t, "the margin", func() bool { return time.Until(c.AccessTokenExpiresAt) < time.Duration(life)*time.Second*2/11 })
+	await(b.t, "the margin", func() bool {
+		return time.Until(c.AccessTokenExpiresAt) < time.Duration(life)*time.Second*2/11
+	})
 	var a tokens.Access
 	if err == nil {
 		a, err = s.Access(ending, id)

@@ -23,18 +23,20 @@ type TokenRequest struct {
 	Duration time.Duration
 }
 
-// answer is a token response.
-type answer struct {
+// tokenResponse is what the token endpoint gave.
+type tokenResponse struct {
 	access, refresh, id Secret
 	scopes              []string
 	at, expires         time.Time
 }
 
 // Format keeps fmt away from the tokens.
-func (a answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token answer, "+redacted) }
+func (a tokenResponse) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "token response, "+redacted)
+}
 
 // redeem exchanges an authorization code. Errors are *Error.
-func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer,
+func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (tokenResponse,
 	error) {
 	c := e.config(tenant, environment, redirectURL)
 	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL, []Secret{code, verifier}}
@@ -49,7 +51,7 @@ func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL str
 // for this environment whatever else the person consented to: a refresh token is
 // bound to user and client, not to a resource. claims, where not "", are those
 // that Microsoft asked for. Errors are *Error.
-func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (answer, error) {
+func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (tokenResponse, error) {
 	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL, []Secret{refresh}}
 	extra := url.Values{"grant_type": {grantRefresh}, "refresh_token": {refresh.Reveal()}}
 	return e.post(ctx, q, scopes(environment), withClaims(extra, claims))
@@ -64,7 +66,7 @@ func withClaims(form url.Values, claims Secret) url.Values {
 
 // post asks with a form of which oauth2.Config can send only a part;
 // clientcredentials.Config can send it all, with the grant type overridden.
-func (e *Entra) post(ctx context.Context, q question, scopes []string, extra url.Values) (answer, error) {
+func (e *Entra) post(ctx context.Context, q question, scopes []string, extra url.Values) (tokenResponse, error) {
 	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
 		maps.Copy(extra, p.fields())
 		c := &clientcredentials.Config{
@@ -95,22 +97,22 @@ type question struct {
 // request is the way of every token request. Nothing is sent for an environment
 // that this installation does not serve, nor without a proof.
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token,
-	error)) (answer, error) {
+	error)) (tokenResponse, error) {
 	if err := e.serves(q.environment); err != nil {
 		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is "+
 			"asked for", err)
 		f.own = true
-		return answer{}, f
+		return tokenResponse{}, f
 	}
 	p, err := e.prove(q.tokenURL)
 	if err != nil {
-		return answer{}, newError(CodeConfigurationError, err.Error(), nil)
+		return tokenResponse{}, newError(CodeConfigurationError, err.Error(), nil)
 	}
 	begun := time.Now()
 	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client), p)
-	var a answer
+	var a tokenResponse
 	if err == nil {
-		a, err = readAnswer(t, begun, q.environment)
+		a, err = readTokenResponse(t, begun, q.environment)
 	} else {
 		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
 			e.Close() // of idle connections that died the same way, each would cost a request
@@ -128,17 +130,17 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 	return a, err
 }
 
-// readAnswer counts the life of the token from before the request was sent, so
+// readTokenResponse counts the life of the token from before the request was sent, so
 // that it is never thought to live longer than it does.
-func readAnswer(t *oauth2.Token, begun time.Time, environment string) (answer, error) {
+func readTokenResponse(t *oauth2.Token, begun time.Time, environment string) (tokenResponse, error) {
 	if !strings.EqualFold(t.Type(), "Bearer") {
-		return answer{}, newError(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
+		return tokenResponse{}, newError(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
 	}
 	life := time.Until(t.Expiry).Round(time.Second)
 	if t.Expiry.IsZero() || life <= 0 {
 		life = unknownLife
 	}
-	a := answer{
+	a := tokenResponse{
 		access: Secret(t.AccessToken), refresh: Secret(t.RefreshToken),
 		at: begun.UTC(), expires: begun.Add(min(life, maxLife)).UTC(),
 	}
