@@ -136,7 +136,8 @@ func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
 func (p *pages) goOn(w http.ResponseWriter, r *http.Request) {
 	cookie := p.browser(r)
 	if site := r.Header.Get("Sec-Fetch-Site"); cookie == "" || site != "" && site != "same-origin" {
-		p.fail(w, r, fault(CodeInvalidRequest, "the button of the connect page leads here, in a browser that takes cookies", nil))
+		p.fail(w, r, newError(CodeInvalidRequest, "the button of the connect page leads here, in a browser that takes "+
+			"cookies", nil))
 		return
 	}
 	o, err := p.Ticket(r.Context(), r.PathValue("ticket"), cookie)
@@ -222,14 +223,14 @@ func (p *pages) head(w http.ResponseWriter, err error) {
 func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 	f, ok := errors.AsType[*Error](err)
 	if !ok {
-		f = fault(CodeInternal, "something went wrong", err)
+		f = newError(CodeInternal, "something went wrong", err)
 	}
 	p.log.WarnContext(r.Context(), "page failed", "page", r.Pattern, "code", f.Code, "error", f.Error())
 	what := f.Message
 	if f.Code == CodeInternal || what == "" {
 		what = "something went wrong inside crmbridge"
 	}
-	t := troubleOf(f)
+	t := failurePageOf(f)
 	p.write(w, statusOf(err), page{
 		Title: t.title, Failed: true, Consent: f.AdminConsentURL, Lines: t.advice, Again: t.again, Detail: what,
 	})

@@ -12,20 +12,20 @@ import (
 
 const (
 	aliveKey = keyPrefix + "alive:"
-	// aliveLife is how long what a beat wrote stays.
+	// aliveLife is how long what a heartbeat wrote stays.
 	aliveLife = 10 * time.Second
 	// topologyLife is how long a process goes by what a cluster said of its primaries.
 	topologyLife = 10 * time.Second
 )
 
-// beatScript writes KEYS[1], to live for ARGV[1] ms, and then publishes ARGV[3] on
+// heartbeatScript writes KEYS[1], to live for ARGV[1] ms, and then publishes ARGV[3] on
 // channel ARGV[2].
-var beatScript = redis.NewScript(`
+var heartbeatScript = redis.NewScript(`
 redis.call('SET', KEYS[1], '', 'PX', ARGV[1])
 return redis.call('PUBLISH', ARGV[2], ARGV[3])`)
 
-func (s *Store) beat(ctx context.Context, key, channel, message string) error {
-	return beatScript.Run(ctx, s.rdb, []string{key}, aliveLife.Milliseconds(), channel, message).Err()
+func (s *Store) heartbeat(ctx context.Context, key, channel, message string) error {
+	return heartbeatScript.Run(ctx, s.rdb, []string{key}, aliveLife.Milliseconds(), channel, message).Err()
 }
 
 // provenScript writes KEYS[2], to live for ARGV[1] ms, and returns the fields ARGV[2]
@@ -37,12 +37,12 @@ if is ~= 'hash' and is ~= 'none' then return redis.error_reply('WRONGTYPE no has
 return redis.call('HMGET', KEYS[1], unpack(ARGV, 2))`)
 
 // loadProven is load from a server that takes writes. One that does not may have been
-// left behind, and know nothing of a deletion for as long as it is; its answer is
+// cut off by a fail-over, and know nothing of a deletion for as long as it is; its answer is
 // "unavailable".
 func (s *Store) loadProven(ctx context.Context, id string) (record, error) {
-	return s.loadBy(id, func(at slot) ([]any, error) {
+	return s.loadBy(id, func(at fence) ([]any, error) {
 		args := []any{aliveLife.Milliseconds()}
-		for _, field := range slotFields {
+		for _, field := range fencedFields {
 			args = append(args, field)
 		}
 		return provenScript.Run(ctx, s.rdb, []string{at.key, keyPrefix + "{" + id + "}:alive"}, args...).Slice()
@@ -57,9 +57,9 @@ type topology struct {
 	tags map[int]string // of slots
 }
 
-// beatKeys returns the keys to write in a beat: one, or in a cluster one at each
+// heartbeatKeys returns the keys to write in a heartbeat: one, or in a cluster one at each
 // primary that has slots.
-func (s *Source) beatKeys(ctx context.Context) ([]string, error) {
+func (s *Source) heartbeatKeys(ctx context.Context) ([]string, error) {
 	cluster, ok := s.store.rdb.(*redis.ClusterClient)
 	if !ok {
 		return []string{aliveKey + s.name}, nil

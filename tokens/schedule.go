@@ -9,23 +9,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// renewalsKey is the work list of renewals over all processes: a sorted set of
+// renewalsKey is the schedule of renewals over all processes: a sorted set of
 // connections, scored by when they are due, in ms since 1970 by Redis's clock, since
 // processes take each other's entries. It is a hint, never the truth: what is missing
-// comes back (relist.go), what is wrong is looked at and put right.
+// comes back (relist.go), and what is wrong is found out and corrected.
 const renewalsKey = keyPrefix + "renewals"
 
 // usedKey exists while a connection counts as recently used.
 func usedKey(id string) string { return keyPrefix + "{" + id + "}:used" }
 
 const (
-	stampQueue = 1024
-	stampBatch = 64
-	stampTime  = 2 * time.Second
+	scheduleQueue = 1024
+	scheduleBatch = 64
+	scheduleTime  = 2 * time.Second
 )
 
-// stamp is something about a connection that the work list should know.
-type stamp struct {
+// dueTimes says when a connection is due for a renewal.
+type dueTimes struct {
 	id            string
 	inUse, atRest time.Time // when it is due if it is in use, and if not
 	used          bool      // it is in use; otherwise usedKey says it
@@ -40,7 +40,7 @@ func (s *Source) saved(r record) { s.note(r, false) }
 
 func (s *Source) note(r record, used bool) {
 	select {
-	case s.stamps <- stamp{id: r.ID, inUse: s.dueInUse(r), atRest: s.dueAtRest(r), used: used}:
+	case s.schedule <- dueTimes{id: r.ID, inUse: s.dueInUse(r), atRest: s.dueAtRest(r), used: used}:
 	default:
 	}
 }
@@ -62,25 +62,25 @@ func (s *Source) dueAtRest(r record) time.Time {
 	return r.RefreshedAt.Add(k*3/4 + rand.N(k/4+1))
 }
 
-// writeStamps brings stamps into Redis until the source ends.
-func (s *Source) writeStamps() {
+// writeSchedule writes what arrives in s.schedule to Redis, until the source ends.
+func (s *Source) writeSchedule() {
 	for {
 		select {
 		case <-s.loops.Done():
 			return
-		case first := <-s.stamps:
-			batch := []stamp{first}
-			for len(batch) < stampBatch && len(s.stamps) > 0 {
-				batch = append(batch, <-s.stamps)
+		case first := <-s.schedule:
+			batch := []dueTimes{first}
+			for len(batch) < scheduleBatch && len(s.schedule) > 0 {
+				batch = append(batch, <-s.schedule)
 			}
-			ctx, cancel := context.WithTimeout(s.loops, stampTime)
+			ctx, cancel := context.WithTimeout(s.loops, scheduleTime)
 			_ = s.writeBatch(ctx, batch) // a hint; see renewalsKey
 			cancel()
 		}
 	}
 }
 
-func (s *Source) writeBatch(ctx context.Context, batch []stamp) error {
+func (s *Source) writeBatch(ctx context.Context, batch []dueTimes) error {
 	known := make([]*redis.IntCmd, len(batch))
 	_, err := s.store.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, x := range batch {
@@ -120,7 +120,11 @@ type dueIn struct {
 var dueScript = redis.NewScript(timeLua + `
 for i = 2, #ARGV, 2 do
   local at = string.format('%d', now + tonumber(ARGV[i + 1]))
-  if ARGV[1] == '' then redis.call('ZADD', KEYS[1], at, ARGV[i]) else redis.call('ZADD', KEYS[1], ARGV[1], at, ARGV[i]) end
+  if ARGV[1] == '' then
+    redis.call('ZADD', KEYS[1], at, ARGV[i])
+  else
+    redis.call('ZADD', KEYS[1], ARGV[1], at, ARGV[i])
+  end
 end`)
 
 func (s *Store) due(ctx context.Context, condition string, list []dueIn) error {
@@ -146,9 +150,10 @@ for _, id in ipairs(ids) do redis.call('ZADD', KEYS[1], string.format('%d', now 
 return ids`)
 
 func (s *Source) claim(ctx context.Context, most int) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, stampTime)
+	ctx, cancel := context.WithTimeout(ctx, scheduleTime)
 	defer cancel()
-	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(), most).StringSlice()
+	ids, err := claimScript.Run(ctx, s.store.rdb, []string{renewalsKey}, s.renewal.Claim.Milliseconds(),
+		most).StringSlice()
 	if errors.Is(err, redis.Nil) {
 		return nil, nil
 	}

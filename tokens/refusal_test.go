@@ -39,15 +39,22 @@ func TestVerdicts(t *testing.T) {
 	rows := []row{
 		{400, "invalid_grant", 70000, reauth}, {400, "invalid_grant", 70008, reauth}, {400, "invalid_grant", 700082, reauth},
 		{400, "invalid_grant", 700084, reauth}, {400, "invalid_grant", 70043, reauth}, {400, "invalid_grant", 50173, reauth},
-		{400, "invalid_grant", 50076, reauth}, {400, "interaction_required", 50079, reauth}, {400, "invalid_grant", 50057, reauth},
-		{400, "invalid_grant", 50055, reauth}, {400, "invalid_grant", 65001, reauth}, {400, "consent_required", 65001, reauth},
-		{400, "interaction_required", 53003, reauth}, {400, "invalid_grant", 123456, reauth}, {400, "login_required", 0, reauth},
+		{400, "invalid_grant", 50076, reauth}, {400, "interaction_required", 50079, reauth},
+		{400, "invalid_grant", 50057, reauth},
+		{400, "invalid_grant", 50055, reauth}, {400, "invalid_grant", 65001, reauth},
+		{400, "consent_required", 65001, reauth},
+		{400, "interaction_required", 53003, reauth}, {400, "invalid_grant", 123456, reauth},
+		{400, "login_required", 0, reauth},
 		{400, "invalid_request", 50105, reauth},
-		{401, "invalid_client", 7000215, config}, {401, "invalid_client", 7000222, config}, {401, "invalid_client", 7000218, config},
-		{401, "invalid_client", 700025, config}, {400, "unauthorized_client", 700016, config}, {400, "invalid_request", 50011, config},
-		{400, "invalid_resource", 500011, config}, {400, "invalid_scope", 70011, config}, {400, "invalid_request", 90002, config},
+		{401, "invalid_client", 7000215, config}, {401, "invalid_client", 7000222, config},
+		{401, "invalid_client", 7000218, config},
+		{401, "invalid_client", 700025, config}, {400, "unauthorized_client", 700016, config},
+		{400, "invalid_request", 50011, config},
+		{400, "invalid_resource", 500011, config}, {400, "invalid_scope", 70011, config},
+		{400, "invalid_request", 90002, config},
 		{400, "invalid_grant", 90038, config}, {400, "invalid_request", 0, config}, {401, "invalid_client", 70008, config},
-		{400, "invalid_grant", 90033, away}, {400, "temporarily_unavailable", 90006, away}, {400, "server_error", 70000, away},
+		{400, "invalid_grant", 90033, away}, {400, "temporarily_unavailable", 90006, away},
+		{400, "server_error", 70000, away},
 		{400, "invalid_grant", 50196, away}, {503, "invalid_grant", 70000, away}, {500, "server_error", 0, away},
 		{429, "invalid_grant", 70000, slow}, {429, "", 0, slow},
 		{400, "never_heard_of", 0, odd}, {403, "never_heard_of", 987654, odd},
@@ -55,10 +62,14 @@ func TestVerdicts(t *testing.T) {
 	b := newBench(t, client(t, miniredis.RunT(t).Addr()))
 	for i, c := range rows {
 		t.Run(fmt.Sprintf("%d %s %d", c.status, c.err, c.number), func(t *testing.T) {
-			_ = refreshMeets(t, b, fmt.Sprintf("c%d", i), c.code, func(w http.ResponseWriter) { refuse(w, c.status, c.err, c.number) })
+			_ = refreshMeets(t, b, fmt.Sprintf("c%d", i), c.code, func(w http.ResponseWriter) {
+				refuse(w, c.status, c.err,
+					c.number)
+			})
 		})
 	}
-	for i, body := range []string{"", "<html><title>Proxy " + canary, `{"error":`, `{"access_token":"` + canary, `[]`, `{"error":7}`, "null"} {
+	for i, body := range []string{"", "<html><title>Proxy " + canary, `{"error":`, `{"access_token":"` + canary, `[]`,
+		`{"error":7}`, "null"} {
 		for _, status := range []int{200, 302, 400, 403, 407, 502} {
 			t.Run(fmt.Sprintf("%d body %d", status, i), func(t *testing.T) {
 				_ = refreshMeets(t, b, fmt.Sprintf("b%d-%d", i, status), away, func(w http.ResponseWriter) {
@@ -88,38 +99,59 @@ func TestVerdictsSayWhatToDo(t *testing.T) {
 		body, code string
 		says       []string
 	}{
-		{"revoked", json, 400, `{"error":"invalid_grant","error_codes":[50173],"suberror":"bad_token"}`, reauth, []string{again, "revoked", "AADSTS50173"}},
-		{"unused for 90 days", json, 400, `{"error":"invalid_grant","error_codes":[700082]}`, reauth, []string{again, "not used for too long"}},
-		{"consent withdrawn", json, 400, `{"error":"invalid_grant","error_codes":[65001],"suberror":"consent_required"}`, reauth, []string{again, "must consent"}},
+		{"revoked", json, 400, `{"error":"invalid_grant","error_codes":[50173],"suberror":"bad_token"}`, reauth,
+			[]string{again, "revoked", "AADSTS50173"}},
+		{"unused for 90 days", json, 400, `{"error":"invalid_grant","error_codes":[700082]}`, reauth,
+			[]string{again, "not used for too long"}},
+		{"consent withdrawn", json, 400, `{"error":"invalid_grant","error_codes":[65001],"suberror":"consent_required"}`,
+			reauth, []string{again, "must consent"}},
 		{"MFA policy, with claims", json, 400, `{"error":"invalid_grant","error_codes":[50076],"suberror":"basic_action","claims":"{\"access_token\":{\"capolids\":{\"essential\":true,\"values\":[\"` + canary + `\"]}}}"}`, reauth, []string{again, "multi-factor"}},
-		{"password expired", json, 400, `{"error":"invalid_grant","error_codes":[50055],"suberror":"user_password_expired"}`, reauth, []string{again, "password has expired"}},
-		{"user disabled", json, 400, `{"error":"invalid_grant","error_codes":[50057]}`, reauth, []string{again, "enable it", "allow_user_change"}},
-		{"user deleted", json, 400, `{"error":"invalid_grant","error_codes":[50034]}`, reauth, []string{again, "does not exist"}},
-		{"policy", json, 400, `{"error":"interaction_required","error_codes":[53003],"suberror":"message_only"}`, reauth, []string{again, "Conditional Access"}},
+		{"password expired", json, 400, `{"error":"invalid_grant","error_codes":[50055],"suberror":"user_password_expired"}`,
+			reauth, []string{again, "password has expired"}},
+		{"user disabled", json, 400, `{"error":"invalid_grant","error_codes":[50057]}`, reauth,
+			[]string{again, "enable it", "allow_user_change"}},
+		{"user deleted", json, 400, `{"error":"invalid_grant","error_codes":[50034]}`, reauth,
+			[]string{again, "does not exist"}},
+		{"policy", json, 400, `{"error":"interaction_required","error_codes":[53003],"suberror":"message_only"}`, reauth,
+			[]string{again, "Conditional Access"}},
 		{"unknown number, known suberror", json, 400, `{"error":"invalid_grant","error_codes":[5399999],"suberror":"additional_action"}`, reauth, []string{again, "outside the sign-in page", "AADSTS5399999"}},
-		{"suberror alone", json, 400, `{"error":"interaction_required","suberror":"token_expired"}`, reauth, []string{again, "expired"}},
+		{"suberror alone", json, 400, `{"error":"interaction_required","suberror":"token_expired"}`, reauth,
+			[]string{again, "expired"}},
 		{"number in the description only", json, 400, `{"error":"invalid_grant","error_description":"AADSTS50173: revoked ` + canary + `"}`, reauth, []string{"AADSTS50173"}},
 		{"the error alone", json, 400, `{"error":"invalid_grant"}`, reauth, []string{again, "invalid_grant"}},
-		{"another client's grant", json, 400, `{"error":"invalid_grant","error_codes":[70000],"suberror":"client_mismatch"}`, config, []string{"ENTRA_CLIENT_ID"}},
-		{"wrong secret", json, 401, `{"error":"invalid_client","error_codes":[7000215]}`, config, []string{"ENTRA_CLIENT_SECRET is wrong", "operator"}},
-		{"expired secret", json, 401, `{"error":"invalid_client","error_codes":[7000222]}`, config, []string{"make a new one"}},
-		{"unregistered certificate", json, 401, `{"error":"invalid_client","error_codes":[700027]}`, config, []string{"ENTRA_CLIENT_CERTIFICATE_FILE"}},
-		{"assertion refused as a grant", json, 400, `{"error":"invalid_grant","error_codes":[50013]}`, config, []string{"client assertion"}},
-		{"no federated credential", json, 401, `{"error":"invalid_client","error_codes":[700213]}`, config, []string{"issuer, subject and audience"}},
+		{"another client's grant", json, 400, `{"error":"invalid_grant","error_codes":[70000],"suberror":"client_mismatch"}`,
+			config, []string{"ENTRA_CLIENT_ID"}},
+		{"wrong secret", json, 401, `{"error":"invalid_client","error_codes":[7000215]}`, config,
+			[]string{"ENTRA_CLIENT_SECRET is wrong", "operator"}},
+		{"expired secret", json, 401, `{"error":"invalid_client","error_codes":[7000222]}`, config,
+			[]string{"make a new one"}},
+		{"unregistered certificate", json, 401, `{"error":"invalid_client","error_codes":[700027]}`, config,
+			[]string{"ENTRA_CLIENT_CERTIFICATE_FILE"}},
+		{"assertion refused as a grant", json, 400, `{"error":"invalid_grant","error_codes":[50013]}`, config,
+			[]string{"client assertion"}},
+		{"no federated credential", json, 401, `{"error":"invalid_client","error_codes":[700213]}`, config,
+			[]string{"issuer, subject and audience"}},
 		{"assertion out of time", json, 401, `{"error":"invalid_client","error_codes":[700024]}`, config, []string{"clock"}},
-		{"assertion out of time, as a grant", json, 400, `{"error":"invalid_grant","error_codes":[500133]}`, config, []string{"clock"}},
-		{"application removed", json, 400, `{"error":"unauthorized_client","error_codes":[700016]}`, config, []string{"ENTRA_CLIENT_ID"}},
-		{"another cloud", json, 400, `{"error":"invalid_request","error_codes":[90038]}`, config, []string{"ENTRA_AUTHORITY_URL"}},
-		{"environment gone", json, 400, `{"error":"invalid_resource","error_codes":[500011]}`, config, []string{"check environment URL"}},
-		{"outage with a verdict in it", json, 503, `{"error":"invalid_grant","error_codes":[50173]}`, away, []string{"try again"}},
+		{"assertion out of time, as a grant", json, 400, `{"error":"invalid_grant","error_codes":[500133]}`, config,
+			[]string{"clock"}},
+		{"application removed", json, 400, `{"error":"unauthorized_client","error_codes":[700016]}`, config,
+			[]string{"ENTRA_CLIENT_ID"}},
+		{"another cloud", json, 400, `{"error":"invalid_request","error_codes":[90038]}`, config,
+			[]string{"ENTRA_AUTHORITY_URL"}},
+		{"environment gone", json, 400, `{"error":"invalid_resource","error_codes":[500011]}`, config,
+			[]string{"check environment URL"}},
+		{"outage with a verdict in it", json, 503, `{"error":"invalid_grant","error_codes":[50173]}`, away,
+			[]string{"try again"}},
 		{"gateway with a verdict in it", json, 502, `{"error":"invalid_grant","error_codes":[700082],"suberror":"bad_token"}`, away, []string{"try again"}},
 		{"proxy's JSON", json, 403, `{"error":"access_denied"}`, away, []string{"try again"}},
 		{"proxy's JSON with a grant's error", json, 407, `{"error":"invalid_grant"}`, away, []string{"try again"}},
-		{"proxy's JSON with OAuth's status", json, 400, `{"error":"access_denied","message":"` + canary + `"}`, away, []string{"try again"}},
+		{"proxy's JSON with OAuth's status", json, 400, `{"error":"access_denied","message":"` + canary + `"}`, away,
+			[]string{"try again"}},
 		{"proxy's HTML", "text/html", 400, `<html>invalid_grant AADSTS50173 ` + canary, away, []string{"try again"}},
 		{"captive portal", "text/html", 200, `<html>sign in to the wireless network ` + canary, away, []string{"try again"}},
 		{"captive portal as text", "text/plain", 200, "welcome=" + canary, away, []string{"try again"}},
-		{"success with an error in it", json, 200, `{"error":"invalid_grant","error_codes":[50173]}`, away, []string{"try again"}},
+		{"success with an error in it", json, 200, `{"error":"invalid_grant","error_codes":[50173]}`, away,
+			[]string{"try again"}},
 		{"truncated success", json, 200, `{"token_type":"Bearer","access_token":"` + canary, away, []string{"try again"}},
 		{"truncated error", json, 400, `{"error":"invalid_grant","error_codes":[501`, away, []string{"try again"}},
 		{"an error of a wrong type", json, 400, `{"error":{"code":"invalid_grant"}}`, away, []string{"try again"}},
@@ -156,7 +188,8 @@ func TestRetryAfterADate(t *testing.T) {
 		w.Header().Set("Retry-After", time.Now().Add(90*time.Second).UTC().Format(http.TimeFormat))
 		w.WriteHeader(http.StatusTooManyRequests)
 	})
-	if e, _ := errors.AsType[*tokens.Error](err); e == nil || !e.Retryable || e.RetryAfter < 80*time.Second || e.RetryAfter > 90*time.Second {
+	if e, _ := errors.AsType[*tokens.Error](err); e == nil || !e.Retryable || e.RetryAfter < 80*time.Second ||
+		e.RetryAfter > 90*time.Second {
 		t.Errorf("%+v", e)
 	}
 }
@@ -243,7 +276,8 @@ func TestEntraCannotBeReached(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t, client(t, miniredis.RunT(t).Addr()))
 			b.connect("acme", 3600)
-			e, err := tokens.NewEntra(tokens.EntraConfig{Authority: authority, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true})
+			e, err := tokens.NewEntra(tokens.EntraConfig{Authority: authority, ClientID: clientID, ClientSecret: clientSecret,
+				AllowHTTP: true})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,11 +20,11 @@ import (
 // neither put old data over new nor bring back what was deleted. A version number
 // alone comes twice where a fail-over of Redis loses a write.
 
-// A write or deletion of a grant also tells every process, on changedChannel and
-// from inside the script, so that no change is ever without its message. The
-// message is "<id> <incarnation> <version>", version 0 for a deletion. PUBLISH is
-// bound to no slot. It comes before the write: a Redis user who may not publish
-// there gets an error and no silent change.
+// A write or deletion of a grant is also published to every process, on changedChannel
+// and by the same script, so that no change goes without its message. The message is
+// "<id> <incarnation> <version>", version 0 for a deletion. PUBLISH needs no slot of a
+// cluster. It comes before the write: a Redis user who may not publish there gets an
+// error and no silent change.
 
 // changedChannel is where every process hears of grants that changed.
 const changedChannel = keyPrefix + "changed"
@@ -32,9 +32,9 @@ const changedChannel = keyPrefix + "changed"
 // casScript writes KEYS[1] if it still has incarnation ARGV[1], version ARGV[2]
 // and the write ARGV[11]; version 0 means that the key must not exist. A write
 // whose answer was lost and that is sent again is recognised by its id (ARGV[5]).
-// ARGV[7] is the time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection to tell of on
-// channel ARGV[9], "" for a ticket or state. Where there is a KEYS[2], the write is
-// a change that others hear of, and ARGV[10] is kept there. It returns 0 where
+// ARGV[7] is the time to live in ms: 0 none, -1 as it is. ARGV[8] is the connection whose change is
+// published on channel ARGV[9], "" for a ticket or state. Where there is a KEYS[2], the write is
+// one that becomes an event, and ARGV[10] is kept there. It returns 0 where
 // another writer was first, else 1 and how many older changes were dropped for this.
 var casScript = redis.NewScript(outboxLua + `
 local h = redis.call('HMGET', KEYS[1], 'inc', 'ver', 'wid')
@@ -53,11 +53,11 @@ if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.c
 return 1 + dropped`)
 
 // deleteScript removes the grant KEYS[1] of connection ARGV[1] with what belongs to it
-// (KEYS[3] and on), tells of it on channel ARGV[2], and returns the incarnation and
+// (KEYS[3] and on), publishes that on channel ARGV[2], and returns the incarnation and
 // version that were there and how many older changes were dropped, or nothing.
-// Others are told even if nothing was there: they may hold a copy of a record that
+// It is published even if nothing was there: others may hold a copy of a record that
 // Redis lost. The deletion of something is kept in KEYS[2] as ARGV[3]. What is not a
-// record of ours goes too; ARGV[4] stands for the incarnation that it does not say.
+// record of ours goes too; ARGV[4] is used where it has no incarnation.
 var deleteScript = redis.NewScript(outboxLua + `
 local h = {}
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then h = redis.call('HMGET', KEYS[1], 'inc', 'ver') end
@@ -92,7 +92,7 @@ var clockScript = redis.NewScript(timeLua + `return string.format('%d', now)`)
 func (s *Store) clock(ctx context.Context, key string) (time.Time, error) {
 	ms, err := clockScript.Run(ctx, s.rdb, []string{key}).Int64()
 	if err != nil {
-		return time.Time{}, redisFault(err)
+		return time.Time{}, redisError(err)
 	}
 	return time.UnixMilli(ms), nil
 }
@@ -106,7 +106,7 @@ var errConflict = errors.New("another writer was first")
 var errMissing = errors.New("not in Redis")
 
 // slot is one such hash: where it is and what was last seen there.
-type slot struct {
+type fence struct {
 	key     string
 	purpose string
 	id      string // of the connection whose grant it is; "" otherwise
@@ -122,29 +122,29 @@ type slot struct {
 	change []byte
 }
 
-func (s slot) ad() []byte { return associated(s.purpose, s.key, s.inc) }
+func (s fence) ad() []byte { return associated(s.purpose, s.key, s.inc) }
 
-// slotFields are those of a slot that [Store.opened] takes, in its order.
-var slotFields = [...]string{"inc", "ver", "wid", "sealed"}
+// fencedFields are those of a slot that [Store.opened] takes, in its order.
+var fencedFields = [...]string{"inc", "ver", "wid", "sealed"}
 
 // read returns the opened content of a slot and sets its inc, ver and was.
-func (s *Store) read(ctx context.Context, at *slot) ([]byte, error) {
-	v, err := s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result()
+func (s *Store) read(ctx context.Context, at *fence) ([]byte, error) {
+	v, err := s.rdb.HMGet(ctx, at.key, fencedFields[:]...).Result()
 	return s.found(at, v, err)
 }
 
-// found is read with the answer of Redis at hand.
-func (s *Store) found(at *slot, v []any, err error) ([]byte, error) {
+// found is read where Redis has answered already.
+func (s *Store) found(at *fence, v []any, err error) ([]byte, error) {
 	if wrongType(err) {
 		return nil, damaged(errForeign)
 	}
 	if err != nil {
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	return s.opened(at, v)
 }
 
-func (s *Store) opened(at *slot, v []any) ([]byte, error) {
+func (s *Store) opened(at *fence, v []any) ([]byte, error) {
 	inc, okInc := v[0].(string)
 	ver, okVer := v[1].(string)
 	wid, okWid := v[2].(string)
@@ -169,12 +169,13 @@ func (s *Store) opened(at *slot, v []any) ([]byte, error) {
 
 // write puts plain into the slot as version ver+1 of incarnation inc, if the slot
 // is still what from says, and returns the id of the write. errConflict otherwise.
-func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, ttl time.Duration) (wid string, err error) {
+func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte, ttl time.Duration) (wid string,
+	err error) {
 	to := from
 	to.inc = inc
 	sealed, err := s.keys.Seal(plain, to.ad())
 	if err != nil {
-		return "", fault(CodeInternal, "a record could not be sealed", err)
+		return "", newError(CodeInternal, "a record could not be sealed", err)
 	}
 	if from.wid == "" {
 		from.wid = random(9)
@@ -187,16 +188,16 @@ func (s *Store) write(ctx context.Context, from slot, inc string, plain []byte, 
 		ttl.Milliseconds(), from.id, changedChannel, from.change, from.was).Int()
 	switch {
 	case err != nil:
-		return "", redisFault(err)
+		return "", redisError(err)
 	case done == 0:
 		return "", errConflict
 	case done > 1:
-		s.tellDropped(from.id)
+		s.notifyDropped(from.id)
 	}
 	return from.wid, nil
 }
 
-func redisFault(err error) *Error {
+func redisError(err error) *Error {
 	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
 }
 
@@ -209,12 +210,15 @@ func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
 func damaged(err error) *Error {
 	if errors.Is(err, errForeign) {
-		return fault(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else was put in its place in Redis", err)
+		return newError(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else "+
+			"was put in its place in Redis", err)
 	}
 	if errors.Is(err, ErrKeyMissing) {
-		return fault(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; add the old key again", err)
+		return newError(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; "+
+			"add the old key again", err)
 	}
-	return fault(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis or sealed by another installation", err)
+	return newError(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis "+
+		"or sealed by another installation", err)
 }
 
 // random returns n random bytes in base64url.

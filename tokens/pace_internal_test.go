@@ -49,7 +49,7 @@ func TestFaultsOfOneAndOfAll(t *testing.T) {
 	}
 }
 
-func TestWeather(t *testing.T) {
+func TestPace(t *testing.T) {
 	good := &renewed{directory: "good"}
 	blocked := func(n int) *renewed {
 		return &renewed{fmt.Sprint("blocked", n), &Error{Code: CodeConfigurationError, own: true}}
@@ -66,14 +66,17 @@ func TestWeather(t *testing.T) {
 		rounds [][]*renewed
 		want   []time.Duration
 	}{
-		"three customers are blocked": {[][]*renewed{{blocked(1), blocked(2), blocked(3), good}, {blocked(1)}, {blocked(2), blocked(3)}, {blocked(1), blocked(2), nil}},
+		"three customers are blocked": {[][]*renewed{{blocked(1), blocked(2), blocked(3), good}, {blocked(1)},
+			{blocked(2), blocked(3)}, {blocked(1), blocked(2), nil}},
 			[]time.Duration{0, 0, 0, 0}},
-		"Entra is away, and back":   {[][]*renewed{{away, away}, {away}, {nil}, {away}, {good}, {away}}, []time.Duration{calmFirst, 2 * calmFirst, 0, 4 * calmFirst, 0, calmFirst}},
-		"throttled":                 {[][]*renewed{{throttled}, {throttled}, {throttled}, {throttled}}, []time.Duration{30 * time.Second, time.Minute, calmMost, calmMost}},
+		"Entra is away, and back": {[][]*renewed{{away, away}, {away}, {nil}, {away}, {good}, {away}},
+			[]time.Duration{calmFirst, 2 * calmFirst, 0, 4 * calmFirst, 0, calmFirst}},
+		"throttled": {[][]*renewed{{throttled}, {throttled}, {throttled}, {throttled}},
+			[]time.Duration{30 * time.Second, time.Minute, calmMost, calmMost}},
 		"one of several":            {[][]*renewed{{throttled, good}, {away, blocked(1), good}}, []time.Duration{0, 0}},
 		"many directories in a row": {many, pauses},
 	} {
-		var w weather
+		var w pace
 		for i, round := range c.rounds {
 			if got := w.after(round); got != c.want[i] {
 				t.Errorf("%s, round %d: %v, want %v", name, i, got, c.want[i])

@@ -2,21 +2,21 @@ package tokens
 
 import "time"
 
-// weather decides how long a process pauses between renewals after failures. What one
+// pace decides how long a process pauses between renewals after failures. What one
 // customer's directory refuses must not slow the renewal of all others; what everybody
 // meets, a wrong secret or an Entra that is away or throttles, must not be asked for
 // at full rate.
-type weather struct {
+type pace struct {
 	calm time.Duration
 	// refused are the directories that have refused since the last answer that was
-	// none: many in a row are a fault of all, whatever each of them says.
+	// none: many in a row have one cause, whatever each of them says.
 	refused map[string]bool
 }
 
 const (
 	calmFirst = time.Second // a process's pause after failures in a row
 	calmMost  = 2 * time.Minute
-	// refusedMost is how many directories in a row are one customer's fault each.
+	// refusedMost is how many directories in a row are one customer's own cause each.
 	refusedMost = 8
 )
 
@@ -28,7 +28,7 @@ type renewed struct {
 
 // after takes the outcomes of renewals that ran side by side and returns the pause
 // before the next ones.
-func (w *weather) after(all []*renewed) time.Duration {
+func (w *pace) after(all []*renewed) time.Duration {
 	var trouble *Error
 	answered := false
 	for _, r := range all {
@@ -50,7 +50,7 @@ func (w *weather) after(all []*renewed) time.Duration {
 		}
 	}
 	switch {
-	case answered: // so that what failed beside it is not a fault of all
+	case answered: // what failed at the same time has causes of its own
 		w.calm = 0
 	case trouble == nil: // nothing is known but what single directories say
 	case w.calm == 0:

@@ -45,13 +45,15 @@ func TestBlockedCustomersSlowNobody(t *testing.T) {
 		}
 	})
 	// Everything is due all the time.
-	s := b.renewing(tokens.Renewal{KeepAlive: 100 * time.Millisecond, Look: 10 * time.Millisecond, Backfill: 50 * time.Millisecond, PerSecond: 100}, nil)
+	s := b.renewing(tokens.Renewal{KeepAlive: 100 * time.Millisecond, Look: 10 * time.Millisecond,
+		Backfill: 50 * time.Millisecond, PerSecond: 100}, nil)
 	defer s.Close(context.Background())
 	patiently(t, 100*time.Millisecond, b.look, func(scale int) error {
 		during := func(block bool) int64 {
 			blocked.Store(block)
 			before, asked := renewed.Load(), refused.Load()
-			for end := time.Now().Add(time.Duration(scale) * 1500 * time.Millisecond); time.Now().Before(end) || block && refused.Load() < asked+3; {
+			for end := time.Now().Add(time.Duration(scale) * 1500 * time.Millisecond); time.Now().Before(end) || block &&
+				refused.Load() < asked+3; {
 				time.Sleep(10 * time.Millisecond)
 			}
 			return renewed.Load() - before

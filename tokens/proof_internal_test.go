@@ -78,7 +78,8 @@ func TestALeaseIsExtended(t *testing.T) {
 		release()
 		synctest.Wait()
 		last, after := seen()
-		if len(last) < 4 || last[0] != "evalsha" || last[1] == extended[1] || last[3] != "crmbridge:{acme}:refresh" || last[4] != taken[2] {
+		if len(last) < 4 || last[0] != "evalsha" || last[1] == extended[1] || last[3] != "crmbridge:{acme}:refresh" ||
+			last[4] != taken[2] {
 			t.Errorf("the lock was not given back: the last call was %v", last)
 		}
 		time.Sleep(time.Minute)
@@ -92,11 +93,11 @@ func TestALeaseIsExtended(t *testing.T) {
 // about the time that it took.
 func TestALateBeatConfirmsTheTimeOfItsSending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		back := newBeats()
+		back := newHeartbeats()
 		s := &Source{name: "p", log: slog.New(slog.DiscardHandler), local: newLocal(localCutOff, time.Minute)}
 		epoch := s.local.renewed()
 		back.start(epoch)
-		const late = beatWait - time.Millisecond
+		const late = heartbeatWait - time.Millisecond
 		beats := 0
 		s.store = NewStore(answeredBy(t, func(ctx context.Context, cmd redis.Cmder) error {
 			if beats++; beats > 1 { // the next ones never come back
@@ -112,7 +113,7 @@ func TestALateBeatConfirmsTheTimeOfItsSending(t *testing.T) {
 		sent := time.Now()
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
-		go func() { defer close(ended); s.beat(ctx, "own", back) }()
+		go func() { defer close(ended); s.sendHeartbeats(ctx, "own", back) }()
 		time.Sleep(late)
 		synctest.Wait()
 		if !s.local.heard.Equal(sent) {
@@ -143,7 +144,7 @@ func TestBeatsThatProveNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				back := newBeats()
+				back := newHeartbeats()
 				if c.start {
 					back.start(7)
 				}
@@ -151,7 +152,7 @@ func TestBeatsThatProveNothing(t *testing.T) {
 				for _, beat := range c.arrived {
 					back.arrived(beat)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), beatWait)
+				ctx, cancel := context.WithTimeout(t.Context(), heartbeatWait)
 				defer cancel()
 				epoch, ok := back.wait(ctx, []string{"b.2.0", "b.2.1"})
 				if ok != c.want || ok && epoch != 7 {
@@ -184,7 +185,11 @@ func TestAFlightIsOfOneWrite(t *testing.T) {
 			}
 			synctest.Test(t, func(t *testing.T) {
 				s := &Source{flights: map[string]*flight{}, log: slog.New(slog.DiscardHandler)}
-				s.store = NewStore(answeredBy(t, func(ctx context.Context, _ redis.Cmder) error { <-ctx.Done(); return ctx.Err() }), nil)
+				s.store = NewStore(answeredBy(t, func(ctx context.Context,
+					_ redis.Cmder) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}), nil)
 				s.life, s.end = context.WithCancel(t.Context())
 				if joined := s.begin(one, false) == s.begin(c.other, false); joined != c.same {
 					t.Errorf("in one flight: %v", joined)

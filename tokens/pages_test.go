@@ -45,7 +45,8 @@ func visit(t *testing.T, h http.Handler, method, target, cookie string) (*http.R
 				t.Errorf("%s %s: the policy does not allow the page's style", method, target)
 			}
 		}
-		if !strings.Contains(res.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") || strings.Contains(string(body), "<script") {
+		if !strings.Contains(res.Header.Get("Content-Security-Policy"), "frame-ancestors 'none'") ||
+			strings.Contains(string(body), "<script") {
 			t.Errorf("%s %s: frames or scripts", method, target)
 		}
 	}
@@ -69,7 +70,8 @@ func TestConnectInABrowser(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		h := b.auth.Handler()
-		begun, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA, LoginHint: `"><b>ann</b>`})
+		begun, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA,
+			LoginHint: `"><b>ann</b>`})
 		if err != nil || begun.State != "" || begun.AuthorizationURL != "" {
 			t.Fatalf("%+v %v", begun, err)
 		}
@@ -91,7 +93,8 @@ func TestConnectInABrowser(t *testing.T) {
 			}
 		}
 		cookie := res.Cookies()[0]
-		if cookie.Name != "crmbridge" || !cookie.HttpOnly || cookie.Secure || cookie.SameSite != http.SameSiteLaxMode || cookie.Path != "/" {
+		if cookie.Name != "crmbridge" || !cookie.HttpOnly || cookie.Secure || cookie.SameSite != http.SameSiteLaxMode ||
+			cookie.Path != "/" {
 			t.Errorf("cookie %v", cookie)
 		}
 		mine := "crmbridge=" + cookie.Value
@@ -133,8 +136,9 @@ func TestConnectInABrowser(t *testing.T) {
 func TestSecureCookie(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, client(t, miniredis.RunT(t).Addr()))
-	a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: b.store, Entra: b.app(), PublicURL: "https://crm.example.com/",
-		Discover: tokensDiscover, Identify: tokensIdentify})
+	a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: b.store, Entra: b.app(),
+		PublicURL: "https://crm.example.com/",
+		Discover:  tokensDiscover, Identify: tokensIdentify})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +148,16 @@ func TestSecureCookie(t *testing.T) {
 	}
 	res, body := visit(t, a.Handler(), "GET", begun.ConnectURL, "")
 	c := res.Cookies()[0]
-	if strings.Count(body, button) != 1 || !strings.Contains(res.Header.Get("Content-Security-Policy"), "form-action 'self' https: ") {
+	if strings.Count(body, button) != 1 || !strings.Contains(res.Header.Get("Content-Security-Policy"),
+		"form-action 'self' https: ") {
 		t.Error(res.Header, body)
 	}
-	if c.Name != "__Host-crmbridge" || !c.Secure || c.Path != "/" || c.Domain != "" || res.Header.Get("Strict-Transport-Security") == "" {
+	if c.Name != "__Host-crmbridge" || !c.Secure || c.Path != "/" || c.Domain != "" ||
+		res.Header.Get("Strict-Transport-Security") == "" {
 		t.Errorf("cookie %v", c)
 	}
-	if !strings.Contains(goOn(t, a.Handler(), begun.ConnectURL, c.Name+"="+c.Value), "redirect_uri="+url.QueryEscape("https://crm.example.com/oauth/callback")) {
+	if !strings.Contains(goOn(t, a.Handler(), begun.ConnectURL, c.Name+"="+c.Value),
+		"redirect_uri="+url.QueryEscape("https://crm.example.com/oauth/callback")) {
 		t.Error("redirect URL")
 	}
 }
@@ -201,9 +208,11 @@ func TestConsentPage(t *testing.T) {
 	}
 	res, _ := visit(t, h, "GET", begun.ConnectURL, "")
 	u, _ := url.Parse(goOn(t, h, begun.ConnectURL, "crmbridge="+res.Cookies()[0].Value))
-	res, body := visit(t, h, "GET", "/oauth/callback?"+url.Values{"state": {u.Query().Get("state")}, "error": {"access_denied"},
+	res, body := visit(t, h, "GET", "/oauth/callback?"+url.Values{"state": {u.Query().Get("state")},
+		"error":             {"access_denied"},
 		"error_description": {"AADSTS65004: <script>" + canary}}.Encode(), "crmbridge="+res.Cookies()[0].Value)
-	if res.StatusCode != 403 || !strings.Contains(body, b.entra.URL+"/organizations/v2.0/adminconsent?") || !strings.Contains(body, "AADSTS65004") {
+	if res.StatusCode != 403 || !strings.Contains(body, b.entra.URL+"/organizations/v2.0/adminconsent?") ||
+		!strings.Contains(body, "AADSTS65004") {
 		t.Error(res.Status, body)
 	}
 }
@@ -213,7 +222,8 @@ func FuzzPages(f *testing.F) {
 	f.Add("/oauth/callback?state=x&code=y", "crmbridge=x")
 	f.Add("/oauth/callback?error=%22%3Cscript%3E&state="+strings.Repeat("A", 43), "crmbridge="+strings.Repeat("A", 43))
 	f.Fuzz(func(t *testing.T, target, cookie string) {
-		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") || strings.ContainsAny(target, " \r\n\x00") {
+		if _, err := url.ParseRequestURI(target); err != nil || !strings.HasPrefix(target, "/") ||
+			strings.ContainsAny(target, " \r\n\x00") {
 			t.Skip("no request line that an HTTP server passes on")
 		}
 		rdb := client(t, miniredis.RunT(t).Addr())
@@ -223,8 +233,9 @@ func FuzzPages(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: tokens.NewStore(rdb, keys), Entra: e, PublicURL: "http://localhost:8080",
-			Discover: tokensDiscover, Identify: tokensIdentify})
+		a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: tokens.NewStore(rdb, keys), Entra: e,
+			PublicURL: "http://localhost:8080",
+			Discover:  tokensDiscover, Identify: tokensIdentify})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -82,7 +82,8 @@ func (r refusal) verdict(grant string) *Error {
 	case classConfiguration:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses this installation's set-up, which its operator must mend"
 	case classDirectory:
-		e.Code, e.Message = CodeConfigurationError, "Entra refuses because of how the customer's directory is set up, which "+string(ActorAdministrator)+" must mend"
+		e.Code, e.Message = CodeConfigurationError, "Entra refuses because of how the customer's directory is set up, "+
+			"which "+string(ActorAdministrator)+" must mend"
 	case classClock:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses the proof that this installation gives of itself"
 	case classLater:
@@ -125,7 +126,8 @@ func (r refusal) person(c class, grant string) (code, message string) {
 		return CodePermissionDenied, "the directory does not let the application in"
 	case c == classConsent:
 		return CodeConsentRequired, "consent was not given"
-	case c == classCode, r.Error == "invalid_grant" && slices.Contains([]string{"", "bad_token", "token_expired"}, r.Suberror) &&
+	case c == classCode, r.Error == "invalid_grant" && slices.Contains([]string{"", "bad_token", "token_expired"},
+		r.Suberror) &&
 		(len(r.Codes) == 0 || r.Codes[0] == 70000 || r.Codes[0] == 70008):
 		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has expired; start again"
 	}
@@ -227,7 +229,8 @@ func silence(err error) *Error {
 	default:
 		why = "gave no usable answer"
 	}
-	return &Error{Code: CodeUnavailable, Message: "Entra's token endpoint " + why + "; try again", Retryable: true, Err: cause}
+	return &Error{Code: CodeUnavailable, Message: "Entra's token endpoint " + why + "; try again", Retryable: true,
+		Err: cause}
 }
 
 // maxRetryAfter bounds what a header may make us wait, as it does for Dataverse.
