@@ -119,9 +119,10 @@ func TestCommandsPrintAnswers(t *testing.T) {
 		{"accounts count acme --json", "crm.accounts.count.request.acme", `{"count":70001}`, 0, "", "{\n  \"connection\": \"acme\",\n  \"count\": 70001\n}\n", ""},
 
 		{"accounts fields acme --custom-only", "crm.accounts.fields.request.acme",
-			`{"fields":[{"name":"industry","logical_name":"industrycode","label":"Industry","type":"choice","readable":true,"searchable":true,"options":[{"value":1,"label":"Accounting"},{"value":7,"label":"Consulting"}]},{"name":"x","logical_name":"x","label":"Größe","type":"text"}]}`,
+			`{"fields":[{"name":"industry","logical_name":"industrycode","label":"Industry","type":"choice","readable":true,"searchable":true,"options":[{"value":1,"label":"Accounting"},{"value":7,"label":"Consulting"}]},{"name":"x","logical_name":"x","label":"Größe","type":"text","readable":true},{"name":"pay","logical_name":"cb_pay","label":"Pay","type":"money"}]}`,
 			0, `{"connection":"acme","custom_only":true}`,
-			" industry  Industry  choice  1 Accounting, 7 Consulting\n x         Größe     text                                not for filters\n", "2 fields\n"},
+			" industry  Industry  choice  1 Accounting, 7 Consulting\n x         Größe     text                                not for filters\n" +
+				" pay       Pay       money                               hidden by field-level security\n", "3 fields\n"},
 		{"accounts fields acme --json", "crm.accounts.fields.request.acme", `{"request_id":"r","fields":[{"name":"x"}]}`, 0, "", `"fields": [`, ""},
 		{"accounts fields acme", "crm.accounts.fields.request.acme", `{"fields":[],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
 
