@@ -170,10 +170,11 @@ type table struct {
 // firstRows is how many rows there are, and what makes them.
 type firstRows func(t *table, o Options, d *directory) (n int, rows func() []*record)
 
-// relation is a collection-valued navigation property.
+// relation is a navigation property, collection-valued unless it leads to one row.
 type relation struct {
 	name   string
 	target *table
+	one    bool
 	of     func(v *snapshot, row any) []any
 }
 

@@ -12,8 +12,9 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
-	words  *language   // of the user; see lang
-	seen   *schemaView // see schema
+	words  *language         // of the user; see lang
+	seen   *schemaView       // see schema
+	mine   map[string]*table // see tables
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences

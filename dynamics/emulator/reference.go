@@ -8,6 +8,11 @@ func (v *snapshot) refer(c *column, id guid) (reference, bool) {
 	if ref, ok := v.dir.refer(id); ok { // most lookups are owners
 		return ref, true
 	}
+	for _, p := range v.profiles {
+		if p.id == id {
+			return reference{p.name, "fieldsecurityprofile"}, true
+		}
+	}
 	for _, logical := range c.targets {
 		set := v.sets[logical]
 		if set == nil {

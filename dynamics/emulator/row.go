@@ -143,6 +143,9 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 			n, v, _ := strings.Cut(strings.TrimSpace(p), "=")
 			switch n {
 			case "$select", "$filter", "$orderby", "$top":
+				if rel.one && n != "$select" { // the documented words, for all that is not allowed on one level
+					return nil, badRequest("Only $select and $filter clause can be provided while doing $expand on many-to-one relationship or nested one-to-many relationship.")
+				}
 				o.pairs = append(o.pairs, [2]string{n, v})
 			default:
 				return nil, badRequest("The query parameter %s is not supported", n)
@@ -167,6 +170,13 @@ func (e expansion) write(b []byte, w *rowWriter, r any) []byte {
 		rows = rows[:min(e.q.top, len(rows))]
 	}
 	inner := newRowWriter(w.c, e.rel.target, e.q)
+	if e.rel.one {
+		b = append(appendString(append(b, ','), e.rel.name), ':')
+		if len(rows) == 0 {
+			return append(b, "null"...)
+		}
+		return inner.row(b, rows[0], "")
+	}
 	b = append(appendString(append(b, ','), e.rel.name), ':', '[')
 	for i, x := range rows {
 		if i > 0 {

@@ -18,6 +18,7 @@ type schema struct {
 type schemaView struct {
 	tables  map[string]*table // by entity set
 	version int               // counts the changes
+	secured bool              // a column is secured
 }
 
 func newSchema(d *directory) *schema {
@@ -30,9 +31,11 @@ func newSchema(d *directory) *schema {
 func (s *schema) publish(v *schemaView) {
 	var names []string
 	for _, set := range sets(v.tables) {
-		if t := v.tables[set]; t.slots > 0 {
+		t := v.tables[set]
+		if t.slots > 0 {
 			names = append(names, t.privilege)
 		}
+		v.secured = v.secured || slices.ContainsFunc(t.columns, func(c *column) bool { return c.secured })
 	}
 	s.dir.rows.Store(&names)
 	s.now.Store(v)
@@ -46,7 +49,16 @@ func (c *call) schema() *schemaView {
 	return c.seen
 }
 
-func (c *call) tables() map[string]*table { return c.schema().tables }
+// tables are those of the schema, as the caller may see them.
+func (c *call) tables() map[string]*table {
+	if c.mine == nil {
+		c.mine = c.schema().tables
+		if c.schema().secured {
+			c.mine = c.masked(c.mine)
+		}
+	}
+	return c.mine
+}
 
 // with publishes what edit makes of a copy of the tables, unless it returns false.
 func (s *schema) with(edit func(map[string]*table) bool) bool {
