@@ -8,12 +8,12 @@ func (v *snapshot) refer(c *column, id guid) (reference, bool) {
 	if ref, ok := v.dir.refer(id); ok { // most lookups are owners
 		return ref, true
 	}
-	for _, p := range v.profiles {
-		if p.id == id {
-			return reference{p.name, "fieldsecurityprofile"}, true
-		}
-	}
 	for _, logical := range c.targets {
+		if logical == "fieldsecurityprofile" {
+			if p, ok := find(v.profiles, func(p any) guid { return p.(*profile).id }, id).(*profile); ok {
+				return reference{p.name, logical}, true
+			}
+		}
 		set := v.sets[logical]
 		if set == nil {
 			continue

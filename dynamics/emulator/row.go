@@ -131,7 +131,8 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 		if nested && !strings.HasSuffix(rest, ")") {
 			return nil, badRequest("Syntax error at position %d in '%s'.", len(text), text)
 		}
-		if fail := c.privilege(rel.target); fail != nil {
+		target := c.tables()[rel.target.set]
+		if fail := c.privilege(target); fail != nil {
 			return nil, fail
 		}
 		e := expansion{rel: rel, text: strings.TrimSuffix(rest, ")")}
@@ -152,7 +153,7 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 			}
 		}
 		var fail *fault
-		if e.q, fail = c.bind(rel.target, o); fail != nil {
+		if e.q, fail = c.bind(target, o); fail != nil {
 			return nil, fail
 		}
 		out = append(out, e)
@@ -169,7 +170,7 @@ func (e expansion) write(b []byte, w *rowWriter, r any) []byte {
 	if e.q.top >= 0 {
 		rows = rows[:min(e.q.top, len(rows))]
 	}
-	inner := newRowWriter(w.c, e.rel.target, e.q)
+	inner := newRowWriter(w.c, e.q.t, e.q)
 	if e.rel.one {
 		b = append(appendString(append(b, ','), e.rel.name), ':')
 		if len(rows) == 0 {
