@@ -50,6 +50,7 @@ var commands = []command{
 		return nil, unless(r.table().Secure(r.get("column"), r.on), errors.New("column must be one that can be secured, and table its entity set"))
 	}},
 	{http.MethodPost, "profile", "[?name=]", "with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
+	{http.MethodPost, "table", "[?name=]", "with a Table as JSON: adds it; off=1 removes the added one whose set is name", setTable},
 	{http.MethodPost, "row", "[?table=]", "with a row as JSON: puts it; with off=1 and id= deletes one", setRow},
 	{http.MethodPost, "fail", "", "with a Fault as JSON: throttle, delay, break or refuse requests to come", fail},
 	{http.MethodPost, "clear", "", "drop the faults that have not struck", always(Control.Clear)},
@@ -187,6 +188,17 @@ func setProfile(r controlRequest) (any, error) {
 		return nil, err
 	}
 	return nil, r.c.PutProfile(p)
+}
+
+func setTable(r controlRequest) (any, error) {
+	if !r.on {
+		return nil, unless(r.c.RemoveTable(r.get("name")), errors.New("name must be the entity set of an added table"))
+	}
+	var t Table
+	if err := r.decode(&t); err != nil {
+		return nil, err
+	}
+	return nil, r.c.AddTable(t)
 }
 
 // decode reads the body, which is one JSON object without members that are not known.
