@@ -1,5 +1,11 @@
 package messages
 
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
 // Names of the checks of connections.check that do not belong to a table, in
 // their order. Those of a table are [Table.ReadCheck] and [Table.ChangesCheck].
 const (
@@ -41,6 +47,24 @@ type CheckRequest struct {
 	// Tables are names of tables that the deployment serves; by default those that
 	// the connection was made for are checked.
 	Tables []string `json:"tables,omitempty" jsonschema:"tables to check; default those that the connection was made for"`
+}
+
+// Chosen finds the tables that the request names among those that the deployment
+// serves, each once and in their order; nil where the request names none.
+func (r CheckRequest) Chosen(served []Table) ([]Table, *Error) {
+	if r.Tables == nil {
+		return nil, nil
+	}
+	if len(r.Tables) == 0 {
+		return nil, Invalid("tables", "the list is empty; leave it out to check the tables of the connection")
+	}
+	names := TableNames(served)
+	for i, name := range r.Tables {
+		if !slices.Contains(names, name) {
+			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; the tables are %s", Printable(name), strings.Join(names, ", "))
+		}
+	}
+	return slices.DeleteFunc(slices.Clone(served), func(t Table) bool { return !slices.Contains(r.Tables, t.Name) }), nil
 }
 
 // ChecksReply is what connections.check found, one entry for each permission.

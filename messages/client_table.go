@@ -5,22 +5,14 @@ import (
 	"iter"
 )
 
-// A TableClient asks for the rows of one table. Keep it where you ask often: it
-// holds how the table names its members.
+// A TableClient asks for the rows of one table.
 type TableClient struct {
-	client  *Client
-	table   Table
-	get     Codec[GetRequest]
-	row     Codec[RowReply]
-	page    Codec[Page]
-	changes Codec[ChangesReply]
+	client *Client
+	table  Table
 }
 
 // Table asks for the rows of a table.
-func (c *Client) Table(table Table) *TableClient {
-	return &TableClient{client: c, table: table, get: CodecFor[GetRequest](table), row: CodecFor[RowReply](table),
-		page: CodecFor[Page](table), changes: CodecFor[ChangesReply](table)}
-}
+func (c *Client) Table(table Table) *TableClient { return &TableClient{client: c, table: table} }
 
 // Accounts asks for accounts.
 func (c *Client) Accounts() *TableClient { return c.Table(Accounts) }
@@ -33,7 +25,7 @@ func (t *TableClient) Search(ctx context.Context, in SearchRequest) (*Page, erro
 	if in.Mode == ModeStream {
 		return nil, Invalid("mode", "Search reads one reply; use Stream")
 	}
-	return callAs(ctx, t.client, t.table.Operation(VerbSearch), NewCodec[SearchRequest](), &in, t.page)
+	return callAs(ctx, t.client, t.table.Operation(VerbSearch), NewCodec[SearchRequest](), &in, CodecFor[Page](t.table))
 }
 
 // Pages follows the cursors of a search until there are no more, one request a
@@ -62,11 +54,12 @@ func (t *TableClient) Pages(ctx context.Context, in SearchRequest) iter.Seq2[*Pa
 // out also when DefaultDeadline is over; a context's own deadline ends the stream.
 func (t *TableClient) Stream(ctx context.Context, in SearchRequest) iter.Seq2[*Page, error] {
 	in.Mode = ModeStream
+	codec := CodecFor[Page](t.table)
 	return func(yield func(*Page, error) bool) {
 		for reply, err := range replies(ctx, t.client, t.table.Operation(VerbSearch), NewCodec[SearchRequest](), &in) {
 			var page *Page
 			if err == nil {
-				page, err = readReply(reply, t.page)
+				page, err = readReply(reply, codec)
 			}
 			if !yield(page, err) || err != nil {
 				return
@@ -77,7 +70,7 @@ func (t *TableClient) Stream(ctx context.Context, in SearchRequest) iter.Seq2[*P
 
 // Get returns one row.
 func (t *TableClient) Get(ctx context.Context, in GetRequest) (Row, error) {
-	reply, err := callAs(ctx, t.client, t.table.Operation(VerbGet), t.get, &in, t.row)
+	reply, err := callAs(ctx, t.client, t.table.Operation(VerbGet), CodecFor[GetRequest](t.table), &in, CodecFor[RowReply](t.table))
 	if err != nil {
 		return nil, err
 	}
@@ -100,5 +93,5 @@ func (t *TableClient) Fields(ctx context.Context, in FieldsRequest) (*FieldsRepl
 
 // Changes returns one page of what changed since in.Cursor was given out.
 func (t *TableClient) Changes(ctx context.Context, in ChangesRequest) (*ChangesReply, error) {
-	return callAs(ctx, t.client, t.table.Operation(VerbChanges), NewCodec[ChangesRequest](), &in, t.changes)
+	return callAs(ctx, t.client, t.table.Operation(VerbChanges), NewCodec[ChangesRequest](), &in, CodecFor[ChangesReply](t.table))
 }

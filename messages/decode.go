@@ -29,8 +29,7 @@ func decode(body []byte, into any, root reflect.Type) *Error {
 	if fault != nil {
 		return fault
 	}
-	var bounds whileReading
-	err := json.Unmarshal(part, into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
+	err := unmarshalStrictly(part, into)
 	if err == nil {
 		return nil
 	}
@@ -67,16 +66,16 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
 		case complete(body):
-			return Invalid("", "something stands behind the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
+			return Invalid("", "there is something after the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
 		}
 		return Invalid("", "the body is not valid JSON in UTF-8, at byte %d", syntactic.ByteOffset)
 	}
 	return Invalid("", "the body is not valid JSON") // without a cause: its text could repeat a value
 }
 
-// maxNesting is where a body is called too deep before it is decoded: what is said
-// about the place of a fault grows with the square of its depth. No valid body comes
-// near it: see MaxWhereDepth.
+// maxNesting is where a body is refused as too deep before it is decoded: the path of
+// an error in it would grow with the square of its depth. No valid body comes near it:
+// see MaxWhereDepth.
 const maxNesting = 1000
 
 // complete reports whether body begins with a whole JSON value.
@@ -144,8 +143,7 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 	return "; the members here are " + strings.Join(members, ", ")
 }
 
-// typeAt finds the type that stands at pointer below root, nil where it is not
-// known.
+// typeAt finds the type at pointer below root, nil where it is not known.
 func typeAt(root reflect.Type, pointer jsontext.Pointer) reflect.Type {
 	at := deref(root)
 	for token := range pointer.Tokens() {

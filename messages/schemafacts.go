@@ -9,8 +9,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// What a Go type does not say of a member: its bounds, its values, its form. One
-// name has one meaning in all bodies, so that the facts go by the member's name.
+// The facts are what a Go type does not hold of a member: its bounds, its values, its
+// form. A name means the same in all bodies, so that the facts go by the member's name.
 
 // A fact adds what is known of a member to its schema.
 type fact func(*jsonschema.Schema)
@@ -64,7 +64,10 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 		facts[table.IDMember()] = matching(guidPattern)
 	}
 	if names := TableNames(tables); len(names) > 0 {
-		facts["tables"] = func(s *jsonschema.Schema) { oneOf(names...)(s.Items) }
+		facts["tables"] = func(s *jsonschema.Schema) {
+			fromOneItemTo(MaxFields)(s)
+			oneOf(names...)(s.Items)
+		}
 	}
 	return facts
 }

@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,43 +22,86 @@ import (
 // demo is the connection that is made at the start.
 const demo = "demo"
 
-// develop starts everything, does the main job once, and stays up until ctx ends.
-func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err error) {
+// Run starts everything, does the main job once, and stays up until ctx ends.
+func (o *options) Run(ctx context.Context, std *outputs) (err error) {
+	d, err := o.prepare(std)
+	if err != nil {
+		return err
+	}
+	defer func() { err = joinStop(err, d.stop()) }()
+	if err := d.up(ctx); err != nil {
+		return interrupted(ctx, err)
+	}
+	if !o.NoConsumer {
+		if err := mainJob(ctx, d.services, std.out); err != nil || o.Once {
+			return interrupted(ctx, err)
+		}
+	}
+	return d.wait(ctx)
+}
+
+// interrupted is err, or nil where ctx has ended, which is what people who interrupt
+// the program want.
+func interrupted(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// A development is one run of the program.
+type development struct {
+	options  *options
+	std      *outputs
+	log      *slog.Logger
+	faults   []emulator.Fault
+	services *devenv.Services
+	settings bridge.Settings // of a crmbridge that uses the services
+	consumer *bridge.Bridge  // nil with --no-consumer
+	closers  []func() error  // of what has been started, in that order
+}
+
+// prepare reads the flags and takes the ports of crmbridge itself; nothing runs yet.
+func (o *options) prepare(std *outputs) (*development, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
-		return bridge.ConfigurationError(fmt.Errorf("--log-level must be debug, info, warn or error"))
-	}
-	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
-		release, err := devenv.Reserve(port)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = release() }() // it holds nothing that anybody misses
-	}
-	if o.Accounts == 0 {
-		o.Accounts = -1 // the emulator's word for none
-	}
-	log := bridge.NewLog(stderr, level, "text")
-	bridge.QuietRedis(log)
-	with, err := devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
-		emulator.Options{Accounts: o.Accounts, AutoConsent: o.AutoConsent, Logger: log, Latency: o.Latency,
-			RedirectURIs: []string{publicURL(o) + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime, Limits: o.limits()}, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { err = joinStop(err, with.Stop()) }()
-	settings, err := settingsFor(o, with)
-	if err != nil {
-		return err
+		return nil, bridge.ConfigurationError(fmt.Errorf("--log-level must be debug, info, warn or error"))
 	}
 	faults, err := o.faults()
 	if err != nil {
-		return bridge.ConfigurationError(err)
+		return nil, bridge.ConfigurationError(err)
+	}
+	d := &development{options: o, std: std, log: bridge.NewLog(std.err, level, "text"), faults: faults}
+	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
+		release, err := devenv.Reserve(port)
+		if err != nil {
+			return nil, joinStop(err, d.stop())
+		}
+		d.closers = append(d.closers, func() error { _ = release(); return nil }) // it holds nothing that anybody misses
+	}
+	return d, nil
+}
+
+// up starts the services, and crmbridge unless it is not wanted.
+func (d *development) up(ctx context.Context) (err error) {
+	o := d.options
+	bridge.QuietRedis(d.log)
+	accounts := o.Accounts
+	if accounts == 0 {
+		accounts = -1 // the emulator's word for none
+	}
+	d.services, err = devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
+		emulator.Options{Accounts: accounts, AutoConsent: o.AutoConsent, Logger: d.log, Latency: o.Latency,
+			RedirectURIs: []string{o.publicURL() + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime,
+			Limits: o.limits()}, nil)
+	if err != nil {
+		return err
+	}
+	d.closers = append(d.closers, d.services.Stop)
+	if d.settings, err = settingsFor(o, d.services); err != nil {
+		return err
 	}
 	if o.NoConsumer {
-		fail(with, faults)
-		printSettings(stdout, settings)
-		<-ctx.Done()
 		return nil
 	}
 	for name, port := range map[string]int{"--http-port": o.HTTPPort, "--admin-port": o.AdminPort} {
@@ -64,36 +109,44 @@ func develop(ctx context.Context, o options, stdout, stderr io.Writer) (err erro
 			return err
 		}
 	}
-	config, err := settings.Config()
+	config, err := d.settings.Config()
 	if err != nil {
 		return err
 	}
-	consumer, err := bridge.Start(ctx, config, log)
-	if err != nil {
+	if d.consumer, err = bridge.Start(ctx, config, d.log); err != nil {
 		return err
 	}
-	defer func() { err = joinStop(err, consumer.Stop()) }()
-	if err := mainJob(ctx, with, stdout); err != nil {
-		return err
+	d.closers = append(d.closers, d.consumer.Stop)
+	return nil
+}
+
+// wait says what there is and stays up until ctx ends or crmbridge fails. The faults
+// strike only now, or they would strike the connecting.
+func (d *development) wait(ctx context.Context) error {
+	for _, f := range d.faults {
+		d.services.Emulator.Control().Fail(f)
 	}
-	if o.Once {
+	if d.consumer == nil {
+		printSettings(d.std.out, d.settings)
+		<-ctx.Done()
 		return nil
 	}
-	fail(with, faults) // only now, or they would strike the connecting
-	printNext(stdout, o, with)
+	printNext(d.std.out, d.options, d.services)
 	select {
 	case <-ctx.Done():
 		return nil
-	case err := <-consumer.Failed():
+	case err := <-d.consumer.Failed():
 		return err
 	}
 }
 
-// fail hands the faults to the emulator.
-func fail(with *devenv.Services, faults []emulator.Fault) {
-	for _, f := range faults {
-		with.Emulator.Control().Fail(f)
+// stop stops what has been started, the last first.
+func (d *development) stop() error {
+	var first error
+	for _, closer := range slices.Backward(d.closers) {
+		first = joinStop(first, closer())
 	}
+	return first
 }
 
 // joinStop keeps the first error: what a stop says after another is noise.
@@ -135,7 +188,7 @@ func total(page *messages.AccountsPage) int64 {
 }
 
 // settingsFor are the settings of a crmbridge beside these services.
-func settingsFor(o options, with *devenv.Services) (bridge.Settings, error) {
+func settingsFor(o *options, with *devenv.Services) (bridge.Settings, error) {
 	keyset, err := tokens.GenerateKeyset()
 	if err != nil {
 		return bridge.Settings{}, err
@@ -143,8 +196,8 @@ func settingsFor(o options, with *devenv.Services) (bridge.Settings, error) {
 	return bridge.Settings{
 		NATS: bridge.NATS{URL: with.NATSURL}, RedisURL: with.RedisURL, TokenKeyset: string(keyset),
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
-		EntraAuthorityURL: with.EmulatorURL, PublicURL: publicURL(o),
-		HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
+		EntraAuthorityURL: with.EmulatorURL, PublicURL: o.publicURL(),
+		Tables: bridge.AllTables(), HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
@@ -157,14 +210,14 @@ func printSettings(to io.Writer, s bridge.Settings) {
 		{"NATS_URL", s.URL}, {"REDIS_URL", s.RedisURL}, {"TOKEN_KEYSET", s.TokenKeyset},
 		{"ENTRA_CLIENT_ID", s.EntraClientID}, {"ENTRA_CLIENT_SECRET", s.EntraClientSecret},
 		{"ENTRA_AUTHORITY_URL", s.EntraAuthorityURL}, {"PUBLIC_URL", s.PublicURL},
-		{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}, {"BUS_COMPLETION", string(s.BusCompletion)},
+		{"TABLES", s.Tables}, {"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}, {"BUS_COMPLETION", string(s.BusCompletion)},
 		{"REPLY_SUBJECTS", s.ReplySubjects}, {"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
 	} {
 		fmt.Fprintf(to, "export %s='%s'\n", pair[0], pair[1])
 	}
 }
 
-func printNext(to io.Writer, o options, with *devenv.Services) {
+func printNext(to io.Writer, o *options, with *devenv.Services) {
 	fmt.Fprintf(to, `
 Everything is up until you interrupt it:
   NATS      %s
@@ -185,4 +238,4 @@ Try, in another terminal:
 }
 
 // publicURL is where people reach the connect page.
-func publicURL(o options) string { return "http://localhost:" + strconv.Itoa(o.HTTPPort) }
+func (o *options) publicURL() string { return "http://localhost:" + strconv.Itoa(o.HTTPPort) }

@@ -10,18 +10,13 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
-	"github.com/alecthomas/kong"
-
-	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
@@ -52,12 +47,12 @@ type options struct {
 }
 
 // limits are the emulated service protection limits.
-func (o options) limits() emulator.Limits {
+func (o *options) limits() emulator.Limits {
 	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Servers: o.LimitServers, Execution: o.LimitExecution}
 }
 
-// check finds ports that are none, and faults.
-func (o options) check() error {
+// Validate finds ports that are none, and faults that cannot be.
+func (o *options) Validate() error {
 	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)
@@ -77,7 +72,7 @@ func (o options) check() error {
 }
 
 // faults are those of the flag --fault.
-func (o options) faults() ([]emulator.Fault, error) {
+func (o *options) faults() ([]emulator.Fault, error) {
 	var out []emulator.Fault
 	for _, text := range o.Fault {
 		f, err := emulator.ParseFault([]byte(text))
@@ -95,38 +90,11 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	var o options
-	exited := -1
-	parser, err := kong.New(&o, kong.Name("crmbridge-dev"), kong.Writers(stdout, stderr), kong.UsageOnError(),
-		kong.Exit(func(status int) { exited = status }),
-		kong.Description("Everything in one process: NATS, Redis, an emulated Entra ID and Dataverse, and crmbridge."))
-	if err != nil {
-		fmt.Fprintln(stderr, "crmbridge-dev:", err)
-		return 2
-	}
-	_, err = parser.Parse(args)
-	if err == nil {
-		err = o.check()
-	}
-	if exited >= 0 {
-		return exited
-	}
-	if err != nil {
-		parser.Errorf("%s", err)
-		return 2
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	err = develop(ctx, o, stdout, stderr)
-	switch {
-	case err == nil, errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		return 0
-	case errors.Is(err, bridge.ErrConfiguration):
-		fmt.Fprintln(stderr, err)
-		return 2
-	default:
-		fmt.Fprintln(stderr, "crmbridge-dev:", err)
-		return 1
-	}
+	return program.Program{Name: "crmbridge-dev",
+		Description: "Everything in one process: NATS, Redis, an emulated Entra ID and Dataverse, and crmbridge.",
+		Commands:    &options{}, Bind: []any{&outputs{stdout, stderr}},
+	}.Run(args, stdout, stderr)
 }
+
+// outputs are the program's standard output and error.
+type outputs struct{ out, err io.Writer }

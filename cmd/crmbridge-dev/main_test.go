@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -69,27 +71,32 @@ func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 
 func TestItStaysUpUntilInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
-	out := make(chan string, 1)
-	go func() {
-		var stdout, stderr strings.Builder
-		err := develop(ctx, options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
-			Fault: []string{`{"kind":"gateway","times":-1}`}}, &stdout, &stderr) // a fault that the start would not survive
-		if err != nil {
-			out <- err.Error()
-			return
+	var stdout, stderr bridgetest.Buffer
+	o := options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
+		Fault: []string{`{"kind":"gateway","times":-1}`}} // a fault that the start would not survive
+	ended := make(chan error, 1)
+	go func() { ended <- o.Run(ctx, &outputs{&stdout, &stderr}) }()
+	bridgetest.Await(t, "commands to try", func() error {
+		select {
+		case err := <-ended:
+			t.Fatalf("it ended by itself: %v; %s", err, &stderr)
+		default:
 		}
-		out <- stdout.String()
-	}()
+		if !strings.Contains(stdout.String(), "Try, in another terminal") {
+			return fmt.Errorf("none in %q", &stdout)
+		}
+		return nil
+	})
 	select {
-	case text := <-out:
-		t.Fatalf("it ended by itself: %s", text)
-	case <-time.After(3 * time.Second):
+	case err := <-ended:
+		t.Fatalf("it ended by itself: %v; %s", err, &stderr)
+	case <-time.After(100 * time.Millisecond): // it has nothing left to do
 	}
 	interrupt()
-	text := <-out
-	if !strings.Contains(text, "Try, in another terminal") {
-		t.Errorf("no commands to try:\n%s", text)
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
+	text := stdout.String()
 	filters := regexp.MustCompile(`--where '([^']*)'`).FindAllStringSubmatch(text, -1)
 	if len(filters) < 2 {
 		t.Errorf("no filters to try:\n%s", text)

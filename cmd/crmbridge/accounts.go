@@ -20,15 +20,15 @@ type accountsCommands struct {
 
 type accountsSearch struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
-	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
-	OrderBy    []string `placeholder:"NAME" help:"Order, for example -revenue,name."`
-	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
-	Limit      int      `placeholder:"N" help:"At most this many rows."`
-	Total      bool     `help:"Count the matching accounts too."`
-	Cursor     string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
-	All        bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
+	connection
+	Where    filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
+	Fields   []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
+	OrderBy  []string `placeholder:"NAME" help:"Order, for example -revenue,name."`
+	PageSize int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	Limit    int      `placeholder:"N" help:"At most this many rows."`
+	Total    bool     `help:"Count the matching accounts too."`
+	Cursor   string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	All      bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
 }
 
 // whereHelp is the expression form in short.
@@ -59,7 +59,7 @@ func (c *accountsSearch) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	in := messages.AccountsSearchRequest{
-		Target: messages.Target{Connection: c.Connection}, Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
+		Target: c.target(), Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
 		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
@@ -119,16 +119,16 @@ func columnsOf(fields []string, accounts []messages.Account) []string {
 
 type accountsGet struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
-	AccountID  string   `arg:"" help:"Id of the account (GUID)."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
+	connection
+	AccountID string   `arg:"" help:"Id of the account (GUID)."`
+	Fields    []string `placeholder:"NAME" help:"Columns by friendly or logical name."`
 }
 
 // Run prints one account.
 func (c *accountsGet) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		account, err := ask.Account(ctx, messages.AccountGetRequest{
-			Target: messages.Target{Connection: c.Connection}, AccountID: c.AccountID, Fields: c.Fields})
+			Target: c.target(), AccountID: c.AccountID, Fields: c.Fields})
 		if err != nil {
 			return err
 		}

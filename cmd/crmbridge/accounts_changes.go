@@ -11,7 +11,7 @@ import (
 
 type accountsChanges struct {
 	client
-	Connection string   `arg:"" help:"Id of the connection."`
+	connection
 	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended. Without one, every account comes."`
 	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
 	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; those of the run that gave the cursor, with one."`
@@ -32,7 +32,7 @@ Examples:
 
 // Run follows the changes to their end and prints them page by page.
 func (c *accountsChanges) Run(ctx context.Context, std *stdio) error {
-	in := messages.AccountsChangesRequest{Target: messages.Target{Connection: c.Connection},
+	in := messages.AccountsChangesRequest{Target: c.target(),
 		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
 	if c.CursorFile != "" {
 		var err error

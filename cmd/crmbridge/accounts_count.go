@@ -9,8 +9,8 @@ import (
 
 type accountsCount struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	Where      filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
+	connection
+	Where filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
 }
 
 // Help shows examples.
@@ -29,7 +29,7 @@ func (c *accountsCount) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		count, err := ask.Count(ctx, messages.AccountsCountRequest{Target: messages.Target{Connection: c.Connection}, Where: where})
+		count, err := ask.Count(ctx, messages.AccountsCountRequest{Target: c.target(), Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}

@@ -12,8 +12,8 @@ import (
 
 type accountsFields struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	CustomOnly bool   `help:"Only fields that the customer or an app added."`
+	connection
+	CustomOnly bool `help:"Only fields that the customer or an app added."`
 }
 
 // Help shows examples.
@@ -39,7 +39,7 @@ func (c *accountsFields) Run(ctx context.Context, std *stdio) error {
 
 // all reads all pages into one.
 func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.AccountsFieldsReply, error) {
-	in := messages.AccountsFieldsRequest{Target: messages.Target{Connection: c.Connection}, CustomOnly: c.CustomOnly}
+	in := messages.AccountsFieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
 	var fields []messages.Field
 	progress := std.progress()
 	defer progress.clear()

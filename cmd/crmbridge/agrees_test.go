@@ -14,7 +14,7 @@ func TestDeletingAsksOnATerminal(t *testing.T) {
 		strings.Repeat(" ", 2000) + "y\n": false} {
 		var out, err strings.Builder
 		std := &stdio{out: &out, err: &err, live: true, in: strings.NewReader(typed)}
-		c := connectionsDelete{Connection: "acme"}
+		c := connectionsDelete{connection: connection{"acme"}}
 		c.URL = "nats://127.0.0.1:1" // where nobody listens: who asks there has been told to go on
 		fault := c.Run(t.Context(), std)
 		if code := codeOf(fault); (code == messages.Cancelled) == want {

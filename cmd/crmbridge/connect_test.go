@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -75,7 +76,7 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != exitError || !strings.HasPrefix(lastLine(diag.String()), string(messages.ConnectionNotFound)) {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != program.ExitError || !strings.HasPrefix(lastLine(diag.String()), string(messages.ConnectionNotFound)) {
 		t.Errorf("%v: %s", err, diag)
 	}
 }

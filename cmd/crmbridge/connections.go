@@ -42,7 +42,7 @@ func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
 
 type connectionsGet struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Run prints one connection.
@@ -61,7 +61,7 @@ func printConnection(std *stdio, c *messages.Connection) error {
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
-		{"scopes", strings.Join(c.Scopes, " ")}, {"created", term.When(&c.CreatedAt)},
+		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")}, {"created", term.When(&c.CreatedAt)},
 		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})
@@ -79,8 +79,8 @@ func called(id string, names ...*string) string {
 
 type connectionsDelete struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	Yes        bool   `name:"yes" short:"y" help:"Do not ask first."`
+	connection
+	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
 }
 
 // Run deletes one connection. On a terminal it asks first: a person would have to

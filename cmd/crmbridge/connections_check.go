@@ -10,7 +10,7 @@ import (
 
 type connectionsCheck struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Help shows an example.

@@ -15,6 +15,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -47,7 +48,7 @@ func TestKeysCommandsRefuse(t *testing.T) {
 		cmd := bridgetest.Program(t, nil, append([]string{"keys"}, strings.Fields(c.args)...)...)
 		cmd.Stdin = strings.NewReader(c.in)
 		out, err := cmd.Output()
-		if cmd.ProcessState.ExitCode() != exitUsage || strings.Contains(string(out), "keyValue") {
+		if cmd.ProcessState.ExitCode() != program.ExitUsage || strings.Contains(string(out), "keyValue") {
 			t.Errorf("keys %s: %v, %s", c.args, err, out)
 		}
 	}
@@ -195,7 +196,7 @@ func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
 	var diag strings.Builder
 	cmd.Stderr = &diag
 	err := cmd.Run()
-	if cmd.ProcessState.ExitCode() != exitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
+	if cmd.ProcessState.ExitCode() != program.ExitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
 		t.Errorf("%v: %s", err, diag.String())
 	}
 	client, _ := w.Client()

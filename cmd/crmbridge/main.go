@@ -11,20 +11,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
-)
-
-// Exit statuses.
-const (
-	exitError = 1
-	exitUsage = 2
 )
 
 // commands are the program's commands, in the order of the help text.
@@ -45,68 +36,55 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
-	var cli commands
-	exited := -1
-	parser, err := kong.New(&cli, kong.Name("crmbridge"),
-		kong.Description("crmbridge answers questions about accounts and users in Dynamics 365 (Dataverse) over NATS."),
-		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
-		kong.UsageOnError(), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
-	if err != nil {
-		fmt.Fprintln(stderr, "crmbridge:", err)
-		return exitUsage
-	}
-	parsed, err := parser.Parse(args)
-	if exited >= 0 {
-		return exited
-	}
-	if err != nil {
-		parser.Errorf("%s", err)
-		return exitUsage
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	parsed.BindTo(ctx, (*context.Context)(nil))
-	parsed.Bind(newStdio(stdout, stderr))
-	return report(stderr, parsed.Run())
+	return program.Program{Name: "crmbridge",
+		Description: "crmbridge answers questions about accounts and users in Dynamics 365 (Dataverse) over NATS.",
+		Commands:    &commands{}, Bind: []any{newStdio(stdout, stderr)}, Print: printError,
+	}.Run(args, stdout, stderr)
 }
 
-// report prints an error with its code first, and gives the exit status.
-func report(stderr io.Writer, err error) int {
-	var fault *messages.Error
+// connection is the argument of every command that asks about one connection.
+type connection struct {
+	Connection string `arg:"" help:"Id of the connection."`
+}
+
+// target is the connection as requests name it.
+func (c connection) target() messages.Target { return messages.Target{Connection: c.Connection} }
+
+// printError prints an error with its code first.
+func printError(stderr io.Writer, err error) {
+	var coded *messages.Error
 	switch {
-	case err == nil:
-		return 0
 	case errors.Is(err, bridge.ErrConfiguration), errors.Is(err, bridge.ErrUsage):
 		fmt.Fprintln(stderr, err)
-		reportSpot(stderr, err)
-		return exitUsage
-	case errors.As(err, &fault):
+		printCaret(stderr, err)
+	case errors.As(err, &coded):
 		fmt.Fprintln(stderr, term.Safe(err.Error()))
-		reportSpot(stderr, err)
-		for _, detail := range fault.Details {
-			if len(fault.Details) > 1 {
-				fmt.Fprintf(stderr, "  %s: %s\n", term.Safe(detail.Path), term.Safe(detail.Message))
-			}
-		}
-		if fault.RetryAfterMS > 0 {
-			fmt.Fprintf(stderr, "  try again after %s\n", fault.RetryAfter())
-		}
-		if fault.AdminConsentURL != "" {
-			fmt.Fprintf(stderr, "  an administrator consents at %s\n", term.Safe(fault.AdminConsentURL))
-		}
-		return exitError
+		printCaret(stderr, err)
+		printAdvice(stderr, coded)
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "interrupted")
-		return exitError
 	default:
 		fmt.Fprintf(stderr, "%s: %v\n", messages.Unavailable, err)
-		return exitError
 	}
 }
 
-// reportSpot shows which part of what a person wrote an error is about.
-func reportSpot(stderr io.Writer, err error) {
+// printAdvice prints what an error's message does not contain.
+func printAdvice(stderr io.Writer, err *messages.Error) {
+	for _, detail := range err.Details {
+		if len(err.Details) > 1 {
+			fmt.Fprintf(stderr, "  %s: %s\n", term.Safe(detail.Path), term.Safe(detail.Message))
+		}
+	}
+	if err.RetryAfterMS > 0 {
+		fmt.Fprintf(stderr, "  try again after %s\n", err.RetryAfter())
+	}
+	if err.AdminConsentURL != "" {
+		fmt.Fprintf(stderr, "  an administrator consents at %s\n", term.Safe(err.AdminConsentURL))
+	}
+}
+
+// printCaret shows which part of what a person wrote an error is about.
+func printCaret(stderr io.Writer, err error) {
 	if at, ok := errors.AsType[*spotted](err); ok {
 		_ = term.Caret(stderr, at.text, at.offset, at.length) // where stderr takes nothing, there is nobody to tell
 	}

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 )
 
 func TestMain(m *testing.M) { bridgetest.Main(m, run) }
@@ -17,8 +18,8 @@ func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	err := cmd.Run()
-	if cmd.ProcessState.ExitCode() != exitUsage {
-		t.Fatalf("status %d (%v), want %d", cmd.ProcessState.ExitCode(), err, exitUsage)
+	if cmd.ProcessState.ExitCode() != program.ExitUsage {
+		t.Fatalf("status %d (%v), want %d", cmd.ProcessState.ExitCode(), err, program.ExitUsage)
 	}
 	for _, name := range []string{"MAX_IN_FLIGHT", "BUS_COMPLETION", "PUBLIC_URL", "NATS_URL", "REDIS_URL", "LOG_LEVEL",
 		"REPLY_SUBJECTS", "ENTRA_AUTHORITY_URL", "SHUTDOWN_GRACE", "DYNAMICS_API_VERSION", "HTTP_ADDR",
@@ -34,8 +35,8 @@ func TestUsageErrorsEndWithStatus2(t *testing.T) {
 		{"accounts", "search", "demo", "--where", "{"}, {"accounts", "search", "demo", "--where="}, {"users", "whoami", "demo", "--timeout", "1h"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			var stdout, stderr strings.Builder
-			if status := run(args, &stdout, &stderr); status != exitUsage {
-				t.Errorf("status %d, want %d; stderr: %s", status, exitUsage, stderr.String())
+			if status := run(args, &stdout, &stderr); status != program.ExitUsage {
+				t.Errorf("status %d, want %d; stderr: %s", status, program.ExitUsage, stderr.String())
 			}
 		})
 	}

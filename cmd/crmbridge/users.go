@@ -17,13 +17,13 @@ type usersCommands struct {
 
 type usersGet struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
-	User       string `arg:"" help:"Id (GUID), e-mail address or user name."`
+	connection
+	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
 }
 
 // Run prints one user.
 func (c *usersGet) Run(ctx context.Context, std *stdio) error {
-	in := messages.UserGetRequest{Target: messages.Target{Connection: c.Connection}}
+	in := messages.UserGetRequest{Target: c.target()}
 	if strings.Contains(c.User, "@") {
 		in.Email = c.User
 	} else {
@@ -60,7 +60,7 @@ func printUser(std *stdio, user *messages.User) error {
 
 type usersWhoAmI struct {
 	client
-	Connection string `arg:"" help:"Id of the connection."`
+	connection
 }
 
 // Run prints Dataverse's WhoAmI.

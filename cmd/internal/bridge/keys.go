@@ -32,6 +32,17 @@ func readKeysetFile(file string) ([]byte, error) {
 	return bytes.TrimRight(text, "\r\n"), nil
 }
 
+// watchKeys looks for new keys until the process stops.
+func (b *Bridge) watchKeys(ctx context.Context) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		watchKeyset(ctx, b.config.Keyset, b.log)
+	}()
+	b.onStop(func(context.Context) error { cancel(); <-ended; return nil })
+}
+
 // watchKeyset looks for new keys until ctx ends. What is wrong with a new file is
 // logged once; the keys that were good go on being used.
 func watchKeyset(ctx context.Context, keyset *tokens.Keyset, log *slog.Logger) {

@@ -7,7 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"sync"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,6 +20,10 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/handlers/events"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/streams"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -31,8 +35,6 @@ type Bridge struct {
 	registry *prometheus.Registry
 	failed   chan error
 
-	admin    *http.Server
-	pages    *http.Server
 	nats     *nats.Conn
 	redis    redis.UniversalClient
 	probe    *probe
@@ -43,13 +45,12 @@ type Bridge struct {
 	limits   *throttle.Throttle
 
 	authorizer *tokens.Authorizer
-	events     *handlers.Events
-	watching   sync.WaitGroup // over the key set's file
-	unwatch    context.CancelFunc
-	consumer   atomic.Pointer[handlers.Consumer]
+	events     *events.Publisher
+	consumer   atomic.Pointer[interactive.Consumer]
 	stopping   atomic.Bool
 	memory     *budget.Budget
 	divided    memoryPlan
+	closers    []func(context.Context) error // of what has been started, in that order
 }
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
@@ -88,35 +89,37 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = memoryMetrics(b.registry, b.memory); err != nil {
 		return b, err
 	}
-	if b.admin, err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
+	if err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
 		return b, err
 	}
 	if err = b.connect(ctx); err != nil {
 		return b, err
 	}
-	operations, err := b.wire()
-	if err != nil {
-		return b, err
-	}
-	keys := func(ctx context.Context) error { return checkKeys(ctx, operations.Store, log) }
+	store := tokens.NewStore(b.redis, config.Keyset)
+	keys := func(ctx context.Context) error { return checkKeys(ctx, store, log) }
 	if err = waitFor(ctx, log, "Redis", keys); err != nil {
 		return b, err
 	}
-	watch, unwatch := context.WithCancel(context.WithoutCancel(ctx))
-	b.unwatch = unwatch
-	b.watching.Go(func() { watchKeyset(watch, config.Keyset, log) })
-	if b.pages, err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
+	b.watchKeys(ctx)
+	// Before what changes connections, so that it ends after it: changes made while the
+	// process stops are published too.
+	if b.events, err = events.Start(ctx, b.nats, store, log, b.registry); err != nil {
 		return b, err
 	}
-	if b.events, err = handlers.StartEvents(ctx, b.nats, operations.Store, log, b.registry); err != nil {
+	b.onStop(func(ctx context.Context) error { b.events.Shutdown(ctx); return nil })
+	operations, err := b.wire(store)
+	if err != nil {
 		return b, err
 	}
-	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
+	if err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
+		return b, err
+	}
+	consumer, err := interactive.Start(ctx, b.nats, operations.Routes(), interactive.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
-		Memory: b.memory, MetadataBytes: b.divided.metadata, BacklogBytes: int(b.divided.backlog),
+		Memory: b.memory, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,
 	})
-	if errors.Is(err, handlers.ErrCaptured) {
+	if errors.Is(err, streams.ErrCaptured) {
 		err = ConfigurationError(err)
 	}
 	if err != nil {
@@ -134,8 +137,11 @@ func (b *Bridge) connect(ctx context.Context) error {
 	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies, nats.ReconnectErrHandler(b.attempted)); err != nil {
 		return err
 	}
+	b.onStop(func(context.Context) error { b.nats.Close(); return nil })
 	b.redis = redis.NewUniversalClient(b.config.Redis)
+	b.onStop(func(context.Context) error { return b.redis.Close() })
 	b.probe = newProbe(b.redis, b.log, b.registry)
+	b.onStop(func(context.Context) error { b.probe.close(); return nil })
 	b.linked.Store(true)
 	if err := waitFor(ctx, b.log, "NATS", b.reachNATS); err != nil {
 		return err
@@ -187,22 +193,17 @@ const dataverseConcurrency = 52
 // wire builds tokens, dynamics and the operations on what is connected. The
 // dynamics client asks the source for access; the authorizer asks the dynamics
 // client who a new grant acts as.
-func (b *Bridge) wire() (*handlers.Operations, error) {
+func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	upstream := newUpstreamMetrics(b.registry)
 	entra, err := tokens.NewEntra(tokens.EntraConfig{
 		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
 		ClientCertificateFile: b.config.ClientCertificateFile, FederatedTokenFile: b.config.FederatedTokenFile,
-		Apps: b.config.AppConnections, Serves: handlers.Serves(b.config.Hosts),
+		Apps: b.config.AppConnections, Serves: serves(b.config.Hosts),
 		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra, Log: b.log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	store := tokens.NewStore(b.redis, b.config.Keyset)
-	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
-		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
-			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
-		}})
 	if b.config.UserCalls > dataverseConcurrency {
 		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
 	}
@@ -211,8 +212,20 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	if err != nil {
 		return nil, err
 	}
+	b.onStop(func(context.Context) error { b.limits.Close(); return nil })
+	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
+		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
+			return names(b.dynamics)(ctx, environment, access, user, organization) // made below
+		}})
+	b.onStop(func(ctx context.Context) error {
+		b.source.Close(ctx) // until then it asks Dataverse for names
+		if b.dynamics != nil {
+			b.dynamics.Close()
+		}
+		return nil
+	})
 	b.dynamics, err = dynamics.New(dynamics.Config{
-		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer,
 		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
 	})
@@ -221,15 +234,17 @@ func (b *Bridge) wire() (*handlers.Operations, error) {
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
-		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
+		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
+		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables),
+		Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.onStop(func(ctx context.Context) error { b.authorizer.Close(ctx); return nil })
 	return &handlers.Operations{
-		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
-		Sealer: b.config.Keyset, Metadata: tokens.NewMetadataCache(store), BusCompletion: b.config.BusCompletion,
+		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
+		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
 
@@ -248,11 +263,12 @@ func (b *Bridge) lost(err error) {
 	}
 }
 
-// listen serves HTTP on an address; that it is taken is found at once.
-func (b *Bridge) listen(name, addr string, handler http.Handler) (*http.Server, error) {
+// listen serves HTTP on an address until the process stops; that it is taken is found
+// at once.
+func (b *Bridge) listen(name, addr string, handler http.Handler) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
 		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
@@ -262,54 +278,28 @@ func (b *Bridge) listen(name, addr string, handler http.Handler) (*http.Server, 
 			b.failed <- fmt.Errorf("%s: %w", name, err)
 		}
 	}()
-	return server, nil
+	b.onStop(server.Shutdown)
+	return nil
 }
 
-// Stop ends the process in order: no more intake, work in hand answered, then
-// what it used is closed.
+// onStop has Stop call closer. What is started later is closed earlier, since it may
+// use what was there before it.
+func (b *Bridge) onStop(closer func(context.Context) error) { b.closers = append(b.closers, closer) }
+
+// Stop ends the process in order: no more intake, requests in flight are answered,
+// then what they used is closed.
 func (b *Bridge) Stop() error {
 	b.stopping.Store(true)
-	grace, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
-	defer cancel()
 	var errs []error
 	if consumer := b.consumer.Load(); consumer != nil {
+		grace, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
+		defer cancel()
 		errs = append(errs, consumer.Shutdown(grace))
 	}
 	last, done := context.WithTimeout(context.Background(), stopWait)
 	defer done()
-	if b.pages != nil {
-		errs = append(errs, b.pages.Shutdown(last))
-	}
-	if b.authorizer != nil {
-		b.authorizer.Close(last)
-	}
-	if b.source != nil {
-		b.source.Close(last)
-	}
-	if b.events != nil {
-		b.events.Shutdown(last)
-	}
-	if b.unwatch != nil {
-		b.unwatch()
-		b.watching.Wait()
-	}
-	if b.dynamics != nil {
-		b.dynamics.Close()
-	}
-	if b.limits != nil {
-		b.limits.Close()
-	}
-	if b.nats != nil {
-		b.nats.Close()
-	}
-	if b.probe != nil {
-		b.probe.close()
-	}
-	if b.redis != nil {
-		errs = append(errs, b.redis.Close())
-	}
-	if b.admin != nil {
-		errs = append(errs, b.admin.Shutdown(last))
+	for _, closer := range slices.Backward(b.closers) {
+		errs = append(errs, closer(last))
 	}
 	return errors.Join(errs...)
 }

@@ -3,19 +3,15 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"os/signal"
-	"syscall"
 	"testing"
-
-	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 )
 
 func TestMain(m *testing.M) {
@@ -31,30 +27,16 @@ func TestMain(m *testing.M) {
 
 // crmbridge is the program as far as these tests start it: serve, which takes its
 // settings from the environment.
-func crmbridge(args []string, _, stderr io.Writer) (status int) {
+func crmbridge(args []string, stdout, stderr io.Writer) (status int) {
 	var cli struct {
-		Serve struct{ bridge.Settings } `cmd:""`
+		Serve serveCommand `cmd:""`
 	}
-	parser, err := kong.New(&cli)
-	if err == nil {
-		_, err = parser.Parse(args)
-	}
-	if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		err = cli.Serve.Settings.Serve(ctx, stderr)
-	}
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, bridge.ErrConfiguration):
-		status = 2
-	default:
-		status = 1
-	}
-	fmt.Fprintln(stderr, err)
-	return status
+	return program.Program{Name: "crmbridge", Commands: &cli}.Run(args, stdout, stderr)
 }
+
+type serveCommand struct{ bridge.Settings }
+
+func (c *serveCommand) Run(ctx context.Context) error { return c.Serve(ctx, os.Stderr) }
 
 func readAll(response *http.Response) string {
 	var text bytes.Buffer

@@ -1,0 +1,81 @@
+// Package program is what the programs have in common: flags and environment
+// variables by kong, an end in order on a signal, and exit statuses.
+package program
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+)
+
+// Exit statuses. 0 is success.
+const (
+	ExitError = 1
+	ExitUsage = 2 // wrong usage or configuration
+)
+
+// A Program is one program's command line.
+type Program struct {
+	Name        string
+	Description string // one line of the help text
+	// Commands points to a struct with flags and commands in kong's form. The Run method
+	// of the chosen command, or of the struct itself where it has no commands, may take
+	// a context.Context, which ends on SIGTERM and interrupt, and what Bind holds. A
+	// Validate method's error is one of usage.
+	Commands any
+	Bind     []any
+	// Print prints an error of Run; nil prints the program's name and the error.
+	Print func(stderr io.Writer, err error)
+}
+
+// Run runs the program and returns its exit status: ExitUsage for
+// [bridge.ErrConfiguration], [bridge.ErrUsage] and arguments that do not parse,
+// ExitError for other errors of the command.
+func (p Program) Run(args []string, stdout, stderr io.Writer) (status int) {
+	exited := -1 // kong exits itself after --help
+	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
+		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
+	if err != nil {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+		return ExitUsage
+	}
+	parsed, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		parser.Errorf("%s", err)
+		return ExitUsage
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	parsed.Bind(p.Bind...)
+	return p.status(parsed.Run(), stderr)
+}
+
+// status prints an error of a command and gives the exit status.
+func (p Program) status(err error, stderr io.Writer) int {
+	if err == nil {
+		return 0
+	}
+	if p.Print != nil {
+		p.Print(stderr, err)
+	} else {
+		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
+	}
+	if errors.Is(err, bridge.ErrConfiguration) || errors.Is(err, bridge.ErrUsage) {
+		return ExitUsage
+	}
+	return ExitError
+}
