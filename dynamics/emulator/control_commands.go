@@ -51,6 +51,7 @@ var commands = []command{
 	}},
 	{http.MethodPost, "profile", "[?name=]", "with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
 	{http.MethodPost, "table", "[?name=]", "with a Table as JSON: adds it; off=1 removes the added one whose set is name", setTable},
+	{http.MethodPost, "sales", "", "the environment has Dynamics 365 Sales; off=1: it has not", switched(Control.SetSales)},
 	{http.MethodPost, "row", "[?table=]", "with a row as JSON: puts it; with off=1 and id= deletes one", setRow},
 	{http.MethodPost, "fail", "", "with a Fault as JSON: throttle, delay, break or refuse requests to come", fail},
 	{http.MethodPost, "clear", "", "drop the faults that have not struck", always(Control.Clear)},

@@ -86,6 +86,13 @@ func (c Control) RemoveTable(set string) bool {
 	return true
 }
 
+// sales is the product that brings leads and opportunities.
+const sales = "Dynamics 365 Sales"
+
+// SetSales says whether the environment has Dynamics 365 Sales. Without it the product's tables are not there, nor are their
+// metadata and their privileges, as in an environment where it was never installed.
+func (c Control) SetSales(on bool) { c.s.schema.product(sales, on) }
+
 // table is the description as the server keeps it.
 func (d Table) table(s *Server) (*table, error) {
 	for _, n := range []struct{ member, name string }{{"Set", d.Set}, {"Logical", d.Logical}, {"Key", d.Key}} {

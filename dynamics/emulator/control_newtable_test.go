@@ -129,14 +129,16 @@ func TestAnAddedTableOverHTTP(t *testing.T) {
 func TestTablesThatCannotBeAdded(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 1})
 	for want, edit := range map[string]func(*emulator.Table){
-		"Set is":                              func(d *emulator.Table) { d.Set = "No" },
-		"no Label":                            func(d *emulator.Table) { d.Label = "" },
-		"must begin with prvRead":             func(d *emulator.Table) { d.Privilege = "prvWriteX" },
-		"Primary is":                          func(d *emulator.Table) { d.Primary = "cb_value" },
-		"there is a table":                    func(d *emulator.Table) { d.Logical = "account" },
-		"there is a table accounts":           func(d *emulator.Table) { d.Set = "accounts" },
-		"cb_subject is there twice":           func(d *emulator.Table) { d.Columns = append(d.Columns, d.Columns[0]) },
-		"a lookup has Targets":                func(d *emulator.Table) { d.Columns = append(d.Columns, emulator.Column{Name: "cb_x", Label: "x", Type: "Lookup"}) },
+		"Set is":                    func(d *emulator.Table) { d.Set = "No" },
+		"no Label":                  func(d *emulator.Table) { d.Label = "" },
+		"must begin with prvRead":   func(d *emulator.Table) { d.Privilege = "prvWriteX" },
+		"Primary is":                func(d *emulator.Table) { d.Primary = "cb_value" },
+		"there is a table":          func(d *emulator.Table) { d.Logical = "account" },
+		"there is a table accounts": func(d *emulator.Table) { d.Set = "accounts" },
+		"cb_subject is there twice": func(d *emulator.Table) { d.Columns = append(d.Columns, d.Columns[0]) },
+		"a lookup has Targets": func(d *emulator.Table) {
+			d.Columns = append(d.Columns, emulator.Column{Name: "cb_x", Label: "x", Type: "Lookup"})
+		},
 		"row 0: column cb_value":              func(d *emulator.Table) { d.Rows = []emulator.Row{{"cb_value": "much"}} },
 		"row 0: table cb_visit has no column": func(d *emulator.Table) { d.Rows = []emulator.Row{{"cb_nothing": 1}} },
 		"column cb_account: x (string)":       func(d *emulator.Table) { d.Rows = []emulator.Row{{"cb_account": "x"}} },

@@ -19,6 +19,7 @@ type schemaView struct {
 	tables  map[string]*table // by entity set
 	version int               // counts the changes
 	secured bool              // a column is secured
+	absent  []*table          // of products that the environment does not have
 }
 
 func newSchema(d *directory) *schema {
@@ -65,7 +66,7 @@ func (s *schema) with(edit func(map[string]*table) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.now.Load()
-	next := &schemaView{tables: maps.Clone(old.tables), version: old.version + 1}
+	next := &schemaView{tables: maps.Clone(old.tables), version: old.version + 1, absent: old.absent}
 	if !edit(next.tables) {
 		return false
 	}
@@ -106,3 +107,23 @@ func (s *schema) changeColumn(set, name string, edit func(*column) bool) bool {
 
 // table is a table by its set, nil where there is none.
 func (s *schema) table(set string) *table { return s.now.Load().tables[set] }
+
+// product adds the tables that a product brings, or takes them away; their rows stay.
+func (s *schema) product(name string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.now.Load()
+	next := &schemaView{tables: map[string]*table{}, version: old.version + 1}
+	for _, t := range append(slices.Collect(maps.Values(old.tables)), old.absent...) {
+		there := old.tables[t.set] == t
+		if t.product == name {
+			there = on
+		}
+		if there {
+			next.tables[t.set] = t
+		} else {
+			next.absent = append(next.absent, t)
+		}
+	}
+	s.publish(next)
+}
