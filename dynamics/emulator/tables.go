@@ -9,6 +9,7 @@ func rowTables() []*table {
 	return []*table{
 		accountTable(),
 		contactTable(),
+		leadTable(),
 	}
 }
 
