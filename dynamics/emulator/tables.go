@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"slices"
 	"strconv"
 )
 
@@ -121,4 +122,9 @@ func joinChoices(in []int32) string {
 		b = strconv.AppendInt(b, int64(n), 10)
 	}
 	return string(b)
+}
+
+func byKeyOrder(rows []any, id func(any) guid) []any {
+	slices.SortFunc(rows, func(a, b any) int { return id(a).compare(id(b)) })
+	return rows
 }
