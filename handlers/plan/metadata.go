@@ -41,7 +41,7 @@ const (
 // metadataForm is the form in which metadata is shared; raise it with a change of
 // described or of what it consists of, so that processes of two versions do not
 // read each other's.
-const metadataForm = "1"
+const metadataForm = "2"
 
 // described is one kind of metadata: the columns, or the options of one attribute
 // type. It does not change once it is shared.
@@ -226,7 +226,7 @@ func (c *Columns) ask(ctx context.Context, kind string) (*described, error) {
 		d.Columns, err = c.askColumns(ctx)
 	} else {
 		var sets map[string]dynamics.OptionSet
-		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		sets, err = c.session.Options(ctx, Accounts, dynamics.ColumnKind(kind))
 		d.describe(sets)
 	}
 	switch {
@@ -245,13 +245,13 @@ func (c *Columns) ask(ctx context.Context, kind string) (*described, error) {
 }
 
 func (c *Columns) askColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
-	list, err := c.session.Columns(ctx)
+	list, err := c.session.Columns(ctx, Accounts)
 	if err != nil {
 		return nil, err
 	}
 	byName := make(map[string]dynamics.TableColumn, len(list))
 	for _, column := range list {
-		if column.Readable {
+		if column.Valid {
 			byName[column.Logical] = column
 		}
 	}
