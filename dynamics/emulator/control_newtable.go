@@ -109,7 +109,7 @@ func (d Table) table(s *Server) (*table, error) {
 		t.privilege = "prvRead" + d.Logical
 	}
 	if !strings.HasPrefix(t.privilege, "prvRead") {
-		return nil, fmt.Errorf("Privilege is %q; it must begin with prvRead", t.privilege)
+		return nil, fmt.Errorf("the privilege %q must begin with prvRead", t.privilege)
 	}
 	if t.otc == 0 {
 		t.otc = 10_000 + len(s.schema.now.Load().tables)
@@ -125,7 +125,7 @@ func (d Table) table(s *Server) (*table, error) {
 		t.columns = append(t.columns, col)
 	}
 	if i := slices.IndexFunc(t.columns, func(o *column) bool { return o.name == d.Primary }); i < 0 || t.columns[i].kind != kindText {
-		return nil, fmt.Errorf("Primary is %q; it must be a column of type String", d.Primary)
+		return nil, fmt.Errorf("the primary column is %q; it must be a column of type String", d.Primary)
 	}
 	for _, col := range slices.Concat([]*column{keyCell(d.Key, d.Key, d.Label), ownerCell()}, stateCells(activeStates, activeStatus), systemCells()) {
 		if !slices.ContainsFunc(t.columns, func(o *column) bool { return o.name == col.name }) {

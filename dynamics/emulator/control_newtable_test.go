@@ -132,7 +132,7 @@ func TestTablesThatCannotBeAdded(t *testing.T) {
 		"Set is":                    func(d *emulator.Table) { d.Set = "No" },
 		"no Label":                  func(d *emulator.Table) { d.Label = "" },
 		"must begin with prvRead":   func(d *emulator.Table) { d.Privilege = "prvWriteX" },
-		"Primary is":                func(d *emulator.Table) { d.Primary = "cb_value" },
+		"primary column is":         func(d *emulator.Table) { d.Primary = "cb_value" },
 		"there is a table":          func(d *emulator.Table) { d.Logical = "account" },
 		"there is a table accounts": func(d *emulator.Table) { d.Set = "accounts" },
 		"cb_subject is there twice": func(d *emulator.Table) { d.Columns = append(d.Columns, d.Columns[0]) },
