@@ -74,6 +74,7 @@ func awaitStory(t *testing.T, w *bridgetest.World, want string) []messages.Conne
 
 // Four processes on one NATS and one Redis: each change is stored once.
 func TestEveryChangeIsOneStoredEvent(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)

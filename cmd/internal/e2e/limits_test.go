@@ -103,6 +103,7 @@ func (u *upstream) okBy(end time.Time) (n int) {
 // One process of four is refused; none asks before the time is over, and every
 // request gets its one answer.
 func TestTheFleetKeepsToALimit(t *testing.T) {
+	t.Parallel()
 	u := &upstream{}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 8 * time.Second, Requests: 100}}, u.wrap)
 	for i := range 4 {
@@ -128,6 +129,7 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 // An answer that asks for a day's silence keeps the user out for ten minutes at most,
 // and whoever connects again gets one call through to see.
 func TestALimitOfADayEnds(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 2 {
 		w.Bridge(w.Settings(i == 0), nil)
@@ -248,6 +250,7 @@ func (h *hang) wrap(user string) func(http.Handler) http.Handler {
 
 // A hundred requesters ask the same at once: each process asks once.
 func TestIdenticalSearchesShareOneCall(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 100, Latency: 4 * time.Second})
 	for i := range 4 {
 		settings := w.Settings(i == 0)
