@@ -16,6 +16,7 @@ import (
 // when they are right again.
 func TestWrongCredentialsForAWhile(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "several attempts to connect are refused first")
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func(password string) *server.Server {

@@ -153,6 +153,7 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 // published by the next one, once; a stream that an operator made stays theirs.
 func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it kills a process in its work")
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	_, nc := w.Client()
 	js, err := jetstream.New(nc)

@@ -134,6 +134,7 @@ func TestFieldsInSmallMessages(t *testing.T) {
 // A column with very many options comes with those that fit, marked and counted;
 // the other columns are listed as ever.
 func TestAFieldWithManyOptions(t *testing.T) {
+	bridgetest.Long(t, "its answers are tens of MiB large")
 	const many = 30_000
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)

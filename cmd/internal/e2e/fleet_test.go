@@ -22,6 +22,7 @@ import (
 // requests, and every request still gets exactly one answer.
 func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "processes are stopped under load")
 	w := bridgetest.New(t, emulator.Options{Accounts: 500, Latency: 20 * time.Millisecond})
 	// However slow the machine is: what is in hand must come to its end.
 	settings := func(first bool) bridge.Settings {
@@ -130,6 +131,7 @@ func load(t *testing.T, w *bridgetest.World, requests int, sending func(int)) ma
 // any more cause exactly one token request.
 func TestOneTokenRequestForAFleet(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it waits for tokens to end")
 	const life = 6 * time.Second
 	for name, spoil := range map[string]func(*bridgetest.World){
 		"expired by its time":  func(*bridgetest.World) { time.Sleep(life) },

@@ -17,6 +17,7 @@ import (
 // or waiting for metadata. When it answers again, everybody is let through.
 func TestAHangingEnvironmentIsNoticed(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "calls must hang for seconds to be noticed")
 	var hanging hang
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
 	w.Bridge(w.Settings(true), nil)

@@ -3,13 +3,10 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
-	"runtime"
-	"strconv"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -24,11 +21,6 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 		return
-	}
-	// Tests mostly wait, each in a world of its own: more than one a core keep the cores
-	// busy. A -parallel on the command line comes after this and counts.
-	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
-		panic(err)
 	}
 	bridgetest.Main(m, crmbridge)
 }

@@ -122,6 +122,7 @@ func TestServeWaitsForItsServers(t *testing.T) {
 // one would need: its queue group goes on, and its locks run out.
 func TestKilledProcess(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it kills a process in its work")
 	w := bridgetest.New(t, emulator.Options{Accounts: 20, Latency: 50 * time.Millisecond})
 	victim := bridgetest.Serve(t, w.Settings(true))
 	w.Connect("acme")

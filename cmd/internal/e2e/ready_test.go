@@ -65,6 +65,7 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 // seconds, and none that it got before ends in more than its own deadline.
 func TestFrozenProcessLosesItsShare(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "NATS takes seconds to give a frozen process up")
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)
