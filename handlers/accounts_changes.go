@@ -4,39 +4,45 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"iter"
 	"slices"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // accountsChanges answers accounts.changes: one page of what changed.
-func (o *Operations) accountsChanges(ctx context.Context, c *call, in messages.AccountsChangesRequest) (part, error) {
+func (o *Operations) accountsChanges(ctx context.Context, c route.Call, in messages.AccountsChangesRequest) iter.Seq2[route.Part, error] {
+	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
+}
+
+func (o *Operations) changed(ctx context.Context, c route.Call, in messages.AccountsChangesRequest) (part route.Part, err error) {
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
-		return part{}, err
+		return part, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
-		return part{}, err
+		return part, err
 	}
 	w := &changes{call: c, session: session, cursors: o.cursorsOf(c, session)}
 	if err := w.begin(in); err != nil {
-		return part{}, err
+		return part, err
 	}
-	var reply part
-	err = o.planned(session, func(plan planner) (err error) {
-		if w.query.Select, err = plan.fields(ctx, w.at.Fields); err != nil {
+	err = o.Catalog.Replan(session, func(p plan.Planner) (err error) {
+		if w.query.Select, err = p.Fields(ctx, w.at.Fields); err != nil {
 			return err
 		}
-		reply, err = w.next(ctx)
+		part, err = w.next(ctx)
 		return err
 	})
-	return reply, err
+	return part, err
 }
 
 // changes is one request's step along what changed.
 type changes struct {
-	call    *call
+	call    route.Call
 	session *dynamics.Session
 	query   dynamics.ChangesQuery
 	cursors cursors
@@ -108,7 +114,7 @@ func (w *changes) begin(in messages.AccountsChangesRequest) error {
 //
 // A second reading costs a request, so the size that fits goes along in the cursor,
 // and later pages are asked for in what the rows measured; see sizeAfter.
-func (w *changes) next(ctx context.Context) (part, error) {
+func (w *changes) next(ctx context.Context) (route.Part, error) {
 	for passed, readings := 0, 1; ; {
 		page, err := w.read(ctx)
 		if tooLong(err) && w.at.Size > 1 {
@@ -116,7 +122,7 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			continue
 		}
 		if err != nil {
-			return part{}, err
+			return route.Part{}, err
 		}
 		told := page.Len() + page.Deleted()
 		if told == 0 && page.NextLink() != "" && passed < maxEmptyPages {
@@ -126,23 +132,23 @@ func (w *changes) next(ctx context.Context) (part, error) {
 			continue
 		}
 		p, size, err := w.reply(ctx, page, everything(page))
-		fits := size <= w.call.budget
+		fits := size <= w.call.Budget
 		if err == nil && fits && page.Deleted() > 0 {
 			p, size, err = w.settled(ctx, page)
 		}
 		if err != nil {
 			page.Release()
-			return part{}, err
+			return route.Part{}, err
 		}
-		if size <= w.call.budget {
+		if size <= w.call.Budget {
 			page.Release() // the reply holds a copy
 			return p, nil
 		}
 		// A single row is as small as it gets, and so is what comes where one was
 		// asked for.
 		if told <= 1 || w.at.Size <= 1 {
-			return part{}, messages.Errorf(messages.TooLarge,
-				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.budget)
+			return route.Part{}, messages.Errorf(messages.TooLarge,
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.Budget)
 		}
 		if fits { // it did before rows took the place of deletions
 			w.at.Size = max(1, min(told, w.at.Size)/2)

@@ -7,6 +7,8 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
 // A deleted account can come back: Dataverse's recycle bin restores it under its id
@@ -28,11 +30,11 @@ const (
 )
 
 // settled is the reply to a page of which some ids are deleted.
-func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p part, size int, err error) {
+func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p route.Part, size int, err error) {
 	t := everything(page)
 	there, err := w.stillThere(ctx, t.deleted)
 	if err != nil {
-		return part{}, 0, err
+		return route.Part{}, 0, err
 	}
 	gone := make(map[string]bool, len(t.deleted))
 	t.deleted = slices.DeleteFunc(t.deleted, func(id string) bool {
@@ -85,7 +87,7 @@ func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]by
 // rowsOf reads accounts by their ids.
 func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, error) {
 	query := dynamics.Query{Select: w.query.Select, PageSize: len(ids),
-		Filter: dynamics.Test{Column: friendlyFields()["id"], Op: dynamics.In, Values: ids}}
+		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}}
 	rows := map[string][]byte{}
 	page, err := w.session.Accounts(ctx, query)
 	for range len(ids) { // pages at most, whatever size the other side makes them

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
 // deletedBytes is what the id of a deleted row takes in a reply.
@@ -37,10 +38,10 @@ func (t told) bytes() int {
 }
 
 // reply writes what a page tells, if it fits a message, and says how long that is.
-func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told) (p part, size int, err error) {
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told) (p route.Part, size int, err error) {
 	head, err := accountsHead(w.call)
 	if err != nil {
-		return part{}, 0, err
+		return route.Part{}, 0, err
 	}
 	more := page.NextLink() != ""
 	to := w.at
@@ -49,20 +50,20 @@ func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told)
 		to.Link = page.NextLink()
 	}
 	width := rowBytes(page.Page, 0, page.Len())
-	if to.Size = sizeAfter(w.at, page.Len(), width, w.call.budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
+	if to.Size = sizeAfter(w.at, page.Len(), width, w.call.Budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
 		to.Size = 0
 	}
 	cursor, err := w.cursors.seal(to)
 	if err != nil {
-		return part{}, 0, err
+		return route.Part{}, 0, err
 	}
 	size = len(head) + t.bytes() + len(cursor) +
 		len(`],"deleted":[],"next_cursor":"","has_more":}`) + len(strconv.FormatBool(more))
-	if size > w.call.budget {
-		return part{}, size, nil
+	if size > w.call.Budget {
+		return route.Part{}, size, nil
 	}
-	if err := writing(ctx, size); err != nil {
-		return part{}, 0, err
+	if err := route.Reserve(ctx, size); err != nil {
+		return route.Part{}, 0, err
 	}
 	body := append(make([]byte, 0, size), head...)
 	for i, row := range t.rows {
@@ -80,7 +81,8 @@ func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told)
 	}
 	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
 	body = append(strconv.AppendBool(body, more), '}')
-	return part{body: body, rows: len(t.rows) + len(t.deleted), last: true}, len(body), nil
+	return route.Part{Body: body, Rows: len(t.rows) + len(t.deleted), Last: true,
+		Cursor: func() (string, error) { return cursor, nil }}, len(body), nil
 }
 
 // tailRoomFor is about what stands behind the rows: the cursor, whose size the
@@ -124,7 +126,7 @@ func sizeAfter(at changesPosition, rows, width, room int) int {
 func (w *changes) fewer(page *dynamics.ChangesPage, length, readings int) int {
 	rows, deleted := page.Len(), page.Deleted()
 	width := rowBytes(page.Page, 0, rows)
-	room := (w.call.budget - (length - width - deleted*deletedBytes)) / 16 * 15
+	room := (w.call.Budget - (length - width - deleted*deletedBytes)) / 16 * 15
 	told := min(rows+deleted, w.at.Size) // whatever the other side made of the size
 	most := told - 1
 	if readings > 1 {

@@ -4,23 +4,25 @@ import (
 	"context"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // accountsCount answers accounts.count.
-func (o *Operations) accountsCount(ctx context.Context, c *call, in messages.AccountsCountRequest) (messages.AccountsCountReply, error) {
+func (o *Operations) accountsCount(ctx context.Context, c route.Call, in messages.AccountsCountRequest) (messages.AccountsCountReply, error) {
 	var reply messages.AccountsCountReply
 	if err := checkWhere(in.Where); err != nil {
 		return reply, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return reply, err
 	}
-	err = o.planned(session, func(plan planner) (err error) {
+	err = o.Catalog.Replan(session, func(p plan.Planner) (err error) {
 		var filter dynamics.Filter
 		if in.Where != nil {
-			if filter, err = plan.where(ctx, in.Where, "where"); err != nil {
+			if filter, err = p.Where(ctx, in.Where, "where"); err != nil {
 				return err
 			}
 		}

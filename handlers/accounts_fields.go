@@ -11,6 +11,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -27,9 +29,9 @@ type fieldsPlace struct {
 
 // accountsFields answers accounts.fields: the columns that requests may name, as
 // many as fit one message.
-func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.AccountsFieldsRequest) (messages.AccountsFieldsReply, error) {
+func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messages.AccountsFieldsRequest) (messages.AccountsFieldsReply, error) {
 	reply := messages.AccountsFieldsReply{Fields: []messages.Field{}}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return reply, err
 	}
@@ -38,8 +40,8 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 	if err != nil {
 		return reply, err
 	}
-	known := o.catalog.of(session)
-	all, err := known.all(ctx, metadataLife)
+	known := o.Catalog.Of(session)
+	all, err := known.All(ctx, plan.Life)
 	if err != nil {
 		return reply, err
 	}
@@ -50,15 +52,14 @@ func (o *Operations) accountsFields(ctx context.Context, c *call, in messages.Ac
 		if !hasOptions(all[name].Column) {
 			continue
 		}
-		if _, err := known.options(ctx, all[name].Column, metadataLife); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
+		if _, err := known.Options(ctx, all[name].Column, plan.Life); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
 			return reply, err
 		}
 	}
-	left := c.budget - fieldsRoom
-	names := friendlyNames()
+	left := c.Budget - fieldsRoom
 	for _, name := range wanted {
 		column := all[name]
-		field, size, err := known.field(ctx, column, names, left, len(reply.Fields) == 0)
+		field, size, err := fieldOf(ctx, known, column, left, len(reply.Fields) == 0)
 		if err != nil {
 			return reply, err
 		}
@@ -137,45 +138,42 @@ func fieldsFrom(cursors cursors, in messages.AccountsFieldsRequest) (fieldsPlace
 	return place, nil
 }
 
-// field describes a column to whoever builds a form. It also says how long that is
+// fieldOf describes a column to whoever builds a form. It also says how long that is
 // in a reply. Options that take more than room bytes are left out, or where the field
 // is to be in the reply anyway, cut.
-func (c *columns) field(ctx context.Context, column dynamics.TableColumn, names map[string]string, room int, anyway bool) (field messages.Field, size int, err error) {
-	field = messages.Field{Name: column.Logical, LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
+func fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
+	out = messages.Field{Name: plan.Name(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Searchable: column.Searchable}
-	if name, ok := names[column.Logical]; ok {
-		field.Name = name
-	}
 	if !hasOptions(column.Column) {
-		return field, fieldSize(field), nil
+		return out, fieldSize(out), nil
 	}
-	set, err := c.options(ctx, column.Column, metadataLife)
+	set, err := known.Options(ctx, column.Column, plan.Life)
 	switch {
 	case dynamics.KindOf(err) == dynamics.TooLarge: // one column's options are no reason to hide the others
-		field.OptionsTruncated = true
-		return field, fieldSize(field), nil
+		out.OptionsTruncated = true
+		return out, fieldSize(out), nil
 	case err != nil:
-		return field, 0, err
+		return out, 0, err
 	}
-	if field.OptionsTruncated = len(set.Options) < set.Count; field.OptionsTruncated {
-		field.OptionsCount = set.Count
+	if out.OptionsTruncated = len(set.Options) < set.Count; out.OptionsTruncated {
+		out.OptionsCount = set.Count
 	}
 	if size = optionsSize(set.Options); size > room && !anyway {
-		return field, size, nil
+		return out, size, nil
 	}
-	if err := writing(ctx, 4*min(size, max(room, 0))); err != nil { // here, and in JSON twice
-		return field, 0, err
+	if err := route.Reserve(ctx, 4*min(size, max(room, 0))); err != nil { // here, and in JSON twice
+		return out, 0, err
 	}
-	for left := room; len(field.Options) < len(set.Options) && left >= 0; {
-		option := set.Options[len(field.Options)]
+	for left := room; len(out.Options) < len(set.Options) && left >= 0; {
+		option := set.Options[len(out.Options)]
 		left -= optionSize(option)
-		field.Options = append(field.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
+		out.Options = append(out.Options, messages.Choice{Value: int64(option.Value), Label: option.Label})
 	}
-	if size = fieldSize(field); size > room && anyway {
-		field = cutOptions(field, max(set.Count, len(set.Options)), room)
-		size = fieldSize(field)
+	if size = fieldSize(out); size > room && anyway {
+		out = cutOptions(out, max(set.Count, len(set.Options)), room)
+		size = fieldSize(out)
 	}
-	return field, size, nil
+	return out, size, nil
 }
 
 // optionsSize is what options take in a reply at least.
@@ -189,13 +187,4 @@ func optionsSize(options []dynamics.Option) int {
 
 func optionSize(option dynamics.Option) int {
 	return len(`{"value":0,"label":""},`) + len(option.Label)
-}
-
-// friendlyNames are the names of friendlyFields by the columns that they stand for.
-func friendlyNames() map[string]string {
-	names := map[string]string{}
-	for name, column := range friendlyFields() {
-		names[column.Logical] = name
-	}
-	return names
 }

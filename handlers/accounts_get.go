@@ -6,6 +6,8 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -17,17 +19,17 @@ type accountReply struct {
 }
 
 // accountsGet answers accounts.get.
-func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.AccountGetRequest) (accountReply, error) {
+func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.AccountGetRequest) (accountReply, error) {
 	if in.AccountID == "" {
 		return accountReply{}, messages.Invalid("account_id", "is missing")
 	}
-	if err := checkGUID("account_id", in.AccountID); err != nil {
+	if err := route.CheckGUID("account_id", in.AccountID); err != nil {
 		return accountReply{}, err
 	}
 	if err := checkFields(in.Fields); err != nil {
 		return accountReply{}, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return accountReply{}, err
 	}
@@ -35,8 +37,8 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 		in.Fields = messages.DefaultFields()
 	}
 	var row []byte
-	err = o.planned(session, func(plan planner) error {
-		outputs, err := plan.fields(ctx, in.Fields)
+	err = o.Catalog.Replan(session, func(p plan.Planner) error {
+		outputs, err := p.Fields(ctx, in.Fields)
 		if err != nil {
 			return err
 		}
@@ -46,9 +48,9 @@ func (o *Operations) accountsGet(ctx context.Context, c *call, in messages.Accou
 	if err != nil {
 		return accountReply{}, err
 	}
-	if len(row) > c.budget { // found before it is encoded
+	if len(row) > c.Budget { // found before it is encoded
 		return accountReply{}, messages.Errorf(messages.TooLarge,
-			"the account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", len(row), c.budget)
+			"the account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", len(row), c.Budget)
 	}
-	return accountReply{Account: row}, writing(ctx, 2*len(row))
+	return accountReply{Account: row}, route.Reserve(ctx, 2*len(row))
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -57,7 +58,7 @@ func (s *search) pagesEnd(cause error) error {
 		"order by columns that are no lookups, narrow the filter, or set a limit of at most 50,000"
 	out := messages.Errorf(messages.NotSupported, bound, by)
 	if upstream, ok := errors.AsType[*dynamics.Error](cause); ok {
-		out.Dynamics = fromDynamics(upstream).Dynamics
+		out.Dynamics = route.FromDynamics(upstream).Dynamics
 		out = out.Because(cause)
 	}
 	out.Details = []messages.Detail{{Path: path, Message: "is paged to 50,000 rows only"}}

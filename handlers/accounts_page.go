@@ -6,31 +6,38 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // cut makes a part of the page's next rows: as many as the message, the page
 // size, the limit and stream mode's bound allow.
-func (s *search) cut(ctx context.Context) (part, error) {
+func (s *search) cut(ctx context.Context) (route.Part, error) {
 	most := s.rowsWanted()
 	head, err := accountsHead(s.call)
 	if err != nil {
-		return part{}, err
+		return route.Part{}, err
 	}
-	rows := fitting(s.page, s.row, most, s.call.budget-len(head)-s.tailRoom())
+	rows, err := s.fitting(head, most)
+	if err != nil {
+		return route.Part{}, err
+	}
 	for {
-		tail, last, err := s.tail(rows)
+		end, err := s.endAfter(rows)
 		if err != nil {
-			return part{}, err
+			return route.Part{}, err
 		}
+		tail := end.tail(s.at.Total)
 		size := len(head) + rowBytes(s.page, s.row, rows) + len(tail)
-		if size <= s.call.budget && (rows > 0 || most == 0) {
-			return s.deliver(ctx, head, rows, tail, last, size)
+		if size <= s.call.Budget && (rows > 0 || most == 0) {
+			return s.deliver(ctx, head, rows, tail, end, size)
 		}
 		if rows <= 1 {
-			return part{}, messages.Errorf(messages.TooLarge,
-				"one account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", size, s.call.budget)
+			return route.Part{}, messages.Errorf(messages.TooLarge,
+				"one account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", size, s.call.Budget)
 		}
 		rows-- // the cursor came out longer than was kept free for it
 	}
@@ -49,13 +56,27 @@ func (s *search) rowsWanted() int {
 	return max(most, 0)
 }
 
+// ampleBudget is from how many bytes on half a message has room for any cursor.
+const ampleBudget = 32 << 10
+
+// fitting counts the page's next rows, at most so many, that fit a message with its head
+// and its end.
+func (s *search) fitting(head []byte, most int) (int, error) {
+	if s.call.Budget >= ampleBudget && rowBytes(s.page, s.row, most) <= s.call.Budget/2 {
+		return most, nil // a cursor has room in the other half: its query came in one message
+	}
+	room, err := s.tailRoom()
+	return fitting(s.page, s.row, most, s.call.Budget-len(head)-room), err
+}
+
 // tailRoom is what a part's end may take: the total, and the cursor, whose size
 // the query and the link decide, compressed and in base64.
-func (s *search) tailRoom() int {
+func (s *search) tailRoom() (int, error) {
 	if s.stream && s.sent+s.rowsWanted() < messages.MaxStreamRows {
-		return 64
+		return 64, nil
 	}
-	return 64 + maxMarks*48 + (len(s.at.Query)+len(s.at.Link)+len(s.page.NextLink()))/2
+	query, err := s.encoded()
+	return 64 + maxMarks*48 + (len(query)+len(s.at.Link)+len(s.page.NextLink()))/2, err
 }
 
 // fitting counts the rows from first on that fit into room bytes, at least one
@@ -81,36 +102,71 @@ func rowBytes(page *dynamics.Page, first, rows int) int {
 }
 
 // accountsHead is a reply's beginning, up to the first account.
-func accountsHead(c *call) ([]byte, error) {
-	id, err := json.Marshal(c.requestID)
+func accountsHead(c route.Call) ([]byte, error) {
+	id, err := json.Marshal(c.RequestID)
 	if err != nil {
 		return nil, err
 	}
 	head := append([]byte(`{"request_id":`), id...)
 	head = append(head, `,"connection":"`...)
-	head = append(head, c.connection...) // letters, digits, _ and - need no escape
+	head = append(head, c.Connection...) // letters, digits, _ and - need no escape
 	return append(head, `","accounts":[`...), nil
 }
 
-// tail is a reply's end after the given number of rows: the total, and a cursor
+// A searchEnd is what comes after a part's rows.
+type searchEnd struct {
+	last   bool   // the part ends the answer
+	more   bool   // rows follow, whoever asks for them
+	cursor string // "" where it is not in the reply
+}
+
+// endAfter says what comes after the given number of rows: a cursor goes into the reply
 // where the answer ends and there is more.
-func (s *search) tail(rows int) (tail []byte, last bool, err error) {
+func (s *search) endAfter(rows int) (end searchEnd, err error) {
 	done := s.at.Rows + rows
 	left := s.row+rows < s.page.Len() || s.page.NextLink() != ""
-	more := left && (s.asked.Limit == 0 || done < int(s.asked.Limit))
-	last = !s.stream || !more || s.sent+rows >= messages.MaxStreamRows
-	tail = append(tail, ']')
-	if s.at.Total != nil {
-		tail = strconv.AppendInt(append(tail, `,"total":`...), *s.at.Total, 10)
+	end.more = left && (s.asked.Limit == 0 || done < int(s.asked.Limit))
+	end.last = !s.stream || !end.more || s.sent+rows >= messages.MaxStreamRows
+	if end.last && end.more {
+		end.cursor, err = s.seal(rows)
 	}
-	if last && more {
-		cursor, err := s.cursors.seal(s.after(rows))
+	return end, err
+}
+
+// tail is a reply's end after its rows.
+func (e searchEnd) tail(total *int64) []byte {
+	tail := []byte{']'}
+	if total != nil {
+		tail = strconv.AppendInt(append(tail, `,"total":`...), *total, 10)
+	}
+	if e.cursor != "" {
+		tail = append(append(append(tail, `,"next_cursor":"`...), e.cursor...), '"')
+	}
+	return append(tail, '}')
+}
+
+// seal makes the cursor for what follows the given number of further rows.
+func (s *search) seal(rows int) (string, error) {
+	query, err := s.encoded()
+	if err != nil {
+		return "", err
+	}
+	to := s.after(rows)
+	to.Query = query
+	return s.cursors.seal(to)
+}
+
+// encoded is the query as cursors hold it. It is made when it is needed: few answers have
+// a cursor.
+func (s *search) encoded() (jsontext.Value, error) {
+	if s.from.Query == nil {
+		query, err := encodeQuery(s.asked)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
-		tail = append(append(append(tail, `,"next_cursor":"`...), cursor...), '"')
+		s.from.Query = query
 	}
-	return append(tail, '}'), last, nil
+	return s.from.Query, nil
 }
 
 // after is the position behind the given number of further rows.
@@ -142,10 +198,10 @@ func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
 
 // deliver makes the part, in the memory of the part before: a long stream would
 // else leave one message's worth behind with each.
-func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, last bool, size int) (part, error) {
+func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, end searchEnd, size int) (route.Part, error) {
 	if cap(s.body) < size {
-		if err := writing(ctx, size); err != nil {
-			return part{}, err
+		if err := route.Reserve(ctx, size); err != nil {
+			return route.Part{}, err
 		}
 		s.body = make([]byte, 0, size)
 	}
@@ -154,5 +210,10 @@ func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte
 	s.at.Rows += rows
 	s.sent += rows
 	s.body = append(body, tail...)
-	return part{body: s.body, rows: rows, last: last}, nil
+	return route.Part{Body: s.body, Rows: rows, Last: end.last, Cursor: func() (string, error) {
+		if end.cursor != "" || !end.more {
+			return end.cursor, nil
+		}
+		return s.seal(0)
+	}}, nil
 }

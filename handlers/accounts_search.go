@@ -10,72 +10,65 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // accountsSearch answers accounts.search: one page, or in stream mode as many
 // parts as it takes.
-func (o *Operations) accountsSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) iter.Seq2[part, error] {
-	c.streams = in.Mode != "" && in.Mode != messages.ModePage
-	return func(yield func(part, error) bool) {
-		search, p, err := o.beginSearch(ctx, c, in)
+func (o *Operations) accountsSearch(ctx context.Context, c route.Call, in messages.AccountsSearchRequest) iter.Seq2[route.Part, error] {
+	return func(yield func(route.Part, error) bool) {
+		s, err := o.newSearch(ctx, c, in)
+		if err == nil {
+			defer s.release()
+			err = o.Catalog.Replan(s.session, func(p plan.Planner) error { return s.first(ctx, p) })
+		}
 		for err == nil {
-			if !yield(p, nil) || p.last {
-				search.release()
+			var part route.Part
+			if part, err = s.next(ctx); err == nil && (!yield(part, nil) || part.Last) {
 				return
 			}
-			p, err = search.next(ctx)
 		}
-		yield(part{}, err)
+		yield(route.Part{}, err)
 	}
 }
 
-// beginSearch plans a search and makes its first part.
-func (o *Operations) beginSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, part, error) {
-	search, err := o.newSearch(ctx, c, in)
-	if err != nil {
-		return nil, part{}, err
-	}
-	var first part
-	begin := search.at
-	err = o.planned(search.session, func(plan planner) (err error) {
-		search.at, search.page = begin, nil
-		if search.query, err = plan.search(ctx, search.asked); err != nil {
-			return err
-		}
-		first, err = search.next(ctx)
-		return err
-	})
-	return search, first, err
+// wantsStream reports whether a search is answered with as many parts as it takes. A mode
+// that does not exist counts as one, so that its refusal ends what may be waited for.
+func wantsStream(in messages.AccountsSearchRequest) bool {
+	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
 // A search is one request's walk over the matching accounts.
 type search struct {
-	call    *call
+	call    route.Call
 	session *dynamics.Session
 	query   dynamics.Query
 	asked   messages.AccountsSearchRequest // normalized
 	cursors cursors
+	from    position // where this answer begins
 	at      position
 	stream  bool
 	sent    int  // rows of this answer
 	resumed bool // the place to go on with came from the requester
 	checked bool // see checkEnd
 
-	page *dynamics.Page // the page being delivered, nil before the first
-	row  int            // its next row to deliver
-	body []byte         // of the part before
+	page  *dynamics.Page // the page being delivered, nil before the first
+	row   int            // its next row to deliver
+	loads int            // pages read for the next part
+	body  []byte         // of the part before
 }
 
-func (o *Operations) newSearch(ctx context.Context, c *call, in messages.AccountsSearchRequest) (*search, error) {
+func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.AccountsSearchRequest) (*search, error) {
 	if err := checkSearch(in); err != nil {
 		return nil, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return nil, err
 	}
-	s := &search{call: c, session: session, stream: c.streams, cursors: o.cursorsOf(c, session)}
+	s := &search{call: c, session: session, stream: wantsStream(in), cursors: o.cursorsOf(c, session)}
 	return s, s.begin(in)
 }
 
@@ -124,8 +117,7 @@ func checkWhere(where *messages.Where) error {
 func (s *search) begin(in messages.AccountsSearchRequest) error {
 	if in.Cursor == "" {
 		s.asked = normalize(in)
-		s.at = position{}
-		return s.keepQuery()
+		return nil
 	}
 	var at position
 	if err := s.cursors.open(in.Cursor, &at); err != nil {
@@ -134,7 +126,7 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 	if time.Since(time.Unix(at.Issued, 0)) > cursorLife {
 		return messages.Invalid("cursor", "is older than 7 days; start the search again")
 	}
-	s.at, s.resumed = at, true
+	s.from, s.resumed = at, true
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {
 		return badCursor()
 	}
@@ -152,12 +144,6 @@ func (s *search) begin(in messages.AccountsSearchRequest) error {
 		return messages.Invalid("cursor", "belongs to another query; send it alone, or with the query unchanged")
 	}
 	return nil
-}
-
-func (s *search) keepQuery() error {
-	query, err := encodeQuery(s.asked)
-	s.at.Query = query
-	return err
 }
 
 // normalize leaves what makes up the query, with defaults filled in, so that
@@ -190,23 +176,31 @@ func alone(in messages.AccountsSearchRequest) bool {
 	return in.Where == nil && in.Fields == nil && in.OrderBy == nil && in.PageSize == 0 && in.Limit == 0 && !in.IncludeTotal
 }
 
-// maxEmptyPages bounds how many pages without a row to deliver are passed over
-// for one part.
+// maxEmptyPages bounds how many pages are read for one part while they have no row to
+// deliver.
 const maxEmptyPages = 5
 
+// first makes the query and reads the first page.
+func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
+	s.release()
+	s.at = s.from
+	if s.query, err = p.Search(ctx, s.asked); err != nil {
+		return err
+	}
+	return s.load(ctx)
+}
+
 // next makes the answer's next part.
-func (s *search) next(ctx context.Context) (part, error) {
-	for empty := 0; s.page == nil || s.row == s.page.Len() && s.page.NextLink() != ""; empty++ {
-		if empty == maxEmptyPages {
-			break
-		}
+func (s *search) next(ctx context.Context) (route.Part, error) {
+	for s.row == s.page.Len() && s.page.NextLink() != "" && s.loads < maxEmptyPages {
 		if err := s.load(ctx); err != nil {
-			return part{}, err
+			return route.Part{}, err
 		}
 	}
 	if err := s.fit(ctx); err != nil {
-		return part{}, err
+		return route.Part{}, err
 	}
+	s.loads = 0
 	return s.cut(ctx)
 }
 
@@ -216,6 +210,7 @@ const maxSearchedPages = 20
 
 // load reads the page at the position and finds the row to go on with.
 func (s *search) load(ctx context.Context) error {
+	s.loads++
 	if s.page != nil {
 		s.at.Link, s.at.Marks = s.page.NextLink(), nil
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -277,7 +278,7 @@ func TestBoundsOfASearch(t *testing.T) {
 			c.change(&in)
 			err := checkSearch(in)
 			if err == nil {
-				_, err = planner{}.search(t.Context(), in)
+				_, err = plan.Planner{}.Search(t.Context(), in)
 			}
 			refusedWith(t, err, messages.InvalidRequest, c.says)
 			if fault, ok := err.(*messages.Error); ok && fault.Details[0].Path != c.path {

@@ -29,9 +29,9 @@ func (s *search) fit(ctx context.Context) error {
 		return err
 	}
 	most := s.rowsWanted()
-	rows := fitting(s.page, 0, most, s.call.budget-len(head)-s.tailRoom())
-	if rows >= most || rows <= 1 {
-		return nil
+	rows, err := s.fitting(head, most)
+	if err != nil || rows >= most || rows <= 1 {
+		return err
 	}
 	s.release()
 	s.at.Size = max(1, rows*fillOfPages/8)

@@ -3,16 +3,16 @@ package handlers
 import (
 	"context"
 	"encoding/base64"
-	"slices"
 	"time"
 
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // connectionsGet answers connections.get.
-func (o *Operations) connectionsGet(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.ConnectionReply, error) {
-	connection, err := o.Store.Get(ctx, c.connection)
+func (o *Operations) connectionsGet(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.ConnectionReply, error) {
+	connection, err := o.Store.Get(ctx, c.Connection)
 	if err != nil {
 		return messages.ConnectionReply{}, err
 	}
@@ -21,14 +21,14 @@ func (o *Operations) connectionsGet(ctx context.Context, c *call, _ messages.Con
 
 // connectionsDelete answers connections.delete; that there is nothing to delete
 // is no error, and said.
-func (o *Operations) connectionsDelete(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.DeletedReply, error) {
-	there, err := o.Store.DeleteIfThere(ctx, c.connection)
+func (o *Operations) connectionsDelete(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.DeletedReply, error) {
+	there, err := o.Store.DeleteIfThere(ctx, c.Connection)
 	return messages.DeletedReply{Deleted: there}, err
 }
 
 // connectionsList answers connections.list, in the order of the ids. On a subject
 // that names a connection it lists only that one.
-func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
+func (o *Operations) connectionsList(ctx context.Context, c route.Call, in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
 	reply := messages.ConnectionsListReply{Connections: []messages.Connection{}}
 	size := int(in.PageSize)
 	if size == 0 {
@@ -37,14 +37,14 @@ func (o *Operations) connectionsList(ctx context.Context, c *call, in messages.C
 	if size > messages.MaxConnectionsPageSize {
 		return reply, messages.Invalid("page_size", "must be from 1 to %d", messages.MaxConnectionsPageSize)
 	}
-	if c.connection != "" {
-		connection, err := o.Store.Get(ctx, c.connection)
+	if c.Connection != "" {
+		connection, err := o.Store.Get(ctx, c.Connection)
 		if tokens.CodeOf(err) == tokens.CodeConnectionNotFound {
 			return reply, nil
 		}
 		if err != nil {
 			var ok bool
-			if connection, ok = tokens.Unreadable(c.connection, err); !ok {
+			if connection, ok = tokens.Unreadable(c.Connection, err); !ok {
 				return reply, err
 			}
 		}
@@ -85,7 +85,7 @@ func listAfter(cursor string) (string, error) {
 func connectionOf(c tokens.Connection) messages.Connection {
 	return messages.Connection{
 		ID: c.ID, EnvironmentURL: c.EnvironmentURL, TenantID: c.TenantID, Grant: c.Grant, Status: c.Status,
-		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, slices.Clone(c.Scopes)...),
+		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, c.Scopes...), Tables: append([]string{}, c.Tables...),
 		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
 		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
 		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName), OrganizationName: nameOf(c.OrganizationName),

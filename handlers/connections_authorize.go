@@ -4,6 +4,8 @@ import (
 	"context"
 	"slices"
 
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -17,13 +19,13 @@ const maxHint = 256
 
 // connectionsAuthorize answers connections.authorize with the page where a
 // person connects the environment, or for client_credentials with the connection.
-func (o *Operations) connectionsAuthorize(ctx context.Context, c *call, in messages.AuthorizeRequest) (messages.AuthorizeReply, error) {
+func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call, in messages.AuthorizeRequest) (messages.AuthorizeReply, error) {
 	environment, err := o.checkAuthorize(in)
 	if err != nil {
 		return messages.AuthorizeReply{}, err
 	}
 	ask := tokens.Request{
-		Connection: c.connection, EnvironmentURL: environment, Tenant: in.Tenant, LoginHint: in.LoginHint,
+		Connection: c.Connection, EnvironmentURL: environment, Tenant: in.Tenant, LoginHint: in.LoginHint,
 		Prompt: in.Prompt, AllowUserChange: in.AllowUserChange, Bus: o.BusCompletion,
 	}
 	if in.Grant == messages.GrantClientCredentials {
@@ -56,7 +58,7 @@ func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment s
 	}
 	environment, err = o.Hosts.Environment(in.EnvironmentURL)
 	if err != nil {
-		return "", refused(err, "environment_url")
+		return "", plan.Refused(err, "environment_url")
 	}
 	switch {
 	case in.Grant != "" && in.Grant != messages.GrantAuthorizationCode && in.Grant != messages.GrantClientCredentials:

@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -39,7 +40,7 @@ func checks() []check {
 		probe(messages.CheckAccountsRead, dynamics.ProbeAccounts),
 		probe(messages.CheckMetadataRead, dynamics.ProbeMetadata),
 		{messages.CheckAccountsChanges, func(ctx context.Context, s *dynamics.Session) error {
-			id := dynamics.Output{Column: friendlyFields()["id"], As: "id"}
+			id := dynamics.Output{Column: plan.Friendly("id"), As: "id"}
 			_, err := s.Changes(ctx, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
 			return err
 		}},
@@ -48,16 +49,16 @@ func checks() []check {
 
 // connectionsCheck answers connections.check: every permission is tried, whatever
 // became of the others.
-func (o *Operations) connectionsCheck(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.ChecksReply, error) {
+func (o *Operations) connectionsCheck(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.ChecksReply, error) {
 	all := checks()
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		if fault := o.uncheckable(ctx, c, err); fault != nil {
 			return messages.ChecksReply{}, fault
 		}
 		return withoutToken(all, err), nil
 	}
-	trying, cancel := context.WithDeadline(ctx, c.deadline.Add(-answerTime(c.deadline)))
+	trying, cancel := context.WithDeadline(ctx, c.Deadline.Add(-answerTime(c.Deadline)))
 	defer cancel()
 	faults := make([]error, len(all))
 	var group errgroup.Group
@@ -85,7 +86,7 @@ func answerTime(deadline time.Time) time.Duration {
 
 // uncheckable returns the error that is one of the request and no finding: there is
 // no such connection, nobody has connected it yet, or it may not be used here.
-func (o *Operations) uncheckable(ctx context.Context, c *call, err error) error {
+func (o *Operations) uncheckable(ctx context.Context, c route.Call, err error) error {
 	fault, ok := errors.AsType[*tokens.Error](err)
 	if !ok || ctx.Err() != nil {
 		return err
@@ -94,7 +95,7 @@ func (o *Operations) uncheckable(ctx context.Context, c *call, err error) error 
 	case tokens.CodeConnectionNotFound, tokens.CodeInvalidRequest, tokens.CodeInternal:
 		return err
 	case tokens.CodeReauthorizationRequired:
-		if connection, gone := o.Store.Get(ctx, c.connection); gone == nil && connection.Status == tokens.StatusPending {
+		if connection, gone := o.Store.Get(ctx, c.Connection); gone == nil && connection.Status == tokens.StatusPending {
 			return err
 		}
 	}
@@ -127,10 +128,10 @@ func report(all []check, faults []error) messages.ChecksReply {
 	rows, changes := byName[messages.CheckAccountsRead], byName[messages.CheckAccountsChanges]
 	switch {
 	case !rows.OK || changes.OK:
-	case changes.MissingPrivilege == readAccount:
-		rows.Detail = "some accounts may be missing from answers: " + readAccount + " is not at level Organization (see " +
+	case changes.MissingPrivilege == route.ReadAccount:
+		rows.Detail = "some accounts may be missing from answers: " + route.ReadAccount + " is not at level Organization (see " +
 			changes.Name + "), and Dataverse leaves out without a word what the user may not see"
-		rows.HowToFix = privilegeFix(readAccount)
+		rows.HowToFix = route.PrivilegeFix(route.ReadAccount)
 	default:
 		rows.Detail = "whether the user may see all accounts could not be found out (see " + changes.Name + ")"
 	}
@@ -152,38 +153,13 @@ func finding(name string, err error) messages.PermissionCheck {
 		out.Detail = "crmbridge failed on this check"
 		return out
 	}
-	out.Detail = translate(fault).Message
-	known, keptOut := refusals()[strings.ToLower(fault.Code)]
-	switch {
-	case fault.Kind == dynamics.Unauthorized:
-		out.HowToFix = refusedFix
-	case fault.Kind == dynamics.Cancelled:
-		out.Detail = "not answered within the request's deadline; ask again, or with a later one"
-	case fault.Kind == dynamics.Throttled && fault.RetryAfter > 0:
+	known := route.Explain(fault)
+	out.Detail, out.HowToFix, out.MissingPrivilege = known.Finding, known.Fix, known.Privilege
+	if fault.Kind == dynamics.Throttled && fault.RetryAfter > 0 {
 		out.Detail = blockDetail(fault, time.Now())
-	case fault.Kind == dynamics.Forbidden && keptOut:
-		out.Detail, out.HowToFix = known.message, known.fix
-	case fault.Kind == dynamics.Forbidden:
-		out.MissingPrivilege = fault.Privilege
-		if name == messages.CheckAccountsChanges && fault.Privilege == "" {
-			out.MissingPrivilege = readAccount
-		}
-		if out.MissingPrivilege != "" {
-			out.HowToFix = privilegeFix(out.MissingPrivilege)
-		}
-	case fault.Kind == dynamics.Untracked && fault.Status == 0:
-		out.HowToFix = "who runs what stands between crmbridge and the environment lets the header Prefer pass"
-	case fault.Kind == dynamics.Untracked:
-		out.Detail = "the environment does not track changes of accounts"
-		out.HowToFix = "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"
 	}
 	return out
 }
-
-// refusedFix is what is left to look at where Entra gives tokens and the environment
-// refuses them.
-const refusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + adminCentre +
-	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"
 
 // blockDetail says which limit keeps the user out, and until when.
 func blockDetail(fault *dynamics.Error, now time.Time) string {
@@ -196,7 +172,7 @@ func blockDetail(fault *dynamics.Error, now time.Time) string {
 		dynamics.LimitUnknown:     "a limit that Dataverse did not name",
 	}[fault.Limit]
 	if !known {
-		return fmt.Sprintf("%s (until %s, %s)", translate(fault).Message, until, wait)
+		return fmt.Sprintf("%s (until %s, %s)", route.Explain(fault).Message, until, wait)
 	}
 	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before %s (%s), whatever the connection; "+
 		"sending on makes the wait longer", what, until, wait)
@@ -224,10 +200,10 @@ func tokenFix(fault *tokens.Error) string {
 		}
 		return "crmbridge's operator mends its own set-up; nothing in the environment is wrong"
 	case tokens.CodePermissionDenied:
-		return "let the user in: " + adminCentre
+		return "let the user in: " + route.AdminCentre
 	}
 	if errors.Is(fault, tokens.ErrRefused) {
-		return refusedFix
+		return route.RefusedFix
 	}
 	if fault.Retryable {
 		return "nothing; ask again later"

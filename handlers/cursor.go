@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -73,8 +74,8 @@ type cursors struct {
 	incarnate  string
 }
 
-func (o *Operations) cursorsOf(c *call, session *dynamics.Session) cursors {
-	return cursors{sealer: o.Sealer, operation: c.operation, connection: c.connection, incarnate: session.Incarnation()}
+func (o *Operations) cursorsOf(c route.Call, session *dynamics.Session) cursors {
+	return cursors{sealer: o.Sealer, operation: c.Operation, connection: c.Connection, incarnate: session.Incarnation()}
 }
 
 // withCursors are the operations that give out sealed cursors.

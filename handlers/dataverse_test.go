@@ -15,13 +15,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.uber.org/goleak"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // An account is a row as far as these tests ask for it.
 type account struct{ id, name string }
@@ -148,10 +154,28 @@ func operated(t *testing.T, rows []account) (*dataverse, *messages.Client, *nats
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.operations = &Operations{Dynamics: d.client, Sealer: keys}
-	requester := broker(t)
-	c, err := Start(t.Context(), dial(t, requester.ConnectedUrl()), d.operations,
-		Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	d.operations = &Operations{Dynamics: d.client, Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	requester := served(t, d.operations)
+	return d, messages.NewClient(requester), requester
+}
+
+// served starts a NATS server and a consumer of operations there, and returns a
+// requester.
+func served(t *testing.T, operations *Operations) *nats.Conn {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
+		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		t.Fatal("NATS did not start")
+	}
+	requester := dial(t, s.ClientURL())
+	c, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), operations.Routes(),
+		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +186,17 @@ func operated(t *testing.T, rows []account) (*dataverse, *messages.Client, *nats
 			t.Error(err)
 		}
 	})
-	return d, messages.NewClient(requester), requester
+	return requester
+}
+
+func dial(t *testing.T, url string) *nats.Conn {
+	t.Helper()
+	nc, err := nats.Connect(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	return nc
 }
 
 // refusedWith fails the test unless err is an answered error of code whose text has says.

@@ -1,60 +1,19 @@
-// Package handlers takes requests from NATS and answers them.
+// Package handlers has crmbridge's operations: what a request asks for, done in
+// Dataverse or with the connections that package tokens keeps. An operation returns its
+// reply or an error; it never publishes, and knows nothing of NATS.
 //
-// A message's way, top to bottom in consumer.go: the subscription of its operation
-// receives it and reads its subject, its reply subject and its size. An admission
-// decides whether it runs, waits in its connection's part of a bounded backlog, or is
-// refused (admission.go); nothing of that blocks. Beside the subscription the body of
-// one that runs is decoded, its deadline set, its operation run and its answer
-// published: exactly one, also when the operation panics or the answer is too large.
+// The rooms around it:
 //
-//	NATS ─► receive ──► admission ─► answer ─► route.serve ─► accounts_search.go … ─► dynamics
-//	        reply ok?   turn? room?  deadline   decode          a typed function       asks tokens
-//	                       │         recover                                           for access
-//	                       └──► refuser: overloaded, retry_after_ms
+//	handlers/route        what a lane and an operation know of each other: call, route,
+//	                      answer, parts; decoding, and errors as requesters see them
+//	handlers/plan         a request's fields, order and filter in the columns of one
+//	                      environment, and the catalog of these columns
+//	handlers/interactive  the lane that answers requests: request in, reply out
+//	handlers/events       the changes of connections, published to CRM_EVENTS
+//	handlers/streams      makes crmbridge's streams, and refuses those that capture requests
 //
-// # Load
-//
-// Connections take turns. Of one connection at most Options.PerConnection requests are
-// in hand, and at most a quarter of the backlog waits; a quarter of all places is kept
-// for connections that hold few, and a connection of which nothing comes back gets few
-// once half of the places is taken. What is asked of a connection beyond what it gives
-// is refused when one more request would wait for longer than one takes. A full backlog
-// takes from who has most in it. The NATS client's own queue in front of receive stays
-// nearly empty, so a deadline counts from arrival; what it throws away where the process
-// gets no CPU is counted (Dropped, crmbridge_nats_dropped_messages_total).
-//
-// A refusal costs about 2 µs to decide and 4 µs to answer, with nothing of the body
-// decoded, so a flood is answered one for one: 60,000 requests a second take a process
-// of 2 cores less than half of one. Answers wait in a queue of 8192, a quarter for one
-// connection: only where NATS takes them more slowly, or the process gets so little CPU that
-// reading, which goes first, falls behind, are requests of that connection not answered
-// (crmbridge_unanswered_requests_total). A request that waits until it cannot be
-// answered in time is refused and never executed.
-//
-// On a plain subject the first 4 KiB of the body tell the connection; those that name
-// it later, or none, are one connection together.
-//
-// # Requesters of one connection
-//
-// Requesters take turns too, and who has most waiting is refused first. What tells them
-// apart is the account, where requests come through a service import: NATS's server
-// then writes the reply subject (_R_.…, which it lets no client use) and names the
-// account in a header. Each account has a turn, and all requesters without one have one
-// together.
-//
-// Without accounts there is only the inbox, and whoever may publish may name any. The
-// four inboxes of a connection that ask most have a lane each, all others share one: a
-// greedy requester waits behind itself, and so do a thousand made-up inboxes, within
-// some seconds also where they were there first. It cannot be told who borrows another's
-// inbox: then the two get their parts of what they ask, as one requester would. A leaf
-// node in crmbridge's own account is trusted like the account's operator.
-//
-// # Log
-//
-// One line an answer, but for floods: of refusals for want of room, and of refused reply
-// subjects, the first is written and then one line a second for each connection and code
-// with a count; of any other code of a connection 200 lines a second, and the rest as a
-// count. Counts add up to the answers.
+// Only interactive, events and streams import the NATS client; imports_test.go holds
+// that.
 //
 // # Adding an operation
 //
@@ -65,9 +24,4 @@
 // starts goroutines, they run under [dynamics.Guard]: a panic in one would end the
 // process otherwise. What it waited for it delivers only after
 // [dynamics.Session.Confirm], unless a call of the session did that.
-//
-// # Events
-//
-// [Events] is the other way out: it publishes the changes of connections that
-// package tokens keeps in its outbox, and tells the outbox what arrived.
 package handlers

@@ -6,22 +6,24 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// reads is what a person lets be read by each operation, in the words of the connect
-// page; "" where it is nothing of the environment's, or said by another.
+// readsColumns is what the operations of every table read besides its rows.
+const readsColumns = "descriptions of columns and their options"
+
+// reads is what a person lets be read by each operation that is of no table, in the
+// words of the connect page; "" where it is nothing of the environment's, or said by
+// another.
 func reads() map[messages.Operation]string {
-	const accounts = "accounts (companies), and which of them changed or were deleted"
 	return map[messages.Operation]string{
 		messages.ConnectionsAuthorize: "", messages.ConnectionsComplete: "", messages.ConnectionsGet: "your name, user name and the organization's name",
 		messages.ConnectionsList: "", messages.ConnectionsDelete: "", messages.ConnectionsCheck: "",
 		messages.UsersWhoAmI: "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
-		messages.AccountsSearch: accounts, messages.AccountsGet: accounts, messages.AccountsCount: accounts, messages.AccountsChanges: accounts,
-		messages.AccountsFields: "descriptions of columns and their options",
 	}
 }
 
-// Reads is what the operations may read, each thing once, what matters most first.
+// Reads is what the operations may read besides the rows of tables, for which each
+// table has a text of its own: each thing once, what matters most first.
 func Reads(operations []messages.Operation) []string {
-	var out []string
+	out := []string{readsColumns}
 	words := reads()
 	for _, op := range slices.Backward(operations) {
 		if text := words[op]; text != "" && !slices.Contains(out, text) {

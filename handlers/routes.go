@@ -2,6 +2,8 @@ package handlers
 
 import (
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -13,28 +15,28 @@ type Operations struct {
 	Store      *tokens.Store
 	Authorizer *tokens.Authorizer
 	Sealer     Sealer
-	Metadata   MetadataCache // nil: every process asks for itself
+	Catalog    *plan.Catalog
+	// Tables are those that this deployment serves.
+	Tables []messages.Table
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
-
-	catalog catalog
 }
 
-// routes is every operation, one line each.
-func (o *Operations) routes() map[messages.Operation]route {
-	return map[messages.Operation]route{
-		messages.ConnectionsAuthorize: administrative(one(oneConnection, o.connectionsAuthorize)),
-		messages.ConnectionsComplete:  administrative(one(anyConnection, o.connectionsComplete)),
-		messages.ConnectionsGet:       administrative(one(oneConnection, o.connectionsGet)),
-		messages.ConnectionsList:      administrative(one(anyConnection, o.connectionsList)),
-		messages.ConnectionsDelete:    administrative(one(oneConnection, o.connectionsDelete)),
-		messages.ConnectionsCheck:     administrative(one(oneConnection, o.connectionsCheck)),
-		messages.UsersWhoAmI:          one(oneConnection, o.usersWhoAmI),
-		messages.UsersGet:             one(oneConnection, o.usersGet),
-		messages.AccountsSearch:       many[messages.AccountsPage](oneConnection, o.accountsSearch),
-		messages.AccountsGet:          one(oneConnection, o.accountsGet),
-		messages.AccountsCount:        one(oneConnection, o.accountsCount),
-		messages.AccountsFields:       one(oneConnection, o.accountsFields),
-		messages.AccountsChanges:      whole[messages.AccountsChangesReply](oneConnection, o.accountsChanges),
+// Routes is every operation, one line each.
+func (o *Operations) Routes() map[messages.Operation]route.Route {
+	return map[messages.Operation]route.Route{
+		messages.ConnectionsAuthorize: route.Administrative(route.One(route.OneConnection, o.connectionsAuthorize)),
+		messages.ConnectionsComplete:  route.Administrative(route.One(route.AnyConnection, o.connectionsComplete)),
+		messages.ConnectionsGet:       route.Administrative(route.One(route.OneConnection, o.connectionsGet)),
+		messages.ConnectionsList:      route.Administrative(route.One(route.AnyConnection, o.connectionsList)),
+		messages.ConnectionsDelete:    route.Administrative(route.One(route.OneConnection, o.connectionsDelete)),
+		messages.ConnectionsCheck:     route.Administrative(route.One(route.OneConnection, o.connectionsCheck)),
+		messages.UsersWhoAmI:          route.One(route.OneConnection, o.usersWhoAmI),
+		messages.UsersGet:             route.One(route.OneConnection, o.usersGet),
+		messages.AccountsSearch:       route.Many[messages.AccountsPage](route.OneConnection, wantsStream, o.accountsSearch),
+		messages.AccountsGet:          route.One(route.OneConnection, o.accountsGet),
+		messages.AccountsCount:        route.One(route.OneConnection, o.accountsCount),
+		messages.AccountsFields:       route.One(route.OneConnection, o.accountsFields),
+		messages.AccountsChanges:      route.Many[messages.AccountsChangesReply](route.OneConnection, nil, o.accountsChanges),
 	}
 }

@@ -4,9 +4,8 @@ import (
 	"context"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -15,11 +14,11 @@ import (
 const maxEmail = 1024
 
 // usersGet answers users.get: one user with the roles and their ways.
-func (o *Operations) usersGet(ctx context.Context, c *call, in messages.UserGetRequest) (messages.UserReply, error) {
+func (o *Operations) usersGet(ctx context.Context, c route.Call, in messages.UserGetRequest) (messages.UserReply, error) {
 	if err := checkUserGet(in); err != nil {
 		return messages.UserReply{}, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.connection)
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return messages.UserReply{}, err
 	}
@@ -45,7 +44,7 @@ func checkUserGet(in messages.UserGetRequest) error {
 	case len(in.Email) > maxEmail:
 		return messages.Invalid("email", "is longer than %d bytes", maxEmail)
 	case in.UserID != "":
-		return checkGUID("user_id", in.UserID)
+		return route.CheckGUID("user_id", in.UserID)
 	}
 	return nil
 }
@@ -82,12 +81,4 @@ func userOf(user dynamics.User) messages.User {
 		out.Roles = append(out.Roles, messages.Role{ID: role.ID, Name: role.Name, Via: role.Via})
 	}
 	return out
-}
-
-// checkGUID refuses what is not a GUID in its usual form.
-func checkGUID(path, text string) error {
-	if id, err := uuid.Parse(text); err != nil || len(text) != len(id.String()) {
-		return messages.Invalid(path, "is not a GUID such as 11111111-2222-3333-4444-555555555555")
-	}
-	return nil
 }

@@ -3,12 +3,13 @@ package handlers
 import (
 	"context"
 
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // usersWhoAmI answers users.whoami: whom Dataverse takes the connection for.
-func (o *Operations) usersWhoAmI(ctx context.Context, c *call, _ messages.ConnectionRequest) (messages.WhoAmIReply, error) {
-	session, err := o.Dynamics.Open(ctx, c.connection)
+func (o *Operations) usersWhoAmI(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.WhoAmIReply, error) {
+	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return messages.WhoAmIReply{}, err
 	}

@@ -18,8 +18,8 @@ func (t *Target) TargetID() *string { return &t.Connection }
 // A Request is the body of a request: anything that embeds a Target.
 type Request interface{ TargetID() *string }
 
-// A Count is a number of rows to ask for. Zero stands for a member that is not
-// there; one that is there must be at least 1.
+// A Count is a number of rows to ask for. Zero means absent: a member that is
+// there is at least 1.
 type Count int
 
 // UnmarshalJSON reads a whole number from 1 on.
@@ -34,7 +34,7 @@ func (c *Count) UnmarshalJSON(text []byte) error {
 
 var errCount = errors.New("not a whole number from 1 on")
 
-// Head is what reply bodies share.
+// Head holds the members that reply bodies share.
 type Head struct {
 	RequestID  string `json:"request_id"`
 	Connection string `json:"connection,omitzero"`
@@ -45,7 +45,7 @@ func (h *Head) SetHead(requestID, connection string) {
 	h.RequestID, h.Connection = requestID, connection
 }
 
-// A Reply is the body of an answer: anything that embeds a Head or a RequestHead.
+// A Reply is the body of a reply: anything that embeds a Head or a RequestHead.
 type Reply interface {
 	SetHead(requestID, connection string)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -24,10 +25,10 @@ const (
 	maxName = 1 << 10
 )
 
-// A boundError says which bound a body exceeds.
+// A boundError is a bound that a body exceeds.
 type boundError struct {
 	fault *Error // without a path
-	leaf  bool   // the place is the node around that where it was found
+	leaf  bool   // the place is the node around the one where it was found
 }
 
 func (e *boundError) Error() string { return e.fault.Message }
@@ -36,7 +37,7 @@ func exceeds(format string, args ...any) *boundError {
 	return &boundError{fault: Errorf(InvalidRequest, format, args...)}
 }
 
-// What is said about a bound, also where a body that was not read is checked.
+// The errors of bounds that are checked for a tree made in Go too.
 func tooManyLeaves() *boundError {
 	return exceeds("the filter has more than %d leaves", MaxWhereLeaves)
 }
@@ -48,9 +49,29 @@ func tooDeep() *boundError {
 }
 
 // whileReading checks one body's bounds as its parts come, before each is decoded.
-type whileReading struct{ nodes, leaves, values int }
+type whileReading struct {
+	nodes, leaves, values int
 
-// unmarshalers look at what comes next and leave the decoding to the package.
+	options json.Options // that call it, made once
+}
+
+// readers are kept between bodies: to make their options takes more memory than
+// most bodies.
+var readers = sync.Pool{New: func() any {
+	w := new(whileReading)
+	w.options = json.JoinOptions(json.RejectUnknownMembers(true), json.WithUnmarshalers(w.unmarshalers()))
+	return w
+}}
+
+// unmarshalStrictly reads a body into a struct within the bounds.
+func unmarshalStrictly(body []byte, into any) error {
+	w := readers.Get().(*whileReading)
+	defer readers.Put(w)
+	w.nodes, w.leaves, w.values = 0, 0, 0
+	return json.Unmarshal(body, into, w.options)
+}
+
+// unmarshalers look at the next value and leave the decoding to the package.
 func (w *whileReading) unmarshalers() *json.Unmarshalers {
 	return json.JoinUnmarshalers(
 		json.UnmarshalFromFunc(func(d *jsontext.Decoder, _ *Where) error { return w.node(d) }),
@@ -61,7 +82,7 @@ func (w *whileReading) unmarshalers() *json.Unmarshalers {
 	)
 }
 
-var goOn = errors.ErrUnsupported // the package's word for: decode it as usual
+var goOn = errors.ErrUnsupported // means to the json package: decode it as usual
 
 func (w *whileReading) node(d *jsontext.Decoder) error {
 	// A node lies at least one level below the one around it; and and or add theirs.
@@ -114,8 +135,7 @@ func text(d *jsontext.Decoder) error {
 	return goOn
 }
 
-// unread is what comes next in a decoder's buffer, behind what separates it from what
-// came before.
+// unread is the next value in a decoder's buffer, without the separators before it.
 func unread(rest []byte) []byte {
 	for i, c := range rest {
 		switch c {

@@ -50,7 +50,7 @@ func TestCostlyBodiesAreNotReadToTheirEnd(t *testing.T) {
 			body := []byte(test.body)
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			got, err := messages.Decode[messages.AccountsSearchRequest](body)
+			got, err := messages.Decode[messages.SearchRequest](body)
 			runtime.ReadMemStats(&after)
 			if err == nil {
 				t.Fatalf("decoded %d values", len(got.Fields))
@@ -79,7 +79,7 @@ func TestBodiesAtTheBounds(t *testing.T) {
 		`{"cursor":"` + strings.Repeat("x", messages.MaxCursor) + `"}`,
 		`{"where":{"field":"name","op":"in","value":[]}}`,
 	} {
-		in, err := messages.Decode[messages.AccountsSearchRequest]([]byte(body))
+		in, err := messages.Decode[messages.SearchRequest]([]byte(body))
 		if err == nil && in.Where != nil {
 			err = in.Where.Check("where")
 		}
@@ -95,7 +95,7 @@ func TestBodiesAtTheBounds(t *testing.T) {
 func BenchmarkDecodeUsual(b *testing.B) {
 	body := []byte(`{"connection":"acme","where":{"and":[{"field":"industry","op":"in","value":["Consulting","Retail"]},{"field":"city","op":"eq","value":"Bonn"}]},"fields":["id","name"],"page_size":100}`)
 	for b.Loop() {
-		if _, err := messages.Decode[messages.AccountsSearchRequest](body); err != nil {
+		if _, err := messages.Decode[messages.SearchRequest](body); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -106,7 +106,7 @@ func BenchmarkDecodeCostly(b *testing.B) {
 		body := []byte(costly.body)
 		b.Run(costly.name, func(b *testing.B) {
 			for b.Loop() {
-				if _, err := messages.Decode[messages.AccountsSearchRequest](body); err == nil {
+				if _, err := messages.Decode[messages.SearchRequest](body); err == nil {
 					b.Fatal("decoded")
 				}
 			}

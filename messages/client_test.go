@@ -51,11 +51,11 @@ func TestClientWithoutAnAnswer(t *testing.T) {
 			t.Errorf("%q: %v", id, err)
 		}
 	}
-	large := messages.AccountsSearchRequest{Cursor: strings.Repeat("x", 70<<10)}
-	if _, err := b.client.Search(t.Context(), large); codeOf(err) != messages.TooLarge {
+	large := messages.SearchRequest{Cursor: strings.Repeat("x", 70<<10)}
+	if _, err := b.client.Accounts().Search(t.Context(), large); codeOf(err) != messages.TooLarge {
 		t.Errorf("a request above max_payload: %v", err)
 	}
-	if _, err := b.client.Search(t.Context(), messages.AccountsSearchRequest{Mode: messages.ModeStream}); codeOf(err) != messages.InvalidRequest {
+	if _, err := b.client.Accounts().Search(t.Context(), messages.SearchRequest{Mode: messages.ModeStream}); codeOf(err) != messages.InvalidRequest {
 		t.Errorf("Search in stream mode: %v", err)
 	}
 	b.requester.Close()
@@ -157,17 +157,17 @@ func TestClientCalls(t *testing.T) {
 			}},
 		{"crm.accounts.get.request.acme", `{"connection":"acme","account_id":"1","fields":["revenue"]}`, `{"account":{"revenue":90071992547409930.10}}`, "90071992547409930.10",
 			func(ctx context.Context, c *messages.Client) (any, error) {
-				account, err := c.Account(ctx, messages.AccountGetRequest{Target: target, AccountID: "1", Fields: []string{"revenue"}})
+				account, err := c.Accounts().Get(ctx, messages.GetRequest{Target: target, ID: "1", Fields: []string{"revenue"}})
 				return account.Text("revenue"), err
 			}},
 		{"crm.accounts.search.request.acme", `{"connection":"acme","where":{"field":"revenue","op":"gt","value":0.10},"limit":3}`, `{"accounts":[{"name":"A"}],"total":9}`, "A 9",
 			func(ctx context.Context, c *messages.Client) (any, error) {
 				where := messages.Leaf("revenue", messages.Gt, jsontext.Value("0.10"))
-				page, err := c.Search(ctx, messages.AccountsSearchRequest{Target: target, Where: &where, Limit: 3})
+				page, err := c.Accounts().Search(ctx, messages.SearchRequest{Target: target, Where: &where, Limit: 3})
 				if err != nil {
 					return nil, err
 				}
-				return fmt.Sprint(page.Accounts[0].Text("name"), " ", *page.Total), nil
+				return fmt.Sprint(page.Rows[0].Text("name"), " ", *page.Total), nil
 			}},
 	}
 	for _, test := range tests {
@@ -245,13 +245,13 @@ func TestClientPages(t *testing.T) {
 			b.reply(msg, `{"error":{"code":"invalid_request","message":"bad cursor"}}`, messages.HeaderErrorCode, "invalid_request")
 		}
 	})
-	in := messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"name"}, PageSize: 2}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"name"}, PageSize: 2}
 	var names []string
-	for page, err := range b.client.Pages(t.Context(), in) {
+	for page, err := range b.client.Accounts().Pages(t.Context(), in) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, account := range page.Accounts {
+		for _, account := range page.Rows {
 			names = append(names, account.Text("name"))
 		}
 	}
@@ -263,7 +263,7 @@ func TestClientPages(t *testing.T) {
 		t.Error(diff)
 	}
 	asked = nil
-	for range b.client.Pages(t.Context(), in) {
+	for range b.client.Accounts().Pages(t.Context(), in) {
 		break
 	}
 	if len(asked) != 1 {
@@ -271,7 +271,7 @@ func TestClientPages(t *testing.T) {
 	}
 	in.Cursor = "forged"
 	rounds := 0
-	for page, err := range b.client.Pages(t.Context(), in) {
+	for page, err := range b.client.Accounts().Pages(t.Context(), in) {
 		if rounds++; codeOf(err) != messages.InvalidRequest || page != nil {
 			t.Errorf("bad cursor: %v, %v", page, err)
 		}

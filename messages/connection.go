@@ -42,11 +42,12 @@ type Connection struct {
 	Status         string `json:"status" jsonschema:"pending, active, reauthorization_required, or in lists unreadable"`
 	UserID         string `json:"user_id"`
 	OrganizationID string `json:"organization_id"`
-	// What Dataverse calls them, null where it does not say.
+	// Their names in Dataverse, null where it gives none.
 	UserName             *string    `json:"user_name"`
 	UserFullName         *string    `json:"user_full_name"`
 	OrganizationName     *string    `json:"organization_name"`
 	Scopes               []string   `json:"scopes"`
+	Tables               []string   `json:"tables" jsonschema:"tables that the person who connected was told of; none while pending"`
 	AccessTokenExpiresAt *time.Time `json:"access_token_expires_at"`
 	CreatedAt            time.Time  `json:"created_at,omitzero"` // not there where the status is unreadable
 	RefreshedAt          *time.Time `json:"refreshed_at"`
@@ -145,7 +146,7 @@ const (
 	MaxConnectionsPageSize     = 1000
 )
 
-// ConnectionsListReply is a page of connections; a NextCursor says that there
+// ConnectionsListReply is a page of connections; a NextCursor means that there
 // are more. One whose record cannot be read is among them, as [StatusUnreadable].
 type ConnectionsListReply struct {
 	Head
@@ -154,7 +155,7 @@ type ConnectionsListReply struct {
 }
 
 // DeletedReply confirms that nothing of the connection is stored any more; Deleted
-// says whether there was one.
+// reports whether there was one.
 type DeletedReply struct {
 	Head
 	Deleted bool `json:"deleted"`

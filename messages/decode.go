@@ -15,36 +15,31 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Decode reads a request body strictly into a T. An empty body reads as {}, so
-// that an operation without members can be asked with an empty message. The
-// error is an invalid_request that names the place and never repeats a value.
-func Decode[T any](body []byte) (T, *Error) {
-	var into T
+// decode reads a request body strictly into a struct, whose type is root: see
+// [Codec.Decode].
+func decode(body []byte, into any, root reflect.Type) *Error {
 	trimmed := bytes.TrimLeft(body, " \t\r\n")
 	if len(trimmed) == 0 {
-		return into, nil
+		return nil
 	}
 	if trimmed[0] != '{' {
-		return into, Invalid("", "the body is not a JSON object")
+		return Invalid("", "the body is not a JSON object")
 	}
 	part, fault := readable(body)
 	if fault != nil {
-		return into, fault
+		return fault
 	}
-	var bounds whileReading
-	err := json.Unmarshal(part, &into, json.RejectUnknownMembers(true), json.WithUnmarshalers(bounds.unmarshalers()))
-	if err != nil {
-		var none T
-		root := reflect.TypeFor[T]()
-		if fault := exceeded(err, root); fault != nil {
-			return none, fault
-		}
-		if len(part) < len(body) && errors.Is(err, io.ErrUnexpectedEOF) {
-			return none, Invalid("", "the body has more than %d members and elements", maxMembers)
-		}
-		return none, decodeError(err, part, root)
+	err := unmarshalStrictly(part, into)
+	if err == nil {
+		return nil
 	}
-	return into, nil
+	if fault := exceeded(err, root); fault != nil {
+		return fault
+	}
+	if len(part) < len(body) && errors.Is(err, io.ErrUnexpectedEOF) {
+		return Invalid("", "the body has more than %d members and elements", maxMembers)
+	}
+	return decodeError(err, part, root)
 }
 
 func decodeError(err error, body []byte, root reflect.Type) *Error {
@@ -71,16 +66,16 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
 		case complete(body):
-			return Invalid("", "something stands behind the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
+			return Invalid("", "there is something after the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
 		}
 		return Invalid("", "the body is not valid JSON in UTF-8, at byte %d", syntactic.ByteOffset)
 	}
 	return Invalid("", "the body is not valid JSON") // without a cause: its text could repeat a value
 }
 
-// maxNesting is where a body is called too deep before it is decoded: what is said
-// about the place of a fault grows with the square of its depth. No valid body comes
-// near it: see MaxWhereDepth.
+// maxNesting is where a body is refused as too deep before it is decoded: the path of
+// an error in it would grow with the square of its depth. No valid body comes near it:
+// see MaxWhereDepth.
 const maxNesting = 1000
 
 // complete reports whether body begins with a whole JSON value.
@@ -148,8 +143,7 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 	return "; the members here are " + strings.Join(members, ", ")
 }
 
-// typeAt finds the type that stands at pointer below root, nil where it is not
-// known.
+// typeAt finds the type at pointer below root, nil where it is not known.
 func typeAt(root reflect.Type, pointer jsontext.Pointer) reflect.Type {
 	at := deref(root)
 	for token := range pointer.Tokens() {

@@ -37,8 +37,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"node for a list", `{"where":{"and":{"field":` + q + `}}}`, "where.and", "must be an array, not an object"},
 		{"list for a field", `{"where":{"or":[{"not":{"field":[` + q + `]}}]}}`, "where.or[0].not.field", "must be a string, not an array"},
 		{"truncated", `{"where":{"field":"name","value":"` + secret, "", "ends in the middle"},
-		{"trailing object", `{"cursor":` + q + `}{"cursor":` + q + `}`, "", "behind the JSON object, at byte 23"},
-		{"trailing word", `{} ` + secret, "", "behind the JSON object, at byte 3"},
+		{"trailing object", `{"cursor":` + q + `}{"cursor":` + q + `}`, "", "after the JSON object, at byte 23"},
+		{"trailing word", `{} ` + secret, "", "after the JSON object, at byte 3"},
 		{"invalid UTF-8", "{\"cursor\":\"" + secret + "\xff\"}", "", "not valid JSON in UTF-8"},
 		{"lone surrogate", `{"cursor":"` + secret + `\ud800"}`, "", "not valid JSON in UTF-8"},
 		{"bare word", `{"cursor":` + secret + `}`, "", "not valid JSON in UTF-8, at byte 10"},
@@ -51,7 +51,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"huge nesting in a value", `{"where":{"value":` + strings.Repeat(`[`, 20_000) + q, "", "nested deeper"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := messages.Decode[messages.AccountsSearchRequest]([]byte(test.body))
+			got, err := messages.Decode[messages.SearchRequest]([]byte(test.body))
 			if err == nil {
 				t.Fatalf("decoded %+v", got)
 			}
@@ -91,7 +91,7 @@ func everything(t *testing.T, err *messages.Error) string {
 func TestDecodeTruncatedAnywhere(t *testing.T) {
 	const body = `{"connection":"acme","where":{"and":[{"field":"name","op":"in","value":["Zq7X",1.5e3,true]}]},"page_size":10}`
 	for end := 1; end < len(body); end++ {
-		_, err := messages.Decode[messages.AccountsSearchRequest]([]byte(body[:end]))
+		_, err := messages.Decode[messages.SearchRequest]([]byte(body[:end]))
 		if err == nil || !strings.Contains(err.Message, "ends in the middle") || strings.Contains(everything(t, err), "Zq7X") {
 			t.Fatalf("%s: %v", body[:end], err)
 		}
@@ -104,7 +104,7 @@ func TestDecode(t *testing.T) {
 			t.Errorf("%q: %+v, %v", empty, got, err)
 		}
 	}
-	got, err := messages.Decode[messages.AccountsSearchRequest]([]byte(
+	got, err := messages.Decode[messages.SearchRequest]([]byte(
 		` {"connection":"acme","where":{"not":{"field":"revenue","op":"gt","value":1234567890123456789.10}},"page_size":7} `))
 	if err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		const token = "Qj6wZ9kVt3"
 		body = []byte(strings.ReplaceAll(string(body), "VALUE", token))
-		_, err := messages.Decode[messages.AccountsSearchRequest](body)
+		_, err := messages.Decode[messages.SearchRequest](body)
 		if err == nil {
 			return
 		}

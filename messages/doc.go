@@ -1,6 +1,7 @@
-// Package messages is the contract between crmbridge and everybody who asks it
-// for something: subjects, headers, bodies and error codes, and a client for
-// requesters written in Go. It imports nothing else of crmbridge.
+// Package messages is what crmbridge and its requesters share: subjects, headers,
+// bodies and error codes, and a client for requesters written in Go. README.md
+// beside this file is the same for requesters in any language. The package imports
+// nothing else of crmbridge.
 //
 // # One exchange
 //
@@ -36,9 +37,18 @@
 // (crm.accounts.search.request.acme), so that NATS permissions can say which
 // requester may use which connection.
 //
+// # Tables
+//
+// A [Table] describes one Dataverse table: accounts, contacts. Each has the same
+// five operations with the same bodies ([SearchRequest], [Page] and the others);
+// the table names the member that holds rows (accounts, contacts), a single row
+// (account) and its id (account_id). A [Codec] reads and writes a body under the
+// names of its table, [Operation.Schemas] describes it, and [Client.Table] asks.
+// All of them take a table that [Tables] does not list, too.
+//
 // # Decoding
 //
 // Requests are read strictly: an unknown member, a member given twice, a value
-// of the wrong type or anything behind the object is an error that names its
+// of the wrong type or anything after the object is an error that names its
 // place. Replies are read leniently, so that a newer crmbridge may add members.
 package messages

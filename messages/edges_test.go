@@ -2,7 +2,6 @@ package messages_test
 
 import (
 	"encoding/json"
-	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +22,7 @@ func TestEscapesInBodies(t *testing.T) {
 			`{"where":{"field":"name","op":"in","value":["` + text + `","b"]},"page_size":7}`,
 			`{"where":{"field":"name","op":"eq","value":"` + text + `"},"page_size":7}`,
 		} {
-			got, err := messages.Decode[messages.AccountsSearchRequest]([]byte(body))
+			got, err := messages.Decode[messages.SearchRequest]([]byte(body))
 			if err != nil || got.PageSize != 7 {
 				t.Errorf("%.60s: %v", body, err)
 			} else if got.Where != nil {
@@ -37,7 +36,7 @@ func TestEscapesInBodies(t *testing.T) {
 		`{"connection":"\\","where":{"value":` + deep,
 		`{"connection":"\"","where":{"value":` + deep,
 	} {
-		if _, err := messages.Decode[messages.AccountsSearchRequest]([]byte(body)); err == nil || !strings.Contains(err.Message, "nested deeper than 1000") {
+		if _, err := messages.Decode[messages.SearchRequest]([]byte(body)); err == nil || !strings.Contains(err.Message, "nested deeper than 1000") {
 			t.Errorf("%.60s: %v", body, err)
 		}
 	}
@@ -80,7 +79,7 @@ func TestEdgesOfBodies(t *testing.T) {
 		"a count of 0":                {`{"limit":0}`, "limit: must be a whole number from 1 on"},
 		"a fault of the 101st leaf":   {`{"where":{"or":[` + strings.Repeat(`{"field":"a","op":"is_null"},`, 100) + `{"field":"a","op":"is_null"}]}}`, "where.or[100]: the filter has more than 100 leaves"},
 	} {
-		in, err := messages.Decode[messages.AccountsSearchRequest]([]byte(c.body))
+		in, err := messages.Decode[messages.SearchRequest]([]byte(c.body))
 		if err == nil && in.Where != nil && !strings.Contains(name, "nodes") {
 			err = in.Where.Check("where")
 		}
@@ -90,7 +89,7 @@ func TestEdgesOfBodies(t *testing.T) {
 	}
 	// That much is found while the body is read, before the tree is made.
 	for _, c := range [][2]string{{and(12), "nested deeper than 8 levels"}, {twice(250, 251), "more than 500 values in all"}} {
-		if _, err := messages.Decode[messages.AccountsSearchRequest]([]byte(c[0])); err == nil || !strings.Contains(err.Message, c[1]) {
+		if _, err := messages.Decode[messages.SearchRequest]([]byte(c[0])); err == nil || !strings.Contains(err.Message, c[1]) {
 			t.Errorf("%.60s: %v", c[0], err)
 		}
 	}
@@ -118,10 +117,10 @@ func TestPrintable(t *testing.T) {
 
 // Schemas are as strict as the server on bounds, lists and words.
 func TestSchemasAreAsStrictAsTheServer(t *testing.T) {
-	search, list := reflect.TypeFor[messages.AccountsSearchRequest](), reflect.TypeFor[messages.ConnectionsListRequest]()
+	search, list := messages.Accounts.Operation(messages.VerbSearch), messages.ConnectionsList
 	many := func(n int) string { return `["a"` + strings.Repeat(`,"a"`, n-1) + `]` }
 	for _, c := range []struct {
-		body reflect.Type
+		op   messages.Operation
 		text string
 		ok   bool
 	}{
@@ -134,13 +133,13 @@ func TestSchemasAreAsStrictAsTheServer(t *testing.T) {
 		{search, `{"connection":"a b"}`, false},
 		{search, `{"where":{"or":[]}}`, false}, {search, `{"where":{"field":"a","op":"eq","more":1}}`, false},
 	} {
-		if err := validate(t, resolved(t, c.body), c.text); (err == nil) != c.ok {
-			t.Errorf("%s %.60s: %v", c.body.Name(), c.text, err)
+		if err := validate(t, request(t, c.op), c.text); (err == nil) != c.ok {
+			t.Errorf("%s %.60s: %v", c.op, c.text, err)
 		}
 	}
 	for size, ok := range map[int]bool{messages.MaxConnectionsPageSize: true, messages.MaxConnectionsPageSize + 1: false} {
 		text, _ := json.Marshal(map[string]int{"page_size": size})
-		if err := validate(t, resolved(t, list), string(text)); (err == nil) != ok {
+		if err := validate(t, request(t, list), string(text)); (err == nil) != ok {
 			t.Errorf("connections.list: %s: %v", text, err)
 		}
 	}
@@ -149,39 +148,38 @@ func TestSchemasAreAsStrictAsTheServer(t *testing.T) {
 // Replies are open at every depth, and what they say has the contract's words; what
 // Dataverse said has its own.
 func TestSchemasOfReplies(t *testing.T) {
-	for _, c := range []struct {
-		body reflect.Type
-		text string
-		ok   bool
-	}{
-		{reflect.TypeFor[messages.ChecksReply](), `{"request_id":"r","checks":[{"name":"token","ok":true,"newer":1}]}`, true},
-		{reflect.TypeFor[messages.ErrorReply](), `{"request_id":"r","error":{"code":"throttled","message":"m","retryable":true,"dynamics":{"status":429,"code":"0x80072322","message":"m","request_id":"x"}}}`, true},
-		{reflect.TypeFor[messages.ErrorReply](), `{"request_id":"r","error":{"code":"0x1","message":"m","retryable":true}}`, false},
-	} {
-		if err := validate(t, resolved(t, c.body), c.text); (err == nil) != c.ok {
-			t.Errorf("%s %s: %v", c.body.Name(), c.text, err)
-		}
-	}
-	for status, ok := range map[string]bool{messages.StatusActive: true, "asleep": false} { // also of what stands in lists
-		reply, err := json.Marshal(messages.ConnectionsListReply{Connections: []messages.Connection{{Status: status, Scopes: []string{}}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := validate(t, resolved(t, reflect.TypeFor[messages.ConnectionsListReply]()), string(reply)); (err == nil) != ok {
-			t.Errorf("%s: %v", status, err)
-		}
-	}
-	if text, err := messages.Schema(reflect.TypeFor[messages.WhoAmIReply]()); err != nil || !strings.Contains(text, `"Who am i reply"`) {
-		t.Errorf("%v: %s", err, text)
-	}
-	text, err := messages.Schema(reflect.TypeFor[messages.AccountsSearchRequest]())
+	errorText, err := messages.NewCodec[messages.ErrorReply]().Schema()
 	if err != nil {
 		t.Fatal(err)
 	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal([]byte(text), &schema); err != nil {
-		t.Fatal(err)
+	errors := resolved(t, errorText)
+	for _, c := range []struct {
+		schema *jsonschema.Resolved
+		text   string
+		ok     bool
+	}{
+		{reply(t, messages.ConnectionsCheck), `{"request_id":"r","checks":[{"name":"token","ok":true,"newer":1}]}`, true},
+		{reply(t, messages.ConnectionsCheck), `{"request_id":"r","checks":[{"name":"token","ok":true,"depth":"all"}]}`, false},
+		{errors, `{"request_id":"r","error":{"code":"throttled","message":"m","retryable":true,"dynamics":{"status":429,"code":"0x80072322","message":"m","request_id":"x"}}}`, true},
+		{errors, `{"request_id":"r","error":{"code":"0x1","message":"m","retryable":true}}`, false},
+	} {
+		if err := validate(t, c.schema, c.text); (err == nil) != c.ok {
+			t.Errorf("%s: %v", c.text, err)
+		}
 	}
+	for status, ok := range map[string]bool{messages.StatusActive: true, "asleep": false} { // also of those in lists
+		list, err := json.Marshal(messages.ConnectionsListReply{Connections: []messages.Connection{{Status: status, Scopes: []string{}}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, reply(t, messages.ConnectionsList), string(list)); (err == nil) != ok {
+			t.Errorf("%s: %v", status, err)
+		}
+	}
+	if text := schemas(t, messages.UsersWhoAmI, nil).Reply; !strings.Contains(text, `"Who am i reply"`) {
+		t.Errorf("no title: %s", text)
+	}
+	schema := parsed(t, schemas(t, messages.Accounts.Operation(messages.VerbSearch), messages.Tables()).Request)
 	if schema.Title != "Accounts search request" || schema.Properties["page_size"].Title != "Page size" {
 		t.Errorf("titles %q and %q", schema.Title, schema.Properties["page_size"].Title)
 	}
@@ -196,7 +194,7 @@ func TestEdgesOfIDs(t *testing.T) {
 	if !messages.ValidRequestID(x(128)) || messages.ValidRequestID(x(129)) || messages.ValidRequestID("a b") || messages.ValidRequestID("a\x7f") {
 		t.Error("request ids")
 	}
-	subjects := messages.RequestSubjects()
+	subjects := messages.RequestSubjects(nil)
 	for _, want := range []string{"crm.accounts.*.request", "crm.accounts.*.request.*", "crm.users.*.request", "crm.connections.*.request.*"} {
 		if !slices.Contains(subjects, want) {
 			t.Errorf("%s is not among %q", want, subjects)

@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// A Code says what kind of error a reply carries; programs branch on it.
+// A Code is the kind of error that a reply carries; programs branch on it.
 type Code string
 
-// The codes, as section 6 of the contract lists them.
+// The codes. README.md explains them.
 const (
 	InvalidRequest          Code = "invalid_request"
 	InvalidState            Code = "invalid_state"
@@ -34,7 +34,7 @@ const (
 	DeadlineExceeded        Code = "deadline_exceeded"
 )
 
-// codes gives each code its HTTP-like number, says whether the same request may
+// codes holds the HTTP-like number of each code, whether the same request may
 // succeed when it is sent again unchanged, and what the code means in general.
 var codes = map[Code]struct {
 	number    int
@@ -74,7 +74,7 @@ func (c Code) Number() int {
 // Retryable reports whether the same request may succeed later, unchanged.
 func (c Code) Retryable() bool { return codes[c].retryable }
 
-// Sentence says what the code means in general: the message of an error that has
+// Sentence is what the code means in general: the message of an error that has
 // none of its own.
 func (c Code) Sentence() string {
 	if known, ok := codes[c]; ok {
@@ -83,7 +83,7 @@ func (c Code) Sentence() string {
 	return "the request failed"
 }
 
-// Codes lists every code of the contract, in no particular order.
+// Codes lists every code, in no particular order.
 func Codes() []Code {
 	all := make([]Code, 0, len(codes))
 	for code := range codes {
@@ -122,12 +122,12 @@ type DynamicsError struct {
 
 // Errorf makes an Error of a code with a message for the requester.
 func Errorf(code Code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: sayf(format, args...), Retryable: code.Retryable()}
+	return &Error{Code: code, Message: formatted(format, args...), Retryable: code.Retryable()}
 }
 
 // Invalid makes an invalid_request Error that names one place of the request.
 func Invalid(path, format string, args ...any) *Error {
-	fault := sayf(format, args...)
+	fault := formatted(format, args...)
 	message := fault
 	if path != "" {
 		path = strings.ToValidUTF8(path, "?")
@@ -136,9 +136,9 @@ func Invalid(path, format string, args ...any) *Error {
 	return &Error{Code: InvalidRequest, Message: message, Details: []Detail{{Path: path, Message: fault}}}
 }
 
-// sayf formats a message as UTF-8 whatever it quotes, since an error that has no
+// formatted writes a message as UTF-8 whatever it quotes, since an error that has no
 // JSON form could not be answered.
-func sayf(format string, args ...any) string {
+func formatted(format string, args ...any) string {
 	return strings.ToValidUTF8(fmt.Sprintf(format, args...), "?")
 }
 
@@ -154,7 +154,7 @@ func (e *Error) Because(cause error) *Error {
 	return e
 }
 
-// After says how long to wait before the request is sent again.
+// After sets how long to wait before the request is sent again.
 func (e *Error) After(wait time.Duration) *Error {
 	e.RetryAfterMS = max(wait.Milliseconds(), 1)
 	return e
@@ -162,6 +162,6 @@ func (e *Error) After(wait time.Duration) *Error {
 
 // RetryAfter is the wait that the error asks for, 0 for none.
 func (e *Error) RetryAfter() time.Duration {
-	const most = math.MaxInt64 / int64(time.Millisecond) // a reply may say anything
+	const most = math.MaxInt64 / int64(time.Millisecond) // a reply may hold any number
 	return time.Duration(min(max(e.RetryAfterMS, 0), most)) * time.Millisecond
 }

@@ -12,18 +12,18 @@ import (
 // It means the same as the tree in Where, and knows which part of the text each
 // place of the tree came from.
 //
-// A comparison is a field, an operator and what it is held against:
+// A comparison is a field, an operator and its values:
 //
 //	= == eq   != <> ne   < lt   <= le   > gt   >= ge
 //	in (A, B)   not in (A, B)   between A and B   is null   is not null
 //	contains A   not contains A   starts with A   ends with A
 //	contains any (A, B)   contains none (A, B)   = (A, B)   for several choices
 //
-// not binds tighter than and, and that tighter than or; parentheses say otherwise.
+// not binds tighter than and, and that tighter than or; parentheses change that.
 // Keywords are known in any case, and so are the operators' names in Where. A
 // value is a number, of which every digit is kept; true or false; a date; a word
 // of letters, digits and _ - . alone; or text in single or double quotes. In both,
-// two apostrophes stand for one. In double quotes a single apostrophe is itself,
+// two apostrophes are one. In double quotes a single apostrophe is itself,
 // a double quote is written twice or as \", and a backslash as \\.
 type Expression struct {
 	Where *Where
@@ -34,8 +34,8 @@ type Expression struct {
 // span is a part of the text, in bytes.
 type span struct{ offset, length int }
 
-// ExpressionError says where an expression is wrong, and what would be right. It
-// repeats no value.
+// ExpressionError is a fault of an expression: its place, and what would be right.
+// It repeats no value.
 type ExpressionError struct {
 	// Offset and Length are the spot in bytes. Length is 0 at the text's end.
 	Offset, Length int
@@ -65,7 +65,7 @@ func ParseExpression(text string) (*Expression, error) {
 	return e, nil
 }
 
-// ParseWhere is ParseExpression for who needs the tree alone.
+// ParseWhere is ParseExpression where the tree alone is needed.
 func ParseWhere(text string) (*Where, error) {
 	e, err := ParseExpression(text)
 	if err != nil {
@@ -74,7 +74,7 @@ func ParseWhere(text string) (*Where, error) {
 	return e.Where, nil
 }
 
-// wherePath is where the filter stands in a request.
+// wherePath is the filter's place in a request.
 const wherePath = "where"
 
 // Span finds the part of the text that a place of the tree came from; path is one
@@ -90,7 +90,7 @@ func (e *Expression) Span(path string) (offset, length int, ok bool) {
 	return 0, 0, false
 }
 
-// tree makes the tree of n and notes where its parts stand in the text.
+// tree makes the tree of n and notes which part of the text each node came from.
 func (e *Expression) tree(n *node, path string) Where {
 	e.places[path] = n.at
 	switch n.kind {

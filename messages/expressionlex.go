@@ -7,19 +7,19 @@ import (
 	"unicode/utf8"
 )
 
-// tokenKind says what a token is.
+// tokenKind is the kind of a token.
 type tokenKind int
 
 const (
 	tokenEnd    tokenKind = iota
-	tokenBad              // not part of the language; text says why
+	tokenBad              // not part of the language; text is the error
 	tokenWord             // a field, a keyword, a label, a date
 	tokenNumber           // as JSON writes it
 	tokenText             // in quotes; text is what they hold
 	tokenSign             // a comparison, a parenthesis, a comma
 )
 
-// A token is a part of an expression; at is where it stands.
+// A token is a part of an expression; at is its place.
 type token struct {
 	kind tokenKind
 	text string
@@ -82,7 +82,7 @@ func lexOne(rest string) token {
 	if length := wordLength(rest); length > 0 {
 		return token{tokenWord, rest[:length], span{0, length}}
 	}
-	return bad(size, "this character stands in quotes only")
+	return bad(size, "this character is allowed in quotes only")
 }
 
 // wordLength is how many bytes of text's beginning make a bare word.
@@ -131,7 +131,7 @@ func lexQuoted(rest string) token {
 			held.WriteByte(pair[1])
 			size = 2
 		case quote == '"' && rest[at] == '\\':
-			return badAt(at, 1, `in double quotes a backslash is written \\; it stands before " and \ only`)
+			return badAt(at, 1, `in double quotes a backslash is written \\; it is allowed before " and \ only`)
 		case r == utf8.RuneError && size == 1:
 			return badAt(at, 1, "this byte is no text in UTF-8")
 		default:

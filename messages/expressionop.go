@@ -5,7 +5,7 @@ import "strings"
 // signOps are the operators that are signs.
 var signOps = map[string]Op{"=": Eq, "==": Eq, "!=": Ne, "<>": Ne, "<": Lt, "<=": Le, ">": Gt, ">=": Ge}
 
-// wordOps are the operators that are words beside their own names. Of two that
+// wordOps are other words for operators, besides their own names. Of two that
 // begin alike the longer one comes first.
 var wordOps = []struct {
 	words string
@@ -22,20 +22,6 @@ var otherWords = map[string]string{
 	"does": "not contains", "before": "<", "after": ">", "over": ">", "above": ">", "under": "<", "below": "<",
 }
 
-// operands is how many values an operator takes: 0, 1, 2, or more for a list.
-func operands(op Op) int {
-	const list = 3
-	switch op {
-	case IsNull, NotNull:
-		return 0
-	case Between:
-		return 2
-	case In, NotIn, ContainsAny, ContainsNone:
-		return list
-	}
-	return 1
-}
-
 // operator reads the operator of a comparison.
 func (p *parser) operator() (Op, *ExpressionError) {
 	t := p.peek()
@@ -44,7 +30,7 @@ func (p *parser) operator() (Op, *ExpressionError) {
 		return op, nil
 	}
 	for _, known := range wordOps {
-		if p.phrase(known.words, operands(known.op) > 2) {
+		if p.phrase(known.words, known.op.Arity() == ValueList) {
 			return known.op, nil
 		}
 	}
@@ -73,21 +59,21 @@ func (p *parser) phrase(words string, list bool) bool {
 	return true
 }
 
-// noOperator says which operator may be meant by the words at t.
+// noOperator is the error of words at t that are no operator, with the likely one.
 func (p *parser) noOperator(t token) *ExpressionError {
 	p.next++
 	after := p.peek()
 	switch {
 	case t.is("is") && p.accept("not"):
-		return p.refuse(p.peek(), "expected null behind is not; to compare write !=")
+		return p.refuse(p.peek(), "expected null after is not; to compare write !=")
 	case t.is("is"):
-		return p.refuse(after, "expected null or not null behind is; to compare write = or !=")
+		return p.refuse(after, "expected null or not null after is; to compare write = or !=")
 	case t.is("not"):
-		return p.refuse(after, "expected in, contains or null behind not; of other comparisons write the opposite, or not (…)")
+		return p.refuse(after, "expected in, contains or null after not; of other comparisons write the opposite, or not (…)")
 	case t.is("starts"), t.is("ends"):
-		return p.refuse(after, "expected with behind "+strings.ToLower(t.text))
+		return p.refuse(after, "expected with after "+strings.ToLower(t.text))
 	case t.kind != tokenWord:
-		return p.refuse(t, "expected an operator behind the field, not "+t.name()+"; "+operatorList)
+		return p.refuse(t, "expected an operator after the field, not "+t.name()+"; "+operatorList)
 	}
 	if meant, known := otherWords[strings.ToLower(t.text)]; known {
 		return p.refuse(t, "there is no such operator; write "+meant)
@@ -106,7 +92,7 @@ func (p *parser) noOperator(t token) *ExpressionError {
 	if near := Nearest(t.text, names, 2); len(near) > 0 {
 		return p.refuse(t, "there is no such operator; did you mean "+strings.Join(near, " or ")+"?")
 	}
-	return p.refuse(t, "expected an operator behind the field; "+operatorList)
+	return p.refuse(t, "expected an operator after the field; "+operatorList)
 }
 
 const operatorList = "the operators are = != < <= > >=, in, not in, between, contains, not contains, starts with, ends with, is null, is not null, contains any, contains none"

@@ -60,7 +60,7 @@ func (p *parser) whole() (*node, *ExpressionError) {
 		return nil, err
 	}
 	if t := p.peek(); t.kind != tokenEnd {
-		return nil, p.refuse(t, p.behind(t, "the end"))
+		return nil, p.refuse(t, p.expected(t, "the end"))
 	}
 	return root, nil
 }
@@ -127,7 +127,7 @@ func (p *parser) primary() (*node, *ExpressionError) {
 	case t.kind == tokenEnd:
 		return nil, p.refuse(open, "this parenthesis is never closed")
 	default:
-		return nil, p.refuse(t, p.behind(t, "a closing parenthesis"))
+		return nil, p.refuse(t, p.expected(t, "a closing parenthesis"))
 	}
 }
 
@@ -141,13 +141,13 @@ func (p *parser) deeper(t token) *ExpressionError {
 
 func (p *parser) higher() { p.nested-- }
 
-// behind says what may stand behind a comparison in place of t.
-func (p *parser) behind(t token, end string) string {
+// expected is the error of a t that cannot follow a comparison.
+func (p *parser) expected(t token, end string) string {
 	switch {
 	case t.is(")"):
 		return "this parenthesis closes nothing"
 	case t.is(","):
-		return "a comma stands between the values of a list in parentheses only: in (A, B)"
+		return "commas separate the values of a list in parentheses only: in (A, B)"
 	case t.kind == tokenWord || t.kind == tokenNumber || t.kind == tokenText:
 		return "expected and, or, or " + end + "; text of several words goes in quotes"
 	}
@@ -202,11 +202,11 @@ func (p *parser) comparison() (*node, *ExpressionError) {
 	n.value = n.op // where there is none
 	start = p.peek()
 	var values []jsontext.Value
-	switch takes := operands(n.leaf.Op); {
-	case takes == 0:
-	case takes == 2:
+	switch arity := n.leaf.Op.Arity(); {
+	case arity == NoValue:
+	case arity == TwoValues:
 		values, err = p.bounds(n)
-	case takes > 2, n.leaf.Op == Eq && start.is("("):
+	case arity == ValueList, n.leaf.Op == Eq && start.is("("):
 		values, err = p.list(n)
 	default:
 		n.leaf.Value, err = p.single(n.leaf.Op)

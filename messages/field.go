@@ -1,21 +1,6 @@
 package messages
 
-// AccountsFieldsRequest asks for the columns that accounts have in an environment.
-type AccountsFieldsRequest struct {
-	Target
-	CustomOnly bool   `json:"custom_only,omitzero" jsonschema:"only columns that the customer or an app added"`
-	Cursor     string `json:"cursor,omitzero" jsonschema:"next_cursor of the reply before"`
-}
-
-// AccountsFieldsReply is a page of fields in the order of their logical names; a
-// NextCursor says that there are more.
-type AccountsFieldsReply struct {
-	Head
-	Fields     []Field `json:"fields"`
-	NextCursor string  `json:"next_cursor,omitzero"`
-}
-
-// Types of fields, in the words of section 5 of the contract.
+// Types of fields. README.md lists the values and the operators of each.
 const (
 	FieldText        = "text"
 	FieldWholeNumber = "whole number"
@@ -30,6 +15,12 @@ const (
 	FieldLookup      = "lookup"
 )
 
+// FieldTypes lists the types of fields.
+func FieldTypes() []string {
+	return []string{FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo, FieldChoice,
+		FieldChoices, FieldGUID, FieldLookup}
+}
+
 // Field describes one column: what it is asked by, and what a form needs to offer it.
 type Field struct {
 	// Name is the friendly name where there is one, the logical name otherwise.
@@ -40,11 +31,11 @@ type Field struct {
 	Label  string `json:"label"`
 	Type   string `json:"type"`
 	Custom bool   `json:"custom"`
-	// Searchable says whether filters may use it.
+	// Searchable reports whether filters may use it.
 	Searchable bool `json:"searchable"`
 	// Options are what a choice can be, in the environment's order.
 	Options []Choice `json:"options,omitempty"`
-	// OptionsTruncated says that there are more options than Options holds: they
+	// OptionsTruncated reports that there are more options than Options holds: they
 	// are cut where they would not fit one message, or are more than crmbridge
 	// keeps. OptionsCount is how many there are, 0 where that is not known.
 	OptionsTruncated bool `json:"options_truncated,omitzero" jsonschema:"options holds not all of them"`

@@ -4,7 +4,6 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -24,7 +23,7 @@ const (
 // An Op is the operator of a leaf.
 type Op string
 
-// The operators; section 5 of the contract says which type knows which.
+// The operators. README.md lists which type of field knows which.
 const (
 	Eq           Op = "eq"
 	Ne           Op = "ne"
@@ -45,14 +44,59 @@ const (
 	NotNull      Op = "not_null"
 )
 
+// An Arity is how many values an operator takes.
+type Arity int
+
+// The arities.
+const (
+	NoValue   Arity = iota // is_null
+	OneValue               // eq; of a field with several choices a list
+	TwoValues              // between
+	ValueList              // in: a list of one or more
+)
+
+// operators is every operator with what it takes.
+var operators = []struct {
+	op    Op
+	takes Arity
+}{
+	{Eq, OneValue}, {Ne, OneValue}, {Lt, OneValue}, {Le, OneValue}, {Gt, OneValue}, {Ge, OneValue},
+	{Between, TwoValues}, {In, ValueList}, {NotIn, ValueList},
+	{Contains, OneValue}, {NotContains, OneValue}, {StartsWith, OneValue}, {EndsWith, OneValue},
+	{ContainsAny, ValueList}, {ContainsNone, ValueList}, {IsNull, NoValue}, {NotNull, NoValue},
+}
+
 // Ops lists every operator.
 func Ops() []Op {
-	return []Op{Eq, Ne, Lt, Le, Gt, Ge, Between, In, NotIn, Contains, NotContains,
-		StartsWith, EndsWith, ContainsAny, ContainsNone, IsNull, NotNull}
+	ops := make([]Op, 0, len(operators))
+	for _, known := range operators {
+		ops = append(ops, known.op)
+	}
+	return ops
+}
+
+// Known reports whether there is such an operator.
+func (op Op) Known() bool {
+	for _, known := range operators {
+		if known.op == op {
+			return true
+		}
+	}
+	return false
+}
+
+// Arity is how many values the operator takes: OneValue for one that is not known.
+func (op Op) Arity() Arity {
+	for _, known := range operators {
+		if known.op == op {
+			return known.takes
+		}
+	}
+	return OneValue
 }
 
 // Where is a node of a filter: And, Or or Not of other nodes, or a leaf that
-// holds one field against a value.
+// compares one field with a value.
 type Where struct {
 	And   []Where        `json:"and,omitempty"`
 	Or    []Where        `json:"or,omitempty"`
@@ -71,7 +115,7 @@ func Any(nodes ...Where) Where { return Where{Or: nodes} }
 // Not matches what node does not match.
 func Not(node Where) Where { return Where{Not: &node} }
 
-// Leaf holds a field against a value: a string, number, bool, or a slice of
+// Leaf compares a field with a value: a string, number, bool, or a slice of
 // them for the operators that take several. A json.Number of the standard library
 // is a number, with the digits that it has. Text that is not UTF-8 gets U+FFFD in
 // the place of what is not. It panics where value has no JSON form (a channel, a
@@ -94,14 +138,14 @@ func writeNumber(to *jsontext.Encoder, number stdjson.Number) error {
 	return to.WriteValue(raw)
 }
 
-// Null matches accounts without a value in field.
+// Null matches rows without a value in field.
 func Null(field string) Where { return Where{Field: field, Op: IsNull} }
 
-// HasValue matches accounts with a value in field.
+// HasValue matches rows with a value in field.
 func HasValue(field string) Where { return Where{Field: field, Op: NotNull} }
 
-// Check reports the first fault in the tree's form or size; path is where the
-// tree stands in the request. Fields, operators and values are checked against
+// Check reports the first fault in the tree's form or size; path is the tree's
+// place in the request. Fields, operators and values are checked against
 // the columns by crmbridge.
 func (w *Where) Check(path string) *Error {
 	var count whereCount
@@ -170,7 +214,7 @@ func (c *whereCount) leaf(w *Where, path string) *Error {
 	if w.Op == "" {
 		return Invalid(path+".op", "is missing; give one of %s", opNames())
 	}
-	if !slices.Contains(Ops(), w.Op) {
+	if !w.Op.Known() {
 		return Invalid(path+".op", "there is no such operator; the operators are %s", opNames())
 	}
 	if c.leaves++; c.leaves > MaxWhereLeaves {

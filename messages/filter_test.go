@@ -122,7 +122,7 @@ func TestWhereCheckKnowsEveryOp(t *testing.T) {
 
 // A list that is there and empty differs from one that is not there.
 func TestWhereEmptyListSurvivesDecoding(t *testing.T) {
-	in, err := messages.Decode[messages.AccountsSearchRequest]([]byte(`{"where":{"and":[]}}`))
+	in, err := messages.Decode[messages.SearchRequest]([]byte(`{"where":{"and":[]}}`))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,22 +2,90 @@ package messages
 
 import (
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// Schema is the JSON Schema (draft 2020-12) of a body type, for the services
-// API's metadata: closed for requests, open for replies. It is as strict as the
-// consumer, but for what no schema can say; a test holds one against the other and
-// has the list.
-func Schema(body reflect.Type) (string, error) {
+// Schemas are the JSON Schemas (draft 2020-12) of an operation's bodies, for the
+// services API's metadata: closed for requests, open for replies. They are as
+// strict as the consumer, but for what no schema can express; a test holds one
+// against the other and has the list.
+type Schemas struct{ Request, Reply string }
+
+// Schemas describes the bodies of an operation of a deployment that serves these
+// tables. It fails for an operation that is none of theirs.
+func (op Operation) Schemas(tables []Table) (Schemas, error) {
+	bodies, fixed := fixedBodies[op]
+	var named *Table
+	if !fixed {
+		table, verb, found := op.Table(tables)
+		if !found {
+			return Schemas{}, fmt.Errorf("there is no operation %q", op)
+		}
+		bodies, named = tableBodies[verb], &table
+	}
+	request, err := schemaOf(bodies.request, named, tables)
+	if err != nil {
+		return Schemas{}, err
+	}
+	reply, err := schemaOf(bodies.reply, named, tables)
+	return Schemas{request, reply}, err
+}
+
+// bodies are the types of an operation's bodies.
+type bodies struct{ request, reply reflect.Type }
+
+func bodiesOf[Request, Reply any]() bodies {
+	return bodies{reflect.TypeFor[Request](), reflect.TypeFor[Reply]()}
+}
+
+var fixedBodies = map[Operation]bodies{
+	ConnectionsAuthorize: bodiesOf[AuthorizeRequest, AuthorizeReply](),
+	ConnectionsComplete:  bodiesOf[CompleteRequest, ConnectionReply](),
+	ConnectionsGet:       bodiesOf[ConnectionRequest, ConnectionReply](),
+	ConnectionsList:      bodiesOf[ConnectionsListRequest, ConnectionsListReply](),
+	ConnectionsDelete:    bodiesOf[ConnectionRequest, DeletedReply](),
+	ConnectionsCheck:     bodiesOf[CheckRequest, ChecksReply](),
+	UsersWhoAmI:          bodiesOf[ConnectionRequest, WhoAmIReply](),
+	UsersGet:             bodiesOf[UserGetRequest, UserReply](),
+}
+
+var tableBodies = map[Verb]bodies{
+	VerbSearch:  bodiesOf[SearchRequest, Page](),
+	VerbGet:     bodiesOf[GetRequest, RowReply](),
+	VerbCount:   bodiesOf[CountRequest, CountReply](),
+	VerbFields:  bodiesOf[FieldsRequest, FieldsReply](),
+	VerbChanges: bodiesOf[ChangesRequest, ChangesReply](),
+}
+
+// ofTable reports whether a body belongs to the operations of tables.
+func ofTable(body reflect.Type) bool {
+	for _, b := range tableBodies {
+		if b.request == body || b.reply == body {
+			return true
+		}
+	}
+	return false
+}
+
+// schemaOf is the JSON Schema of a body, of one table where there is one; tables
+// are those that a request may name.
+func schemaOf(body reflect.Type, table *Table, tables []Table) (string, error) {
+	form := body
+	if table != nil {
+		form = table.form(body)
+	} else if ofTable(body) {
+		return "", fmt.Errorf("the table describes members of %s, and there is none", body)
+	}
 	connection, err := jsonschema.For[Connection](nil)
 	if err != nil {
 		return "", err
 	}
-	schema, err := jsonschema.ForType(body, &jsonschema.ForOptions{
+	schema, err := jsonschema.ForType(form, &jsonschema.ForOptions{
 		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
 			reflect.TypeFor[jsontext.Value]():       anyValue(),
 			reflect.TypeFor[Where]():                {Ref: "#/$defs/where"},
@@ -34,13 +102,30 @@ func Schema(body reflect.Type) (string, error) {
 	schema.Title = titleOf(body.Name())
 	facts := replyFacts()
 	if reflect.PointerTo(body).Implements(reflect.TypeFor[Request]()) {
-		facts = requestFacts(body)
+		facts = requestFacts(body, table, tables)
 	} else {
 		open(schema)
 	}
 	tighten(schema, facts)
+	if table != nil {
+		schema.Title = titleOf(table.Name) + " " + strings.ToLower(schema.Title)
+		table.describe(schema)
+	}
 	text, err := json.Marshal(schema)
 	return string(text), err
+}
+
+// describe puts the table's words into descriptions.
+func (t Table) describe(schema *jsonschema.Schema) {
+	t.describeWith(schema, strings.NewReplacer("{rows}", t.Name, "{row}", t.One, "{key}", t.Key,
+		"{defaults}", strings.Join(t.DefaultFields, ", "), "{fields}", strings.Join(t.FieldNames(), ", ")))
+}
+
+func (t Table) describeWith(schema *jsonschema.Schema, words *strings.Replacer) {
+	for _, property := range schema.Properties {
+		property.Description = words.Replace(property.Description)
+		t.describeWith(property, words)
+	}
 }
 
 // open lets a reply have members that this version does not know: a newer

@@ -2,7 +2,6 @@ package messages_test
 
 import (
 	"encoding/json"
-	"reflect"
 	"testing"
 	"time"
 
@@ -13,21 +12,43 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func resolved(t *testing.T, body reflect.Type) *jsonschema.Resolved {
+func schemas(t *testing.T, op messages.Operation, tables []messages.Table) messages.Schemas {
 	t.Helper()
-	text, err := messages.Schema(body)
+	both, err := op.Schemas(tables)
 	if err != nil {
-		t.Fatalf("%s: %v", body, err)
+		t.Fatalf("%s: %v", op, err)
 	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal([]byte(text), &schema); err != nil {
-		t.Fatalf("%s: %v", body, err)
-	}
+	return both
+}
+
+// request is the schema of an operation's requests, reply that of its replies.
+func request(t *testing.T, op messages.Operation) *jsonschema.Resolved {
+	t.Helper()
+	return resolved(t, schemas(t, op, messages.Tables()).Request)
+}
+
+func reply(t *testing.T, op messages.Operation) *jsonschema.Resolved {
+	t.Helper()
+	return resolved(t, schemas(t, op, messages.Tables()).Reply)
+}
+
+func resolved(t *testing.T, text string) *jsonschema.Resolved {
+	t.Helper()
+	schema := parsed(t, text)
 	ready, err := schema.Resolve(nil)
 	if err != nil {
-		t.Fatalf("%s: %v\n%s", body, err, text)
+		t.Fatalf("%v\n%s", err, text)
 	}
 	return ready
+}
+
+func parsed(t *testing.T, text string) *jsonschema.Schema {
+	t.Helper()
+	var schema jsonschema.Schema
+	if err := json.Unmarshal([]byte(text), &schema); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	return &schema
 }
 
 func validate(t *testing.T, schema *jsonschema.Resolved, body string) error {
@@ -40,9 +61,10 @@ func validate(t *testing.T, schema *jsonschema.Resolved, body string) error {
 }
 
 func TestRequestSchemas(t *testing.T) {
-	search := reflect.TypeFor[messages.AccountsSearchRequest]()
+	search := messages.Accounts.Operation(messages.VerbSearch)
+	get, count := messages.Accounts.Operation(messages.VerbGet), messages.Accounts.Operation(messages.VerbCount)
 	for _, test := range []struct {
-		body reflect.Type
+		op   messages.Operation
 		text string
 		ok   bool
 	}{
@@ -57,24 +79,29 @@ func TestRequestSchemas(t *testing.T) {
 		{search, `{"where":{"and":[{"not":{"field":"name"}}]}}`, false},
 		{search, `{}`, true},
 		{search, `{"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"phone","op":"is_null"}]}]},"order_by":["-revenue"],"page_size":5,"mode":"stream"}`, true},
-		{reflect.TypeFor[messages.AccountGetRequest](), `{"connection":"acme"}`, false},
-		{reflect.TypeFor[messages.AccountGetRequest](), `{"account_id":"1","fields":["name"]}`, false},
-		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{}}`, false},
-		{reflect.TypeFor[messages.AccountsCountRequest](), `{"fields":["name"]}`, false},
-		{reflect.TypeFor[messages.AccountsCountRequest](), `{"where":{"field":"name","op":"eq","value":"x"}}`, true},
-		{reflect.TypeFor[messages.AuthorizeRequest](), `{"connection":"acme"}`, false},
-		{reflect.TypeFor[messages.AuthorizeRequest](), `{"connection":"acme","environment_url":"https://contoso.crm4.dynamics.com","allow_user_change":true}`, true},
-		{reflect.TypeFor[messages.CompleteRequest](), `{"code":"x"}`, false},
-		{reflect.TypeFor[messages.CompleteRequest](), `{"state":"x","code":"y"}`, true},
-		{reflect.TypeFor[messages.ConnectionRequest](), `{"connection":1}`, false},
-		{reflect.TypeFor[messages.ConnectionRequest](), `{"connection":"acme"}`, true},
-		{reflect.TypeFor[messages.ConnectionsListRequest](), `{"limit":1}`, false},
-		{reflect.TypeFor[messages.ConnectionsListRequest](), `{"page_size":1,"cursor":"x"}`, true},
-		{reflect.TypeFor[messages.UserGetRequest](), `{"mail":"a@b"}`, false},
-		{reflect.TypeFor[messages.UserGetRequest](), `{"email":"a@b"}`, true},
+		{get, `{"connection":"acme"}`, false},
+		{get, `{"account_id":"11111111-2222-3333-4444-555555555555"}`, true},
+		{get, `{"id":"11111111-2222-3333-4444-555555555555"}`, false},
+		{messages.ConnectionsCheck, `{"tables":["contacts"]}`, true},
+		{messages.ConnectionsCheck, `{"tables":["widgets"]}`, false},
+		{messages.ConnectionsCheck, `{"tables":[]}`, false},
+		{get, `{"account_id":"1","fields":["name"]}`, false},
+		{count, `{"where":{}}`, false},
+		{count, `{"fields":["name"]}`, false},
+		{count, `{"where":{"field":"name","op":"eq","value":"x"}}`, true},
+		{messages.ConnectionsAuthorize, `{"connection":"acme"}`, false},
+		{messages.ConnectionsAuthorize, `{"connection":"acme","environment_url":"https://contoso.crm4.dynamics.com","allow_user_change":true}`, true},
+		{messages.ConnectionsComplete, `{"code":"x"}`, false},
+		{messages.ConnectionsComplete, `{"state":"x","code":"y"}`, true},
+		{messages.ConnectionsGet, `{"connection":1}`, false},
+		{messages.ConnectionsGet, `{"connection":"acme"}`, true},
+		{messages.ConnectionsList, `{"limit":1}`, false},
+		{messages.ConnectionsList, `{"page_size":1,"cursor":"x"}`, true},
+		{messages.UsersGet, `{"mail":"a@b"}`, false},
+		{messages.UsersGet, `{"email":"a@b"}`, true},
 	} {
-		if err := validate(t, resolved(t, test.body), test.text); (err == nil) != test.ok {
-			t.Errorf("%s %s: %v", test.body.Name(), test.text, err)
+		if err := validate(t, request(t, test.op), test.text); (err == nil) != test.ok {
+			t.Errorf("%s %s: %v", test.op, test.text, err)
 		}
 	}
 }
@@ -84,42 +111,69 @@ func TestRequestSchemas(t *testing.T) {
 func TestReplySchemas(t *testing.T) {
 	now, total := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), int64(3)
 	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive, CreatedAt: now, RefreshedAt: &now}
-	account := messages.Account{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
-	for _, reply := range []messages.Reply{
-		&messages.ErrorReply{Error: messages.Invalid("a", "b").After(time.Second)},
-		&messages.AuthorizeReply{ConnectURL: "https://crm.example/connect/x", ExpiresAt: now},
-		&messages.AuthorizeReply{Connection: messages.AuthorizedConnection{Made: &connection}},
-		&messages.ConnectionReply{Connection: connection},
-		&messages.ConnectionsListReply{Connections: []messages.Connection{connection}},
-		&messages.ConnectionsListReply{},
-		&messages.DeletedReply{Deleted: true},
-		&messages.WhoAmIReply{UserID: "u"},
-		&messages.UserReply{User: messages.User{Roles: []messages.Role{{ID: "1", Via: messages.RoleDirect}}}},
-		&messages.AccountsPage{Accounts: []messages.Account{account}, Total: &total, NextCursor: "c"},
-		&messages.AccountsPage{},
-		&messages.AccountReply{Account: account},
-		&messages.AccountsCountReply{Count: 3},
+	account := messages.Row{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
+	search, get := messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbGet)
+	for _, test := range []struct {
+		op   messages.Operation
+		body messages.Reply
+	}{
+		{messages.ConnectionsAuthorize, &messages.AuthorizeReply{ConnectURL: "https://crm.example/connect/x", ExpiresAt: now}},
+		{messages.ConnectionsAuthorize, &messages.AuthorizeReply{Connection: messages.AuthorizedConnection{Made: &connection}}},
+		{messages.ConnectionsGet, &messages.ConnectionReply{Connection: connection}},
+		{messages.ConnectionsList, &messages.ConnectionsListReply{Connections: []messages.Connection{connection}}},
+		{messages.ConnectionsList, &messages.ConnectionsListReply{}},
+		{messages.ConnectionsDelete, &messages.DeletedReply{Deleted: true}},
+		{messages.ConnectionsCheck, &messages.ChecksReply{Checks: []messages.PermissionCheck{{Name: "accounts.read", Depth: messages.DepthLocal}}}},
+		{messages.UsersWhoAmI, &messages.WhoAmIReply{UserID: "u"}},
+		{messages.UsersGet, &messages.UserReply{User: messages.User{Roles: []messages.Role{{ID: "1", Via: messages.RoleDirect}}}}},
+		{search, &messages.Page{Rows: []messages.Row{account}, Total: &total, NextCursor: "c"}},
+		{search, &messages.Page{}},
+		{get, &messages.RowReply{Row: account}},
+		{messages.Accounts.Operation(messages.VerbCount), &messages.CountReply{Count: 3}},
+		{messages.Accounts.Operation(messages.VerbFields), &messages.FieldsReply{Fields: []messages.Field{{Name: "id", Type: messages.FieldGUID}}}},
+		{messages.Accounts.Operation(messages.VerbChanges), &messages.ChangesReply{Rows: []messages.Row{account}, Deleted: []string{"1"}}},
 	} {
-		schema := resolved(t, reflect.TypeOf(reply).Elem())
-		reply.SetHead("r1", "acme")
-		encoded, err := jsonv2.Marshal(reply)
+		schema := reply(t, test.op)
+		test.body.SetHead("r1", "acme")
+		encoded, err := encode(test.body)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := validate(t, schema, string(encoded)); err != nil {
-			t.Errorf("%T %s: %v", reply, encoded, err)
+			t.Errorf("%s %s: %v", test.op, encoded, err)
 		}
 		if err := validate(t, schema, `{"newer":1,`+string(encoded[1:])); err != nil {
-			t.Errorf("%T with another member: %v", reply, err)
+			t.Errorf("%s with another member: %v", test.op, err)
 		}
 		if err := validate(t, schema, `{"connection":"acme"}`); err == nil {
-			t.Errorf("%T: a reply without its members fits", reply)
+			t.Errorf("%s: a reply without its members fits", test.op)
 		}
 	}
 }
 
-func TestSchemaOfNoBody(t *testing.T) {
-	if text, err := messages.Schema(reflect.TypeFor[struct{ C chan int }]()); err == nil {
+// encode writes a reply as it is for accounts.
+func encode(body messages.Reply) ([]byte, error) {
+	switch body := body.(type) {
+	case *messages.Page:
+		return messages.CodecFor[messages.Page](messages.Accounts).Encode(body)
+	case *messages.RowReply:
+		return messages.CodecFor[messages.RowReply](messages.Accounts).Encode(body)
+	case *messages.ChangesReply:
+		return messages.CodecFor[messages.ChangesReply](messages.Accounts).Encode(body)
+	}
+	return jsonv2.Marshal(body)
+}
+
+func TestSchemasOfNothing(t *testing.T) {
+	if text, err := messages.NewCodec[struct{ C chan int }]().Schema(); err == nil {
 		t.Errorf("a channel has the schema %s", text)
+	}
+	if text, err := messages.NewCodec[messages.SearchRequest]().Schema(); err == nil {
+		t.Errorf("a search of no table has the schema %s", text)
+	}
+	for _, op := range []messages.Operation{"contacts.search", "accounts.export", "accounts", ""} {
+		if both, err := op.Schemas([]messages.Table{messages.Accounts}); err == nil {
+			t.Errorf("%q has the schema %s", op, both.Request)
+		}
 	}
 }

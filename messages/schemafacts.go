@@ -9,8 +9,8 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 )
 
-// What a Go type does not say of a member: its bounds, its values, its form. One
-// name has one meaning in all bodies, so that the facts go by the member's name.
+// The facts are what a Go type does not hold of a member: its bounds, its values, its
+// form. A name means the same in all bodies, so that the facts go by the member's name.
 
 // A fact adds what is known of a member to its schema.
 type fact func(*jsonschema.Schema)
@@ -45,19 +45,31 @@ const guidPattern = "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$"
 // neighbours.
 const mostCount = 1 << 63
 
-func requestFacts(body reflect.Type) map[string]fact {
+// requestFacts are those of requests; of one table where there is one, and tables
+// are those that a request may name.
+func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fact {
 	pageSize := from1To(MaxPageSize)
 	if body == reflect.TypeFor[ConnectionsListRequest]() {
 		pageSize = from1To(MaxConnectionsPageSize)
 	}
-	return map[string]fact{
+	facts := map[string]fact{
 		"connection": matching("^[A-Za-z0-9_-]{0,64}$"), // "" is as good as absent
 		"page_size":  pageSize, "limit": from1To(mostCount),
 		"mode": oneOf(ModePage, ModeStream), "grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
 		"prompt": oneOf("login", "consent", "select_account", "none"),
 		"fields": fromOneItemTo(MaxFields), "order_by": upTo(MaxOrderBy),
-		"account_id": matching(guidPattern), "user_id": matching(guidPattern),
+		"user_id": matching(guidPattern),
 	}
+	if table != nil {
+		facts[table.IDMember()] = matching(guidPattern)
+	}
+	if names := TableNames(tables); len(names) > 0 {
+		facts["tables"] = func(s *jsonschema.Schema) {
+			fromOneItemTo(MaxFields)(s)
+			oneOf(names...)(s.Items)
+		}
+	}
+	return facts
 }
 
 func replyFacts() map[string]fact {
@@ -70,8 +82,8 @@ func replyFacts() map[string]fact {
 		"code": oneOf(codes...), "status": oneOf(Statuses()...),
 		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
 		"kind":  oneOf(EventConnected, EventReauthorizationRequired, EventDeleted),
-		"type": oneOf(FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo, FieldChoice,
-			FieldChoices, FieldGUID, FieldLookup),
+		"type":  oneOf(FieldTypes()...),
+		"depth": oneOf(DepthOrganization, DepthDeep, DepthLocal, DepthBasic),
 		"count": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
 		"total": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
 	}
@@ -107,7 +119,7 @@ func anyValue() *jsonschema.Schema {
 	return &jsonschema.Schema{Types: []string{"null", "boolean", "number", "string", "array", "object"}}
 }
 
-// titleOf makes words of a name: AccountsSearchRequest, page_size.
+// titleOf makes words of a name: SearchRequest, page_size.
 func titleOf(name string) string {
 	var b strings.Builder
 	for i, c := range name {

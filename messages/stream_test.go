@@ -12,8 +12,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func search() messages.AccountsSearchRequest {
-	return messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}}
+func search() messages.SearchRequest {
+	return messages.SearchRequest{Target: messages.Target{Connection: "acme"}}
 }
 
 // A stream's answer is written as words: a number is a page of that number, with
@@ -68,10 +68,10 @@ func TestClientStream(t *testing.T) {
 				}
 				b.play(msg, test.script)
 			})
-			var last *messages.AccountsPage
+			var last *messages.Page
 			var fault error
 			pages := 0
-			for page, err := range b.client.Stream(t.Context(), search()) {
+			for page, err := range b.client.Accounts().Stream(t.Context(), search()) {
 				if fault != nil {
 					t.Fatal("it goes on after an error")
 				}
@@ -96,7 +96,7 @@ func TestClientStream(t *testing.T) {
 func TestClientStreamWithoutResponders(t *testing.T) {
 	b := newBus(t)
 	rounds := 0
-	for _, err := range b.client.Stream(t.Context(), search()) {
+	for _, err := range b.client.Accounts().Stream(t.Context(), search()) {
 		if rounds++; codeOf(err) != messages.Unavailable || !errors.Is(err, nats.ErrNoResponders) {
 			t.Error(err)
 		}
@@ -120,7 +120,7 @@ func TestClientStreamStoppedEarly(t *testing.T) {
 		}
 	})
 	before := b.server.NumSubscriptions()
-	for page, err := range b.client.Stream(t.Context(), search()) {
+	for page, err := range b.client.Accounts().Stream(t.Context(), search()) {
 		if err != nil || page == nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestClientStreamCancelled(t *testing.T) {
 	defer cancel()
 	b.answer("crm.accounts.search.request.acme", func(msg *nats.Msg) { b.play(msg, "1") })
 	rounds := 0
-	for page, err := range b.client.Stream(ctx, search()) {
+	for page, err := range b.client.Accounts().Stream(ctx, search()) {
 		rounds++
 		switch {
 		case page != nil:
@@ -191,7 +191,7 @@ func TestClientStreamReadSlowly(t *testing.T) {
 	const pages = 1300 // 78 MB; nats.go keeps 64 unless it is told otherwise
 	all := b.long(pages)
 	read := 0
-	for _, err := range b.client.Stream(t.Context(), search()) {
+	for _, err := range b.client.Accounts().Stream(t.Context(), search()) {
 		if err != nil {
 			t.Fatalf("after %d pages: %v", read, err)
 		}
@@ -211,7 +211,7 @@ func TestClientStreamBuffer(t *testing.T) {
 	all := b.long(100)
 	var fault error
 	read := 0
-	for _, err := range b.client.WithStreamBuffer(1<<20).Stream(t.Context(), search()) {
+	for _, err := range b.client.WithStreamBuffer(1<<20).Accounts().Stream(t.Context(), search()) {
 		if fault = err; err == nil {
 			read++
 			<-all
@@ -230,7 +230,7 @@ func TestClientStreamCancelledWithPagesLeft(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	pages, faults := 0, 0
-	for _, err := range b.client.Stream(ctx, search()) {
+	for _, err := range b.client.Accounts().Stream(ctx, search()) {
 		if err != nil {
 			if faults++; !errors.Is(err, context.Canceled) {
 				t.Error(err)

@@ -9,32 +9,6 @@ import (
 // NATS hands each request to one of them.
 const QueueGroup = "crmbridge"
 
-// An Operation is one thing that a requester can ask for, named entity.verb.
-type Operation string
-
-// The operations of the interactive lane.
-const (
-	ConnectionsAuthorize Operation = "connections.authorize"
-	ConnectionsComplete  Operation = "connections.complete"
-	ConnectionsGet       Operation = "connections.get"
-	ConnectionsList      Operation = "connections.list"
-	ConnectionsDelete    Operation = "connections.delete"
-	ConnectionsCheck     Operation = "connections.check"
-	UsersWhoAmI          Operation = "users.whoami"
-	UsersGet             Operation = "users.get"
-	AccountsSearch       Operation = "accounts.search"
-	AccountsGet          Operation = "accounts.get"
-	AccountsCount        Operation = "accounts.count"
-	AccountsFields       Operation = "accounts.fields"
-	AccountsChanges      Operation = "accounts.changes"
-)
-
-// Operations lists every operation.
-func Operations() []Operation {
-	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		ConnectionsCheck, UsersWhoAmI, UsersGet, AccountsSearch, AccountsGet, AccountsCount, AccountsFields, AccountsChanges}
-}
-
 // Subject is where requests of the operation go: crm.<entity>.<verb>.request.
 func (op Operation) Subject() string { return "crm." + string(op) + ".request" }
 
@@ -45,28 +19,13 @@ func (op Operation) ScopedSubject(connection string) string {
 	return op.Subject() + "." + connection
 }
 
-// Entity is the part before the dot: accounts.
-func (op Operation) Entity() string {
-	entity, _, _ := strings.Cut(string(op), ".")
-	return entity
-}
-
-// Endpoint is the operation's name in NATS's services API, where names hold no
-// dots: accounts-search, and accounts-search-scoped for its scoped subject.
-func (op Operation) Endpoint(scoped bool) string {
-	name := strings.ReplaceAll(string(op), ".", "-")
-	if scoped {
-		name += "-scoped"
-	}
-	return name
-}
-
 // RequestSubjects match every subject that a request may arrive on, by entity: a
 // stream of events or results captures none of them. A JetStream stream that does
-// would answer requesters in crmbridge's place.
-func RequestSubjects() []string {
+// would answer requesters in crmbridge's place. The subjects of all Tables are
+// among them, served or not, and those of the tables given.
+func RequestSubjects(tables ...[]Table) []string {
 	var subjects []string
-	for _, op := range Operations() {
+	for _, op := range Operations(slices.Concat(Tables(), tablesOr(tables))) {
 		subject := "crm." + op.Entity() + ".*.request"
 		if !slices.Contains(subjects, subject) {
 			subjects = append(subjects, subject, subject+".*")

@@ -10,11 +10,11 @@ import (
 
 func operations() []messages.Operation {
 	return []messages.Operation{messages.ConnectionsAuthorize, messages.ConnectionsComplete, messages.ConnectionsGet, messages.ConnectionsList,
-		messages.ConnectionsDelete, messages.UsersWhoAmI, messages.UsersGet, messages.AccountsSearch, messages.AccountsGet}
+		messages.ConnectionsDelete, messages.UsersWhoAmI, messages.UsersGet, messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbGet)}
 }
 
 func TestSubjects(t *testing.T) {
-	op := messages.AccountsSearch
+	op := messages.Accounts.Operation(messages.VerbSearch)
 	for got, want := range map[string]string{
 		op.Subject():             "crm.accounts.search.request",
 		op.ScopedSubject("acme"): "crm.accounts.search.request.acme",

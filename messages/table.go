@@ -6,7 +6,7 @@ package messages
 type Table struct {
 	// Name is the entity of the table's operations, and the member of replies that holds rows: contacts.
 	Name string
-	// One is the member that holds a single row, and with _id behind it the one that names it: contact.
+	// One is the member that holds a single row, and followed by _id the one that names it: contact.
 	One string
 
 	// Set, Logical and Key are Dataverse's names: of the entity set, of the table, and of its primary
@@ -40,11 +40,44 @@ type TableField struct {
 	Type string
 }
 
+// Tables lists every table that crmbridge can serve. Which of them a deployment
+// serves is its setting; code that has been handed tables asks those.
+func Tables() []Table { return []Table{Accounts, Contacts} }
+
 // IDMember is the member of a get request that names the row: contact_id.
 func (t Table) IDMember() string { return t.One + "_id" }
 
-// Tables lists every table that crmbridge can serve.
-func Tables() []Table { return []Table{Accounts, Contacts} }
+// ReadCheck and ChangesCheck are the names of the table's checks in
+// connections.check: contacts.read, contacts.changes.
+func (t Table) ReadCheck() string { return t.Name + ".read" }
+
+// ChangesCheck is the name of the check that changes are tracked.
+func (t Table) ChangesCheck() string { return t.Name + ".changes" }
+
+// NotConsented is the error of a connection that was made by somebody who was not
+// told that the table is read.
+func (t Table) NotConsented() *Error {
+	return Errorf(ConsentRequired, "the person who connected this environment was not told that %s are read; "+
+		"connect again to let %s be read", t.Name, t.Name)
+}
+
+// FieldNames are the friendly names, in the order of Fields.
+func (t Table) FieldNames() []string {
+	names := make([]string, 0, len(t.Fields))
+	for _, field := range t.Fields {
+		names = append(names, field.Name)
+	}
+	return names
+}
+
+// TableNames are the names of tables, in their order.
+func TableNames(tables []Table) []string {
+	names := make([]string, 0, len(tables))
+	for _, table := range tables {
+		names = append(names, table.Name)
+	}
+	return names
+}
 
 // sharedOptions are options that several tables have alike.
 var (

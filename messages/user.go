@@ -30,7 +30,7 @@ type User struct {
 	Title          string `json:"title"`
 	BusinessUnitID string `json:"business_unit_id"`
 	Roles          []Role `json:"roles"`
-	// RolesTruncated says that the user is in more teams than are read, 500, so that
+	// RolesTruncated reports that the user is in more teams than are read, 500, so that
 	// roles may be missing. Access teams, which cannot hold roles, do not count.
 	RolesTruncated bool `json:"roles_truncated,omitzero" jsonschema:"the user is in more than 500 teams; roles of the others are missing"`
 }

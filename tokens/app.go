@@ -144,7 +144,7 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, wh
 		if err := fits(old, q.EnvironmentURL, who.UserID, q.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
-		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, ans, who), ChangeConnected)
+		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, a.tables, ans, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}
@@ -155,10 +155,12 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, wh
 	return Connection{}, busy(q.Connection)
 }
 
-func (r record) byApp(tenant string, ans answer, who Connection) record {
+// byApp is the record with a grant of the application itself. Nobody at the customer is
+// asked: the operator who listed the connection answers for the deployment's tables.
+func (r record) byApp(tenant string, tables []string, ans answer, who Connection) record {
 	r.access, r.refresh, r.claims = ans.access, "", ""
 	r.AccessTokenExpiresAt, r.RefreshedAt = ans.expires, ans.at
-	r.Scopes, r.TenantID = []string{r.EnvironmentURL + "/.default"}, tenant
+	r.Scopes, r.TenantID, r.Tables = []string{r.EnvironmentURL + "/.default"}, tenant, tables
 	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantClientCredentials
 	r.authorizedBy, r.forcedAt = "", time.Time{}

@@ -28,6 +28,8 @@ type attempt struct {
 	Cookie          string `json:"cookie"` // hash of the browser's cookie; "" for Bus
 	Bus             bool   `json:"bus"`
 	Verifier        string `json:"verifier"`
+	// Tables are the ticket's; see [recorded].
+	Tables []string `json:"tables,omitzero"`
 
 	Phase    string         `json:"phase"`
 	Proof    string         `json:"proof"` // hash of the code or error that came first
@@ -120,7 +122,9 @@ func (st attempt) failed(e *Error) attempt {
 func (st attempt) answer() (Connection, error) {
 	switch {
 	case st.Result != nil:
-		return *st.Result, nil
+		result := *st.Result
+		result.Tables = recorded(result.Tables)
+		return result, nil
 	case st.Failure != nil:
 		return Connection{}, &Error{Code: st.Failure.Code, Message: st.Failure.Message,
 			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS, Actor: st.Failure.Actor}

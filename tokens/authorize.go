@@ -43,7 +43,13 @@ type AuthorizerConfig struct {
 	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
 	// Operator is who asks, on the pages.
 	Operator Operator
-	// Reads is what may be read, on the pages, one phrase each.
+	// Tables are the names of the tables that the deployment serves: a person who
+	// connects from now on is asked for these. nil means accounts.
+	Tables []string
+	// Describe says what may be read of a table, on the pages; where it is nil or
+	// returns "", they show the table's name.
+	Describe func(table string) string
+	// Reads is what may be read besides, on the pages, one phrase each.
 	Reads []string
 	// Log hears about pages that failed; nil discards.
 	Log *slog.Logger
@@ -60,6 +66,8 @@ type Authorizer struct {
 	identify func(context.Context, string, string) (string, string, error)
 	names    func(context.Context, string, string, string, string) Names
 	operator Operator
+	tables   []string
+	describe func(table string) string
 	reads    []string
 	log      *slog.Logger
 
@@ -80,7 +88,13 @@ func NewAuthorizer(c AuthorizerConfig) (*Authorizer, error) {
 		return nil, errors.New("an authorizer needs Store, Entra, Discover and Identify")
 	}
 	a := &Authorizer{store: c.Store, entra: c.Entra, public: public, discover: c.Discover, identify: c.Identify,
-		names: c.Names, operator: c.Operator, reads: c.Reads, log: c.Log}
+		names: c.Names, operator: c.Operator, describe: c.Describe, reads: c.Reads, log: c.Log}
+	if a.tables, err = checkTables(c.Tables); err != nil {
+		return nil, err
+	}
+	if a.describe == nil {
+		a.describe = func(string) string { return "" }
+	}
 	if err := c.Operator.check(); err != nil {
 		return nil, err
 	}
@@ -159,7 +173,8 @@ func (a *Authorizer) Begin(ctx context.Context, q Request) (Begun, error) {
 	t := ticket{
 		Connection: r.ID, Incarnation: r.Incarnation, Environment: r.EnvironmentURL,
 		Tenant: firstOf(q.Tenant, challenge, "organizations"), LoginHint: q.LoginHint, Prompt: q.Prompt,
-		Claims: r.claims.Reveal(), AllowUserChange: q.AllowUserChange, ExpiresAt: time.Now().Add(ticketLife).UTC().Truncate(time.Second),
+		Claims: r.claims.Reveal(), AllowUserChange: q.AllowUserChange, Tables: a.tables,
+		ExpiresAt: time.Now().Add(ticketLife).UTC().Truncate(time.Second),
 	}
 	if guid.MatchString(challenge) {
 		t.Directory = strings.ToLower(challenge)

@@ -37,6 +37,11 @@ type Connection struct {
 	UserFullName     string
 	OrganizationName string
 	Scopes           []string
+	// Tables are the names of the tables that the connect page showed to whoever
+	// connected, or that the deployment served when the application connected itself;
+	// no other table may be read. Empty while pending. A record from before tables were
+	// recorded has accounts.
+	Tables []string
 	// AccessTokenExpiresAt is when the newest access token ends, by this fleet's
 	// clock at its arrival plus expires_in; zero while pending.
 	AccessTokenExpiresAt time.Time
@@ -93,6 +98,9 @@ func (r record) wire() sealedRecord {
 }
 
 func (s sealedRecord) record() record {
+	if s.Connection.Status != StatusPending {
+		s.Connection.Tables = recorded(s.Connection.Tables)
+	}
 	return record{Connection: s.Connection, access: Secret(s.Access), refresh: Secret(s.Refresh), forcedAt: s.ForcedAt,
 		authorizedBy: s.AuthorizedBy, claims: Secret(s.Claims)}
 }
@@ -100,6 +108,6 @@ func (s sealedRecord) record() record {
 // public returns the part without secrets; the caller may keep and change it.
 func (r record) public() Connection {
 	c := r.Connection
-	c.Scopes = slices.Clone(c.Scopes)
+	c.Scopes, c.Tables = slices.Clone(c.Scopes), slices.Clone(c.Tables)
 	return c
 }

@@ -15,6 +15,9 @@
 // between either lets the same callback go on or says "start again".
 // [Authorizer.Handler] serves the two pages that people see.
 //
+// A connection keeps the names of the tables that its page showed (tables.go). They are
+// the deployment's when the link was made, and only connecting again changes them.
+//
 // # Using it
 //
 // [Source.Access] returns the token: load → fresh? → lock → load again → refresh →

@@ -62,7 +62,7 @@ func fits(old record, environment, user string, allowChange bool) error {
 func (st attempt) granted(old record, state string, who Connection) record {
 	r, g := old, st.Redeemed
 	r.access, r.refresh = Secret(g.Access), Secret(g.Refresh)
-	r.Scopes, r.TenantID = g.Scopes, g.Tenant
+	r.Scopes, r.TenantID, r.Tables = g.Scopes, g.Tenant, recorded(st.Tables)
 	r.AccessTokenExpiresAt, r.RefreshedAt = g.Expires, g.At
 	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantAuthorizationCode

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -193,6 +194,8 @@ type bench struct {
 	whoamis  int
 	// tune changes the configuration of every Entra made afterwards.
 	tune func(*tokens.EntraConfig)
+	// serves are the tables of every authorizer made afterwards.
+	serves []string
 }
 
 type syncBuffer struct {
@@ -260,8 +263,16 @@ func (b *bench) log() *slog.Logger {
 }
 
 func (b *bench) authorizer() *tokens.Authorizer {
+	serves := b.serves
 	a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: b.store, Entra: b.app(), PublicURL: "http://localhost:8080", Log: b.log(),
+		Tables: serves, Reads: []string{"columns"},
+		Describe: func(table string) string {
+			if !slices.Contains(serves, table) {
+				return ""
+			}
+			return "rows of " + table
+		},
 		Discover: func(context.Context, string) (string, error) {
 			if b.discover == "" {
 				return "", errors.New("no challenge")

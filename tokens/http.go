@@ -30,7 +30,7 @@ var pagesStyle string
 type page struct {
 	Style template.CSS
 	Operator
-	Reads   []string // what may be read
+	Reads   []reading // what may be read
 	Title   string
 	Failed  bool
 	Opening *Opening    // the connect page
@@ -127,7 +127,7 @@ func (p *pages) connect(w http.ResponseWriter, r *http.Request) {
 		Name: p.cookie, Value: o.Cookie.Reveal(), Path: "/", Secure: p.secure,
 		HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})
-	p.write(w, http.StatusOK, page{Title: "Connect Dynamics 365", Opening: &o})
+	p.write(w, http.StatusOK, page{Title: "Connect Dynamics 365", Opening: &o, Reads: p.readings(o.Tables, o.New)})
 }
 
 // goOn makes a state for the browser and leads to Microsoft. Only the page's own
@@ -181,7 +181,7 @@ func (p *pages) callback(w http.ResponseWriter, r *http.Request) {
 		p.fail(w, r, err)
 		return
 	}
-	p.write(w, http.StatusOK, page{Title: "Connected", Done: &c})
+	p.write(w, http.StatusOK, page{Title: "Connected", Done: &c, Reads: p.readings(c.Tables, nil)})
 }
 
 // readCallback takes the members it knows, each at most once.
@@ -236,7 +236,7 @@ func (p *pages) fail(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (p *pages) write(w http.ResponseWriter, status int, v page) {
-	v.Style, v.Operator, v.Reads = template.CSS(pagesStyle), p.operator, p.reads
+	v.Style, v.Operator = template.CSS(pagesStyle), p.operator
 	var b bytes.Buffer
 	if err := p.show.Execute(&b, v); err != nil {
 		p.log.Error("page cannot be shown", "error", err)

@@ -20,6 +20,9 @@ type Access struct {
 	Incarnation string
 	Token       Secret
 	ExpiresAt   time.Time
+	// Tables are the names of the tables that may be read with it: those that the person
+	// was told of. The caller does not change them.
+	Tables []string
 	// OrganizationID and UserID are whom the token acts as in Dataverse, which counts
 	// its limits by them and speaks the user's language.
 	OrganizationID, UserID string
@@ -293,7 +296,7 @@ func (r record) grantFault() error {
 
 func (r record) grant() Access {
 	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access, ExpiresAt: r.AccessTokenExpiresAt,
-		OrganizationID: r.OrganizationID, UserID: r.UserID}
+		OrganizationID: r.OrganizationID, UserID: r.UserID, Tables: r.Tables}
 }
 
 func (r record) tokenLife() time.Duration {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"time"
 
 	json "github.com/go-json-experiment/json"
@@ -33,6 +34,8 @@ type ticket struct {
 	ExpiresAt       time.Time `json:"expires_at"`
 	Openings        int       `json:"openings"`
 	UsedBy          string    `json:"used_by"` // key of the state that completed; "" = none yet
+	// Tables are those that the deployment served when the link was made; see [recorded].
+	Tables []string `json:"tables,omitzero"`
 }
 
 // Opening is what a person sees before going to Microsoft.
@@ -43,6 +46,10 @@ type Opening struct {
 	LoginHint        string
 	AuthorizationURL string
 	ExpiresAt        time.Time
+	// Tables are the names of the tables that may be read once the person has connected.
+	// New are those among them that nobody has agreed to yet for this connection, where
+	// a person connected it before; only [Authorizer.Look] finds them.
+	Tables, New []string
 	// Cookie is the value that binds the browser; set it on every opening.
 	Cookie Secret
 }
@@ -76,36 +83,50 @@ func (a *Authorizer) Ticket(ctx context.Context, secret string, browserCookie Se
 // previews open links too. The Opening has no AuthorizationURL. Errors:
 // invalid_state, unavailable.
 func (a *Authorizer) Look(ctx context.Context, secret string, browserCookie Secret) (Opening, error) {
-	if !token256(secret) {
-		return Opening{}, badTicket()
-	}
-	t, _, err := load[ticket](ctx, a.store, ticketKey(digest(secret)), ticketPurpose)
-	if errors.Is(err, errMissing) {
-		return Opening{}, badTicket()
-	}
-	if err == nil {
-		err = t.openable()
-	}
+	t, err := a.look(ctx, secret)
 	if err != nil {
+		return Opening{}, err
+	}
+	before, err := a.store.load(ctx, t.Connection)
+	if CodeOf(err) == CodeUnavailable {
 		return Opening{}, err
 	}
 	if !token256(browserCookie.Reveal()) {
 		browserCookie = Secret(random(32))
 	}
-	return t.opening("", browserCookie), nil
+	o := t.opening("", browserCookie)
+	if err == nil { // what else is wrong with the connection is said when the person goes on
+		o.New = t.newTables(before)
+	}
+	return o, nil
+}
+
+// look reads the ticket of a link that can still be opened.
+func (a *Authorizer) look(ctx context.Context, secret string) (ticket, error) {
+	if !token256(secret) {
+		return ticket{}, badTicket()
+	}
+	t, _, err := load[ticket](ctx, a.store, ticketKey(digest(secret)), ticketPurpose)
+	if errors.Is(err, errMissing) {
+		return ticket{}, badTicket()
+	}
+	if err != nil {
+		return ticket{}, err
+	}
+	return t, t.openable()
 }
 
 func (t ticket) opening(authorization string, cookie Secret) Opening {
 	return Opening{
 		Connection: t.Connection, EnvironmentURL: t.Environment, Tenant: t.Tenant, LoginHint: t.LoginHint,
-		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: cookie,
+		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: cookie, Tables: slices.Clone(recorded(t.Tables)),
 	}
 }
 
 // TicketKnown reports, without using anything up, whether [Authorizer.Ticket]
 // would know this ticket. Errors: invalid_state, unavailable.
 func (a *Authorizer) TicketKnown(ctx context.Context, secret string) error {
-	_, err := a.Look(ctx, secret, "")
+	_, err := a.look(ctx, secret)
 	return err
 }
 
@@ -153,7 +174,7 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 	st := attempt{
 		Ticket: ticketKey, Connection: t.Connection, Incarnation: t.Incarnation, Environment: t.Environment,
 		Tenant: t.Tenant, Directory: t.Directory, AllowUserChange: t.AllowUserChange,
-		Cookie: cookieHash, Bus: cookieHash == "", Verifier: verifier, Phase: phaseNew,
+		Cookie: cookieHash, Bus: cookieHash == "", Verifier: verifier, Phase: phaseNew, Tables: recorded(t.Tables),
 	}
 	if err := a.store.putNew(ctx, stateKey(digest(state)), statePurpose, st, ticketLife); err != nil {
 		return "", "", err

@@ -197,7 +197,7 @@ func settingsFor(o *options, with *devenv.Services) (bridge.Settings, error) {
 		NATS: bridge.NATS{URL: with.NATSURL}, RedisURL: with.RedisURL, TokenKeyset: string(keyset),
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: with.EmulatorURL, PublicURL: o.publicURL(),
-		HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
+		Tables: bridge.AllTables(), HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
@@ -210,7 +210,7 @@ func printSettings(to io.Writer, s bridge.Settings) {
 		{"NATS_URL", s.URL}, {"REDIS_URL", s.RedisURL}, {"TOKEN_KEYSET", s.TokenKeyset},
 		{"ENTRA_CLIENT_ID", s.EntraClientID}, {"ENTRA_CLIENT_SECRET", s.EntraClientSecret},
 		{"ENTRA_AUTHORITY_URL", s.EntraAuthorityURL}, {"PUBLIC_URL", s.PublicURL},
-		{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}, {"BUS_COMPLETION", string(s.BusCompletion)},
+		{"TABLES", s.Tables}, {"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}, {"BUS_COMPLETION", string(s.BusCompletion)},
 		{"REPLY_SUBJECTS", s.ReplySubjects}, {"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
 	} {
 		fmt.Fprintf(to, "export %s='%s'\n", pair[0], pair[1])

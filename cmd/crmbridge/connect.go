@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/cli/browser"
@@ -148,7 +149,8 @@ func (w *waiting) wasActive() bool {
 }
 
 // differs tells by the connection itself that there is a new grant. Where it was
-// active and the same user signs in again, only the event tells.
+// active and the same user signs in again for the same tables, only the event tells.
 func (w *waiting) differs(now *messages.Connection) bool {
-	return !w.wasActive() || now.UserID != w.before.UserID || !now.CreatedAt.Equal(w.before.CreatedAt)
+	return !w.wasActive() || now.UserID != w.before.UserID || !now.CreatedAt.Equal(w.before.CreatedAt) ||
+		!slices.Equal(now.Tables, w.before.Tables)
 }

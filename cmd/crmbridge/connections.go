@@ -61,7 +61,7 @@ func printConnection(std *stdio, c *messages.Connection) error {
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
-		{"scopes", strings.Join(c.Scopes, " ")}, {"created", term.When(&c.CreatedAt)},
+		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")}, {"created", term.When(&c.CreatedAt)},
 		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})

@@ -54,12 +54,9 @@ func parseStamp(text string) (stamp, bool) {
 	return stamp{n, at}, err == nil && err2 == nil
 }
 
-// tracks says whether changes of the table can be asked for.
-func (s *Server) tracks(t *table) bool { return t.logical == "account" && !s.untracked.Load() }
-
 // trackable refuses what cannot be tracked, and the options that do not go with it.
 func (c *call) trackable(t *table, o options) *fault {
-	if !c.s.tracks(t) {
+	if !t.tracking {
 		return badRequest("Change tracking is not enabled for the entity '%s'. Enable change tracking for the entity to use the odata.track-changes preference.", t.logical)
 	}
 	if fail := requireOrgWideRead(c.user, t); fail != nil {
@@ -74,7 +71,7 @@ func (c *call) trackable(t *table, o options) *fault {
 }
 
 // since reads a delta token; false means that there is none.
-func (c *call) since(o options) (stamp, bool, *fault) {
+func (c *call) since(t *table, o options) (stamp, bool, *fault) {
 	text, ok := o.get("$deltatoken")
 	if !ok {
 		return stamp{}, false, nil
@@ -84,7 +81,7 @@ func (c *call) since(o options) (stamp, bool, *fault) {
 		return x, true, badRequest("Error in query syntax.")
 	}
 	// A version that is yet to come is one of another database, of which nothing is known either.
-	if x.version < c.v.floor || x.version > c.v.version || c.s.opts.Now().Sub(x.at) > c.s.opts.ChangeTrackingAge {
+	if x.version < c.v.set(t.logical).floor || x.version > c.v.version || c.s.opts.Now().Sub(x.at) > c.s.opts.ChangeTrackingAge {
 		return x, true, &fault{status: http.StatusBadRequest, code: "0x80044352",
 			message: "Version stamp associated with the client has expired. Please perform a full sync."}
 	}
@@ -96,7 +93,7 @@ func (c *call) tracked(t *table, rows []any, o options, path string) (*answer, *
 	if fail := c.trackable(t, o); fail != nil {
 		return nil, fail
 	}
-	from, delta, fail := c.since(o)
+	from, delta, fail := c.since(t, o)
 	if fail != nil {
 		return nil, fail
 	}
@@ -161,7 +158,7 @@ func (v *snapshot) changes(t *table, rows []any, after, upTo int64, deletionsFir
 		}
 	}
 	slices.SortFunc(out, func(a, b change) int { return cmp.Compare(a.version, b.version) })
-	for _, d := range v.deleted {
+	for _, d := range v.set(t.logical).deleted {
 		if d.version > after && d.version <= upTo {
 			gone = append(gone, change{nil, d.id, d.version})
 		}
@@ -270,7 +267,7 @@ func (c *call) countChanges(t *table, o options) (*answer, *fault) {
 	if fail := c.trackable(t, o); fail != nil {
 		return nil, fail
 	}
-	from, _, fail := c.since(o)
+	from, _, fail := c.since(t, o)
 	if fail != nil {
 		return nil, fail
 	}
@@ -288,8 +285,27 @@ func appliedPreference(line string, tracked bool) string {
 
 const trackChanges = "odata.track-changes"
 
-// SetChangeTracking switches change tracking of accounts off and on. Nothing that happens meanwhile is lost.
-func (c Control) SetChangeTracking(on bool) { c.s.untracked.Store(!on) }
+// SetChangeTracking switches change tracking of the entity sets off and on, of all where none is named; false where one is not
+// there. Nothing that happens meanwhile is lost.
+func (c Control) SetChangeTracking(on bool, named ...string) bool {
+	return c.s.schema.with(func(tables map[string]*table) bool {
+		if len(named) == 0 {
+			named = sets(tables)
+		}
+		for _, set := range named {
+			old := tables[set]
+			if old == nil {
+				return false
+			}
+			if old.slots > 0 {
+				t := *old
+				t.tracking = on
+				tables[set] = &t
+			}
+		}
+		return true
+	})
+}
 
 // ExpireChangeTokens makes every delta token that was given so far answer with 0x80044352.
 func (c Control) ExpireChangeTokens() { c.s.data.forget() }

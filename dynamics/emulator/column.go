@@ -89,8 +89,41 @@ type column struct {
 	global              bool             // a choice that uses a global one
 	sdkOnly             bool             // to be read in the SDK; the Web API has no such property
 	nav                 string           // lookups: the navigation property; empty means name
+	targets             []string         // lookups: the tables whose rows it names
+	customer            bool             // a lookup with a navigation property for each of its targets
+	base                bool             // money in the organization's currency
 	own                 map[int32]string // names that were set while the server ran, by language
+	secured             bool             // by column-level security
+	hidden              bool             // from the caller: the column reads as null
 	get                 func(v *snapshot, row any) value
+
+	// Of tables whose rows are records: where the cell is, or what the value follows from.
+	slot    int
+	compute func(in inputs) value
+	inputs  []string
+}
+
+// inputs are the values that another one is computed from.
+type inputs struct {
+	v    *snapshot
+	row  any
+	cols []*column
+}
+
+func (in inputs) at(i int) value { return in.cols[i].get(in.v, in.row) }
+
+// stored is whether records have a cell of the column.
+func (c *column) stored() bool { return c.slot >= 0 && c.compute == nil }
+
+// navigation is the lookup's navigation property, where it names a row of the table.
+func (c *column) navigation(entity string) string {
+	switch {
+	case c.customer:
+		return c.name + "_" + entity
+	case c.nav != "":
+		return c.nav
+	}
+	return c.name
 }
 
 // property is the name in the Web API.
@@ -120,6 +153,12 @@ type table struct {
 	privilege           string // to read it
 	columns             []*column
 	props               map[string]*column
+	names               map[string]*column // columns by logical name
+	slots               int                // cells of a record; 0 where rows are no records
+	tracking            bool               // changes can be asked for
+	product             string             // what brings the table to an environment, "" where every one has it
+	first               firstRows          // the rows that a server begins with
+	custom              bool               // added while the server runs
 	rows                func(v *snapshot) []any
 	byKey               func(v *snapshot, id guid) any // nil when absent
 	id                  func(row any) guid
@@ -128,21 +167,79 @@ type table struct {
 	relations           map[string]*relation
 }
 
+// firstRows is how many rows there are, and what makes them.
+type firstRows func(t *table, o Options, d *directory) (n int, rows func() []*record)
+
 // relation is a collection-valued navigation property.
 type relation struct {
 	name   string
 	target *table
-	of     func(row any) []any
+	of     func(v *snapshot, row any) []any
 }
 
 func (t *table) index() *table {
-	t.props = make(map[string]*column, len(t.columns))
+	t.props, t.names = make(map[string]*column, len(t.columns)), make(map[string]*column, len(t.columns))
 	for _, c := range t.columns {
+		t.names[c.name] = c
 		if !c.sdkOnly {
 			t.props[c.property()] = c
 		}
 	}
 	return t
+}
+
+// keepRows makes the table one whose rows the store keeps, as records.
+func (t *table) keepRows() *table {
+	for _, c := range t.columns {
+		t.place(c)
+	}
+	for _, c := range t.columns {
+		if c.compute != nil {
+			t.derive(c)
+		}
+	}
+	logical := t.logical
+	t.rows = func(v *snapshot) []any { return v.set(logical).rows() }
+	t.byKey = func(v *snapshot, id guid) any {
+		if r := v.set(logical).row(id); r != nil {
+			return r
+		}
+		return nil
+	}
+	t.id = func(r any) guid { return r.(*record).id }
+	t.owner = func(r any) guid { return r.(*record).owner }
+	t.version = func(r any) int64 { return r.(*record).version }
+	return t.index()
+}
+
+// place gives a column a cell of its own; one that comes back after its removal gets another, as the values are gone with the column.
+func (t *table) place(c *column) {
+	if c.get != nil || c.compute != nil {
+		c.slot = -1
+		return
+	}
+	slot, k := t.slots, c.kind
+	c.slot = slot
+	t.slots++
+	if c.name == t.key {
+		c.get = func(_ *snapshot, r any) value { return value{ok: true, id: r.(*record).id} }
+		return
+	}
+	c.get = func(_ *snapshot, r any) value { return cellValue(k, r.(*record).cell(slot)) }
+}
+
+// derive has a column's value follow from others.
+func (t *table) derive(c *column) {
+	var from []*column
+	for _, name := range c.inputs {
+		for _, x := range t.columns {
+			if x.name == name {
+				from = append(from, x)
+			}
+		}
+	}
+	compute := c.compute
+	c.get = func(v *snapshot, r any) value { return compute(inputs{v, r, from}) }
 }
 
 // inWebAPI are the columns that the Web API has properties for.
@@ -151,14 +248,7 @@ func (t *table) inWebAPI() []*column {
 }
 
 // column finds by logical name, as query functions and metadata do: ownerid, not _ownerid_value.
-func (t *table) column(logical string) *column {
-	for _, c := range t.columns {
-		if c.name == logical {
-			return c
-		}
-	}
-	return nil
-}
+func (t *table) column(logical string) *column { return t.names[logical] }
 
 func (t *table) typeName() string { return "Microsoft.Dynamics.CRM." + t.logical }
 
@@ -212,7 +302,7 @@ func (c *column) format(v *snapshot, x value, l *language) string {
 	}
 	switch c.kind {
 	case kindLookup:
-		ref, _ := v.refer(x.id)
+		ref, _ := v.refer(c, x.id)
 		return ref.name
 	case kindInt, kindBigInt:
 		return l.number(x.n)

@@ -1,7 +1,6 @@
 package emulator
 
 import (
-	"iter"
 	"maps"
 	"sync"
 )
@@ -89,30 +88,6 @@ func (c Control) ResetCounts() {
 		*now = noCounts()
 	})
 }
-
-// Accounts yields all rows, in the order of their keys, as of the call. The copies are shallow: do not write through their pointers.
-func (c Control) Accounts() iter.Seq[Account] {
-	v := c.s.data.view()
-	return func(yield func(Account) bool) {
-		for _, a := range v.accounts {
-			if !yield(*a) {
-				return
-			}
-		}
-	}
-}
-
-// PutAccount inserts the row, or replaces the one with the same ID; its Version and ModifiedOn are set, a zero CreatedOn and
-// StatusCode too. An empty ID gets a new
-// one. It returns the ID, or "" where ID is not a GUID.
-func (c Control) PutAccount(a Account) string { return c.s.data.put(a, c.s.opts.Now()) }
-
-// DeleteAccount removes the row and reports whether it was there.
-func (c Control) DeleteAccount(id string) bool { return c.s.data.delete(id) }
-
-// RestoreAccount brings a deleted row back under its id, as Dataverse's recycle bin does, and reports whether it was in there. Change
-// tracking then tells both of the deletion and of the row; nobody has seen in which order, see [Options.DeletionsFirst].
-func (c Control) RestoreAccount(id string) bool { return c.s.data.restore(id) }
 
 // Users are all users, built-in ones and those of the options.
 func (c Control) Users() []User {

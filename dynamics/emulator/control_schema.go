@@ -3,21 +3,18 @@ package emulator
 import (
 	"fmt"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"time"
 )
 
-// What an administrator changes in the tables while programs keep what they read of them: columns of account and their options.
-// Names are logical names, labels go by LCID ([Languages]). Each of these takes effect with the next request.
+// What an administrator changes in the tables while programs keep what they read of them: columns and their options. Names are
+// logical names, labels go by LCID ([Languages]). Each of these takes effect with the next request.
 
 // RelabelOption sets labels of an option. Where the base language gets a new one, languages that are not named have none any
 // more. Two options may have the same label. It returns false where there is no such column or option.
-func (c Control) RelabelOption(name string, value int, labels map[int]string) bool {
-	return c.s.schema.changeColumn(name, func(x *column) bool {
+func (c TableControl) RelabelOption(name string, value int, labels map[int]string) bool {
+	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		i := x.option(value)
 		if i < 0 || !knownLanguages(labels) {
 			return false
@@ -29,8 +26,8 @@ func (c Control) RelabelOption(name string, value int, labels map[int]string) bo
 
 // AddOption adds an option to a choice or to several choices, with at least a label in the base language; false where the column
 // is neither, or the value is taken.
-func (c Control) AddOption(name string, value int, labels map[int]string) bool {
-	return c.s.schema.changeColumn(name, func(x *column) bool {
+func (c TableControl) AddOption(name string, value int, labels map[int]string) bool {
+	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		if x.kind != kindChoice && x.kind != kindChoices || x.option(value) >= 0 || !knownLanguages(labels) || labels[baseLanguage] == "" {
 			return false
 		}
@@ -40,8 +37,8 @@ func (c Control) AddOption(name string, value int, labels map[int]string) bool {
 }
 
 // RemoveOption removes an option of a choice or of several choices. Rows that have it keep its integer, without a label.
-func (c Control) RemoveOption(name string, value int) bool {
-	return c.s.schema.changeColumn(name, func(x *column) bool {
+func (c TableControl) RemoveOption(name string, value int) bool {
+	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		i := x.option(value)
 		if x.kind != kindChoice && x.kind != kindChoices || i < 0 {
 			return false
@@ -52,8 +49,8 @@ func (c Control) RemoveOption(name string, value int) bool {
 }
 
 // RelabelColumn sets names of a column, as RelabelOption does.
-func (c Control) RelabelColumn(name string, labels map[int]string) bool {
-	return c.s.schema.changeColumn(name, func(x *column) bool {
+func (c TableControl) RelabelColumn(name string, labels map[int]string) bool {
+	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		x.own = relabelled(x.own, labels)
 		return knownLanguages(labels)
 	})
@@ -61,16 +58,15 @@ func (c Control) RelabelColumn(name string, labels map[int]string) bool {
 
 // RemoveColumn removes a custom column: asking for it is then the error of an unknown property. It returns false for one that is
 // not there or not custom.
-func (c Control) RemoveColumn(name string) bool {
-	return c.s.schema.change(func(t *table) bool {
+func (c TableControl) RemoveColumn(name string) bool {
+	return c.s.schema.change(c.set, func(t *table) bool {
 		n := len(t.columns)
 		t.columns = slices.DeleteFunc(t.columns, func(x *column) bool { return x.name == name && x.custom })
 		return len(t.columns) < n
 	})
 }
 
-// Column is a custom column to add to account. Its values are those of [Account.More].
-// Every second choice uses a global one.
+// Column is a custom column to add to a table. Rows that are there have no value in it. Every second choice uses a global one.
 type Column struct {
 	// Name is the logical name, with a publisher's prefix: cb_region. Label is in the base language.
 	Name, Label string
@@ -87,7 +83,7 @@ var (
 )
 
 // AddColumn adds a custom column; it fails where the description makes no sense or the name is taken.
-func (c Control) AddColumn(d Column) error {
+func (c TableControl) AddColumn(d Column) error {
 	k, ok := columnKinds[d.Type]
 	switch {
 	case !customName.MatchString(d.Name):
@@ -97,8 +93,7 @@ func (c Control) AddColumn(d Column) error {
 	case d.Label == "":
 		return fmt.Errorf("emulator: column %s has no label", d.Name)
 	}
-	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: true,
-		get: func(_ *snapshot, row any) value { return cell(k, row.(*Account).More[d.Name]) }}
+	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: true}
 	if k.textual() {
 		x.length = map[kind]int{kindText: 100, kindMemo: 2000}[k]
 	}
@@ -111,36 +106,25 @@ func (c Control) AddColumn(d Column) error {
 		}
 		x.options = append(x.options, option{value: int32(v), label: d.Options[v]})
 	}
-	if !c.s.schema.change(func(t *table) bool {
+	if c.table() == nil {
+		return fmt.Errorf("emulator: there is no entity set %q that could get a column", c.set)
+	}
+	if !c.s.schema.change(c.set, func(t *table) bool {
 		free := t.column(d.Name) == nil
 		choices := 0
 		for _, other := range t.columns {
 			choices += btoi(other.kind == kindChoice || other.kind == kindChoices)
 		}
 		x.global = choices%2 == 1 && len(x.options) > 0 // every second one
-		t.columns = append(t.columns, x)
+		if free {
+			t.place(x)
+			t.columns = append(t.columns, x)
+		}
 		return free
 	}) {
 		return fmt.Errorf("emulator: there is a column %s", d.Name)
 	}
 	return nil
-}
-
-// cell is a value of [Account.More]; one of another type than the column's is null.
-func cell(k kind, v any) value {
-	switch x := v.(type) {
-	case string:
-		return value{ok: x != "" && k.textual(), s: x}
-	case bool:
-		return value{ok: k == kindBool, n: int64(btoi(x))}
-	case int:
-		return value{ok: k.numeric(), n: int64(x)}
-	case time.Time:
-		return value{ok: k == kindDateTime, n: x.Unix()}
-	case []int32:
-		return value{ok: k == kindChoices && len(x) > 0, s: joinChoices(x)}
-	}
-	return value{}
 }
 
 func (c *column) option(value int) int {
@@ -166,40 +150,4 @@ func relabelled(old map[int32]string, labels map[int]string) map[int32]string {
 		out[int32(lcid)] = text
 	}
 	return out
-}
-
-// controlSchema is the part of the control endpoint that changes columns and options; it returns as controlUser does.
-func (s *Server) controlSchema(path string, q url.Values) (known bool, text string) {
-	c, name, on := s.Control(), q.Get("column"), q.Get("off") == ""
-	if path != "option" && path != "column" {
-		return false, ""
-	}
-	lcid := baseLanguage
-	if v := q.Get("lcid"); v != "" {
-		lcid, _ = strconv.Atoi(v)
-	}
-	labels := map[int]string{lcid: q.Get("label")}
-	value, err := strconv.Atoi(q.Get("value"))
-	switch {
-	case path == "column" && !on:
-		if !c.RemoveColumn(name) {
-			return true, "column must be the logical name of a custom column"
-		}
-	case path == "column":
-		if c.RelabelColumn(name, labels) {
-			return true, ""
-		}
-		if err := c.AddColumn(Column{Name: name, Label: q.Get("label"), Type: q.Get("type")}); err != nil {
-			return true, strings.TrimPrefix(err.Error(), "emulator: ")
-		}
-	case err != nil || value < -1<<31 || value > 1<<31-1:
-		return true, "value must be the integer of an option"
-	case !on:
-		if !c.RemoveOption(name, value) {
-			return true, "column and value must be those of an option of a choice"
-		}
-	case !c.RelabelOption(name, value, labels) && !c.AddOption(name, value, labels):
-		return true, "column must be a choice, label not empty and lcid one of " + strings.Join(languageNames(), ", ")
-	}
-	return true, ""
 }

@@ -2,14 +2,8 @@ package emulator
 
 import (
 	"net/http"
-	"net/url"
 	"slices"
-	"strconv"
-	"strings"
 )
-
-// Privileges are the names that [Control.Withhold] takes.
-func Privileges() []string { return allPrivileges() }
 
 // Withhold takes a privilege from a user, whatever his roles say, as from the next request. It returns false for an unknown user
 // or privilege; so do the others here.
@@ -25,7 +19,7 @@ func (c Control) Restore(userName, privilege string) bool {
 // Limit cuts a privilege to a depth: with DepthLocal on prvReadAccount the user sees the accounts of his business unit only.
 func (c Control) Limit(userName, privilege string, most Depth) bool {
 	u := c.s.dir.byUserName(userName)
-	if u == nil || !slices.Contains(allPrivileges(), privilege) || most < DepthNone || most > DepthGlobal {
+	if u == nil || !slices.Contains(c.s.dir.privileges(), privilege) || most < DepthNone || most > DepthGlobal {
 		return false
 	}
 	u.limits.set(privilege, most)
@@ -46,43 +40,6 @@ func (c Control) SetLanguage(userName string, lcid int) bool {
 // BlockApplication makes Dataverse refuse every token of the registered application (0x80095ffc), or take them again.
 func (c Control) BlockApplication(blocked bool) {
 	c.s.rules.with(func(x *rules) { x.appBlocked = blocked })
-}
-
-// controlUser is the part of the control endpoint that is about what users may and see; known is false for another path, and text
-// is what is wrong.
-func (s *Server) controlUser(path string, q url.Values) (known bool, text string) {
-	c, user, on := s.Control(), q.Get("user"), q.Get("off") == ""
-	if path == "app-blocked" {
-		c.BlockApplication(on)
-		return true, ""
-	}
-	if path != "withhold" && path != "language" {
-		return false, ""
-	}
-	if s.dir.byUserName(user) == nil {
-		return true, "user must be one of /_emulator/users"
-	}
-	if path == "language" {
-		lcid, _ := strconv.Atoi(q.Get("lcid"))
-		if !c.SetLanguage(user, lcid) {
-			return true, "lcid must be one of " + strings.Join(languageNames(), ", ")
-		}
-		return true, ""
-	}
-	depth := DepthNone
-	if name := q.Get("depth"); name != "" {
-		var ok bool
-		if depth, ok = ParseDepth(name); !ok {
-			return true, "depth must be None, Basic, Local, Deep or Global"
-		}
-	}
-	if !on {
-		depth = DepthGlobal
-	}
-	if !c.Limit(user, q.Get("privilege"), depth) {
-		return true, "privilege must be one of " + strings.Join(allPrivileges(), ", ")
-	}
-	return true, ""
 }
 
 // appBlocked is the refusal of an application that an administrator does not let in.

@@ -277,7 +277,7 @@ func (c *call) dispatch(segments []segment) (*answer, *fault) {
 		return nil, fail
 	}
 	path := fmt.Sprintf("%s(%s)/%s", t.set, id, rel.name)
-	return c.list(rel.target, c.visible(rel.target, byKeyOrder(rel.of(row), rel.target.id)), q, path)
+	return c.list(rel.target, c.visible(rel.target, byKeyOrder(rel.of(c.v, row), rel.target.id)), q, path)
 }
 
 // parseKey reads GUID and name=GUID.

@@ -32,7 +32,46 @@ type role struct {
 	name                   string
 	managed                bool
 	privileges             map[string]Depth
+	rows                   Depth            // of reading tables whose rows the store keeps
+	tables                 map[string]Depth // of single ones of them
 	version                int64
+	dir                    *directory
+}
+
+// depth is how far the role gives a privilege.
+func (r *role) depth(privilege string) Depth {
+	if d, ok := r.privileges[privilege]; ok {
+		return d
+	}
+	if !slices.Contains(r.dir.rowPrivileges(), privilege) {
+		return DepthNone
+	}
+	if d, ok := r.tables[privilege]; ok {
+		return d
+	}
+	return r.rows
+}
+
+// names are the privileges that the role gives, in no order.
+func (r *role) names() []string {
+	var out []string
+	for p := range r.privileges {
+		out = append(out, p)
+	}
+	for _, p := range r.dir.rowPrivileges() {
+		if r.depth(p) > DepthNone {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// rowPrivileges are those to read the tables whose rows the store keeps, as many as there are now.
+func (d *directory) rowPrivileges() []string {
+	if p := d.rows.Load(); p != nil {
+		return *p
+	}
+	return nil
 }
 
 // directory is who exists; it does not change after New, but for what [Control] does to single users.
@@ -43,8 +82,9 @@ type directory struct {
 	teams        []*team
 	roles        []*role
 	references   map[guid]reference
-	unit         map[guid]guid // the business unit of users, teams and roles; a unit is its own
-	above        map[guid]guid // the business unit above one
+	unit         map[guid]guid            // the business unit of users, teams and roles; a unit is its own
+	above        map[guid]guid            // the business unit above one
+	rows         atomic.Pointer[[]string] // see rowPrivileges
 }
 
 // BusinessUnits are the names of the business units, the root first.
@@ -67,7 +107,7 @@ func newDirectory(o Options) (*directory, error) {
 	for _, n := range businessUnits {
 		for i, r := range roleTemplates {
 			d.roles = append(d.roles, &role{id: namedGUID("role", n, r.name), root: namedGUID("role", businessUnits[0], r.name), businessUnit: d.units[n],
-				name: r.name, managed: r.managed, privileges: r.grants(), version: int64(1000 + i)})
+				name: r.name, managed: r.managed, privileges: r.grants(), rows: r.rows, tables: r.tables, dir: d, version: int64(1000 + i)})
 		}
 	}
 	for i, t := range teamTemplates {

@@ -9,6 +9,7 @@ var businessUnits = []string{"Contoso", "Contoso EMEA", "Contoso Asia-Pacific"}
 // The privileges that routes ask for. prvReadEntity, prvReadAttribute and prvReadOptionSet are those of metadata.
 const (
 	readAccount      = "prvReadAccount"
+	readContact      = "prvReadContact"
 	readUser         = "prvReadUser"
 	readRole         = "prvReadRole"
 	readTeam         = "prvReadTeam"
@@ -19,20 +20,27 @@ const (
 	readAttribute    = "prvReadAttribute"
 	readOptionSet    = "prvReadOptionSet"
 	readOrganization = "prvReadOrganization"
+	readProfile      = "prvReadFieldSecurityProfile"
+	readPermission   = "prvReadFieldPermission"
 )
 
 // roleTemplate is a role; without says what it lacks of what nearly every role has.
 type roleTemplate struct {
-	name     string
-	managed  bool
-	accounts Depth // of prvReadAccount
-	more     []string
-	without  []string
+	name    string
+	managed bool
+	rows    Depth            // of reading the tables whose rows the store keeps
+	tables  map[string]Depth // of single ones of them, by privilege
+	more    []string
+	without []string
 }
 
 var common = []string{readUser, readRole, readTeam, readBusinessUnit, readSettings, readPrivilege, readEntity, readAttribute, readOptionSet, readOrganization}
 
-// grants are the privileges with their depths; all but those over accounts are the organization's.
+// fieldSecurity is what reading who may read secured columns takes: "typically, only system administrators have the
+// prvReadFieldPermission privilege" ("Column-level security with code").
+var fieldSecurity = []string{readProfile, readPermission}
+
+// grants are the privileges with their depths, but for those over tables whose rows the store keeps: see [role.depth].
 func (r roleTemplate) grants() map[string]Depth {
 	out := map[string]Depth{}
 	for _, p := range common {
@@ -43,29 +51,31 @@ func (r roleTemplate) grants() map[string]Depth {
 	for _, p := range r.more {
 		out[p] = DepthGlobal
 	}
-	if r.accounts > DepthNone {
-		out[readAccount] = r.accounts
-	}
 	return out
 }
 
 var roleTemplates = []roleTemplate{
-	{"System Administrator", true, DepthGlobal, []string{"prvWriteAccount", "prvCreateAccount", "prvDeleteAccount"}, nil},
-	{"System Customizer", true, DepthGlobal, nil, nil},
-	{"Basic User", true, DepthNone, nil, nil},
-	{"Salesperson", true, DepthGlobal, []string{"prvWriteAccount"}, nil},
-	{"Marketing Professional", true, DepthGlobal, nil, nil},
-	{"Campaign Reader", false, DepthGlobal, nil, nil},
-	{"Account Reader Only", false, DepthGlobal, nil, common},
-	{"No Role Reader", false, DepthGlobal, nil, []string{readRole}},
-	{"No Team Reader", false, DepthGlobal, nil, []string{readTeam}},
-	{"No User Reader", false, DepthGlobal, nil, []string{readUser}},
-	{"No Entity Reader", false, DepthGlobal, nil, []string{readEntity}},
-	{"No Attribute Reader", false, DepthGlobal, nil, []string{readAttribute}},
-	{"Own Accounts Reader", false, DepthBasic, nil, nil},
-	{"Unit Accounts Reader", false, DepthLocal, nil, nil},
-	{"Unit Tree Accounts Reader", false, DepthDeep, nil, nil},
+	{name: administrator, managed: true, rows: DepthGlobal, more: append([]string{"prvWriteAccount", "prvCreateAccount", "prvDeleteAccount"}, fieldSecurity...)},
+	{name: "System Customizer", managed: true, rows: DepthGlobal},
+	{name: "Basic User", managed: true},
+	{name: "Salesperson", managed: true, rows: DepthGlobal, more: []string{"prvWriteAccount"}},
+	{name: "Marketing Professional", managed: true, rows: DepthGlobal},
+	{name: "Campaign Reader", rows: DepthGlobal},
+	{name: "Account Reader Only", tables: map[string]Depth{readAccount: DepthGlobal}, without: common},
+	{name: "No Role Reader", rows: DepthGlobal, without: []string{readRole}},
+	{name: "No Team Reader", rows: DepthGlobal, without: []string{readTeam}},
+	{name: "No User Reader", rows: DepthGlobal, without: []string{readUser}},
+	{name: "No Entity Reader", rows: DepthGlobal, without: []string{readEntity}},
+	{name: "No Attribute Reader", rows: DepthGlobal, without: []string{readAttribute}},
+	{name: "Own Accounts Reader", rows: DepthBasic},
+	{name: "Unit Accounts Reader", rows: DepthLocal},
+	{name: "Unit Tree Accounts Reader", rows: DepthDeep},
+	{name: "No Contact Reader", rows: DepthGlobal, tables: map[string]Depth{readContact: DepthNone}},
+	{name: "Own Contacts Reader", rows: DepthGlobal, tables: map[string]Depth{readContact: DepthBasic}},
+	{name: "Field Security Reader", rows: DepthGlobal, more: fieldSecurity},
 }
+
+const administrator = "System Administrator"
 
 type teamTemplate struct {
 	name, unit string
@@ -115,6 +125,9 @@ var builtinUsers = []User{
 	// They do not see every account.
 	{Name: "Own Accounts", UserName: "own.accounts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Own Accounts Reader"}},
 	{Name: "Unit Accounts", UserName: "unit.accounts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Unit Accounts Reader"}},
+	// They do not see every contact, and none.
+	{Name: "Own Contacts", UserName: "own.contacts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Own Contacts Reader"}},
+	{Name: "No Contacts", UserName: "no.contacts@contoso.example", Roles: []string{"No Contact Reader"}},
 	{Name: "Guest Visitor", UserName: "guest.visitor@partner.example", NotMember: true},
 	{Name: "# crmbridge integration", UserName: "crmbridge@contoso.example", ApplicationID: "{client}", Roles: []string{"Campaign Reader"}},
 }

@@ -12,13 +12,7 @@ func generate(o Options, d *directory) []*Account {
 	if o.Accounts < 0 {
 		return nil
 	}
-	g := &generator{rng: rand.New(rand.NewPCG(o.Seed, 0x6372_6d62)), dir: d, seen: map[string]bool{}}
-	for _, u := range d.members() {
-		if u.ApplicationID == "" && !u.Disabled && len(g.owners) < 16 {
-			g.owners = append(g.owners, u.id)
-		}
-	}
-	g.owners = append(g.owners, d.teams[1].id)
+	g := &generator{rng: rand.New(rand.NewPCG(o.Seed, 0x6372_6d62)), owners: owners(d), seen: map[string]bool{}}
 	for _, n := range specialNames {
 		g.seen[n] = true
 	}
@@ -26,17 +20,29 @@ func generate(o Options, d *directory) []*Account {
 	for i := range o.Accounts {
 		a := g.account(i, o.Seed)
 		if i%11 == 5 && i > 50 { // a subsidiary of an earlier company
-			a.parent = rows[g.rng.IntN(i/2)].id
-			a.ParentID = a.parent.String()
+			a.ParentID = rows[g.rng.IntN(i/2)].ID
+		}
+		if hasPrimary(i, o) {
+			a.PrimaryContactID = rowID("contact", o.Seed, i).String()
 		}
 		rows = append(rows, a)
 	}
 	return rows
 }
 
+// owners are who owns rows: users, and one team.
+func owners(d *directory) []guid {
+	var out []guid
+	for _, u := range d.members() {
+		if u.ApplicationID == "" && !u.Disabled && len(out) < 16 {
+			out = append(out, u.id)
+		}
+	}
+	return append(out, d.teams[1].id)
+}
+
 type generator struct {
 	rng    *rand.Rand
-	dir    *directory
 	owners []guid
 	seen   map[string]bool
 }
@@ -49,13 +55,6 @@ func (g *generator) some(n int) bool { return g.rng.IntN(100) < n }
 func (g *generator) choice(first, last int32) *int32 {
 	n := first + g.rng.Int32N(last-first+1)
 	return &n
-}
-
-// id looks like the sequential GUIDs of a real server: the last eight bytes are the same for all.
-func (g *generator) id(i int, seed uint64) guid {
-	id := namedGUID("account", fmt.Sprint(seed), fmt.Sprint(i))
-	copy(id[6:], []byte{0xed, 0x11, 0xb5, 0x96, 0x00, 0x22, 0x48, 0x1d, 0x68, 0xcd})
-	return id
 }
 
 func (g *generator) name(i int) (name, family string) {
@@ -85,8 +84,7 @@ func (g *generator) name(i int) (name, family string) {
 }
 
 func (g *generator) account(i int, seed uint64) *Account {
-	a := &Account{id: g.id(i, seed)}
-	a.ID = a.id.String()
+	a := &Account{ID: rowID("account", seed, i).String()}
 	var family string
 	a.Name, family = g.name(i)
 	p := places[g.rng.IntN(len(places))]
@@ -109,8 +107,7 @@ func (g *generator) account(i int, seed uint64) *Account {
 	g.choices(a, i)
 	g.dates(a)
 	g.custom(a, i)
-	a.owner = g.owners[g.rng.IntN(len(g.owners))]
-	a.OwnerID = a.owner.String()
+	a.OwnerID = g.owners[g.rng.IntN(len(g.owners))].String()
 	return a
 }
 

@@ -107,12 +107,20 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 	return nil, badRequest("Error in query syntax.")
 }
 
+// ownership is who rows belong to; of tables with no owner nothing is said.
+func (t *table) ownership() string {
+	if t.column("ownerid") != nil {
+		return "UserOwned"
+	}
+	return ""
+}
+
 func (c *call) describe(t *table) object {
 	return object{
 		{"LogicalName", t.logical}, {"SchemaName", strings.ToUpper(t.logical[:1]) + t.logical[1:]}, {"EntitySetName", t.set},
 		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary}, {"ObjectTypeCode", t.otc},
-		{"ChangeTrackingEnabled", c.s.tracks(t)}, {"IsCustomEntity", false}, {"IsOptimisticConcurrencyEnabled", true},
-		{"OwnershipType", map[string]string{"account": "UserOwned"}[t.logical]}, {"DisplayName", c.label(words{base: t.label})},
+		{"ChangeTrackingEnabled", t.tracking}, {"IsCustomEntity", t.custom}, {"IsOptimisticConcurrencyEnabled", true},
+		{"OwnershipType", t.ownership()}, {"DisplayName", c.label(words{base: t.label})},
 		{"MetadataId", namedGUID("metadata", t.logical).String()},
 	}
 }

@@ -38,6 +38,9 @@ func (c *column) attributeType() (odata, attribute, name string) {
 	if c.name == "ownerid" {
 		return "LookupAttributeMetadata", "Owner", "OwnerType"
 	}
+	if c.customer {
+		return "LookupAttributeMetadata", "Customer", "CustomerType"
+	}
 	return "LookupAttributeMetadata", "Lookup", "LookupType"
 }
 

@@ -11,7 +11,7 @@ func (c *column) readOnly() bool {
 	case "createdon", "modifiedon", "versionnumber", "address1_composite", "fullname":
 		return true
 	}
-	return c.kind == kindGUID
+	return c.kind == kindGUID || c.base
 }
 
 // describeColumn is a column's metadata with every member that its type has, in the order of Microsoft's answers as far as that is
@@ -36,7 +36,7 @@ func (x *call) describeColumn(t *table, c *column) object {
 		{"ColumnNumber", number}, {"DeprecatedVersion", nil}, {"IntroducedVersion", "5.0.0.0"}, {"EntityLogicalName", t.logical},
 		{"IsCustomAttribute", c.custom}, {"IsPrimaryId", c.name == t.key}, {"IsValidODataAttribute", !c.sdkOnly}, {"IsPrimaryName", c.name == t.primary},
 		{"IsValidForCreate", !c.readOnly()}, {"IsValidForRead", true}, {"IsValidForUpdate", !c.readOnly()}, {"CanBeSecuredForRead", true},
-		{"CanBeSecuredForCreate", true}, {"CanBeSecuredForUpdate", true}, {"IsSecured", false}, {"IsRetrievable", true}, {"IsFilterable", false},
+		{"CanBeSecuredForCreate", true}, {"CanBeSecuredForUpdate", true}, {"IsSecured", c.secured}, {"IsRetrievable", true}, {"IsFilterable", false},
 		{"IsSearchable", c.kind.textual()}, {"IsManaged", !c.custom}, {"LinkedAttributeId", nil}, {"LogicalName", c.name}, {"IsValidForForm", true},
 		{"IsRequiredForForm", false}, {"IsValidForGrid", true}, {"SchemaName", c.schema}, {"ExternalName", nil}, {"IsLogical", false},
 		{"IsDataSourceSecret", false}, {"InheritsFrom", nil}, {"CreatedOn", "1900-01-01T00:00:00Z"}, {"ModifiedOn", "1900-01-01T00:00:00Z"}, {"SourceType", 0},
@@ -63,7 +63,7 @@ func (c *column) ofType() object {
 	case kindBigInt:
 		return object{{"MinValue", int64(-1 << 63)}, {"MaxValue", int64(1<<63 - 1)}}
 	case kindMoney:
-		return object{{"CalculationOf", nil}, {"ImeMode", "Disabled"}, {"IsBaseCurrency", false}, {"MinValue", 0}, {"MaxValue", 100000000000000}, {"Precision", 2}, {"PrecisionSource", 2}}
+		return object{{"CalculationOf", nil}, {"ImeMode", "Disabled"}, {"IsBaseCurrency", c.base}, {"MinValue", 0}, {"MaxValue", 100000000000000}, {"Precision", 2}, {"PrecisionSource", 2}}
 	case kindDecimal:
 		return object{{"ImeMode", "Disabled"}, {"MinValue", -100000000000}, {"MaxValue", 100000000000}, {"Precision", 4}, {"FormulaDefinition", ""}, {"SourceTypeMask", 0}}
 	case kindDateTime, kindDate:
@@ -78,9 +78,7 @@ func (c *column) ofType() object {
 	case kindChoice, kindState, kindStatus, kindChoices:
 		return object{{"DefaultFormValue", -1}, {"FormulaDefinition", nil}, {"SourceTypeMask", nil}, {"ParentPicklistLogicalName", nil}, {"ChildPicklistLogicalNames", []string{}}}
 	case kindLookup:
-		targets := map[string][]string{"ownerid": {"systemuser", "team"}, "parentaccountid": {"account"}, "primarycontactid": {"contact"},
-			"transactioncurrencyid": {"transactioncurrency"}, "businessunitid": {"businessunit"}, "parentbusinessunitid": {"businessunit"}, "parentrootroleid": {"role"}}
-		return object{{"Targets", targets[c.name]}, {"Format", "None"}}
+		return object{{"Targets", c.targets}, {"Format", "None"}}
 	}
 	return nil
 }

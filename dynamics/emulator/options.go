@@ -31,7 +31,10 @@ const (
 type Options struct {
 	// Accounts is the number of generated accounts; 0 means 10,000. Negative means none.
 	Accounts int
-	// Seed varies the generated accounts; the same seed gives the same rows. 0 means 1.
+	// Contacts is the number of generated contacts; 0 means two and a half for each account. Negative means none. Rows of a table are
+	// made when somebody needs them first.
+	Contacts int
+	// Seed varies the generated rows; the same seed gives the same rows. 0 means 1.
 	Seed uint64
 	// TenantID and TenantDomain name the directory; empty means DefaultTenantID and DefaultTenantDomain.
 	TenantID, TenantDomain string
@@ -62,7 +65,7 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
-	// NoChangeTracking switches change tracking of accounts off; [Control.SetChangeTracking] does so while the server runs.
+	// NoChangeTracking switches change tracking of all tables off; [Control.SetChangeTracking] does so while the server runs.
 	NoChangeTracking bool
 	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page says that rows come first.
 	DeletionsFirst bool
@@ -137,6 +140,10 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Accounts == 0 {
 		o.Accounts = 10_000
 	}
+	if o.Contacts == 0 {
+		o.Contacts = max(o.Accounts, 0) * 5 / 2
+	}
+	o.Contacts = max(o.Contacts, 0)
 	if o.Seed == 0 {
 		o.Seed = 1
 	}
@@ -171,6 +178,9 @@ func (o Options) check() error {
 	}
 	if o.Accounts > 1_000_000 {
 		errs = append(errs, fmt.Errorf("emulator: Accounts is %d, at most 1,000,000 are made", o.Accounts))
+	}
+	if o.Contacts > 2_500_000 {
+		errs = append(errs, fmt.Errorf("emulator: Contacts is %d, at most 2,500,000 are made", o.Contacts))
 	}
 	if o.MaxPageSize < 1 || o.MaxPageSize > 5000 {
 		errs = append(errs, fmt.Errorf("emulator: MaxPageSize is %d, it must be between 1 and 5000", o.MaxPageSize))

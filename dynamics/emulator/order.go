@@ -24,7 +24,7 @@ func (o ordering) key(v *snapshot, x value) sortKey {
 	}
 	switch k := o.col.kind; {
 	case k == kindLookup:
-		ref, _ := v.refer(x.id) // of a deleted row nothing is known, as for null
+		ref, _ := v.refer(o.col, x.id) // of a deleted row nothing is known, as for null
 		if ref.name == "" {
 			return sortKey{null: true}
 		}
@@ -125,10 +125,10 @@ func (v *snapshot) sort(rows []any, order []ordering) sorted {
 	return out
 }
 
-// The orders of the whole account table that were asked for last, so that who pages through it does not have it sorted for each
-// page. An order holds about 100 bytes per row and column.
+// The orders of whole tables that were asked for last, some of each, so that who pages through one does not have it sorted for
+// each page. An order holds about 100 bytes per row and column.
 const (
-	keptOrders    = 4
+	keptOrders    = 4    // of a table
 	smallestOrder = 1000 // rows
 )
 
@@ -138,15 +138,15 @@ type orders struct {
 }
 
 type keptOrder struct {
-	v    *snapshot
-	name string
-	rows sorted
+	v           *snapshot
+	table, name string
+	rows        sorted
 }
 
-func (x *orders) get(v *snapshot, name string) (sorted, bool) {
+func (x *orders) get(v *snapshot, table, name string) (sorted, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := slices.IndexFunc(x.list, func(k keptOrder) bool { return k.v == v && k.name == name })
+	i := slices.IndexFunc(x.list, func(k keptOrder) bool { return k.v == v && k.table == table && k.name == name })
 	if i < 0 {
 		return sorted{}, false
 	}
@@ -158,27 +158,37 @@ func (x *orders) get(v *snapshot, name string) (sorted, bool) {
 func (x *orders) put(k keptOrder) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if len(x.list) == keptOrders {
-		x.list = slices.Delete(x.list, 0, 1)
+	n, oldest := 0, -1
+	for i := range x.list {
+		if x.list[i].table == k.table {
+			if n++; oldest < 0 {
+				oldest = i
+			}
+		}
+	}
+	if n == keptOrders {
+		x.list = slices.Delete(x.list, oldest, oldest+1)
 	}
 	x.list = append(x.list, k)
 }
 
-// inOrder sorts, or finds what was sorted for another page.
-func (c *call) inOrder(rows []any, order []ordering) sorted {
-	all := len(rows) >= smallestOrder && len(rows) == len(c.v.rows) && &rows[0] == &c.v.rows[0]
-	if !all || len(order) == 1 && !order[0].desc {
+// inOrder sorts rows of the table, or finds what was sorted for another page.
+func (c *call) inOrder(t *table, rows []any, order []ordering) sorted {
+	if t.slots == 0 || len(rows) < smallestOrder || len(order) == 1 && !order[0].desc {
+		return c.v.sort(rows, order)
+	}
+	if all := t.rows(c.v); len(rows) != len(all) || &rows[0] != &all[0] {
 		return c.v.sort(rows, order)
 	}
 	var name strings.Builder
 	for _, o := range order {
-		fmt.Fprintf(&name, "%s %t,", o.col.name, o.desc)
+		fmt.Fprintf(&name, "%s %t %t,", o.col.name, o.desc, o.col.hidden)
 	}
-	if out, ok := c.s.orders.get(c.v, name.String()); ok {
+	if out, ok := c.s.orders.get(c.v, t.logical, name.String()); ok {
 		return out
 	}
 	out := c.v.sort(rows, order)
-	c.s.orders.put(keptOrder{c.v, name.String(), out})
+	c.s.orders.put(keptOrder{c.v, t.logical, name.String(), out})
 	return out
 }
 
@@ -189,7 +199,7 @@ func (c *call) choose(rows []any, q *query) (out []any, total int) {
 	if q.filter != nil && len(rows) < smallestOrder { // less to sort
 		few = keep(rows, q.filter, len(rows))
 	}
-	in := c.inOrder(few, q.order)
+	in := c.inOrder(q.t, few, q.order)
 	start, limit := 0, len(in.rows)
 	if q.from != nil {
 		start = in.after(c.v, q.from)

@@ -81,7 +81,7 @@ func (u *systemUser) held(privilege string) []holding {
 	var out []holding
 	most := u.limits.limit(privilege)
 	for _, r := range u.allRoles() {
-		if d := min(r.privileges[privilege], most); d > DepthNone {
+		if d := min(r.depth(privilege), most); d > DepthNone {
 			out = append(out, holding{d, r.businessUnit})
 		}
 	}
@@ -103,8 +103,8 @@ func (u *systemUser) depth(privilege string) holding {
 func (u *systemUser) privilegeNames() []string {
 	set := map[string]bool{}
 	for _, r := range u.allRoles() {
-		for p, d := range r.privileges {
-			if min(d, u.limits.limit(p)) > DepthNone {
+		for _, p := range r.names() {
+			if min(r.depth(p), u.limits.limit(p)) > DepthNone {
 				set[p] = true
 			}
 		}

@@ -85,6 +85,7 @@ func (o options) link() string {
 
 // query is what to do, bound to a table.
 type query struct {
+	t       *table
 	opts    options
 	selects []*column // all columns to write, automatic ones included
 	context string    // the list after the entity set in @odata.context, with parentheses
@@ -99,7 +100,7 @@ type query struct {
 }
 
 func (c *call) bind(t *table, o options) (*query, *fault) {
-	q := &query{opts: o, top: -1}
+	q := &query{t: t, opts: o, top: -1}
 	var fail *fault
 	sel, _ := o.get("$select")
 	if q.selects, q.context, fail = t.selection(sel); fail != nil {

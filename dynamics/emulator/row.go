@@ -20,7 +20,7 @@ type rowWriter struct {
 type cellWriter struct {
 	col                      *column
 	name, formatted, logical []byte // each up to the colon before the value
-	nav                      []byte // the whole navigation annotation
+	nav                      []byte
 }
 
 func newRowWriter(c *call, t *table, q *query) *rowWriter {
@@ -33,11 +33,7 @@ func newRowWriter(c *call, t *table, q *query) *rowWriter {
 		}
 		if col.kind == kindLookup {
 			if c.prefs.annotates(annNavigation) {
-				nav := col.nav
-				if nav == "" {
-					nav = col.name
-				}
-				cell.nav = fmt.Appendf(nil, `,"%s@%s":"%s"`, p, annNavigation, nav)
+				cell.nav = fmt.Appendf(nil, `,"%s@%s":`, p, annNavigation)
 			}
 			if c.prefs.annotates(annLogical) {
 				cell.logical = fmt.Appendf(nil, `,"%s@%s":`, p, annLogical)
@@ -75,14 +71,24 @@ func (w *rowWriter) cell(b []byte, cell *cellWriter, r any) []byte {
 				b = appendString(append(b, cell.formatted...), f)
 			}
 		}
-		b = append(b, cell.nav...)
-		if cell.logical != nil {
-			ref, _ := w.c.v.refer(x.id)
-			b = appendString(append(b, cell.logical...), ref.entity)
+		if cell.nav != nil || cell.logical != nil {
+			b = w.lookup(b, cell, x.id)
 		}
 	}
 	b = append(b, cell.name...)
 	return cell.col.appendJSON(b, x)
+}
+
+// lookup writes what annotations tell of the row that a lookup names.
+func (w *rowWriter) lookup(b []byte, cell *cellWriter, id guid) []byte {
+	ref, _ := w.c.v.refer(cell.col, id)
+	if cell.nav != nil {
+		b = appendString(append(b, cell.nav...), cell.col.navigation(ref.entity))
+	}
+	if cell.logical != nil {
+		b = appendString(append(b, cell.logical...), ref.entity)
+	}
+	return b
 }
 
 // single answers for one row by key.
@@ -156,7 +162,7 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 
 // write appends the related rows and the link that is always there on a single level (6.5).
 func (e expansion) write(b []byte, w *rowWriter, r any) []byte {
-	rows, _ := w.c.choose(w.c.visible(e.rel.target, byKeyOrder(e.rel.of(r), e.rel.target.id)), e.q)
+	rows, _ := w.c.choose(w.c.visible(e.rel.target, byKeyOrder(e.rel.of(w.c.v, r), e.rel.target.id)), e.q)
 	if e.q.top >= 0 {
 		rows = rows[:min(e.q.top, len(rows))]
 	}

@@ -29,8 +29,6 @@ type Server struct {
 	counted recordCounts
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
-
-	untracked atomic.Bool // change tracking is off
 }
 
 // New makes a server; it opens no port. It fails only for options that make no sense.
@@ -47,11 +45,17 @@ func New(opts Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("emulator: make the signing key: %w", err)
 	}
-	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(opts, dir)}
+	s := &Server{opts: opts, signer: signer, grants: newGrants(), rules: newRules(opts), dir: dir, data: newStore(dir)}
 	s.limiter = newLimiter(s.opts.Limits, s.opts.Now)
 	s.schema = newSchema(dir)
+	for _, t := range rowTables() {
+		n, rows := t.first(t, opts, dir)
+		s.data.firstRows(s.schema.table(t.set), n, rows)
+	}
+	if opts.NoChangeTracking {
+		s.Control().SetChangeTracking(false)
+	}
 	s.recordCounts()
-	s.untracked.Store(opts.NoChangeTracking)
 	return s, nil
 }
 

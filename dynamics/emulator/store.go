@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -9,12 +10,32 @@ import (
 
 // snapshot is all rows at one moment; nothing in it is ever changed.
 type snapshot struct {
-	accounts []*Account // by key
-	rows     []any      // the same
-	deleted  []tombstone
-	version  int64 // no row and no tombstone has a greater one
-	floor    int64 // what happened before this version is no longer known
+	sets     map[string]*rowSet // of the tables whose rows are records, by logical name
+	version  int64              // no row and no tombstone has a greater one
 	dir      *directory
+	profiles []*profile // of column-level security
+}
+
+// rowSet are the rows of one table.
+type rowSet struct {
+	made    *made // the rows, as long as none has changed
+	list    []any // else, by key: each a *record
+	deleted []tombstone
+	floor   int64 // what happened before this version is no longer known
+	primary *column
+}
+
+// made are rows that nobody has needed yet, or the rows as they were made: most servers are never asked for most tables.
+type made struct {
+	once sync.Once
+	make func() []any
+	n    int // how many make will return
+	list []any
+}
+
+func (x *made) rows() []any {
+	x.once.Do(func() { x.list = x.make() })
+	return x.list
 }
 
 // tombstone is a row that was there. Tombstones are in the order of their versions. A row that is made again under its id has none;
@@ -22,147 +43,258 @@ type snapshot struct {
 type tombstone struct {
 	id      guid
 	version int64
-	row     *Account // as it was, in the recycle bin
+	row     *record // as it was, in the recycle bin
 }
 
-// maxTombstones bounds what is remembered; whoever would need an older one has to start again, as after an expiry.
+// maxTombstones bounds what is remembered of a table; whoever would need an older one has to start again, as after an expiry.
 const maxTombstones = 100_000
+
+// noRows is the set of a table that the snapshot is too old for.
+var noRows = &rowSet{}
+
+func (v *snapshot) set(logical string) *rowSet {
+	if x := v.sets[logical]; x != nil {
+		return x
+	}
+	return noRows
+}
+
+// rows come in the order of their keys.
+func (x *rowSet) rows() []any {
+	if x.made != nil {
+		return x.made.rows()
+	}
+	return x.list
+}
+
+// count is the number of rows, without making them.
+func (x *rowSet) count() int {
+	if x.made != nil {
+		return x.made.n
+	}
+	return len(x.list)
+}
+
+// find says where the key is or would be.
+func (x *rowSet) find(id guid) (int, bool) {
+	return slices.BinarySearchFunc(x.rows(), id, func(r any, id guid) int { return r.(*record).id.compare(id) })
+}
+
+// row is nil where there is none.
+func (x *rowSet) row(id guid) *record {
+	if i, ok := x.find(id); ok {
+		return x.rows()[i].(*record)
+	}
+	return nil
+}
+
+// name is what lookups of the row show.
+func (x *rowSet) name(v *snapshot, r *record) string {
+	if x.primary == nil {
+		return ""
+	}
+	return x.primary.get(v, r).s
+}
 
 // store replaces snapshots; readers never wait. Every change takes a greater version than all before it.
 type store struct {
 	mu     sync.Mutex
 	now    atomic.Pointer[snapshot]
-	buried map[guid]bool // who has a tombstone
+	buried map[string]map[guid]bool // who has a tombstone, by table
 }
 
-func newStore(o Options, d *directory) *store {
-	s := &store{buried: map[guid]bool{}}
-	v := &snapshot{accounts: generate(o, d), version: 4_000_000, dir: d}
-	for _, a := range v.accounts {
-		v.version += 7
-		a.Version = v.version
-	}
-	slices.SortFunc(v.accounts, func(a, b *Account) int { return a.id.compare(b.id) })
-	v.rows = make([]any, len(v.accounts))
-	for i, a := range v.accounts {
-		v.rows[i] = a
-	}
-	s.now.Store(v)
+func newStore(d *directory) *store {
+	s := &store{buried: map[string]map[guid]bool{}}
+	s.now.Store(&snapshot{sets: map[string]*rowSet{}, version: 4_000_000, dir: d})
 	return s
+}
+
+// firstRows gives a table n rows, which are made when somebody needs them. Their versions are known before they are, so that a row
+// that is made late is no change.
+func (s *store) firstRows(t *table, n int, rows func() []*record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(func(v *snapshot) {
+		before := v.version
+		v.version += 7 * int64(n)
+		x := &made{n: n, make: func() []any {
+			list := rows()
+			out := make([]any, len(list))
+			for i, r := range list {
+				r.version = before + 7*int64(i+1)
+				out[i] = r
+			}
+			slices.SortFunc(out, func(a, b any) int { return a.(*record).id.compare(b.(*record).id) })
+			return out
+		}}
+		v.put(t.logical, &rowSet{made: x, primary: t.column(t.primary)})
+	})
+}
+
+// drop takes a table's rows away.
+func (s *store) drop(logical string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.change(func(v *snapshot) {
+		v.sets = maps.Clone(v.sets)
+		delete(v.sets, logical)
+		delete(s.buried, logical)
+	})
+}
+
+// put replaces a set in a snapshot that nobody reads yet.
+func (v *snapshot) put(logical string, x *rowSet) {
+	v.sets = maps.Clone(v.sets)
+	v.sets[logical] = x
 }
 
 func (s *store) view() *snapshot { return s.now.Load() }
 
-// find says where the key is or would be.
-func (v *snapshot) find(id guid) (int, bool) {
-	return slices.BinarySearchFunc(v.accounts, id, func(a *Account, id guid) int { return a.id.compare(id) })
-}
-
-func (v *snapshot) account(id guid) *Account {
-	if i, ok := v.find(id); ok {
-		return v.accounts[i]
-	}
-	return nil
-}
-
-// change publishes what f makes of a copy of the newest snapshot, under a new version; f replaces slices and does not write to them.
+// change publishes what f makes of a copy of the newest snapshot; f replaces what it changes and does not write to it.
 func (s *store) change(f func(*snapshot)) {
 	v := *s.view()
-	v.version += 3
 	f(&v)
 	s.now.Store(&v)
 }
 
-// put stores a copy; the address of the old row stays valid for readers that have it.
-func (s *store) put(a Account, now time.Time) string {
-	if a.ID == "" {
-		a.ID = randomGUID().String()
+// changeSet does so for one table's rows, under a new version.
+func (s *store) changeSet(logical string, f func(version int64, x *rowSet)) {
+	s.change(func(v *snapshot) {
+		v.version += 3
+		x := *v.set(logical)
+		x.list, x.made = x.rows(), nil
+		f(v.version, &x)
+		v.put(logical, &x)
+	})
+}
+
+// put stores the record, which is the store's from then on, in place of the one with its key, or as a new one where it has none. It
+// sets when the row was modified, and what else has no value but must have one.
+func (s *store) put(t *table, r *record, now time.Time) string {
+	at := now.UTC().Truncate(time.Second).Unix()
+	if slot := t.column(t.key).slot; r.cell(slot) == nil {
+		r.id = randomGUID()
+		r.cells[slot] = r.id
 	}
-	id, ok := parseGUID(a.ID)
-	if !ok {
-		return ""
-	}
-	a.id, a.ID = id, id.String()
-	a.owner, _ = parseGUID(a.OwnerID)
-	a.parent, _ = parseGUID(a.ParentID)
-	a.ModifiedOn = now.UTC().Truncate(time.Second)
-	if a.StatusCode == 0 {
-		a.StatusCode = a.StateCode + 1
-	}
-	if a.CreatedOn.IsZero() {
-		a.CreatedOn = a.ModifiedOn
-	}
+	r.fill(t)
+	r.date(t, at)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.change(func(v *snapshot) {
-		a.Version = v.version
-		if i, there := v.find(id); there {
-			v.accounts, v.rows = slices.Clone(v.accounts), slices.Clone(v.rows)
-			v.accounts[i], v.rows[i] = &a, &a
+	s.changeSet(t.logical, func(version int64, x *rowSet) {
+		r.version = version
+		i, there := x.find(r.id)
+		if there {
+			x.list = slices.Clone(x.list)
+			x.list[i] = r
 		} else {
-			v.accounts, v.rows = inserted(v.accounts, i, &a), inserted(v.rows, i, any(&a))
+			x.list = inserted(x.list, i, any(r))
 		}
-		s.unbury(v, id)
+		s.unbury(t.logical, x, r.id)
 	})
-	return a.ID
+	return r.id.String()
+}
+
+// date sets when the row was modified, and created where that is not known.
+func (r *record) date(t *table, at int64) {
+	if c := t.column("modifiedon"); c != nil && c.stored() {
+		r.cells[c.slot] = at
+	}
+	if c := t.column("createdon"); c != nil && c.stored() && r.cells[c.slot] == nil {
+		r.cells[c.slot] = at
+	}
+}
+
+// fill sets by whom the row is owned, and the columns that have a default and no value.
+func (r *record) fill(t *table) {
+	state := int64(0)
+	for _, c := range t.columns {
+		if !c.stored() {
+			continue
+		}
+		cell := &r.cells[c.slot]
+		switch {
+		case c.name == "ownerid":
+			if id, ok := (*cell).(guid); ok {
+				r.owner = id
+			}
+		case c.kind == kindBool && !c.custom && *cell == nil:
+			*cell = int64(0)
+		case c.kind == kindState:
+			if n, ok := (*cell).(int64); ok {
+				state = n
+			} else {
+				*cell = int64(0)
+			}
+		case c.kind == kindStatus && (*cell == nil || *cell == int64(0)):
+			for _, o := range c.options {
+				if int64(o.state) == state {
+					*cell = int64(o.value)
+					break
+				}
+			}
+		}
+	}
 }
 
 // unbury takes a row's tombstone away, if it has one.
-func (s *store) unbury(v *snapshot, id guid) {
-	if s.buried[id] {
-		delete(s.buried, id)
-		v.deleted = slices.DeleteFunc(slices.Clone(v.deleted), func(t tombstone) bool { return t.id == id })
+func (s *store) unbury(logical string, x *rowSet, id guid) {
+	if s.buried[logical][id] {
+		delete(s.buried[logical], id)
+		x.deleted = slices.DeleteFunc(slices.Clone(x.deleted), func(t tombstone) bool { return t.id == id })
 	}
 }
 
 // restore brings a deleted row back under its id, with a new version.
-func (s *store) restore(id string) bool {
+func (s *store) restore(logical, id string) bool {
 	g, ok := parseGUID(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v := s.view()
-	i, there := v.find(g)
-	at := slices.IndexFunc(v.deleted, func(t tombstone) bool { return t.id == g })
+	now := s.view().set(logical)
+	i, there := now.find(g)
+	at := slices.IndexFunc(now.deleted, func(t tombstone) bool { return t.id == g })
 	if !ok || there || at < 0 {
 		return false
 	}
-	back := *v.deleted[at].row
-	s.change(func(v *snapshot) {
-		back.Version = v.version
-		v.accounts, v.rows = inserted(v.accounts, i, &back), inserted(v.rows, i, any(&back))
+	back := *now.deleted[at].row
+	s.changeSet(logical, func(version int64, x *rowSet) {
+		back.version = version
+		x.list = inserted(x.list, i, any(&back))
 	})
 	return true
 }
 
-func (s *store) delete(id string) bool {
+func (s *store) delete(logical, id string) bool {
 	g, ok := parseGUID(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	i, there := s.view().find(g)
+	i, there := s.view().set(logical).find(g)
 	if !ok || !there {
 		return false
 	}
-	s.change(func(v *snapshot) {
-		row := v.accounts[i]
-		v.accounts, v.rows = without(v.accounts, i), without(v.rows, i)
-		s.unbury(v, g)
-		s.bury(v, row)
+	s.changeSet(logical, func(version int64, x *rowSet) {
+		row := x.list[i].(*record)
+		x.list = without(x.list, i)
+		s.unbury(logical, x, g)
+		s.bury(logical, x, row, version)
 	})
 	return true
 }
 
 // bury remembers a deletion; where there are too many, the oldest tenth goes.
-func (s *store) bury(v *snapshot, row *Account) {
-	if len(v.deleted) >= maxTombstones {
-		n := maxTombstones / 10
-		for _, t := range v.deleted[:n] {
-			delete(s.buried, t.id)
-		}
-		v.floor = max(v.floor, v.deleted[n-1].version)
-		v.deleted = slices.Clone(v.deleted[n:])
+func (s *store) bury(logical string, x *rowSet, row *record, version int64) {
+	if s.buried[logical] == nil {
+		s.buried[logical] = map[guid]bool{}
 	}
-	s.buried[row.id] = true
-	v.deleted = append(v.deleted, tombstone{row.id, v.version, row}) // readers of older snapshots do not look beyond their length
+	if len(x.deleted) >= maxTombstones {
+		n := maxTombstones / 10
+		for _, t := range x.deleted[:n] {
+			delete(s.buried[logical], t.id)
+		}
+		x.floor = max(x.floor, x.deleted[n-1].version)
+		x.deleted = slices.Clone(x.deleted[n:])
+	}
+	s.buried[logical][row.id] = true
+	x.deleted = append(x.deleted, tombstone{row.id, version, row}) // readers of older snapshots do not look beyond their length
 }
 
 // forget makes everything that happened so far unknown to change tracking.
@@ -170,7 +302,14 @@ func (s *store) forget() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.change(func(v *snapshot) {
-		v.floor, v.deleted = v.version, nil
+		v.version += 3
+		sets := make(map[string]*rowSet, len(v.sets))
+		for logical, old := range v.sets {
+			x := *old
+			x.floor, x.deleted = v.version, nil
+			sets[logical] = &x
+		}
+		v.sets = sets
 		clear(s.buried)
 	})
 }

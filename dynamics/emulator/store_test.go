@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"testing"
-	"time"
 )
 
 // The orders that are kept follow the data and are bounded.
@@ -21,15 +20,16 @@ func TestKeptOrders(t *testing.T) {
 		}
 		for range 2 {
 			c := &call{s: s, v: s.data.view()}
-			got, want := c.inOrder(c.v.rows, order), c.v.sort(c.v.rows, order)
-			if !slices.Equal(got.rows, want.rows) || len(got.rows) != len(c.v.accounts) || !slices.Equal(got.keys, want.keys) {
+			rows := accounts.rows(c.v)
+			got, want := c.inOrder(accounts, rows, order), c.v.sort(rows, order)
+			if !slices.Equal(got.rows, want.rows) || len(got.rows) != len(rows) || !slices.Equal(got.keys, want.keys) {
 				t.Fatalf("order %q differs from a fresh one", text)
 			}
-			few := c.v.rows[:1200]
-			if got := c.inOrder(few, order); len(got.rows) != len(few) {
+			few := rows[:1200]
+			if got := c.inOrder(accounts, few, order); len(got.rows) != len(few) {
 				t.Fatalf("order %q: %d of %d rows", text, len(got.rows), len(few))
 			}
-			s.data.put(Account{Name: fmt.Sprint("new ", i)}, time.Time{})
+			s.Control().PutAccount(Account{Name: fmt.Sprint("new ", i)})
 		}
 		if n := len(s.orders.list); n > keptOrders || n == 0 {
 			t.Fatalf("%d orders are kept", n)
@@ -44,16 +44,17 @@ func TestTombstonesAreBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range maxTombstones + 5 {
-		if !s.data.delete(s.data.put(Account{Name: "x"}, time.Time{})) {
+		if !s.Control().DeleteAccount(s.Control().PutAccount(Account{Name: "x"})) {
 			t.Fatal("a row that was put is not there")
 		}
 	}
-	v := s.data.view()
-	if n := len(v.deleted); n > maxTombstones || n < maxTombstones/2 || len(s.data.buried) != n {
+	view := s.data.view()
+	v := view.set("account")
+	if n := len(v.deleted); n > maxTombstones || n < maxTombstones/2 || len(s.data.buried["account"]) != n {
 		t.Errorf("%d tombstones, %d ids", n, len(s.data.buried))
 	}
-	if v.floor == 0 || v.deleted[0].version <= v.floor || v.floor >= v.version {
-		t.Errorf("floor %d, first %d, version %d", v.floor, v.deleted[0].version, v.version)
+	if v.floor == 0 || v.deleted[0].version <= v.floor || v.floor >= view.version {
+		t.Errorf("floor %d, first %d, version %d", v.floor, v.deleted[0].version, view.version)
 	}
 }
 
@@ -65,31 +66,34 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	}
 	var seen []*snapshot
 	var lengths [][2]int
+	c := s.Control()
 	for i := range 200 {
 		v := s.data.view()
-		seen, lengths = append(seen, v), append(lengths, [2]int{len(v.accounts), len(v.deleted)})
-		switch row := *v.accounts[i*7%len(v.accounts)]; i % 4 {
+		x := v.set("account")
+		seen, lengths = append(seen, v), append(lengths, [2]int{x.count(), len(x.deleted)})
+		switch row := x.rows()[i*7%x.count()].(*record); i % 4 {
 		case 0, 1:
-			s.data.delete(row.ID)
+			c.DeleteAccount(row.id.String())
 		case 2:
-			s.data.put(row, time.Time{})
+			c.PutAccount(row.account(s.schema.table("accounts")))
 		case 3:
-			if len(v.deleted) > 0 {
-				s.data.put(Account{ID: v.deleted[0].id.String()}, time.Time{})
+			if len(x.deleted) > 0 {
+				c.PutAccount(Account{ID: x.deleted[0].id.String()})
 			}
 		}
 	}
 	for i, v := range seen {
-		if len(v.accounts) != lengths[i][0] || len(v.rows) != lengths[i][0] || len(v.deleted) != lengths[i][1] || i > 0 && v.version <= seen[i-1].version {
+		x := v.set("account")
+		if x.count() != lengths[i][0] || len(x.rows()) != lengths[i][0] || len(x.deleted) != lengths[i][1] || i > 0 && v.version <= seen[i-1].version {
 			t.Fatalf("snapshot %d changed its size, or versions do not grow", i)
 		}
-		for j, a := range v.accounts {
-			if v.rows[j] != any(a) || a.Version > v.version || j > 0 && v.accounts[j-1].id.compare(a.id) >= 0 {
+		for j, r := range x.rows() {
+			if a := r.(*record); a.version > v.version || j > 0 && x.rows()[j-1].(*record).id.compare(a.id) >= 0 {
 				t.Fatalf("snapshot %d: row %d is not in its place", i, j)
 			}
 		}
-		for _, d := range v.deleted {
-			if d.version > v.version || v.account(d.id) != nil {
+		for _, d := range x.deleted {
+			if d.version > v.version || x.row(d.id) != nil {
 				t.Fatalf("snapshot %d: a tombstone of a row that is there, or from later", i)
 			}
 		}

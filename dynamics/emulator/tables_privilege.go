@@ -31,7 +31,7 @@ func unitTable(d *directory) *table {
 		columns: []*column{
 			key("businessunitid", "BusinessUnitId", "Business Unit", func(r t) guid { return r.id }),
 			text("name", "Name", "Name", 160, func(r t) string { return r.name }),
-			lookup("parentbusinessunitid", "ParentBusinessUnitId", "Parent Business", func(r t) guid { return r.above }),
+			lookup("parentbusinessunitid", "ParentBusinessUnitId", "Parent Business", "businessunit", func(r t) guid { return r.above }),
 		}}
 }
 
@@ -41,11 +41,25 @@ type privilegeRow struct {
 	access int64
 }
 
-// allPrivileges are those that any role here has.
-func allPrivileges() []string {
+// Privileges are those of a server that has every built-in table: the names that [Control.Withhold] takes.
+func Privileges() []string {
 	set := map[string]bool{}
 	for _, r := range roleTemplates {
 		for p := range r.grants() {
+			set[p] = true
+		}
+	}
+	for _, t := range rowTables() {
+		set[t.privilege] = true
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// privileges are those that any role has.
+func (d *directory) privileges() []string {
+	set := map[string]bool{}
+	for _, r := range d.roles {
+		for _, p := range r.names() {
 			set[p] = true
 		}
 	}
@@ -55,11 +69,9 @@ func allPrivileges() []string {
 // accessRights are the values of the column accessright by what a privilege's name begins with (4.1).
 var accessRights = map[string]int64{"prvRead": 1, "prvWrite": 2, "prvCreate": 32, "prvDelete": 65536}
 
-func privilegeTable() *table {
-	type t = *privilegeRow
-	id := func(r any) guid { return r.(t).id }
-	var rows []t
-	for _, n := range allPrivileges() {
+func (d *directory) privilegeRows() []*privilegeRow {
+	var rows []*privilegeRow
+	for _, n := range d.privileges() {
 		x := &privilegeRow{id: privilegeID(n), name: n}
 		for prefix, right := range accessRights {
 			if strings.HasPrefix(n, prefix) {
@@ -68,9 +80,15 @@ func privilegeTable() *table {
 		}
 		rows = append(rows, x)
 	}
+	return rows
+}
+
+func privilegeTable() *table {
+	type t = *privilegeRow
+	id := func(r any) guid { return r.(t).id }
 	return &table{logical: "privilege", set: "privileges", label: "Privilege", otc: 1023, key: "privilegeid", primary: "name", privilege: readPrivilege,
-		rows:  func(*snapshot) []any { return byKeyOrder(anys(rows), id) },
-		byKey: func(_ *snapshot, g guid) any { return find(rows, id, g) },
+		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.privilegeRows()), id) },
+		byKey: func(v *snapshot, g guid) any { return find(v.dir.privilegeRows(), id, g) },
 		id:    id, owner: func(any) guid { return guid{} }, version: func(any) int64 { return 800 },
 		columns: []*column{
 			key("privilegeid", "PrivilegeId", "Privilege", func(r t) guid { return r.id }),

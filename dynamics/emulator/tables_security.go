@@ -28,7 +28,7 @@ func userTable() *table {
 					}
 					return 0, true
 				}),
-			lookup("businessunitid", "BusinessUnitId", "Business Unit", func(r u) guid { return r.businessUnit }),
+			lookup("businessunitid", "BusinessUnitId", "Business Unit", "businessunit", func(r u) guid { return r.businessUnit }),
 			number(kindBigInt, "versionnumber", "VersionNumber", "Version number", func(r u) (int64, bool) { return r.version, true }),
 		}}
 }
@@ -50,7 +50,7 @@ func teamTable() *table {
 			text("name", "Name", "Team Name", 160, func(r t) string { return r.name }),
 			choice(kindChoice, "teamtype", "TeamType", "Team Type", labels(0, "Owner", "Access", "Security Group", "Office Group"),
 				func(r t) (int64, bool) { return int64(r.kind), true }),
-			lookup("businessunitid", "BusinessUnitId", "Business Unit", func(r t) guid { return r.businessUnit }),
+			lookup("businessunitid", "BusinessUnitId", "Business Unit", "businessunit", func(r t) guid { return r.businessUnit }),
 			number(kindBigInt, "versionnumber", "VersionNumber", "Version number", func(r t) (int64, bool) { return r.version, true }),
 		}}
 }
@@ -66,8 +66,8 @@ func roleTable() *table {
 			key("roleid", "RoleId", "Role", func(r t) guid { return r.id }),
 			text("name", "Name", "Name", 100, func(r t) string { return r.name }),
 			boolean("ismanaged", "IsManaged", "State", "Unmanaged", "Managed", func(r t) bool { return r.managed }),
-			lookup("businessunitid", "BusinessUnitId", "Business Unit", func(r t) guid { return r.businessUnit }),
-			lookup("parentrootroleid", "ParentRootRoleId", "Parent Root Role", func(r t) guid { return r.root }),
+			lookup("businessunitid", "BusinessUnitId", "Business Unit", "businessunit", func(r t) guid { return r.businessUnit }),
+			lookup("parentrootroleid", "ParentRootRoleId", "Parent Root Role", "role", func(r t) guid { return r.root }),
 			number(kindBigInt, "versionnumber", "VersionNumber", "Version number", func(r t) (int64, bool) { return r.version, true }),
 		}}
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -51,6 +52,9 @@ type Config struct {
 	// may be used for.
 	AppConnections map[string]string
 	Operator       tokens.Operator // who asks, on the connect pages
+	// Tables are those that this deployment serves: what people who connect from now on
+	// are asked for, and what operations there are.
+	Tables []messages.Table
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -78,6 +82,7 @@ func (s Settings) Config() (Config, error) {
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),
 		PublicURL:     r.publicURL(s.PublicURL),
 		Operator:      r.operator(s),
+		Tables:        r.tables(s.Tables),
 	}
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
@@ -215,7 +220,7 @@ func (r *reader) authority(text string, allowHTTP bool) string {
 
 func (r *reader) replySubjects(text string) []string {
 	patterns := list(text)
-	r.check("REPLY_SUBJECTS", handlers.CheckReplySubjects(patterns))
+	r.check("REPLY_SUBJECTS", interactive.CheckReplySubjects(patterns))
 	return patterns
 }
 

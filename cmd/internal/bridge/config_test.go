@@ -64,6 +64,12 @@ func TestValuesOfSettings(t *testing.T) {
 		{"no such level", "LOG_LEVEL: must be one of debug, info, warn, error", func(s *bridge.Settings) { s.LogLevel = "loud" }},
 		{"no such format", "LOG_FORMAT: must be one of auto, text, json", func(s *bridge.Settings) { s.LogFormat = "xml" }},
 		{"another version", "", func(s *bridge.Settings) { s.APIVersion = "v9.10" }},
+		{"every table", "", func(s *bridge.Settings) { s.Tables = bridge.AllTables() }},
+		{"tables with blanks", "", func(s *bridge.Settings) { s.Tables = " contacts , accounts " }},
+		{"no such table", `TABLES: "Contacts" is no table; those that there are: accounts, contacts`, func(s *bridge.Settings) { s.Tables = "accounts,Contacts" }},
+		{"a table twice", "TABLES: names contacts twice", func(s *bridge.Settings) { s.Tables = "contacts,accounts,contacts" }},
+		{"an entry without a table", "TABLES: has an empty entry; ", func(s *bridge.Settings) { s.Tables = "accounts,,contacts" }},
+		{"no table", "TABLES: has an empty entry; ", func(s *bridge.Settings) { s.Tables = " " }},
 		{"no such version", "DYNAMICS_API_VERSION: ", func(s *bridge.Settings) { s.APIVersion = "v9.2/../v8" }},
 		{"a client id with a blank", "ENTRA_CLIENT_ID: ", func(s *bridge.Settings) { s.EntraClientID = "a b" }},
 		{"a secret and its file", "TOKEN_KEYSET: is set, and TOKEN_KEYSET_FILE too", func(s *bridge.Settings) { s.TokenKeysetFile = exists }},
@@ -87,7 +93,7 @@ func TestWhatSettingsMean(t *testing.T) {
 		s.EntraClientSecret, s.EntraAuthorityURL, s.PublicURL = "x", "https://Login.MicrosoftOnline.com/", "https://crm.example.com/"
 		s.MaxInFlight, s.UserConcurrency, s.ShutdownGrace, s.LogLevel = "7", "8", "9s", "Warn"
 		s.HTTPAddr, s.AdminAddr, s.APIVersion = "127.0.0.1:1", "127.0.0.1:2", "v9.1"
-		s.BusCompletion, s.ReplySubjects = "true", " a.> ,, b "
+		s.BusCompletion, s.ReplySubjects, s.Tables = "true", " a.> ,, b ", "contacts, accounts"
 		s.RedisURL, s.RedisURLFile = "", file(t, "redis://:p@r:6379/3\r\n")
 	}).Config()
 	if err != nil {
@@ -108,6 +114,9 @@ func TestWhatSettingsMean(t *testing.T) {
 	if config.Redis.Addrs[0] != "r:6379" || config.Redis.Password != "p" || config.Redis.DB != 3 {
 		t.Errorf("%v, database %d", config.Redis.Addrs, config.Redis.DB)
 	}
+	if len(config.Tables) != 2 || config.Tables[0].Set != "contacts" || config.Tables[1].ReadPrivilege != "prvReadAccount" {
+		t.Errorf("%+v", config.Tables)
+	}
 	// A variable that is set to nothing means the default.
 	config, err = settings(t, func(s *bridge.Settings) {
 		s.EntraClientSecret = "x"
@@ -116,7 +125,8 @@ func TestWhatSettingsMean(t *testing.T) {
 	}).Config()
 	if err != nil || config.MaxInFlight != 256 || config.UserCalls != 40 || config.ShutdownGrace != 30*time.Second ||
 		config.HTTPAddr != "127.0.0.1:8080" || config.AdminAddr != "127.0.0.1:8081" || config.NATS.URL != "nats://127.0.0.1:4222" ||
-		config.Redis.Addrs[0] != "127.0.0.1:6379" || config.AllowHTTP || config.AuthorityURL != "https://login.microsoftonline.com" {
+		config.Redis.Addrs[0] != "127.0.0.1:6379" || config.AllowHTTP || config.AuthorityURL != "https://login.microsoftonline.com" ||
+		len(config.Tables) != 1 || config.Tables[0].Name != "accounts" {
 		t.Errorf("%+v, %v", config, err)
 	}
 }

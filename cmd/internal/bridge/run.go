@@ -20,6 +20,10 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers"
+	"github.com/crmbridge/crmbridge/handlers/events"
+	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/streams"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -41,8 +45,8 @@ type Bridge struct {
 	limits   *throttle.Throttle
 
 	authorizer *tokens.Authorizer
-	events     *handlers.Events
-	consumer   atomic.Pointer[handlers.Consumer]
+	events     *events.Publisher
+	consumer   atomic.Pointer[interactive.Consumer]
 	stopping   atomic.Bool
 	memory     *budget.Budget
 	divided    memoryPlan
@@ -99,7 +103,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	b.watchKeys(ctx)
 	// Before what changes connections, so that it ends after it: changes made while the
 	// process stops are published too.
-	if b.events, err = handlers.StartEvents(ctx, b.nats, store, log, b.registry); err != nil {
+	if b.events, err = events.Start(ctx, b.nats, store, log, b.registry); err != nil {
 		return b, err
 	}
 	b.onStop(func(ctx context.Context) error { b.events.Shutdown(ctx); return nil })
@@ -110,12 +114,12 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
 		return b, err
 	}
-	consumer, err := handlers.Start(ctx, b.nats, operations, handlers.Options{
+	consumer, err := interactive.Start(ctx, b.nats, operations.Routes(), interactive.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
-		Memory: b.memory, MetadataBytes: b.divided.metadata, BacklogBytes: int(b.divided.backlog),
+		Memory: b.memory, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,
 	})
-	if errors.Is(err, handlers.ErrCaptured) {
+	if errors.Is(err, streams.ErrCaptured) {
 		err = ConfigurationError(err)
 	}
 	if err != nil {
@@ -194,7 +198,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	entra, err := tokens.NewEntra(tokens.EntraConfig{
 		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
 		ClientCertificateFile: b.config.ClientCertificateFile, FederatedTokenFile: b.config.FederatedTokenFile,
-		Apps: b.config.AppConnections, Serves: handlers.Serves(b.config.Hosts),
+		Apps: b.config.AppConnections, Serves: serves(b.config.Hosts),
 		AllowHTTP: b.config.AllowHTTP, Observe: upstream.entra, Log: b.log,
 	})
 	if err != nil {
@@ -211,7 +215,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.onStop(func(context.Context) error { b.limits.Close(); return nil })
 	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
 		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
-			return handlers.Names(b.dynamics)(ctx, environment, access, user, organization) // made below
+			return names(b.dynamics)(ctx, environment, access, user, organization) // made below
 		}})
 	b.onStop(func(ctx context.Context) error {
 		b.source.Close(ctx) // until then it asks Dataverse for names
@@ -221,7 +225,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		return nil
 	})
 	b.dynamics, err = dynamics.New(dynamics.Config{
-		Tokens: handlers.TokenSource(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer,
 		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
 	})
@@ -230,16 +234,17 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	}
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
-		Discover: handlers.Discover(b.dynamics), Identify: handlers.Identify(b.dynamics), Names: handlers.Names(b.dynamics),
-		Operator: b.config.Operator, Reads: handlers.Reads(messages.Operations()),
+		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
+		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables),
+		Reads: handlers.Reads(messages.Operations()),
 	})
 	if err != nil {
 		return nil, err
 	}
 	b.onStop(func(ctx context.Context) error { b.authorizer.Close(ctx); return nil })
 	return &handlers.Operations{
-		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer,
-		Sealer: b.config.Keyset, Metadata: tokens.NewMetadataCache(store), BusCompletion: b.config.BusCompletion,
+		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
+		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log), BusCompletion: b.config.BusCompletion,
 	}, nil
 }
 

@@ -37,6 +37,8 @@ type Settings struct {
 	OperatorURL      string `name:"operator-url" env:"OPERATOR_URL" placeholder:"URL" help:"Page that says how what is read is handled (privacy); https."`
 	OperatorLogoFile string `name:"operator-logo-file" env:"OPERATOR_LOGO_FILE" placeholder:"FILE" help:"Logo for the connect page: PNG, JPEG, WebP or GIF, at most 256 KiB."`
 
+	Tables string `name:"tables" env:"TABLES" default:"accounts" placeholder:"LIST" help:"Tables that this deployment serves and asks people for on the connect page, such as accounts,contacts: ${default}."`
+
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
 	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
 

@@ -112,7 +112,7 @@ func Environment(s bridge.Settings) []string {
 		"DYNAMICS_ALLOW_HTTP=" + string(s.AllowHTTP), "LOG_LEVEL=" + s.LogLevel, "SHUTDOWN_GRACE=" + s.ShutdownGrace,
 		"MAX_IN_FLIGHT=" + s.MaxInFlight, "BUS_COMPLETION=" + string(s.BusCompletion),
 		"ENTRA_CLIENT_CERTIFICATE_FILE=" + s.EntraClientCertificateFile, "ENTRA_FEDERATED_TOKEN_FILE=" + s.EntraFederatedTokenFile,
-		"APP_CONNECTIONS_FILE=" + s.AppConnectionsFile,
+		"APP_CONNECTIONS_FILE=" + s.AppConnectionsFile, "TABLES=" + s.Tables,
 	}
 }
 

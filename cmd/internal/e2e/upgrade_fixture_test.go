@@ -99,6 +99,7 @@ func upgradeSettings(t *testing.T, w *bridgetest.World, first bool) bridge.Setti
 	t.Helper()
 	s := w.Settings(first)
 	s.EntraAuthorityURL, s.AllowedHosts, s.PublicURL, s.BusCompletion = upgradeOrigin, upgradeHost, upgradePublic, "true"
+	s.Tables = bridge.AllTables()
 	s.AppConnectionsFile = written(t, fmt.Sprintf(`[{"connection":"robot","environment_url":%q}]`, upgradeOrigin))
 	return s
 }

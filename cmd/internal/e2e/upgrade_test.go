@@ -314,10 +314,12 @@ func (u *upgrade) connections() {
 		if c.EnvironmentURL != upgradeOrigin || c.CreatedAt.IsZero() || c.Status != "pending" && (c.UserID == "" || c.OrganizationID == "" || c.TenantID == "") {
 			t.Errorf("%+v", c)
 		}
-		got = append(got, c.ID+" "+c.Status+" "+c.Grant)
+		got = append(got, c.ID+" "+c.Status+" "+c.Grant+" "+strings.Join(c.Tables, ","))
 	}
-	want := []string{"acme active authorization_code", "idle active authorization_code", "lost reauthorization_required authorization_code",
-		"pending pending authorization_code", "robot active client_credentials"}
+	// What a person agreed to before there were other tables is accounts; nobody has yet
+	// for the pending one.
+	want := []string{"acme active authorization_code accounts", "idle active authorization_code accounts",
+		"lost reauthorization_required authorization_code accounts", "pending pending authorization_code ", "robot active client_credentials accounts"}
 	if !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}
@@ -474,12 +476,13 @@ func (u *upgrade) link(address string) {
 	}
 	page, err := io.ReadAll(answer.Body)
 	_ = answer.Body.Close()
-	if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "pending") {
+	if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "pending") ||
+		!strings.Contains(string(page), messages.Accounts.Consent) || strings.Contains(string(page), messages.Contacts.Consent) {
 		t.Errorf("the connect page: %s (%v)", answer.Status, err)
 	}
 	var made messages.ConnectionReply
 	raw(t, u.nc, "connections.complete", callbackOf(t, "pending", u.left.Hands["authorization_url"]), &made)
-	if made.Connection.ID != "pending" || made.Connection.Status != messages.StatusActive {
+	if made.Connection.ID != "pending" || made.Connection.Status != messages.StatusActive || !slices.Equal(made.Connection.Tables, []string{"accounts"}) {
 		t.Errorf("%+v", made.Connection)
 	}
 }

@@ -84,7 +84,7 @@ var oracleColumns = func() []*oracleColumn {
 		idColumn(messages.FieldGUID, "id", "accountid", func(a row) string { return a.ID }),
 		idColumn(messages.FieldLookup, "owner", "ownerid", func(a row) string { return a.OwnerID }),
 		idColumn(messages.FieldLookup, "parent", "parentaccountid", func(a row) string { return a.ParentID }),
-		idColumn(messages.FieldLookup, "", "primarycontactid", func(row) string { return "" }), // no row has one
+		idColumn(messages.FieldLookup, "", "primarycontactid", func(a row) string { return a.PrimaryContactID }),
 	}
 	channels := column(messages.FieldChoices, "", "cb_channels", nil)
 	channels.options = optionsFrom(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")

@@ -184,12 +184,12 @@ func TestConnections(t *testing.T) {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
 	var out bytes.Buffer
 	err := term.Connections(&out, []messages.Connection{{ID: "acme", Status: messages.StatusPending, EnvironmentURL: "https://contoso.crm4.dynamics.com",
-		Grant: messages.GrantAuthorizationCode, CreatedAt: created}})
+		Grant: messages.GrantAuthorizationCode, Tables: []string{"accounts", "contacts"}, CreatedAt: created}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "acme pending https://contoso.crm4.dynamics.com authorization_code 2026-01-02 03:04:05" {
+	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "acme pending https://contoso.crm4.dynamics.com authorization_code accounts, contacts 2026-01-02 03:04:05" {
 		t.Errorf("row %q", got)
 	}
 	if term.When(nil) != "" || term.When(&time.Time{}) != "" {

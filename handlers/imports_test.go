@@ -1,0 +1,106 @@
+package handlers
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/crmbridge/crmbridge"
+
+// importers are where files other than tests import a package: folders, and prefixes of
+// files with a star behind them.
+func importers(t *testing.T, imported string) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
+		name, _ := filepath.Rel("..", path)
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && strings.HasPrefix(entry.Name(), ".") && name != ".":
+			return filepath.SkipDir
+		case entry.IsDir() || !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go"):
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range file.Imports {
+			of, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if of == imported || strings.HasPrefix(of, imported+"/") {
+				files = append(files, filepath.ToSlash(name))
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return files
+}
+
+// Only what publishes or listens knows NATS: operations return, and what they return is
+// published by a lane.
+func TestWhoImportsNATS(t *testing.T) {
+	allowed := []string{"handlers/interactive/", "handlers/durable/", "handlers/events/", "handlers/streams/",
+		"messages/client", "messages/event", "messages/messagestest/", "cmd/"}
+	files := importers(t, "github.com/nats-io/nats.go")
+	for _, file := range files {
+		if !slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(file, prefix) }) {
+			t.Errorf("%s imports the NATS client", file)
+		}
+	}
+	if !slices.Contains(files, "handlers/interactive/consumer.go") {
+		t.Error("the search finds no importers")
+	}
+}
+
+// Dependencies point one way.
+func TestDependenciesPointOneWay(t *testing.T) {
+	for _, rule := range []struct{ folder, imported string }{
+		{"messages/", module + "/dynamics"}, {"messages/", module + "/tokens"}, {"messages/", module + "/handlers"}, {"messages/", module + "/cmd"},
+		{"tokens/", module + "/dynamics"}, {"tokens/", module + "/handlers"}, {"tokens/", module + "/cmd"},
+		{"dynamics/", module + "/tokens"}, {"dynamics/", module + "/handlers"}, {"dynamics/", module + "/cmd"},
+		{"handlers/", module + "/cmd"},
+		{"handlers/route/", module + "/handlers"}, {"handlers/streams/", module + "/handlers"},
+		{"handlers/plan/", module + "/handlers/interactive"}, {"handlers/plan/", module + "/handlers/events"},
+	} {
+		for _, file := range importers(t, rule.imported) {
+			if strings.HasPrefix(file, rule.folder) {
+				t.Errorf("%s imports %s", file, rule.imported)
+			}
+		}
+	}
+}
+
+// The production binary has nothing in it that is there for development and tests: no
+// broker, no Redis, no emulator of Dataverse.
+func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"/cmd/crmbridge").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	deps := strings.Fields(string(out))
+	if !slices.Contains(deps, module+"/handlers/interactive") {
+		t.Fatal("the list has not even the interactive lane")
+	}
+	for _, dep := range deps {
+		for _, kept := range []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis", module + "/dynamics/emulator",
+			module + "/messages/messagestest", "testing", "net/http/httptest"} {
+			if dep == kept || strings.HasPrefix(dep, kept+"/") {
+				t.Errorf("crmbridge is linked with %s", dep)
+			}
+		}
+	}
+}

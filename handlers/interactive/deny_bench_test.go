@@ -1,0 +1,74 @@
+package interactive
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// BenchmarkReceiveInAFlood is what one message of a flood costs the callback, and
+// BenchmarkDeny what its refusal costs beside it, without the NATS client's part of
+// reading and with its part of writing:
+//
+//	go test ./handlers -run '^$' -bench 'Deny|Receive'
+func BenchmarkReceiveInAFlood(b *testing.B) {
+	c, e := flooded(b)
+	c.refuser.answer = func(denial) { c.work.Done() }
+	for i := 0; b.Loop(); i++ {
+		c.receive(e, &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i), Data: []byte("{}"),
+			Header: nats.Header{messages.HeaderDeadline: {"2099-01-01T00:00:00Z"}}})
+	}
+}
+
+func BenchmarkDeny(b *testing.B) {
+	c, e := flooded(b)
+	l := &line{name: "acme"}
+	for i := 0; b.Loop(); i++ {
+		c.work.Add(1)
+		c.deny(denial{e: e, line: l, arrived: time.Now(), why: verdict{messages.Overloaded, time.Second},
+			msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i)}})
+	}
+}
+
+// flooded is a consumer whose connection acme has as much in hand as it may.
+func flooded(b *testing.B) (*Consumer, *endpoint) {
+	b.Helper()
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s.Start()
+	b.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	if !s.ReadyForConnections(10 * time.Second) {
+		b.Fatal("NATS did not start")
+	}
+	nc, err := nats.Connect(s.ClientURL())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(nc.Close)
+	release := make(chan struct{})
+	c, err := Start(b.Context(), nc, map[messages.Operation]route.Route{op: answering(func(ctx context.Context, _ route.Call) (string, error) {
+		<-release
+		return "fine", nil
+	})}, Options{PerConnection: 1, BacklogMessages: 8, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		close(release)
+		if err := c.Shutdown(context.Background()); err != nil {
+			b.Error(err)
+		}
+	})
+	return c, c.endpoints[1]
+}

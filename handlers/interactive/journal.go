@@ -1,0 +1,143 @@
+package interactive
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// A journal writes the log lines of answers. What comes in floods is counted: of
+// refusals for want of room the first is written at once and the others as one line a
+// second for each connection and code; of other answers, so many lines a second for
+// each connection. Lines with a count stand for that many answers.
+type journal struct {
+	log *slog.Logger
+
+	mu      sync.Mutex
+	entries map[entryKey]*entry
+}
+
+type entryKey struct{ connection, code string }
+
+type entry struct {
+	level     slog.Level
+	message   string
+	operation messages.Operation // of the last one that was counted
+	lines     int                // written in this second
+	count     int                // not written yet
+}
+
+// Bounds of a journal.
+const (
+	// mostEntries bounds the connections and codes that are told apart in one second:
+	// connections can be made up. What is beyond is counted together.
+	mostEntries = 512
+	// linesASecond of one connection and code are written singly: all of a connection
+	// that works at its usual pace.
+	linesASecond = 200
+	// everywhere stands for the connections that are not told apart.
+	everywhere = "(many)"
+)
+
+func newJournal(log *slog.Logger) *journal { return &journal{log: log, entries: map[entryKey]*entry{}} }
+
+// Codes of the journal for what has no answer.
+const (
+	refusedReply = "reply_subject"
+	unanswered   = "unanswered"
+	dropped      = "dropped"
+)
+
+// note counts something that has no line of its own; it is written within a twentieth
+// of a second, and then once a second. It never waits for the log.
+func (j *journal) note(level slog.Level, message string, op messages.Operation, connection, code string) {
+	j.notes(level, message, op, connection, code, 1)
+}
+
+func (j *journal) notes(level slog.Level, message string, op messages.Operation, connection, code string, n int) {
+	if !j.log.Enabled(context.Background(), level) {
+		return
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.entry(entryKey{connection, code})
+	e.level, e.message, e.operation = level, message, op
+	e.count += n
+}
+
+// line writes a line about one request, or counts it where there were enough of its
+// kind in this second.
+func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string, attrs func() []any) {
+	if !j.log.Enabled(context.Background(), level) {
+		return
+	}
+	if j.counted(entryKey{connection, code}, entry{level: level, message: message, operation: op}) {
+		return
+	}
+	j.log.Log(context.Background(), level, message, append([]any{"operation", op, "connection", connection, "code", code}, attrs()...)...)
+}
+
+// counted reports whether the line is counted, not written.
+func (j *journal) counted(key entryKey, of entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.entry(key)
+	if e.count == 0 && e.lines < singly(key.code) {
+		e.lines++
+		return false
+	}
+	of.count, of.lines = e.count+1, e.lines
+	*e = of
+	return true
+}
+
+func (j *journal) entry(key entryKey) *entry {
+	e := j.entries[key]
+	if e == nil && len(j.entries) >= mostEntries {
+		key.connection = everywhere
+		e = j.entries[key]
+	}
+	if e == nil {
+		e = &entry{}
+		j.entries[key] = e
+	}
+	return e
+}
+
+// singly is how many lines a second are written one by one.
+func singly(code string) int {
+	switch code {
+	case string(messages.Overloaded), refusedReply, unanswered, dropped:
+		return 1
+	}
+	return linesASecond
+}
+
+// first writes what has been noted since the last second and was not before.
+func (j *journal) first() { j.write(func(e *entry) bool { return e.lines == 0 }, false) }
+
+// flush is called once a second: it writes what was counted, and forgets what was not.
+func (j *journal) flush() { j.write(func(*entry) bool { return true }, true) }
+
+func (j *journal) write(which func(*entry) bool, second bool) {
+	counted := map[entryKey]entry{}
+	j.mu.Lock()
+	for key, e := range j.entries {
+		switch {
+		case e.count > 0 && which(e):
+			counted[key] = *e
+			e.count, e.lines = 0, 0
+			if singly(key.code) == 1 {
+				e.lines = 1 // it goes on: no more than its count is written before a second without
+			}
+		case second && e.count == 0:
+			delete(j.entries, key)
+		}
+	}
+	j.mu.Unlock()
+	for key, e := range counted {
+		j.log.Log(context.Background(), e.level, e.message, "operation", e.operation, "connection", key.connection, "code", key.code, "count", e.count)
+	}
+}

@@ -1,0 +1,178 @@
+package interactive
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// refusedSubject is how a server words a refused subscription, with or without
+// the queue group and the number of it.
+var refusedSubject = regexp.MustCompile(`Subscription to "(\S+)"`)
+
+// hear is the connection's error handler.
+func (s *subscriptions) hear(nc *nats.Conn, sub *nats.Subscription, err error) {
+	if s.ours(err) {
+		select {
+		case s.wake <- struct{}{}:
+		default:
+		}
+		return
+	}
+	if s.previous != nil {
+		s.previous(nc, sub, err)
+	}
+}
+
+// ours notes an error about one of the subscriptions; it is logged once for all.
+func (s *subscriptions) ours(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if errors.Is(err, nats.ErrMaxSubscriptionsExceeded) {
+		s.full++
+		s.inbox = true
+		s.doubt = s.doubt || !s.busy
+		return true
+	}
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return false
+	}
+	found := refusedSubject.FindStringSubmatch(err.Error())
+	if found == nil {
+		return false
+	}
+	for _, x := range s.all {
+		if x.subject != found[1] {
+			continue
+		}
+		if x.trying {
+			x.verdict = err
+		} else {
+			x.refused = err
+		}
+		return true
+	}
+	return false
+}
+
+// refusal says which subscriptions for requests the server refuses and what would
+// help; nil where all of them hold.
+func (s *subscriptions) refusal() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wording(true)
+}
+
+// undescribed is refusal for those of the services API, without which requests work.
+func (s *subscriptions) undescribed() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wording(false)
+}
+
+// news is what there is to log since the last time; "" for nothing.
+func (s *subscriptions) news() (text string, level slog.Level) {
+	level = slog.LevelError
+	refusal := s.wording(true)
+	if refusal == nil {
+		refusal, level = s.wording(false), slog.LevelWarn
+	}
+	if refusal != nil {
+		text = refusal.Error()
+	}
+	switch {
+	case text == s.said:
+		return "", level
+	case text == "":
+		text, level = "all subscriptions hold again", slog.LevelInfo
+		s.said = ""
+	default:
+		s.said = text
+	}
+	return text, level
+}
+
+func (s *subscriptions) wording(required bool) error {
+	var denied []*subscribed
+	full := 0
+	var broken error
+	for _, x := range s.all {
+		switch {
+		case x.refused == nil || x.required != required:
+		case errors.Is(x.refused, errFull):
+			full++
+		case errors.Is(x.refused, nats.ErrPermissionViolation):
+			denied = append(denied, x)
+		default:
+			broken = x.refused
+		}
+	}
+	var faults []string
+	if len(denied) > 0 {
+		faults = append(faults, deniedWords(denied))
+	}
+	switch {
+	case full > 0:
+		faults = append(faults, s.fullWords())
+	case s.doubt && required:
+		faults = append(faults, "NATS reported that max_subscriptions is reached; it is being found out which subscriptions hold")
+	}
+	if broken != nil {
+		faults = append(faults, broken.Error())
+	}
+	if faults == nil {
+		return nil
+	}
+	return errors.New(strings.Join(faults, "; "))
+}
+
+// deniedWords names a subject and the permissions to add, as deploy/nats.conf has them.
+func deniedWords(denied []*subscribed) string {
+	more := ""
+	if len(denied) > 1 {
+		more = fmt.Sprintf(" and to %d more", len(denied)-1)
+	}
+	var patterns []string
+	for _, x := range denied {
+		if pattern := strconv.Quote(permissionFor(x.subject)); !slices.Contains(patterns, pattern) {
+			patterns = append(patterns, pattern)
+		}
+	}
+	return fmt.Sprintf("NATS refuses the subscription to %s%s: let this NATS user subscribe to %s",
+		denied[0].subject, more, strings.Join(patterns, " and "))
+}
+
+// permissionFor is the pattern that allows a subscription and its like.
+func permissionFor(subject string) string {
+	switch {
+	case strings.HasPrefix(subject, "$SRV."):
+		return "$SRV.>"
+	case strings.HasSuffix(subject, ".*"):
+		return messages.Operation("*.*").ScopedSubject("*")
+	default:
+		return messages.Operation("*.*").Subject()
+	}
+}
+
+// fullWords tells of max_subscriptions. The server says neither what it is set to nor
+// how much of it is taken; one more than these is the inbox that the client uses.
+func (s *subscriptions) fullWords() string {
+	hold := 0
+	for _, x := range s.all {
+		if x.refused == nil {
+			hold++
+		}
+	}
+	need := len(s.all)
+	return fmt.Sprintf("NATS refuses subscriptions because max_subscriptions is reached: of %d that crmbridge needs, %d hold; "+
+		"raise max_subscriptions of the server and of the account (in a JWT: subs of the account's and the user's limits) "+
+		"to %d or more", need, hold, need+1)
+}

@@ -1,0 +1,137 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/handlers/route"
+)
+
+// Columns are the columns of a session's environment, in the language of its user.
+type Columns struct {
+	session *dynamics.Session
+	catalog *Catalog
+	known   *metadata
+	reading *budget.Account // of the kind that is being read
+	own     int64           // bytes of what was read for this request alone
+
+	// What this request has been told: a kind may be too large to be kept for others,
+	// and a request may name hundreds of labels.
+	told   map[string]answeredKind
+	labels map[string]labelSet
+}
+
+type answeredKind struct {
+	d   *described
+	err error
+}
+
+type labelSet struct {
+	of     *described
+	labels map[int]string
+}
+
+// All returns every readable column by logical name, as of at most oldest ago.
+func (c *Columns) All(ctx context.Context, oldest time.Duration) (map[string]dynamics.TableColumn, error) {
+	d, err := c.kind(ctx, kindColumns, oldest)
+	if err != nil {
+		return nil, err
+	}
+	return d.Columns, nil
+}
+
+// Options returns the options of a choice column in the environment's order, as
+// of at most oldest ago.
+func (c *Columns) Options(ctx context.Context, column dynamics.Column, oldest time.Duration) (dynamics.OptionSet, error) {
+	d, err := c.kind(ctx, string(kindOf(column)), oldest)
+	if err != nil {
+		return dynamics.OptionSet{}, err
+	}
+	return d.set(column.Logical), nil
+}
+
+// labelRoom is what an entry of a map from values to labels takes in bytes; the text
+// is the metadata's.
+const labelRoom = 64
+
+// labelsOf returns the options of a choice column, value to label, as of at most
+// oldest ago; cut says that there are more. The map must not be changed.
+func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
+	d, err := c.kind(ctx, string(kindOf(column)), oldest)
+	if err != nil {
+		return nil, false, err
+	}
+	set := d.set(column.Logical)
+	cut = len(set.Options) < set.Count
+	if known := c.labels[column.Logical]; known.of == d {
+		return known.labels, cut, nil
+	}
+	if err := route.Reserve(ctx, labelRoom*len(set.Options)); err != nil {
+		return nil, false, err
+	}
+	labels = make(map[int]string, len(set.Options))
+	for _, option := range set.Options {
+		labels[option.Value] = option.Label
+	}
+	if c.labels == nil {
+		c.labels = map[string]labelSet{}
+	}
+	c.labels[column.Logical] = labelSet{d, labels}
+	return labels, cut, nil
+}
+
+// withoutMetadata reports whether the environment serves no metadata at all,
+// which Dataverse always does and a stand-in for it may not: a 404 without a code
+// of Dataverse's. Then the columns of section 5 have the options that Microsoft
+// ships.
+func withoutMetadata(err error) bool {
+	fault, ok := errors.AsType[*dynamics.Error](err)
+	return ok && fault.Kind == dynamics.NotFound && fault.Code == ""
+}
+
+// kindOf is the attribute type under which metadata lists a choice column.
+func kindOf(column dynamics.Column) dynamics.ColumnKind {
+	switch {
+	case column.Type == dynamics.Choices:
+		return dynamics.MultiSelect
+	case column.Logical == "statecode":
+		return dynamics.State
+	case column.Logical == "statuscode":
+		return dynamics.Status
+	default:
+		return dynamics.Picklist
+	}
+}
+
+// optionList writes options for an error: what would have been right. Long sets
+// are cut.
+func optionList(labels map[int]string) string {
+	const most = 60
+	var texts []string
+	for _, value := range slices.Sorted(maps.Keys(labels)) {
+		if len(texts) == most {
+			texts = append(texts, "…")
+			break
+		}
+		texts = append(texts, fmt.Sprintf("%d %s", value, labels[value]))
+	}
+	if len(texts) == 0 {
+		return "unknown: give an integer"
+	}
+	return strings.Join(texts, ", ")
+}
+
+func pick(labels map[int]string, values []int) map[int]string {
+	out := make(map[int]string, len(values))
+	for _, value := range values {
+		out[value] = labels[value]
+	}
+	return out
+}

@@ -1,0 +1,16 @@
+package plan
+
+import "github.com/crmbridge/crmbridge/dynamics"
+
+// Replan tries what needs a plan. Where Dataverse does not know a column that the
+// metadata had, the metadata is out of date, and it is tried once more with new.
+func (c *Catalog) Replan(session *dynamics.Session, try func(Planner) error) error {
+	for again := false; ; again = true {
+		err := try(Planner{columns: c.Of(session)})
+		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
+			return err
+		}
+		c.forget(session)
+		session.Restart()
+	}
+}

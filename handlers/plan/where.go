@@ -1,0 +1,288 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Where plans a filter whose form has been checked. Its errors name the place
+// and what would be right, never a value.
+func (p Planner) Where(ctx context.Context, w *messages.Where, path string) (dynamics.Filter, error) {
+	switch {
+	case w.And != nil:
+		members, err := p.members(ctx, w.And, path+".and")
+		return dynamics.And(members), err
+	case w.Or != nil:
+		members, err := p.members(ctx, w.Or, path+".or")
+		return dynamics.Or(members), err
+	case w.Not != nil:
+		of, err := p.Where(ctx, w.Not, path+".not")
+		return dynamics.Not{Of: of}, err
+	default:
+		return p.leaf(ctx, w, path)
+	}
+}
+
+func (p Planner) members(ctx context.Context, nodes []messages.Where, path string) ([]dynamics.Filter, error) {
+	members := make([]dynamics.Filter, len(nodes))
+	for i := range nodes {
+		member, err := p.Where(ctx, &nodes[i], fmt.Sprintf("%s[%d]", path, i))
+		if err != nil {
+			return nil, err
+		}
+		members[i] = member
+	}
+	return members, nil
+}
+
+func (p Planner) leaf(ctx context.Context, w *messages.Where, path string) (dynamics.Filter, error) {
+	column, err := p.column(ctx, w.Field, path+".field")
+	if err != nil {
+		return nil, err
+	}
+	if ops := opsOf(column.Type); !contains(ops, w.Op) {
+		return nil, messages.Invalid(path+".op", "%s is of type %s, which knows %s", w.Field, column.Type, joinOps(ops))
+	}
+	raw, err := valuesOf(w, column.Type, path+".value")
+	if err != nil {
+		return nil, err
+	}
+	test := dynamics.Test{Column: column, Op: dynamics.Op(w.Op), Values: make([]string, len(raw))}
+	for i, value := range raw {
+		at := path + ".value"
+		if w.Value.Kind() == '[' {
+			at = fmt.Sprintf("%s[%d]", at, i)
+		}
+		if test.Values[i], err = p.value(ctx, column, w.Field, value, at); err != nil {
+			return nil, err
+		}
+	}
+	if err := dynamics.Check(test); err != nil {
+		return nil, Refused(err, path+".value")
+	}
+	if w.Op == messages.Between && swapped(column.Type, test.Values[0], test.Values[1]) {
+		return nil, messages.Invalid(path+".value", "the first value of between is above the second; give the lowest and then the highest")
+	}
+	return test, nil
+}
+
+// swapped reports whether low is above high; the values have been checked.
+func swapped(t dynamics.ColumnType, low, high string) bool {
+	if t == dynamics.DateTime || t == dynamics.Date {
+		from, errFrom := parseMoment(low)
+		to, errTo := parseMoment(high)
+		return errFrom == nil && errTo == nil && from.After(to)
+	}
+	from, okFrom := new(big.Rat).SetString(low)
+	to, okTo := new(big.Rat).SetString(high)
+	return okFrom && okTo && from.Cmp(to) > 0
+}
+
+func parseMoment(text string) (time.Time, error) {
+	if day, err := time.Parse(time.DateOnly, text); err == nil {
+		return day, nil
+	}
+	return dynamics.ParseTime(text)
+}
+
+// Refused turns the client's refusal of a value into an error at its place.
+func Refused(err error, path string) error {
+	if fault, ok := errors.AsType[*dynamics.Error](err); ok && fault.Kind == dynamics.Invalid {
+		return messages.Invalid(path, "%s", fault.Message).Because(err)
+	}
+	return err
+}
+
+// opsOf are the operators of a type: section 5 of the contract.
+func opsOf(t dynamics.ColumnType) []messages.Op {
+	switch t {
+	case dynamics.Text:
+		return []messages.Op{messages.Eq, messages.Ne, messages.In, messages.NotIn, messages.Contains, messages.NotContains,
+			messages.StartsWith, messages.EndsWith, messages.IsNull, messages.NotNull}
+	case dynamics.Integer, dynamics.BigInt, dynamics.Decimal, dynamics.Double, dynamics.Money:
+		return []messages.Op{messages.Eq, messages.Ne, messages.Lt, messages.Le, messages.Gt, messages.Ge, messages.Between,
+			messages.In, messages.NotIn, messages.IsNull, messages.NotNull}
+	case dynamics.DateTime, dynamics.Date:
+		return []messages.Op{messages.Eq, messages.Ne, messages.Lt, messages.Le, messages.Gt, messages.Ge, messages.Between,
+			messages.IsNull, messages.NotNull}
+	case dynamics.Boolean:
+		return []messages.Op{messages.Eq, messages.Ne, messages.IsNull, messages.NotNull}
+	case dynamics.Choices:
+		return []messages.Op{messages.ContainsAny, messages.ContainsNone, messages.Eq, messages.IsNull, messages.NotNull}
+	default: // choice, GUID, lookup
+		return []messages.Op{messages.Eq, messages.Ne, messages.In, messages.NotIn, messages.IsNull, messages.NotNull}
+	}
+}
+
+// valuesOf are a leaf's values: none, one, two for between, or a list.
+func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext.Value, error) {
+	listed := w.Value.Kind() == '['
+	var items []jsontext.Value
+	if listed {
+		if err := json.Unmarshal(w.Value, &items); err != nil {
+			return nil, fmt.Errorf("read a list of values: %w", err)
+		}
+	}
+	switch {
+	case w.Op == messages.IsNull || w.Op == messages.NotNull:
+		if w.Value != nil && w.Value.Kind() != 'n' {
+			return nil, messages.Invalid(path, "%s takes no value", w.Op)
+		}
+		return nil, nil
+	case w.Value == nil || w.Value.Kind() == 'n':
+		return nil, messages.Invalid(path, "is missing; to find accounts without a value use is_null")
+	case w.Op == messages.Between && len(items) != 2:
+		return nil, messages.Invalid(path, "between takes an array of two values, the lowest and the highest")
+	case takesList(w.Op, t) && !listed:
+		return nil, messages.Invalid(path, "%s takes an array of values", w.Op)
+	case !takesList(w.Op, t) && w.Op != messages.Between && listed:
+		return nil, messages.Invalid(path, "%s takes one value, not an array; for several use in", w.Op)
+	case listed && len(items) == 0:
+		return nil, messages.Invalid(path, "the list is empty; to find accounts without a value use is_null")
+	case listed:
+		return items, nil
+	}
+	return []jsontext.Value{w.Value}, nil
+}
+
+func takesList(op messages.Op, t dynamics.ColumnType) bool {
+	switch op {
+	case messages.In, messages.NotIn, messages.ContainsAny, messages.ContainsNone:
+		return true
+	}
+	return t == dynamics.Choices
+}
+
+// value reads one value as the column's type wants it written.
+func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+	kind := value.Kind()
+	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
+		return "", messages.Invalid(path, "is %s; to find accounts without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'])
+	}
+	switch column.Type {
+	case dynamics.Text:
+		return textValue(value, path, "a string")
+	case dynamics.UniqueID, dynamics.Lookup:
+		text, err := textValue(value, path, "a GUID as a string")
+		if err == nil {
+			err = route.CheckGUID(path, text)
+		}
+		return text, err
+	case dynamics.DateTime, dynamics.Date:
+		return textValue(value, path, "a date as a string, 2024-01-31T09:30:00Z or 2024-01-31")
+	case dynamics.Boolean:
+		if kind != 't' && kind != 'f' {
+			return "", messages.Invalid(path, "must be true or false, not %s", describe(kind))
+		}
+		return string(value), nil
+	case dynamics.Choice, dynamics.Choices:
+		if kind == '"' {
+			return p.label(ctx, column, field, value, path)
+		}
+		if kind != '0' {
+			return "", messages.Invalid(path, "must be a label or an integer, not %s", describe(kind))
+		}
+		return string(value), nil
+	default:
+		if kind != '0' {
+			return "", messages.Invalid(path, "must be a number, not %s", describe(kind))
+		}
+		return string(value), nil
+	}
+}
+
+func textValue(value jsontext.Value, path, right string) (string, error) {
+	if value.Kind() != '"' {
+		return "", messages.Invalid(path, "must be %s, not %s", right, describe(value.Kind()))
+	}
+	var text string
+	if err := json.Unmarshal(value, &text); err != nil {
+		return "", messages.Invalid(path, "is not a valid string")
+	}
+	return text, nil
+}
+
+// label finds the option that a label names, in any case.
+func (p Planner) label(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+	label, err := textValue(value, path, "a label")
+	if err != nil {
+		return "", err
+	}
+	var labels map[int]string
+	var found []int
+	var cut bool
+	for _, oldest := range []time.Duration{Life, missingLife} {
+		if labels, cut, err = p.columns.labelsOf(ctx, column, oldest); err != nil {
+			return "", err
+		}
+		if found = labelled(labels, label); len(found) > 0 {
+			break
+		}
+	}
+	switch len(found) {
+	case 1:
+		return strconv.Itoa(found[0]), nil
+	case 0:
+		if cut {
+			return "", messages.Invalid(path, "%s has more options than crmbridge knows by label, which are the first %d; give the integer", field, len(labels))
+		}
+		return "", messages.Invalid(path, "%s has no option with this label; its options are %s", field, optionList(labels))
+	}
+	return "", messages.Invalid(path, "the label stands for several options of %s: %s; give the integer", field, optionList(pick(labels, found)))
+}
+
+func labelled(labels map[int]string, label string) []int {
+	var found []int
+	for option, text := range labels {
+		if strings.EqualFold(text, label) {
+			found = append(found, option)
+		}
+	}
+	return found
+}
+
+func describe(kind jsontext.Kind) string {
+	switch kind {
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	case '[':
+		return "an array"
+	default:
+		return "an object"
+	}
+}
+
+func contains(ops []messages.Op, op messages.Op) bool {
+	for _, known := range ops {
+		if known == op {
+			return true
+		}
+	}
+	return false
+}
+
+func joinOps(ops []messages.Op) string {
+	names := make([]string, len(ops))
+	for i, op := range ops {
+		names[i] = string(op)
+	}
+	return strings.Join(names, " ")
+}

@@ -1,0 +1,79 @@
+package route
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// smallBody is up to when a body's decoding is not counted: what a request takes
+// in any case is more.
+const smallBody = 4 << 10
+
+// decodeFactor is how many times its own size a body may take beside itself while it
+// is decoded and becomes a query.
+const decodeFactor = 2
+
+// decode reads a body and settles the connection that the request is about. Where it
+// fails, the call names the connection as far as it can be found.
+func decode[In any, P interface {
+	*In
+	messages.Request
+}](ctx context.Context, c Call, body []byte, connection Needs) (In, Call, error) {
+	if len(body) > smallBody {
+		if err := Reserve(ctx, decodeFactor*len(body)); err != nil {
+			var none In
+			return none, c, err
+		}
+	}
+	in, fault := messages.Decode[In](body)
+	if fault == nil {
+		c.Connection, fault = target(c.Scope, P(&in).TargetID(), bool(connection))
+	}
+	if fault != nil {
+		if c.Connection == "" {
+			c.Connection = PeekConnection(body) // what is wrong may stand beside it
+		}
+		return in, c, fault
+	}
+	return in, c, nil
+}
+
+// target settles which connection a request is about: the one that its body names in
+// member, its subject's, or the same in both.
+func target(scope string, member *string, required bool) (string, *messages.Error) {
+	switch {
+	case *member == "":
+		*member = scope
+	case !messages.ValidConnection(*member):
+		return scope, InvalidConnection()
+	case scope != "" && *member != scope:
+		return scope, messages.Invalid("connection", "the body names another connection than the subject")
+	}
+	if *member == "" && required {
+		return scope, messages.Invalid("connection", "is missing; name the connection here or in the subject")
+	}
+	return *member, nil
+}
+
+// InvalidConnection refuses what is not the id of a connection.
+func InvalidConnection() *messages.Error {
+	return messages.Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
+}
+
+// CheckGUID refuses what is not a GUID in its usual form.
+func CheckGUID(path, text string) error {
+	if id, err := uuid.Parse(text); err != nil || len(text) != len(id.String()) {
+		return messages.Invalid(path, "is not a GUID such as 11111111-2222-3333-4444-555555555555")
+	}
+	return nil
+}
+
+// Reserve takes n bytes of the request's memory for what is about to be made. Its error
+// says that this process has none left.
+func Reserve(ctx context.Context, n int) error {
+	return budget.From(ctx).Grow(ctx, int64(n))
+}

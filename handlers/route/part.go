@@ -1,0 +1,30 @@
+package route
+
+import "iter"
+
+// A Part is one message of an answer. Most answers have one. A part is good until the
+// operation is asked for the next one.
+type Part struct {
+	// Body is the reply's JSON.
+	Body []byte
+	// Rows is how many rows are in it.
+	Rows int
+	// Last marks the part that ends the answer.
+	Last bool
+	// Cursor seals the place behind this part, where a later request goes on; "" where
+	// nothing follows. Sealing costs, so whoever needs no cursor does not call it. It is
+	// nil where the answer to the operation is always one part.
+	Cursor func() (string, error)
+}
+
+// An Answer is what an operation answers to one request.
+type Answer struct {
+	// Call is the request, its connection settled.
+	Call Call
+	// Numbered says that the requester asked for a sequence of parts, and so for their
+	// numbers. What a lane makes of it is the lane's.
+	Numbered bool
+	// Parts yields the parts, of which one is the last, or an error as the end. The
+	// operation runs while it is iterated over.
+	Parts iter.Seq2[Part, error]
+}
