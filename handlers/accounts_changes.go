@@ -34,6 +34,9 @@ func (o *Operations) changed(ctx context.Context, c route.Call, in messages.Acco
 		if w.query.Select, err = p.Fields(ctx, w.at.Fields); err != nil {
 			return err
 		}
+		if w.rows, err = session.PrepareChanges(plan.Accounts, w.query); err != nil {
+			return err
+		}
 		part, err = w.next(ctx)
 		return err
 	})
@@ -45,6 +48,7 @@ type changes struct {
 	call    route.Call
 	session *dynamics.Session
 	query   dynamics.ChangesQuery
+	rows    *dynamics.PreparedChanges // query
 	cursors cursors
 	at      changesPosition
 }
@@ -165,9 +169,5 @@ func tooLong(err error) bool {
 
 // read fetches the page at the position.
 func (w *changes) read(ctx context.Context) (*dynamics.ChangesPage, error) {
-	w.query.PageSize = w.at.Size
-	if w.at.Link == "" {
-		return w.session.Changes(ctx, w.query)
-	}
-	return w.session.NextChanges(ctx, w.query, w.at.Link)
+	return w.session.Changes(ctx, w.rows.WithPageSize(w.at.Size), w.at.Link)
 }

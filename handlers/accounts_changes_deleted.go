@@ -85,10 +85,13 @@ func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]by
 
 // rowsOf reads accounts by their ids.
 func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, error) {
-	query := dynamics.Query{Select: w.query.Select, PageSize: len(ids),
-		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}}
+	query, err := w.session.Prepare(plan.Accounts, dynamics.Query{Select: w.query.Select, PageSize: len(ids),
+		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}})
+	if err != nil {
+		return nil, err
+	}
 	rows := map[string][]byte{}
-	page, err := w.session.Accounts(ctx, query)
+	page, err := w.session.Page(ctx, query, "")
 	for range len(ids) { // pages at most, whatever size the other side makes them
 		if err != nil {
 			return nil, err
@@ -101,7 +104,7 @@ func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, 
 		if link == "" {
 			break
 		}
-		page, err = w.session.Next(ctx, query, link)
+		page, err = w.session.Page(ctx, query, link)
 	}
 	return rows, err
 }

@@ -45,6 +45,7 @@ type search struct {
 	call    route.Call
 	session *dynamics.Session
 	query   dynamics.Query
+	rows    *dynamics.Prepared             // query, for pages of its size
 	asked   messages.AccountsSearchRequest // normalized
 	cursors cursors
 	from    position // where this answer begins
@@ -187,6 +188,9 @@ func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
 	if s.query, err = p.Search(ctx, s.asked); err != nil {
 		return err
 	}
+	if s.rows, err = s.session.Prepare(plan.Accounts, s.query); err != nil {
+		return err
+	}
 	return s.load(ctx)
 }
 
@@ -243,17 +247,14 @@ func (s *search) release() {
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
 	s.release()
-	query := s.query
-	if s.at.Size > 0 {
-		query.PageSize = min(query.PageSize, s.at.Size)
+	rows, size := s.rows, s.query.PageSize
+	if s.at.Size > 0 && s.at.Size < size {
+		size = s.at.Size
+		rows = rows.WithPageSize(size)
 	}
-	if s.at.Link == "" {
-		s.page, err = s.session.Accounts(ctx, query)
-	} else {
-		s.page, err = s.session.Next(ctx, query, s.at.Link)
-	}
-	if tooLong(err) && s.resizable() && query.PageSize > 1 {
-		s.at.Size = query.PageSize / 2 // not even the client could hold it: nothing was measured
+	s.page, err = s.session.Page(ctx, rows, s.at.Link)
+	if tooLong(err) && s.resizable() && size > 1 {
+		s.at.Size = size / 2 // not even the client could hold it: nothing was measured
 		return s.read(ctx)
 	}
 	if dynamics.KindOf(err) == dynamics.PagesEnd {

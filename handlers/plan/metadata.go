@@ -191,7 +191,7 @@ func (c *Columns) fetch(ctx context.Context, kind string) (*metadataSet, error) 
 		d.Columns, err = c.fetchColumns(ctx)
 	} else {
 		var sets map[string]dynamics.OptionSet
-		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
+		sets, err = c.session.Options(ctx, Accounts, dynamics.ColumnKind(kind))
 		d.setOptions(sets)
 	}
 	switch {
@@ -210,13 +210,13 @@ func (c *Columns) fetch(ctx context.Context, kind string) (*metadataSet, error) 
 }
 
 func (c *Columns) fetchColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
-	list, err := c.session.Columns(ctx)
+	list, err := c.session.Columns(ctx, Accounts)
 	if err != nil {
 		return nil, err
 	}
 	byName := make(map[string]dynamics.TableColumn, len(list))
 	for _, column := range list {
-		if column.Readable {
+		if column.Valid {
 			byName[column.Logical] = column
 		}
 	}

@@ -9,7 +9,7 @@ import (
 // metadataForm is the form in which metadata is shared; raise it with a change of
 // metadataSet or of what it consists of, so that processes of two versions do not
 // read each other's.
-const metadataForm = "1"
+const metadataForm = "2"
 
 // A metadataSet is one kind of metadata of an environment: the columns, or the options of
 // one attribute type. It does not change once it is shared.

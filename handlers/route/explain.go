@@ -130,6 +130,10 @@ var meanings = []meaning{
 			"(make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)",
 		finding: "the environment does not track changes of accounts",
 		fix:     "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"},
+	{kind: dynamics.NotConsented, code: messages.ConsentRequired, about: tableName,
+		message: "the person who connected was not told that %[1]s are read; connect again to let %[1]s be read"},
+	{kind: dynamics.NoTable, code: messages.NotSupported, about: missingTable, message: "the environment has no table %s",
+		fix: "install the product that brings it, or leave the table out"},
 	{kind: dynamics.Defect, code: messages.Internal, message: messages.Internal.Sentence()},
 	{kind: dynamics.PagesEnd, code: messages.NotSupported,
 		message: "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; " +
@@ -174,4 +178,10 @@ func reason(fault *dynamics.Error) string {
 		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
 	}
 	return "no reason was given"
+}
+
+func tableName(fault *dynamics.Error) string { return fault.Table.Name }
+
+func missingTable(fault *dynamics.Error) string {
+	return fault.Table.Name + "; it comes with " + fault.Table.Product
 }

@@ -41,7 +41,7 @@ func TestAPageCountsUntilItIsReleased(t *testing.T) {
 	r := newRig(t, longRows(40, 100<<10, ""))
 	b := budgetOf(t, 64<<20)
 	ctx, account := accountIn(t, b)
-	page, err := r.open(t).Accounts(ctx, nameOnly)
+	page, err := firstPage(ctx, r.open(t), nameOnly)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func TestAPageCountsUntilItIsReleased(t *testing.T) {
 	if used := b.Usage().Used; used != 0 {
 		t.Errorf("%d bytes are counted after the release", used)
 	}
-	if _, err = r.open(t).Accounts(ctx, nameOnly); err != nil {
+	if _, err = firstPage(ctx, r.open(t), nameOnly); err != nil {
 		t.Fatal(err)
 	}
 	account.Close() // the page was not released
@@ -69,20 +69,20 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 		ask    func(context.Context, *dynamics.Session) error
 	}{
 		"rows": {longRows(40, 100<<10, ""), func(ctx context.Context, s *dynamics.Session) error {
-			_, err := s.Accounts(ctx, nameOnly)
+			_, err := firstPage(ctx, s, nameOnly)
 			return err
 		}},
 		"changes": {longRows(40, 100<<10, ""), func(ctx context.Context, s *dynamics.Session) error {
-			_, err := s.Changes(ctx, dynamics.ChangesQuery{Select: nameOnly.Select})
+			_, err := firstChanges(ctx, s, dynamics.ChangesQuery{Select: nameOnly.Select})
 			return err
 		}},
 		"a value that is not asked for": {answer(200, `{"other":"`+strings.Repeat("x", 4<<20)+`","value":[]}`), func(ctx context.Context, s *dynamics.Session) error {
-			_, err := s.Accounts(ctx, nameOnly)
+			_, err := firstPage(ctx, s, nameOnly)
 			return err
 		}},
 		"options": {answer(200, `{"value":[{"LogicalName":"c0"}`+manyOptions(20, 9000)+`]}`),
 			func(ctx context.Context, s *dynamics.Session) error {
-				_, err := s.Options(ctx, dynamics.Picklist)
+				_, err := s.Options(ctx, accounts, dynamics.Picklist)
 				return err
 			}},
 	} {
@@ -151,7 +151,7 @@ func sharedPageCountsOnce(t *testing.T) bool {
 		accounts[i] = account
 		work.Go(func() {
 			var err error
-			if pages[i], err = s.Accounts(ctx, nameOnly); err != nil {
+			if pages[i], err = firstPage(ctx, s, nameOnly); err != nil {
 				t.Error(err)
 			}
 		})
@@ -218,7 +218,7 @@ func TestNoPageGrowsBeyondAnAnswer(t *testing.T) {
 			r := newRig(t, answer(200, test.body), func(c *dynamics.Config) { c.MaxBody = 16 << 20 })
 			b := budgetOf(t, 1<<30)
 			ctx, account := accountIn(t, b)
-			_, err := r.open(t).Accounts(ctx, test.query)
+			_, err := firstPage(ctx, r.open(t), test.query)
 			kind(t, err, test.want)
 			account.Close()
 		})
@@ -230,7 +230,7 @@ func TestSmallAnswersHaveSmallBounds(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, `{"value":[{"c":1}],"other":"`+strings.Repeat("x", 1<<20)+`"}`)
 	})
-	_, err := r.open(t).Count(t.Context(), nil)
+	_, err := r.open(t).Count(t.Context(), accounts, nil)
 	kind(t, err, dynamics.TooLarge)
 	_, err = r.open(t).WhoAmI(t.Context())
 	kind(t, err, dynamics.TooLarge)
@@ -248,7 +248,7 @@ func TestAFailedAttemptLeavesNothingCounted(t *testing.T) {
 	})
 	b := budgetOf(t, 64<<20)
 	ctx, _ := accountIn(t, b)
-	page, err := r.open(t).Accounts(ctx, nameOnly)
+	page, err := firstPage(ctx, r.open(t), nameOnly)
 	if err != nil || asked != 2 {
 		t.Fatalf("%v after %d attempts", err, asked)
 	}
@@ -278,7 +278,7 @@ func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, time.Second)
 					defer cancel()
 				}
-				page, err := opened(t, client).Accounts(ctx, nameOnly)
+				page, err := firstPage(ctx, opened(t, client), nameOnly)
 				if i == 1 {
 					kind(t, err, dynamics.Cancelled)
 					return
@@ -302,7 +302,7 @@ func TestManySmallRowsCount(t *testing.T) {
 	r := newRig(t, answer(200, `{"value":[`+strings.TrimSuffix(strings.Repeat(row, rows), ",")+`]}`))
 	b := budgetOf(t, 64<<20)
 	ctx, _ := accountIn(t, b)
-	page, err := r.open(t).Accounts(ctx, dynamics.Query{})
+	page, err := firstPage(ctx, r.open(t), dynamics.Query{})
 	if err != nil || page.Len() != rows {
 		t.Fatal(err)
 	}

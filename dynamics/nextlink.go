@@ -51,15 +51,15 @@ func splitLink(link, environment, path string) (host, query string, err error) {
 
 // follow prepares r for a link of the collection at path.
 func (s *Session) follow(r *request, path, link string) error {
-	if err := s.aim(r, path, link, "the link to the next page"); err != nil {
+	if err := s.setURL(r, path, link, "the link to the next page"); err != nil {
 		return err
 	}
-	return s.inCircles(r.op, link)
+	return s.checkLoop(r.op, link)
 }
 
-// aim makes a link of the collection at path r's address; name says in the error
+// setURL makes r a request for a link of the collection at path; name says in the error
 // which link it is.
-func (s *Session) aim(r *request, path, link, name string) error {
+func (s *Session) setURL(r *request, path, link, name string) error {
 	path = s.client.root() + path
 	host, query, err := splitLink(link, s.environment, path)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *Session) aim(r *request, path, link, name string) error {
 	return nil
 }
 
-// inCircles refuses a link whose page this session has had already.
-func (s *Session) inCircles(op, link string) error {
+// checkLoop refuses a link whose page this session has had already.
+func (s *Session) checkLoop(op, link string) error {
 	if s.wasFollowed(link) {
 		return unusable(op, "the link to the next page was followed before: the pages go round in circles", nil)
 	}
@@ -94,7 +94,7 @@ func (s *Session) wasFollowed(link string) bool {
 func (s *Session) Restart() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.followed = map[linkSum]bool{}
+	s.followed = nil
 }
 
 // markFollowed remembers a link whose page arrived whole; one that failed may be
@@ -104,6 +104,9 @@ func (s *Session) markFollowed(op, link string) error {
 	defer s.mu.Unlock()
 	if len(s.followed) >= maxFollowed {
 		return &Error{Kind: TooLarge, Op: op, Message: "more pages than one session follows"}
+	}
+	if s.followed == nil {
+		s.followed = map[linkSum]bool{}
 	}
 	s.followed[sha256.Sum256([]byte(link))] = true
 	return nil

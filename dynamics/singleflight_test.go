@@ -43,7 +43,7 @@ func TestIdenticalPagesShareOneCall(t *testing.T) {
 		work.Go(func() {
 			s := r.open(t)
 			asked.Add(1)
-			page, err := s.Accounts(t.Context(), nameOnly)
+			page, err := firstPage(t.Context(), s, nameOnly)
 			if err != nil {
 				t.Error(err)
 				return
@@ -61,7 +61,7 @@ func TestIdenticalPagesShareOneCall(t *testing.T) {
 	if n := calls.Load(); n != 1 {
 		t.Errorf("%d calls", n)
 	}
-	if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil || calls.Load() != 2 {
+	if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil || calls.Load() != 2 {
 		t.Errorf("afterwards: %v, %d calls: an answer must not be kept", err, calls.Load())
 	}
 }
@@ -83,22 +83,22 @@ func TestDifferentPagesAreDifferentCalls(t *testing.T) {
 	larger := nameOnly
 	larger.PageSize = 3
 	asks := []func() (*dynamics.Page, error){
-		func() (*dynamics.Page, error) { return r.open(t).Accounts(t.Context(), nameOnly) },
-		func() (*dynamics.Page, error) { return r.open(t).Accounts(t.Context(), larger) },
-		func() (*dynamics.Page, error) { return r.open(t).Accounts(t.Context(), as("industry", nil)) },
-		func() (*dynamics.Page, error) { return r.open(t).Accounts(t.Context(), as("industrycode", nil)) },
+		func() (*dynamics.Page, error) { return firstPage(t.Context(), r.open(t), nameOnly) },
+		func() (*dynamics.Page, error) { return firstPage(t.Context(), r.open(t), larger) },
+		func() (*dynamics.Page, error) { return firstPage(t.Context(), r.open(t), as("industry", nil)) },
+		func() (*dynamics.Page, error) { return firstPage(t.Context(), r.open(t), as("industrycode", nil)) },
 		func() (*dynamics.Page, error) {
-			return r.open(t).Accounts(t.Context(), as("industry", map[int]string{1: "Accounting"}))
+			return firstPage(t.Context(), r.open(t), as("industry", map[int]string{1: "Accounting"}))
 		},
 		func() (*dynamics.Page, error) {
-			return r.open(t).Accounts(t.Context(), as("industry", map[int]string{1: "Buchhaltung"}))
+			return firstPage(t.Context(), r.open(t), as("industry", map[int]string{1: "Buchhaltung"}))
 		},
 		func() (*dynamics.Page, error) {
 			s, err := r.client.Open(t.Context(), "another")
 			if err != nil {
 				return nil, err
 			}
-			return s.Accounts(t.Context(), nameOnly)
+			return firstPage(t.Context(), s, nameOnly)
 		},
 	}
 	var work sync.WaitGroup
@@ -132,7 +132,7 @@ func TestGrantsShareNoCall(t *testing.T) {
 				for range 2 {
 					s := opened(t, client)
 					work.Go(func() {
-						if _, err := s.Accounts(t.Context(), nameOnly); err != nil {
+						if _, err := firstPage(t.Context(), s, nameOnly); err != nil {
 							t.Error(err)
 						}
 					})
@@ -160,7 +160,7 @@ func TestWhoGivesUpTakesNobodyAlong(t *testing.T) {
 	short, cancel := context.WithCancel(t.Context())
 	var work sync.WaitGroup
 	work.Go(func() {
-		if _, err := r.open(t).Accounts(short, nameOnly); !errors.Is(err, context.Canceled) {
+		if _, err := firstPage(short, r.open(t), nameOnly); !errors.Is(err, context.Canceled) {
 			t.Errorf("who gave up: %v", err)
 		}
 	})
@@ -170,7 +170,7 @@ func TestWhoGivesUpTakesNobodyAlong(t *testing.T) {
 		work.Go(func() {
 			s := r.open(t)
 			asked.Add(1)
-			if page, err := s.Accounts(t.Context(), nameOnly); err != nil || page.Len() != 1 {
+			if page, err := firstPage(t.Context(), s, nameOnly); err != nil || page.Len() != 1 {
 				t.Error(err)
 			}
 		})
@@ -201,7 +201,7 @@ func TestWhoGivesUpOverATokenTakesNobodyAlong(t *testing.T) {
 	first, s := r.open(t), r.open(t)
 	var work sync.WaitGroup
 	work.Go(func() {
-		if _, err := first.Accounts(short, nameOnly); err == nil {
+		if _, err := firstPage(short, first, nameOnly); err == nil {
 			t.Error("who gave up got a page")
 		}
 	})
@@ -210,7 +210,7 @@ func TestWhoGivesUpOverATokenTakesNobodyAlong(t *testing.T) {
 	var asked atomic.Bool
 	work.Go(func() {
 		asked.Store(true)
-		if _, err := s.Accounts(t.Context(), nameOnly); err == nil || err.Error() != "connect again" {
+		if _, err := firstPage(t.Context(), s, nameOnly); err == nil || err.Error() != "connect again" {
 			t.Errorf("who waited got %v", err)
 		}
 	})
@@ -365,12 +365,12 @@ func TestLackOfMemoryIsNotShared(t *testing.T) {
 			ctx, _ := accountIn(t, b)
 			ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 			defer cancel()
-			_, err := opened(t, client).Accounts(ctx, nameOnly)
+			_, err := firstPage(ctx, opened(t, client), nameOnly)
 			kind(t, err, dynamics.Overloaded)
 		})
 		time.Sleep(time.Second)
 		q := nameOnly
-		page, err := opened(t, client).Accounts(t.Context(), q)
+		page, err := firstPage(t.Context(), opened(t, client), q)
 		if err != nil || page.Len() != 1 {
 			t.Errorf("who has memory: %v", err)
 		}
@@ -397,7 +397,7 @@ func TestASharedPageStaysWhole(t *testing.T) {
 			first := make(chan *dynamics.Page, 2)
 			for range 2 {
 				go func() {
-					page, err := opened(t, client).Accounts(t.Context(), nameOnly)
+					page, err := firstPage(t.Context(), opened(t, client), nameOnly)
 					if err != nil {
 						t.Error(err)
 					}
@@ -406,7 +406,7 @@ func TestASharedPageStaysWhole(t *testing.T) {
 			}
 			one, other := <-first, <-first
 			one.Release()
-			if _, err := opened(t, client).Accounts(t.Context(), nameOnly); err != nil {
+			if _, err := firstPage(t.Context(), opened(t, client), nameOnly); err != nil {
 				t.Error(err)
 			}
 			for i := range other.Len() {

@@ -27,10 +27,10 @@ func TestOnlyALinkExpires(t *testing.T) {
 	} {
 		r := newRig(t, answer(c.status, fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, c.code, c.message)))
 		s := r.open(t)
-		if _, err := s.Next(t.Context(), nameOnly, r.URL+"/api/data/v9.2/accounts?"+cookie); dynamics.KindOf(err) != c.link {
+		if _, err := nextPage(t.Context(), s, nameOnly, r.URL+"/api/data/v9.2/accounts?"+cookie); dynamics.KindOf(err) != c.link {
 			t.Errorf("%s %q behind a link: %v", c.code, c.message, err)
 		}
-		if _, err := s.Accounts(t.Context(), nameOnly); dynamics.KindOf(err) != c.first {
+		if _, err := firstPage(t.Context(), s, nameOnly); dynamics.KindOf(err) != c.first {
 			t.Errorf("%s %q for a first page: %v", c.code, c.message, err)
 		}
 	}

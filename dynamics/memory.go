@@ -32,20 +32,6 @@ func (c *Client) room(ctx context.Context, op string) (*budget.Lease, error) {
 	return l, nil
 }
 
-// maxTakes is how often a call begins again that made way for an older request.
-const maxTakes = 50
-
-// again makes the same attempt until it need not make way: that is no fault of the
-// other side, and each time it waits for room first.
-func again(attempt func(first bool) error) error {
-	for i := range maxTakes {
-		if err := attempt(i == 0); !errors.Is(err, budget.ErrTaken) {
-			return err
-		}
-	}
-	return attempt(false)
-}
-
 // noRoom makes the error of a call for which there was no memory.
 func noRoom(ctx context.Context, op string, err error) error {
 	full, ok := errors.AsType[*budget.Error](err)

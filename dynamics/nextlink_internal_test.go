@@ -7,7 +7,7 @@ import (
 
 // What a session remembers of links has an end, which is an error and no circle.
 func TestFollowedLinksAreBounded(t *testing.T) {
-	s := &Session{followed: map[linkSum]bool{}}
+	s := &Session{}
 	for i := range maxFollowed {
 		if err := s.markFollowed("op", strconv.Itoa(i)); err != nil {
 			t.Fatalf("link %d: %v", i, err)

@@ -3,10 +3,7 @@ package dynamics
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -59,8 +56,8 @@ func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *b
 			if !fits(ctx, wait) {
 				return nil, one.err // it would come to the same
 			}
-			if err := sleep(ctx, op, wait); err != nil {
-				return nil, err
+			if ended := sleep(ctx, op, wait); ended != nil {
+				return nil, ended
 			}
 		}
 	}
@@ -90,7 +87,8 @@ func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error 
 	}
 }
 
-func sleep(ctx context.Context, op string, d time.Duration) error {
+// sleep waits, and returns the error of a caller whose context ended meanwhile.
+func sleep(ctx context.Context, op string, d time.Duration) *Error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	defer budget.From(ctx).Pause()()
@@ -153,24 +151,9 @@ func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func
 
 // flightKey is what makes two calls for a page the same: whose they are, what is
 // sent, and the form in which rows are delivered.
-func (s *Session) flightKey(r request, l *layout) flightKey {
-	h := sha256.New()
-	text := func(texts ...string) {
-		for _, t := range texts {
-			_ = binary.Write(h, binary.BigEndian, uint32(len(t))) // so that texts do not run together
-			h.Write([]byte(t))
-		}
-	}
-	text(s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
-	for _, m := range l.members {
-		text(string(m.head), l.properties[m.source])
-		for _, value := range slices.Sorted(maps.Keys(m.labels)) {
-			_ = binary.Write(h, binary.BigEndian, int64(value))
-			text(m.labels[value])
-		}
-	}
-	for _, at := range l.keys {
-		text(l.properties[at])
-	}
-	return flightKey(h.Sum(nil))
+func (s *Session) flightKey(r request, p *Prepared) flightKey {
+	var space [1 << 10]byte
+	key := append(space[:0], p.form[:]...)
+	key = appendTexts(key, p.table.Name, s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
+	return sha256.Sum256(key)
 }

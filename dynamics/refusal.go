@@ -21,17 +21,18 @@ const (
 	withheldToken   = "(message withheld: it repeats the access token)"
 )
 
-// hidden is what a message from the other side must not repeat, and what it may
-// be about.
-type hidden struct {
-	values  []string
-	columns map[string]string // property → logical name
-	tokens  []string          // that the other side was sent, see echo.go
+// redaction is removed from Dataverse's messages, values and tokens, and what a
+// message may be about.
+type redaction struct {
+	values []string
+	query  *Query   // whose columns the message may name; nil where there is none
+	tokens []string // that the other side was sent, see echo.go
 }
 
 var (
 	missingPrivilege = regexp.MustCompile(`(?i)\bmissing (prv[A-Za-z0-9_]{1,120})\b`)
 	privilegeName    = regexp.MustCompile(`\bprv[A-Za-z0-9_]{1,120}\b`)
+	wholePrivilege   = regexp.MustCompile(`^prv[A-Za-z0-9_]{1,120}$`)
 	missingRight     = regexp.MustCompile(`\bReadAccess\b.* of entity '?([a-z0-9_]{1,100})\b`)
 	missingColumn    = []*regexp.Regexp{
 		regexp.MustCompile(`Could not find a property named '([a-z0-9_]{1,140})'`),
@@ -41,21 +42,21 @@ var (
 
 // refusal reads an answer that is not 200.
 func refusal(r request, resp *http.Response, b *body) error {
-	e := &Error{Op: r.op, Status: resp.StatusCode, RequestID: r.hidden.requestID(resp.Header)}
+	e := &Error{Op: r.op, Table: r.table, Status: resp.StatusCode, RequestID: r.redact.requestID(resp.Header)}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode/100 == 3 {
 		e.Kind, e.Message = Upstream, "a redirect, which is not followed because it would carry the token elsewhere"
 		return e
 	}
 	if resp.StatusCode == http.StatusUnauthorized {
-		e.Claims, e.challenges = r.hidden.passClaims(claims(resp.Header)), resp.Header.Values("Www-Authenticate")
+		e.Claims, e.challenges = r.redact.passClaims(claims(resp.Header)), resp.Header.Values("Www-Authenticate")
 	}
 	raw, _ := io.ReadAll(io.LimitReader(b, maxErrorBody)) // half a message is better than none
 	var message string
 	e.Code, message = errorBody(raw)
-	e.Code, e.Privilege = r.hidden.pass(e.Code), r.hidden.pass(privilege(message))
-	column, unknown := unknownColumn(e.Code, message, r.hidden.columns)
-	e.Message = r.hidden.clean(message)
+	e.Code, e.Privilege = r.redact.pass(e.Code), r.redact.pass(privilege(message, r.table))
+	column, unknown := unknownColumn(e.Code, message, r.redact.query)
+	e.Message = r.redact.clean(message)
 	e.Kind = kindOf(e.Status, e.Code, raw)
 	general := e.Status == http.StatusBadRequest && !e.OfQuery()
 	if unknown && general {
@@ -68,41 +69,43 @@ func refusal(r request, resp *http.Response, b *body) error {
 	case r.link != "" && oldLink(e.Code, message):
 		e.Kind = Expired
 	}
-	if k := changesKind(message); r.op == ChangesOp && general && k != 0 {
+	if k := changesKind(message); e.OfChanges() && general && k != 0 {
 		e.Kind = k
 	}
-	if e.Kind != Forbidden {
+	switch {
+	case e.Kind != Forbidden:
 		e.Privilege = ""
+	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message): // it does not say which
+		e.Privilege = r.table.Privilege
+	}
+	if r.table.missing(e.Status, e.Code, message) {
+		e.Kind = NoTable
 	}
 	e.Limit = e.limit()
-	e.retry = mayRetry(e.Status, e.Code)
+	e.retry = codeOf(e.Code).mayRetry(e.Status)
 	return e
 }
 
 // oldLink reports whether Dataverse does not take the place in a link of its own any
-// more. The codes are QueryBuilderInvalidPagingCookie and QueryBuilderPagingOrderBy
-// (https://learn.microsoft.com/power-apps/developer/data-platform/reference/web-service-error-codes);
-// most refusals of a cookie come under a general code and differ in their words.
+// more. Most refusals of a cookie come under a general code and differ in their words.
 func oldLink(code, message string) bool {
-	switch strings.ToLower(code) {
-	case "0x8004112a", "0x80041129":
-		return true
-	}
 	message = strings.ToLower(message)
-	return strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
+	return codeOf(code).when == onlyLink || strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
 }
 
-// pagesEnd reports whether Dataverse has no more pages in this order:
-// OverRetrievalUpperLimitWithoutPagingCookie in Microsoft's list of codes. The text
-// and the status 400 are those of public reports.
+// pagesEnd reports whether Dataverse has no more pages in this order. The text and the
+// status 400 are those of public reports.
 func pagesEnd(code string, status int, message string) bool {
-	return strings.EqualFold(code, "0x8004430a") || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
+	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
+
+// privileges are those to read the tables that requests name beside their own.
+var privileges = map[string]string{"systemuser": "prvReadUser", "role": "prvReadRole", "team": "prvReadTeam"}
 
 // privilege finds the privilege that a refusal is about: the one that is missing,
 // else the first that is named. Where a right to one row is missing Dataverse names
 // the right and the table, and the privilege that gives it follows from them.
-func privilege(message string) string {
+func privilege(message string, t Table) string {
 	if m := missingPrivilege.FindStringSubmatch(message); m != nil {
 		return m[1]
 	}
@@ -110,7 +113,10 @@ func privilege(message string) string {
 		return name
 	}
 	if m := missingRight.FindStringSubmatch(message); m != nil {
-		return map[string]string{"account": "prvReadAccount", "systemuser": "prvReadUser", "role": "prvReadRole", "team": "prvReadTeam"}[m[1]]
+		if m[1] == t.Logical {
+			return t.Privilege
+		}
+		return privileges[m[1]]
 	}
 	return ""
 }
@@ -159,18 +165,18 @@ func cleanCode(code string) string {
 	return code
 }
 
-func unknownColumn(code, message string, columns map[string]string) (string, bool) {
+func unknownColumn(code, message string, query *Query) (string, bool) {
 	for _, form := range missingColumn {
 		if m := form.FindStringSubmatch(message); m != nil {
-			return columns[m[1]], true
+			return query.column(m[1]), true
 		}
 	}
-	return "", strings.EqualFold(code, "0x80041103")
+	return "", codeOf(code).Kind == UnknownColumn
 }
 
 // clean makes a message one bounded line, or withholds it if it repeats a value
 // of the request in any of the forms in which the request carried it.
-func (h hidden) clean(message string) string {
+func (h redaction) clean(message string) string {
 	folded := fold(message)
 	for _, v := range h.values {
 		if repeats(folded, fold(v)) {

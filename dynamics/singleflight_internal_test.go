@@ -12,22 +12,23 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		r       request
 		outputs []Output
 		order   []Order
+		table   Table
+		tracked bool
 	}
+	client := &Client{}
 	industry := Output{Column: Column{Logical: "industrycode", Type: Choice}, As: "industry", Labels: map[int]string{1: "a", 2: "b"}}
 	key := func(change func(*asked)) flightKey {
 		a := asked{session: Session{connection: "acme", incarnation: "1", principal: Principal{User: "ada"}},
 			r:       request{op: "op", origin: "https://o.crm.dynamics.com", path: "/x", query: "y", prefer: "p"},
 			outputs: []Output{industry, {Column: Column{Logical: "name", Type: Text}, As: "name"}},
-			order:   []Order{{Column: Column{Logical: "name", Type: Text}}}}
+			order:   []Order{{Column: Column{Logical: "name", Type: Text}}},
+			table:   Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid"}}
 		change(&a)
-		l, err := newLayout(a.outputs)
-		if err == nil {
-			err = l.orderedBy(a.order)
-		}
+		p, err := client.prepare(a.table, &Query{Select: a.outputs, OrderBy: a.order}, "op", a.tracked)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.session.flightKey(a.r, l)
+		return a.session.flightKey(a.r, p)
 	}
 	seen := map[flightKey]string{}
 	for name, change := range map[string]func(*asked){
@@ -47,6 +48,11 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		"a label":             func(a *asked) { a.outputs[0].Labels = map[int]string{1: "a", 2: "c"} },
 		"the value of labels": func(a *asked) { a.outputs[0].Labels = map[int]string{1: "a", 3: "b"} },
 		"no labels":           func(a *asked) { a.outputs[0].Labels = nil },
+		"direction of rows":   func(a *asked) { a.order[0].Desc = true },
+		"deleted rows":        func(a *asked) { a.tracked = true },
+		"name of the table":   func(a *asked) { a.table.Name = "customers" },
+		"set of the table":    func(a *asked) { a.table.Set = "contacts" },
+		"key of the table":    func(a *asked) { a.table.Key = "contactid" },
 		"order of rows":       func(a *asked) { a.order[0].Column.Logical = "telephone1" },
 		"no order of rows":    func(a *asked) { a.order = nil },
 	} {
