@@ -75,7 +75,8 @@ func refusal(r request, resp *http.Response, b *body) error {
 	switch {
 	case e.Kind != Forbidden:
 		e.Privilege = ""
-	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message): // it does not say which
+	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message) && !e.OfChanges():
+		// The message does not say which. Changes need more than the privilege.
 		e.Privilege = r.table.Privilege
 	}
 	if r.table.missing(e.Status, e.Code, message) {
