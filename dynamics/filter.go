@@ -104,6 +104,12 @@ func (t ColumnType) Arity(op Op) (least, most int) {
 // Check reports what is wrong with a filter, as the query that holds it would:
 // an [*Error] of kind Invalid that names the column and what would be right.
 func Check(f Filter) error {
+	if leaf, ok := f.(Test); ok { // no list of values is too long: see listForm
+		if _, err := leaf.checked(); err != nil {
+			return err
+		}
+		return nil
+	}
 	_, _, err := fit(f, func(filter string) string { return filter })
 	return err
 }

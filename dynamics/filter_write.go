@@ -67,24 +67,29 @@ func (e *expression) join(members []Filter, word string, negate bool, depth int)
 	return nil
 }
 
-// test writes one leaf. Every complement says "or null" itself, so that the
-// answer does not depend on what Dataverse makes of null there.
-func (e *expression) test(t Test, negate bool) *Error {
+// checked returns the literals of a leaf that is as it should be.
+func (t Test) checked() ([]string, *Error) {
 	if err := t.Column.check(); err != nil {
-		return err
+		return nil, err
 	}
 	if !slices.Contains(t.Column.Type.Ops(), t.Op) {
-		return refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
+		return nil, refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
 	}
 	least, most := t.Column.Type.Arity(t.Op)
 	if n := len(t.Values); n < least || n > most {
-		return refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
+		return nil, refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
 	}
-	e.values = append(e.values, t.Values...)
-	literals, err := t.literals()
+	return t.literals()
+}
+
+// test writes one leaf. Every complement says "or null" itself, so that the
+// answer does not depend on what Dataverse makes of null there.
+func (e *expression) test(t Test, negate bool) *Error {
+	literals, err := t.checked()
 	if err != nil {
 		return err
 	}
+	e.values = append(e.values, t.Values...)
 	e.values = append(e.values, literals...) // a moment in UTC differs from what was given
 	op := t.Op
 	if positive, ok := affirmative[op]; ok {
