@@ -100,7 +100,7 @@ func pagesEnd(code string, status int, message string) bool {
 	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
-// privileges are those to read the tables that requests name beside their own.
+// privileges are those to read the tables that requests name in addition to their own.
 var privileges = map[string]string{"systemuser": "prvReadUser", "role": "prvReadRole", "team": "prvReadTeam"}
 
 // privilege finds the privilege that a refusal is about: the one that is missing,
