@@ -114,7 +114,7 @@ func checkWhere(where *messages.Where) error {
 }
 
 // begin settles the query and the place to go on: the request's own, or the
-// cursor's, which a request beside it must agree with.
+// cursor's. What else the request holds must agree with the cursor.
 func (s *search) begin(in messages.AccountsSearchRequest) error {
 	if in.Cursor == "" {
 		s.asked = normalize(in)
@@ -273,7 +273,7 @@ func (s *search) read(ctx context.Context) (err error) {
 	return err
 }
 
-// resume finds the first row behind what was delivered of a page: the one behind
+// resume finds the first row after what was delivered of a page: the one after
 // the last delivered row that is still in its place. Rows that keep their place
 // keep their order, so what lies before it has been delivered, or is new, and
 // what follows has not.

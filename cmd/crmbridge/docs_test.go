@@ -1,10 +1,13 @@
 package main
 
 import (
+	"io/fs"
 	"net/url"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -16,66 +19,155 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// What the README lists is what the code has.
-func TestREADMEListsEverything(t *testing.T) {
-	readme := bridgetest.File(t, "README.md")
-	for _, name := range bridge.Variables() {
-		if !strings.Contains(readme, "`"+name+"`") {
-			t.Errorf("README does not list the variable %s", name)
-		}
-	}
-	for _, code := range messages.Codes() {
-		if !strings.Contains(readme, "`"+string(code)+"`") {
-			t.Errorf("README does not list the error code %s", code)
-		}
-	}
-	for _, op := range messages.Operations() {
-		if !strings.Contains(readme, "| `"+string(op)+"` |") {
-			t.Errorf("README does not list the operation %s", op)
-		}
-	}
-	for _, op := range messages.Ops() {
-		if !strings.Contains(readme, string(op)) {
-			t.Errorf("README does not list the operator %s", op)
-		}
-	}
-}
+// root is the repository's folder.
+const root = "../.."
 
-// The README's filters for people are ones, and its table has every command's name.
-func TestREADMEShowsExpressionsAndCommands(t *testing.T) {
-	readme := bridgetest.File(t, "README.md")
-	_, section, found := strings.Cut(readme, "### Filters as people write them")
-	section, _, _ = strings.Cut(section, "\n## ")
-	example := regexp.MustCompile("(?s)```\n([^$].*?)\n```").FindStringSubmatch(section)
-	if !found || example == nil {
-		t.Fatal("no expression")
-	}
-	if _, err := messages.ParseWhere(example[1]); err != nil {
-		t.Errorf("%s: %v", example[1], err)
-	}
-	var cli commands
-	parser, err := kong.New(&cli)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, table, _ := strings.Cut(readme, "## The command line")
+// documents are what people read, each linked from README.md.
+var documents = []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md"}
+
+// What deploy/README.md lists of settings is what serve reads.
+func TestDocumentsListTheSettings(t *testing.T) {
+	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Settings\n")
 	table, _, _ = strings.Cut(table, "\n## ")
-	for _, group := range parser.Model.Children {
-		for _, command := range group.Children {
-			if group.Name != "keys" && !strings.Contains(table, "`"+group.Name+" "+command.Name) && !strings.Contains(table, ", `"+command.Name+" ") {
-				t.Errorf("README does not list the command %s %s", group.Name, command.Name)
+	known := map[string]bool{}
+	for _, name := range bridge.Variables() {
+		known[name] = true
+		if !strings.Contains(table, "`"+name+"`") {
+			t.Errorf("the variable %s is not listed", name)
+		}
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(table, -1) {
+		for _, match := range regexp.MustCompile("`([A-Z][A-Z_]+)`").FindAllStringSubmatch(row[1], -1) {
+			if !known[match[1]] {
+				t.Errorf("there is no variable %s", match[1])
 			}
 		}
 	}
 }
 
+// Operators find every table with the privilege that it takes.
+func TestDocumentsListTheTables(t *testing.T) {
+	page := bridgetest.File(t, "deploy/README.md")
+	for _, table := range messages.Tables() {
+		if !regexp.MustCompile("(?m)^\\| `TABLES` \\|.*[`,]" + table.Name + "[`,]").MatchString(page) {
+			t.Errorf("TABLES does not list %s", table.Name)
+		}
+		if !regexp.MustCompile("(?m)^\\| `<table>.search`.*`" + table.ReadPrivilege + "`").MatchString(page) {
+			t.Errorf("the privileges do not list %s", table.ReadPrivilege)
+		}
+	}
+}
+
+// What deploy/README.md lists of metrics is what the code has.
+func TestDocumentsListTheMetrics(t *testing.T) {
+	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Metrics\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	listed := map[string]bool{}
+	for _, match := range regexp.MustCompile("`(crmbridge_[a-z_]+)`").FindAllStringSubmatch(table, -1) {
+		listed[match[1]] = true
+	}
+	made := metricNames(t)
+	if len(made) < 20 {
+		t.Fatalf("only %d metrics were found", len(made))
+	}
+	for name := range made {
+		if !listed[name] {
+			t.Errorf("the metric %s is not listed", name)
+		}
+	}
+	for name := range listed {
+		if !made[name] {
+			t.Errorf("there is no metric %s", name)
+		}
+	}
+}
+
+// metricNames are the names of metrics that stand in the code.
+func metricNames(t *testing.T) map[string]bool {
+	t.Helper()
+	found := map[string]bool{}
+	walkSource(t, func(name, text string) {
+		if strings.HasSuffix(name, "_test.go") {
+			return
+		}
+		for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]+)"`).FindAllStringSubmatch(text, -1) {
+			found[match[1]] = true
+		}
+	})
+	return found
+}
+
+// walkSource visits the Go files of the repository; name is from its root.
+func walkSource(t *testing.T, visit func(name, text string)) {
+	t.Helper()
+	for _, folder := range []string{"cmd", "dynamics", "handlers", "messages", "tokens"} {
+		err := filepath.WalkDir(filepath.Join(root, folder), func(at string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.IsDir() || !strings.HasSuffix(at, ".go") {
+				return err
+			}
+			name, err := filepath.Rel(root, at)
+			if err == nil {
+				visit(filepath.ToSlash(name), bridgetest.File(t, name))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The table of cmd/crmbridge/README.md has every command; those of a table other than
+// accounts are there as a group.
+func TestDocumentsListTheCommands(t *testing.T) {
+	var cli commands
+	parser, err := kong.New(&cli)
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := bridgetest.File(t, "cmd/crmbridge/README.md")
+	listed := func(group, command string) bool {
+		return regexp.MustCompile("(?m)^\\|.*`"+group+" "+command+"[` ]").MatchString(page) ||
+			regexp.MustCompile("(?m)^\\| `"+group+" .*, `"+command+"[` ]").MatchString(page)
+	}
+	for _, group := range parser.Model.Children {
+		switch {
+		case len(group.Children) == 0:
+			if !regexp.MustCompile("(?m)^\\| `" + group.Name + "[` ]").MatchString(page) {
+				t.Errorf("the command %s is not listed", group.Name)
+			}
+		case isTable(group.Name) && group.Name != messages.Accounts.Name:
+			if !strings.Contains(page, "`"+group.Name+" …`") {
+				t.Errorf("the commands %s … are not listed", group.Name)
+			}
+		default:
+			for _, command := range group.Children {
+				if !listed(group.Name, command.Name) {
+					t.Errorf("the command %s %s is not listed", group.Name, command.Name)
+				}
+			}
+		}
+	}
+}
+
+func isTable(name string) bool {
+	return slices.ContainsFunc(messages.Tables(), func(t messages.Table) bool { return t.Name == name })
+}
+
+// Who opens the repository reads one page that does not become a manual.
+func TestREADMEIsShort(t *testing.T) {
+	if lines := strings.Count(bridgetest.File(t, "README.md"), "\n"); lines > 150 {
+		t.Errorf("README.md has %d lines; what is more than 150 belongs to the documents that it links", lines)
+	}
+}
+
 // The shipped NATS configuration is one that NATS reads, and its users may do
-// what the README says and no more.
+// what deploy/README.md says and no more.
 func TestDeployedNATSConfiguration(t *testing.T) {
 	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
 		t.Setenv(name+"_NATS_PASSWORD", strings.ToLower(name))
 	}
-	options, err := server.ProcessConfigFile("../../deploy/nats.conf")
+	options, err := server.ProcessConfigFile(root + "/deploy/nats.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,22 +189,36 @@ func TestDeployedNATSConfiguration(t *testing.T) {
 	}
 }
 
-// Every operation's subjects, and those of the services API, are among crmbridge's
-// rights in the shipped configuration, and no entity that it does not have.
+// Every operation's subjects are among crmbridge's rights in the shipped configuration,
+// and those of no entity that it can not have. Administrators may ask for rows of every
+// table, and so may campaigns for their connections.
 func TestDeployedRightsFollowTheOperations(t *testing.T) {
-	text := bridgetest.File(t, "deploy/nats.conf")
-	_, rights, _ := strings.Cut(text, "CRMBRIDGE = {")
-	rights, _, _ = strings.Cut(rights, "CAMPAIGNS = {")
-	entities := map[string]bool{}
-	for _, op := range messages.Operations() {
-		entities[op.Entity()] = true
-		for _, subject := range []string{"crm." + op.Entity() + ".*.request", "crm." + op.Entity() + ".*.request.*"} {
-			if !strings.Contains(rights, `"`+subject+`"`) {
-				t.Errorf("crmbridge may not subscribe to %s", subject)
-			}
+	rights := map[string]string{}
+	rest := bridgetest.File(t, "deploy/nats.conf")
+	for _, name := range []string{"ADMINISTRATORS", "CAMPAIGNS", "CRMBRIDGE"} { // from the last to the first
+		rest, rights[name], _ = strings.Cut(rest, name+" = {")
+	}
+	granted := func(to, subject string) {
+		t.Helper()
+		if !strings.Contains(rights[to], `"`+subject+`"`) {
+			t.Errorf("%s lack %s", to, subject)
 		}
 	}
-	for _, match := range regexp.MustCompile(`"crm\.([^.]+)\.\*`).FindAllStringSubmatch(rights, -1) {
+	entities := map[string]bool{"leads": true, "opportunities": true} // which the documents have before the code
+	for _, op := range messages.Operations() {
+		entities[op.Entity()] = true
+	}
+	for _, table := range messages.Tables() {
+		entities[table.Name] = true
+		granted("ADMINISTRATORS", "crm."+table.Name+".*.request.*")
+		granted("CAMPAIGNS", "crm."+table.Name+".*.request.acme")
+		granted("CAMPAIGNS", "crm."+table.Name+".*.request.globex")
+	}
+	for entity := range entities {
+		granted("CRMBRIDGE", "crm."+entity+".*.request")
+		granted("CRMBRIDGE", "crm."+entity+".*.request.*")
+	}
+	for _, match := range regexp.MustCompile(`"crm\.([^.]+)\.\*`).FindAllStringSubmatch(rights["CRMBRIDGE"], -1) {
 		if !entities[match[1]] {
 			t.Errorf("crmbridge may subscribe to %s, which it does not serve", match[0])
 		}
@@ -123,7 +229,7 @@ func TestDeployedRightsFollowTheOperations(t *testing.T) {
 func TestContributingNamesFuzzTargets(t *testing.T) {
 	for _, match := range regexp.MustCompile(`go test \./(\S+) -fuzz (Fuzz\w+)`).FindAllStringSubmatch(bridgetest.File(t, "CONTRIBUTING.md"), -1) {
 		found := false
-		files, _ := filepath.Glob("../../" + match[1] + "/*_test.go")
+		files, _ := filepath.Glob(root + "/" + match[1] + "/*_test.go")
 		for _, name := range files {
 			text, err := os.ReadFile(name)
 			found = found || err == nil && strings.Contains(string(text), "func "+match[2]+"(")
@@ -195,13 +301,49 @@ func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
 	}
 }
 
-func TestREADMELinksToFilesThatAreThere(t *testing.T) {
-	for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(bridgetest.File(t, "README.md"), -1) {
-		if u, err := url.Parse(match[1]); err != nil || u.Scheme != "" {
-			continue
-		}
-		if _, err := os.Stat("../../" + match[1]); err != nil {
-			t.Error(err)
+// Links lead to files and headings that are there.
+func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+	for _, name := range documents {
+		for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(bridgetest.File(t, name), -1) {
+			u, err := url.Parse(match[1])
+			if err != nil || u.Scheme != "" {
+				continue
+			}
+			target := name
+			if u.Path != "" {
+				target = path.Join(path.Dir(name), u.Path)
+			}
+			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
+				t.Errorf("%s: %v", name, err)
+			} else if u.Fragment != "" && !slices.Contains(anchors(bridgetest.File(t, target)), u.Fragment) {
+				t.Errorf("%s: %s has no heading for #%s", name, target, u.Fragment)
+			}
 		}
 	}
+}
+
+// Comments cite headings that are there; a README.md without a folder is that of the file's own.
+func TestCommentsCiteHeadingsThatAreThere(t *testing.T) {
+	cites := regexp.MustCompile(`((?:[a-z/]+/)?README\.md)#([a-z-]+)`)
+	walkSource(t, func(name, text string) {
+		for _, match := range cites.FindAllStringSubmatch(text, -1) {
+			target := match[1]
+			if target == "README.md" {
+				target = path.Join(path.Dir(name), target)
+			}
+			if !slices.Contains(anchors(bridgetest.File(t, target)), match[2]) {
+				t.Errorf("%s: %s has no heading for #%s", name, target, match[2])
+			}
+		}
+	})
+}
+
+// anchors are the names that GitHub gives the headings of a document.
+func anchors(page string) []string {
+	var names []string
+	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
+		name := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+		names = append(names, strings.ReplaceAll(name, " ", "-"))
+	}
+	return names
 }
