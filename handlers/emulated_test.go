@@ -45,8 +45,8 @@ func (a access) Refused(ctx context.Context, connection string, refused dynamics
 }
 
 func grantOf(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()), Tables: a.Tables,
-		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}, Tables: a.Tables}
 }
 
 // emulate starts an environment with the given number of accounts.
@@ -83,7 +83,7 @@ func emulate(t *testing.T, accounts int) *emulated {
 	if err != nil {
 		t.Fatal(err)
 	}
-	authorizer, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: entra, Tables: []string{"accounts"}, PublicURL: "http://127.0.0.1:1",
+	authorizer, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: entra, PublicURL: "http://127.0.0.1:1",
 		Discover: func(ctx context.Context, environment string) (string, error) {
 			challenge, err := dataverse.Challenge(ctx, environment)
 			return challenge.Tenant, err

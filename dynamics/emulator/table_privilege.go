@@ -6,35 +6,6 @@ import (
 	"strings"
 )
 
-// The tables of business units, privileges and personal settings.
-
-type unitRow struct {
-	id, above guid
-	name      string
-}
-
-func unitTable(d *directory) *table {
-	type t = *unitRow
-	id := func(r any) guid { return r.(t).id }
-	var rows []t
-	for i, n := range businessUnits {
-		x := &unitRow{id: d.units[n], name: n}
-		if i > 0 {
-			x.above = d.units[businessUnits[0]]
-		}
-		rows = append(rows, x)
-	}
-	return &table{logical: "businessunit", set: "businessunits", label: "Business Unit", otc: 10, key: "businessunitid", primary: "name", privilege: readBusinessUnit,
-		rows:  func(*snapshot) []any { return byKeyOrder(anys(rows), id) },
-		byKey: func(_ *snapshot, g guid) any { return find(rows, id, g) },
-		id:    id, owner: id, version: func(any) int64 { return 900 },
-		columns: []*column{
-			key("businessunitid", "BusinessUnitId", "Business Unit", func(r t) guid { return r.id }),
-			text("name", "Name", "Name", 160, func(r t) string { return r.name }),
-			lookup("parentbusinessunitid", "ParentBusinessUnitId", "Parent Business", "businessunit", func(r t) guid { return r.above }),
-		}}
-}
-
 type privilegeRow struct {
 	id     guid
 	name   string
@@ -55,7 +26,7 @@ func Privileges() []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
-// privileges are those that any role has.
+// privileges are those that any role gives now.
 func (d *directory) privileges() []string {
 	set := map[string]bool{}
 	for _, r := range d.roles {
@@ -94,21 +65,5 @@ func privilegeTable() *table {
 			key("privilegeid", "PrivilegeId", "Privilege", func(r t) guid { return r.id }),
 			text("name", "Name", "Name", 100, func(r t) string { return r.name }),
 			number(kindInt, "accessright", "AccessRight", "Access Right", func(r t) (int64, bool) { return r.access, true }),
-		}}
-}
-
-// settingsTable has one row per user, with the user's id as its key.
-func settingsTable() *table {
-	type u = *systemUser
-	id := func(r any) guid { return r.(u).id }
-	lcid := func(r u) (int64, bool) { return int64(r.lcid()), true }
-	return &table{logical: "usersettings", set: "usersettingscollection", label: "User Settings", otc: 150, key: "systemuserid", privilege: readSettings,
-		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.members()), id) },
-		byKey: func(v *snapshot, g guid) any { return find(v.dir.members(), id, g) },
-		id:    id, owner: id, version: func(r any) int64 { return r.(u).version },
-		columns: []*column{
-			key("systemuserid", "SystemUserId", "User", func(r u) guid { return r.id }),
-			number(kindInt, "uilanguageid", "UILanguageId", "UI Language", lcid),
-			number(kindInt, "localeid", "LocaleId", "Locale", lcid),
 		}}
 }
