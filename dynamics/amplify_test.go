@@ -16,7 +16,7 @@ import (
 func TestAFewBytesDoNotBecomeMany(t *testing.T) {
 	const most = 32 << 20
 	options := func(t *testing.T, r *rig) error {
-		_, err := r.open(t).Options(t.Context(), dynamics.Picklist)
+		_, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 		return err
 	}
 	for _, c := range []struct {
@@ -27,7 +27,7 @@ func TestAFewBytesDoNotBecomeMany(t *testing.T) {
 		{"labels of an option", "PicklistAttributeMetadata",
 			`{"value":[{"LogicalName":"industrycode","OptionSet":{"Options":[{"Value":1,"Label":{"LocalizedLabels":[`, `{}`, `]}}]}}]}`, 4_000_000, options},
 		{"labels of a column", "/Attributes", `{"value":[{"LogicalName":"name","DisplayName":{"LocalizedLabels":[`, `{}`, `]}}]}`, 4_000_000,
-			func(t *testing.T, r *rig) error { _, err := r.open(t).Columns(t.Context()); return err }},
+			func(t *testing.T, r *rig) error { _, err := r.open(t).Columns(t.Context(), accounts); return err }},
 		{"names of columns", "PicklistAttributeMetadata", `{"value":[`, `{"LogicalName":"` + strings.Repeat("n", 1<<20) + `"}`, `]}`, 100, options},
 		{"roles of a team", "/teams", `{"value":[{"teamid":"` + someID + `","teamroles_association":[`, `{}`, `]}]}`, 2_600_000,
 			func(t *testing.T, r *rig) error { _, _, err := r.open(t).Roles(t.Context(), someID); return err }},
@@ -79,7 +79,7 @@ func TestAFewBytesDoNotBecomeMany(t *testing.T) {
 func TestAPageIsNoLongerThanDataversesOwn(t *testing.T) {
 	for rows, want := range map[int]dynamics.Kind{dynamics.MaxPageSize: 0, dynamics.MaxPageSize + 1: dynamics.Upstream} {
 		r := newRig(t, longRows(rows, 1, ""))
-		if _, err := r.open(t).Accounts(t.Context(), nameOnly); dynamics.KindOf(err) != want {
+		if _, err := firstPage(t.Context(), r.open(t), nameOnly); dynamics.KindOf(err) != want {
 			t.Errorf("%d rows: %v", rows, err)
 		}
 	}

@@ -82,7 +82,7 @@ func TestALongQueryGoesThroughBatch(t *testing.T) {
 	})
 	s := r.open(t)
 	q := long(dynamics.MaxURL)
-	p, err := s.Accounts(t.Context(), q)
+	p, err := firstPage(t.Context(), s, q)
 	if err != nil || p.Len() != 1 || p.ID(0) != someID {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestALongQueryGoesThroughBatch(t *testing.T) {
 	if req.Method != http.MethodPost || req.RequestURI != "/api/data/v9.2/$batch" || req.ContentLength != int64(len(want)) {
 		t.Errorf("%s %s, %d bytes", req.Method, req.RequestURI, req.ContentLength)
 	}
-	if _, err := s.Next(t.Context(), q, p.NextLink()); err != nil {
+	if _, err := nextPage(t.Context(), s, q, p.NextLink()); err != nil {
 		t.Fatal(err)
 	}
 	if line := "\r\nGET " + r.URL + next + " HTTP/1.1\r\n"; !strings.Contains(string(got), line) {
@@ -123,7 +123,7 @@ func TestWhereAURLIsTooLong(t *testing.T) {
 	}{{dynamics.MaxURL, "GET"}, {dynamics.MaxURL + 1, "POST"}, {dynamics.MaxBatchURL, "POST"}, {dynamics.MaxBatchURL + 1, ""}} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, emptyPage) })
 		q := long(c.size - size(long(0)) - len(r.URL) + len("http://127.0.0.1:") + 5)
-		_, err := r.open(t).Accounts(t.Context(), q)
+		_, err := firstPage(t.Context(), r.open(t), q)
 		if c.method == "" {
 			if kind(t, err, dynamics.TooLarge); !errors.Is(err, dynamics.ErrURLTooLong) || len(r.seen) != 0 || !strings.Contains(err.Error(), "65,536") {
 				t.Errorf("%d: %v", c.size, err)
@@ -135,7 +135,7 @@ func TestWhereAURLIsTooLong(t *testing.T) {
 		}
 	}
 	r := newRig(t, answer(200, emptyPage))
-	_, err := r.open(t).Next(t.Context(), nameOnly, r.URL+"/api/data/v9.2/accounts?"+strings.Repeat("x", dynamics.MaxBatchURL))
+	_, err := nextPage(t.Context(), r.open(t), nameOnly, r.URL+"/api/data/v9.2/accounts?"+strings.Repeat("x", dynamics.MaxBatchURL))
 	if kind(t, err, dynamics.TooLarge); len(r.seen) != 0 {
 		t.Error("it was sent")
 	}
@@ -145,7 +145,7 @@ func TestWhereAURLIsTooLong(t *testing.T) {
 func TestAnEnvironmentWithoutBatch(t *testing.T) {
 	for _, status := range []int{404, 405, 501} {
 		r := newRig(t, answer(status, "<html>no</html>"))
-		_, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+		_, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL))
 		if e := kind(t, err, dynamics.TooLarge); e.Status != status || !strings.Contains(e.Message, "$batch") || len(r.seen) != 1 {
 			t.Errorf("%d: %v, asked %d times", status, err, len(r.seen))
 		}
@@ -167,7 +167,7 @@ func TestALongListIsWrittenShorter(t *testing.T) {
 			body = string(b) + req.RequestURI
 			answerAny(w, req, emptyPage)
 		})
-		if _, err := r.open(t).Accounts(t.Context(), q); err != nil || !strings.Contains(body, "CRM.In(") {
+		if _, err := firstPage(t.Context(), r.open(t), q); err != nil || !strings.Contains(body, "CRM.In(") {
 			t.Errorf("%v: %.200s", err, body)
 		}
 	}
@@ -219,7 +219,7 @@ func TestBatchesBecomeTheErrorsOfTheirPart(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, c.answer)
-			_, err := r.open(t).Accounts(t.Context(), long(len(value)))
+			_, err := firstPage(t.Context(), r.open(t), long(len(value)))
 			e := kind(t, err, c.want)
 			if len(r.seen) != c.calls || c.check != nil && !c.check(e) || strings.Contains(e.Error(), value[:12]) {
 				t.Errorf("%d calls, %v, %+v", len(r.seen), e, *e)
@@ -236,7 +236,7 @@ func TestTruncatedBatches(t *testing.T) {
 			w.Header().Set("Content-Type", partsType)
 			_, _ = io.WriteString(w, whole[:cut])
 		})
-		_, err := clean.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+		_, err := firstPage(t.Context(), clean.open(t), long(dynamics.MaxURL))
 		if kind(t, err, dynamics.Upstream); len(clean.seen) != 1 {
 			t.Fatalf("cut at %d: asked %d times", cut, len(clean.seen))
 		}
@@ -245,7 +245,7 @@ func TestTruncatedBatches(t *testing.T) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
 			_, _ = io.WriteString(w, whole[:cut])
 		})
-		_, err = torn.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+		_, err = firstPage(t.Context(), torn.open(t), long(dynamics.MaxURL))
 		if kind(t, err, dynamics.Upstream); len(torn.seen) != 3 {
 			t.Fatalf("cut at %d: a torn answer was asked for %d times, want 3", cut, len(torn.seen))
 		}
@@ -265,13 +265,13 @@ func TestARefusalInABatchIsNotReadToItsEnd(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	_, err := r.open(t).Accounts(ctx, long(dynamics.MaxURL))
+	_, err := firstPage(ctx, r.open(t), long(dynamics.MaxURL))
 	kind(t, err, dynamics.Forbidden)
 }
 
 func TestABatchHasABound(t *testing.T) {
 	r := newRig(t, answerBatch(200, innerAnswer(200, pageOf(rowJSON, strings.Repeat(" ", 1<<20)))), func(c *dynamics.Config) { c.MaxBody = 1 << 19 })
-	_, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+	_, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL))
 	kind(t, err, dynamics.TooLarge)
 	if n := r.calls[0].Bytes; n > 1<<19+1 {
 		t.Errorf("%d bytes were read", n)
@@ -294,7 +294,7 @@ func TestABatchIsRepeatedLikeAGet(t *testing.T) {
 			answerBatch(200, innerAnswer(200, pageOf(rowJSON)))(w, req)
 		}
 	})
-	if p, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL)); err != nil || p.Len() != 1 || n != 3 {
+	if p, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL)); err != nil || p.Len() != 1 || n != 3 {
 		t.Errorf("%v after %d", err, n)
 	}
 }
@@ -318,7 +318,7 @@ func TestABatchObeysTheTokenRules(t *testing.T) {
 			a.Token = dynamics.NewSecret("good")
 			return a, nil
 		}
-		if _, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL)); err != nil || r.tokens.refused != 1 || r.tokens.claims != "eyJjbGFpbSI" {
+		if _, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL)); err != nil || r.tokens.refused != 1 || r.tokens.claims != "eyJjbGFpbSI" {
 			t.Errorf("%s: %v, %d refusals, claims %q", name, err, r.tokens.refused, r.tokens.claims)
 		}
 	}
@@ -326,7 +326,7 @@ func TestABatchObeysTheTokenRules(t *testing.T) {
 	defer spy.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, spy.URL, status) })
-		_, err := r.open(t).Accounts(t.Context(), long(dynamics.MaxURL))
+		_, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL))
 		kind(t, err, dynamics.Upstream)
 	}
 }
@@ -347,7 +347,7 @@ func FuzzBatch(f *testing.F) {
 	f.Add("--batchresponse_1f2e\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{\"value\":[]}\r\n--batchresponse_1f2e--")
 	hosts, q := policy(f, publicCloud, false), long(dynamics.MaxURL)
 	f.Fuzz(func(t *testing.T, body string) {
-		source := &tokens{access: dynamics.Access{Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret("t")}}
+		source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret("t")}}
 		source.renewed = func(a dynamics.Access) (dynamics.Access, error) { return a, nil }
 		client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: batchCan{body}, MaxAttempts: 1})
 		if err != nil {
@@ -358,7 +358,7 @@ func FuzzBatch(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		p, err := session.Accounts(t.Context(), q)
+		p, err := firstPage(t.Context(), session, q)
 		if err != nil {
 			if dynamics.KindOf(err) == 0 {
 				t.Fatalf("%T %v", err, err)

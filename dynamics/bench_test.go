@@ -49,7 +49,7 @@ func BenchmarkPageSearched(b *testing.B) { benchmarkPage(b, jwtToken+jwtToken[le
 func benchmarkPage(b *testing.B, token string) {
 	body, query := benchPage()
 	hosts := policy(b, publicCloud, false)
-	source := &tokens{access: dynamics.Access{Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret(token)}}
+	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret(token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: canned{body}})
 	if err != nil {
 		b.Fatal(err)
@@ -62,7 +62,7 @@ func benchmarkPage(b *testing.B, token string) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		page, err := session.Accounts(b.Context(), query)
+		page, err := firstPage(b.Context(), session, query)
 		if err != nil || page.Len() != 5000 {
 			b.Fatal(err)
 		}

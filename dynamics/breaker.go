@@ -21,8 +21,8 @@ const (
 	maxBreakers = 4096
 )
 
-// breakers has one circuit breaker a connection. It is no library's: failsafe-go's
-// has no way to give a permit back without a verdict, and learns of a call when it is
+// breakers has one circuit breaker a connection. It is no library's: those that were
+// looked at cannot take a permit back without a verdict, and learn of a call when it is
 // over, while what matters here are those that are not.
 type breakers struct {
 	bound time.Duration // of one attempt
@@ -51,11 +51,11 @@ func (b *breakers) of(connection, environment string) *breaker {
 
 // admit lets an attempt through, or refuses it without anything sent. The pass must
 // be ended; a request of no connection has none that counts.
-func (b *breakers) admit(ctx context.Context, r request) (*pass, error) {
-	if r.lane == "" {
+func (b *breakers) admit(ctx context.Context, r *request) (*pass, error) {
+	if r.queue == "" {
 		return nil, nil
 	}
-	return b.of(r.lane, r.environment).admit(ctx, r.op)
+	return b.of(r.queue, r.environment).admit(ctx, r.op)
 }
 
 // A breaker is the circuit of one connection: closed while until is zero, open before

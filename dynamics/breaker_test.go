@@ -27,7 +27,7 @@ func ask(t testing.TB, client *dynamics.Client, size int, patience time.Duration
 	}
 	q := nameOnly
 	q.PageSize = size
-	_, err = s.Accounts(ctx, q)
+	_, err = firstPage(ctx, s, q)
 	return err
 }
 
@@ -189,7 +189,7 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			var work sync.WaitGroup
 			work.Go(func() {
-				if _, err := opened(t, client).Accounts(ctx, nameOnly); !errors.Is(err, context.Canceled) {
+				if _, err := firstPage(ctx, opened(t, client), nameOnly); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})
@@ -341,7 +341,7 @@ func TestAHangingCallDecidesNotForEver(t *testing.T) {
 		hangs.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
-		work.Go(func() { _, _ = opened(t, client).Accounts(ctx, nameOnly) })
+		work.Go(func() { _, _ = firstPage(ctx, opened(t, client), nameOnly) })
 		time.Sleep(6 * time.Second)
 		kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable)
 		time.Sleep(2 * time.Second)

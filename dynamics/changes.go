@@ -3,14 +3,13 @@ package dynamics
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 )
 
-// ChangesOp is the operation of [Session.Changes] in an [Error] and a [Call].
-const ChangesOp = "accounts.changes"
+// opChanges ends the name of the operation of [Session.Changes]; see [Error.OfChanges].
+const opChanges = "changes"
 
-// ChangesQuery asks what changed among the accounts. Dataverse allows neither a
+// ChangesQuery asks what changed among the rows of a table. Dataverse allows neither a
 // filter nor an order with change tracking; see
 // https://learn.microsoft.com/power-apps/developer/data-platform/use-change-tracking-synchronize-data-external-systems.
 type ChangesQuery struct {
@@ -22,16 +21,15 @@ type ChangesQuery struct {
 }
 
 // ChangesPage is one page of changes: the rows that were made or changed, as
-// they are now, and the ids of those that are gone. Exactly one of NextLink and
-// DeltaLink is to be gone on with by [Session.NextChanges]: NextLink while there
-// is one, and from the last page DeltaLink, whenever it is wanted to know what
-// changed since.
+// they are now, and the ids of those that are gone. Continue with NextLink while it is
+// set; keep DeltaLink, which the last page has, for the next poll. [Session.Changes]
+// takes either.
 type ChangesPage struct{ *Page }
 
 // Deleted returns the number of deleted rows.
 func (p *ChangesPage) Deleted() int { return p.store.gone }
 
-// DeletedID returns the accountid of deleted row i, in lower case. A row that was
+// DeletedID returns the primary key of deleted row i, in lower case. A row that was
 // made and deleted between two questions may be among them.
 func (p *ChangesPage) DeletedID(i int) string {
 	return string(p.store.deleted[i/rowsAtOnce][i%rowsAtOnce][:])
@@ -46,50 +44,62 @@ func (p *ChangesPage) DeltaLink() string {
 	return p.delta
 }
 
-// Changes asks for the first page of every account, with tracking from here on.
-// Where the table is not tracked the error's kind is Untracked.
-func (s *Session) Changes(ctx context.Context, q ChangesQuery) (*ChangesPage, error) {
-	p, err := q.plan()
+// PreparedChanges is a [ChangesQuery] that has been checked and laid out for a table.
+type PreparedChanges struct{ rows *Prepared }
+
+// PrepareChanges checks q and lays it out for t. It has no order: Dataverse refuses
+// $orderby here.
+func (s *Session) PrepareChanges(t Table, q ChangesQuery) (*PreparedChanges, error) {
+	p, err := s.client.prepare(t, &Query{Select: q.Select, PageSize: q.PageSize}, t.op(opChanges), true)
 	if err != nil {
 		return nil, err
 	}
-	page := &ChangesPage{}
-	r := p.changes(page, true)
-	if err := s.get(ctx, r, accounts, p.options); err != nil {
-		return nil, err
-	}
-	if err := s.checkChanges(page, p.size); err != nil {
-		return nil, err
-	}
-	return page, nil
+	p.options = p.layout.selection
+	return &PreparedChanges{p}, nil
 }
 
-// NextChanges follows a NextLink or DeltaLink of a page of q as [Session.Next]
-// follows its links. A DeltaLink that Dataverse no longer knows is Expired:
+// WithPageSize returns p for pages of so many rows, from 1 to [MaxPageSize].
+func (p *PreparedChanges) WithPageSize(rows int) *PreparedChanges {
+	return &PreparedChanges{p.rows.WithPageSize(rows)}
+}
+
+// Changes reads one page of p. Where link is "" it is the first page of every row, with
+// tracking from here on; where the table is not tracked the error's kind is Untracked.
+// Else link is the NextLink or DeltaLink of a page before, and is followed as
+// [Session.Page] follows links. A DeltaLink that Dataverse no longer knows is Expired:
 // everything must be read anew.
 //
 // A link may be followed again with a smaller page size, which gives fewer rows
 // from the same place: what the reader did not use of the larger page is not lost.
-func (s *Session) NextChanges(ctx context.Context, q ChangesQuery, link string) (*ChangesPage, error) {
-	p, err := q.plan()
-	if err != nil {
-		return nil, err
-	}
+func (s *Session) Changes(ctx context.Context, p *PreparedChanges, link string) (*ChangesPage, error) {
+	rows := p.rows
 	page := &ChangesPage{}
-	r := p.changes(page, false)
-	if err := s.aim(&r, accounts, link, "the link to the next changes"); err != nil {
+	if link == "" {
+		if err := s.getOf(ctx, rows.table, rows.changes(page, true), rows.table.Set, rows.options); err != nil {
+			return nil, err
+		}
+		if err := s.checkChanges(page, rows); err != nil {
+			return nil, err
+		}
+		return page, nil
+	}
+	r := rows.changes(page, false)
+	if err := s.permits(rows.table, r.op); err != nil {
 		return nil, err
 	}
-	if err := s.inCircles(r.op, sized(link, p.size)); err != nil {
+	if err := s.setURL(&r, rows.table.Set, link, "the link to the next changes"); err != nil {
+		return nil, err
+	}
+	if err := s.checkLoop(r.op, sized(link, rows)); err != nil {
 		return nil, err
 	}
 	if err := s.do(ctx, r); err != nil {
 		return nil, err
 	}
-	if err := s.markFollowed(r.op, sized(link, p.size)); err != nil {
+	if err := s.markFollowed(r.op, sized(link, rows)); err != nil {
 		return nil, err
 	}
-	if err := s.checkChanges(page, p.size); err != nil {
+	if err := s.checkChanges(page, rows); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -97,44 +107,32 @@ func (s *Session) NextChanges(ctx context.Context, q ChangesQuery, link string) 
 
 // sized is what a session remembers of a link: the same link with another page
 // size is another page. No link holds the character between.
-func sized(link string, size int) string { return link + "#" + strconv.Itoa(size) }
+func sized(link string, p *Prepared) string { return link + "#" + p.prefer }
 
 // checkChanges refuses a page whose links could not be followed. A DeltaLink is
 // not looked for in what was followed: where nothing changed, it may be the very
 // link that was followed.
-func (s *Session) checkChanges(p *ChangesPage, size int) error {
-	if p.delta != "" {
-		if err := s.aim(&request{op: ChangesOp}, accounts, p.delta, "the link to later changes"); err != nil {
+func (s *Session) checkChanges(page *ChangesPage, p *Prepared) error {
+	if page.delta != "" {
+		if err := s.setURL(&request{op: p.op}, p.table.Set, page.delta, "the link to later changes"); err != nil {
 			return err
 		}
 	}
-	if p.next == "" {
+	if page.next == "" {
 		return nil
 	}
-	if err := s.aim(&request{op: ChangesOp}, accounts, p.next, "the link to the next changes"); err != nil {
+	if err := s.setURL(&request{op: p.op}, p.table.Set, page.next, "the link to the next changes"); err != nil {
 		return err
 	}
-	return s.inCircles(ChangesOp, sized(p.next, size))
-}
-
-// plan has no order: Dataverse refuses $orderby here.
-func (q ChangesQuery) plan() (*plan, error) {
-	p, err := (Query{Select: q.Select, PageSize: q.PageSize}).plan()
-	if err != nil {
-		return nil, err
-	}
-	p.layout.track()
-	p.options = p.selection()
-	p.prefer = trackChanges + "," + p.prefer
-	return p, nil
+	return s.checkLoop(p.op, sized(page.next, p))
 }
 
 // changes asks with the same preferences for every page of changes; see "Page results
 // using OData",
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results.
-func (p *plan) changes(page *ChangesPage, first bool) request {
-	return request{op: ChangesOp, prefer: p.prefer, hidden: p.hidden, read: func(b *body) error {
-		read, err := readPage(b, p.layout)
+func (p *Prepared) changes(page *ChangesPage, first bool) request {
+	return request{op: p.op, table: p.table, prefer: p.prefer, redact: p.redact, read: func(b *body) error {
+		read, err := readPage(b, p)
 		if err != nil {
 			return err
 		}
@@ -150,7 +148,7 @@ func (p *plan) changes(page *ChangesPage, first bool) request {
 const trackChanges = "odata.track-changes"
 
 // tracked refuses a page without change tracking. A preference may be ignored, or
-// left out by something in between, and then the answer is a plain list of accounts:
+// left out by something in between, and then the answer is a plain list of rows:
 // taken for changes, it would say for ever that nothing was deleted. The first page
 // tells it, so that nobody reads all of them in vain. Links that say that they track
 // count too where the header is missing from the answer.

@@ -55,20 +55,20 @@ func TestChangesAskWithTrackingOnEveryPage(t *testing.T) {
 		_, _ = fmt.Fprintf(w, `{"value":[%s],"%s":"%s/api/data/v9.2/%s"}`, changedRow, member, r.URL, link)
 	})
 	s := r.open(t)
-	page, err := s.Changes(t.Context(), changedNames)
+	page, err := firstChanges(t.Context(), s, changedNames)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if page.Len() != 1 || string(page.Row(0)) != `{"id":"`+someID+`","name":"A"}` || page.Deleted() != 0 || page.DeltaLink() != "" {
 		t.Errorf("%d rows, %s, %d deleted, delta %q", page.Len(), page.Row(0), page.Deleted(), page.DeltaLink())
 	}
-	if page, err = s.NextChanges(t.Context(), changedNames, page.NextLink()); err != nil {
+	if page, err = nextChanges(t.Context(), s, changedNames, page.NextLink()); err != nil {
 		t.Fatal(err)
 	}
 	if want := r.URL + "/api/data/v9.2/" + deltaLink; page.NextLink() != "" || page.DeltaLink() != want {
 		t.Errorf("next %q, delta %q", page.NextLink(), page.DeltaLink())
 	}
-	if page, err = s.NextChanges(t.Context(), changedNames, page.DeltaLink()); err != nil {
+	if page, err = nextChanges(t.Context(), s, changedNames, page.DeltaLink()); err != nil {
 		t.Fatal(err)
 	}
 	// Where nothing changed, the same link comes back: no circle.
@@ -84,14 +84,14 @@ func TestChangesAskWithTrackingOnEveryPage(t *testing.T) {
 			t.Errorf("Prefer %q", got)
 		}
 	}
-	if r.calls[0].Op != dynamics.ChangesOp {
+	if r.calls[0].Op != "accounts.changes" {
 		t.Errorf("op %q", r.calls[0].Op)
 	}
 }
 
 func TestChangesTakeEveryTypeOfColumn(t *testing.T) {
 	r := trackedRig(t, "@odata.deltaLink", deltaLink, rowJSON, deletedRow(otherID), rowJSON)
-	page, err := r.open(t).Changes(t.Context(), dynamics.ChangesQuery{Select: everyType.Select, PageSize: 50})
+	page, err := firstChanges(t.Context(), r.open(t), dynamics.ChangesQuery{Select: everyType.Select, PageSize: 50})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestDeletedRows(t *testing.T) {
 		{"another context", `{"@odata.context":"x#accounts/$entity","id":"` + otherID + `","reason":"deleted"}`, ""},
 	} {
 		r := trackedRig(t, "@odata.deltaLink", deltaLink, changedRow, c.row, changedRow, c.row)
-		page, err := r.open(t).Changes(t.Context(), changedNames)
+		page, err := firstChanges(t.Context(), r.open(t), changedNames)
 		if c.want == "" {
 			kind(t, err, dynamics.Upstream)
 			continue
@@ -160,9 +160,9 @@ func TestALastPageWithoutADeltaLink(t *testing.T) {
 			w.Header()["Preference-Applied"] = c.applied
 			_, _ = io.WriteString(w, pageOf(changedRow))
 		})
-		_, err := r.open(t).Changes(t.Context(), changedNames)
+		_, err := firstChanges(t.Context(), r.open(t), changedNames)
 		kind(t, err, c.want)
-		_, err = r.open(t).NextChanges(t.Context(), changedNames, r.URL+"/api/data/v9.2/"+deltaLink)
+		_, err = nextChanges(t.Context(), r.open(t), changedNames, r.URL+"/api/data/v9.2/"+deltaLink)
 		kind(t, err, c.want)
 	}
 }
@@ -173,7 +173,7 @@ func TestALinkToLaterChangesIsForTheLastPage(t *testing.T) {
 	r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%[1]s/api/data/v9.2/%[2]s","@odata.deltaLink":"%[1]s/api/data/v9.2/%[3]s"}`, r.URL, trackingLink, deltaLink)
 	})
-	page, err := r.open(t).Changes(t.Context(), changedNames)
+	page, err := firstChanges(t.Context(), r.open(t), changedNames)
 	if err != nil || page.DeltaLink() != "" || page.NextLink() == "" {
 		t.Errorf("%v; next %q, delta %q", err, page.NextLink(), page.DeltaLink())
 	}
@@ -199,12 +199,12 @@ func TestAFirstPageWithoutTracking(t *testing.T) {
 			}
 			_, _ = fmt.Fprintf(w, `{"value":[%s],"@odata.nextLink":"%s/api/data/v9.2/%s"}`, changedRow, r.URL, c.link)
 		})
-		_, err := r.open(t).Changes(t.Context(), changedNames)
+		_, err := firstChanges(t.Context(), r.open(t), changedNames)
 		if got := dynamics.KindOf(err); got != c.want {
 			t.Errorf("%q, %s: %v", c.applied, c.link, err)
 		}
 		// Of a later page nothing is said that the first has not told.
-		if _, err := r.open(t).NextChanges(t.Context(), changedNames, r.URL+"/api/data/v9.2/"+deltaLink); err != nil {
+		if _, err := nextChanges(t.Context(), r.open(t), changedNames, r.URL+"/api/data/v9.2/"+deltaLink); err != nil {
 			t.Errorf("%q, %s behind a link: %v", c.applied, c.link, err)
 		}
 	}
@@ -226,8 +226,8 @@ func TestRefusedChanges(t *testing.T) {
 		{403, `{"error":{"code":"0x80040220","message":"Principal user (Id=x) is missing prvReadAccount privilege"}}`, dynamics.Forbidden},
 	} {
 		r := newRig(t, answer(c.status, c.body))
-		_, err := r.open(t).NextChanges(t.Context(), changedNames, r.URL+"/api/data/v9.2/"+deltaLink)
-		if e := kind(t, err, c.want); e.Op != dynamics.ChangesOp {
+		_, err := nextChanges(t.Context(), r.open(t), changedNames, r.URL+"/api/data/v9.2/"+deltaLink)
+		if e := kind(t, err, c.want); e.Op != "accounts.changes" {
 			t.Errorf("op %q", e.Op)
 		}
 		if n := len(r.uris()); n != 1 {
@@ -236,10 +236,10 @@ func TestRefusedChanges(t *testing.T) {
 	}
 	// In another operation the same text is what it is: a value of the request may say it.
 	r := newRig(t, answer(400, `{"error":{"code":"0x80060888","message":"Change tracking is not enabled for the entity 'account'."}}`))
-	_, err := r.open(t).Accounts(t.Context(), nameOnly)
+	_, err := firstPage(t.Context(), r.open(t), nameOnly)
 	kind(t, err, dynamics.Invalid)
 	for _, q := range []dynamics.ChangesQuery{{PageSize: -1}, {PageSize: 5001}, {Select: []dynamics.Output{output("name,x", dynamics.Text)}}} {
-		_, err := r.open(t).Changes(t.Context(), q)
+		_, err := firstChanges(t.Context(), r.open(t), q)
 		kind(t, err, dynamics.Invalid)
 	}
 }
@@ -254,12 +254,12 @@ func TestAPageOfChangesWithAHostileLinkIsNoPage(t *testing.T) {
 				_, _ = fmt.Fprintf(w, `{"value":[],"%s":"%s"}`, member, strings.Replace(link, "ORG", r.URL, 1))
 			})
 			s := r.open(t)
-			page, err := s.Changes(t.Context(), changedNames)
+			page, err := firstChanges(t.Context(), s, changedNames)
 			kind(t, err, dynamics.Upstream)
 			if page != nil {
 				t.Errorf("%s %s was delivered", member, link)
 			}
-			_, err = s.NextChanges(t.Context(), changedNames, strings.Replace(link, "ORG", r.URL, 1))
+			_, err = nextChanges(t.Context(), s, changedNames, strings.Replace(link, "ORG", r.URL, 1))
 			kind(t, err, dynamics.Upstream)
 			if n := len(r.uris()); n != 1 {
 				t.Errorf("%s: %d requests", link, n)
@@ -267,7 +267,7 @@ func TestAPageOfChangesWithAHostileLinkIsNoPage(t *testing.T) {
 		}
 	}
 	r := newRig(t, answer(200, `{"value":[],"@odata.deltaLink":5}`))
-	_, err := r.open(t).Changes(t.Context(), changedNames)
+	_, err := firstChanges(t.Context(), r.open(t), changedNames)
 	kind(t, err, dynamics.Upstream)
 }
 
@@ -278,17 +278,17 @@ func TestALinkOfChangesIsReadAgainOnlySmaller(t *testing.T) {
 	link := r.URL + "/api/data/v9.2/" + trackingLink
 	for _, size := range []int{100, 50, 1} {
 		q.PageSize = size
-		if _, err := s.NextChanges(t.Context(), q, link); err != nil {
+		if _, err := nextChanges(t.Context(), s, q, link); err != nil {
 			t.Errorf("%d rows: %v", size, err)
 		}
 	}
-	_, err := s.NextChanges(t.Context(), q, link)
+	_, err := nextChanges(t.Context(), s, q, link)
 	kind(t, err, dynamics.Upstream)
 	if n := len(r.uris()); n != 3 {
 		t.Errorf("%d requests", n)
 	}
 	circle := trackedRig(t, "@odata.nextLink", trackingLink, changedRow)
-	_, err = circle.open(t).NextChanges(t.Context(), q, circle.URL+"/api/data/v9.2/"+trackingLink)
+	_, err = nextChanges(t.Context(), circle.open(t), q, circle.URL+"/api/data/v9.2/"+trackingLink)
 	kind(t, err, dynamics.Upstream)
 }
 
@@ -298,7 +298,7 @@ func FuzzChanges(f *testing.F) {
 	f.Add(deletedRow("((" + someID + "))"))
 	f.Add(`{"id":"x"},` + deletedRow(`\ud800`))
 	f.Fuzz(func(t *testing.T, rows string) {
-		page, err := trackedRig(t, "@odata.deltaLink", deltaLink, rows).open(t).Changes(t.Context(), changedNames)
+		page, err := firstChanges(t.Context(), trackedRig(t, "@odata.deltaLink", deltaLink, rows).open(t), changedNames)
 		if err != nil {
 			kind(t, err, dynamics.Upstream)
 			return

@@ -20,6 +20,9 @@ type Access struct {
 	// Principal is whom the token acts as, zero if that is not known; the [Gate]
 	// counts by it, and labels are in the user's language.
 	Principal Principal
+	// Tables are the names ([Table].Name) of the tables that the person who connected
+	// was told are read. A session reads no other; none are listed, none are read.
+	Tables []string
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.
 	Claims Secret
@@ -89,12 +92,15 @@ type Call struct {
 // Client talks to Dataverse environments. It is safe for concurrent use.
 type Client struct {
 	config Config
+	path   string // of the Web API: /api/data/v9.2/
 	http   *http.Client
 	own    *http.Transport // nil if the caller gave one
 	closed atomic.Bool
 
 	flights  flights
 	breakers breakers
+	layouts  layouts
+	echoes   echoIndexes
 }
 
 // New checks the configuration and makes a client; nothing is sent.
@@ -119,7 +125,7 @@ func New(config Config) (*Client, error) {
 	if config.ReceiveBuffer < 64<<10 || config.ReceiveBuffer >= 4<<20 {
 		return nil, errors.New("dynamics: Config.ReceiveBuffer must be from 64 KiB to less than 4 MiB")
 	}
-	c := &Client{config: config, breakers: breakers{bound: config.AttemptTimeout}}
+	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/", breakers: breakers{bound: config.AttemptTimeout}}
 	if config.Transport == nil {
 		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own

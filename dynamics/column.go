@@ -24,13 +24,14 @@ const (
 // String returns the type in the words of the public contract, which knows one
 // word for both sizes of whole numbers, and one for decimals and doubles.
 func (t ColumnType) String() string {
-	names := [...]string{"unsupported", "text", "whole number", "whole number", "decimal", "decimal", "money", "date and time",
-		"date", "yes/no", "choice", "several choices", "GUID", "lookup"}
-	if t < 0 || int(t) >= len(names) {
-		return "unsupported"
+	if t < 0 || int(t) >= len(typeNames) {
+		return typeNames[Unsupported]
 	}
-	return names[t]
+	return typeNames[t]
 }
+
+var typeNames = [...]string{"unsupported", "text", "whole number", "whole number", "decimal", "decimal", "money", "date and time",
+	"date", "yes/no", "choice", "several choices", "GUID", "lookup"}
 
 // Column is one column of a table.
 type Column struct {

@@ -30,7 +30,7 @@ func TestACostlyQueryIsThatQuerysAffair(t *testing.T) {
 		for _, status := range []int{400, 401, 403, 404, 408, 429, 500, 501, 503, 504} {
 			g := &gate{}
 			r := gated(t, g, answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":%q}}`, c.code, message)))
-			_, err := r.open(t).Accounts(t.Context(), nameOnly)
+			_, err := firstPage(t.Context(), r.open(t), nameOnly)
 			e := kind(t, err, c.kind)
 			if !e.OfQuery() || e.Code != c.code || r.tokens.refused != 0 {
 				t.Errorf("%d %s: %+v", status, c.code, e)
@@ -63,7 +63,7 @@ func TestAQueryThatIsHeldBackIsTriedAgain(t *testing.T) {
 		}
 		_, _ = fmt.Fprint(w, emptyPage)
 	})
-	if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil {
+	if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil {
 		t.Error(err)
 	}
 	r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
@@ -71,7 +71,7 @@ func TestAQueryThatIsHeldBackIsTriedAgain(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = fmt.Fprint(w, `{"error":{"code":"0x80048544","message":"held back"}}`)
 	})
-	_, err := r.open(t).Accounts(t.Context(), nameOnly)
+	_, err := firstPage(t.Context(), r.open(t), nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.RetryAfter != time.Minute || len(r.uris()) != 1 {
 		t.Errorf("%+v after %d attempts", e, len(r.uris()))
 	}
@@ -88,7 +88,7 @@ func TestACountThatCostsTooMuchEndsThere(t *testing.T) {
 				}
 				answer(status, fmt.Sprintf(`{"error":{"code":%q,"message":"x"}}`, c.code))(w, req)
 			})
-			_, err := r.open(t).Count(t.Context(), nil)
+			_, err := r.open(t).Count(t.Context(), accounts, nil)
 			kind(t, err, c.kind)
 			if pages.Load() != 0 {
 				t.Errorf("%d %s: %d pages were asked for", status, c.code, pages.Load())

@@ -18,38 +18,38 @@ const (
 	// countParallel is how many of them may be under way at once, of the 52 that
 	// Dataverse allows a user over all processes.
 	countParallel = 4
-	// firstParts and furtherParts are into how many a part is split that Dataverse
+	// firstRanges and furtherRanges are into how many a range is split that Dataverse
 	// does not count: the whole is known only to be above 50,000.
-	firstParts   = 8
-	furtherParts = 4
+	firstRanges   = 8
+	furtherRanges = 4
 )
 
 var createdOn = Column{Logical: "createdon", Type: DateTime}
 
-// Count returns the number of accounts that match f, exact for unchanging data;
+// Count returns the number of rows of t that match f, exact for unchanging data;
 // nil counts all. Dataverse's $count stops at 5000 and its aggregates refuse more
 // than 50,000 rows ("Aggregate data using OData", limitations,
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/aggregate-data).
-// What is refused is counted in parts by the time of creation, and what cannot be
-// parted, or where the environment has no aggregates, by reading ids page by
+// What is refused is counted by ranges of the time of creation, and what cannot be
+// split, or where the environment has no aggregates, by reading ids page by
 // page. More than 1000 requests are not made for it: kind TooLarge.
-func (s *Session) Count(ctx context.Context, f Filter) (int64, error) {
-	c := &counter{session: s, filter: f}
+func (s *Session) Count(ctx context.Context, t Table, f Filter) (int64, error) {
+	c := &counter{session: s, table: t, filter: f}
 	n, err := c.aggregate(ctx, f)
 	switch {
 	case KindOf(err) == AggregateLimit:
-		return c.parts(ctx)
+		return c.countByRange(ctx)
 	case withoutAggregates(err):
 		return c.read(ctx, f)
 	}
 	return n, err
 }
 
-// Exceeds reports whether more than the 50,000 accounts that Dataverse aggregates
+// Exceeds reports whether more than the 50,000 rows that Dataverse aggregates
 // match f, which is also [MaxSimplePaging], in one request. What cannot be found out
 // so is an error.
-func (s *Session) Exceeds(ctx context.Context, f Filter) (bool, error) {
-	n, err := (&counter{session: s, filter: f}).aggregate(ctx, f)
+func (s *Session) Exceeds(ctx context.Context, t Table, f Filter) (bool, error) {
+	n, err := (&counter{session: s, table: t, filter: f}).aggregate(ctx, f)
 	if KindOf(err) == AggregateLimit {
 		return true, nil
 	}
@@ -67,14 +67,18 @@ func withoutAggregates(err error) bool {
 // A counter is one count at work.
 type counter struct {
 	session *Session
-	filter  Filter // nil: every account
+	table   Table
+	filter  Filter // nil: every row
 	calls   atomic.Int64
 }
+
+// op is the count's operation.
+func (c *counter) op() string { return c.table.op("count") }
 
 // spend takes one request from those that the count may make.
 func (c *counter) spend() error {
 	if c.calls.Add(1) > maxCountCalls {
-		return &Error{Kind: TooLarge, Op: "accounts.count", Message: "counting takes more than 1000 requests; give a narrower filter"}
+		return &Error{Kind: TooLarge, Op: c.op(), Message: "counting takes more than 1000 requests; give a narrower filter"}
 	}
 	return nil
 }
@@ -84,7 +88,7 @@ func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
 	if err := c.spend(); err != nil {
 		return 0, err
 	}
-	r := request{op: "accounts.count", most: maxSmallBody}
+	r := request{op: c.op(), most: maxSmallBody}
 	const aggregation = "aggregate($count as c)"
 	options := "$apply=" + encode(aggregation)
 	if f != nil {
@@ -93,14 +97,14 @@ func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
 			return 0, err
 		}
 		options = text
-		r.hidden.values, r.hidden.columns = e.values, Query{Filter: f}.columns()
+		r.redact.values, r.redact.query = e.values, &Query{Filter: f}
 	}
 	var count int64
 	r.read = func(b *body) (err error) {
 		count, err = readCount(b)
 		return err
 	}
-	err := c.session.get(ctx, r, accounts, options)
+	err := c.session.getOf(ctx, c.table, r, c.table.Set, options)
 	return count, err
 }
 
@@ -125,9 +129,15 @@ func readCount(b *body) (int64, error) {
 
 // read counts the rows of all pages.
 func (c *counter) read(ctx context.Context, f Filter) (total int64, err error) {
-	q := Query{Filter: f, PageSize: MaxPageSize}
+	p, err := c.session.Prepare(c.table, Query{Filter: f, PageSize: MaxPageSize})
+	if err != nil {
+		return 0, err
+	}
 	for link := ""; ; {
-		page, err := c.page(ctx, q, link)
+		if err := c.spend(); err != nil {
+			return 0, err
+		}
+		page, err := c.session.Page(ctx, p, link)
 		if err != nil {
 			return 0, err
 		}
@@ -140,25 +150,22 @@ func (c *counter) read(ctx context.Context, f Filter) (total int64, err error) {
 	}
 }
 
-func (c *counter) page(ctx context.Context, q Query, link string) (*Page, error) {
-	if err := c.spend(); err != nil {
-		return nil, err
-	}
-	if link == "" {
-		return c.session.Accounts(ctx, q)
-	}
-	return c.session.Next(ctx, q, link)
-}
-
 // moment returns the least or, with desc, the greatest time of creation of the
 // rows that match, and whether there is one.
 func (c *counter) moment(ctx context.Context, desc bool) (at time.Time, there bool, err error) {
-	page, err := c.page(ctx, Query{
+	p, err := c.session.Prepare(c.table, Query{
 		Select:   []Output{{Column: createdOn, As: "at"}},
 		Filter:   both(c.filter, Test{Column: createdOn, Op: NotNull}),
 		OrderBy:  []Order{{Column: createdOn, Desc: desc}},
 		PageSize: 1,
-	}, "")
+	})
+	if err == nil {
+		err = c.spend()
+	}
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	page, err := c.session.Page(ctx, p, "")
 	if err != nil || page.Len() == 0 {
 		return time.Time{}, false, err
 	}
@@ -166,7 +173,7 @@ func (c *counter) moment(ctx context.Context, desc bool) (at time.Time, there bo
 		At time.Time `json:"at"`
 	}
 	if err := json.Unmarshal(page.Row(0), &row); err != nil || row.At.IsZero() {
-		return time.Time{}, false, unusable("accounts.count", "the time of an account's creation cannot be read", err)
+		return time.Time{}, false, unusable(c.op(), "the time of a row's creation cannot be read", err)
 	}
 	return row.At.UTC(), true, nil
 }
@@ -182,9 +189,10 @@ func both(f Filter, g ...Filter) Filter {
 	return all
 }
 
-// parts counts what is too much for one aggregate.
-func (c *counter) parts(ctx context.Context) (int64, error) {
-	todo := []slice{{withoutTime: true}}
+// countByRange counts what is too much for one aggregate, range by range of the time
+// of creation.
+func (c *counter) countByRange(ctx context.Context) (int64, error) {
+	todo := []timeRange{{withoutTime: true}}
 	low, there, err := c.moment(ctx, false)
 	if err != nil {
 		return 0, err
@@ -194,17 +202,17 @@ func (c *counter) parts(ctx context.Context) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		whole := slice{from: low.Unix(), to: max(high.Unix(), low.Unix()) + 1, fromAny: true, toAny: true}
-		todo = append(todo, whole.split(firstParts)...)
+		whole := timeRange{from: low.Unix(), to: max(high.Unix(), low.Unix()) + 1, fromAny: true, toAny: true}
+		todo = append(todo, whole.split(firstRanges)...)
 	}
 	var total atomic.Int64
 	for len(todo) > 0 {
 		refused := make([]bool, len(todo))
 		group, ctx := errgroup.WithContext(ctx)
 		group.SetLimit(countParallel)
-		for i, part := range todo {
+		for i, one := range todo {
 			group.Go(Guard(func() error {
-				n, err := c.part(ctx, part)
+				n, err := c.countRange(ctx, one)
 				if refused[i] = KindOf(err) == AggregateLimit; refused[i] {
 					return nil
 				}
@@ -215,10 +223,10 @@ func (c *counter) parts(ctx context.Context) (int64, error) {
 		if err := group.Wait(); err != nil {
 			return 0, err
 		}
-		var next []slice
-		for i, part := range todo {
+		var next []timeRange
+		for i, one := range todo {
 			if refused[i] {
-				next = append(next, part.split(furtherParts)...)
+				next = append(next, one.split(furtherRanges)...)
 			}
 		}
 		todo = next
@@ -226,33 +234,33 @@ func (c *counter) parts(ctx context.Context) (int64, error) {
 	return total.Load(), nil
 }
 
-// part counts one part, by reading it where it cannot be parted further.
-func (c *counter) part(ctx context.Context, part slice) (int64, error) {
-	f := both(c.filter, part.filter()...)
+// countRange counts one range, by reading it where it cannot be split further.
+func (c *counter) countRange(ctx context.Context, one timeRange) (int64, error) {
+	f := both(c.filter, one.filter()...)
 	n, err := c.aggregate(ctx, f)
-	if KindOf(err) == AggregateLimit && !part.divisible() || withoutAggregates(err) {
+	if KindOf(err) == AggregateLimit && !one.divisible() || withoutAggregates(err) {
 		return c.read(ctx, f)
 	}
 	return n, err
 }
 
-// A slice is the accounts that were created in the seconds from from up to but
+// A timeRange is the rows that were created in the seconds from from up to but
 // not including to. The outermost ones are open, so that together they are all
-// accounts whatever comes in the meantime.
-type slice struct {
+// rows whatever comes in the meantime.
+type timeRange struct {
 	from, to       int64 // Unix seconds
 	fromAny, toAny bool  // that bound is only what splits go by
-	withoutTime    bool  // the accounts without a time of creation instead
+	withoutTime    bool  // the rows without a time of creation instead
 }
 
-func (s slice) divisible() bool { return !s.withoutTime && s.to-s.from > 1 }
+func (s timeRange) divisible() bool { return !s.withoutTime && s.to-s.from > 1 }
 
-// split makes at most n slices of s.
-func (s slice) split(n int64) []slice {
+// split makes at most n ranges of s.
+func (s timeRange) split(n int64) []timeRange {
 	n = min(n, s.to-s.from)
-	out := make([]slice, 0, n)
+	out := make([]timeRange, 0, n)
 	for i := range n {
-		out = append(out, slice{
+		out = append(out, timeRange{
 			from: s.from + (s.to-s.from)*i/n, to: s.from + (s.to-s.from)*(i+1)/n,
 			fromAny: s.fromAny && i == 0, toAny: s.toAny && i == n-1,
 		})
@@ -260,8 +268,8 @@ func (s slice) split(n int64) []slice {
 	return out
 }
 
-// filter is what the rows of s have beside the count's own filter.
-func (s slice) filter() []Filter {
+// filter is the condition of s, in addition to the count's own filter.
+func (s timeRange) filter() []Filter {
 	at := func(op Op, second int64) Filter {
 		return Test{Column: createdOn, Op: op, Values: []string{time.Unix(second, 0).UTC().Format(time.RFC3339)}}
 	}

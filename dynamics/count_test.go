@@ -180,7 +180,7 @@ func TestCountsBeyondTheAggregateLimit(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := &herd{created: c.created, limit: 50, most: 100}
 			r := h.rig(t)
-			n, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, "x"))
+			n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "x"))
 			if err != nil || n != int64(len(c.created)) {
 				t.Errorf("%d, %v; want %d", n, err, len(c.created))
 			}
@@ -204,7 +204,7 @@ func TestCountsBeyondTheAggregateLimit(t *testing.T) {
 func TestTheRequestsOfACount(t *testing.T) {
 	h := &herd{created: made("2024-01-01T00:00:00Z", time.Second, 16), limit: 5}
 	r := h.rig(t)
-	if n, err := r.open(t).Count(t.Context(), nil); err != nil || n != 16 {
+	if n, err := r.open(t).Count(t.Context(), accounts, nil); err != nil || n != 16 {
 		t.Fatal(n, err)
 	}
 	want := map[string]bool{"": true, "createdon eq null": true, "createdon lt 2024-01-01T00:00:02Z": true, "createdon ge 2024-01-01T00:00:14Z": true}
@@ -237,7 +237,7 @@ func TestCountWithoutAggregates(t *testing.T) {
 	for _, status := range []int{400, 501} {
 		h := &herd{created: make([]time.Time, 12_345), refusal: status}
 		r := h.rig(t)
-		if n, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, "x")); err != nil || n != 12_345 || h.read != 3 || len(r.seen) != 4 {
+		if n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "x")); err != nil || n != 12_345 || h.read != 3 || len(r.seen) != 4 {
 			t.Errorf("%d: %d, %v; %d pages, %d calls", status, n, err, h.read, len(r.seen))
 		}
 	}
@@ -283,7 +283,7 @@ func TestCountsThatFail(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, c.handler)
-			_, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, "geheim"))
+			_, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "geheim"))
 			if kind(t, err, c.want); len(r.seen) > c.calls || strings.Contains(err.Error(), "geheim") {
 				t.Errorf("%d calls, %v", len(r.seen), err)
 			}
@@ -295,21 +295,21 @@ func TestCountsThatFail(t *testing.T) {
 func TestExceeds(t *testing.T) {
 	for body, want := range map[string]bool{`{"value":[{"c":50000}]}`: false, `{"value":[{"c":50001}]}`: true, `{"value":[]}`: false} {
 		r := newRig(t, answer(200, body))
-		if got, err := r.open(t).Exceeds(t.Context(), nil); err != nil || got != want || len(r.uris()) != 1 {
+		if got, err := r.open(t).Exceeds(t.Context(), accounts, nil); err != nil || got != want || len(r.uris()) != 1 {
 			t.Errorf("%s: %t, %v after %d calls", body, got, err, len(r.uris()))
 		}
 	}
 	r := newRig(t, answer(400, `{"error":{"code":"0x8004E023","message":"x"}}`))
-	if got, err := r.open(t).Exceeds(t.Context(), nil); err != nil || !got || len(r.uris()) != 1 {
+	if got, err := r.open(t).Exceeds(t.Context(), accounts, nil); err != nil || !got || len(r.uris()) != 1 {
 		t.Errorf("too many to count: %t, %v after %d calls", got, err, len(r.uris()))
 	}
-	_, err := newRig(t, answer(501, "")).open(t).Exceeds(t.Context(), nil)
+	_, err := newRig(t, answer(501, "")).open(t).Exceeds(t.Context(), accounts, nil)
 	kind(t, err, dynamics.Upstream)
 }
 
 func TestAnswersThatAreNoCount(t *testing.T) {
 	for _, body := range []string{`{}`, `{"value":null}`, `{"value":[{}]}`, `{"value":[{"c":null}]}`, `{"value":[{"c":-1}]}`, `{"value":[{"c":1},{"c":2}]}`, `{"value":[{"c":"5"}]}`, `{"value":[{"c":1.5}]}`} {
-		n, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), nil)
+		n, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), accounts, nil)
 		if kind(t, err, dynamics.Upstream); n != 0 {
 			t.Errorf("%s: %d", body, n)
 		}
@@ -318,7 +318,7 @@ func TestAnswersThatAreNoCount(t *testing.T) {
 
 func TestALongCountGoesThroughBatch(t *testing.T) {
 	r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, `{"value":[{"c":5}]}`) })
-	n, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, strings.Repeat("x", dynamics.MaxURL)))
+	n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, strings.Repeat("x", dynamics.MaxURL)))
 	if err != nil || n != 5 || r.seen[0].Method != http.MethodPost {
 		t.Errorf("%d, %v, %v", n, err, r.uris())
 	}

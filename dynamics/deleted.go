@@ -13,7 +13,7 @@ import (
 // Its reason is not looked at: there are no other rows that a query without a
 // filter could lose.
 
-// The slots of a deleted row's members, behind those of the properties.
+// The slots of a deleted row's members, after those of the properties.
 const (
 	deletedContext = iota
 	deletedID
@@ -27,14 +27,14 @@ func (l *layout) track() {
 	l.slots["id"] = l.deleted + deletedID
 }
 
-// isDeleted tells whether the row that was read says that another one is gone.
+// isDeleted reports whether the entry is a $deletedEntity tombstone.
 func (r *rowReader) isDeleted() bool {
 	context := r.unquoted(deletedContext)
 	return bytes.HasSuffix(context, []byte("/$deletedEntity"))
 }
 
 // finishDeleted keeps the id of a deleted row: a bare GUID, or as OData allows it
-// the address of the row, which ends in accounts(GUID).
+// the address of the row, which ends in the key in parentheses.
 func (r *rowReader) finishDeleted(p *Page) error {
 	id := r.unquoted(deletedID)
 	if begin := bytes.LastIndexByte(id, '('); begin >= 0 && bytes.HasSuffix(id, []byte{')'}) {

@@ -13,7 +13,7 @@ import (
 // The other side holds the access token, since it is sent there, and may say it
 // again: in an error's text, an id, a privilege's name, a row. What it says reaches
 // requesters, who may not have the token, and the log. So everything that is
-// repeated goes through [hidden.pass] or [hidden.clean], and answers that are used
+// repeated goes through [redaction.pass] or [redaction.clean], and answers that are used
 // go through an [echoReader].
 
 const (
@@ -32,7 +32,7 @@ const (
 // which it could be used again: as it is, reversed, in base64 (either alphabet, at
 // any offset), in hexadecimal, escaped for a URL, HTML or JSON, in other cases, cut
 // into pieces.
-func (h hidden) echoes(text string) bool {
+func (h redaction) echoes(text string) bool {
 	if text == "" || len(h.tokens) == 0 {
 		return false
 	}
@@ -52,7 +52,7 @@ func (h hidden) echoes(text string) bool {
 }
 
 // pass returns text, or nothing where it is an echo.
-func (h hidden) pass(text string) string {
+func (h redaction) pass(text string) string {
 	if h.echoes(text) {
 		return ""
 	}
@@ -62,7 +62,7 @@ func (h hidden) pass(text string) string {
 // passClaims returns a claims challenge, which becomes part of a sign-in's URL, or
 // nothing where there is an echo in it. It is base64 of JSON, as a token's parts are,
 // and may have names in common with them: what is looked at is what it encodes.
-func (h hidden) passClaims(claims string) string {
+func (h redaction) passClaims(claims string) string {
 	text := strings.NewReplacer("-", "+", "_", "/", "=", "").Replace(claims)
 	plain, err := base64.RawStdEncoding.DecodeString(text)
 	if err != nil {
@@ -76,7 +76,7 @@ func (h hidden) passClaims(claims string) string {
 
 // knowing returns h for a request that is sent with one more token. The ones before
 // are still known to the other side.
-func (h hidden) knowing(token string) hidden {
+func (h redaction) knowing(token string) redaction {
 	if token != "" && !slices.Contains(h.tokens, token) {
 		h.tokens = append(slices.Clone(h.tokens), token)
 	}

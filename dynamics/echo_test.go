@@ -85,7 +85,7 @@ func TestNoRefusalEchoesTheToken(t *testing.T) {
 			}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
 			r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
 			r.tokens.renewed = func(a dynamics.Access) (dynamics.Access, error) { return a, nil }
-			_, err := r.open(t).Accounts(t.Context(), nameOnly)
+			_, err := firstPage(t.Context(), r.open(t), nameOnly)
 			e, ok := err.(*dynamics.Error)
 			if !ok {
 				t.Fatalf("%s, %d: %v", name, status, err)
@@ -123,7 +123,7 @@ func TestHonestRefusalsPass(t *testing.T) {
 		answer(403, fmt.Sprintf(`{"error":{"code":"0x80040220","message":%q}}`, message))(w, nil)
 	})
 	r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
-	_, err := r.open(t).Accounts(t.Context(), nameOnly)
+	_, err := firstPage(t.Context(), r.open(t), nameOnly)
 	if e := kind(t, err, dynamics.Forbidden); e.Message != message || e.Privilege != "prvReadAccount" || e.Code != "0x80040220" || e.RequestID != someID {
 		t.Errorf("%+v", e)
 	}
@@ -132,7 +132,7 @@ func TestHonestRefusalsPass(t *testing.T) {
 			w.Header().Set("X-Ms-Service-Request-Id", id)
 			w.WriteHeader(400)
 		})
-		_, err := r.open(t).Accounts(t.Context(), nameOnly)
+		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		if e := kind(t, err, dynamics.Invalid); e.RequestID != r.seen[0].Header.Get("X-Ms-Client-Request-Id") {
 			t.Errorf("%q became the id %q", id, e.RequestID)
 		}
@@ -153,7 +153,7 @@ func TestAnOldTokenIsNotEchoedEither(t *testing.T) {
 		a.Token = dynamics.NewSecret("another-token-of-the-same-user")
 		return a, nil
 	}
-	_, err := r.open(t).Accounts(t.Context(), nameOnly)
+	_, err := firstPage(t.Context(), r.open(t), nameOnly)
 	if e := kind(t, err, dynamics.Invalid); !strings.Contains(e.Message, "withheld") {
 		t.Errorf("%+v", e)
 	}
@@ -172,7 +172,7 @@ func TestNoRowEchoesTheToken(t *testing.T) {
 			for way, asked := range map[string]dynamics.Query{"alone": nameOnly, "in a batch": long(dynamics.MaxURL)} {
 				r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, page) })
 				r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
-				_, err := r.open(t).Accounts(t.Context(), asked)
+				_, err := firstPage(t.Context(), r.open(t), asked)
 				if e := kind(t, err, dynamics.Upstream); !strings.Contains(e.Message, "repeats the access token") {
 					t.Errorf("%s after %d, %s: %v", name, before, way, e)
 				}
@@ -185,7 +185,7 @@ func TestNoRowEchoesTheToken(t *testing.T) {
 			answerAny(w, req, `{"value":[{"accountid":"`+someID+`","name":"`+data+`"}]}`)
 		})
 		r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
-		if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil {
+		if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil {
 			t.Errorf("%s: %v", data, err)
 		}
 	}

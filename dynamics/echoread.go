@@ -2,13 +2,17 @@ package dynamics
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
+	"maps"
 	"math"
 	"math/bits"
 	"strings"
+	"sync"
+	"time"
 )
 
 // An echoReader reads an answer that is used, and fails where it holds the token
@@ -20,7 +24,8 @@ type echoReader struct {
 	op    string
 	forms *echoIndex
 	tail  []byte // the end of what was read before
-	whole *hidden
+	space [2 * echoTail]byte
+	whole *redaction
 	all   []byte // for whole
 	err   error
 }
@@ -40,10 +45,26 @@ const (
 
 var errEcho = errors.New("the answer repeats the access token")
 
-// withoutEcho lets an answer to r through that holds no token.
-func withoutEcho(r request, from io.Reader) io.Reader {
-	proof := hidden{}
-	for _, token := range r.hidden.tokens {
+// echoIndexes keeps the index of each token that is in use: to make one costs more
+// than to read a small page.
+type echoIndexes struct {
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]*echoIndex
+}
+
+const (
+	// maxEchoIndexes bounds the indexes that are kept. One takes about 27 KB for a
+	// token of Entra's.
+	maxEchoIndexes = 128
+	// echoIndexLife is for how long one is kept, since it holds the proof of a token:
+	// about as long as Entra's access tokens are valid.
+	echoIndexLife = 90 * time.Minute
+)
+
+// without lets an answer to r through that holds no token.
+func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
+	proof := redaction{}
+	for _, token := range r.redact.tokens {
 		if sign := token[strings.LastIndexByte(token, '.')+1:]; len(sign) >= echoExact {
 			proof.tokens = append(proof.tokens, sign[max(0, len(sign)-echoMost):])
 		}
@@ -51,11 +72,39 @@ func withoutEcho(r request, from io.Reader) io.Reader {
 	if len(proof.tokens) == 0 {
 		return from
 	}
-	e := &echoReader{from: from, op: r.op, forms: newEchoIndex(proof.tokens), tail: make([]byte, 0, 2*echoTail)}
+	e := &echoReader{from: from, op: r.op, forms: k.of(proof.tokens)}
+	e.tail = e.space[:0]
 	if r.strict {
 		e.whole = &proof
 	}
 	return e
+}
+
+// of returns the index of the tokens.
+func (k *echoIndexes) of(tokens []string) *echoIndex {
+	var space [2 << 10]byte
+	key := sha256.Sum256(appendTexts(space[:0], tokens...))
+	k.mu.Lock()
+	x := k.known[key]
+	k.mu.Unlock()
+	if x != nil && time.Since(x.made) < echoIndexLife {
+		return x
+	}
+	x = newEchoIndex(tokens)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil {
+		k.known = map[[sha256.Size]byte]*echoIndex{}
+	}
+	maps.DeleteFunc(k.known, func(_ [sha256.Size]byte, old *echoIndex) bool { return time.Since(old.made) >= echoIndexLife })
+	for other := range k.known { // any one
+		if len(k.known) < maxEchoIndexes {
+			break
+		}
+		delete(k.known, other)
+	}
+	k.known[key] = x
+	return x
 }
 
 // Read reads, and looks at what it has read.
@@ -104,6 +153,7 @@ type echoIndex struct {
 	forms []byte
 	table []uint16 // hash → place in forms, plus one; open addressing
 	bits  [1 << 10]uint64
+	made  time.Time
 }
 
 // caseBits are those in which the cases of eight ASCII letters differ.
@@ -114,7 +164,7 @@ const caseBits = 0x2020202020202020
 const echoStep = echoExact - echoChunk + 1
 
 func newEchoIndex(tokens []string) *echoIndex {
-	x := &echoIndex{}
+	x := &echoIndex{made: time.Now()}
 	for _, token := range tokens {
 		coded := []string{token, reversed(token), hex.EncodeToString([]byte(token))}
 		for offset := range 3 {

@@ -35,7 +35,7 @@ func emulated(t *testing.T, accounts int) (*emulator.Server, *dynamics.Client, *
 		t.Fatalf("no token: %v %v", resp.Status, err)
 	}
 	hosts := policy(t, web.URL, true, strings.TrimPrefix(web.URL, "http://"))
-	source := &tokens{access: dynamics.Access{Environment: web.URL, Incarnation: "1", Token: dynamics.NewSecret(grant.Token)}}
+	source := &tokens{access: dynamics.Access{Tables: told, Environment: web.URL, Incarnation: "1", Token: dynamics.NewSecret(grant.Token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, RetryDelay: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func emulated(t *testing.T, accounts int) (*emulator.Server, *dynamics.Client, *
 func ids(t *testing.T, s *dynamics.Session, q dynamics.Query) map[string]int {
 	t.Helper()
 	found := map[string]int{}
-	page, err := s.Accounts(t.Context(), q)
+	page, err := firstPage(t.Context(), s, q)
 	for {
 		if err != nil {
 			t.Fatalf("%+v: %v", q.Filter, err)
@@ -63,7 +63,7 @@ func ids(t *testing.T, s *dynamics.Session, q dynamics.Query) map[string]int {
 		if page.NextLink() == "" {
 			return found
 		}
-		page, err = s.Next(t.Context(), q, page.NextLink())
+		page, err = nextPage(t.Context(), s, q, page.NextLink())
 	}
 }
 
@@ -99,9 +99,9 @@ func TestEmulatedIdentity(t *testing.T) {
 	}
 	_, err = s.User(t.Context(), someID)
 	kind(t, err, dynamics.NotFound)
-	_, err = s.Account(t.Context(), someID, nil)
+	_, err = s.Row(t.Context(), accounts, someID, nil)
 	kind(t, err, dynamics.NotFound)
-	_, err = s.Accounts(t.Context(), dynamics.Query{Select: []dynamics.Output{output("nosuchcolumn", dynamics.Text)}})
+	_, err = firstPage(t.Context(), s, dynamics.Query{Select: []dynamics.Output{output("nosuchcolumn", dynamics.Text)}})
 	if e := kind(t, err, dynamics.UnknownColumn); e.Column != "nosuchcolumn" {
 		t.Errorf("%+v", *e)
 	}
@@ -109,14 +109,14 @@ func TestEmulatedIdentity(t *testing.T) {
 
 func TestEmulatedMetadata(t *testing.T) {
 	_, _, s, _ := emulated(t, 10)
-	columns, err := s.Columns(t.Context())
+	columns, err := s.Columns(t.Context(), accounts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	types := map[string]dynamics.ColumnType{}
 	for _, c := range columns {
 		types[c.Logical] = c.Type
-		if _, err := s.Accounts(t.Context(), dynamics.Query{Select: []dynamics.Output{{Column: c.Column, As: "x"}}}); err != nil && c.Type != dynamics.Unsupported {
+		if _, err := firstPage(t.Context(), s, dynamics.Query{Select: []dynamics.Output{{Column: c.Column, As: "x"}}}); err != nil && c.Type != dynamics.Unsupported {
 			t.Errorf("%s is listed and cannot be asked for: %v", c.Logical, err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestEmulatedMetadata(t *testing.T) {
 		}
 	}
 	for k, logical := range map[dynamics.ColumnKind]string{dynamics.Picklist: "industrycode", dynamics.State: "statecode", dynamics.Status: "statuscode", dynamics.MultiSelect: "cb_channels"} {
-		options, err := s.Options(t.Context(), k)
+		options, err := s.Options(t.Context(), accounts, k)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,7 +165,7 @@ func TestNotIsTheExactComplement(t *testing.T) {
 	tier := column("cb_campaigntier", dynamics.Choice)
 	several := column("cb_channels", dynamics.Choices)
 	day := column("cb_lastcampaign", dynamics.Date)
-	values, err := s.Options(t.Context(), dynamics.MultiSelect)
+	values, err := s.Options(t.Context(), accounts, dynamics.MultiSelect)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,7 +184,7 @@ func TestNotIsTheExactComplement(t *testing.T) {
 				t.Errorf("%+v: %s matches both", f, id)
 			}
 		}
-		n, err := s.Count(t.Context(), f)
+		n, err := s.Count(t.Context(), accounts, f)
 		if err != nil || n != int64(len(yes)) || len(yes)+len(no) != all {
 			t.Errorf("%+v: %d and %d of %d; count %d, %v", f, len(yes), len(no), all, n, err)
 		}
@@ -209,7 +209,7 @@ func TestHostileNamesFindTheirRow(t *testing.T) {
 				t.Errorf("%s %q found %v", op, text, found)
 			}
 		}
-		row, err := s.Account(t.Context(), id, nameOnly.Select)
+		row, err := s.Row(t.Context(), accounts, id, nameOnly.Select)
 		var read map[string]string
 		if err != nil || json.Unmarshal(row, &read) != nil || read["name"] != text {
 			t.Errorf("%q came back as %s, %v", text, row, err)

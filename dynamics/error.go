@@ -55,19 +55,27 @@ const (
 	// Defect: this package was about to send what it must not; nothing was sent.
 	Defect
 	// PagesEnd: the order is one that Dataverse pages without cookies, and pages
-	// behind the first [MaxSimplePaging] rows cannot be had.
+	// after the first [MaxSimplePaging] rows cannot be had.
 	PagesEnd
+	// NotConsented: the person who connected was not told that the table is read; see
+	// [Access].Tables. Nothing was sent.
+	NotConsented
+	// NoTable: the environment has no such table, because it does not have the
+	// product that brings it ([Table].Product).
+	NoTable
 )
 
 // String returns the kind as a lower-case word for logs and metric labels.
 func (k Kind) String() string {
-	names := [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-		"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect", "pages_end"}
-	if k < 0 || int(k) >= len(names) {
+	if k < 0 || int(k) >= len(kindNames) {
 		return "unknown"
 	}
-	return names[k]
+	return kindNames[k]
 }
+
+var kindNames = [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
+	"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect",
+	"pages_end", "not_consented", "no_table"}
 
 // Sentinel causes, found with errors.Is below an [Error].
 var (
@@ -89,6 +97,7 @@ var (
 type Error struct {
 	Kind       Kind
 	Op         string        // operation as in [Call]
+	Table      Table         // that was asked about, zero where none was
 	Status     int           // HTTP status, 0 if there was no answer
 	Code       string        // Dataverse's code, for example "0x80040220"; may be empty
 	Message    string        // for people: one line, at most 1 KiB
@@ -111,7 +120,10 @@ type Error struct {
 // Unavailable). It says nothing about other requests, of the same user either
 // ("Query throttling", "Query anti-patterns",
 // https://learn.microsoft.com/power-apps/developer/data-platform/query-throttling).
-func (e *Error) OfQuery() bool { return e.Status != 0 && costlyQuery(e.Code) != 0 }
+func (e *Error) OfQuery() bool { return e.Status != 0 && codeOf(e.Code).Query }
+
+// OfChanges reports whether the error is one of [Session.Changes].
+func (e *Error) OfChanges() bool { return e.Table.Name != "" && e.Op == e.Table.op(opChanges) }
 
 // Error returns one line without URL, token or value.
 func (e *Error) Error() string {

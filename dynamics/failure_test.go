@@ -60,7 +60,7 @@ func TestAnswersBecomeKinds(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		})
-		_, err := r.open(t).Accounts(t.Context(), nameOnly)
+		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		e := kind(t, err, c.want)
 		if e.Status != c.status || e.RequestID != someID || r.calls[0].RequestID != someID || r.calls[0].Status != c.status || c.check != nil && !c.check(e) {
 			t.Errorf("%d %s: %+v", c.status, c.body, *e)
@@ -80,7 +80,7 @@ func TestNoMessageRepeatsAValue(t *testing.T) {
 		body, _ := json.Marshal(map[string]any{"error": map[string]string{"code": "0x80060888", "message": message}})
 		r := newRig(t, answer(400, string(body)))
 		f := and{leaf(name, dynamics.Eq, secret), leaf(staff, dynamics.Eq, "4711"), leaf(owner, dynamics.Eq, someID)}
-		_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: f})
+		_, err := firstPage(t.Context(), r.open(t), dynamics.Query{Filter: f})
 		if e := kind(t, err, dynamics.Invalid); !strings.HasPrefix(e.Message, "(message withheld: it repeats ") || e.Code == "" {
 			t.Errorf("%q: %v", message, err)
 		}
@@ -106,7 +106,7 @@ func TestRetries(t *testing.T) {
 			w.WriteHeader(c.status)
 			_, _ = io.WriteString(w, c.body)
 		})
-		_, err := r.open(t).Accounts(t.Context(), nameOnly)
+		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		e := kind(t, err, c.want)
 		if n := len(r.uris()); n != c.attempts || len(r.calls) != n || r.calls[n-1].Attempt != n || r.calls[n-1].Kind != c.want {
 			t.Errorf("%d %q: %d attempts, want %d; calls %+v", c.status, c.retryAfter, n, c.attempts, r.calls)
@@ -140,7 +140,7 @@ func TestAnAttemptAfterAFaultSucceeds(t *testing.T) {
 			_, _ = io.WriteString(w, pageOf(rowJSON))
 		})
 		begin := time.Now()
-		p, err := r.open(t).Accounts(t.Context(), everyType)
+		p, err := firstPage(t.Context(), r.open(t), everyType)
 		if err != nil || p.Len() != 1 || string(p.Row(0)) != rowWanted {
 			t.Errorf("%v", err)
 		}
@@ -180,7 +180,7 @@ func TestTheCallersEndIsNotAFaultOfDataverse(t *testing.T) {
 		})
 		s := r.open(t)
 		ctx, cancel := c.ctx(t.Context())
-		_, err := s.Accounts(ctx, nameOnly)
+		_, err := firstPage(ctx, s, nameOnly)
 		cancel()
 		if e := kind(t, err, dynamics.Cancelled); !errors.Is(err, c.is) || e.Op != "accounts.page" {
 			t.Errorf("%s: %v", c.name, err)
@@ -197,7 +197,7 @@ func TestAWaitThatDoesNotFitTheDeadlineIsNotBegun(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	begin := time.Now()
-	_, err := s.Accounts(ctx, nameOnly)
+	_, err := firstPage(ctx, s, nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.RetryAfter != time.Minute || time.Since(begin) > 20*time.Second {
 		t.Errorf("%v after %v", err, time.Since(begin))
 	}
@@ -218,7 +218,7 @@ func TestAHostThatIsNotThere(t *testing.T) {
 	r := newRig(t, answer(200, emptyPage))
 	s := r.open(t)
 	r.Close()
-	_, err := s.Accounts(t.Context(), dynamics.Query{Filter: leaf(name, dynamics.Eq, "geheim")})
+	_, err := firstPage(t.Context(), s, dynamics.Query{Filter: leaf(name, dynamics.Eq, "geheim")})
 	if e := kind(t, err, dynamics.Unavailable); e.Message != "the connection was refused" || e.Err == nil || strings.Contains(fmt.Sprintf("%+v %v", e, e.Err), "geheim") {
 		t.Errorf("%v: %v", err, e.Err)
 	}
@@ -293,7 +293,7 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			w.WriteHeader(http.StatusTooManyRequests)
 			_, _ = io.WriteString(w, `{"error":{"code":"0x80072322","message":"Number of requests exceeded"}}`)
 		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
-		_, err := r.open(t).Accounts(t.Context(), nameOnly)
+		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		if e := kind(t, err, dynamics.Throttled); e.RetryAfter < want.least || e.RetryAfter > want.most || e.Limit != dynamics.LimitRequests {
 			t.Errorf("%q: %s for %s, want %s to %s", text, e.RetryAfter, e.Limit, want.least, want.most)
 		} else if r.calls[0].RetryAfter != e.RetryAfter {

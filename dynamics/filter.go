@@ -1,6 +1,6 @@
 package dynamics
 
-// Filter is a condition on accounts: [And], [Or], [Not] or [Test]; nil is no
+// Filter is a condition on rows: [And], [Or], [Not] or [Test]; nil is no
 // condition. A row matches or does not; a column without a value matches IsNull
 // and the negative operators (Ne, NotIn, NotContains, ContainsNone) and nothing
 // else, and Not is the exact complement of what it holds, whatever Dataverse
@@ -94,4 +94,11 @@ func (t ColumnType) arity(op Op) (least, most int) {
 		return 1, many
 	}
 	return 1, 1
+}
+
+// Check reports what is wrong with a filter, as the query that holds it would:
+// an [*Error] of kind Invalid that names the column and what would be right.
+func Check(f Filter) error {
+	_, _, err := fit(f, func(filter string) string { return filter })
+	return err
 }

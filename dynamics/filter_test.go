@@ -38,7 +38,7 @@ var (
 func filterOnTheWire(t *testing.T, f dynamics.Filter) string {
 	t.Helper()
 	r := newRig(t, answer(200, emptyPage))
-	if _, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: f}); err != nil {
+	if _, err := firstPage(t.Context(), r.open(t), dynamics.Query{Filter: f}); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.ParseRequestURI(r.uris()[0])
@@ -123,7 +123,7 @@ func TestHostileTextsStayLiterals(t *testing.T) {
 
 func TestPlusAndSpaceOnTheWire(t *testing.T) {
 	r := newRig(t, answer(200, emptyPage))
-	_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Select: nameOnly.Select, Filter: leaf(name, dynamics.Eq, "ö +'"), OrderBy: []dynamics.Order{{Column: revenue, Desc: true}}, Count: true})
+	_, err := firstPage(t.Context(), r.open(t), dynamics.Query{Select: nameOnly.Select, Filter: leaf(name, dynamics.Eq, "ö +'"), OrderBy: []dynamics.Order{{Column: revenue, Desc: true}}, Count: true})
 	want := "/api/data/v9.2/accounts?$select=name,accountid,revenue&$filter=name%20eq%20'%C3%B6%20%2B'''&$orderby=revenue%20desc,accountid%20asc&$count=true"
 	if err != nil || r.uris()[0] != want {
 		t.Fatalf("%v\n got %s\nwant %s", err, r.uris()[0], want)
@@ -158,7 +158,7 @@ func TestRefusedFilters(t *testing.T) {
 		tooMany,
 	} {
 		r := newRig(t, answer(200, emptyPage))
-		_, err := r.open(t).Accounts(t.Context(), dynamics.Query{Filter: f})
+		_, err := firstPage(t.Context(), r.open(t), dynamics.Query{Filter: f})
 		if e := kind(t, err, dynamics.Invalid); e.Status != 0 || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%+v: %v", f, err)
 		}

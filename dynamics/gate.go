@@ -41,20 +41,21 @@ type Limit int
 // The limits; NoLimit is an answer that is none of a limit's.
 const (
 	NoLimit          Limit = iota
-	LimitRequests          // 6,000 requests in 300 s: 0x80072322
-	LimitTime              // 1,200 s of execution in 300 s: 0x80072321
-	LimitConcurrency       // 52 requests at once: 0x80072326
+	LimitRequests          // 6,000 requests in 300 s
+	LimitTime              // 1,200 s of execution in 300 s
+	LimitConcurrency       // 52 requests at once
 	LimitUnknown           // 429 with another code or none
 )
 
 // String returns the limit as a word for logs and metric labels.
 func (l Limit) String() string {
-	names := [...]string{"none", "requests", "time", "concurrency", "unknown"}
-	if l < 0 || int(l) >= len(names) {
+	if l < 0 || int(l) >= len(limitNames) {
 		return "unknown"
 	}
-	return names[l]
+	return limitNames[l]
 }
+
+var limitNames = [...]string{"none", "requests", "time", "concurrency", "unknown"}
 
 // MaxRetryAfter bounds what Retry-After may ask for. An environment that asks for more
 // is asked once after this time, and that call's outcome decides: a wait must have an
@@ -73,11 +74,11 @@ type Answer struct {
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
 type Gate interface {
 	// Enter waits until a call of the principal may begin, at most until ctx ends.
-	// lane is the connection: calls of several lanes take turns. The call's answer
-	// must be reported once. The errors are an [*Error] of kind Throttled, with
+	// queue is the connection: the queues of a user are served in turn. The call's
+	// answer must be reported once. The errors are an [*Error] of kind Throttled, with
 	// RetryAfter, where Dataverse wants nothing for longer than a call may wait;
 	// Overloaded where too many wait already; Cancelled where ctx ended.
-	Enter(ctx context.Context, p Principal, lane string) (leave func(Answer), err error)
+	Enter(ctx context.Context, p Principal, queue string) (leave func(Answer), err error)
 }
 
 // A Prober is a [Gate] that can be told to try a principal who is blocked.
@@ -96,13 +97,16 @@ func remaining(h http.Header, name string) float64 {
 	return n
 }
 
+// noGate ends a call that passed no gate.
+func noGate(Answer) {}
+
 // enter passes the gate, where there is one.
-func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err error) {
+func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err error) {
 	if c.config.Gate == nil || !r.principal.known() {
-		return func(Answer) {}, nil
+		return noGate, nil
 	}
 	defer budget.From(ctx).Pause()()
-	leave, err = c.config.Gate.Enter(ctx, r.principal, r.lane)
+	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e
 		own.Op = cmp.Or(e.Op, r.op)
@@ -112,16 +116,12 @@ func (c *Client) enter(ctx context.Context, r request) (leave func(Answer), err 
 	return leave, err
 }
 
-// limitCodes are the codes of the limits as Dataverse writes them with status 429.
-var limitCodes = map[string]Limit{"0x80072322": LimitRequests, "0x80072321": LimitTime, "0x80072326": LimitConcurrency}
-
 // limit is the limit that an answer of Dataverse is about.
 func (e *Error) limit() Limit {
-	code := strings.ToLower(e.Code)
-	switch limit, known := limitCodes[code]; {
-	case e.Kind != Throttled || e.Status == 0 || e.OfQuery():
+	if e.Kind != Throttled || e.Status == 0 || e.OfQuery() {
 		return NoLimit
-	case known:
+	}
+	if limit := codeOf(e.Code).Limit; limit != NoLimit {
 		return limit
 	}
 	return LimitUnknown

@@ -18,7 +18,7 @@ import (
 type gate struct {
 	mu      sync.Mutex
 	entered []dynamics.Principal
-	lanes   []string
+	queues  []string
 	answers []dynamics.Answer
 	refuse  error
 	hold    time.Duration
@@ -26,7 +26,7 @@ type gate struct {
 	refusals []error // of the first calls
 }
 
-func (g *gate) Enter(_ context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
+func (g *gate) Enter(_ context.Context, p dynamics.Principal, queue string) (func(dynamics.Answer), error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	time.Sleep(g.hold)
@@ -39,7 +39,7 @@ func (g *gate) Enter(_ context.Context, p dynamics.Principal, lane string) (func
 	if g.refuse != nil {
 		return nil, g.refuse
 	}
-	g.entered, g.lanes = append(g.entered, p), append(g.lanes, lane)
+	g.entered, g.queues = append(g.entered, p), append(g.queues, queue)
 	return func(a dynamics.Answer) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
@@ -83,12 +83,12 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 				w.WriteHeader(c.status)
 				_, _ = io.WriteString(w, c.body)
 			})
-			_, err := r.open(t).Accounts(t.Context(), nameOnly)
+			_, err := firstPage(t.Context(), r.open(t), nameOnly)
 			if (err == nil) != (c.status == 200) {
 				t.Fatal(err)
 			}
-			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.lanes, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
-				t.Errorf("entered %v on %v, answers %v", g.entered, g.lanes, g.answers)
+			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.queues, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
+				t.Errorf("entered %v on %v, answers %v", g.entered, g.queues, g.answers)
 			}
 		})
 	}
@@ -101,7 +101,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, emptyPage)
 	})
-	if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil || len(g.entered) != 3 || len(g.answers) != 3 {
+	if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil || len(g.entered) != 3 || len(g.answers) != 3 {
 		t.Errorf("%v; entered %d times, %d answers", err, len(g.entered), len(g.answers))
 	}
 }
@@ -109,7 +109,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 func TestAClosedGateSendsNothing(t *testing.T) {
 	g := &gate{refuse: &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: time.Minute, Message: "wait"}}
 	r := gated(t, g, answer(200, emptyPage))
-	_, err := r.open(t).Accounts(t.Context(), nameOnly)
+	_, err := firstPage(t.Context(), r.open(t), nameOnly)
 	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute || len(r.uris()) != 0 {
 		t.Errorf("%+v, asked %v", e, r.uris())
 	}
@@ -122,7 +122,7 @@ func TestWhatIsLeftOfTheLimits(t *testing.T) {
 			w.Header().Set("x-ms-ratelimit-time-remaining-xrm-requests", burst)
 			_, _ = io.WriteString(w, emptyPage)
 		})
-		if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil {
+		if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil {
 			t.Fatal(err)
 		}
 		if c := r.calls[0]; c.BurstRemaining != want || c.TimeRemaining != want {
@@ -146,7 +146,7 @@ func TestTheCircuitOfOneConnectionBreaks(t *testing.T) {
 	ask := func(connection string) error {
 		s, err := r.client.Open(t.Context(), connection)
 		if err == nil {
-			_, err = s.Accounts(t.Context(), nameOnly)
+			_, err = firstPage(t.Context(), s, nameOnly)
 		}
 		return err
 	}
@@ -185,7 +185,7 @@ func TestTheCircuitIsOneOfAnEnvironment(t *testing.T) {
 		r.tokens.set(func(a *dynamics.Access) { a.Environment, a.Incarnation = "https://"+host, host })
 		s, err := r.client.Open(t.Context(), "acme")
 		if err == nil {
-			_, err = s.Accounts(t.Context(), nameOnly)
+			_, err = firstPage(t.Context(), s, nameOnly)
 		}
 		return err
 	}

@@ -1,31 +1,38 @@
 package dynamics
 
 import (
-	"fmt"
+	"crypto/sha256"
+	"encoding/binary"
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// layout says which properties to select and how a row is written from them.
+// layout says which properties to select and how a row is written from them. It does
+// not change once it is made, and queries of the same fields share it. Labels are no
+// part of it: they are one environment's.
 type layout struct {
 	properties []string // in the order of $select, each once
 	kinds      []ColumnType
 	members    []member
-	idAt       int            // index of accountid in properties
+	idAt       int            // index of the table's key in properties
 	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
 	frame      int            // what a row has around the values, in bytes
 	deleted    int            // first slot of a deleted row's members, 0 where none are expected
+
+	selection   string            // $select=…
+	ordering    string            // &$orderby=…
+	annotations string            // item of the Prefer header, "" for none
+	sum         [sha256.Size]byte // tells layouts apart
 }
 
 // member is one output of a row.
 type member struct {
 	head   []byte // `"name":`, with a comma in front from the second on
 	source int    // index in properties
-	labels map[int]string
-	// longest is the most bytes that one of the labels takes as JSON.
-	longest int
 }
 
 // memberFrame is what a value has around it at most, `{"id":"","name":"","entity":""}`
@@ -48,7 +55,86 @@ const (
 	parts
 )
 
-func newLayout(outputs []Output) (*layout, error) {
+// layouts keeps layouts that were used, since most requests ask for the same fields.
+type layouts struct {
+	mu    sync.Mutex
+	known map[string]*layout
+}
+
+// maxLayouts and maxLayoutKey bound what is kept: longer lists of fields are laid out
+// each time.
+const (
+	maxLayouts   = 256
+	maxLayoutKey = 4 << 10
+)
+
+// of returns the layout of q's fields and order; tracked says that rows may be deleted
+// ones.
+func (k *layouts) of(t Table, q Query, tracked bool) (*layout, error) {
+	var space [1 << 10]byte
+	key := layoutKey(space[:0], t, q, tracked)
+	k.mu.Lock()
+	l := k.known[string(key)]
+	k.mu.Unlock()
+	if l != nil {
+		return l, nil
+	}
+	l, err := newLayout(t, q, tracked)
+	if err != nil {
+		return nil, err
+	}
+	l.sum = sha256.Sum256(key)
+	if len(key) <= maxLayoutKey {
+		k.keep(string(key), l)
+	}
+	return l, nil
+}
+
+func (k *layouts) keep(key string, l *layout) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known == nil {
+		k.known = map[string]*layout{}
+	}
+	for other := range k.known { // any one: most are used again, and it is made again soon
+		if len(k.known) < maxLayouts {
+			break
+		}
+		delete(k.known, other)
+	}
+	k.known[key] = l
+}
+
+// layoutKey holds everything that a layout is made from.
+func layoutKey(key []byte, t Table, q Query, tracked bool) []byte {
+	key = appendTexts(key, t.Set, t.Key)
+	key = binary.AppendUvarint(key, uint64(len(q.Select)))
+	for _, o := range q.Select {
+		key = appendTexts(append(key, byte(o.Type)), o.Logical, o.As)
+	}
+	for _, o := range q.OrderBy {
+		key = appendTexts(append(key, byte(o.Column.Type)), o.Column.Logical)
+		key = appendBool(key, o.Desc)
+	}
+	return appendBool(key, tracked)
+}
+
+// appendTexts appends texts so that they cannot run together.
+func appendTexts(dst []byte, texts ...string) []byte {
+	for _, t := range texts {
+		dst = append(binary.AppendUvarint(dst, uint64(len(t))), t...)
+	}
+	return dst
+}
+
+func appendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 1)
+	}
+	return append(dst, 0)
+}
+
+func newLayout(t Table, q Query, tracked bool) (*layout, error) {
 	l := &layout{slots: map[string]int{}, idAt: -1}
 	index, names := map[string]int{}, map[string]bool{}
 	add := func(c Column) int {
@@ -60,7 +146,7 @@ func newLayout(outputs []Output) (*layout, error) {
 		}
 		return at
 	}
-	for i, o := range outputs {
+	for i, o := range q.Select {
 		if err := o.check(); err != nil {
 			return nil, err
 		}
@@ -79,16 +165,25 @@ func newLayout(outputs []Output) (*layout, error) {
 		if i > 0 {
 			head = append([]byte{','}, head...)
 		}
-		m := member{head: append(head, ':'), source: at, labels: o.Labels}
-		for _, text := range o.Labels {
-			m.longest = max(m.longest, len(quoted(nil, text)))
-		}
+		m := member{head: append(head, ':'), source: at}
 		l.members = append(l.members, m)
 		l.frame += len(m.head) + memberFrame
 	}
-	l.idAt = add(accountID)
+	l.idAt = add(t.key())
 	if l.kinds[l.idAt] != UniqueID {
-		return nil, refuse("query", accountID.Logical, "column accountid is of type GUID")
+		return nil, refuse("query", t.Key, "column %s is of type GUID", t.Key)
+	}
+	if err := l.orderedBy(q.OrderBy); err != nil {
+		return nil, err
+	}
+	order, err := orderBy(t, q.OrderBy)
+	if err != nil {
+		return nil, err
+	}
+	l.selection, l.ordering = "$select="+encode(strings.Join(l.properties, ",")), "&$orderby="+encode(order)
+	l.annotations = l.annotate()
+	if tracked {
+		l.track()
 	}
 	return l, nil
 }
@@ -122,9 +217,9 @@ func (l *layout) add(c Column) int {
 	return at
 }
 
-// annotations gives the Prefer item for what this layout reads and no more:
-// every annotation makes each row longer.
-func (l *layout) annotations() string {
+// annotate gives the Prefer item for what this layout reads and no more: every
+// annotation makes each row longer.
+func (l *layout) annotate() string {
 	label, table := false, false
 	for _, k := range l.kinds {
 		label = label || k == Choice || k == Choices || k == Lookup
@@ -132,9 +227,9 @@ func (l *layout) annotations() string {
 	}
 	switch {
 	case table:
-		return fmt.Sprintf(`odata.include-annotations="%s,%s"`, formattedValue, lookupTable)
+		return `odata.include-annotations="` + formattedValue + `,` + lookupTable + `"`
 	case label:
-		return fmt.Sprintf(`odata.include-annotations="%s"`, formattedValue)
+		return `odata.include-annotations="` + formattedValue + `"`
 	}
 	return ""
 }

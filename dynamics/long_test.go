@@ -69,7 +69,7 @@ func TestEmulatedLongLists(t *testing.T) {
 					want++
 				}
 			}
-			if n, err := s.Count(t.Context(), f); err != nil || n != int64(want) || len(found) != want {
+			if n, err := s.Count(t.Context(), accounts, f); err != nil || n != int64(want) || len(found) != want {
 				t.Errorf("%s %s: %d rows, count %d, %v; want %d", c.column.Logical, op, len(found), n, err, want)
 			}
 		}
@@ -92,10 +92,10 @@ func TestEmulatedErrorsInBatches(t *testing.T) {
 	_, _, s, _ := emulated(t, 10)
 	q := long(dynamics.MaxURL)
 	q.Filter = and{q.Filter, leaf(column("nosuchcolumn", dynamics.Text), dynamics.Eq, "x")}
-	_, err := s.Accounts(t.Context(), q)
+	_, err := firstPage(t.Context(), s, q)
 	if e := kind(t, err, dynamics.UnknownColumn); e.Column != "nosuchcolumn" || e.Status != 400 {
 		t.Errorf("%+v", *e)
 	}
-	_, err = s.Count(t.Context(), q.Filter)
+	_, err = s.Count(t.Context(), accounts, q.Filter)
 	kind(t, err, dynamics.UnknownColumn)
 }

@@ -45,14 +45,14 @@ const (
 	optionBytes    = 64
 )
 
-// Options returns the options of all accounts columns of one kind by logical name.
+// Options returns the options of all columns of t of one kind by logical name.
 //
 // A column has its own options or uses a global choice, whose options stand under
 // GlobalOptionSet while OptionSet is null: "Retrieve table definitions by name or
 // MetadataId",
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/retrieve-metadata-name-metadataid.
 // Some environments fill both. States and reasons are always a column's own.
-func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string]OptionSet, error) {
+func (s *Session) Options(ctx context.Context, t Table, kind ColumnKind) (map[string]OptionSet, error) {
 	expand := "OptionSet($select=Options),GlobalOptionSet($select=Options)"
 	switch kind {
 	case Picklist, MultiSelect:
@@ -67,8 +67,8 @@ func (s *Session) Options(ctx context.Context, kind ColumnKind) (map[string]Opti
 		base, kept = languages{}, 0
 		return page.readRows(b, func(d *jsontext.Decoder, row *optionsRow) error { return row.read(b, d, base, &kept) })
 	}}
-	path := accountAttributes + "/Microsoft.Dynamics.CRM." + string(kind) + "AttributeMetadata"
-	if err := s.get(ctx, r, path, "$select=LogicalName&$expand="+expand); err != nil {
+	path := t.attributes() + "/Microsoft.Dynamics.CRM." + string(kind) + "AttributeMetadata"
+	if err := s.getOf(ctx, t, r, path, "$select=LogicalName&$expand="+expand); err != nil {
 		return nil, err
 	}
 	out, language := make(map[string]OptionSet, len(page.Value)), base.most()

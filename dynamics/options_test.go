@@ -60,7 +60,7 @@ func TestOptions(t *testing.T) {
 			dynamics.OptionSet{Options: []dynamics.Option{{Value: 1}, {Value: 2}}, Count: 2}},
 	} {
 		r := newRig(t, script(map[string]string{picklists: `{"@odata.context":"x","value":[{"LogicalName":"new_tier",` + c.column + `}]}`}))
-		got, err := r.open(t).Options(t.Context(), dynamics.Picklist)
+		got, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 		if err != nil || !reflect.DeepEqual(got, map[string]dynamics.OptionSet{"new_tier": c.want}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -80,7 +80,7 @@ func TestUnusableOptions(t *testing.T) {
 		"options that are none": `{"value":[{"LogicalName":"a","OptionSet":{"Options":{}}}]}`, "more behind": `{"value":[]} x`,
 	} {
 		r := newRig(t, script(map[string]string{picklists: body}))
-		if _, err := r.open(t).Options(t.Context(), dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
+		if _, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -102,7 +102,7 @@ func TestManyOptions(t *testing.T) {
 		}
 		_, _ = w.Write([]byte(`]}},{"LogicalName":"new_short","OptionSet":{"Options":[` + optionOf(1, labelOf("Eins")) + `]}}]}`))
 	}, func(c *dynamics.Config) { c.MaxBody = 8 << 20 })
-	got, err := r.open(t).Options(t.Context(), dynamics.Picklist)
+	got, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 	if err != nil || !served {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestManyOptions(t *testing.T) {
 func TestHostileOptions(t *testing.T) {
 	one := func(label string) string { return optionOf(1, labelOf(label)) }
 	huge := newRig(t, script(map[string]string{picklists: `{"value":[{"LogicalName":"a","OptionSet":{"Options":[` + one(strings.Repeat("x", 12<<20)) + `]}}]}`}))
-	if _, err := huge.open(t).Options(t.Context(), dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
+	if _, err := huge.open(t).Options(t.Context(), accounts, dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
 		t.Errorf("a text of 12 MiB: %v", err)
 	}
 	var columns []string
@@ -129,7 +129,7 @@ func TestHostileOptions(t *testing.T) {
 		columns = append(columns, fmt.Sprintf(`{"LogicalName":"new_%d","OptionSet":{"Options":[%s]}}`, i, long))
 	}
 	many := newRig(t, script(map[string]string{picklists: `{"value":[` + strings.Join(columns, ",") + `]}`}))
-	got, err := many.open(t).Options(t.Context(), dynamics.Picklist)
+	got, err := many.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestColumnsOutsideTheWebAPI(t *testing.T) {
 				_, _ = w.Write([]byte(body))
 			}
 		})
-		columns, err := r.open(t).Columns(t.Context())
+		columns, err := r.open(t).Columns(t.Context(), accounts)
 		var names []string
 		for _, c := range columns {
 			names = append(names, c.Logical+" "+c.Label)
@@ -194,7 +194,7 @@ func TestSeveralChoicesByValue(t *testing.T) {
 	} {
 		row := fmt.Sprintf(`{"new_channels@OData.Community.Display.V1.FormattedValue":%q,"new_channels":%q,"accountid":%q}`, c.joined, c.values, someID)
 		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"value":[` + row + `]}`)) })
-		page, err := r.open(t).Accounts(t.Context(), dynamics.Query{Select: []dynamics.Output{{Column: column("new_channels", dynamics.Choices), As: "c", Labels: labels}}})
+		page, err := firstPage(t.Context(), r.open(t), dynamics.Query{Select: []dynamics.Output{{Column: column("new_channels", dynamics.Choices), As: "c", Labels: labels}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -32,7 +32,7 @@ func (p *Page) Row(i int) []byte {
 	return p.store.blocks[at.block][at.begin:at.data:at.data]
 }
 
-// ID returns the accountid of row i, in lower case.
+// ID returns the primary key of row i, in lower case.
 func (p *Page) ID(i int) string { return string(p.store.at(i).id[:]) }
 
 // ETag returns row i's entity tag, "" if there was none.
@@ -45,7 +45,7 @@ func (p *Page) ETag(i int) string {
 // two times by the same query, say that it has kept its place among the others.
 func (p *Page) Key(i int) uint64 { return p.store.at(i).key }
 
-// NextLink returns the link to the next page for [Session.Next], "" on the last.
+// NextLink returns the link to the next page for [Session.Page], "" on the last.
 func (p *Page) NextLink() string { return p.next }
 
 // WithoutCookie reports whether the link to the next page has a page's number and no
@@ -67,9 +67,9 @@ func (e errPage) Error() string { return string(e) }
 func pageFault(message string) error { return unusable("", message, errPage(message)) }
 
 // readPage turns a collection answer into a page in one pass.
-func readPage(b *body, l *layout) (*Page, error) {
+func readPage(b *body, q *Prepared) (*Page, error) {
 	p := &Page{}
-	r := newRowReader(l, b)
+	r := newRowReader(q, b)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
 		seen, err := readCollection(d, p, r)
 		if err == nil && !seen {

@@ -45,12 +45,12 @@ func pageOf(rows ...string) string {
 
 func readOne(t *testing.T, q dynamics.Query, body string) (*dynamics.Page, error) {
 	t.Helper()
-	return newRig(t, answer(200, body)).open(t).Accounts(t.Context(), q)
+	return firstPage(t.Context(), newRig(t, answer(200, body)).open(t), q)
 }
 
 func TestARowInEveryType(t *testing.T) {
 	r := newRig(t, answer(200, pageOf(rowJSON, rowJSON)))
-	p, err := r.open(t).Accounts(t.Context(), everyType)
+	p, err := firstPage(t.Context(), r.open(t), everyType)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestTruncatedPages(t *testing.T) {
 	whole := pageOf(rowJSON, rowJSON)
 	for cut := 0; cut < len(whole); cut += 7 {
 		clean := newRig(t, answer(200, whole[:cut])) // ends as if complete
-		_, err := clean.open(t).Accounts(t.Context(), everyType)
+		_, err := firstPage(t.Context(), clean.open(t), everyType)
 		kind(t, err, dynamics.Upstream)
 		if n := len(clean.uris()); n != 1 {
 			t.Fatalf("cut at %d: broken JSON was asked for %d times", cut, n)
@@ -132,7 +132,7 @@ func TestTruncatedPages(t *testing.T) {
 			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
 			_, _ = io.WriteString(w, whole[:cut])
 		})
-		_, err = torn.open(t).Accounts(t.Context(), everyType)
+		_, err = firstPage(t.Context(), torn.open(t), everyType)
 		kind(t, err, dynamics.Upstream)
 		if n := len(torn.uris()); n != 3 {
 			t.Fatalf("cut at %d: a torn answer was asked for %d times, want 3", cut, n)
@@ -147,7 +147,7 @@ func TestABodyHasABound(t *testing.T) {
 		want dynamics.Kind
 	}{{int64(len(body)), 0}, {int64(len(body)) - 1, dynamics.TooLarge}, {10, dynamics.TooLarge}} {
 		r := newRig(t, answer(200, body), func(c2 *dynamics.Config) { c2.MaxBody = c.max })
-		_, err := r.open(t).Accounts(t.Context(), everyType)
+		_, err := firstPage(t.Context(), r.open(t), everyType)
 		if c.want != 0 {
 			kind(t, err, c.want)
 		} else if err != nil {
@@ -170,7 +170,7 @@ func TestACompressedBodyIsBoundedAsItIsRead(t *testing.T) {
 		_, _ = io.WriteString(z, bomb)
 		_ = z.Close()
 	}, func(c *dynamics.Config) { c.MaxBody = 1 << 20 })
-	_, err := r.open(t).Accounts(t.Context(), everyType)
+	_, err := firstPage(t.Context(), r.open(t), everyType)
 	kind(t, err, dynamics.TooLarge)
 	if n := r.calls[0].Bytes; n > 1<<20+1 {
 		t.Errorf("%d bytes were read", n)
@@ -179,7 +179,7 @@ func TestACompressedBodyIsBoundedAsItIsRead(t *testing.T) {
 
 func TestOneAccount(t *testing.T) {
 	r := newRig(t, answer(200, `{"@odata.context":"x",`+rowJSON[1:]))
-	row, err := r.open(t).Account(t.Context(), strings.ToUpper(someID), everyType.Select[:2])
+	row, err := r.open(t).Row(t.Context(), accounts, strings.ToUpper(someID), everyType.Select[:2])
 	if err != nil || string(row) != `{"id":"`+someID+`","name":"O'Brien \u0026 \"S\u00f6hne\" 🚀"}` {
 		t.Errorf("%s, %v", row, err)
 	}
@@ -187,24 +187,24 @@ func TestOneAccount(t *testing.T) {
 		t.Error(got)
 	}
 	for _, id := range []string{"", "x", someID + ")", "{" + someID + "}", "name='x'"} {
-		_, err := r.open(t).Account(t.Context(), id, nil)
+		_, err := r.open(t).Row(t.Context(), accounts, id, nil)
 		kind(t, err, dynamics.Invalid)
 	}
 	if n := len(r.uris()); n != 1 {
 		t.Errorf("%d requests", n)
 	}
-	_, err = r.open(t).Account(t.Context(), strings.Replace(someID, "7", "6", 1), nil)
+	_, err = r.open(t).Row(t.Context(), accounts, strings.Replace(someID, "7", "6", 1), nil)
 	kind(t, err, dynamics.Upstream) // another row than asked for
 }
 
 func TestCount(t *testing.T) {
 	r := newRig(t, answer(200, `{"value":[{"c":7346}]}`))
-	n, err := r.open(t).Count(t.Context(), leaf(name, dynamics.Eq, "a&b"))
+	n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "a&b"))
 	if want := "/api/data/v9.2/accounts?$apply=filter(name%20eq%20'a%26b')%2Faggregate(%24count%20as%20c)"; err != nil || n != 7346 || r.uris()[0] != want {
 		t.Errorf("%d, %v, %s", n, err, r.uris()[0])
 	}
 	for _, body := range []string{`{}`, `{"value":[{}]}`, `{"value":[{"c":-1}]}`, `{"value":[{"c":1.5}]}`, `{"value":[{"c":1},{"c":2}]}`} {
-		_, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), nil)
+		_, err := newRig(t, answer(200, body)).open(t).Count(t.Context(), accounts, nil)
 		kind(t, err, dynamics.Upstream)
 	}
 }
@@ -255,7 +255,7 @@ func TestLinksWithoutACookie(t *testing.T) {
 		r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%s/api/data/v9.2/accounts?%s"}`, r.URL, link)
 		})
-		if p, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil || p.WithoutCookie() != want {
+		if p, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil || p.WithoutCookie() != want {
 			t.Errorf("%s: %v, want %t", link, err, want)
 		}
 	}
@@ -285,7 +285,7 @@ func TestManyRowsAndDeletedIDs(t *testing.T) {
 	for i := range n {
 		rows = append(rows, fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%d"}`, i, guid(i), i), deletedRow(guid(n+i)))
 	}
-	page, err := trackedRig(t, "@odata.deltaLink", deltaLink, rows...).open(t).Changes(t.Context(), changedNames)
+	page, err := firstChanges(t.Context(), trackedRig(t, "@odata.deltaLink", deltaLink, rows...).open(t), changedNames)
 	if err != nil || page.Len() != n || page.Deleted() != n {
 		t.Fatal(err)
 	}

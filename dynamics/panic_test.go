@@ -32,7 +32,7 @@ func TestAPanicEndsItsRequestOnly(t *testing.T) {
 	}
 	asks := map[string]func(*dynamics.Session) error{
 		"the roles of teams": func(s *dynamics.Session) error { _, _, err := s.Roles(t.Context(), someID); return err },
-		"parts of a count":   func(s *dynamics.Session) error { _, err := s.Count(t.Context(), nil); return err },
+		"parts of a count":   func(s *dynamics.Session) error { _, err := s.Count(t.Context(), accounts, nil); return err },
 	}
 	for name, ask := range asks {
 		for where, throw := range map[string]func(*panics, *dynamics.Config){

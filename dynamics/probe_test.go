@@ -2,6 +2,7 @@ package dynamics_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -10,22 +11,29 @@ import (
 // Each probe asks for one row at most, and needs one privilege only.
 func TestProbes(t *testing.T) {
 	const root = "/api/data/v9.2/"
-	for probe, want := range map[dynamics.Probe]string{
-		dynamics.ProbeUsers: root + "systemusers?$select=systemuserid", dynamics.ProbeRoles: root + "roles?$select=roleid",
-		dynamics.ProbeTeams: root + "teams?$select=teamid", dynamics.ProbeAccounts: root + "accounts?$select=accountid",
-		dynamics.ProbeMetadata: root + "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='name')?$select=LogicalName",
+	try := func(p dynamics.Probe) func(*dynamics.Session) error {
+		return func(s *dynamics.Session) error { return s.Try(t.Context(), p) }
+	}
+	for want, probe := range map[string]func(*dynamics.Session) error{
+		root + "systemusers?$select=systemuserid": try(dynamics.ProbeUsers),
+		root + "roles?$select=roleid":             try(dynamics.ProbeRoles),
+		root + "teams?$select=teamid":             try(dynamics.ProbeTeams),
+		root + "accounts?$select=accountid":       func(s *dynamics.Session) error { return s.TryRows(t.Context(), accounts) },
+		root + "EntityDefinitions(LogicalName='account')/Attributes(LogicalName='accountid')?$select=LogicalName": func(s *dynamics.Session) error {
+			return s.TryMetadata(t.Context(), accounts)
+		},
 	} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
-			if got := req.Header.Get("Prefer"); probe != dynamics.ProbeMetadata && got != "odata.maxpagesize=1" {
+			if got := req.Header.Get("Prefer"); !strings.Contains(want, "Entity") && got != "odata.maxpagesize=1" {
 				t.Errorf("%s: Prefer %q", want, got)
 			}
-			answer(200, `{"value":[],"LogicalName":"name"}`)(w, req)
+			answer(200, `{"value":[],"LogicalName":"accountid"}`)(w, req)
 		})
-		if err := r.open(t).Try(t.Context(), probe); err != nil || r.uris()[0] != want {
+		if err := probe(r.open(t)); err != nil || r.uris()[0] != want {
 			t.Errorf("got %s, %v; want %s", r.uris(), err, want)
 		}
-		kind(t, newRig(t, answer(200, `{"error":{"code":"0x1","message":"half an answer"}}`)).open(t).Try(t.Context(), probe), dynamics.Upstream)
-		e := kind(t, newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"is missing prvReadX privilege"}}`)).open(t).Try(t.Context(), probe), dynamics.Forbidden)
+		kind(t, probe(newRig(t, answer(200, `{"error":{"code":"0x1","message":"half an answer"}}`)).open(t)), dynamics.Upstream)
+		e := kind(t, probe(newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"is missing prvReadX privilege"}}`)).open(t)), dynamics.Forbidden)
 		if e.Privilege != "prvReadX" {
 			t.Errorf("%+v", e)
 		}

@@ -2,7 +2,6 @@ package dynamics
 
 import (
 	"errors"
-	"strconv"
 	"strings"
 )
 
@@ -45,68 +44,16 @@ type Order struct {
 	Desc   bool
 }
 
-// Query asks for accounts.
+// Query asks for rows of a table.
 type Query struct {
 	Select  []Output
-	Filter  Filter // nil: every account
+	Filter  Filter // nil: every row
 	OrderBy []Order
 	// PageSize is the number of rows on a page, 1 to [MaxPageSize]; 0 means 100.
 	PageSize int
 	// Count asks for the number of matching rows with the first page, which
 	// Dataverse caps at 5000; [Session.Count] is exact.
 	Count bool
-}
-
-// accountID is the key of every row; pages are ordered and continued by it.
-var accountID = Column{Logical: "accountid", Type: UniqueID}
-
-// plan is a checked query, ready for a URL and for reading rows.
-type plan struct {
-	layout  *layout
-	options string // encoded query options
-	prefer  string
-	size    int
-	hidden  hidden
-}
-
-func (q Query) plan() (*plan, error) {
-	if q.PageSize < 0 || q.PageSize > MaxPageSize {
-		return nil, refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
-	}
-	size := q.PageSize
-	if size == 0 {
-		size = defaultPageSize
-	}
-	l, err := newLayout(q.Select)
-	if err != nil {
-		return nil, err
-	}
-	if err := l.orderedBy(q.OrderBy); err != nil {
-		return nil, err
-	}
-	p := &plan{layout: l, size: size}
-	order, err := orderBy(q.OrderBy)
-	if err != nil {
-		return nil, err
-	}
-	head, tail := p.selection(), "&$orderby="+encode(order)
-	if q.Count {
-		tail += "&$count=true"
-	}
-	p.options = head + tail
-	if q.Filter != nil {
-		e, options, err := fit(q.Filter, func(filter string) string { return head + "&$filter=" + encode(filter) + tail })
-		if err != nil {
-			return nil, err
-		}
-		p.options, p.hidden.values = options, e.values
-	}
-	p.prefer = "odata.maxpagesize=" + strconv.Itoa(size)
-	if a := l.annotations(); a != "" {
-		p.prefer += "," + a
-	}
-	p.hidden.columns = q.columns()
-	return p, nil
 }
 
 // fit writes f in the plainest form that Dataverse takes: within its bound on
@@ -130,7 +77,7 @@ func fit(f Filter, options func(filter string) string) (*expression, string, err
 
 // orderBy makes the order total: without a unique last key rows repeat or go
 // missing at page boundaries. Dataverse refuses a column that comes twice.
-func orderBy(order []Order) (string, error) {
+func orderBy(t Table, order []Order) (string, error) {
 	var keys []string
 	seen := map[string]bool{}
 	for _, o := range order {
@@ -147,40 +94,47 @@ func orderBy(order []Order) (string, error) {
 		}
 		keys = append(keys, o.Column.Property()+direction)
 	}
-	if !seen[accountID.Logical] {
-		keys = append(keys, accountID.Logical+" asc")
+	if !seen[t.Key] {
+		keys = append(keys, t.Key+" asc")
 	}
 	return strings.Join(keys, ","), nil
 }
 
-// columns maps what Dataverse may name in an error to logical names.
-func (q Query) columns() map[string]string {
-	names := map[string]string{}
-	add := func(c Column) { names[c.Property()], names[c.Logical] = c.Logical, c.Logical }
+// column returns the logical name of the column that Dataverse calls name in an error,
+// "" where the query has no such column.
+func (q *Query) column(name string) (logical string) {
+	if q == nil {
+		return ""
+	}
+	see := func(c Column) {
+		if c.Logical == name || c.Property() == name {
+			logical = c.Logical
+		}
+	}
 	for _, o := range q.Select {
-		add(o.Column)
+		see(o.Column)
 	}
 	for _, o := range q.OrderBy {
-		add(o.Column)
+		see(o.Column)
 	}
-	filterColumns(q.Filter, add)
-	return names
+	filterColumns(q.Filter, see)
+	return logical
 }
 
-func filterColumns(f Filter, add func(Column)) {
+func filterColumns(f Filter, see func(Column)) {
 	switch f := f.(type) {
 	case And:
 		for _, m := range f {
-			filterColumns(m, add)
+			filterColumns(m, see)
 		}
 	case Or:
 		for _, m := range f {
-			filterColumns(m, add)
+			filterColumns(m, see)
 		}
 	case Not:
-		filterColumns(f.Of, add)
+		filterColumns(f.Of, see)
 	case Test:
-		add(f.Column)
+		see(f.Column)
 	}
 }
 
@@ -203,9 +157,4 @@ func encode(value string) string {
 		b.WriteByte(upper[c&15])
 	}
 	return b.String()
-}
-
-// selection is the query of a single row.
-func (p *plan) selection() string {
-	return "$select=" + encode(strings.Join(p.layout.properties, ","))
 }

@@ -17,12 +17,13 @@ import (
 // keep nothing of an attempt that failed.
 type request struct {
 	op     string
+	table  Table // that is read, zero for what is no table's
 	origin string
 	path   string // as sent, encoded
 	query  string // as sent, encoded
 	link   string // the whole URL as Dataverse wrote it, "" where it did not
 	prefer string
-	hidden hidden
+	redact redaction
 	read   func(body *body) error
 	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
@@ -30,10 +31,10 @@ type request struct {
 	// strict: the answer is short and what it says is kept, so that it is searched
 	// for every form of the token.
 	strict bool
-	// principal and lane are for the gate; without a principal there is none. lane and
+	// principal and queue are for the gate; without a principal there is none. queue and
 	// environment, the canonical origin, are for the circuit breaker.
 	principal   Principal
-	lane        string
+	queue       string
 	environment string
 	// current gives the token for an attempt, again says that it is not the first:
 	// whoever waited, at the gate too, may find the connection gone, and must not go
@@ -41,10 +42,11 @@ type request struct {
 	current func(ctx context.Context, again bool) (string, error)
 }
 
-func (c *Client) root() string { return "/api/data/" + c.config.APIVersion + "/" }
+// root is the path of the Web API.
+func (c *Client) root() string { return c.path }
 
-// send makes attempts at r until one succeeds or the policy gives up. An empty
-// token sends no Authorization header.
+// send makes attempts at r until one succeeds, or another would not help or takes too
+// long to wait for; see retryAfter. An empty token sends no Authorization header.
 func (c *Client) send(ctx context.Context, r request, token string) error {
 	if c.closed.Load() {
 		return &Error{Kind: Unavailable, Op: r.op, Message: ErrClosed.Error(), Err: ErrClosed}
@@ -52,39 +54,75 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	if len(r.url()) > MaxBatchURL {
 		return tooLong(r.op)
 	}
-	r.hidden = r.hidden.knowing(token)
-	return c.attempts(ctx, func(attempt int) error {
-		return again(func(first bool) (err error) {
-			pass, err := c.breakers.admit(ctx, r)
-			if err != nil {
-				return err
-			}
-			defer pass.end() // also after a panic, then without a verdict
-			leave, err := c.enter(ctx, r)
-			if err != nil {
-				return err
-			}
-			var told Answer // nothing, also after a panic
-			defer func() { leave(told) }()
-			if r.room, err = c.room(ctx, r.op); err != nil {
-				return err
-			}
-			defer r.room.Close()
-			if r.current != nil {
-				if token, err = r.current(ctx, attempt > 1 || !first); err != nil {
-					return err
-				}
-				r.hidden = r.hidden.knowing(token)
-			}
-			if err := pass.begin(r.op); err != nil {
-				return err
-			}
-			err = c.attempt(ctx, r, token, attempt)
-			pass.learn(err)
-			told = answerTo(err)
+	r.redact = r.redact.knowing(token)
+	for attempt := 1; ; attempt++ {
+		err := c.try(ctx, &r, token, attempt)
+		e, ok := errors.AsType[*Error](err)
+		switch {
+		case err == nil:
+			return nil
+		case !ok && ctx.Err() != nil:
+			return ended(ctx, r.op)
+		case !ok: // the TokenSource's are passed on as they are
 			return err
-		})
-	})
+		case !e.retry || e.wait > c.config.MaxRetryWait || attempt >= c.config.MaxAttempts:
+			return err
+		case !fits(ctx, e.wait):
+			e.hasty = true
+			return err
+		}
+		if ended := sleep(ctx, r.op, e.wait); ended != nil {
+			ended.RequestID = e.RequestID
+			return ended
+		}
+	}
+}
+
+// maxTakes is how often an attempt begins again that made way for an older request.
+const maxTakes = 50
+
+// try makes one attempt, again while it has to make way for the memory of others: that
+// is no fault of the other side, and each time it waits for memory first.
+func (c *Client) try(ctx context.Context, r *request, token string, attempt int) (err error) {
+	for takes := 0; ; takes++ {
+		err = c.admitted(ctx, r, token, attempt, attempt > 1 || takes > 0)
+		if takes == maxTakes || !errors.Is(err, budget.ErrTaken) {
+			return err
+		}
+	}
+}
+
+// admitted makes an attempt as soon as circuit breaker, gate and memory let it, with
+// the token that is right then.
+func (c *Client) admitted(ctx context.Context, r *request, token string, attempt int, again bool) error {
+	pass, err := c.breakers.admit(ctx, r)
+	if err != nil {
+		return err
+	}
+	defer pass.end() // also after a panic, then without a verdict
+	leave, err := c.enter(ctx, r)
+	if err != nil {
+		return err
+	}
+	var outcome Answer // nothing, also after a panic
+	defer func() { leave(outcome) }()
+	if r.room, err = c.room(ctx, r.op); err != nil {
+		return err
+	}
+	defer r.room.Close()
+	if r.current != nil {
+		if token, err = r.current(ctx, again); err != nil {
+			return err
+		}
+		r.redact = r.redact.knowing(token)
+	}
+	if err := pass.begin(r.op); err != nil {
+		return err
+	}
+	err = c.attempt(ctx, *r, token, attempt)
+	pass.learn(err)
+	outcome = answerTo(err)
+	return err
 }
 
 func tooLong(op string) *Error {
@@ -132,7 +170,7 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	case !ok:
 		e = networkError(r.op, err)
 	}
-	e.Op = r.op
+	e.Op, e.Table = r.op, r.table
 	if e.RequestID == "" {
 		e.RequestID = call.RequestID
 	}
@@ -157,7 +195,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	}
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
-		from = withoutEcho(r, from)
+		from = c.echoes.without(r, from)
 	}
 	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
 		work: r.room, kept: budget.From(ctx).Lease()}
@@ -175,7 +213,7 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	call.Status = resp.StatusCode
 	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
 	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
-	if id := r.hidden.requestID(resp.Header); id != "" {
+	if id := r.redact.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
 	return read(r, resp, b)
@@ -222,7 +260,7 @@ func (c *Client) build(ctx context.Context, r request, token, id string) (*http.
 
 // requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
 // of which the first is kept. What has another form is no id of Dataverse's.
-func (h hidden) requestID(header http.Header) string {
+func (h redaction) requestID(header http.Header) string {
 	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
 		first, second, two := strings.Cut(header.Get(name), ",")
 		id, ok := canonicalGUID(strings.TrimSpace(first))

@@ -26,7 +26,7 @@ func TestCallsCarryTheRequestID(t *testing.T) {
 		})
 		ctx := dynamics.WithRequestID(t.Context(), id)
 		for _, q := range []dynamics.Query{nameOnly, long(dynamics.MaxURL)} {
-			if _, err := r.open(t).Accounts(ctx, q); err != nil {
+			if _, err := firstPage(ctx, r.open(t), q); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -45,7 +45,7 @@ func TestCallsCarryTheRequestID(t *testing.T) {
 	}
 	r := newRig(t, answer(200, emptyPage))
 	for range 2 {
-		if _, err := r.open(t).Accounts(t.Context(), nameOnly); err != nil {
+		if _, err := firstPage(t.Context(), r.open(t), nameOnly); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,53 +10,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/failsafe-go/failsafe-go"
-	"github.com/failsafe-go/failsafe-go/retrypolicy"
 )
 
-// attempts is the one retry policy: for GETs and for batches of one GET, since the
-// package sends nothing else and both may be repeated, for faults that another
-// attempt may cure, and only if the wait for it fits the caller's deadline and the
-// configured bound. Dataverse lengthens the wait of
-// clients that do not keep to it, so a longer one is reported, and is shortened only
-// to MaxRetryAfter.
-func (c *Client) attempts(ctx context.Context, try func(attempt int) error) error {
-	made := 0
-	policy := retrypolicy.NewBuilder[any]().
-		WithMaxAttempts(c.config.MaxAttempts).
-		HandleIf(func(_ any, err error) bool {
-			e, ok := errors.AsType[*Error](err)
-			if !ok || !e.retry || e.wait > c.config.MaxRetryWait {
-				return false
-			}
-			e.hasty = made < c.config.MaxAttempts && !fits(ctx, e.wait)
-			return !e.hasty
-		}).
-		WithDelayFunc(func(exec failsafe.ExecutionAttempt[any]) time.Duration {
-			if e, ok := errors.AsType[*Error](exec.LastError()); ok {
-				return e.wait
-			}
-			return 0
-		}).
-		ReturnLastFailure().
-		Build()
-	var last error
-	err := failsafe.With(policy).WithContext(ctx).RunWithExecution(func(exec failsafe.Execution[any]) error {
-		made = exec.Attempts()
-		last = try(made)
-		return last
-	})
-	if _, ok := errors.AsType[*Error](err); err == nil || ok || ctx.Err() == nil {
-		return err // the TokenSource's are passed on as they are
-	}
-	e := ended(ctx, "") // the wait was interrupted
-	if failed, ok := errors.AsType[*Error](last); ok {
-		e.Op, e.RequestID = failed.Op, failed.RequestID
-	}
-	return e
-}
+// Another attempt is made where it may cure the fault, since the package sends nothing
+// but GETs and batches of one GET, which may be repeated; and only if the wait for it
+// fits the caller's deadline and the configured bound. Dataverse lengthens the wait of
+// clients that do not keep to it, so a longer one is reported, and is shortened only to
+// MaxRetryAfter. The loop is in [Client.send].
 
+// fits reports whether the caller will still be there after a wait.
 func fits(ctx context.Context, wait time.Duration) bool {
 	deadline, ok := ctx.Deadline()
 	return ctx.Err() == nil && (!ok || time.Until(deadline) > wait)

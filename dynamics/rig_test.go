@@ -20,6 +20,38 @@ const (
 	someID      = "78914942-34cb-ed11-b596-0022481d68cd"
 )
 
+// accounts is the table that most tests read.
+var accounts = dynamics.Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid", Privilege: "prvReadAccount"}
+
+// told are the tables that the person of each test's connection was told of.
+var told = []string{"accounts", "contacts", "leads"}
+
+// firstPage prepares q for accounts and reads its first page.
+func firstPage(ctx context.Context, s *dynamics.Session, q dynamics.Query) (*dynamics.Page, error) {
+	return nextPage(ctx, s, q, "")
+}
+
+func nextPage(ctx context.Context, s *dynamics.Session, q dynamics.Query, link string) (*dynamics.Page, error) {
+	p, err := s.Prepare(accounts, q)
+	if err != nil {
+		return nil, err
+	}
+	return s.Page(ctx, p, link)
+}
+
+// firstChanges prepares q for accounts and reads its first page.
+func firstChanges(ctx context.Context, s *dynamics.Session, q dynamics.ChangesQuery) (*dynamics.ChangesPage, error) {
+	return nextChanges(ctx, s, q, "")
+}
+
+func nextChanges(ctx context.Context, s *dynamics.Session, q dynamics.ChangesQuery, link string) (*dynamics.ChangesPage, error) {
+	p, err := s.PrepareChanges(accounts, q)
+	if err != nil {
+		return nil, err
+	}
+	return s.Changes(ctx, p, link)
+}
+
 // rig is a client, a session and the server they talk to.
 type rig struct {
 	*httptest.Server
@@ -73,7 +105,7 @@ func newRig(t *testing.T, handler http.HandlerFunc, change ...func(*dynamics.Con
 		handler(w, req)
 	}))
 	t.Cleanup(r.Close)
-	r.tokens.access = dynamics.Access{Environment: r.URL, Incarnation: "1", Token: dynamics.NewSecret(canaryToken)}
+	r.tokens.access = dynamics.Access{Environment: r.URL, Incarnation: "1", Token: dynamics.NewSecret(canaryToken), Tables: told}
 	policy, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{r.host()}, true)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 // rowReader reads rows one after the other into a page, reusing its buffers: no
 // map, struct or string is made for a row.
 type rowReader struct {
+	p       *Prepared
 	l       *layout
 	b       *body
 	scratch []byte // the raw values of the row's slots
@@ -36,12 +37,13 @@ const (
 	slotETag    = -2
 )
 
-func newRowReader(l *layout, b *body) *rowReader {
+func newRowReader(p *Prepared, b *body) *rowReader {
+	l := p.layout
 	slots := len(l.properties) * parts
 	if l.deleted > 0 {
 		slots += deletedParts
 	}
-	return &rowReader{l: l, b: b, at: make([]span, slots)}
+	return &rowReader{p: p, l: l, b: b, at: make([]span, slots)}
 }
 
 // read reads one object and appends it to p.
@@ -181,7 +183,7 @@ func (r *rowReader) finish(p *Page) error {
 	}
 	at := place{key: r.key()}
 	if _, ok := appendGUID(at.id[:0], r.raw(r.l.idAt, partValue)); !ok {
-		return pageFault("a row has no accountid")
+		return pageFault("a row has no " + r.p.table.Key)
 	}
 	dst, block, err := p.store.room(r.b, r.most())
 	if err != nil {
@@ -212,9 +214,9 @@ func (r *rowReader) most() int {
 	for i := range r.l.members {
 		switch m := &r.l.members[i]; r.l.kinds[m.source] {
 		case Choice:
-			n += m.longest
+			n += r.p.labelsOf(i).longest
 		case Choices:
-			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + m.longest)
+			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + r.p.labelsOf(i).longest)
 		}
 	}
 	return n
@@ -242,7 +244,7 @@ func (r *rowReader) write(dst []byte) ([]byte, error) {
 	for i := range r.l.members {
 		m := &r.l.members[i]
 		dst = append(dst, m.head...)
-		if dst, err = r.value(dst, m); err != nil {
+		if dst, err = r.value(dst, i); err != nil {
 			return nil, err
 		}
 	}

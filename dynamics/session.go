@@ -21,6 +21,7 @@ type Session struct {
 	principal   Principal
 
 	mu       sync.Mutex
+	tables   []string // that may be read, as the TokenSource last said
 	first    *Access
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
@@ -41,7 +42,7 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 		return nil, err
 	}
 	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
-		principal: a.Principal.in(environment), first: &a, told: time.Now(), followed: map[linkSum]bool{}}, nil
+		principal: a.Principal.in(environment), tables: a.Tables, first: &a, told: time.Now()}, nil
 }
 
 // Connection returns the connection's id.
@@ -125,16 +126,16 @@ func (s *Session) same(op string, a Access) error {
 	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User && SameEnvironment(a.Environment, s.environment) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.told = time.Now()
+		s.told, s.tables = time.Now(), a.Tables
 		return nil
 	}
 	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}
 }
 
-// renewals is how often a 401 is reported to the TokenSource for one request: the
+// maxRenewals is how often a 401 is reported to the TokenSource for one request: the
 // first time it has a newer token or makes one, the second time that token was
 // refused as well, and it says what that means.
-const renewals = 2
+const maxRenewals = 2
 
 // do sends r with a token. An answer that took long is not delivered for a connection
 // that is gone meanwhile.
@@ -151,20 +152,24 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 	if err != nil {
 		return err
 	}
-	r.principal, r.lane, r.environment = a.Principal.in(s.environment), s.connection, s.environment
+	r.principal, r.queue, r.environment = a.Principal.in(s.environment), s.connection, s.environment
 	r.current = func(ctx context.Context, again bool) (string, error) {
-		if !again && s.fresh() {
-			return a.Token.Reveal(), nil
+		if again || !s.fresh() {
+			now, err := s.ask(ctx, r.op)
+			if err != nil {
+				return "", err
+			}
+			a = now // a 401 is about this one
 		}
-		now, err := s.ask(ctx, r.op)
-		if err != nil {
-			return "", err
+		if r.table.Name != "" { // consent may have been renewed for fewer tables
+			if err := s.permits(r.table, r.op); err != nil {
+				return "", err
+			}
 		}
-		a = now // a 401 is about this one
 		return a.Token.Reveal(), nil
 	}
-	for range renewals {
-		r.hidden = r.hidden.knowing(a.Token.Reveal())
+	for range maxRenewals {
+		r.redact = r.redact.knowing(a.Token.Reveal())
 		err = s.client.send(ctx, r, a.Token.Reveal())
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Kind != Unauthorized {
@@ -191,6 +196,15 @@ func (s *Session) get(ctx context.Context, r request, path, options string) erro
 	to := s.to(path, options)
 	r.origin, r.path, r.query = to.origin, to.path, to.query
 	return s.do(ctx, r)
+}
+
+// getOf asks for a path of a table that the connection may read.
+func (s *Session) getOf(ctx context.Context, t Table, r request, path, options string) error {
+	if err := s.permits(t, r.op); err != nil {
+		return err
+	}
+	r.table = t
+	return s.get(ctx, r, path, options)
 }
 
 // to addresses a path below the Web API's root.

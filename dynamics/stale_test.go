@@ -107,7 +107,7 @@ func (r *refusals) Refused(ctx context.Context, connection string, a dynamics.Ac
 func TestTheTokenThatWasSentIsTheOneThatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := &refusals{}
-		tokens.access = dynamics.Access{Environment: virtualOrg, Token: dynamics.NewSecret("first"), Principal: ada}
+		tokens.access = dynamics.Access{Tables: told, Environment: virtualOrg, Token: dynamics.NewSecret("first"), Principal: ada}
 		client, _ := virtual(t, func(*http.Request) (*http.Response, error) { return said(401, "") },
 			func(c *dynamics.Config) { c.Tokens, c.Gate = tokens, &gate{hold: time.Second} })
 		s := opened(t, client)
@@ -134,7 +134,7 @@ func TestAnAnswerForADeletedConnectionIsNotDelivered(t *testing.T) {
 				time.AfterFunc(time.Second, func() { tokens.set(end.change) })
 				var work sync.WaitGroup
 				work.Go(func() {
-					if page, err := s.Accounts(t.Context(), nameOnly); !errors.Is(err, end.want) {
+					if page, err := firstPage(t.Context(), s, nameOnly); !errors.Is(err, end.want) {
 						t.Errorf("%v, %v", page, err)
 					}
 				})
@@ -162,7 +162,7 @@ func TestNobodyGetsThePageOfADeletedConnection(t *testing.T) {
 				for range 5 {
 					s := opened(t, client)
 					work.Go(func() {
-						if page, err := s.Accounts(t.Context(), nameOnly); !errors.Is(err, end.want) {
+						if page, err := firstPage(t.Context(), s, nameOnly); !errors.Is(err, end.want) {
 							t.Errorf("%v, %v", page, err)
 						}
 					})

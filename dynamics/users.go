@@ -109,7 +109,7 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
 	}
 	var users []User
-	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody, hidden: hidden{values: []string{email}}, read: func(b *body) error {
+	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody, redact: redaction{values: []string{email}}, read: func(b *body) error {
 		var page relatedPage[userRow]
 		if err := page.read(b); err != nil {
 			return err

@@ -230,7 +230,7 @@ func TestLabelsInTheBaseLanguage(t *testing.T) {
 			got, err := newRig(t, script(map[string]string{
 				attributes: `{"value":[` + row("a", both) + `,` + row("b", base) + `,` + row("c", base) + `,` + row("d", german) + `]}`,
 				attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
-			})).open(t).Columns(t.Context())
+			})).open(t).Columns(t.Context(), accounts)
 			if err != nil || len(got) != 4 || got[0].Label != want || got[1].Label != want || got[3].Label != "Kanal" {
 				t.Errorf("%s: %+v, %v; want %q", both, got, err, want)
 			}
@@ -247,9 +247,10 @@ func TestWhatColumnsAreFor(t *testing.T) {
 	got, err := newRig(t, script(map[string]string{
 		attributes: `{"value":[` + row("a", true, false, false) + `,` + row("b", false, true, false) + `,` + row("c", false, false, true) + `]}`,
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
-	})).open(t).Columns(t.Context())
+	})).open(t).Columns(t.Context(), accounts)
 	want := []dynamics.TableColumn{
-		{Column: column("a", dynamics.Text), Custom: true}, {Column: column("b", dynamics.Text), Readable: true}, {Column: column("c", dynamics.Text), Searchable: true}}
+		{Column: column("a", dynamics.Text), Custom: true, Readable: true}, {Column: column("b", dynamics.Text), Valid: true, Readable: true},
+		{Column: column("c", dynamics.Text), Searchable: true, Readable: true}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -266,24 +267,24 @@ func TestMetadata(t *testing.T) {
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[{"LogicalName":"new_founded","DateTimeBehavior":{"Value":"DateOnly"}},{"LogicalName":"createdon","DateTimeBehavior":{"Value":"UserLocal"}}]}`,
 		attributes + "/Microsoft.Dynamics.CRM.StateAttributeMetadata":    `{"value":[{"@odata.type":"#x","LogicalName":"statecode","MetadataId":"x","OptionSet":{"Options":[{"Value":0,"Label":{"UserLocalizedLabel":{"Label":"Active"}}},{"Value":1,"Label":{"UserLocalizedLabel":null}}]}}]}`,
 	}))
-	got, err := r.open(t).Columns(t.Context())
+	got, err := r.open(t).Columns(t.Context(), accounts)
 	want := []dynamics.TableColumn{
-		{Column: column("createdon", dynamics.DateTime), Custom: true, Readable: true, Searchable: true},
-		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Readable: true, Searchable: true},
-		{Column: column("new_founded", dynamics.Date), Custom: true, Readable: true, Searchable: true},
-		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Readable: true, Searchable: true},
-		{Column: column("ownerid", dynamics.Lookup), Custom: true, Readable: true, Searchable: true},
+		{Column: column("createdon", dynamics.DateTime), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("entityimage", dynamics.Unsupported), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("new_founded", dynamics.Date), Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("new_x", dynamics.Choices), Label: "Kanäle", Custom: true, Valid: true, Readable: true, Searchable: true},
+		{Column: column("ownerid", dynamics.Lookup), Custom: true, Valid: true, Readable: true, Searchable: true},
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
-	options, err := r.open(t).Options(t.Context(), dynamics.State)
+	options, err := r.open(t).Options(t.Context(), accounts, dynamics.State)
 	if err != nil || !reflect.DeepEqual(options, map[string]dynamics.OptionSet{"statecode": {Options: []dynamics.Option{{Value: 0, Label: "Active"}, {Value: 1}}, Count: 2}}) {
 		t.Errorf("%+v, %v", options, err)
 	}
-	_, err = r.open(t).Options(t.Context(), "Boolean")
+	_, err = r.open(t).Options(t.Context(), accounts, "Boolean")
 	kind(t, err, dynamics.Invalid)
-	_, err = r.open(t).Options(t.Context(), dynamics.Picklist)
+	_, err = r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 	kind(t, err, dynamics.Forbidden)
 }
 

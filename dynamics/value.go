@@ -10,7 +10,8 @@ import (
 
 // value appends one output member's value. What the column's type does not allow
 // is an unusable answer: a planner must not get a wrong value in a right place.
-func (r *rowReader) value(dst []byte, m *member) ([]byte, error) {
+func (r *rowReader) value(dst []byte, i int) ([]byte, error) {
+	m := &r.l.members[i]
 	raw := r.raw(m.source, partValue)
 	if raw == nil {
 		return append(dst, "null"...), nil
@@ -34,11 +35,11 @@ func (r *rowReader) value(dst []byte, m *member) ([]byte, error) {
 		}
 	case Choice:
 		if isWhole(raw) {
-			return r.choice(dst, m, raw)
+			return r.choice(dst, m, raw, r.p.labelsOf(i).texts)
 		}
 	case Choices:
 		if raw[0] == '"' {
-			return r.choices(dst, m, raw)
+			return r.choices(dst, m, raw, r.p.labelsOf(i).texts)
 		}
 	case UniqueID:
 		dst = append(dst, '"')
@@ -64,7 +65,7 @@ func (r *rowReader) annotation(m *member, part int) ([]byte, error) {
 	return raw, nil
 }
 
-func (r *rowReader) choice(dst []byte, m *member, raw []byte) ([]byte, error) {
+func (r *rowReader) choice(dst []byte, m *member, raw []byte, labels map[int]string) ([]byte, error) {
 	label, err := r.annotation(m, partLabel)
 	if err != nil {
 		return nil, err
@@ -75,7 +76,7 @@ func (r *rowReader) choice(dst []byte, m *member, raw []byte) ([]byte, error) {
 		dst = append(dst, label...)
 	} else {
 		n, _ := strconv.Atoi(string(raw))
-		dst = quoted(dst, m.labels[n])
+		dst = quoted(dst, labels[n])
 	}
 	return append(dst, '}'), nil
 }
@@ -87,7 +88,7 @@ func (r *rowReader) choice(dst []byte, m *member, raw []byte) ([]byte, error) {
 // number in the row and perhaps no label. So each value has the label that metadata
 // gives it, unless the joined labels can be told apart: then they are those of now,
 // and metadata may be some minutes old.
-func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
+func (r *rowReader) choices(dst []byte, m *member, raw []byte, known map[int]string) ([]byte, error) {
 	label, err := r.annotation(m, partLabel)
 	if err != nil {
 		return nil, err
@@ -102,7 +103,7 @@ func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 		}
 	}
 	values, labels := r.text, r.labels
-	agree := r.apart(m)
+	agree := r.apart(known)
 	dst = append(dst, '[')
 	for first, more := true, len(values) > 0; more; first = false {
 		var one, text []byte
@@ -121,7 +122,7 @@ func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 		if agree {
 			dst, _ = jsontext.AppendQuote(dst, text)
 		} else {
-			dst = quoted(dst, m.labels[n])
+			dst = quoted(dst, known[n])
 		}
 		dst = append(dst, '}')
 	}
@@ -132,7 +133,7 @@ func (r *rowReader) choices(dst []byte, m *member, raw []byte) ([]byte, error) {
 // as many parts as values, and none of the labels that metadata knows may hold the
 // separator. Where metadata does not know a value, which may then have no label, the
 // others must stand where they should.
-func (r *rowReader) apart(m *member) bool {
+func (r *rowReader) apart(options map[int]string) bool {
 	if len(r.labels) == 0 || bytes.Count(r.labels, []byte("; ")) != bytes.Count(r.text, []byte{','}) {
 		return false
 	}
@@ -141,7 +142,7 @@ func (r *rowReader) apart(m *member) bool {
 		var text []byte
 		text, labels, _ = bytes.Cut(labels, []byte("; "))
 		n, _ := strconv.Atoi(string(bytes.TrimSpace(one)))
-		known := m.labels[n]
+		known := options[n]
 		if strings.Contains(known, "; ") {
 			return false
 		}

@@ -71,7 +71,7 @@ func virtual(t testing.TB, network roundTrip, change ...func(*dynamics.Config)) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens := &source{access: dynamics.Access{Environment: virtualOrg, Incarnation: "1",
+	tokens := &source{access: dynamics.Access{Tables: told, Environment: virtualOrg, Incarnation: "1",
 		Token: dynamics.NewSecret(canaryToken), Principal: ada}}
 	config := dynamics.Config{Tokens: tokens, Hosts: policy, Transport: network}
 	for _, f := range change {

@@ -34,6 +34,9 @@ func (o *Operations) changed(ctx context.Context, c route.Call, in messages.Acco
 		if w.query.Select, err = p.Fields(ctx, w.at.Fields); err != nil {
 			return err
 		}
+		if w.rows, err = session.PrepareChanges(plan.Accounts, w.query); err != nil {
+			return err
+		}
 		part, err = w.next(ctx)
 		return err
 	})
@@ -45,6 +48,7 @@ type changes struct {
 	call    route.Call
 	session *dynamics.Session
 	query   dynamics.ChangesQuery
+	rows    *dynamics.PreparedChanges // query
 	cursors cursors
 	at      changesPosition
 }
@@ -71,7 +75,7 @@ type changesPosition struct {
 }
 
 // begin settles where to go on: at the very first account, or at the cursor's
-// place. The fields beside a cursor must be its own; the page size may change
+// place. Fields that come with a cursor must be its own; the page size may change
 // with every request.
 func (w *changes) begin(in messages.AccountsChangesRequest) error {
 	size := int(in.PageSize)
@@ -99,21 +103,19 @@ func (w *changes) begin(in messages.AccountsChangesRequest) error {
 	return nil
 }
 
-// next makes the reply: the first page that has something to tell, in a size that
-// fits the message.
+// next makes the reply: the first page that holds changes, in a size that fits the message.
 //
-// A page of changes is delivered whole or not at all. A page of a search may be
-// split: it is read again later, and the answer goes on behind the last row that
-// was delivered. Here each reading is of its own moment, and the link behind it
-// stands for all that it told. What changed or went between the two readings among
-// the rows delivered from the first would be passed over as delivered, and the
-// link behind the second would never tell it again. So a page that does not fit is
-// thrown away before any of it is delivered, and the same link is read again with
-// fewer rows: the requester knows nothing of the first reading, and has all of the
-// second.
+// A page of changes is delivered whole or not at all. A page of a search may be split: it
+// is read again later, and the answer goes on after the last row that was delivered. A page
+// of changes is different each time it is read, and its next link covers every row of the
+// page, delivered or not. Had the first reading been delivered in part, a row of that part
+// that changed before the second reading would count as delivered, and no later link would
+// return it. So a page that does not fit is dropped before any of it is delivered, and the
+// same link is read again with fewer rows: the requester knows nothing of the first
+// reading, and has all of the second.
 //
-// A second reading costs a request, so the size that fits goes along in the cursor,
-// and later pages are asked for in what the rows measured; see sizeAfter.
+// A second reading costs a request. So the cursor keeps the size that fits, and the size of
+// later pages follows from the rows measured; see sizeAfter.
 func (w *changes) next(ctx context.Context) (route.Part, error) {
 	for passed, readings := 0, 1; ; {
 		page, err := w.read(ctx)
@@ -124,8 +126,8 @@ func (w *changes) next(ctx context.Context) (route.Part, error) {
 		if err != nil {
 			return route.Part{}, err
 		}
-		told := page.Len() + page.Deleted()
-		if told == 0 && page.NextLink() != "" && passed < maxEmptyPages {
+		held := page.Len() + page.Deleted()
+		if held == 0 && page.NextLink() != "" && passed < maxEmptyPages {
 			passed, readings = passed+1, 1
 			w.at.Link = page.NextLink()
 			page.Release()
@@ -146,12 +148,12 @@ func (w *changes) next(ctx context.Context) (route.Part, error) {
 		}
 		// A single row is as small as it gets, and so is what comes where one was
 		// asked for.
-		if told <= 1 || w.at.Size <= 1 {
+		if held <= 1 || w.at.Size <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
 				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.Budget)
 		}
 		if fits { // it did before rows took the place of deletions
-			w.at.Size = max(1, min(told, w.at.Size)/2)
+			w.at.Size = max(1, min(held, w.at.Size)/2)
 		} else {
 			w.at.Size = w.fewer(page, size, readings)
 		}
@@ -167,9 +169,5 @@ func tooLong(err error) bool {
 
 // read fetches the page at the position.
 func (w *changes) read(ctx context.Context) (*dynamics.ChangesPage, error) {
-	w.query.PageSize = w.at.Size
-	if w.at.Link == "" {
-		return w.session.Changes(ctx, w.query)
-	}
-	return w.session.NextChanges(ctx, w.query, w.at.Link)
+	return w.session.Changes(ctx, w.rows.WithPageSize(w.at.Size), w.at.Link)
 }

@@ -13,13 +13,12 @@ import (
 
 // A deleted account can come back: Dataverse's recycle bin restores it under its id
 // for up to 30 days (https://learn.microsoft.com/power-apps/developer/data-platform/restore-deleted-records).
-// Change tracking may then tell of the deletion and of the row, and in which order is
-// nowhere said, so that a reader who takes deletions last would lose what is there.
-// So ids of deleted accounts are looked at once more, and only what is gone stands
-// among them. What is there comes as a row. That holds over pages too: an id that is
-// deleted on one page and a row on another is looked at when its page is read, and
-// what changes after that is told by the link behind the round, whose moment is that
-// of its first page.
+// Change tracking may then list the deletion and the row, in an order that Microsoft does
+// not document, so that a reader who applies deletions last would lose a row that exists.
+// So deleted ids are read once more: those that exist are delivered as rows, and only the
+// others as deleted. That holds over pages too: an id that is deleted on one page and a
+// row on another is read when its page is, and later changes follow with the delta link,
+// which covers everything since the first page.
 
 const (
 	// lookedAtOnce ids go into one query: with their columns they stay below the
@@ -86,10 +85,13 @@ func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]by
 
 // rowsOf reads accounts by their ids.
 func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, error) {
-	query := dynamics.Query{Select: w.query.Select, PageSize: len(ids),
-		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}}
+	query, err := w.session.Prepare(plan.Accounts, dynamics.Query{Select: w.query.Select, PageSize: len(ids),
+		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}})
+	if err != nil {
+		return nil, err
+	}
 	rows := map[string][]byte{}
-	page, err := w.session.Accounts(ctx, query)
+	page, err := w.session.Page(ctx, query, "")
 	for range len(ids) { // pages at most, whatever size the other side makes them
 		if err != nil {
 			return nil, err
@@ -102,7 +104,7 @@ func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, 
 		if link == "" {
 			break
 		}
-		page, err = w.session.Next(ctx, query, link)
+		page, err = w.session.Page(ctx, query, link)
 	}
 	return rows, err
 }

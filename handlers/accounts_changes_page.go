@@ -11,15 +11,15 @@ import (
 // deletedBytes is what the id of a deleted row takes in a reply.
 const deletedBytes = len(`"00000000-0000-0000-0000-000000000000",`)
 
-// told is what a reply tells.
-type told struct {
+// A delivery is what a reply holds of a page.
+type delivery struct {
 	rows    [][]byte
 	deleted []string
 }
 
-// everything is what a page tells.
-func everything(page *dynamics.ChangesPage) told {
-	t := told{rows: make([][]byte, page.Len()), deleted: make([]string, page.Deleted())}
+// everything is what a page holds.
+func everything(page *dynamics.ChangesPage) delivery {
+	t := delivery{rows: make([][]byte, page.Len()), deleted: make([]string, page.Deleted())}
 	for i := range t.rows {
 		t.rows[i] = page.Row(i)
 	}
@@ -29,7 +29,7 @@ func everything(page *dynamics.ChangesPage) told {
 	return t
 }
 
-func (t told) bytes() int {
+func (t delivery) bytes() int {
 	size := max(len(t.rows)-1, 0) // commas
 	for _, row := range t.rows {
 		size += len(row)
@@ -37,8 +37,8 @@ func (t told) bytes() int {
 	return size + max(0, len(t.deleted)*deletedBytes-1)
 }
 
-// reply writes what a page tells, if it fits a message, and says how long that is.
-func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told) (p route.Part, size int, err error) {
+// reply writes what is delivered of a page, if it fits a message, and returns its length.
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t delivery) (p route.Part, size int, err error) {
 	head, err := accountsHead(w.call)
 	if err != nil {
 		return route.Part{}, 0, err
@@ -85,8 +85,8 @@ func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t told)
 		Cursor: func() (string, error) { return cursor, nil }}, len(body), nil
 }
 
-// tailRoomFor is about what stands behind the rows: the cursor, whose size the
-// link and the fields decide.
+// tailRoomFor estimates what follows the rows: the cursor, whose size the link and the
+// fields decide.
 func tailRoomFor(to changesPosition) int {
 	size := 128 + len(to.Link)
 	for _, field := range to.Fields {
@@ -102,7 +102,7 @@ const roomForRows = 3
 
 // sizeAfter is how many rows to ask for after a page of the given rows, which had
 // width bytes in all, where room bytes are free for them. It shrinks as far as the
-// measured rows make it, and grows again to at most twice, and only behind a full
+// measured rows make it, and grows again to at most twice, and only after a full
 // page: the few rows that changed since yesterday say little about how long the
 // thousands will be that an import brings tomorrow. A page without rows says
 // nothing.
@@ -127,10 +127,10 @@ func (w *changes) fewer(page *dynamics.ChangesPage, length, readings int) int {
 	rows, deleted := page.Len(), page.Deleted()
 	width := rowBytes(page.Page, 0, rows)
 	room := (w.call.Budget - (length - width - deleted*deletedBytes)) / 16 * 15
-	told := min(rows+deleted, w.at.Size) // whatever the other side made of the size
-	most := told - 1
+	held := min(rows+deleted, w.at.Size) // whatever the other side made of the size
+	most := held - 1
 	if readings > 1 {
-		most = told / 2
+		most = held / 2
 	}
 	fit := fitting(page.Page, 0, rows, room)
 	if fit == rows {

@@ -26,7 +26,7 @@ func (o *Operations) accountsCount(ctx context.Context, c route.Call, in message
 				return err
 			}
 		}
-		reply.Count, err = session.Count(ctx, filter)
+		reply.Count, err = session.Count(ctx, plan.Accounts, filter)
 		return err
 	})
 	return reply, err

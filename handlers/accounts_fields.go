@@ -41,7 +41,7 @@ func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messag
 		return reply, err
 	}
 	known := o.Catalog.Of(session)
-	all, err := known.All(ctx, plan.Life)
+	all, err := known.All(ctx, plan.MaxAge)
 	if err != nil {
 		return reply, err
 	}
@@ -52,7 +52,7 @@ func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messag
 		if !hasOptions(all[name].Column) {
 			continue
 		}
-		if _, err := known.Options(ctx, all[name].Column, plan.Life); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
+		if _, err := known.Options(ctx, all[name].Column, plan.MaxAge); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
 			return reply, err
 		}
 	}
@@ -93,7 +93,7 @@ func hasOptions(column dynamics.Column) bool {
 	return column.Type == dynamics.Choice || column.Type == dynamics.Choices
 }
 
-// fieldsRoom is kept free for what a reply holds beside its fields: the request id,
+// fieldsRoom is kept free for what a reply holds besides its fields: the request id,
 // which may be twice its 128 characters where they are escaped, the connection, and
 // the cursor, which a logical name of 128 characters makes the longest.
 const fieldsRoom = 1 << 10
@@ -147,7 +147,7 @@ func fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColu
 	if !hasOptions(column.Column) {
 		return out, fieldSize(out), nil
 	}
-	set, err := known.Options(ctx, column.Column, plan.Life)
+	set, err := known.Options(ctx, column.Column, plan.MaxAge)
 	switch {
 	case dynamics.KindOf(err) == dynamics.TooLarge: // one column's options are no reason to hide the others
 		out.OptionsTruncated = true

@@ -42,7 +42,7 @@ func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.
 		if err != nil {
 			return err
 		}
-		row, err = session.Account(ctx, strings.ToLower(in.AccountID), outputs)
+		row, err = session.Row(ctx, plan.Accounts, strings.ToLower(in.AccountID), outputs)
 		return err
 	})
 	if err != nil {

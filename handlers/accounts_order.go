@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -28,7 +29,7 @@ func (s *search) checkEnd(ctx context.Context) error {
 		more = *s.at.Total > dynamics.MaxSimplePaging
 	} else {
 		var err error
-		if more, err = s.session.Exceeds(ctx, s.query.Filter); err != nil {
+		if more, err = s.session.Exceeds(ctx, plan.Accounts, s.query.Filter); err != nil {
 			return ctx.Err()
 		}
 	}

@@ -169,7 +169,7 @@ func (s *search) encoded() (jsontext.Value, error) {
 	return s.from.Query, nil
 }
 
-// after is the position behind the given number of further rows.
+// after is the position after the given number of further rows.
 func (s *search) after(rows int) position {
 	to := s.at
 	to.Issued = time.Now().Unix()
@@ -197,7 +197,7 @@ func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
 }
 
 // deliver makes the part, in the memory of the part before: a long stream would
-// else leave one message's worth behind with each.
+// otherwise allocate a message's worth for each.
 func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, end searchEnd, size int) (route.Part, error) {
 	if cap(s.body) < size {
 		if err := route.Reserve(ctx, size); err != nil {

@@ -45,6 +45,7 @@ type search struct {
 	call    route.Call
 	session *dynamics.Session
 	query   dynamics.Query
+	rows    *dynamics.Prepared             // query, for pages of its size
 	asked   messages.AccountsSearchRequest // normalized
 	cursors cursors
 	from    position // where this answer begins
@@ -113,7 +114,7 @@ func checkWhere(where *messages.Where) error {
 }
 
 // begin settles the query and the place to go on: the request's own, or the
-// cursor's, which a request beside it must agree with.
+// cursor's. What else the request holds must agree with the cursor.
 func (s *search) begin(in messages.AccountsSearchRequest) error {
 	if in.Cursor == "" {
 		s.asked = normalize(in)
@@ -187,6 +188,9 @@ func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
 	if s.query, err = p.Search(ctx, s.asked); err != nil {
 		return err
 	}
+	if s.rows, err = s.session.Prepare(plan.Accounts, s.query); err != nil {
+		return err
+	}
 	return s.load(ctx)
 }
 
@@ -243,17 +247,14 @@ func (s *search) release() {
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
 	s.release()
-	query := s.query
-	if s.at.Size > 0 {
-		query.PageSize = min(query.PageSize, s.at.Size)
+	rows, size := s.rows, s.query.PageSize
+	if s.at.Size > 0 && s.at.Size < size {
+		size = s.at.Size
+		rows = rows.WithPageSize(size)
 	}
-	if s.at.Link == "" {
-		s.page, err = s.session.Accounts(ctx, query)
-	} else {
-		s.page, err = s.session.Next(ctx, query, s.at.Link)
-	}
-	if tooLong(err) && s.resizable() && query.PageSize > 1 {
-		s.at.Size = query.PageSize / 2 // not even the client could hold it: nothing was measured
+	s.page, err = s.session.Page(ctx, rows, s.at.Link)
+	if tooLong(err) && s.resizable() && size > 1 {
+		s.at.Size = size / 2 // not even the client could hold it: nothing was measured
 		return s.read(ctx)
 	}
 	if dynamics.KindOf(err) == dynamics.PagesEnd {
@@ -272,7 +273,7 @@ func (s *search) read(ctx context.Context) (err error) {
 	return err
 }
 
-// resume finds the first row behind what was delivered of a page: the one behind
+// resume finds the first row after what was delivered of a page: the one after
 // the last delivered row that is still in its place. Rows that keep their place
 // keep their order, so what lies before it has been delivered, or is new, and
 // what follows has not.

@@ -68,8 +68,8 @@ func (o *Operations) connectionsList(ctx context.Context, c route.Call, in messa
 	return reply, nil
 }
 
-// listAfter reads a cursor of connections.list: the id to go on behind, which may be
-// of something unreadable. There is nothing in it to protect.
+// listAfter reads a cursor of connections.list: the last id that was listed, which may be
+// that of something unreadable. There is nothing in it to protect.
 func listAfter(cursor string) (string, error) {
 	if cursor == "" {
 		return "", nil

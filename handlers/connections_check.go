@@ -29,6 +29,9 @@ func checks() []check {
 	probe := func(name string, p dynamics.Probe) check {
 		return check{name, func(ctx context.Context, s *dynamics.Session) error { return s.Try(ctx, p) }}
 	}
+	table := func(name string, try func(*dynamics.Session, context.Context, dynamics.Table) error) check {
+		return check{name, func(ctx context.Context, s *dynamics.Session) error { return try(s, ctx, plan.Accounts) }}
+	}
 	return []check{
 		{messages.CheckWhoAmI, func(ctx context.Context, s *dynamics.Session) error {
 			_, err := s.WhoAmI(ctx)
@@ -37,11 +40,15 @@ func checks() []check {
 		probe(messages.CheckSystemUsersRead, dynamics.ProbeUsers),
 		probe(messages.CheckRolesRead, dynamics.ProbeRoles),
 		probe(messages.CheckTeamsRead, dynamics.ProbeTeams),
-		probe(messages.CheckAccountsRead, dynamics.ProbeAccounts),
-		probe(messages.CheckMetadataRead, dynamics.ProbeMetadata),
+		table(messages.CheckAccountsRead, (*dynamics.Session).TryRows),
+		table(messages.CheckMetadataRead, (*dynamics.Session).TryMetadata),
 		{messages.CheckAccountsChanges, func(ctx context.Context, s *dynamics.Session) error {
 			id := dynamics.Output{Column: plan.Friendly("id"), As: "id"}
-			_, err := s.Changes(ctx, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
+			rows, err := s.PrepareChanges(plan.Accounts, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
+			if err != nil {
+				return err
+			}
+			_, err = s.Changes(ctx, rows, "")
 			return err
 		}},
 	}

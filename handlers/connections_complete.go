@@ -21,7 +21,7 @@ func (o *Operations) connectionsComplete(ctx context.Context, c route.Call, in m
 	case in.Code == "" && in.Error == "":
 		return messages.ConnectionReply{}, messages.Invalid("code", "is missing; give code, or error as Microsoft redirected")
 	case in.Code != "" && in.Error != "":
-		return messages.ConnectionReply{}, messages.Invalid("error", "stands beside code; Microsoft redirects with one of them")
+		return messages.ConnectionReply{}, messages.Invalid("error", "comes with code; Microsoft redirects with one of them")
 	}
 	connection, err := o.Authorizer.Complete(ctx, tokens.Callback{
 		State: in.State, Code: tokens.Secret(in.Code), Error: in.Error, ErrorDescription: in.ErrorDescription, Bus: true, Connection: c.Connection,

@@ -29,7 +29,7 @@ type Sealer interface {
 // cursorLife is how long a cursor of accounts.search is good for.
 const cursorLife = 7 * 24 * time.Hour
 
-// maxCursorPlain bounds an opened cursor: a query at its largest stands in it
+// maxCursorPlain bounds an opened cursor: a query at its largest is in it
 // twice, once in Dataverse's own link.
 const maxCursorPlain = 1 << 20
 

@@ -15,6 +15,28 @@
 // Only interactive, events and streams import the NATS client; imports_test.go holds
 // that.
 //
+// # Words
+//
+// Each has one meaning, here and in the rooms:
+//
+//	lane       a way in which work comes and results go: interactive (a request and its
+//	           reply), durable (a job and its pages)
+//	request    one message that asks for something
+//	call       a request as its operation gets it: headers read, connection settled
+//	route      what a lane knows of an operation
+//	plan       a request's names turned into a query in one environment's columns
+//	query      what the Dataverse client sends; a page is what it returns
+//	part       one message of an answer
+//	answer     all parts of what an operation returns for one call
+//	reply      how the interactive lane publishes an answer
+//	cursor     the sealed place from which a later request goes on
+//	slot       what a request holds while it is in flight; their number is limited
+//	in flight  being worked on: no longer waiting, not yet answered
+//	queue      requests of one connection, or of one of its requesters, that wait
+//	backlog    all requests that wait
+//	refusal    an answer without work, because there was no slot or no time left
+//	metadata   what an environment knows of its columns and options
+//
 // # Adding an operation
 //
 // Its bodies and its name go to package messages, its function to a file of its

@@ -40,7 +40,7 @@ func checkUserGet(in messages.UserGetRequest) error {
 	case in.UserID == "" && in.Email == "":
 		return messages.Invalid("user_id", "is missing; give user_id or email")
 	case in.UserID != "" && in.Email != "":
-		return messages.Invalid("email", "stands beside user_id; give one of them")
+		return messages.Invalid("email", "comes with user_id; give one of them")
 	case len(in.Email) > maxEmail:
 		return messages.Invalid("email", "is longer than %d bytes", maxEmail)
 	case in.UserID != "":

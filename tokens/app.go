@@ -14,7 +14,7 @@ import (
 const GrantClientCredentials = "client_credentials"
 
 // again is the next token of a connection, by the grant that it was made with.
-func (e *Entra) again(ctx context.Context, r record) (answer, error) {
+func (e *Entra) again(ctx context.Context, r record) (tokenResponse, error) {
 	if r.Grant == GrantClientCredentials {
 		return e.app(ctx, r.ID, r.TenantID, r.EnvironmentURL, r.challenge)
 	}
@@ -34,15 +34,15 @@ func (e *Entra) mayApp(connection, environment string) error {
 	if e.apps[connection] == environment {
 		return nil
 	}
-	return fault(CodePermissionDenied, "connection "+connection+" to "+environment+
+	return newError(CodePermissionDenied, "connection "+connection+" to "+environment+
 		" is not among those that may use client_credentials; the operator lists them in APP_CONNECTIONS_FILE", nil)
 }
 
 // app asks for a token of the application itself. tenant must be one directory:
 // there is no user to tell which. claims as for renew. Errors are *Error.
-func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (answer, error) {
+func (e *Entra) app(ctx context.Context, connection, tenant, environment string, claims Secret) (tokenResponse, error) {
 	if err := e.mayApp(connection, environment); err != nil {
-		return answer{}, err
+		return tokenResponse{}, err
 	}
 	q := question{GrantClientCredentials, environment, e.endpoint(tenant).TokenURL, nil}
 	return e.post(ctx, q, []string{environment + "/.default"}, withClaims(url.Values{}, claims))
@@ -61,7 +61,8 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 	if err := q.check(); err != nil {
 		return Connection{}, err
 	}
-	if old, err := a.store.load(ctx, q.Connection); err == nil && old.Status != StatusPending && old.EnvironmentURL != q.EnvironmentURL {
+	if old, err := a.store.load(ctx, q.Connection); err == nil && old.Status != StatusPending &&
+		old.EnvironmentURL != q.EnvironmentURL {
 		return Connection{}, exists(old)
 	}
 	if a.entra.apps[q.Connection] == q.EnvironmentURL { // before anything is sent to the environment
@@ -77,10 +78,10 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 	}
 	user, organization, err := a.identify(ctx, q.EnvironmentURL, ans.access.Reveal())
 	if err != nil {
-		return Connection{}, late(ctx, a.appRefused(identifyFault(err)))
+		return Connection{}, late(ctx, a.appRefused(identifyError(err)))
 	}
 	if !guid.MatchString(user) || !guid.MatchString(organization) {
-		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the application user is", nil)
+		return Connection{}, newError(CodeUpstreamError, "Dataverse did not say who the application user is", nil)
 	}
 	user, organization = strings.ToLower(user), strings.ToLower(organization)
 	return a.establishApp(ctx, q, ans, Connection{UserID: user, OrganizationID: organization}.
@@ -90,14 +91,16 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 // directoryOf is the one directory to ask for the token: the environment's own.
 func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error) {
 	if q.Tenant == "common" || q.Tenant == "organizations" {
-		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id (GUID) or a verified domain, not "+q.Tenant)
+		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id (GUID) or a verified "+
+			"domain, not "+q.Tenant)
 	}
 	challenge := a.challenge(ctx, q.EnvironmentURL)
 	switch {
 	case guid.MatchString(q.Tenant) && guid.MatchString(challenge) && !same(q.Tenant, challenge):
 		return "", foreignDirectory(challenge, q.Tenant)
 	case guid.MatchString(challenge):
-		return strings.ToLower(challenge), nil // also where the request names a domain: only this directory's tokens are taken
+		// also where the request names a domain: only this directory's tokens are taken
+		return strings.ToLower(challenge), nil
 	case q.Tenant != "":
 		return strings.ToLower(q.Tenant), nil
 	case challenge != "" && challenge != "organizations":
@@ -105,7 +108,8 @@ func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error)
 	case ctx.Err() != nil:
 		return "", late(ctx, ctx.Err())
 	}
-	return "", invalid("tenant", "the environment does not say which directory it belongs to; give tenant, a directory id or a verified domain")
+	return "", invalid("tenant", "the environment does not say which directory it belongs to; give tenant, a directory "+
+		"id or a verified domain")
 }
 
 func foreignDirectory(challenge, asked string) *Error {
@@ -128,14 +132,16 @@ func (a *Authorizer) appRefused(err error) error {
 		return err
 	}
 	refused := *f
-	refused.Message = "the environment does not let the application in; its administrator must create an application user for application " +
-		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, Users + permissions, Application users), which can take minutes to count"
+	refused.Message = "the environment does not let the application in; its administrator must create an application " +
+		"user for application " +
+		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, Users + permissions, " +
+		"Application users), which can take minutes to count"
 	return &refused
 }
 
 // establishApp stores what has been checked. A first connection is pending for
 // the moment between two writes, like one that a person makes.
-func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, who Connection) (Connection, error) {
+func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection, error) {
 	for range saveTries {
 		old, err := a.prepare(ctx, q)
 		if err != nil {
@@ -157,7 +163,7 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans answer, wh
 
 // byApp is the record with a grant of the application itself. Nobody at the customer is
 // asked: the operator who listed the connection answers for the deployment's tables.
-func (r record) byApp(tenant string, tables []string, ans answer, who Connection) record {
+func (r record) byApp(tenant string, tables []string, ans tokenResponse, who Connection) record {
 	r.access, r.refresh, r.claims = ans.access, "", ""
 	r.AccessTokenExpiresAt, r.RefreshedAt = ans.expires, ans.at
 	r.Scopes, r.TenantID, r.Tables = []string{r.EnvironmentURL + "/.default"}, tenant, tables

@@ -29,7 +29,11 @@ func TestApplicationsThatMustNotConnect(t *testing.T) {
 	t.Parallel()
 	refusedBy := func(status int, code string, number int) func(*bench) {
 		return func(b *bench) {
-			b.entra.answer = func(w http.ResponseWriter, _ url.Values, _ int) bool { refuse(w, status, code, number); return true }
+			b.entra.answer = func(w http.ResponseWriter, _ url.Values,
+				_ int) bool {
+				refuse(w, status, code, number)
+				return true
+			}
 		}
 	}
 	for _, c := range []struct {
@@ -40,15 +44,22 @@ func TestApplicationsThatMustNotConnect(t *testing.T) {
 		says  string
 		sent  int // token requests
 	}{
-		{"a connection that is not listed", func(q *tokens.Request) { q.Connection = "acme" }, nil, tokens.CodePermissionDenied, "APP_CONNECTIONS_FILE", 0},
-		{"a listed connection to another environment", func(q *tokens.Request) { q.EnvironmentURL = envB }, nil, tokens.CodePermissionDenied, "APP_CONNECTIONS_FILE", 0},
-		{"no connection id", func(q *tokens.Request) { q.Connection = "a b" }, nil, tokens.CodeInvalidRequest, "connection", 0},
+		{"a connection that is not listed", func(q *tokens.Request) { q.Connection = "acme" }, nil,
+			tokens.CodePermissionDenied, "APP_CONNECTIONS_FILE", 0},
+		{"a listed connection to another environment", func(q *tokens.Request) { q.EnvironmentURL = envB }, nil,
+			tokens.CodePermissionDenied, "APP_CONNECTIONS_FILE", 0},
+		{"no connection id", func(q *tokens.Request) { q.Connection = "a b" }, nil, tokens.CodeInvalidRequest, "connection",
+			0},
 		{"common", func(q *tokens.Request) { q.Tenant = "common" }, nil, tokens.CodeInvalidRequest, "one directory", 0},
-		{"organizations", func(q *tokens.Request) { q.Tenant = "organizations" }, nil, tokens.CodeInvalidRequest, "one directory", 0},
-		{"a path as tenant", func(q *tokens.Request) { q.Tenant = "../" + tenantA }, nil, tokens.CodeInvalidRequest, "tenant", 0},
-		{"another directory than the environment's", func(q *tokens.Request) { q.Tenant = tenantB }, nil, tokens.CodeIdentityMismatch, tenantA, 0},
+		{"organizations", func(q *tokens.Request) { q.Tenant = "organizations" }, nil, tokens.CodeInvalidRequest,
+			"one directory", 0},
+		{"a path as tenant", func(q *tokens.Request) { q.Tenant = "../" + tenantA }, nil, tokens.CodeInvalidRequest,
+			"tenant", 0},
+		{"another directory than the environment's", func(q *tokens.Request) { q.Tenant = tenantB }, nil,
+			tokens.CodeIdentityMismatch, tenantA, 0},
 		{"no directory known", nil, func(b *bench) { b.discover = "" }, tokens.CodeInvalidRequest, "give tenant", 0},
-		{"an environment of any directory", nil, func(b *bench) { b.discover = "organizations" }, tokens.CodeInvalidRequest, "give tenant", 0},
+		{"an environment of any directory", nil, func(b *bench) { b.discover = "organizations" }, tokens.CodeInvalidRequest,
+			"give tenant", 0},
 		{"an environment that this installation does not serve", nil, func(b *bench) {
 			b.tune = func(c *tokens.EntraConfig) {
 				c.Serves = func(string) error { return errors.New("another cloud's, whose authority is elsewhere") }
@@ -57,14 +68,22 @@ func TestApplicationsThatMustNotConnect(t *testing.T) {
 		{"no application user", nil, func(b *bench) {
 			b.identify = func() error { return &tokens.Error{Code: tokens.CodePermissionDenied, Message: "no member"} }
 		}, tokens.CodePermissionDenied, "application user for application " + clientID, 1},
-		{"Dataverse away", nil, func(b *bench) { b.identify = func() error { return errors.New("away") } }, tokens.CodeUnavailable, "try again", 1},
-		{"a user id that is none", nil, func(b *bench) { b.user = "nobody" }, tokens.CodeUpstreamError, "application user", 1},
-		{"a wrong secret", nil, refusedBy(401, "invalid_client", 7000215), tokens.CodeConfigurationError, "ENTRA_CLIENT_SECRET is wrong", 1},
-		{"an expired secret", nil, refusedBy(401, "invalid_client", 7000222), tokens.CodeConfigurationError, "make a new one", 1},
-		{"an application that the directory does not know", nil, refusedBy(400, "unauthorized_client", 700016), tokens.CodeConsentRequired, "an administrator must consent", 1},
-		{"an environment that the directory does not know", nil, refusedBy(400, "invalid_resource", 500011), tokens.CodeConfigurationError, "check environment URL and tenant", 1},
-		{"a policy against the application", nil, refusedBy(400, "interaction_required", 53003), tokens.CodePermissionDenied, "Conditional Access", 1},
-		{"an application without a role", nil, refusedBy(400, "invalid_grant", 501051), tokens.CodePermissionDenied, "must assign it", 1},
+		{"Dataverse away", nil, func(b *bench) { b.identify = func() error { return errors.New("away") } },
+			tokens.CodeUnavailable, "try again", 1},
+		{"a user id that is none", nil, func(b *bench) { b.user = "nobody" }, tokens.CodeUpstreamError, "application user",
+			1},
+		{"a wrong secret", nil, refusedBy(401, "invalid_client", 7000215), tokens.CodeConfigurationError,
+			"ENTRA_CLIENT_SECRET is wrong", 1},
+		{"an expired secret", nil, refusedBy(401, "invalid_client", 7000222), tokens.CodeConfigurationError,
+			"make a new one", 1},
+		{"an application that the directory does not know", nil, refusedBy(400, "unauthorized_client", 700016),
+			tokens.CodeConsentRequired, "an administrator must consent", 1},
+		{"an environment that the directory does not know", nil, refusedBy(400, "invalid_resource", 500011),
+			tokens.CodeConfigurationError, "check environment URL and tenant", 1},
+		{"a policy against the application", nil, refusedBy(400, "interaction_required", 53003), tokens.CodePermissionDenied,
+			"Conditional Access", 1},
+		{"an application without a role", nil, refusedBy(400, "invalid_grant", 501051), tokens.CodePermissionDenied,
+			"must assign it", 1},
 		{"Entra away", nil, refusedBy(503, "invalid_grant", 70000), tokens.CodeUnavailable, "try again", 1},
 		{"a throttled Entra", nil, refusedBy(429, "", 0), tokens.CodeThrottled, "try again", 1},
 	} {
@@ -85,7 +104,8 @@ func TestApplicationsThatMustNotConnect(t *testing.T) {
 					t.Errorf("%v does not say %q", err, c.says)
 				}
 				if e, _ := errors.AsType[*tokens.Error](err); c.code == tokens.CodeConsentRequired {
-					if u, err := url.Parse(e.AdminConsentURL); err != nil || u.Path != "/"+tenantA+"/v2.0/adminconsent" || u.Query().Get("scope") != envA+"/.default" {
+					if u, err := url.Parse(e.AdminConsentURL); err != nil || u.Path != "/"+tenantA+"/v2.0/adminconsent" ||
+						u.Query().Get("scope") != envA+"/.default" {
 						t.Errorf("admin consent at %s (%v)", e.AdminConsentURL, err)
 					}
 				}
@@ -111,8 +131,10 @@ func TestAnApplicationConnectsAndStaysConnected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.Grant != tokens.GrantClientCredentials || c.Status != tokens.StatusActive || c.TenantID != tenantA || c.UserID != userA ||
-			c.OrganizationID != orgA || fmt.Sprint(c.Scopes) != "["+envA+"/.default]" || c.EnvironmentURL != envA || c.AccessTokenExpiresAt.IsZero() {
+		if c.Grant != tokens.GrantClientCredentials || c.Status != tokens.StatusActive || c.TenantID != tenantA ||
+			c.UserID != userA ||
+			c.OrganizationID != orgA || fmt.Sprint(c.Scopes) != "["+envA+"/.default]" || c.EnvironmentURL != envA ||
+			c.AccessTokenExpiresAt.IsZero() {
 			t.Errorf("%+v", c)
 		}
 		if list, _, err := b.store.List(t.Context(), "", 10); err != nil || len(list) != 1 || list[0].ID != "app" {
@@ -136,7 +158,8 @@ func TestAnApplicationConnectsAndStaysConnected(t *testing.T) {
 			t.Errorf("%d token requests, want 2", n)
 		}
 		after, err := b.store.Get(t.Context(), "app")
-		if err != nil || after.Status != tokens.StatusActive || fmt.Sprint(after.Scopes) != fmt.Sprint(c.Scopes) || after.Incarnation != c.Incarnation {
+		if err != nil || after.Status != tokens.StatusActive || fmt.Sprint(after.Scopes) != fmt.Sprint(c.Scopes) ||
+			after.Incarnation != c.Incarnation {
 			t.Errorf("%+v %v", after, err)
 		}
 		if strings.Contains(dump(t, rdb), canary) {
@@ -214,11 +237,13 @@ func TestAnApplicationAndAPerson(t *testing.T) {
 		b.mu.Unlock()
 		_, err := b.auth.App(t.Context(), app())
 		wantCode(t, err, tokens.CodeIdentityMismatch)
-		if c, err := b.store.Get(t.Context(), "app"); err != nil || c.UserID != userA || c.Grant != tokens.GrantAuthorizationCode || c.Version != person.Version {
+		if c, err := b.store.Get(t.Context(), "app"); err != nil || c.UserID != userA ||
+			c.Grant != tokens.GrantAuthorizationCode || c.Version != person.Version {
 			t.Fatalf("%+v %v", c, err)
 		}
 		c, err := b.auth.App(t.Context(), app(func(q *tokens.Request) { q.AllowUserChange = true }))
-		if err != nil || c.UserID != userB || c.Grant != tokens.GrantClientCredentials || c.Incarnation != person.Incarnation {
+		if err != nil || c.UserID != userB || c.Grant != tokens.GrantClientCredentials ||
+			c.Incarnation != person.Incarnation {
 			t.Fatalf("%+v %v", c, err)
 		}
 		s := b.source()
@@ -252,7 +277,8 @@ func TestAnApplicationConnectsTwiceAtOnce(t *testing.T) {
 		var work sync.WaitGroup
 		for range 8 {
 			work.Go(func() {
-				if c, err := b.auth.App(t.Context(), app()); err != nil && tokens.CodeOf(err) != tokens.CodeUnavailable || err == nil && c.Status != tokens.StatusActive {
+				if c, err := b.auth.App(t.Context(), app()); err != nil && tokens.CodeOf(err) != tokens.CodeUnavailable ||
+					err == nil && c.Status != tokens.StatusActive {
 					t.Errorf("%+v %v", c, err)
 				}
 			})
@@ -280,7 +306,8 @@ func TestNothingIsSentForAnotherCloudsEnvironment(t *testing.T) {
 	before := b.entra.count("refresh_token")
 	_, err = b.source().Refused(t.Context(), "acme", a)
 	wantCode(t, err, tokens.CodeConfigurationError)
-	if c, err := b.store.Get(t.Context(), "acme"); b.entra.count("refresh_token") != before || err != nil || c.Status != tokens.StatusActive {
+	if c, err := b.store.Get(t.Context(), "acme"); b.entra.count("refresh_token") != before || err != nil ||
+		c.Status != tokens.StatusActive {
 		t.Errorf("%d requests, %+v, %v", b.entra.count("refresh_token")-before, c, err)
 	}
 }

@@ -55,7 +55,8 @@ func (c EntraConfig) prover() (prover, error) {
 		}
 	}
 	if ways != 1 {
-		return nil, errors.New("set exactly one of ENTRA_CLIENT_SECRET (the value, not the id, of a client secret of the app registration), ENTRA_CLIENT_CERTIFICATE_FILE and ENTRA_FEDERATED_TOKEN_FILE")
+		return nil, errors.New("set exactly one of ENTRA_CLIENT_SECRET (the value, not the id, of a client secret of the " +
+			"app registration), ENTRA_CLIENT_CERTIFICATE_FILE and ENTRA_FEDERATED_TOKEN_FILE")
 	}
 	switch {
 	case c.ClientCertificateFile != "":
@@ -96,7 +97,8 @@ func federatedProof(file string) (proof, error) {
 	case err != nil:
 		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %w", err)
 	case !jwtForm.Match(content):
-		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %s does not hold a JWT, which the platform (for example Kubernetes) should write there", file)
+		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %s does not hold a JWT, which the platform (for example "+
+			"Kubernetes) should write there", file)
 	}
 	return proof{assertion: Secret(trimSpace(content))}, nil
 }
@@ -147,7 +149,7 @@ type watched[T any] struct {
 	mu       sync.Mutex
 	value    T
 	seen     [sha256.Size]byte // of the content that was parsed last
-	fault    error             // why that is of no use; value is of one before it then
+	err      error             // why that is of no use; value is of one before it then
 	complain time.Time         // no log line about that before
 }
 
@@ -174,10 +176,10 @@ func (w *watched[T]) look() error {
 	}
 	sum := sha256.Sum256(content)
 	if sum == w.seen {
-		return w.fault
+		return w.err
 	}
 	value, err := w.parse(content)
-	w.seen, w.fault = sum, err
+	w.seen, w.err = sum, err
 	if err == nil {
 		w.value = value
 	}

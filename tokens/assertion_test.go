@@ -28,6 +28,9 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
+// jwtBearer is the type of a client assertion that is a JWT (RFC 7523, section 2.2).
+const jwtBearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
 // identity is a certificate and its key, as an operator makes them.
 type identity struct {
 	key  *rsa.PrivateKey
@@ -46,7 +49,8 @@ var rsaKeys = sync.OnceValue(func() [3]*rsa.PrivateKey {
 func newIdentity(t *testing.T, key int, from, to time.Time) identity {
 	t.Helper()
 	k := rsaKeys()[key]
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "crmbridge"}, NotBefore: from, NotAfter: to}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject: pkix.Name{CommonName: "crmbridge"}, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
 	if err != nil {
 		t.Fatal(err)
@@ -119,7 +123,7 @@ func (p *provesBy) signer() string { p.mu.Lock(); defer p.mu.Unlock(); return p.
 func (p *provesBy) check(form url.Values, endpoint string) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+	if form.Has("client_secret") || form.Get("client_assertion_type") != jwtBearer {
 		return errors.New("not by an assertion alone")
 	}
 	var claims jwt.RegisteredClaims
@@ -130,12 +134,14 @@ func (p *provesBy) check(form url.Values, endpoint string) error {
 			return nil, fmt.Errorf("header %v", t.Header)
 		}
 		return key, nil
-	}, jwt.WithValidMethods([]string{"PS256"}), jwt.WithAudience(endpoint), jwt.WithIssuer(clientID), jwt.WithSubject(clientID),
+	}, jwt.WithValidMethods([]string{"PS256"}), jwt.WithAudience(endpoint), jwt.WithIssuer(clientID),
+		jwt.WithSubject(clientID),
 		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(5*time.Second))
 	if err != nil || !token.Valid {
 		return err
 	}
-	if life := claims.ExpiresAt.Sub(claims.NotBefore.Time); life != 10*time.Minute || !claims.IssuedAt.Equal(claims.NotBefore.Time) {
+	if life := claims.ExpiresAt.Sub(claims.NotBefore.Time); life != 10*time.Minute ||
+		!claims.IssuedAt.Equal(claims.NotBefore.Time) {
 		return fmt.Errorf("it lives %s", life)
 	}
 	if len(claims.ID) != 36 || p.seen[claims.ID] {
@@ -256,11 +262,13 @@ func TestCertificateFilesThatAreOfNoUse(t *testing.T) {
 	} {
 		name := credential(t, c.content)
 		err := tokens.CheckCertificateFile(name)
-		if err == nil || !strings.HasPrefix(err.Error(), "ENTRA_CLIENT_CERTIFICATE_FILE: ") || !strings.Contains(err.Error(), name) ||
+		if err == nil || !strings.HasPrefix(err.Error(), "ENTRA_CLIENT_CERTIFICATE_FILE: ") ||
+			!strings.Contains(err.Error(), name) ||
 			!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), canary) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if _, started := tokens.NewEntra(tokens.EntraConfig{ClientID: clientID, ClientCertificateFile: name}); started == nil || err != nil && started.Error() != err.Error() {
+		if _, started := tokens.NewEntra(tokens.EntraConfig{ClientID: clientID,
+			ClientCertificateFile: name}); started == nil || err != nil && started.Error() != err.Error() {
 			t.Errorf("%s: NewEntra says %v", c.name, started)
 		}
 	}
@@ -305,14 +313,16 @@ func TestACertificateThatEnds(t *testing.T) {
 		}
 	}
 	s := b.sourceOf(app)
-	if log := b.logs.String(); !strings.Contains(log, "the client certificate expires soon") || !strings.Contains(log, name) {
+	if log := b.logs.String(); !strings.Contains(log, "the client certificate expires soon") ||
+		!strings.Contains(log, name) {
 		t.Errorf("no warning:\n%s", log)
 	}
 	await(t, "end of the certificate", func() bool { return time.Now().After(ends) })
 	before := b.entra.count("refresh_token")
 	_, err = s.Refused(t.Context(), "acme", a)
 	wantCode(t, err, tokens.CodeConfigurationError)
-	if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "expired on") || b.entra.count("refresh_token") != before {
+	if !strings.Contains(err.Error(), name) || !strings.Contains(err.Error(), "expired on") ||
+		b.entra.count("refresh_token") != before {
 		t.Error(err)
 	}
 	if c, err := b.store.Get(t.Context(), "acme"); err != nil || c.Status != tokens.StatusActive {
@@ -328,7 +338,7 @@ func TestAFederatedTokenInPlaceOfASecret(t *testing.T) {
 	var last atomic.Value
 	b.entra.set(func() {
 		b.entra.proves = func(form url.Values, _ string) error {
-			if form.Has("client_secret") || form.Get("client_assertion_type") != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			if form.Has("client_secret") || form.Get("client_assertion_type") != jwtBearer {
 				return errors.New("not by an assertion alone")
 			}
 			last.Store(form.Get("client_assertion"))
@@ -347,7 +357,8 @@ func TestAFederatedTokenInPlaceOfASecret(t *testing.T) {
 		}
 	}
 	sent := b.entra.count("client_credentials")
-	for _, content := range []string{"", canary, "a.b", "a.b.c d", "a.b.c.d", "a.b.c\nx", strings.Repeat("a", 20<<10) + ".b.c", "a..c", "a.b.\x00"} {
+	for _, content := range []string{"", canary, "a.b", "a.b.c d", "a.b.c.d", "a.b.c\nx", strings.Repeat("a", 20<<10) +
+		".b.c", "a..c", "a.b.\x00"} {
 		exchange(t, name, content)
 		_, err := b.auth.App(t.Context(), app())
 		wantCode(t, err, tokens.CodeConfigurationError)
@@ -367,20 +378,23 @@ func TestExactlyOneProof(t *testing.T) {
 	for n := range 8 {
 		c := tokens.EntraConfig{ClientID: clientID}
 		set := 0
-		for bit, use := range []func(){func() { c.ClientSecret = clientSecret }, func() { c.ClientCertificateFile = certificate }, func() { c.FederatedTokenFile = federated }} {
+		for bit, use := range []func(){func() { c.ClientSecret = clientSecret },
+			func() { c.ClientCertificateFile = certificate }, func() { c.FederatedTokenFile = federated }} {
 			if n&(1<<bit) != 0 {
 				use()
 				set++
 			}
 		}
 		e, err := tokens.NewEntra(c)
-		if (err == nil) != (set == 1) || err != nil && (!strings.Contains(err.Error(), "exactly one") || strings.Contains(err.Error(), canary)) {
+		if (err == nil) != (set == 1) || err != nil && (!strings.Contains(err.Error(), "exactly one") ||
+			strings.Contains(err.Error(), canary)) {
 			t.Errorf("%d set: %v", set, err)
 		}
 		if e != nil {
 			var text bytes.Buffer
 			fmt.Fprintf(&text, "%v %+v %#v %s", e, e, e, e)
-			if strings.Contains(text.String(), canary) || strings.Contains(text.String(), i.key.D.String()) || strings.Contains(text.String(), "a.b.c") {
+			if strings.Contains(text.String(), canary) || strings.Contains(text.String(), i.key.D.String()) ||
+				strings.Contains(text.String(), "a.b.c") {
 				t.Errorf("printed: %s", text.String())
 			}
 			e.Close()

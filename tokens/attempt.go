@@ -16,7 +16,7 @@ const (
 	phaseFailed    = "failed"
 )
 
-// attempt is what one OAuth state stands for. It is only ever stored sealed.
+// attempt is one sign-in under way, which an OAuth state names. It is only ever stored sealed.
 type attempt struct {
 	Ticket          string `json:"ticket"` // key of the ticket
 	Connection      string `json:"connection"`
@@ -69,11 +69,11 @@ func (grantedTokens) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, reda
 type position int
 
 const (
-	posFree     position = iota // may be claimed
-	posClaimed                  // somebody works on it: wait
-	posLost                     // somebody worked on it and died with the code
-	posAnswered                 // there is an answer
-	posForeign                  // another code was first
+	posFree    position = iota // may be claimed
+	posClaimed                 // somebody works on it: wait
+	posLost                    // somebody worked on it and died with the code
+	posEnded                   // it has an outcome
+	posForeign                 // another code was first
 )
 
 // position says what a callback with this proof finds.
@@ -87,7 +87,7 @@ func (st attempt) position(proof string, now time.Time) position {
 	claimed := now.Before(st.Until)
 	switch {
 	case st.Phase == phaseDone || st.Phase == phaseFailed:
-		return posAnswered
+		return posEnded
 	case claimed:
 		return posClaimed
 	case st.Phase == phaseRedeeming:
@@ -119,7 +119,7 @@ func (st attempt) failed(e *Error) attempt {
 	return st
 }
 
-func (st attempt) answer() (Connection, error) {
+func (st attempt) outcome() (Connection, error) {
 	switch {
 	case st.Result != nil:
 		result := *st.Result
@@ -129,5 +129,5 @@ func (st attempt) answer() (Connection, error) {
 		return Connection{}, &Error{Code: st.Failure.Code, Message: st.Failure.Message,
 			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS, Actor: st.Failure.Actor}
 	}
-	return Connection{}, fault(CodeInternal, "a stored sign-in has no answer", nil)
+	return Connection{}, newError(CodeInternal, "a stored sign-in has no outcome", nil)
 }

@@ -23,10 +23,10 @@ func TestPosition(t *testing.T) {
 		{phaseRedeemed, "mine", past, posFree},
 		{phaseRedeemed, "mine", time.Time{}, posFree},
 		{phaseRedeemed, "theirs", time.Time{}, posForeign},
-		{phaseDone, "mine", past, posAnswered},
-		{phaseDone, "mine", soon, posAnswered},
+		{phaseDone, "mine", past, posEnded},
+		{phaseDone, "mine", soon, posEnded},
 		{phaseDone, "theirs", past, posForeign},
-		{phaseFailed, "mine", past, posAnswered},
+		{phaseFailed, "mine", past, posEnded},
 		{phaseFailed, "theirs", past, posForeign},
 	} {
 		st := attempt{Phase: c.phase, Proof: c.proof, Until: c.until}

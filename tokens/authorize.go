@@ -262,7 +262,8 @@ func exists(r record) *Error {
 const saveTries = 8
 
 func busy(id string) *Error {
-	return &Error{Code: CodeUnavailable, Message: "connection " + id + " is being changed by others; try again", Retryable: true}
+	return &Error{Code: CodeUnavailable, Message: "connection " + id + " is being changed by others; try again",
+		Retryable: true}
 }
 
 func firstOf(texts ...string) string {

@@ -27,13 +27,19 @@ func TestBeginRefusals(t *testing.T) {
 			"subject in the id": {tokens.Request{Connection: "a.b", EnvironmentURL: envA}, tokens.CodeInvalidRequest},
 			"no environment":    {tokens.Request{Connection: "x"}, tokens.CodeInvalidRequest},
 			"path":              {tokens.Request{Connection: "x", EnvironmentURL: envA + "/api"}, tokens.CodeInvalidRequest},
-			"plain http":        {tokens.Request{Connection: "x", EnvironmentURL: "http://contoso.crm4.dynamics.com"}, tokens.CodeInvalidRequest},
-			"tenant path":       {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: "../evil"}, tokens.CodeInvalidRequest},
-			"tenant word":       {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: "consumers"}, tokens.CodeInvalidRequest},
-			"prompt":            {tokens.Request{Connection: "x", EnvironmentURL: envA, Prompt: "please"}, tokens.CodeInvalidRequest},
-			"login hint":        {tokens.Request{Connection: "x", EnvironmentURL: envA, LoginHint: "a\r\nb"}, tokens.CodeInvalidRequest},
+			"plain http": {tokens.Request{Connection: "x", EnvironmentURL: "http://contoso.crm4.dynamics.com"},
+				tokens.CodeInvalidRequest},
+			"tenant path": {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: "../evil"},
+				tokens.CodeInvalidRequest},
+			"tenant word": {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: "consumers"},
+				tokens.CodeInvalidRequest},
+			"prompt": {tokens.Request{Connection: "x", EnvironmentURL: envA, Prompt: "please"},
+				tokens.CodeInvalidRequest},
+			"login hint": {tokens.Request{Connection: "x", EnvironmentURL: envA, LoginHint: "a\r\nb"},
+				tokens.CodeInvalidRequest},
 			"other environment": {tokens.Request{Connection: "acme", EnvironmentURL: envB}, tokens.CodeConnectionExists},
-			"other tenant":      {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: tenantB}, tokens.CodeIdentityMismatch},
+			"other tenant": {tokens.Request{Connection: "x", EnvironmentURL: envA, Tenant: tenantB},
+				tokens.CodeIdentityMismatch},
 		} {
 			t.Run(name, func(t *testing.T) {
 				_, err := b.auth.Begin(t.Context(), c.q)
@@ -56,8 +62,10 @@ func TestConnectOverTheBus(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c.ID != "acme" || c.Status != tokens.StatusActive || c.TenantID != tenantA || c.UserID != userA || c.OrganizationID != orgA ||
-			c.EnvironmentURL != envA || c.Grant != "authorization_code" || len(c.Scopes) != 1 || c.Incarnation != pending.Incarnation {
+		if c.ID != "acme" || c.Status != tokens.StatusActive || c.TenantID != tenantA || c.UserID != userA ||
+			c.OrganizationID != orgA ||
+			c.EnvironmentURL != envA || c.Grant != "authorization_code" || len(c.Scopes) != 1 ||
+			c.Incarnation != pending.Incarnation {
 			t.Errorf("connection %+v", c)
 		}
 		if ttl := rdb.PTTL(t.Context(), "crmbridge:{acme}:grant").Val(); ttl != -1 {
@@ -121,7 +129,8 @@ func TestStateIsBoundToItsWay(t *testing.T) {
 			t.Fatal("two browsers must have two cookies", err)
 		}
 		u, _ := url.Parse(mine.AuthorizationURL)
-		good := tokens.Callback{State: u.Query().Get("state"), Code: b.code(mine.AuthorizationURL), BrowserCookie: mine.Cookie}
+		good := tokens.Callback{State: u.Query().Get("state"), Code: b.code(mine.AuthorizationURL),
+			BrowserCookie: mine.Cookie}
 		for name, change := range map[string]func(*tokens.Callback){
 			"no cookie":            func(c *tokens.Callback) { c.BrowserCookie = "" },
 			"other browser":        func(c *tokens.Callback) { c.BrowserCookie = theirs.Cookie },
@@ -150,7 +159,8 @@ func TestStateIsBoundToItsWay(t *testing.T) {
 		_, err = b.auth.Ticket(ctx, ticket, mine.Cookie)
 		wantCode(t, err, tokens.CodeInvalidState)
 		u, _ = url.Parse(theirs.AuthorizationURL)
-		_, err = b.auth.Complete(ctx, tokens.Callback{State: u.Query().Get("state"), Code: b.code(theirs.AuthorizationURL), BrowserCookie: theirs.Cookie})
+		_, err = b.auth.Complete(ctx, tokens.Callback{State: u.Query().Get("state"), Code: b.code(theirs.AuthorizationURL),
+			BrowserCookie: theirs.Cookie})
 		wantCode(t, err, tokens.CodeInvalidState)
 	})
 }
@@ -235,9 +245,12 @@ func TestTokensThatDoNotFit(t *testing.T) {
 			change func(map[string]any)
 			code   string
 		}{
-			"other directory":  {func(m map[string]any) { m["id_token"] = idToken(tenantB, clientID, farFuture) }, tokens.CodeIdentityMismatch},
-			"other app":        {func(m map[string]any) { m["id_token"] = idToken(tenantA, userA, farFuture) }, tokens.CodeUpstreamError},
-			"old id token":     {func(m map[string]any) { m["id_token"] = idToken(tenantA, clientID, longAgo) }, tokens.CodeUpstreamError},
+			"other directory": {func(m map[string]any) { m["id_token"] = idToken(tenantB, clientID, farFuture) },
+				tokens.CodeIdentityMismatch},
+			"other app": {func(m map[string]any) { m["id_token"] = idToken(tenantA, userA, farFuture) },
+				tokens.CodeUpstreamError},
+			"old id token": {func(m map[string]any) { m["id_token"] = idToken(tenantA, clientID, longAgo) },
+				tokens.CodeUpstreamError},
 			"broken id token":  {func(m map[string]any) { m["id_token"] = "a.b.c" }, tokens.CodeUpstreamError},
 			"no refresh token": {func(m map[string]any) { delete(m, "refresh_token") }, tokens.CodeUpstreamError},
 			"no bearer token":  {func(m map[string]any) { m["token_type"] = "mac" }, tokens.CodeUpstreamError},
@@ -292,7 +305,8 @@ func TestLifetimes(t *testing.T) {
 		for name, c := range map[string]struct {
 			value   any
 			seconds float64
-		}{"number": {1234, 1234}, "numeric string": {"1234", 1234}, "missing": {nil, 300}, "negative": {-5, 300}, "too long": {99999999, 28 * 3600}} {
+		}{"number": {1234, 1234}, "numeric string": {"1234", 1234}, "missing": {nil, 300}, "negative": {-5, 300},
+			"too long": {99999999, 28 * 3600}} {
 			b.entra.set(func() {
 				b.entra.change = func(m map[string]any) {
 					m["expires_in"] = c.value
@@ -406,7 +420,8 @@ func TestMicrosoftSaysNo(t *testing.T) {
 				}
 				u, err := url.Parse(e.AdminConsentURL)
 				if err != nil || u.Path != "/"+tenantA+"/v2.0/adminconsent" || u.Query().Get("client_id") != clientID ||
-					u.Query().Get("redirect_uri") != "http://localhost:8080/oauth/callback" || u.Query().Get("scope") != envA+"/user_impersonation" {
+					u.Query().Get("redirect_uri") != "http://localhost:8080/oauth/callback" ||
+					u.Query().Get("scope") != envA+"/user_impersonation" {
 					t.Errorf("admin consent URL %s (%v)", e.AdminConsentURL, err)
 				}
 			})

@@ -26,7 +26,7 @@ const (
 )
 
 // keyPair is a certificate of the app registration with its private key. The key
-// lies behind a function for the same reason as in [prover].
+// is wrapped in a function for the same reason as in [prover].
 type keyPair struct {
 	key        func() *rsa.PrivateKey
 	thumbprint string // base64url of the certificate's SHA-256
@@ -80,7 +80,8 @@ func certificateProver(file, clientID string, log *slog.Logger) (prover, error) 
 func (p keyPair) assert(tokenURL, clientID string, now time.Time) (proof, error) {
 	t := jwt.NewWithClaims(jwt.SigningMethodPS256, jwt.RegisteredClaims{
 		Audience: jwt.ClaimStrings{tokenURL}, Issuer: clientID, Subject: clientID, ID: uuid.NewString(),
-		NotBefore: jwt.NewNumericDate(now), IssuedAt: jwt.NewNumericDate(now), ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
+		NotBefore: jwt.NewNumericDate(now), IssuedAt: jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(assertionLife)),
 	})
 	t.Header["x5t#S256"] = p.thumbprint
 	signed, err := t.SignedString(p.key())
@@ -94,10 +95,12 @@ func (p keyPair) assert(tokenURL, clientID string, now time.Time) (proof, error)
 func (p keyPair) valid(file string, now time.Time) error {
 	switch {
 	case now.After(p.to):
-		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s expired on %s; register a new one at Entra and put it there",
+		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s expired on %s; register a new one at Entra "+
+			"and put it there",
 			file, p.to.UTC().Format(time.DateOnly))
 	case now.Before(p.from.Add(-clockSkew)):
-		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s is not valid before %s; check this machine's clock",
+		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s is not valid before %s; check this "+
+			"machine's clock",
 			file, p.from.UTC().Format(time.RFC3339))
 	}
 	return nil
@@ -117,7 +120,8 @@ func (r *reminder) look(file string, p keyPair, now time.Time) {
 		return
 	}
 	r.next = now.Add(expiryReminder)
-	r.log.Warn("the client certificate expires soon; register a new one at Entra and put it in the file", "file", file, "expires", p.to.UTC())
+	r.log.Warn("the client certificate expires soon; register a new one at Entra and put it in the file", "file", file,
+		"expires", p.to.UTC())
 }
 
 func readCertificate(file string) ([]byte, error) {

@@ -66,7 +66,7 @@ func (s *Store) note(ctx context.Context, id, incarnation string, claims Secret)
 		if r = r.challenged(claims); r.claims != claims {
 			return
 		}
-		if _, err := s.put(ctx, r.slot(), r, keepTTL); !errors.Is(err, errConflict) {
+		if _, err := s.put(ctx, r.fence(), r, keepTTL); !errors.Is(err, errConflict) {
 			return
 		}
 	}

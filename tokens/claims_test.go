@@ -95,7 +95,8 @@ func TestAClaimsChallengeIsPassedOn(t *testing.T) {
 func TestAClaimsChallengeThatOnlyAPersonCanAnswer(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ answer, want string }{
-		"Entra's own":   {`,"claims":"{\"access_token\":{\"polids\":\"` + canary + `\"}}"`, `{"access_token":{"polids":"` + canary + `"}}`},
+		"Entra's own": {`,"claims":"{\"access_token\":{\"polids\":\"` + canary + `\"}}"`, `{"access_token":{"polids":"` +
+			canary + `"}}`},
 		"Dataverse's":   {``, challenge},
 		"an empty one":  {`,"claims":""`, challenge},
 		"a useless one": {`,"claims":"<script>"`, challenge},
@@ -125,7 +126,8 @@ func TestAClaimsChallengeThatOnlyAPersonCanAnswer(t *testing.T) {
 					t.Errorf("a sign-in is asked for %q, want %q", got, c.want)
 				}
 				b.entra.set(func() { b.entra.answer = nil })
-				if _, err := b.auth.Complete(t.Context(), b.signIn(tokens.Request{Connection: "acme"})); err != nil || b.claimsOf("acme") != "" {
+				if _, err := b.auth.Complete(t.Context(), b.signIn(tokens.Request{Connection: "acme"})); err != nil ||
+					b.claimsOf("acme") != "" {
 					t.Errorf("%v, and the next sign-in is asked for %q", err, b.claimsOf("acme"))
 				}
 			})

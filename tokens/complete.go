@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 	"time"
 )
 
@@ -14,8 +13,8 @@ const (
 	// workTime bounds redemption, WhoAmI and save; the claim outlives it.
 	workTime  = 45 * time.Second
 	claimTime = time.Minute
-	// answerKept is how long the same state and code get the same answer.
-	answerKept = 10 * time.Minute
+	// outcomeKept is how long the same state and code get the same answer.
+	outcomeKept = 10 * time.Minute
 
 	maxCode = 8 << 10
 )
@@ -44,43 +43,10 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 	if err := cb.check(); err != nil {
 		return Connection{}, err
 	}
-	key := stateKey(digest(cb.State))
 	for {
-		st, at, err := load[attempt](ctx, a.store, key, statePurpose)
-		if errors.Is(err, errMissing) {
-			return Connection{}, badState()
-		}
-		if err != nil {
-			return Connection{}, late(ctx, err)
-		}
-		if err := st.admits(cb); err != nil {
-			return Connection{}, err
-		}
-		// A claim is another process's: its end is compared by the clock that both have.
-		now, err := a.store.clock(ctx, key)
-		if err != nil {
-			return Connection{}, late(ctx, err)
-		}
-		switch st.position(cb.proof(), now) {
-		case posAnswered:
-			return st.answer()
-		case posForeign:
-			return Connection{}, badState()
-		case posLost:
-			lost := fault(CodeInvalidState, "the process that was redeeming the authorization code was lost; start again", nil)
-			if _, err := change(ctx, a.store, at, st.failed(lost), answerKept); err != nil && !errors.Is(err, errConflict) {
-				return Connection{}, late(ctx, err)
-			}
-			continue
-		case posFree:
-			st = st.claimed(cb.proof(), now)
-			at, err = change(ctx, a.store, at, st, answerKept)
-			if err == nil {
-				return a.begin(ctx, at, st, cb)
-			}
-			if !errors.Is(err, errConflict) {
-				return Connection{}, late(ctx, err)
-			}
+		c, again, err := a.step(ctx, cb)
+		if !again {
+			return c, err
 		}
 		select {
 		case <-ctx.Done():
@@ -88,6 +54,53 @@ func (a *Authorizer) Complete(ctx context.Context, cb Callback) (Connection, err
 		case <-time.After(pollShort + rand.N(pollShort)):
 		}
 	}
+}
+
+// step looks at the state once and does what is to be done with it now. again: somebody
+// else works on it, so that it must be looked at again after a while.
+func (a *Authorizer) step(ctx context.Context, cb Callback) (c Connection, again bool, err error) {
+	key := stateKey(digest(cb.State))
+	st, at, err := load[attempt](ctx, a.store, key, statePurpose)
+	if errors.Is(err, errMissing) {
+		return Connection{}, false, badState()
+	}
+	if err != nil {
+		return Connection{}, false, late(ctx, err)
+	}
+	if err := st.admits(cb); err != nil {
+		return Connection{}, false, err
+	}
+	// A claim is another process's: its end is compared by the clock that both have.
+	now, err := a.store.clock(ctx, key)
+	if err != nil {
+		return Connection{}, false, late(ctx, err)
+	}
+	switch st.position(cb.proof(), now) {
+	case posEnded:
+		c, err = st.outcome()
+		return c, false, err
+	case posForeign:
+		return Connection{}, false, badState()
+	case posClaimed:
+		return Connection{}, true, nil
+	case posLost:
+		st = st.failed(newError(CodeInvalidState,
+			"the process that was redeeming the authorization code was lost; start again", nil))
+		if _, err = change(ctx, a.store, at, st, outcomeKept); err == nil {
+			c, err = st.outcome()
+			return c, false, err
+		}
+	case posFree:
+		st = st.claimed(cb.proof(), now)
+		if at, err = change(ctx, a.store, at, st, outcomeKept); err == nil {
+			c, err = a.begin(ctx, at, st, cb)
+			return c, false, err
+		}
+	}
+	if errors.Is(err, errConflict) {
+		return Connection{}, true, nil
+	}
+	return Connection{}, false, late(ctx, err)
 }
 
 func (cb Callback) check() error {
@@ -129,15 +142,17 @@ func (st attempt) admits(cb Callback) error {
 	}
 	switch {
 	case st.Bus != cb.Bus:
-		return fault(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the bus", nil)
+		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the "+
+			"bus", nil)
 	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
-		return fault(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start again", errOtherBrowser)
+		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start "+
+			"again", errOtherBrowser)
 	}
 	return nil
 }
 
 // begin does the claimed work apart from the caller, who waits as long as he likes.
-func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
+func (a *Authorizer) begin(ctx context.Context, at fence, st attempt, cb Callback) (Connection, error) {
 	type outcome struct {
 		Connection
 		error
@@ -168,142 +183,6 @@ func (a *Authorizer) begin(ctx context.Context, at slot, st attempt, cb Callback
 	}
 }
 
-// complete is the work on a claimed state, from top to bottom.
-func (a *Authorizer) complete(ctx context.Context, at slot, st attempt, cb Callback) (Connection, error) {
-	if st.Phase == phaseRedeeming {
-		redeemed, err := a.redeemed(ctx, st, cb)
-		if err != nil {
-			return Connection{}, a.give(ctx, at, st, err)
-		}
-		st.Phase, st.Redeemed = phaseRedeemed, &redeemed
-		if at, err = a.settle(ctx, at, st); err != nil {
-			return Connection{}, err
-		}
-	}
-	user, organization, err := a.identify(ctx, st.Environment, st.Redeemed.Access)
-	if err != nil {
-		return Connection{}, a.give(ctx, at, st, identifyFault(err))
-	}
-	user, organization = strings.ToLower(user), strings.ToLower(organization)
-	c, err := a.establish(ctx, at.key, st, Connection{UserID: user, OrganizationID: organization}.
-		named(a.called(ctx, st.Environment, st.Redeemed.Access, user, organization)))
-	if err != nil {
-		return Connection{}, a.give(ctx, at, st, err)
-	}
-	st.Phase, st.Redeemed, st.Verifier, st.Result = phaseDone, nil, "", &c
-	// The connection is made; if this is lost, the same callback finds it again.
-	_, _ = a.settle(ctx, at, st)
-	return c, nil
-}
-
-// namesTime bounds the questions for names, which nothing waits for longer.
-const namesTime = 5 * time.Second
-
-func (a *Authorizer) called(ctx context.Context, environment, access, user, organization string) Names {
-	ctx, cancel := context.WithTimeout(ctx, namesTime)
-	defer cancel()
-	return a.names(ctx, environment, access, user, organization)
-}
-
-// redeemed turns the callback into tokens that are checked to be for this
-// application and the environment's directory.
-func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (grantedTokens, error) {
-	if t, _, err := load[ticket](ctx, a.store, st.Ticket, ticketPurpose); err != nil || t.UsedBy != "" {
-		if err != nil && !errors.Is(err, errMissing) {
-			return grantedTokens{}, err
-		}
-		return grantedTokens{}, badState()
-	}
-	if cb.Error != "" {
-		return grantedTokens{}, a.withConsent(refusal{Error: cb.Error, Codes: numberIn(cb.ErrorDescription)}.verdict("authorization_code"), st)
-	}
-	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))
-	if err != nil {
-		if f, ok := errors.AsType[*Error](err); ok && f.claims != nil {
-			a.store.note(ctx, st.Connection, st.Incarnation, f.claims()) // the next sign-in is asked for them
-		}
-		return grantedTokens{}, a.withConsent(err, st)
-	}
-	tenant, err := st.directory(ans.id, a.entra.id, time.Now())
-	if err != nil {
-		return grantedTokens{}, err
-	}
-	if echoes(Secret(tenant), ans.access, ans.refresh, cb.Code, Secret(st.Verifier)) {
-		return grantedTokens{}, fault(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
-	}
-	if ans.refresh == "" {
-		return grantedTokens{}, fault(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow offline_access", nil)
-	}
-	if st.Directory != "" && !same(st.Directory, tenant) {
-		return grantedTokens{}, fault(CodeIdentityMismatch, "the person signed in to directory "+tenant+
-			", but the environment belongs to "+st.Directory+"; sign in with an account of that directory", nil)
-	}
-	return grantedTokens{
-		Access: ans.access.Reveal(), Refresh: ans.refresh.Reveal(), Scopes: ans.scopes,
-		At: ans.at, Expires: ans.expires, Tenant: strings.ToLower(tenant),
-	}, nil
-}
-
-func (a *Authorizer) withConsent(err error, st attempt) error {
-	if f, ok := errors.AsType[*Error](err); ok && f.Code == CodeConsentRequired {
-		f.AdminConsentURL = a.entra.adminConsentURL(firstOf(st.Directory, st.Tenant), userScope(st.Environment), a.RedirectURL())
-	}
-	return err
-}
-
-// identifyFault keeps a refusal; everything else is an outage, after which the
-// same callback may continue.
-func identifyFault(err error) error {
-	f, ok := errors.AsType[*Error](err)
-	switch {
-	case ok && f.Code == CodePermissionDenied:
-		return f
-	case ok && f.Retryable:
-		return f
-	}
-	return &Error{Code: CodeUnavailable, Message: "Dataverse could not be asked who the user is; try again", Retryable: true, Err: err}
-}
-
-// give ends the attempt with err, or frees it where err may pass.
-func (a *Authorizer) give(ctx context.Context, at slot, st attempt, err error) error {
-	f, ok := errors.AsType[*Error](err)
-	if !ok {
-		f = fault(CodeInternal, "the authorization failed", err)
-	}
-	if f.Retryable {
-		a.release(ctx, at, st)
-		return f
-	}
-	_, _ = a.settle(ctx, at, st.failed(f))
-	return f
-}
-
-func (a *Authorizer) release(ctx context.Context, at slot, st attempt) {
-	_, _ = a.settle(ctx, at, st.released())
-}
-
-// settle writes the claimed attempt, with patience while Redis is away; nobody
-// else writes it as long as the claim lasts.
-func (a *Authorizer) settle(ctx context.Context, at slot, st attempt) (slot, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), savingTime)
-	defer cancel()
-	at.wid = random(9)
-	for wait := pollShort; ; wait = min(wait*2, time.Second) {
-		next, err := change(ctx, a.store, at, st, answerKept)
-		if err == nil {
-			return next, nil
-		}
-		if errors.Is(err, errConflict) {
-			return at, fault(CodeInvalidState, "another process took this sign-in over; start again", nil)
-		}
-		select {
-		case <-ctx.Done():
-			return at, err
-		case <-time.After(wait):
-		}
-	}
-}
-
 func badState() *Error {
-	return fault(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
+	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
 }

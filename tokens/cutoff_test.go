@@ -15,7 +15,8 @@ import (
 const shortCutOff = 3 * time.Second
 
 func (b *bench) cutOffSource(rdb redis.UniversalClient) *tokens.Source {
-	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(rdb, b.keys), Entra: b.app(), Log: b.log(), CutOff: shortCutOff})
+	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(rdb, b.keys), Entra: b.app(), Log: b.log(),
+		CutOff: shortCutOff})
 	b.t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -84,7 +85,8 @@ func TestDeletedBehindACutOffPrimary(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it starts Redis servers")
 	}
-	primary := newServer(t, "--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "1", "--repl-ping-replica-period", "1")
+	primary := newServer(t, "--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "1",
+		"--repl-ping-replica-period", "1")
 	host, port, _ := net.SplitHostPort(primary.addr)
 	replica := newServer(t, "--replicaof", host+" "+port)
 	b := newBench(t, client(t, primary.addr))
@@ -156,6 +158,10 @@ func TestClusterPrimaryThatRefusesWritesIsAway(t *testing.T) {
 		t.Error(err)
 	}
 	for _, addr := range []string{addrs[0], addrs[2]} {
-		await(t, "the connections of the others", func() bool { _, err := s.Access(t.Context(), owner[addr]); return err == nil })
+		await(t, "the connections of the others", func() bool {
+			_, err := s.Access(t.Context(),
+				owner[addr])
+			return err == nil
+		})
 	}
 }

@@ -21,14 +21,14 @@
 // # Using it
 //
 // [Source.Access] returns the token: load → fresh? → lock → load again → refresh →
-// fenced save. A token near its end is renewed behind its use. The refresh runs on
+// fenced save. A token near its end is refreshed in the background. The refresh runs on
 // the source's own context, so that no caller's deadline cancels it for others.
 // [Source.Refused] is for a 401 of Dataverse.
 //
 // A valid token comes from this process's memory (local.go), as long as the process
 // can prove that it has heard of every change (watch.go), or, while Redis is away,
 // for 5 minutes after the last such proof. A Redis that refuses writes is away: it may
-// have been left behind by a fail-over, and what it says be old. All processes together renew the tokens
+// have been cut off by a fail-over, and its data be old. All processes together renew the tokens
 // of connections in use before they end and keep the others alive (renew.go), so
 // that in steady state no request waits for the token endpoint.
 //
@@ -36,7 +36,8 @@
 // that is lost so is harmless, since Entra does not revoke a refresh token by
 // giving out the next one; the older grant that is there again refreshes again, and
 // the compare-and-set keeps whoever still holds the newer version from mixing the
-// two, also when the number of the lost version has been given out again. A connection or a deletion that is lost so must be repeated.
+// two, also when the number of the lost version has been given out again. A connection
+// or a deletion that is lost so must be repeated.
 //
 // [Authorizer.App] makes a connection of the application itself, for the pairs in
 // [EntraConfig].Apps. It has no refresh token: every renewal is a new request,
@@ -56,7 +57,7 @@
 //	crmbridge:{<id>}:metadata      hash inc <kind>…, 15 min  what the environment says of its columns
 //	crmbridge:{<id>}:reading       lock of the one who reads that
 //	crmbridge:{<id>}:alive         string, 10 s              proof that its server takes writes
-//	crmbridge:alive:<process>      string, 10 s              the same, written by each beat; in a
+//	crmbridge:alive:<process>      string, 10 s              the same, written by each heartbeat; in a
 //	                               cluster with a tag for each primary
 //	crmbridge:renewals             sorted set of ids         scored by when a renewal is due
 //	crmbridge:renewals:backfill    locks of the one who looks for what the lists lack,
@@ -72,10 +73,10 @@
 //
 // Channel crmbridge:changed carries "<id> <incarnation> <version>" for every write
 // of a grant, version 0 for a deletion, published by the script that writes. On
-// crmbridge:alive:<process> each process hears its own beats.
+// crmbridge:alive:<process> each process gets its own heartbeats.
 //
 // sealed is AEAD ciphertext under TOKEN_KEYSET, bound to its key and incarnation;
-// inc, ver and wid are the fence of every write (cas.go). No script touches keys of
+// inc, ver and wid are the fence of every write (fence.go). No script touches keys of
 // two slots, so that Redis Cluster works; Redis 7.0 suffices. So lists and records are
 // written one after the other: whoever takes an id off a list looks for its record
 // again, saving puts it on again, and what is lost otherwise comes back (relist.go).

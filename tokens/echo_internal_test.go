@@ -13,7 +13,8 @@ import (
 func TestClaimsAreNoEcho(t *testing.T) {
 	const secret = Secret("0.AXkA-q0Zt7uXw2nBxYkD8mLhVfRrC5sJpEeTgWaQiOo9K1yHl3vN")
 	s := secret.Reveal()
-	for _, form := range []string{s, strings.ToUpper(s), s[20:36], hex.EncodeToString([]byte(s)), base64.StdEncoding.EncodeToString([]byte("xx" + s)),
+	for _, form := range []string{s, strings.ToUpper(s), s[20:36], hex.EncodeToString([]byte(s)),
+		base64.StdEncoding.EncodeToString([]byte("xx" + s)),
 		s[:16] + " " + s[16:], fmt.Sprintf(`\u%04x`, s[10]) + s[11:26]} {
 		claims := Secret(`{"access_token":{"nbf":{"value":"` + form + `"}}}`)
 		if !echoes(claims, "another-secret-of-this-request", secret) {
@@ -34,8 +35,11 @@ func TestClaimsAreNoEcho(t *testing.T) {
 // Of an answer's scopes those count that were asked for.
 func TestScopesAreThoseAskedFor(t *testing.T) {
 	const environment = "https://contoso.crm4.dynamics.com"
-	said := []string{"openid", environment + "/user_impersonation", "https://CONTOSO.crm4.dynamics.com//user_impersonation", "the-refresh-token", environment + "/the-refresh-token", "offline_access"}
-	want := fmt.Sprint([]string{"openid", environment + "/user_impersonation", environment + "/user_impersonation", "offline_access"})
+	said := []string{"openid", environment + "/user_impersonation",
+		"https://CONTOSO.crm4.dynamics.com//user_impersonation", "the-refresh-token", environment + "/the-refresh-token",
+		"offline_access"}
+	want := fmt.Sprint([]string{"openid", environment + "/user_impersonation", environment + "/user_impersonation",
+		"offline_access"})
 	if got := fmt.Sprint(ownScopes(said, environment)); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

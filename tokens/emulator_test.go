@@ -130,7 +130,8 @@ func TestAgainstTheEmulator(t *testing.T) {
 		}
 		done := ask("POST", begun.ConnectURL)
 		c, err := store.Get(t.Context(), "demo")
-		if err != nil || c.Status != tokens.StatusActive || c.TenantID != emulator.DefaultTenantID || !strings.Contains(done, c.UserID) {
+		if err != nil || c.Status != tokens.StatusActive || c.TenantID != emulator.DefaultTenantID ||
+			!strings.Contains(done, c.UserID) {
 			t.Fatalf("%+v %v\n%s", c, err, done)
 		}
 
@@ -179,7 +180,8 @@ func TestAgainstTheEmulator(t *testing.T) {
 		}
 		_, err = source.Refused(t.Context(), "demo", a)
 		wantCode(t, err, tokens.CodeReauthorizationRequired)
-		if c, err := store.Get(t.Context(), "demo"); err != nil || c.Status != tokens.StatusReauthorizationRequired || !strings.Contains(c.LastError, "AADSTS") {
+		if c, err := store.Get(t.Context(), "demo"); err != nil || c.Status != tokens.StatusReauthorizationRequired ||
+			!strings.Contains(c.LastError, "AADSTS") {
 			t.Errorf("%+v %v", c, err)
 		}
 	})

@@ -1,7 +1,6 @@
 package tokens
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 )
 
 // EntraConfig says which Entra ID application crmbridge is.
@@ -45,18 +43,10 @@ type EntraConfig struct {
 	Timeout time.Duration
 	// Transport is used for token requests; nil means an own one with TLS 1.2 and time-outs.
 	Transport http.RoundTripper
-	// Observe is told about every token request; nil means nobody. It must not block.
+	// Observe is called after every token request; nil means nobody. It must not block.
 	Observe func(TokenRequest)
 	// Log hears about certificates; nil discards.
 	Log *slog.Logger
-}
-
-// TokenRequest is one request to Entra's token endpoint, for metrics.
-type TokenRequest struct {
-	Grant    string // "authorization_code", "refresh_token" or "client_credentials"
-	Code     string // "ok" or the code of the error
-	AADSTS   int    // Entra's error number, 0 where there is none
-	Duration time.Duration
 }
 
 // Entra asks Microsoft Entra ID's v2.0 endpoints for tokens. Safe for concurrent use.
@@ -88,7 +78,8 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 	if len(faults) > 0 {
 		return nil, errors.Join(faults...)
 	}
-	e := &Entra{authority: authority, id: c.ClientID, prove: prove, apps: maps.Clone(c.Apps), serves: c.Serves, observe: c.Observe}
+	e := &Entra{authority: authority, id: c.ClientID, prove: prove, apps: maps.Clone(c.Apps), serves: c.Serves,
+		observe: c.Observe}
 	if e.serves == nil {
 		e.serves = func(string) error { return nil }
 	}
@@ -141,48 +132,12 @@ func (e *Entra) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "entra application "+e.id+" at "+e.authority)
 }
 
-func checkAuthority(raw string, allowHTTP bool) (string, error) {
-	if raw == "" {
-		raw = "https://login.microsoftonline.com"
-	}
-	origin, err := checkOrigin(raw, allowHTTP)
-	if err != nil {
-		return "", fmt.Errorf("ENTRA_AUTHORITY_URL %w, for example https://login.microsoftonline.com", err)
-	}
-	return origin, nil
-}
-
-// checkOrigin accepts an https origin, or an http one on a loopback host where
-// that is allowed, and returns it without a trailing slash.
-func checkOrigin(raw string, allowHTTP bool) (string, error) {
-	u, err := url.Parse(strings.TrimSuffix(raw, "/"))
-	if err != nil || u.Host == "" || u.Path != "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || u.Opaque != "" || u.ForceQuery {
-		return "", errors.New("must be an origin: scheme and host, nothing else")
-	}
-	switch {
-	case u.Scheme == "https":
-	case u.Scheme == "http" && allowHTTP && loopback(u.Hostname()):
-	default:
-		return "", errors.New("must use https (http only for loopback addresses and where it is allowed)")
-	}
-	return u.Scheme + "://" + strings.ToLower(u.Host), nil
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
 var (
 	guid = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 	// A verified domain: at least two labels.
-	domain = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])$`)
+	domain = regexp.MustCompile(`^([a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?\.)+` +
+		`[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])$`)
 )
-
-// validTenant checks what becomes a path segment at the authority.
-func validTenant(t string) bool {
-	return t == "organizations" || t == "common" || guid.MatchString(t) || len(t) <= 253 && domain.MatchString(t)
-}
 
 // scopes of a delegated grant for one environment: one resource, which Entra
 // demands, and offline_access without which there is no refresh token.
@@ -218,129 +173,4 @@ func (e *Entra) adminConsentURL(tenant, scope, redirectURL string) string {
 		"scope": {scope}, "state": {random(16)},
 	}
 	return e.authority + "/" + tenant + "/v2.0/adminconsent?" + q.Encode()
-}
-
-// answer is a token response.
-type answer struct {
-	access, refresh, id Secret
-	scopes              []string
-	at, expires         time.Time
-}
-
-// Format keeps fmt away from the tokens.
-func (a answer) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "token answer, "+redacted) }
-
-// redeem exchanges an authorization code. Errors are *Error.
-func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (answer, error) {
-	c := e.config(tenant, environment, redirectURL)
-	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL, []Secret{code, verifier}}
-	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
-		c.ClientSecret = p.secret.Reveal()
-		return c.Exchange(ctx, code.Reveal(), append(p.options(), oauth2.VerifierOption(verifier.Reveal()),
-			oauth2.SetAuthURLParam("scope", strings.Join(c.Scopes, " ")))...)
-	})
-}
-
-// renew uses a refresh token. The scope is sent along, so that the new token is
-// for this environment whatever else the person consented to: a refresh token is
-// bound to user and client, not to a resource. claims, where not "", are those
-// that Microsoft asked for. Errors are *Error.
-func (e *Entra) renew(ctx context.Context, tenant, environment string, refresh, claims Secret) (answer, error) {
-	q := question{grantRefresh, environment, e.endpoint(tenant).TokenURL, []Secret{refresh}}
-	extra := url.Values{"grant_type": {grantRefresh}, "refresh_token": {refresh.Reveal()}}
-	return e.post(ctx, q, scopes(environment), withClaims(extra, claims))
-}
-
-func withClaims(form url.Values, claims Secret) url.Values {
-	if claims != "" {
-		form.Set("claims", claims.Reveal())
-	}
-	return form
-}
-
-// post asks with a form of which oauth2.Config can send only a part;
-// clientcredentials.Config can send it all, with the grant type overridden.
-func (e *Entra) post(ctx context.Context, q question, scopes []string, extra url.Values) (answer, error) {
-	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {
-		maps.Copy(extra, p.fields())
-		c := &clientcredentials.Config{
-			ClientID: e.id, ClientSecret: p.secret.Reveal(), TokenURL: q.tokenURL,
-			AuthStyle: oauth2.AuthStyleInParams, Scopes: scopes, EndpointParams: extra,
-		}
-		return c.Token(ctx)
-	})
-}
-
-// maxLife bounds expires_in; Entra's longest-lived tokens (continuous access
-// evaluation) live up to 28 h.
-const maxLife = 28 * time.Hour
-
-// unknownLife is assumed for an answer without expires_in (Entra always sends
-// one): short, so that a wrong guess costs a refresh and not a refused call.
-const unknownLife = 5 * time.Minute
-
-// grantRefresh is the grant type by which a person's grant is renewed.
-const grantRefresh = "refresh_token"
-
-// question is a token request apart from its form.
-type question struct {
-	grant, environment, tokenURL string
-	sent                         []Secret // beside the proof
-}
-
-// request is the way of every token request. Nothing is sent for an environment
-// that this installation does not serve, nor without a proof.
-func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token, error)) (answer, error) {
-	if err := e.serves(q.environment); err != nil {
-		f := fault(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is asked for", err)
-		f.own = true
-		return answer{}, f
-	}
-	p, err := e.prove(q.tokenURL)
-	if err != nil {
-		return answer{}, fault(CodeConfigurationError, err.Error(), nil)
-	}
-	begun := time.Now()
-	t, err := ask(context.WithValue(ctx, oauth2.HTTPClient, e.client), p)
-	var a answer
-	if err == nil {
-		a, err = readAnswer(t, begun, q.environment)
-	} else {
-		if late, ok := errors.AsType[net.Error](err); ok && late.Timeout() {
-			e.Close() // of idle connections that died the same way, each would cost a request
-		}
-		err = classify(q.grant, err)
-	}
-	seen := TokenRequest{Grant: q.grant, Code: "ok", Duration: time.Since(begun)}
-	if f, ok := errors.AsType[*Error](err); ok {
-		seen.Code, seen.AADSTS = f.Code, f.AADSTS
-		if f.claims != nil && echoes(f.claims(), append(q.sent, p.secret, p.assertion)...) {
-			f.claims = nil
-		}
-	}
-	e.observe(seen)
-	return a, err
-}
-
-// readAnswer counts the life of the token from before the request was sent, so
-// that it is never thought to live longer than it does.
-func readAnswer(t *oauth2.Token, begun time.Time, environment string) (answer, error) {
-	if !strings.EqualFold(t.Type(), "Bearer") {
-		return answer{}, fault(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
-	}
-	life := time.Until(t.Expiry).Round(time.Second)
-	if t.Expiry.IsZero() || life <= 0 {
-		life = unknownLife
-	}
-	a := answer{
-		access: Secret(t.AccessToken), refresh: Secret(t.RefreshToken),
-		at: begun.UTC(), expires: begun.Add(min(life, maxLife)).UTC(),
-	}
-	if s, ok := t.Extra("scope").(string); ok {
-		a.scopes = ownScopes(strings.Fields(s), environment)
-	}
-	if s, ok := t.Extra("id_token").(string); ok {
-		a.id = Secret(s)
-	}
-	return a, nil
 }

@@ -98,7 +98,10 @@ func carry(to io.Writer, from io.Reader, quiet chan struct{}) {
 // A connection to Entra that died without a sign is found out by pings, and the next
 // request has a new one.
 func TestSilentConnectionsToEntra(t *testing.T) {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_,
+			_ = io.WriteString(w, "{}")
+	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()
 	defer server.Close()

@@ -71,7 +71,7 @@ func CodeOf(err error) string {
 	return CodeInternal
 }
 
-func fault(code, message string, cause error) *Error {
+func newError(code, message string, cause error) *Error {
 	return &Error{Code: code, Message: message, Err: cause}
 }
 

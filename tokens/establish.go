@@ -17,12 +17,13 @@ import (
 // who has the ids and names of user and organization.
 func (a *Authorizer) establish(ctx context.Context, state string, st attempt, who Connection) (Connection, error) {
 	if !guid.MatchString(who.UserID) || !guid.MatchString(who.OrganizationID) {
-		return Connection{}, fault(CodeUpstreamError, "Dataverse did not say who the user is", nil)
+		return Connection{}, newError(CodeUpstreamError, "Dataverse did not say who the user is", nil)
 	}
 	for range saveTries {
 		old, err := a.store.load(ctx, st.Connection)
 		if CodeOf(err) == CodeConnectionNotFound || err == nil && old.Incarnation != st.Incarnation {
-			return Connection{}, fault(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new connect link", nil)
+			return Connection{}, newError(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new "+
+				"connect link", nil)
 		}
 		if err != nil {
 			return Connection{}, err
@@ -53,7 +54,7 @@ func fits(old record, environment, user string, allowChange bool) error {
 		return exists(old)
 	}
 	if old.Status != StatusPending && !same(old.UserID, user) && !allowChange {
-		return fault(CodeIdentityMismatch, "another user connected "+old.ID+
+		return newError(CodeIdentityMismatch, "another user connected "+old.ID+
 			" before; sign in as that user, or authorize again with allow_user_change", nil)
 	}
 	return nil
@@ -96,7 +97,8 @@ func (a *Authorizer) useUp(ctx context.Context, key, state string) error {
 			return err
 		}
 	}
-	return &Error{Code: CodeUnavailable, Message: "this connect link is being changed by others; try again", Retryable: true}
+	return &Error{Code: CodeUnavailable, Message: "this connect link is being changed by others; try again",
+		Retryable: true}
 }
 
 // clockSkew is how wrong this machine's clock may be about Entra's.
@@ -113,7 +115,8 @@ func (st attempt) directory(idToken Secret, client string, now time.Time) (strin
 	case guid.MatchString(st.Tenant):
 		return st.Tenant, nil
 	case st.Directory != "":
-		return "", fault(CodeUpstreamError, "Entra sent no id token, so that nothing says whether the person is of directory "+st.Directory, nil)
+		return "", newError(CodeUpstreamError, "Entra sent no id token, so that nothing says whether the person is of "+
+			"directory "+st.Directory, nil)
 	}
 	return "", nil
 }
@@ -123,7 +126,7 @@ func (st attempt) directory(idToken Secret, client string, now time.Time) (strin
 // place of its signature.
 func tenantOf(idToken Secret, client string, now time.Time) (string, error) {
 	bad := func(why string) (string, error) {
-		return "", fault(CodeUpstreamError, "Entra's id token is not usable: "+why, nil)
+		return "", newError(CodeUpstreamError, "Entra's id token is not usable: "+why, nil)
 	}
 	parts := strings.Split(idToken.Reveal(), ".")
 	if len(parts) != 3 {

@@ -84,7 +84,8 @@ func (f *fakeEntra) count(grant string) (n int) {
 }
 
 func (f *fakeEntra) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") || r.URL.RawQuery != "" {
+	if err := r.ParseForm(); err != nil || r.Method != http.MethodPost ||
+		!strings.HasSuffix(r.URL.Path, "/oauth2/v2.0/token") || r.URL.RawQuery != "" {
 		f.t.Errorf("token endpoint got %s %s (%v)", r.Method, r.URL, err)
 	}
 	f.mu.Lock()
@@ -173,7 +174,8 @@ func refuse(w http.ResponseWriter, status int, code string, number int) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]any{
-		"error": code, "error_description": fmt.Sprintf("AADSTS%d: %s in a description\r\nTrace ID: x", number, canary), "error_codes": []int{number},
+		"error": code, "error_description": fmt.Sprintf("AADSTS%d: %s in a description\r\nTrace ID: x", number, canary),
+		"error_codes": []int{number},
 	})
 }
 
@@ -246,7 +248,8 @@ func (b *bench) app() *tokens.Entra {
 }
 
 func (b *bench) newApp() (*tokens.Entra, error) {
-	c := tokens.EntraConfig{Authority: b.entra.URL, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true, Log: b.log(),
+	c := tokens.EntraConfig{Authority: b.entra.URL, ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true,
+		Log:  b.log(),
 		Apps: map[string]string{"app": envA, "other": envA, "moved": envB}}
 	if b.tune != nil {
 		b.tune(&c)

@@ -28,7 +28,8 @@ func (h *meanwhile) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Pr
 
 func (h *meanwhile) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") && len(args) > 3 && args[3] == h.key && !h.done.Swap(true) {
+		if args := cmd.Args(); strings.HasPrefix(cmd.Name(), "eval") && len(args) > 3 && args[3] == h.key &&
+			!h.done.Swap(true) {
 			h.do()
 		}
 		return next(ctx, cmd)
@@ -42,7 +43,8 @@ func TestTwoFirstAuthorizationsAtOnce(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		var second tokens.Callback
-		rdb.AddHook(&meanwhile{key: "crmbridge:{acme}:grant", do: func() { second = b.signIn(tokens.Request{Connection: "acme"}) }})
+		rdb.AddHook(&meanwhile{key: "crmbridge:{acme}:grant",
+			do: func() { second = b.signIn(tokens.Request{Connection: "acme"}) }})
 		first := b.signIn(tokens.Request{Connection: "acme"})
 		one, err := b.auth.Complete(t.Context(), second)
 		if err != nil {
@@ -85,7 +87,8 @@ func TestTicketsAndStatesCannotBeMoved(t *testing.T) {
 			return err
 		}
 		complete := func(begun tokens.Begun) error {
-			_, err := b.auth.Complete(t.Context(), tokens.Callback{State: begun.State, Code: b.code(begun.AuthorizationURL), Bus: true})
+			_, err := b.auth.Complete(t.Context(), tokens.Callback{State: begun.State, Code: b.code(begun.AuthorizationURL),
+				Bus: true})
 			return err
 		}
 		whole := func(from, to string) { rdb.Copy(t.Context(), from, to, 0, true) }
@@ -125,7 +128,8 @@ func TestTicketsAndStatesCannotBeMoved(t *testing.T) {
 // A prompt that was asked for is what the person's browser is sent with.
 func TestWhatIsAskedReachesMicrosoft(t *testing.T) {
 	b := newBench(t, client(t, startMini(t)))
-	begun, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA, Prompt: "select_account",
+	begun, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA,
+		Prompt:    "select_account",
 		LoginHint: "ada@contoso.com", Bus: true})
 	if err != nil {
 		t.Fatal(err)
@@ -134,8 +138,9 @@ func TestWhatIsAskedReachesMicrosoft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"prompt": "select_account", "login_hint": "ada@contoso.com", "response_mode": "query",
-		"redirect_uri": "http://localhost:8080/oauth/callback", "state": begun.State} {
+	for name, want := range map[string]string{"prompt": "select_account", "login_hint": "ada@contoso.com",
+		"response_mode": "query",
+		"redirect_uri":  "http://localhost:8080/oauth/callback", "state": begun.State} {
 		if got := u.Query().Get(name); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}

@@ -34,7 +34,7 @@ func (s *Store) keep(t *testing.T, r record, access Secret) record {
 	r.EnvironmentURL, r.Grant = "https://contoso.crm4.dynamics.com", GrantAuthorizationCode
 	r.TenantID = "11111111-2222-3333-4444-555555555555"
 	r.access, r.refresh = access, "refresh of "+access
-	at := r.slot()
+	at := r.fence()
 	saved, err := s.put(t.Context(), at, r, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +47,8 @@ func entraThat(t *testing.T, answer http.HandlerFunc) *Entra {
 	t.Helper()
 	server := httptest.NewServer(answer)
 	t.Cleanup(server.Close)
-	e, err := NewEntra(EntraConfig{Authority: server.URL, ClientID: "cccccccc-0000-0000-0000-000000000001", ClientSecret: "x", AllowHTTP: true})
+	e, err := NewEntra(EntraConfig{Authority: server.URL, ClientID: "cccccccc-0000-0000-0000-000000000001",
+		ClientSecret: "x", AllowHTTP: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,8 +75,12 @@ func TestTheLastSecondsOfATokenWhileEntraIsInTrouble(t *testing.T) {
 		"nothing happened":            {20 * time.Second, nil, "old", true},
 		"less than a call takes":      {lastMoment - time.Millisecond, nil, "", true},
 		"more than a slow call takes": {40 * time.Second, nil, "old", false},
-		"a person connected again":    {20 * time.Second, func(t *testing.T, s *Store, r record) { s.keep(t, r, "new") }, "", true},
-		"it was deleted":              {20 * time.Second, func(t *testing.T, s *Store, r record) { _ = s.Delete(t.Context(), r.ID) }, "", true},
+		"a person connected again": {20 * time.Second, func(t *testing.T, s *Store, r record) { s.keep(t, r, "new") }, "",
+			true},
+		"it was deleted": {20 * time.Second, func(t *testing.T, s *Store,
+			r record) {
+			_ = s.Delete(t.Context(), r.ID)
+		}, "", true},
 		"it was deleted and made anew": {20 * time.Second, func(t *testing.T, s *Store, r record) {
 			_ = s.Delete(t.Context(), r.ID)
 			r.Incarnation, r.Version, r.wid = "j", 0, ""
@@ -117,7 +122,8 @@ func TestClaimedRenewalsAreNotDue(t *testing.T) {
 	now := time.Now().Truncate(time.Millisecond)
 	m.SetTime(now)
 	s := &Source{store: store, renewal: Renewal{}.withDefaults()}
-	for id, in := range map[string]time.Duration{"late": -time.Hour, "later": -time.Second, "due": 0, "soon": time.Millisecond} {
+	for id, in := range map[string]time.Duration{"late": -time.Hour, "later": -time.Second, "due": 0,
+		"soon": time.Millisecond} {
 		if _, err := m.ZAdd(renewalsKey, float64(now.Add(in).UnixMilli()), id); err != nil {
 			t.Fatal(err)
 		}
@@ -156,7 +162,7 @@ func TestUseMakesNothingDueLater(t *testing.T) {
 	write := func(id string, inUse, atRest time.Duration, used bool) {
 		t.Helper()
 		now := time.Now()
-		if err := s.writeBatch(t.Context(), []stamp{{id, now.Add(inUse), now.Add(atRest), used}}); err != nil {
+		if err := s.writeBatch(t.Context(), []dueTimes{{id, now.Add(inUse), now.Add(atRest), used}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -51,7 +51,8 @@ func TestOneSignInOfALinkConnects(t *testing.T) {
 		})
 		_, err = b.auth.Complete(t.Context(), two)
 		wantCode(t, err, tokens.CodeInvalidState)
-		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Version != made.Version || now.Status != tokens.StatusActive {
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Version != made.Version ||
+			now.Status != tokens.StatusActive {
 			t.Errorf("%+v, %v; want version %d", now, err, made.Version)
 		}
 		_, err = b.auth.Complete(t.Context(), three)
@@ -96,7 +97,8 @@ func TestHowLongASignInIsKept(t *testing.T) {
 		}
 		kept("{acme}:grant", 11*time.Minute)
 		rdb.PExpire(t.Context(), rdb.Keys(t.Context(), "crmbridge:state:*").Val()[0], time.Minute)
-		if _, err := b.auth.Complete(t.Context(), tokens.Callback{State: begun.State, Code: b.code(begun.AuthorizationURL), Bus: true}); err != nil {
+		if _, err := b.auth.Complete(t.Context(), tokens.Callback{State: begun.State, Code: b.code(begun.AuthorizationURL),
+			Bus: true}); err != nil {
 			t.Fatal(err)
 		}
 		kept("state:*", 10*time.Minute) // the same answer to the same callback
@@ -118,7 +120,8 @@ func TestNothingOfADeletedConnectionStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		await(t, "what is written down of its use", func() bool {
-			return rdb.Exists(t.Context(), "crmbridge:{acme}:used").Val() == 1 && rdb.ZScore(t.Context(), "crmbridge:renewals", "acme").Err() == nil
+			return rdb.Exists(t.Context(), "crmbridge:{acme}:used").Val() == 1 &&
+				rdb.ZScore(t.Context(), "crmbridge:renewals", "acme").Err() == nil
 		})
 		rdb.HSet(t.Context(), "crmbridge:{acme}:metadata", c.Incarnation, "x")
 		s.Close(t.Context()) // nothing is written down any more
@@ -126,7 +129,8 @@ func TestNothingOfADeletedConnectionStays(t *testing.T) {
 			t.Fatal(err)
 		}
 		rdb.Del(t.Context(), "crmbridge:{acme}:alive") // it says nothing of the connection, and lives 10 s
-		if keys := rdb.Keys(t.Context(), "crmbridge:{acme}:*").Val(); !slices.Equal(keys, []string{"crmbridge:{acme}:changes"}) {
+		if keys := rdb.Keys(t.Context(), "crmbridge:{acme}:*").Val(); !slices.Equal(keys,
+			[]string{"crmbridge:{acme}:changes"}) {
 			t.Errorf("left: %v", keys)
 		}
 		for _, index := range []string{"connections", "renewals"} {
@@ -191,11 +195,13 @@ func TestAnAnnouncementDuringPublication(t *testing.T) {
 			t.Error("the change that was announced meanwhile would be looked for by nobody")
 		}
 		announced(4 * time.Minute)
-		if _, err := b.store.PublishChanges(t.Context(), nil); err != nil || rdb.ZCard(t.Context(), "crmbridge:changes").Val() != 1 {
+		if _, err := b.store.PublishChanges(t.Context(), nil); err != nil ||
+			rdb.ZCard(t.Context(), "crmbridge:changes").Val() != 1 {
 			t.Error("forgotten while a write may still be under way", err)
 		}
 		announced(6 * time.Minute)
-		if _, err := b.store.PublishChanges(t.Context(), nil); err != nil || rdb.ZCard(t.Context(), "crmbridge:changes").Val() != 0 {
+		if _, err := b.store.PublishChanges(t.Context(), nil); err != nil ||
+			rdb.ZCard(t.Context(), "crmbridge:changes").Val() != 0 {
 			t.Error("not forgotten", err)
 		}
 	})

@@ -26,7 +26,7 @@ func GenerateKeyset() ([]byte, error) {
 type Key struct {
 	ID      uint32
 	Primary bool // what is sealed now is sealed with it
-	Staged  bool // it stands behind the primary: [PromoteKey] would take it
+	Staged  bool // it comes after the primary: [PromoteKey] would take it
 	Enabled bool // it opens what it sealed
 }
 
@@ -40,7 +40,8 @@ func Keys(json []byte) ([]Key, error) {
 	behind := false
 	for _, k := range handle.KeysetInfo().GetKeyInfo() {
 		enabled := k.GetStatus() == tinkpb.KeyStatusType_ENABLED
-		list = append(list, Key{ID: k.GetKeyId(), Primary: k.GetKeyId() == read.primary, Staged: behind && enabled, Enabled: enabled})
+		list = append(list, Key{ID: k.GetKeyId(), Primary: k.GetKeyId() == read.primary, Staged: behind && enabled,
+			Enabled: enabled})
 		behind = behind || k.GetKeyId() == read.primary
 	}
 	return list, nil
@@ -68,7 +69,7 @@ func StageKey(json []byte) ([]byte, error) {
 	})
 }
 
-// PromoteKey makes the newest key that was staged behind the primary the new
+// PromoteKey makes the newest key that was staged after the primary the new
 // primary. The result is a secret.
 func PromoteKey(json []byte) ([]byte, error) {
 	list, err := Keys(json)
@@ -77,7 +78,8 @@ func PromoteKey(json []byte) ([]byte, error) {
 	}
 	newest := list[len(list)-1]
 	if !newest.Staged {
-		return nil, errors.New("the key set holds no key behind the primary one; add one with `crmbridge keys rotate --stage` first")
+		return nil, errors.New("the key set holds no key behind the primary one; add one with `crmbridge keys rotate " +
+			"--stage` first")
 	}
 	return changeKeys(json, func(m *keyset.Manager) error { return m.SetPrimary(newest.ID) })
 }
@@ -172,7 +174,8 @@ func (k *Keyset) reload(proved func(*keys) bool) (bool, error) {
 		return true, nil
 	}
 	k.other = next
-	return false, errors.New("the new key set holds none of the present keys, so that nothing that is stored would open; the present one is kept")
+	return false, errors.New("the new key set holds none of the present keys, so that nothing that is stored would " +
+		"open; the present one is kept")
 }
 
 // lookPause keeps data that name made-up keys from making work: the set is read at most

@@ -8,8 +8,8 @@ import (
 
 // A copy of a grant in this process's memory serves a request without asking
 // Redis. What makes that safe is knowing until when the copy is known to be the
-// newest: every change is told to every process (cas.go), and watch.go keeps
-// proving that this process has heard everything that was told before a moment.
+// newest: every change is published to every process (fence.go), and watch.go keeps
+// proving that this process has received every change before a moment.
 
 const (
 	localMost = 4096
@@ -32,38 +32,38 @@ const (
 // local holds copies of the active grants that were used last, without their
 // refresh tokens.
 type local struct {
-	cutOff time.Duration
-	reread time.Duration // how old a copy may be without a look at Redis
-	stamp  time.Duration // how often a connection in use is stamped
+	cutOff   time.Duration
+	reread   time.Duration // how old a copy may be without a look at Redis
+	useEvery time.Duration // how often it is written down that a connection is in use
 
 	mu      sync.Mutex // guards everything below
 	entries map[string]*entry
 	recent  list.List // of *entry, the last used in front
 	epoch   int64     // number of the subscription; copies from before it are not trusted
 	live    bool      // the subscription stands
-	heard   time.Time // everything told before it was heard, in this epoch
+	heard   time.Time // every change before it was received, in this epoch
 	away    time.Time // Redis is believed away, and is not tried before; zero: it is there
 }
 
 // entry is one copy, or the place of one that is being loaded. A change removes
 // it, so that a load which began before the change finds its place gone.
 type entry struct {
-	id      string
-	at      *list.Element
-	full    bool
-	copied  record
-	epoch   int64
-	seen    time.Time // when the load began that copied comes from
-	stamped time.Time
+	id     string
+	at     *list.Element
+	full   bool
+	copied record
+	epoch  int64
+	seen   time.Time // when the load began that copied comes from
+	usedAt time.Time // when its use was written down last
 }
 
-func newLocal(cutOff, stamp time.Duration) *local {
-	return &local{cutOff: cutOff, reread: localReread, stamp: stamp, entries: map[string]*entry{}}
+func newLocal(cutOff, useEvery time.Duration) *local {
+	return &local{cutOff: cutOff, reread: localReread, useEvery: useEvery, entries: map[string]*entry{}}
 }
 
-// get returns the copy that is known to be the newest. stamp: the connection's
+// get returns the copy that is known to be the newest. due: the connection's
 // use should be written down again.
-func (l *local) get(id string, now time.Time) (r record, stamp, ok bool) {
+func (l *local) get(id string, now time.Time) (r record, due, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[id]
@@ -96,10 +96,10 @@ func (l *local) known(e *entry) time.Time {
 }
 
 func (l *local) due(e *entry, now time.Time) bool {
-	if !e.stamped.IsZero() && age(now, e.stamped) < l.stamp {
+	if !e.usedAt.IsZero() && age(now, e.usedAt) < l.useEvery {
 		return false
 	}
-	e.stamped = now
+	e.usedAt = now
 	return true
 }
 
@@ -125,9 +125,9 @@ func (l *local) begin(id string, now time.Time) loading {
 	return loading{e, l.epoch, now}
 }
 
-// put keeps what a look found, unless a change was told meanwhile or a later
-// look was quicker. stamp as in get.
-func (l *local) put(from loading, r record) (stamp bool) {
+// put keeps what a look found, unless a change arrived meanwhile or a later
+// look was quicker. due as in get.
+func (l *local) put(from loading, r record) (due bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = time.Time{}
@@ -153,7 +153,7 @@ func (l *local) drop(id string) {
 	}
 }
 
-// changed drops what is older than a told change; version 0 is a deletion.
+// changed drops what is older than a published change; version 0 is a deletion.
 func (l *local) changed(id, incarnation string, version int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -182,7 +182,7 @@ func (l *local) renewed() (epoch int64) {
 	return l.epoch
 }
 
-// confirmed says that in this epoch everything told before t was heard.
+// confirmed says that in this epoch every change before t was received.
 func (l *local) confirmed(epoch int64, t time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

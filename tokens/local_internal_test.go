@@ -11,7 +11,8 @@ func TestLocalRules(t *testing.T) {
 	start := time.Now()
 	at := func(d time.Duration) time.Time { return start.Add(d) }
 	active := func(version int64) record {
-		return record{Connection: Connection{ID: "a", Incarnation: "i", Version: version, Status: StatusActive}, access: "x", refresh: "y"}
+		return record{Connection: Connection{ID: "a", Incarnation: "i", Version: version, Status: StatusActive}, access: "x",
+			refresh: "y"}
 	}
 	const sec, minute = time.Second, time.Minute
 	for name, c := range map[string]struct {
@@ -48,7 +49,8 @@ func TestLocalRules(t *testing.T) {
 			r.Status = StatusReauthorizationRequired
 			l.put(l.begin("a", at(sec)), r)
 		}, 0, false, false},
-		"a slower look found an older one": {func(l *local) { l.put(loading{l.entries["a"], 1, at(-sec)}, active(1)) }, 0, true, true},
+		"a slower look found an older one": {func(l *local) { l.put(loading{l.entries["a"], 1, at(-sec)}, active(1)) }, 0,
+			true, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLocal(localCutOff, time.Minute)

@@ -83,7 +83,8 @@ func deletedElsewhere(t *testing.T, other *tokens.Store, s *tokens.Source, id st
 		// A source takes Redis for away when it does not answer within a second, and
 		// looks again 2 s later.
 		if late := asked.Sub(deleted); late > 30*time.Second || late > time.Second && looks.worst() < 300*time.Millisecond {
-			t.Fatalf("%v after the deletion the connection is still used (%v); a look at Redis took %v at most", late, err, looks.worst())
+			t.Fatalf("%v after the deletion the connection is still used (%v); a look at Redis took %v at most", late, err,
+				looks.worst())
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -195,7 +196,8 @@ func TestDeletionIsNoticedWithoutBeingHeard(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		d := &deaf{}
-		mine := redis.NewClient(&redis.Options{Addr: rdb.(*redis.Client).Options().Addr, ContextTimeoutEnabled: true, Dialer: d.dial})
+		mine := redis.NewClient(&redis.Options{Addr: rdb.(*redis.Client).Options().Addr, ContextTimeoutEnabled: true,
+			Dialer: d.dial})
 		defer mine.Close()
 		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(mine, b.keys), Entra: b.app()})
 		defer s.Close(t.Context())
@@ -244,7 +246,8 @@ func TestACopyThatGoesAwayWhileRedisStalls(t *testing.T) {
 		b.connect("acme", 3600)
 		d := &deaf{}
 		d.set(true) // so that every request looks at Redis, though it has a copy
-		mine := redis.NewClient(&redis.Options{Addr: rdb.(*redis.Client).Options().Addr, ContextTimeoutEnabled: true, Dialer: d.dial})
+		mine := redis.NewClient(&redis.Options{Addr: rdb.(*redis.Client).Options().Addr, ContextTimeoutEnabled: true,
+			Dialer: d.dial})
 		defer mine.Close()
 		h := &stall{arrived: make(chan struct{}), release: make(chan struct{})}
 		mine.AddHook(h)

@@ -43,7 +43,7 @@ func (l locks) hold(ctx context.Context, key string) (release func(), err error)
 		if _, taken := errors.AsType[*redsync.ErrTaken](err); taken {
 			return nil, errTaken
 		}
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	renewing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})

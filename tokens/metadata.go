@@ -49,7 +49,7 @@ type MetadataCache struct {
 	locks locks
 }
 
-// NewMetadataCache returns a cache beside the connections of a store.
+// NewMetadataCache returns a cache in the same Redis as the connections of a store.
 func NewMetadataCache(store *Store) *MetadataCache {
 	return &MetadataCache{store: store, locks: newLocks(store.rdb, metadataLease)}
 }
@@ -63,7 +63,7 @@ func (m *MetadataCache) Get(ctx context.Context, connection, incarnation, kind s
 	key := metadataKey(connection)
 	found, err := m.store.rdb.HMGet(ctx, key, "inc", kind).Result()
 	if err != nil {
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	sealed, there := found[1].(string)
 	if !there || found[0] != incarnation {
@@ -94,7 +94,7 @@ func (m *MetadataCache) Put(ctx context.Context, connection, incarnation, kind s
 	}
 	small, err := squeeze(value)
 	if err != nil {
-		return fault(CodeInternal, "metadata could not be compressed", err)
+		return newError(CodeInternal, "metadata could not be compressed", err)
 	}
 	if len(small) > maxKeptMetadata {
 		return nil
@@ -102,12 +102,12 @@ func (m *MetadataCache) Put(ctx context.Context, connection, incarnation, kind s
 	key := metadataKey(connection)
 	sealed, err := m.store.keys.Seal(small, associated(metadataPurpose, key, incarnation, kind))
 	if err != nil {
-		return fault(CodeInternal, "metadata could not be sealed", err)
+		return newError(CodeInternal, "metadata could not be sealed", err)
 	}
 	err = putMetadataScript.Run(ctx, m.store.rdb, []string{key, grantKey(connection)},
 		incarnation, kind, sealed, metadataLife.Milliseconds()).Err()
 	if err != nil {
-		return redisFault(err)
+		return redisError(err)
 	}
 	return nil
 }

@@ -48,7 +48,8 @@ func TestMetadataIsKeptBesideItsConnection(t *testing.T) {
 		if again := rdb.PTTL(t.Context(), "crmbridge:{acme}:metadata").Val(); again > ttl {
 			t.Errorf("a later part prolongs the life of the first: %v after %v", again, ttl)
 		}
-		for name, got := range map[string]string{"other kind": get("acme", inc, "x"), "other connection": get("other", inc, "columns"),
+		for name, got := range map[string]string{"other kind": get("acme", inc, "x"),
+			"other connection":  get("other", inc, "columns"),
 			"other incarnation": get("acme", inc+"x", "columns")} {
 			if got != "" {
 				t.Errorf("%s: %q", name, got)
@@ -107,7 +108,8 @@ func TestMetadataUnderAnotherKey(t *testing.T) {
 		if got, err := with(both).Get(t.Context(), "acme", inc, "columns"); err != nil || string(got) != "x" {
 			t.Errorf("with both keys %q, %v", got, err)
 		}
-		if got, err := with(must[[]byte](t)(tokens.GenerateKeyset())).Get(t.Context(), "acme", inc, "columns"); err != nil || got != nil {
+		if got, err := with(must[[]byte](t)(tokens.GenerateKeyset())).Get(t.Context(), "acme", inc,
+			"columns"); err != nil || got != nil {
 			t.Errorf("with another key %q, %v", got, err)
 		}
 		if sum, err := b.store.Reseal(t.Context(), nil); err != nil || sum.Unopened != 0 {
@@ -145,7 +147,8 @@ func TestOneReadsMetadata(t *testing.T) {
 func TestMetadataWithoutRedis(t *testing.T) {
 	t.Parallel()
 	rdb := client(t, "127.0.0.1:1")
-	cache := tokens.NewMetadataCache(tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(must[[]byte](t)(tokens.GenerateKeyset())))))
+	keys := must[*tokens.Keyset](t)(tokens.ReadKeyset(must[[]byte](t)(tokens.GenerateKeyset())))
+	cache := tokens.NewMetadataCache(tokens.NewStore(rdb, keys))
 	_, err := cache.Get(t.Context(), "acme", "1", "columns")
 	wantCode(t, err, tokens.CodeUnavailable)
 	wantCode(t, cache.Put(t.Context(), "acme", "1", "columns", bytes.Repeat([]byte("x"), 10)), tokens.CodeUnavailable)

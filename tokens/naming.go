@@ -5,11 +5,10 @@ import (
 	"errors"
 )
 
-// nameBehind finds out, beside everything else, what r's user and organization are
-// called, where that is not known: records from before this was asked for, and
-// environments that did not say. Failing to is no reason to fail: the next renewal
-// asks again.
-func (s *Source) nameBehind(r record) {
+// nameInBackground asks for the names of r's user and organization where they are not
+// known: in records from before names were asked for, and where the environment did not
+// give them. An error changes nothing; the next renewal asks again.
+func (s *Source) nameInBackground(r record) {
 	if s.names == nil || r.isNamed() || r.UserID == "" {
 		return
 	}
@@ -32,7 +31,8 @@ func (s *Source) findNames(ctx context.Context, r record) {
 	asking, cancel := context.WithTimeout(ctx, namesTime)
 	named := r.named(s.names(asking, r.EnvironmentURL, r.access.Reveal(), r.UserID, r.OrganizationID))
 	cancel()
-	if named.UserName == r.UserName && named.UserFullName == r.UserFullName && named.OrganizationName == r.OrganizationName {
+	if named.UserName == r.UserName && named.UserFullName == r.UserFullName &&
+		named.OrganizationName == r.OrganizationName {
 		return
 	}
 	for ctx.Err() == nil {
@@ -60,6 +60,6 @@ func (s *Source) rename(ctx context.Context, r record, named Connection) error {
 		return err
 	}
 	now.Connection = now.actingAs(named)
-	_, err = s.store.put(ctx, now.slot(), now, keepTTL)
+	_, err = s.store.put(ctx, now.fence(), now, keepTTL)
 	return err
 }

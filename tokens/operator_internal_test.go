@@ -16,7 +16,8 @@ func TestLogosAreCheckedByTheirContent(t *testing.T) {
 		t.Fatal(err)
 	}
 	for content, want := range map[string]string{
-		picture.String(): "image/png", "<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>": "", "<html>": "", "": "", "GIF89a....": "image/gif",
+		picture.String(): "image/png", "<svg xmlns='http://www.w3.org/2000/svg'><script/></svg>": "", "<html>": "", "": "",
+		"GIF89a....": "image/gif",
 		picture.String() + strings.Repeat("x", maxLogo): "",
 	} {
 		file := filepath.Join(t.TempDir(), "logo.png")
@@ -32,8 +33,10 @@ func TestLogosAreCheckedByTheirContent(t *testing.T) {
 
 // What an environment calls people cannot turn or break a line.
 func TestNamesAreOneLine(t *testing.T) {
-	c := Connection{UserName: "kept"}.named(Names{UserFull: " A\u202eda\r\n\x00L\u2028 ", Organization: strings.Repeat("é", 2000)})
-	if c.UserName != "kept" || c.UserFullName != "AdaL" || len(c.OrganizationName) > maxName || !strings.HasSuffix(c.OrganizationName, "é") {
+	c := Connection{UserName: "kept"}.named(Names{UserFull: " A\u202eda\r\n\x00L\u2028 ",
+		Organization: strings.Repeat("é", 2000)})
+	if c.UserName != "kept" || c.UserFullName != "AdaL" || len(c.OrganizationName) > maxName ||
+		!strings.HasSuffix(c.OrganizationName, "é") {
 		t.Errorf("%+v", c)
 	}
 }

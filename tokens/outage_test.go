@@ -176,7 +176,8 @@ func TestABusyLockIsAskedForAgain(t *testing.T) {
 		h := &noLock{}
 		mine := client(t, rdb.(*redis.Client).Options().Addr)
 		mine.AddHook(h)
-		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(mine, b.keys), Entra: b.app(), Renewal: tokens.Renewal{Off: true}})
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(mine, b.keys), Entra: b.app(),
+			Renewal: tokens.Renewal{Off: true}})
 		defer s.Close(t.Context())
 		b.expired("acme")
 		h.left.Store(1 << 30)
@@ -224,7 +225,8 @@ func TestAVersionThatComesTwice(t *testing.T) {
 			result <- err
 		}()
 		soon(t, arrived, "a token request")
-		if err := errors.Join(rdb.Del(t.Context(), grant, lock).Err(), rdb.HSet(t.Context(), grant, replica).Err()); err != nil {
+		if err := errors.Join(rdb.Del(t.Context(), grant, lock).Err(),
+			rdb.HSet(t.Context(), grant, replica).Err()); err != nil {
 			t.Fatal(err)
 		}
 		newest, err := other.Access(t.Context(), "acme")

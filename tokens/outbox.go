@@ -19,7 +19,8 @@ const (
 	ChangeDeleted                 = "deleted"
 )
 
-// A Change is one that others should hear of. A token refresh is none.
+// A Change is a change of a connection's state that is published as an event. A token
+// refresh is none.
 type Change struct {
 	Kind           string
 	Connection     string
@@ -112,22 +113,22 @@ func (s *Store) announce(ctx context.Context, kind string, c Connection) ([]byte
 	now := time.Now().UTC()
 	plain, err := json.Marshal(keptChange{kind, c.EnvironmentURL, c.Status, c.LastError, now})
 	if err != nil {
-		return nil, fault(CodeInternal, "a change could not be encoded", nil)
+		return nil, newError(CodeInternal, "a change could not be encoded", nil)
 	}
 	change, err := s.keys.Seal(plain, changeAD(outboxKey(c.ID)))
 	if err != nil {
-		return nil, fault(CodeInternal, "a change could not be sealed", err)
+		return nil, newError(CodeInternal, "a change could not be sealed", err)
 	}
 	if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, c.ID).Err(); err != nil {
-		return nil, redisFault(err)
+		return nil, redisError(err)
 	}
 	return change, nil
 }
 
 // announceDeletion is announce for what is about to be deleted. A record that does
-// not open is deleted like any other; then nobody can say of which environment.
+// not open is deleted like any other; then nobody knows its environment.
 func (s *Store) announceDeletion(ctx context.Context, id string) ([]byte, error) {
-	at := grantSlot(id)
+	at := grantFence(id)
 	gone := Connection{ID: id}
 	plain, err := s.read(ctx, &at)
 	switch {
@@ -150,7 +151,7 @@ func (s *Store) OnDropped(call func(connection string)) {
 	s.dropped = call
 }
 
-func (s *Store) tellDropped(connection string) {
+func (s *Store) notifyDropped(connection string) {
 	s.mu.Lock()
 	call := s.dropped
 	s.mu.Unlock()
@@ -159,11 +160,11 @@ func (s *Store) tellDropped(connection string) {
 	}
 }
 
-// wake tells whoever publishes in this process.
+// wake signals whoever publishes in this process.
 func (s *Store) wake() {
 	select {
 	case s.changed <- struct{}{}:
-	default: // told already
+	default: // signalled already
 	}
 }
 
@@ -172,7 +173,7 @@ func (s *Store) wake() {
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
 // outboxFailures is how many connections in a row may fail to be published before
-// a round ends: then it is not one of them that is at fault.
+// a round ends: then the cause is not one of them.
 const outboxFailures = 3
 
 // PublishChanges gives every change that waits to publish, those of one
@@ -181,7 +182,9 @@ const outboxFailures = 3
 // change at once, or one again: tell by [Change.ID]. It returns how many were
 // published. A change that does not open with the key set is left where it is, and
 // is the error in the end.
-func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (published int, err error) {
+func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (
+	published int, err error,
+) {
 	var closed error
 	failures := 0
 	// By rank: where one is forgotten or changes again the ranks move, and who is
@@ -189,7 +192,7 @@ func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context
 	for from := int64(0); ; from += outboxBatch {
 		batch, err := s.rdb.ZRangeWithScores(ctx, changesKey, from, from+outboxBatch-1).Result()
 		if err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		if len(batch) == 0 {
 			return published, closed
@@ -237,7 +240,8 @@ func (s *Store) outboxHeads(ctx context.Context, batch []redis.Z) []*redis.Strin
 
 // publishList publishes one connection's changes, from the head on, which was read at
 // a moment of this process's clock; now is Redis's time.
-func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd, publish func(context.Context, Change) error) (published int, err error) {
+func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time, head *redis.StringCmd,
+	publish func(context.Context, Change) error) (published int, err error) {
 	id := of.Member.(string)
 	list := outboxKey(id)
 	for {
@@ -249,7 +253,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 			return published, damaged(errForeign)
 		}
 		if err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		c, err := s.readChange(id, entry, read)
 		if err != nil {
@@ -260,7 +264,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 		}
 		published++
 		if err := popScript.Run(ctx, s.rdb, []string{list}, entry).Err(); err != nil {
-			return published, redisFault(err)
+			return published, redisError(err)
 		}
 		head, read = s.rdb.LIndex(ctx, list, 0), time.Now()
 	}
@@ -268,7 +272,7 @@ func (s *Store) publishList(ctx context.Context, of redis.Z, now, read time.Time
 		return published, nil
 	}
 	if err := forgetScript.Run(ctx, s.rdb, []string{changesKey}, id, indexKept.Milliseconds()).Err(); err != nil {
-		return published, redisFault(err)
+		return published, redisError(err)
 	}
 	return published, nil
 }

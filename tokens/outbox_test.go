@@ -17,7 +17,11 @@ import (
 // published takes every change that waits.
 func published(t *testing.T, s *tokens.Store) (all []tokens.Change) {
 	t.Helper()
-	n, err := s.PublishChanges(t.Context(), func(_ context.Context, c tokens.Change) error { all = append(all, c); return nil })
+	n, err := s.PublishChanges(t.Context(), func(_ context.Context,
+		c tokens.Change) error {
+		all = append(all, c)
+		return nil
+	})
 	if err != nil || n != len(all) {
 		t.Fatal(n, err)
 	}
@@ -55,7 +59,8 @@ func TestChanges(t *testing.T) {
 		wantWaiting(true)
 		first := published(t, b.store)
 		if kinds(first) != "acme connected" || first[0].EnvironmentURL != envA || first[0].Status != tokens.StatusActive ||
-			first[0].Incarnation != made.Incarnation || first[0].Version != made.Version || time.Since(first[0].At) > time.Minute ||
+			first[0].Incarnation != made.Incarnation || first[0].Version != made.Version ||
+			time.Since(first[0].At) > time.Minute ||
 			first[0].ID() != "acme."+made.Incarnation+".2.connected" {
 			t.Fatalf("%+v", first)
 		}
@@ -100,7 +105,8 @@ func TestChanges(t *testing.T) {
 			t.Fatalf("%+v", all)
 		}
 		if !strings.Contains(all[1].LastError, "AADSTS50173") || all[1].Status != tokens.StatusReauthorizationRequired ||
-			all[2].EnvironmentURL != envA || all[2].Version != all[1].Version || all[2].Status != "" || all[2].Incarnation != made.Incarnation {
+			all[2].EnvironmentURL != envA || all[2].Version != all[1].Version || all[2].Status != "" ||
+			all[2].Incarnation != made.Incarnation {
 			t.Errorf("%+v", all)
 		}
 		if got := published(t, b.store); got != nil {
@@ -141,7 +147,8 @@ func TestChangesStayUntilTheyArePublished(t *testing.T) {
 		if n := rdb.ZCard(t.Context(), "crmbridge:changes").Val(); n != 3 {
 			t.Errorf("%d in the index", n)
 		}
-		rdb.ZAdd(t.Context(), "crmbridge:changes", redis.Z{Member: "a", Score: float64(time.Now().Add(-6 * time.Minute).UnixMilli())})
+		rdb.ZAdd(t.Context(), "crmbridge:changes", redis.Z{Member: "a",
+			Score: float64(time.Now().Add(-6 * time.Minute).UnixMilli())})
 		published(t, other)
 		if n := rdb.ZCard(t.Context(), "crmbridge:changes").Val(); n != 2 {
 			t.Errorf("%d in the index, want 2", n)
@@ -150,7 +157,11 @@ func TestChangesStayUntilTheyArePublished(t *testing.T) {
 		rdb.RPush(t.Context(), "crmbridge:{b}:changes", "inc 1 forged")
 		b.connect("d", 3600)
 		var more []tokens.Change
-		_, err = other.PublishChanges(t.Context(), func(_ context.Context, c tokens.Change) error { more = append(more, c); return nil })
+		_, err = other.PublishChanges(t.Context(), func(_ context.Context,
+			c tokens.Change) error {
+			more = append(more, c)
+			return nil
+		})
 		if kinds(more) != "d connected" {
 			t.Error(more)
 		}

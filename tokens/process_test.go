@@ -32,7 +32,8 @@ func sourceProcess() error {
 		return err
 	}
 	rdb := redis.NewClient(&redis.Options{Addr: os.Getenv("REDIS"), ContextTimeoutEnabled: true})
-	app, err := tokens.NewEntra(tokens.EntraConfig{Authority: os.Getenv("ENTRA"), ClientID: clientID, ClientSecret: clientSecret, AllowHTTP: true})
+	app, err := tokens.NewEntra(tokens.EntraConfig{Authority: os.Getenv("ENTRA"), ClientID: clientID,
+		ClientSecret: clientSecret, AllowHTTP: true})
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,8 @@ func startSource(t *testing.T, b *bench, keyset []byte, addr string, lease time.
 		t.Fatal(err)
 	}
 	p := &process{t: t, cmd: exec.Command(self)}
-	p.cmd.Env = []string{beASource + "=1", "KEYSET=" + string(keyset), "REDIS=" + addr, "ENTRA=" + b.entra.URL, "LEASE=" + lease.String()}
+	p.cmd.Env = []string{beASource + "=1", "KEYSET=" + string(keyset), "REDIS=" + addr, "ENTRA=" + b.entra.URL,
+		"LEASE=" + lease.String()}
 	p.cmd.Stderr = os.Stderr
 	if p.in, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

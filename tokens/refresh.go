@@ -44,7 +44,7 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 			return record{}, f.err
 		}
 		fresh := f.record
-		if err := fresh.grantFault(); err != nil {
+		if err := fresh.grantError(); err != nil {
 			return record{}, err
 		}
 		if time.Now().Before(fresh.AccessTokenExpiresAt) {
@@ -52,12 +52,13 @@ func (s *Source) await(ctx context.Context, r record, forced bool) (record, erro
 		}
 		r = fresh
 	}
-	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this machine's clock", Retryable: true}
+	return record{}, &Error{Code: CodeUnavailable, Message: "the tokens that Entra gives end at once; check this " +
+		"machine's clock", Retryable: true}
 }
 
-// refreshBehind begins a flight that nobody waits for.
-func (s *Source) refreshBehind(r record) {
-	if s.trials.pause(r.ID) == nil && !s.local.isAway() {
+// refreshInBackground begins a refresh that nobody waits for.
+func (s *Source) refreshInBackground(r record) {
+	if s.backoffs.pause(r.ID) == nil && !s.local.isAway() {
 		s.begin(r, false)
 	}
 }
@@ -115,7 +116,7 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		if err != nil || !now.is(seen) {
 			return now, err
 		}
-		if err := s.trials.pause(seen.ID); err != nil {
+		if err := s.backoffs.pause(seen.ID); err != nil {
 			return record{}, err
 		}
 		release, err := s.locks.hold(ctx, refreshKey(seen.ID))
@@ -132,7 +133,8 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		}
 		select {
 		case <-ctx.Done():
-			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again", Retryable: true, Err: ctx.Err()}
+			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again",
+				Retryable: true, Err: ctx.Err()}
 		case <-time.After(poll/2 + rand.N(poll)):
 		}
 	}
@@ -152,7 +154,7 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 		return r, err
 	}
 	r.challenge = seen.challenge
-	a, kept := s.trials.kept(r)
+	a, kept := s.backoffs.unsaved(r)
 	if !kept {
 		a, err = s.entra.again(ctx, r)
 	}
@@ -165,7 +167,7 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 // keep saves the answer before anybody uses it. When Redis is away it is tried
 // for a while, and the answer is kept for the next flight: its refresh token may
 // be the only one that still works.
-func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (record, error) {
+func (s *Source) keep(ctx context.Context, r record, a tokenResponse, forced bool) (record, error) {
 	fresh := r
 	fresh.access, fresh.AccessTokenExpiresAt, fresh.RefreshedAt = a.access, a.expires, a.at
 	if a.refresh != "" {
@@ -185,19 +187,19 @@ func (s *Source) keep(ctx context.Context, r record, a answer, forced bool) (rec
 	for wait := pollShort; ; wait = min(wait*2, time.Second) {
 		saved, err := s.store.save(ctx, fresh)
 		if err == nil {
-			s.trials.succeeded(r.ID)
+			s.backoffs.succeeded(r.ID)
 			s.saved(saved)
-			s.nameBehind(saved)
+			s.nameInBackground(saved)
 			return saved, nil
 		}
 		if errors.Is(err, errConflict) {
 			// Newer, deleted, or this very save whose answer was lost.
-			s.trials.succeeded(r.ID)
+			s.backoffs.succeeded(r.ID)
 			return s.store.load(ctx, r.ID)
 		}
 		select {
 		case <-ctx.Done():
-			s.trials.keep(r, a)
+			s.backoffs.keepUnsaved(r, a)
 			return record{}, err
 		case <-time.After(wait):
 		}
@@ -211,7 +213,7 @@ func (s *Source) failed(ctx context.Context, r record, err error) (record, error
 		return record{}, err
 	}
 	if f.Code != CodeReauthorizationRequired {
-		s.trials.failed(r.ID, f)
+		s.backoffs.failed(r.ID, f)
 		return record{}, f
 	}
 	// The save is the look at the store before the verdict: when a refresher that

@@ -37,7 +37,8 @@ func (s *Source) backfill(ctx context.Context) error {
 		}
 	}
 	for after := "-"; pause(ctx, time.Millisecond); {
-		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+", Count: backfillPage}).Result()
+		ids, err := s.store.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: after, Max: "+",
+			Count: backfillPage}).Result()
 		if err != nil || len(ids) == 0 {
 			return err
 		}
@@ -77,12 +78,12 @@ func (s *Store) relist(ctx context.Context) error {
 		}
 		if len(connections) > 0 {
 			if err := s.rdb.ZAddNX(ctx, indexKey, connections...).Err(); err != nil {
-				return redisFault(err)
+				return redisError(err)
 			}
 		}
 		for _, id := range changes {
 			if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, id).Err(); err != nil {
-				return redisFault(err)
+				return redisError(err)
 			}
 		}
 		return nil

@@ -90,12 +90,14 @@ func TestLostEntriesComeBack(t *testing.T) {
 		rdb.Set(t.Context(), "crmbridge:{not an id}:grant", "x", 0)
 		b.renewing(brisk, nil)
 		await(t, "the lists", func() bool {
-			return rdb.ZCard(t.Context(), "crmbridge:renewals").Val() == 2 && rdb.ZCard(t.Context(), "crmbridge:changes").Val() == 2
+			return rdb.ZCard(t.Context(), "crmbridge:renewals").Val() == 2 &&
+				rdb.ZCard(t.Context(), "crmbridge:changes").Val() == 2
 		})
 		if got := b.listed(); !slices.Equal(got, []string{"acme", "other"}) {
 			t.Errorf("%v are listed", got)
 		}
-		if all := published(t, b.store); kinds(all) != "acme connected, other connected" && kinds(all) != "other connected, acme connected" {
+		if all := published(t, b.store); kinds(all) != "acme connected, other connected" &&
+			kinds(all) != "other connected, acme connected" {
 			t.Errorf("%s", kinds(all))
 		}
 	})
@@ -123,7 +125,8 @@ func TestIndexOfChangesKeepsRedisTime(t *testing.T) {
 		}
 		// An older version wrote the time of a machine whose clock was years ahead.
 		set(now.Add(10 * 365 * 24 * time.Hour))
-		if s := rdb.ZScore(t.Context(), "crmbridge:changes", "acme").Val(); time.UnixMilli(int64(s)).After(now.Add(time.Hour)) {
+		s := rdb.ZScore(t.Context(), "crmbridge:changes", "acme").Val()
+		if time.UnixMilli(int64(s)).After(now.Add(time.Hour)) {
 			t.Error("an entry of the far future stays for ever")
 		}
 		set(now.Add(-6 * time.Minute))

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -49,8 +50,8 @@ func (r Renewal) withDefaults() Renewal {
 	return r
 }
 
-// stampEvery is how often a process writes down that a connection is in use.
-func (r Renewal) stampEvery() time.Duration { return min(10*time.Minute, r.Recent/12) }
+// useEvery is how often a process writes down that a connection is in use.
+func (r Renewal) useEvery() time.Duration { return min(10*time.Minute, r.Recent/12) }
 
 const (
 	againFirst = time.Minute     // until a renewal that failed is tried again
@@ -59,7 +60,7 @@ const (
 
 // renew takes due connections until the source ends.
 func (s *Source) renew() {
-	var now weather
+	var now pace
 	backfillAt := time.Now().Add(rand.N(s.renewal.Backfill))
 	for wait := s.renewal.Look; pause(s.loops, wait/2+rand.N(wait)); wait = s.renewal.Look {
 		if time.Now().After(backfillAt) {
@@ -97,61 +98,66 @@ func (s *Source) renewAll(ids []string) []*renewed {
 	return outcomes
 }
 
-// renewOne renews a connection if it is due, and writes down when it is again. nil:
-// Entra was not asked.
+// renewOne renews a connection if it is due, and enters in the schedule when it is due
+// again. nil: Entra was not asked.
 func (s *Source) renewOne(ctx context.Context, id string) *renewed {
-	loading, cancel := context.WithTimeout(ctx, stampTime)
-	defer cancel()
-	r, err := s.store.load(loading, id)
+	r, asked, err := s.renewIfDue(ctx, id)
+	e, ok := errors.AsType[*Error](err)
+	if err != nil && !ok {
+		e = &Error{Code: CodeInternal, Err: err, own: true}
+	}
+	code := CodeOf(err)
 	switch {
-	case CodeOf(err) == CodeUnavailable:
-		return nil // Redis: the claim runs out
-	case CodeOf(err) == CodeConnectionNotFound, CodeOf(err) == CodeInvalidRequest, err == nil && r.Status != StatusActive:
-		// Connecting again or using it puts it back; so does the backfill.
-		s.store.rdb.ZRem(loading, renewalsKey, id)
-		return nil
-	case err != nil:
-		s.putOff(ctx, id, againOwn) // it cannot be read
-		return nil
+	case err == nil:
+		s.saved(r) // by this process, or by another one
+	case code == CodeConnectionNotFound, code == CodeInvalidRequest, code == CodeReauthorizationRequired:
+		s.unschedule(ctx, id) // connecting again or using it puts it back; so does the backfill
+	case code == CodeUnavailable && !asked: // Redis is away, or this process ends: the claim runs out
+	case code == CodeConfigurationError, !asked: // somebody must act first, or it cannot be read
+		s.putOff(ctx, id, max(againOwn, e.RetryAfter))
+	default:
+		s.putOff(ctx, id, max(againFirst, e.RetryAfter))
 	}
-	n, err := s.store.rdb.Exists(loading, usedKey(id)).Result()
+	switch {
+	case !asked, code == CodeConnectionNotFound:
+		return nil
+	case err == nil, code == CodeReauthorizationRequired:
+		return &renewed{directory: r.TenantID}
+	}
+	return &renewed{r.TenantID, e}
+}
+
+// renewIfDue returns the connection as it is afterwards, or as it was where that
+// failed. asked: a refresh was begun, so that err is its outcome.
+func (s *Source) renewIfDue(ctx context.Context, id string) (r record, asked bool, err error) {
+	loading, cancel := context.WithTimeout(ctx, scheduleTime)
+	defer cancel()
+	if r, err = s.store.load(loading, id); err == nil {
+		err = r.grantError()
+	}
 	if err != nil {
-		return nil
+		return r, false, err
 	}
-	if !s.isDue(r, n > 0) {
-		s.saved(r)
-		return nil
+	used, err := s.store.rdb.Exists(loading, usedKey(id)).Result()
+	if err != nil {
+		return r, false, redisError(err)
+	}
+	if !s.isDue(r, used > 0) {
+		return r, false, nil
 	}
 	f := s.begin(r, false)
 	if f == nil {
-		return nil
+		return r, false, errClosed
 	}
 	select {
 	case <-ctx.Done():
-		return nil
+		return r, false, errClosed
 	case <-f.done:
 	}
-	if f.err == nil {
-		s.saved(f.record) // of another process perhaps
-		return &renewed{directory: r.TenantID}
+	if f.err != nil {
+		return r, true, f.err
 	}
-	fault, ok := f.err.(*Error)
-	if !ok {
-		fault = &Error{Code: CodeInternal, Err: f.err, own: true}
-	}
-	switch fault.Code {
-	case CodeReauthorizationRequired:
-		s.store.rdb.ZRem(ctx, renewalsKey, id)
-		return &renewed{directory: r.TenantID}
-	case CodeConnectionNotFound:
-		s.store.rdb.ZRem(ctx, renewalsKey, id)
-		return nil
-	case CodeConfigurationError:
-		s.putOff(ctx, id, max(againOwn, fault.RetryAfter))
-	default:
-		s.putOff(ctx, id, max(againFirst, fault.RetryAfter))
-	}
-	return &renewed{r.TenantID, fault}
+	return f.record, true, nil
 }
 
 func (s *Source) isDue(r record, used bool) bool {
@@ -161,6 +167,12 @@ func (s *Source) isDue(r record, used bool) bool {
 		return r.AccessTokenExpiresAt.Sub(now) <= m+m/4
 	}
 	return now.Sub(r.RefreshedAt) >= s.renewal.KeepAlive*3/4
+}
+
+func (s *Source) unschedule(ctx context.Context, id string) {
+	ctx, cancel := context.WithTimeout(ctx, scheduleTime)
+	defer cancel()
+	_ = s.store.rdb.ZRem(ctx, renewalsKey, id).Err() // looked at and found out again otherwise
 }
 
 func (s *Source) putOff(ctx context.Context, id string, d time.Duration) {

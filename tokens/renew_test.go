@@ -21,7 +21,8 @@ import (
 var brisk = tokens.Renewal{Look: 100 * time.Millisecond, Backfill: 200 * time.Millisecond, PerSecond: 50}
 
 func (b *bench) renewing(r tokens.Renewal, waited func(time.Duration)) *tokens.Source {
-	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(b.rdb, b.keys), Entra: b.app(), Log: b.log(), Renewal: r, Waited: waited})
+	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(b.rdb, b.keys), Entra: b.app(), Log: b.log(),
+		Renewal: r, Waited: waited})
 	b.t.Cleanup(func() { s.Close(context.Background()) })
 	return s
 }
@@ -73,9 +74,13 @@ func (b *bench) inUse(id string, life int) error {
 	n := b.entra.count("refresh_token") - before
 	b.t.Logf("%d requests, %d token requests", requests.Load(), n)
 	if failures.Load() > 0 || waits.Load() > 0 || n < 1 || n > 3 {
-		return fmt.Errorf("%d requests failed and %d waited for a token, want none; %d token requests, want 1 to 3", failures.Load(), waits.Load(), n)
+		return fmt.Errorf("%d requests failed and %d waited for a token, want none; %d token requests, want 1 to 3",
+			failures.Load(), waits.Load(), n)
 	}
-	await(b.t, "its last use to be long ago", func() bool { return b.rdb.Exists(b.t.Context(), "crmbridge:{"+id+"}:used").Val() == 0 })
+	await(b.t, "its last use to be long ago", func() bool {
+		return b.rdb.Exists(b.t.Context(),
+			"crmbridge:{"+id+"}:used").Val() == 0
+	})
 	time.Sleep(time.Duration(life) * 50 * time.Millisecond) // a renewal that was decided on before comes to its end
 	n = b.entra.count("refresh_token")
 	await(b.t, "the end of its token", func() bool {
@@ -119,7 +124,8 @@ func TestIdleFor120Days(t *testing.T) {
 			if n < 2 || n > 40 {
 				t.Errorf("%d renewals in 120 days, want about one a week", n)
 			}
-			if res, err := w.whoAmI(t.Context(), a.Environment, a.Token.Reveal()); err != nil || res.StatusCode != http.StatusOK {
+			if res, err := w.whoAmI(t.Context(), a.Environment, a.Token.Reveal()); err != nil ||
+				res.StatusCode != http.StatusOK {
 				t.Errorf("the token does not work: %v", err)
 			} else {
 				_ = res.Body.Close()
@@ -153,7 +159,10 @@ func (w *world) connect(t *testing.T, rdb redis.UniversalClient, id string) (*to
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Transport: w.Client().Transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	browser := &http.Client{Transport: w.Client().Transport, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	res, err := browser.Get(begun.AuthorizationURL)
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +172,8 @@ func (w *world) connect(t *testing.T, rdb redis.UniversalClient, id string) (*to
 	if err != nil {
 		t.Fatal(res.Status, err)
 	}
-	if _, err := auth.Complete(t.Context(), tokens.Callback{State: back.Query().Get("state"), Code: tokens.Secret(back.Query().Get("code")), Bus: true}); err != nil {
+	if _, err := auth.Complete(t.Context(), tokens.Callback{State: back.Query().Get("state"),
+		Code: tokens.Secret(back.Query().Get("code")), Bus: true}); err != nil {
 		t.Fatal(err)
 	}
 	return store, app
@@ -213,7 +223,8 @@ func TestRenewalsAreBounded(t *testing.T) {
 				return false
 			}
 		})
-		b.renewing(tokens.Renewal{KeepAlive: 10 * time.Millisecond, Look: 20 * time.Millisecond, Backfill: 20 * time.Millisecond,
+		b.renewing(tokens.Renewal{KeepAlive: 10 * time.Millisecond, Look: 20 * time.Millisecond,
+			Backfill:   20 * time.Millisecond,
 			Concurrent: 2, PerSecond: 10}, nil)
 		begun := time.Now()
 		await(t, "the first renewal", func() bool { return b.entra.count("refresh_token") > 0 })

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -76,64 +75,14 @@ func (s *Store) Reseal(ctx context.Context, progress func(Resealed)) (Resealed, 
 			return sum, err
 		case sum.Left > 0: // another turn
 		case sum.Resealed == before && sum.Unopened > 0:
-			return sum, fault(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
+			return sum, newError(CodeConfigurationError, fmt.Sprintf("%d records do not open with TOKEN_KEYSET; add the key "+
+				"that sealed them again, or delete their connections", sum.Unopened), ErrUnsealable)
 		case sum.Resealed == before:
 			return sum, nil
 		}
 	}
-	return sum, fault(CodeConfigurationError, "new records under an older key keep coming: a process still seals with it; give every process the new key set, then reseal again", nil)
-}
-
-// scan calls see with the keys of sealed records, from every master of a cluster,
-// one call at a time. A record that is there all the while is seen at least once.
-func (s *Store) scan(ctx context.Context, see func([]string) error) error {
-	var mu sync.Mutex
-	through := func(ctx context.Context, node redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			keys, next, err := node.Scan(ctx, cursor, keyPrefix+"*", scanBatch).Result()
-			if err != nil {
-				return redisFault(err)
-			}
-			keys = sealedKeys(keys)
-			if len(keys) > 0 {
-				mu.Lock()
-				err = see(keys)
-				mu.Unlock()
-			}
-			if err != nil || next == 0 {
-				return err
-			}
-			cursor = next
-		}
-	}
-	if cluster, ok := s.rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return through(ctx, node) })
-	}
-	return through(ctx, s.rdb)
-}
-
-func sealedKeys(keys []string) (sealed []string) {
-	for _, key := range keys {
-		if purposeOf(key) != "" {
-			sealed = append(sealed, key)
-		}
-	}
-	return sealed
-}
-
-// purposeOf says what is sealed under a key, "" where nothing is.
-func purposeOf(key string) string {
-	switch {
-	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:grant"):
-		return grantPurpose
-	case strings.HasPrefix(key, keyPrefix+"{") && strings.HasSuffix(key, "}:changes"):
-		return changePurpose
-	case strings.HasPrefix(key, ticketKey("")):
-		return ticketPurpose
-	case strings.HasPrefix(key, stateKey("")):
-		return statePurpose
-	}
-	return ""
+	return sum, newError(CodeConfigurationError, "new records under an older key keep coming: a process still seals "+
+		"with it; give every process the new key set, then reseal again", nil)
 }
 
 func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) error {
@@ -161,7 +110,7 @@ func (s *Store) resealAll(ctx context.Context, keys []string, sum *Resealed) err
 			continue
 		}
 		if _, told := errors.AsType[*Error](err); err != nil && !told {
-			err = redisFault(err)
+			err = redisError(err)
 		}
 		if err != nil {
 			return err
@@ -192,11 +141,11 @@ func (s *Store) resealList(ctx context.Context, list string, read time.Time, sum
 		}
 		fresh, err := s.keys.Seal(plain, changeAD(list))
 		if err != nil {
-			return fault(CodeInternal, "a change could not be sealed", err)
+			return newError(CodeInternal, "a change could not be sealed", err)
 		}
 		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry, parts[0]+" "+parts[1]+" "+string(fresh)).Int()
 		if err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 		if done == 1 {
 			sum.count(changePurpose)
@@ -220,7 +169,7 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 		if id, ahead := s.keys.ahead([]byte(sealed)); ahead {
 			return backwards(id)
 		}
-		ad := slot{key: key, purpose: purposeOf(key), inc: inc}.ad()
+		ad := fence{key: key, purpose: purposeOf(key), inc: inc}.ad()
 		plain, err := s.keys.openOf(read, []byte(sealed), ad)
 		if err != nil {
 			sum.Unopened++
@@ -228,18 +177,18 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 		}
 		fresh, err := s.keys.Seal(plain, ad)
 		if err != nil {
-			return fault(CodeInternal, "a record could not be sealed", err)
+			return newError(CodeInternal, "a record could not be sealed", err)
 		}
 		done, err := resealScript.Run(ctx, s.rdb, []string{key}, sealed, fresh).Int()
 		if err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 		if done == 1 {
 			sum.count(purposeOf(key))
 			return nil
 		}
 		if v, err = s.rdb.HMGet(ctx, key, "inc", "sealed").Result(); err != nil {
-			return redisFault(err)
+			return redisError(err)
 		}
 	}
 	sum.Left++
@@ -247,7 +196,8 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 }
 
 func backwards(id uint32) *Error {
-	return fault(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
+	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a "+
+		"staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 
 func (r *Resealed) count(purpose string) {
@@ -262,51 +212,4 @@ func (r *Resealed) count(purpose string) {
 	case changePurpose:
 		r.Changes++
 	}
-}
-
-// checkSample is how many connections [Store.CheckKeys] tries.
-const checkSample = 200
-
-// CheckKeys tries whether stored connections, at most 200 picked at random, open
-// with the key set, and returns how many were tried and how many did not open. It
-// is an error, a configuration_error that names TOKEN_KEYSET, when there are some
-// and none opens: then the keys are not those of this Redis.
-func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) {
-	ids, err := s.rdb.ZRandMember(ctx, indexKey, checkSample).Result()
-	if err != nil {
-		return 0, 0, redisFault(err)
-	}
-	var first error
-	read := time.Now()
-	for _, id := range ids {
-		at := grantSlot(id)
-		at.at = read
-		_, err := s.read(ctx, &at)
-		switch {
-		case err == nil:
-			tried++
-		case errors.Is(err, errForeign): // says nothing about the keys
-		case errors.Is(err, ErrUnsealable):
-			tried, unopened = tried+1, unopened+1
-			first = firstError(first, err)
-		case !errors.Is(err, errMissing):
-			return tried, unopened, err
-		}
-	}
-	if tried == 0 || unopened < tried {
-		return tried, unopened, nil
-	}
-	why := "it is another key set than the one that sealed them, or they were changed in Redis"
-	if errors.Is(first, ErrKeyMissing) {
-		why = "it does not hold the keys that sealed them"
-	}
-	return tried, unopened, fault(CodeConfigurationError, fmt.Sprintf(
-		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or an empty Redis", tried, why), first)
-}
-
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }

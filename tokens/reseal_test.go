@@ -41,7 +41,8 @@ func TestKeysOfASet(t *testing.T) {
 		}
 		return b.String()
 	}
-	const old, primary, staged = "[primary false staged false enabled true]", "[primary true staged false enabled true]", "[primary false staged true enabled true]"
+	const old, primary, staged = "[primary false staged false enabled true]", "[primary true staged false enabled true]",
+		"[primary false staged true enabled true]"
 	first := key(tokens.GenerateKeyset())
 	both := key(tokens.StageKey(first))
 	promoted := key(tokens.PromoteKey(both))
@@ -90,7 +91,8 @@ func TestAKeysetFollowsItsFile(t *testing.T) {
 	if _, err := other.Open(key(k.Seal([]byte("y"), place)), place); err != nil {
 		t.Error(err)
 	}
-	for name, text := range map[string][]byte{"half a file": rotated[:len(rotated)/2], "another set": key(tokens.GenerateKeyset()), "nothing": {}} {
+	for name, text := range map[string][]byte{"half a file": rotated[:len(rotated)/2],
+		"another set": key(tokens.GenerateKeyset()), "nothing": {}} {
 		at.put(text)
 		if changed, err := k.Reload(); changed || err == nil {
 			t.Errorf("%s was taken over", name)
@@ -221,14 +223,20 @@ func TestResealCounts(t *testing.T) {
 		store := tokens.NewStore(rdb, rotated)
 		left := rdb.PTTL(t.Context(), rdb.Keys(t.Context(), "crmbridge:ticket:*").Val()[0]).Val()
 		done, err := store.Reseal(t.Context(), nil)
-		if err != nil || done.Grants != 2 || done.Tickets != 2 || done.States != 2 || done.Changes != 2 || done.Resealed != 8 || done.Total != 8 {
+		if err != nil || done.Grants != 2 || done.Tickets != 2 || done.States != 2 || done.Changes != 2 ||
+			done.Resealed != 8 || done.Total != 8 {
 			t.Errorf("%+v %v", done, err)
 		}
-		if now := rdb.PTTL(t.Context(), rdb.Keys(t.Context(), "crmbridge:ticket:*").Val()[0]).Val(); now <= 0 || now > left+time.Second {
+		if now := rdb.PTTL(t.Context(), rdb.Keys(t.Context(), "crmbridge:ticket:*").Val()[0]).Val(); now <= 0 ||
+			now > left+time.Second {
 			t.Errorf("a ticket's time to live was %s and is %s", left, now)
 		}
 		kinds := ""
-		if _, err := store.PublishChanges(t.Context(), func(_ context.Context, c tokens.Change) error { kinds += c.Kind + " "; return errors.New("away") }); err == nil || kinds != "connected connected " {
+		if _, err := store.PublishChanges(t.Context(), func(_ context.Context, c tokens.Change) error {
+			kinds += c.Kind +
+				" "
+			return errors.New("away")
+		}); err == nil || kinds != "connected connected " {
 			t.Errorf("changes after the reseal: %q %v", kinds, err)
 		}
 		// With another key set nothing opens: that is said, and nothing is changed.
@@ -273,7 +281,8 @@ func TestResealGoesForwardsOnly(t *testing.T) {
 		b.connect("a", 3600)
 		unused := func(id uint32, says string) {
 			t.Helper()
-			if err := at(promoted).CheckKeyUnused(t.Context(), id); (err == nil) != (says == "") || err != nil && !strings.Contains(err.Error(), says) {
+			if err := at(promoted).CheckKeyUnused(t.Context(), id); (err == nil) != (says == "") || err != nil &&
+				!strings.Contains(err.Error(), says) {
 				t.Errorf("%v, want %q", err, says)
 			}
 		}
@@ -333,7 +342,8 @@ func TestChangesAndResealOnACluster(t *testing.T) {
 	}
 	store := tokens.NewStore(rdb, must[*tokens.Keyset](t)(tokens.ReadKeyset(key(tokens.RotateKeyset(first)))))
 	done, err := store.Reseal(t.Context(), nil)
-	if err != nil || done.Grants != connections || done.Tickets != connections || done.States != connections || done.Changes != connections {
+	if err != nil || done.Grants != connections || done.Tickets != connections || done.States != connections ||
+		done.Changes != connections {
 		t.Errorf("%+v %v", done, err)
 	}
 	if all := published(t, store); len(all) != connections {

@@ -51,7 +51,7 @@ type keys struct {
 	primitive tink.AEAD
 	ids       map[uint32]bool
 	primary   uint32
-	staged    map[uint32]bool   // those that stand behind the primary
+	staged    map[uint32]bool   // those that come after the primary
 	text      [sha256.Size]byte // of what was read
 }
 
@@ -84,14 +84,16 @@ func readKeys(json []byte) (*keyset.Handle, *keys, error) {
 	if err != nil {
 		return nil, nil, badKeyset("it is not a cleartext Tink key set in JSON")
 	}
-	read := &keys{ids: map[uint32]bool{}, staged: map[uint32]bool{}, primary: handle.KeysetInfo().GetPrimaryKeyId(), text: sha256.Sum256(json)}
+	read := &keys{ids: map[uint32]bool{}, staged: map[uint32]bool{}, primary: handle.KeysetInfo().GetPrimaryKeyId(),
+		text: sha256.Sum256(json)}
 	behind := false
 	for _, k := range handle.KeysetInfo().GetKeyInfo() {
 		if !aeadTypes[k.GetTypeUrl()] {
 			return nil, nil, badKeyset("it holds a key that is neither AES256-GCM nor XChaCha20-Poly1305")
 		}
 		if k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
-			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data would not name their key")
+			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data would not name their " +
+				"key")
 		}
 		read.ids[k.GetKeyId()] = k.GetStatus() == tinkpb.KeyStatusType_ENABLED
 		read.staged[k.GetKeyId()] = behind

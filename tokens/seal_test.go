@@ -86,7 +86,8 @@ func TestSeal(t *testing.T) {
 	if plain, err := k.Open(sealed, []byte("purpose/a")); err != nil || string(plain) != canary {
 		t.Errorf("%v", err)
 	}
-	if _, err := k.Open(sealed, []byte("purpose/b")); !errors.Is(err, tokens.ErrUnsealable) || errors.Is(err, tokens.ErrKeyMissing) {
+	if _, err := k.Open(sealed, []byte("purpose/b")); !errors.Is(err, tokens.ErrUnsealable) ||
+		errors.Is(err, tokens.ErrKeyMissing) {
 		t.Errorf("another purpose: %v", err)
 	}
 	for i := range sealed {
@@ -231,12 +232,15 @@ func TestNewEntraNamesAllFaults(t *testing.T) {
 			t.Errorf("%v does not name %s", err, want)
 		}
 	}
-	for _, authority := range []string{"https://user@login.example", "https://login.example/x", "https://login.example?x", "ftp://login.example", "login.example", "http://127.0.0.1:1"} {
-		if _, err := tokens.NewEntra(tokens.EntraConfig{Authority: authority, ClientID: clientID, ClientSecret: "x"}); err == nil {
+	for _, authority := range []string{"https://user@login.example", "https://login.example/x", "https://login.example?x",
+		"ftp://login.example", "login.example", "http://127.0.0.1:1"} {
+		if _, err := tokens.NewEntra(tokens.EntraConfig{Authority: authority, ClientID: clientID,
+			ClientSecret: "x"}); err == nil {
 			t.Errorf("%s was accepted", authority)
 		}
 	}
-	if _, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{PublicURL: "http://crm.example.com"}); err == nil || !strings.Contains(err.Error(), "PUBLIC_URL") {
+	if _, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{PublicURL: "http://crm.example.com"}); err == nil ||
+		!strings.Contains(err.Error(), "PUBLIC_URL") {
 		t.Errorf("%v", err)
 	}
 }

@@ -43,7 +43,8 @@ func newServer(t *testing.T, args ...string) *server {
 	program, port := redisProgram(t), freePort(t)
 	s := &server{t: t, addr: "127.0.0.1:" + strconv.Itoa(port)}
 	s.args = append([]string{program}, args...)
-	s.args = append(s.args, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--loglevel", "warning")
+	s.args = append(s.args, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--loglevel",
+		"warning")
 	if !strings.HasSuffix(strings.Join(args, " "), "--sentinel") {
 		s.args = append(s.args, "--save", "")
 	}

@@ -51,7 +51,8 @@ func oneRefresh(t *testing.T, b *bench, client func() redis.UniversalClient, wan
 	for range 20 {
 		c := client()
 		await(t, "a connection to Redis", func() bool { return c.Exists(t.Context(), "crmbridge:{acme}:grant").Err() == nil })
-		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(c, b.keys), Entra: b.app(), Log: b.log(), Lease: time.Minute})
+		s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(c, b.keys), Entra: b.app(), Log: b.log(),
+			Lease: time.Minute})
 		defer s.Close(context.Background())
 		sources = append(sources, s)
 	}
@@ -80,7 +81,8 @@ func firstRefresh(arrived, release chan struct{}) func(http.ResponseWriter, url.
 			close(arrived)
 			<-release
 			w.Header().Set("Content-Type", "application/json")
-			fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
+			fmt.Fprintf(w, `{"token_type":"Bearer","expires_in":3600,`+
+				`"access_token":"%[1]s-access-old","refresh_token":"%[1]s-refresh-old"}`, canary)
 		}
 		return first
 	}
@@ -162,15 +164,15 @@ func TestEarlyRenewalDoesNotWait(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		patiently(t, 200*time.Millisecond, b.look, func(scale int) error {
-			return b.renewedBehind(fmt.Sprintf("acme%d", scale), 11*scale)
+			return b.renewedInBackground(fmt.Sprintf("acme%d", scale), 11*scale)
 		})
 	})
 }
 
-// renewedBehind says whether a request shortly before the end of a token, of so
+// renewedInBackground says whether a request shortly before the end of a token, of so
 // many seconds, gets that token and is followed by one renewal. It is renewed so
 // in the last 2 of 11 parts of its life, less the last 1.1.
-func (b *bench) renewedBehind(id string, life int) error {
+func (b *bench) renewedInBackground(id string, life int) error {
 	c := b.connect(id, life)
 	before := b.entra.count("refresh_token")
 	ending, cancel := context.WithDeadline(b.t.Context(), c.AccessTokenExpiresAt)
@@ -187,7 +189,9 @@ func (b *bench) renewedBehind(id string, life int) error {
 	s := b.source()
 	defer s.Close(context.Background())
 	first, err := s.Access(ending, id)
-	await(b.t, "the margin", func() bool { return time.Until(c.AccessTokenExpiresAt) < time.Duration(life)*time.Second*2/11 })
+	await(b.t, "the margin", func() bool {
+		return time.Until(c.AccessTokenExpiresAt) < time.Duration(life)*time.Second*2/11
+	})
 	var a tokens.Access
 	if err == nil {
 		a, err = s.Access(ending, id)
@@ -298,7 +302,8 @@ func TestLostRaceIsNoVerdict(t *testing.T) {
 		if err := soon(t, result, "an answer"); err != nil {
 			t.Errorf("a lost race gave %v", err)
 		}
-		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive || now.Version != c.Version {
+		if now, err := b.store.Get(t.Context(), "acme"); err != nil || now.Status != tokens.StatusActive ||
+			now.Version != c.Version {
 			t.Errorf("connection is %v, %v", now, err)
 		}
 	})
@@ -379,7 +384,8 @@ func TestRefused(t *testing.T) {
 		}
 		_, err = other.Refused(t.Context(), "acme", second)
 		wantCode(t, err, tokens.CodeUnavailable)
-		if f, ok := errors.AsType[*tokens.Error](err); !ok || !f.Retryable || f.RetryAfter <= 0 || !errors.Is(err, tokens.ErrRefused) {
+		if f, ok := errors.AsType[*tokens.Error](err); !ok || !f.Retryable || f.RetryAfter <= 0 ||
+			!errors.Is(err, tokens.ErrRefused) {
 			t.Errorf("a second refusal within a minute is not one to try again: %+v", err)
 		}
 		if n := b.entra.count("refresh_token"); n != 1 {

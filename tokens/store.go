@@ -27,7 +27,7 @@ const (
 type Store struct {
 	rdb  redis.UniversalClient
 	keys *Keyset
-	// changed is told after a change that waits to be published; see outbox.go.
+	// changed is signalled after a change that waits to be published; see outbox.go.
 	changed chan struct{}
 
 	mu        sync.Mutex // guards the rest
@@ -56,196 +56,6 @@ func (s *Store) Get(ctx context.Context, id string) (Connection, error) {
 	return r.public(), err
 }
 
-// List returns up to limit connections (1 to 1000) in the order of their ids,
-// beginning behind the id after; next is "" at the end, otherwise what to give as
-// after. A connection that stays is listed exactly once whatever comes and goes
-// meanwhile. A record that cannot be read is listed with its id, [StatusUnreadable]
-// and the reason, and holds up no other.
-func (s *Store) List(ctx context.Context, after string, limit int) (list []Connection, next string, err error) {
-	limit = min(max(limit, 1), maxList)
-	low := "-"
-	if after != "" {
-		low = "(" + after
-	}
-	for len(list) < limit {
-		want := limit - len(list)
-		ids, err := s.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: low, Max: "+", Count: int64(want) + 1}).Result()
-		if err != nil {
-			return nil, "", redisFault(err)
-		}
-		more := len(ids) > want
-		ids = ids[:min(len(ids), want)]
-		found, err := s.loadAll(ctx, ids)
-		if err != nil {
-			return nil, "", err
-		}
-		list = append(list, found...)
-		if !more {
-			return list, "", nil
-		}
-		next = behind(ids[len(ids)-1])
-		low = "(" + next
-	}
-	return list, next, nil
-}
-
-// MaxAfter bounds what [Store.List] gives to go on behind.
-const MaxAfter = 256
-
-// behind is a place behind this member of the index and before the next one. Ids are
-// short; what something else put there need not be.
-func behind(member string) string {
-	if len(member) <= MaxAfter {
-		return member
-	}
-	return member[:MaxAfter-1] + "\xff"
-}
-
-func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	replies := make([]*redis.SliceCmd, len(ids))
-	// Each reply has its own error: one that is no record must not hide the others.
-	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, id := range ids {
-			replies[i] = p.HMGet(ctx, grantKey(id), slotFields[:]...)
-		}
-		return nil
-	})
-	read := time.Now()
-	var list []Connection
-	for i, id := range ids {
-		r, err := s.loaded(id, read, replies[i])
-		switch {
-		case errors.Is(err, errMissing):
-			s.forget(ctx, id)
-		case err == nil:
-			list = append(list, r.public())
-		case CodeOf(err) == CodeUnavailable:
-			return nil, err
-		default:
-			list = append(list, unreadable(id, err))
-		}
-	}
-	return list, nil
-}
-
-// loaded is a grant as Redis answered with it, one of several; errMissing where there
-// is none.
-func (s *Store) loaded(id string, read time.Time, reply *redis.SliceCmd) (record, error) {
-	at := grantSlot(id)
-	at.at = read
-	v, err := reply.Result()
-	plain, err := s.found(&at, v, err)
-	if err != nil {
-		return record{}, err
-	}
-	if !ValidID(id) {
-		return record{}, damaged(errForeign)
-	}
-	return decodeRecord(plain, at, id)
-}
-
-// Unreadable is how [Store.List] shows a connection for which [Store.Get] gave err; ok
-// is false where err says nothing about the record itself.
-func Unreadable(id string, err error) (c Connection, ok bool) {
-	switch CodeOf(err) {
-	case CodeConfigurationError, CodeInternal:
-		return unreadable(id, err), true
-	}
-	return Connection{}, false
-}
-
-func unreadable(id string, err error) Connection {
-	why := "the stored record cannot be read"
-	if e, ok := errors.AsType[*Error](err); ok {
-		why = e.Message
-	}
-	if !ValidID(id) {
-		const most = 64
-		if len(id) > most {
-			id = id[:most]
-		}
-		return Connection{ID: strings.ToValidUTF8(id, "?"), Status: StatusUnreadable,
-			LastError: "this is not the id of a connection: something else put it into the sorted set " + indexKey + " in Redis; remove it there"}
-	}
-	return Connection{ID: id, Status: StatusUnreadable, LastError: why + "; delete the connection and make it again if that cannot be mended"}
-}
-
-// forget takes an id without a record (an authorization that nobody finished, or one
-// that was deleted) out of the index. Index and record are in different slots of a
-// cluster, so that no script can do both. A record that was made meanwhile is looked
-// for afterwards, and put adds to the index after it wrote, so that one of the two
-// sees the other.
-func (s *Store) forget(ctx context.Context, id string) {
-	if err := s.unlist(ctx, id); err != nil {
-		return // failing to tidy up harms nobody: the list passes over it
-	}
-}
-
-// unlist is forget where it matters whether it was done.
-func (s *Store) unlist(ctx context.Context, id string) error {
-	if err := s.rdb.ZRem(ctx, indexKey, id).Err(); err != nil {
-		return redisFault(err)
-	}
-	n, err := s.rdb.Exists(ctx, grantKey(id)).Result()
-	if err == nil && n == 0 {
-		return nil
-	}
-	// There is a record, or nobody knows: one too many on the list is passed over.
-	if err := s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: id}).Err(); err != nil {
-		return redisFault(err)
-	}
-	return nil
-}
-
-// Delete forgets a connection and its tokens. Deleting what is not there is no
-// error. A refresh or an authorization that is under way cannot bring it back.
-func (s *Store) Delete(ctx context.Context, id string) error {
-	_, err := s.DeleteIfThere(ctx, id)
-	return err
-}
-
-// DeleteIfThere is [Store.Delete], and says whether there was a connection.
-func (s *Store) DeleteIfThere(ctx context.Context, id string) (there bool, err error) {
-	if !ValidID(id) {
-		return false, badID()
-	}
-	// First, so that it is not the next incarnation that leaves the work list. If it
-	// stays after all, or has come back, whoever takes it from there finds nothing.
-	if err := s.rdb.ZRem(ctx, renewalsKey, id).Err(); err != nil {
-		return false, redisFault(err)
-	}
-	if there, err = s.remove(ctx, id); err != nil {
-		return false, err
-	}
-	return there, s.unlist(ctx, id)
-}
-
-// remove deletes the record and says whether there was one. This process knows of it before remove returns, whatever Redis
-// answered.
-func (s *Store) remove(ctx context.Context, id string) (there bool, err error) {
-	defer s.tell(id)
-	change, err := s.announceDeletion(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	keys := []string{grantSlot(id).key, outboxKey(id), usedKey(id), metadataKey(id)}
-	was, err := deleteScript.Run(ctx, s.rdb, keys, id, changedChannel, change, "unreadable-"+random(9)).StringSlice()
-	if err != nil {
-		return false, redisFault(err)
-	}
-	if len(was) < 3 {
-		return false, nil
-	}
-	s.wake()
-	if was[2] != "0" {
-		s.tellDropped(id)
-	}
-	return true, nil // a damaged record is deleted like any other
-}
-
 // onChange registers what is called with the id of every connection that this
 // store wrote or deleted, before the write returns; it must not block. The
 // returned function ends it.
@@ -264,7 +74,7 @@ func (s *Store) onChange(call func(id string)) (end func()) {
 	}
 }
 
-func (s *Store) tell(id string) {
+func (s *Store) notify(id string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, call := range s.listeners {
@@ -272,26 +82,27 @@ func (s *Store) tell(id string) {
 	}
 }
 
-func grantSlot(id string) slot { return slot{key: grantKey(id), purpose: grantPurpose, id: id} }
+func grantFence(id string) fence { return fence{key: grantKey(id), purpose: grantPurpose, id: id} }
 
 func badID() *Error {
 	return invalid("connection", "connection must be 1 to 64 of the characters A-Z a-z 0-9 _ -")
 }
 
 func (s *Store) load(ctx context.Context, id string) (record, error) {
-	return s.loadBy(id, func(at slot) ([]any, error) { return s.rdb.HMGet(ctx, at.key, slotFields[:]...).Result() })
+	return s.loadBy(id, func(at fence) ([]any, error) { return s.rdb.HMGet(ctx, at.key, fencedFields[:]...).Result() })
 }
 
-// loadBy is load by a way of one's own to read the fields of a slot.
-func (s *Store) loadBy(id string, read func(slot) ([]any, error)) (record, error) {
+// loadBy is load with another way to read the fields of the hash.
+func (s *Store) loadBy(id string, read func(fence) ([]any, error)) (record, error) {
 	if !ValidID(id) {
 		return record{}, badID()
 	}
-	at := grantSlot(id)
+	at := grantFence(id)
 	v, err := read(at)
 	plain, err := s.found(&at, v, err)
 	if errors.Is(err, errMissing) {
-		return record{}, fault(CodeConnectionNotFound, "there is no connection "+id+"; make it with connections.authorize", nil)
+		return record{}, newError(CodeConnectionNotFound, "there is no connection "+id+"; make it with "+
+			"connections.authorize", nil)
 	}
 	if err != nil {
 		return record{}, err
@@ -299,11 +110,12 @@ func (s *Store) loadBy(id string, read func(slot) ([]any, error)) (record, error
 	return decodeRecord(plain, at, id)
 }
 
-func decodeRecord(plain []byte, at slot, id string) (record, error) {
+func decodeRecord(plain []byte, at fence, id string) (record, error) {
 	var w sealedRecord
 	// What json says about a text it could not read may quote it.
 	if json.Unmarshal(plain, &w) != nil {
-		return record{}, fault(CodeConfigurationError, "a stored record is of a form that this version of crmbridge does not know: a newer one wrote it", nil)
+		return record{}, newError(CodeConfigurationError, "a stored record is of a form that this version of crmbridge "+
+			"does not know: a newer one wrote it", nil)
 	}
 	// The seal binds key and incarnation; this binds the version too.
 	if w.Connection.ID != id || w.Connection.Incarnation != at.inc || w.Connection.Version != at.ver {
@@ -315,8 +127,8 @@ func decodeRecord(plain []byte, at slot, id string) (record, error) {
 }
 
 // slot is where the record is, as it was read.
-func (r record) slot() slot {
-	at := grantSlot(r.ID)
+func (r record) fence() fence {
+	at := grantFence(r.ID)
 	at.inc, at.ver, at.was = r.Incarnation, r.Version, r.wid
 	return at
 }
@@ -324,7 +136,7 @@ func (r record) slot() slot {
 // create makes the pending record of a first authorization, or replaces the
 // pending record old. errConflict: another record is there now.
 func (s *Store) create(ctx context.Context, old record, c Connection) (record, error) {
-	from := old.slot()
+	from := old.fence()
 	from.key, from.id = grantKey(c.ID), c.ID // there may be no old one
 	return s.put(ctx, from, record{Connection: c}, pendingTTL)
 }
@@ -333,13 +145,13 @@ func (s *Store) create(ctx context.Context, old record, c Connection) (record, e
 // r.Version, r.wid) and returns it as stored. errConflict: a newer version, another
 // incarnation, or nothing is there now.
 func (s *Store) save(ctx context.Context, r record) (record, error) {
-	return s.put(ctx, r.slot(), r, 0)
+	return s.put(ctx, r.fence(), r, 0)
 }
 
-// saveChange is save of a change that others hear of: exactly the saves that
+// saveChange is save of a change that becomes an event: exactly the saves that
 // return nil are published, once each.
 func (s *Store) saveChange(ctx context.Context, r record, kind string) (record, error) {
-	from := r.slot()
+	from := r.fence()
 	var err error
 	if from.change, err = s.announce(ctx, kind, r.Connection); err != nil {
 		return r, err
@@ -351,17 +163,17 @@ func (s *Store) saveChange(ctx context.Context, r record, kind string) (record, 
 }
 
 // put writes r as the version after from and returns it as stored.
-func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration) (record, error) {
+func (s *Store) put(ctx context.Context, from fence, r record, ttl time.Duration) (record, error) {
 	r.Version = from.ver + 1
 	plain, err := json.Marshal(r.wire())
 	if err != nil {
-		return r, fault(CodeInternal, "a record could not be encoded", nil)
+		return r, newError(CodeInternal, "a record could not be encoded", nil)
 	}
 	// A write that failed tells nobody: while Redis is away the copies in memory
 	// are what requests go on with, and if it was done after all, Redis tells.
 	r.wid, err = s.write(ctx, from, r.Incarnation, plain, ttl)
 	if err == nil || errors.Is(err, errConflict) {
-		s.tell(r.ID)
+		s.notify(r.ID)
 	}
 	if err != nil {
 		return r, err
@@ -370,7 +182,7 @@ func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration)
 	// process died between the two lines: so every save repeats it, and only a
 	// creation fails with it.
 	if err := s.rdb.ZAdd(ctx, indexKey, redis.Z{Member: r.ID}).Err(); err != nil && ttl > 0 {
-		return r, redisFault(err)
+		return r, redisError(err)
 	}
 	return r, nil
 }
@@ -379,10 +191,10 @@ func (s *Store) put(ctx context.Context, from slot, r record, ttl time.Duration)
 func (s *Store) awaitPerson(ctx context.Context, id, incarnation string) error {
 	n, err := touchScript.Run(ctx, s.rdb, []string{grantKey(id)}, incarnation, pendingTTL.Milliseconds()).Int()
 	if err != nil {
-		return redisFault(err)
+		return redisError(err)
 	}
 	if n != 1 {
-		return fault(CodeInvalidState, "the connection was deleted or replaced; ask for a new connect link", nil)
+		return newError(CodeInvalidState, "the connection was deleted or replaced; ask for a new connect link", nil)
 	}
 	return nil
 }

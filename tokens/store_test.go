@@ -107,7 +107,8 @@ func TestChangesAreTold(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		for _, want := range []string{"acme " + c.Incarnation + " 1", "acme " + c.Incarnation + " 2", "acme " + c.Incarnation + " 0", "acme - 0"} {
+		for _, want := range []string{"acme " + c.Incarnation + " 1", "acme " + c.Incarnation + " 2", "acme " +
+			c.Incarnation + " 0", "acme - 0"} {
 			bounded, cancel := context.WithTimeout(t.Context(), time.Minute)
 			got, err := sub.ReceiveMessage(bounded)
 			cancel()

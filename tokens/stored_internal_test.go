@@ -41,7 +41,8 @@ func (s *Store) restore(t *testing.T, file string, secrets *strings.Replacer) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.rdb.HSet(t.Context(), key, "inc", form.Inc, "ver", form.Ver, "wid", "w", "sealed", sealed).Err(); err != nil {
+		if err := s.rdb.HSet(t.Context(), key, "inc", form.Inc, "ver", form.Ver, "wid", "w", "sealed",
+			sealed).Err(); err != nil {
 			t.Fatal(err)
 		}
 		if id, ok := idOf(key); ok {
@@ -64,7 +65,8 @@ func TestWhatWasStoredBeforeTablesIsAboutAccounts(t *testing.T) {
 		http.Error(w, "nothing is to be redeemed", http.StatusTeapot)
 	})
 	entra.apps = map[string]string{"robot": "https://contoso.crm4.dynamics.com"}
-	a, err := NewAuthorizer(AuthorizerConfig{Store: store, Entra: entra, PublicURL: "http://localhost:8080", Tables: []string{"accounts", "contacts"},
+	a, err := NewAuthorizer(AuthorizerConfig{Store: store, Entra: entra, PublicURL: "http://localhost:8080",
+		Tables:   []string{"accounts", "contacts"},
 		Discover: func(context.Context, string) (string, error) { return "11111111-2222-3333-4444-555555555555", nil },
 		Identify: func(context.Context, string, string) (string, string, error) {
 			return "bd578f43-69f8-4eb1-8182-a5e19293d60c", "d7a3164e-2db5-47aa-b323-06946b74a9f0", nil
@@ -100,7 +102,8 @@ func TestWhatWasStoredBeforeTablesIsAboutAccounts(t *testing.T) {
 	want("the page of a link", opened.Tables, err)
 	opened, err = a.Ticket(t.Context(), ticket, opened.Cookie)
 	want("the button of a link", opened.Tables, err)
-	for name, state := range map[string]string{"that waits": fresh, "that the button made": stateOf(t, opened.AuthorizationURL)} {
+	for name, state := range map[string]string{"that waits": fresh,
+		"that the button made": stateOf(t, opened.AuthorizationURL)} {
 		st, _, err := load[attempt](t.Context(), store, stateKey(digest(state)), statePurpose)
 		want("a state "+name, recorded(st.Tables), err)
 	}

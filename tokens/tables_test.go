@@ -83,7 +83,8 @@ func TestAConnectionHasTheTablesOfItsPage(t *testing.T) {
 			[]string{"rows of accounts", "rows of contacts", "columns"}},
 		{"made by one that serves more", wide, narrow, narrow, both, unknown, unknown},
 		{"made by one that serves less", narrow, wide, wide, onlyAccounts, rows, rows},
-		{"shown by one that serves less", wide, narrow, wide, both, unknown, []string{"rows of accounts", "rows of contacts", "columns"}},
+		{"shown by one that serves less", wide, narrow, wide, both, unknown,
+			[]string{"rows of accounts", "rows of contacts", "columns"}},
 		{"where no tables are named", standard, wide, wide, onlyAccounts, rows, rows},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -197,7 +198,8 @@ func TestConnectingAgainChangesTables(t *testing.T) {
 				t.Errorf("the page shows %q, want %q", got, step.page)
 			}
 			// The process that completed it uses them at once, every other when it has heard.
-			if got, err := near.Access(t.Context(), "acme"); err != nil || !slices.Equal(got.Tables, step.serves) || got.Incarnation != first.Incarnation {
+			if got, err := near.Access(t.Context(), "acme"); err != nil || !slices.Equal(got.Tables, step.serves) ||
+				got.Incarnation != first.Incarnation {
 				t.Errorf("%q (%v), want %q", got.Tables, err, step.serves)
 			}
 			await(t, "the new tables in another process", func() bool {
@@ -261,7 +263,8 @@ func TestOnlyConnectingChangesTables(t *testing.T) {
 		defer after.Close(t.Context())
 		_, err = after.Access(t.Context(), "lost")
 		wantCode(t, err, tokens.CodeReauthorizationRequired)
-		if c, err := resealed.Get(t.Context(), "lost"); err != nil || c.Status != tokens.StatusReauthorizationRequired || !slices.Equal(c.Tables, both) {
+		if c, err := resealed.Get(t.Context(), "lost"); err != nil || c.Status != tokens.StatusReauthorizationRequired ||
+			!slices.Equal(c.Tables, both) {
 			t.Errorf("after the loss of the grant: %q %s (%v)", c.Tables, c.Status, err)
 		}
 	})
@@ -297,8 +300,9 @@ func TestTablesOfADeploymentAreNamedOnce(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, client(t, miniredis.RunT(t).Addr()))
 	for _, tables := range [][]string{{"accounts", ""}, {"accounts", "contacts", "accounts"}} {
-		_, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: b.store, Entra: b.app(), PublicURL: "http://localhost:8080",
-			Discover: tokensDiscover, Identify: tokensIdentify, Tables: tables})
+		_, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: b.store, Entra: b.app(),
+			PublicURL: "http://localhost:8080",
+			Discover:  tokensDiscover, Identify: tokensIdentify, Tables: tables})
 		if err == nil || !strings.HasPrefix(err.Error(), "TABLES ") {
 			t.Errorf("%q: %v", tables, err)
 		}

@@ -20,7 +20,7 @@ const (
 func ticketKey(hash string) string { return keyPrefix + "ticket:" + hash }
 func stateKey(hash string) string  { return keyPrefix + "state:" + hash }
 
-// ticket is what a connect link stands for.
+// ticket is what is kept of a connect link.
 type ticket struct {
 	Connection      string    `json:"connection"`
 	Incarnation     string    `json:"incarnation"`
@@ -135,7 +135,7 @@ func (t ticket) openable() error {
 	case t.UsedBy != "" || time.Now().After(t.ExpiresAt):
 		return badTicket()
 	case t.Openings >= maxOpenings:
-		return fault(CodeInvalidState, "this connect link was used too often; ask for a new one", nil)
+		return newError(CodeInvalidState, "this connect link was used too often; ask for a new one", nil)
 	}
 	return nil
 }
@@ -157,7 +157,8 @@ func (a *Authorizer) countOpening(ctx context.Context, key string) (ticket, erro
 			return t, err
 		}
 	}
-	return ticket{}, &Error{Code: CodeUnavailable, Message: "this connect link is being opened by others; try again", Retryable: true}
+	return ticket{}, &Error{Code: CodeUnavailable, Message: "this connect link is being opened by others; try again",
+		Retryable: true}
 }
 
 // stillWanted makes sure that the connection is the one that the link was made
@@ -168,7 +169,8 @@ func (a *Authorizer) stillWanted(ctx context.Context, t ticket) error {
 
 // open makes a state for the ticket, bound to a browser, or to the bus where
 // cookieHash is "".
-func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (authorizationURL, state string, err error) {
+func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (authorizationURL, state string,
+	err error) {
 	state = random(32)
 	verifier := oauth2.GenerateVerifier()
 	st := attempt{
@@ -179,7 +181,8 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 	if err := a.store.putNew(ctx, stateKey(digest(state)), statePurpose, st, ticketLife); err != nil {
 		return "", "", err
 	}
-	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("response_mode", "query")}
+	options := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(verifier),
+		oauth2.SetAuthURLParam("response_mode", "query")}
 	if t.LoginHint != "" {
 		options = append(options, oauth2.SetAuthURLParam("login_hint", t.LoginHint))
 	}
@@ -193,7 +196,7 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 }
 
 func badTicket() *Error {
-	return fault(CodeInvalidState, "this connect link is unknown, used or expired; ask for a new one", nil)
+	return newError(CodeInvalidState, "this connect link is unknown, used or expired; ask for a new one", nil)
 }
 
 // token256 reports whether s has the form of 32 random bytes in base64url, as
@@ -210,31 +213,31 @@ func token256(s string) bool {
 func (s *Store) putNew(ctx context.Context, key, purpose string, v any, ttl time.Duration) error {
 	plain, err := json.Marshal(v)
 	if err != nil {
-		return fault(CodeInternal, "a record could not be encoded", nil)
+		return newError(CodeInternal, "a record could not be encoded", nil)
 	}
-	_, err = s.write(ctx, slot{key: key, purpose: purpose}, random(9), plain, ttl)
+	_, err = s.write(ctx, fence{key: key, purpose: purpose}, random(9), plain, ttl)
 	return err
 }
 
 // load reads a sealed value; errMissing where there is none.
-func load[T any](ctx context.Context, s *Store, key, purpose string) (v T, at slot, err error) {
-	at = slot{key: key, purpose: purpose}
+func load[T any](ctx context.Context, s *Store, key, purpose string) (v T, at fence, err error) {
+	at = fence{key: key, purpose: purpose}
 	plain, err := s.read(ctx, &at)
 	if err != nil {
 		return v, at, err
 	}
 	if json.Unmarshal(plain, &v) != nil {
-		return v, at, fault(CodeInternal, "a stored record is not one that this version knows", nil)
+		return v, at, newError(CodeInternal, "a stored record is not one that this version knows", nil)
 	}
 	return v, at, nil
 }
 
 // change replaces the value that was read at the slot; errConflict when it is
 // another one by now. It returns the slot for the next change.
-func change(ctx context.Context, s *Store, at slot, v any, ttl time.Duration) (slot, error) {
+func change(ctx context.Context, s *Store, at fence, v any, ttl time.Duration) (fence, error) {
 	plain, err := json.Marshal(v)
 	if err != nil {
-		return at, fault(CodeInternal, "a record could not be encoded", nil)
+		return at, newError(CodeInternal, "a record could not be encoded", nil)
 	}
 	wid, err := s.write(ctx, at, at.inc, plain, ttl)
 	if err != nil {

@@ -44,7 +44,8 @@ var unreadables = map[string]func(ctx context.Context, b *bench, grant string) s
 	},
 	"newer": func(ctx context.Context, b *bench, grant string) string {
 		inc := b.rdb.HGet(ctx, grant, "inc").Val()
-		sealed, err := b.keys.Seal([]byte(`{"connection":["of","another","form"]}`), []byte("crmbridge/grant/v1\x00"+grant+"\x00"+inc))
+		sealed, err := b.keys.Seal([]byte(`{"connection":["of","another","form"]}`),
+			[]byte("crmbridge/grant/v1\x00"+grant+"\x00"+inc))
 		if err != nil {
 			b.t.Fatal(err)
 		}
@@ -111,7 +112,11 @@ func TestUnreadableRecordsHoldUpNobody(t *testing.T) {
 		// Others' events: also behind the unreadable ones, and with nothing lost.
 		b.connect("z", 3600)
 		var told []tokens.Change
-		_, err := b.store.PublishChanges(ctx, func(_ context.Context, c tokens.Change) error { told = append(told, c); return nil })
+		_, err := b.store.PublishChanges(ctx, func(_ context.Context,
+			c tokens.Change) error {
+			told = append(told, c)
+			return nil
+		})
 		if kinds(told) != "z connected" {
 			t.Errorf("published %s", kinds(told))
 		}
@@ -126,7 +131,8 @@ func TestUnreadableRecordsHoldUpNobody(t *testing.T) {
 		source.Close(context.Background())
 
 		// Resealing counts them and goes on; a start does not fail for them.
-		if sum, err := b.store.Reseal(ctx, nil); tokens.CodeOf(err) != tokens.CodeConfigurationError || sum.Unopened < len(unreadables)-2 || sum.Current < 2 {
+		if sum, err := b.store.Reseal(ctx, nil); tokens.CodeOf(err) != tokens.CodeConfigurationError ||
+			sum.Unopened < len(unreadables)-2 || sum.Current < 2 {
 			t.Errorf("%+v, %v", sum, err)
 		}
 		if _, _, err := b.store.CheckKeys(ctx); err != nil {
@@ -149,7 +155,8 @@ func TestUnreadableRecordsHoldUpNobody(t *testing.T) {
 		rdb.LPop(ctx, "crmbridge:{garbage}:changes")
 		deleted := map[string]bool{}
 		for _, c := range published(t, b.store) {
-			if c.Kind != tokens.ChangeDeleted || c.Incarnation == "" || strings.Contains(c.Incarnation, " ") || deleted[c.Connection] {
+			if c.Kind != tokens.ChangeDeleted || c.Incarnation == "" || strings.Contains(c.Incarnation, " ") ||
+				deleted[c.Connection] {
 				t.Errorf("%+v", c)
 			}
 			deleted[c.Connection] = true

@@ -31,7 +31,8 @@ func TestVerdictsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s does not show the table of verdicts; write it anew: go test ./tokens -run VerdictsAreDocumented -update", verdictsFile)
+		t.Errorf("%s does not show the table of verdicts; write it anew: go test ./tokens -run VerdictsAreDocumented "+
+			"-update", verdictsFile)
 	}
 }
 
@@ -58,7 +59,8 @@ func verdictsPage() string {
 	var b strings.Builder
 	b.WriteString(verdictsHead)
 	section := func(title, first string) {
-		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | who must act | what it is and what to do |\n| --- | --- | --- | --- | --- | --- |\n", title, first)
+		fmt.Fprintf(&b, "\n## %s\n\n| %s | refresh | sign-in | application | who must act | what it is and what to do |\n| "+
+			"--- | --- | --- | --- | --- | --- |\n", title, first)
 	}
 	row := func(name, hint string, judge func(grant string) *Error) {
 		fmt.Fprintf(&b, "| %s |", name)
@@ -78,17 +80,21 @@ func verdictsPage() string {
 		status     int
 		body       string
 	}{
-		{"429", "wait as long as `Retry-After` says, in seconds or as a date, at most 10 minutes; 30 seconds without it", 429, gone},
+		{"429", "wait as long as `Retry-After` says, in seconds or as a date, at most 10 minutes; 30 seconds without it",
+			429, gone},
 		{"5xx, whatever its body says", "an outage", 503, gone},
 		{"200 with an OAuth error", "not Entra's", 200, gone},
 		{"3xx", "redirects are not followed", 302, gone},
 		{"4xx with HTML, truncated JSON or another body", "a proxy's or a gateway's page", 403, `<html>`},
-		{"4xx other than 400 and 401, with an OAuth error but without an AADSTS number", "a proxy's or a gateway's answer", 403, `{"error":"invalid_grant"}`},
-		{"`access_denied` without an AADSTS number", "a proxy's: the token endpoint has no such error", 400, `{"error":"access_denied"}`},
+		{"4xx other than 400 and 401, with an OAuth error but without an AADSTS number", "a proxy's or a gateway's answer",
+			403, `{"error":"invalid_grant"}`},
+		{"`access_denied` without an AADSTS number", "a proxy's: the token endpoint has no such error", 400,
+			`{"error":"access_denied"}`},
 	} {
 		row(c.name, c.hint, func(grant string) *Error { return classify(grant, retrieved(c.status, c.body)) })
 	}
-	row("no answer: refused, time-out, DNS, TLS, 200 with HTML (captive portal)", "the network, a firewall, or Entra is away",
+	row("no answer: refused, time-out, DNS, TLS, 200 with HTML (captive portal)",
+		"the network, a firewall, or Entra is away",
 		func(grant string) *Error { return classify(grant, fmt.Errorf("oauth2: cannot parse json")) })
 
 	section("By OAuth error code", "`error`")
@@ -130,7 +136,8 @@ func TestTheTableIsSound(t *testing.T) {
 				t.Errorf("%s AADSTS%d marks the connection", oauthError, n)
 			case marks && (byError[oauthError] == classLater || oauthError == "invalid_client"):
 				t.Errorf("%s AADSTS%d marks the connection although it is about Entra or the client", oauthError, n)
-			case marks && (m.hint == "" || !strings.Contains(e.Message, m.hint) || !strings.Contains(e.Message, "a person must connect again")):
+			case marks && (m.hint == "" || !strings.Contains(e.Message, m.hint) ||
+				!strings.Contains(e.Message, "a person must connect again")):
 				t.Errorf("AADSTS%d: %q", n, e.Message)
 			case !strings.Contains(e.Message, fmt.Sprintf("AADSTS%d", n)):
 				t.Errorf("%s AADSTS%d: the message does not name it: %q", oauthError, n, e.Message)
@@ -141,7 +148,8 @@ func TestTheTableIsSound(t *testing.T) {
 		}
 	}
 	for name := range bySuberror {
-		if e := (refusal{Error: "invalid_grant", Suberror: name}).verdict(grantRefresh); !strings.Contains(e.Message, bySuberror[name].hint) {
+		if e := (refusal{Error: "invalid_grant", Suberror: name}).verdict(grantRefresh); !strings.Contains(e.Message,
+			bySuberror[name].hint) {
 			t.Errorf("%s: %q", name, e.Message)
 		}
 	}
@@ -155,10 +163,13 @@ func TestTheTableIsSound(t *testing.T) {
 
 func TestRetryAfterForms(t *testing.T) {
 	for text, want := range map[string]time.Duration{
-		"": 7 * time.Second, "soon": 7 * time.Second, "-1": 7 * time.Second, "1.5": 7 * time.Second, "0": 0, "20": 20 * time.Second,
+		"": 7 * time.Second, "soon": 7 * time.Second, "-1": 7 * time.Second, "1.5": 7 * time.Second, "0": 0,
+		"20":  20 * time.Second,
 		"599": 599 * time.Second, "86400": 10 * time.Minute, "99999999": maxRetryAfter, "99999999999999999999": maxRetryAfter,
-		" 30 ": 30 * time.Second, "+5": 7 * time.Second, "-99999999999999999999": 7 * time.Second, "NaN": 7 * time.Second, "1e9": 7 * time.Second,
-		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat): 0, time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat): maxRetryAfter,
+		" 30 ": 30 * time.Second, "+5": 7 * time.Second, "-99999999999999999999": 7 * time.Second, "NaN": 7 * time.Second,
+		"1e9": 7 * time.Second,
+		time.Now().Add(-time.Hour).UTC().Format(http.TimeFormat):     0,
+		time.Now().Add(48 * time.Hour).UTC().Format(http.TimeFormat): maxRetryAfter,
 	} {
 		if got := retryAfter(http.Header{"Retry-After": {text}}, 7*time.Second); got != want {
 			t.Errorf("Retry-After %q: %s, want %s", text, got, want)
@@ -179,7 +190,8 @@ func TestClaimsAreReadInEveryForm(t *testing.T) {
 			t.Errorf("%q became %q", sent, got)
 		}
 	}
-	for _, sent := range []string{"", "x", "{", "{}{}", "[]", `"x"`, "bnVsbA==", "e30 e30", "{" + strings.Repeat(" ", 3*maxClaims) + "}",
+	for _, sent := range []string{"", "x", "{", "{}{}", "[]", `"x"`, "bnVsbA==", "e30 e30", "{" +
+		strings.Repeat(" ", 3*maxClaims) + "}",
 		`{"a":"` + strings.Repeat("x", maxClaims) + `"}`, "{\"a\":\"\xff\"}", `{"a":1,"a":2}`} {
 		if got := readClaims(sent).Reveal(); got != "" {
 			t.Errorf("%q became %q", sent, got)
@@ -188,7 +200,8 @@ func TestClaimsAreReadInEveryForm(t *testing.T) {
 	if got := readClaims("eyJhIjoiw7_Dv8O_In0").Reveal(); got != `{"a":"ÿÿÿ"}` {
 		t.Errorf("base64url became %q", got)
 	}
-	for sent, want := range map[string]string{`{"claims":"{\"a\":1}"}`: `{"a":1}`, `{"claims":{"a":1}}`: `{"a":1}`, `{"claims":7}`: "", `{"claims":null}`: "", `{}`: ""} {
+	for sent, want := range map[string]string{`{"claims":"{\"a\":1}"}`: `{"a":1}`, `{"claims":{"a":1}}`: `{"a":1}`,
+		`{"claims":7}`: "", `{"claims":null}`: "", `{}`: ""} {
 		r, _ := readRefusal(400, []byte(`{"error":"invalid_grant",`+sent[1:]))
 		if sent == `{}` {
 			r, _ = readRefusal(400, []byte(`{"error":"invalid_grant"}`))
@@ -197,14 +210,16 @@ func TestClaimsAreReadInEveryForm(t *testing.T) {
 		if got := e.challenge(record{}).Reveal(); got != want {
 			t.Errorf("%s: %q", sent, got)
 		}
-		if e.Code != CodeReauthorizationRequired || want != "" && strings.Contains(fmt.Sprintf("%v %+v %#v", e, *e, e), want) {
+		if e.Code != CodeReauthorizationRequired || want != "" && strings.Contains(fmt.Sprintf("%v %+v %#v", e, *e, e),
+			want) {
 			t.Errorf("%s: %v", sent, e)
 		}
 	}
 }
 
 func FuzzRefusal(f *testing.F) {
-	for _, body := range []string{`{"error":"invalid_grant","error_codes":[50173],"suberror":"bad_token","claims":"{}"}`, `{"error":7}`, `<html>`, `{"error":"x","claims":{`} {
+	for _, body := range []string{`{"error":"invalid_grant","error_codes":[50173],"suberror":"bad_token","claims":"{}"}`,
+		`{"error":7}`, `<html>`, `{"error":"x","claims":{`} {
 		f.Add(400, []byte(body))
 		f.Add(503, []byte(body))
 	}

@@ -13,22 +13,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A subscription that hears nothing may be healthy or dead, and one to a server
-// that is not the primary any more hears nothing for ever. So each process
-// publishes a beat to itself, by the way that changes go too: from a script that
-// writes, and in a cluster at every primary. A primary that its replicas have left
-// (min-replicas-to-write) passes messages on and refuses writes: deletions happen
-// elsewhere then, and nothing that it says proves anything. Messages of one primary
-// arrive in their order. Once a beat has come back, everything that was told before
-// it was sent has been heard.
+// A subscription on which nothing arrives may be live or dead, and on one to a server
+// that is not the primary any more nothing ever arrives. So each process sends itself
+// heartbeats on the path that changes take, to prove that the subscription is live:
+// published by a script that writes, and in a cluster at every primary. A primary that
+// its replicas have left (min-replicas-to-write) still passes messages on but refuses
+// writes: deletions happen elsewhere then, and its messages prove nothing. Messages of
+// one primary arrive in their order. So once a heartbeat has come back, every change
+// that was published before it was sent has arrived too.
 
 const (
-	beatEvery   = 250 * time.Millisecond
-	beatWait    = 600 * time.Millisecond
-	beatSilence = 2 * time.Second // without a beat: subscribe anew
-	watchFirst  = 50 * time.Millisecond
-	watchMost   = time.Second
-	watchSpeaks = time.Minute // between log lines about the same trouble
+	heartbeatEvery   = 250 * time.Millisecond
+	heartbeatWait    = 600 * time.Millisecond
+	heartbeatSilence = 2 * time.Second // without one: subscribe anew
+	watchFirst       = 50 * time.Millisecond
+	watchMost        = time.Second
+	watchSpeaks      = time.Minute // between log lines about the same trouble
 )
 
 // watch keeps a subscription until the source ends.
@@ -59,7 +59,7 @@ func (s *Source) listen(ctx context.Context) (heard bool, err error) {
 	sub := s.store.rdb.Subscribe(ctx)
 	closing := sync.OnceFunc(func() { _ = sub.Close() })
 	defer closing()
-	subscribing, cancel := context.WithTimeout(ctx, beatSilence)
+	subscribing, cancel := context.WithTimeout(ctx, heartbeatSilence)
 	err = sub.Subscribe(subscribing, changedChannel, own)
 	cancel()
 	if err != nil {
@@ -69,14 +69,14 @@ func (s *Source) listen(ctx context.Context) (heard bool, err error) {
 	var beating sync.WaitGroup
 	defer beating.Wait()
 	defer stop()
-	back := newBeats()
+	back := newHeartbeats()
 	// Receive has no time-out; closing the subscription ends it.
-	beating.Go(func() { defer closing(); s.beat(ctx, own, back) })
+	beating.Go(func() { defer closing(); s.sendHeartbeats(ctx, own, back) })
 	subscribed := 0
 	for {
 		m, err := sub.Receive(ctx)
 		if err != nil {
-			return back.ever(), cmp.Or(back.fault(), err)
+			return back.ever(), cmp.Or(back.failure(), err)
 		}
 		switch m := m.(type) {
 		case *redis.Subscription:
@@ -107,33 +107,34 @@ func (s *Source) heard(message string) {
 	s.local.changed(id, incarnation, version)
 }
 
-// beat sends beats until ctx ends or none has come back for too long.
-func (s *Source) beat(ctx context.Context, channel string, back *beats) {
+// sendHeartbeats sends them until ctx ends or none has come back for too long.
+func (s *Source) sendHeartbeats(ctx context.Context, channel string, back *heartbeats) {
 	last := time.Now()
-	for round := 1; time.Since(last) < beatSilence; round++ {
+	for round := 1; time.Since(last) < heartbeatSilence; round++ {
 		sent := time.Now()
-		if epoch, ok := s.beatOnce(ctx, channel, round, back); ok {
+		if epoch, ok := s.heartbeatOnce(ctx, channel, round, back); ok {
 			last = time.Now()
 			s.local.confirmed(epoch, sent)
 		}
-		if !pause(ctx, beatEvery*3/4+rand.N(beatEvery/4)) {
+		if !pause(ctx, heartbeatEvery*3/4+rand.N(heartbeatEvery/4)) {
 			return
 		}
 	}
 }
 
-func (s *Source) beatOnce(ctx context.Context, channel string, round int, back *beats) (epoch int64, ok bool) {
-	ctx, cancel := context.WithTimeout(ctx, beatWait)
+func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, back *heartbeats) (epoch int64,
+	ok bool) {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatWait)
 	defer cancel()
 	back.expect()
-	keys, err := s.beatKeys(ctx)
+	keys, err := s.heartbeatKeys(ctx)
 	sent := make([]string, len(keys))
 	failed := make([]error, len(keys))
 	var sending sync.WaitGroup
 	for i, key := range keys {
 		sent[i] = back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(i)
 		sending.Go(func() {
-			failed[i] = guard(s.log, "the heartbeat", "", func() error { return s.store.beat(ctx, key, channel, sent[i]) })
+			failed[i] = guard(s.log, "the heartbeat", "", func() error { return s.store.heartbeat(ctx, key, channel, sent[i]) })
 		})
 	}
 	sending.Wait()
@@ -144,33 +145,33 @@ func (s *Source) beatOnce(ctx context.Context, channel string, round int, back *
 	return back.wait(ctx, sent)
 }
 
-// beats knows which beats of the present round have come back.
-type beats struct {
-	name string // of this subscription: a late beat of the one before proves nothing
+// heartbeats knows which of the present round have come back.
+type heartbeats struct {
+	name string // of this subscription: a late heartbeat of the one before proves nothing
 
 	mu    sync.Mutex
 	epoch int64 // 0: the subscription does not stand yet
 	came  map[string]bool
 	more  chan struct{} // of capacity 1: something came
 	any   bool
-	err   error // why the last beat could not be sent
+	err   error // why the last one could not be sent
 }
 
-func newBeats() *beats {
-	return &beats{name: random(6), came: map[string]bool{}, more: make(chan struct{}, 1)}
+func newHeartbeats() *heartbeats {
+	return &heartbeats{name: random(6), came: map[string]bool{}, more: make(chan struct{}, 1)}
 }
 
-func (b *beats) start(epoch int64) { b.mu.Lock(); defer b.mu.Unlock(); b.epoch = epoch }
+func (b *heartbeats) start(epoch int64) { b.mu.Lock(); defer b.mu.Unlock(); b.epoch = epoch }
 
-func (b *beats) ever() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.any }
+func (b *heartbeats) ever() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.any }
 
-func (b *beats) expect() { b.mu.Lock(); defer b.mu.Unlock(); b.came = map[string]bool{} }
+func (b *heartbeats) expect() { b.mu.Lock(); defer b.mu.Unlock(); b.came = map[string]bool{} }
 
-func (b *beats) failed(err error) { b.mu.Lock(); defer b.mu.Unlock(); b.err = err }
+func (b *heartbeats) failed(err error) { b.mu.Lock(); defer b.mu.Unlock(); b.err = err }
 
-func (b *beats) fault() error { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
+func (b *heartbeats) failure() error { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
 
-func (b *beats) arrived(name string) {
+func (b *heartbeats) arrived(name string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.came[name], b.any, b.err = true, true, nil
@@ -180,7 +181,7 @@ func (b *beats) arrived(name string) {
 	}
 }
 
-func (b *beats) wait(ctx context.Context, names []string) (epoch int64, ok bool) {
+func (b *heartbeats) wait(ctx context.Context, names []string) (epoch int64, ok bool) {
 	for {
 		b.mu.Lock()
 		epoch, ok = b.epoch, b.epoch > 0

@@ -21,18 +21,10 @@ type total struct {
 	distinct map[sortKey]bool
 }
 
-// parseAggregate reads an item; one without a name is not of a known form.
-func parseAggregate(t *table, text string) (aggregate, *fault) {
-	if m := countForm.FindStringSubmatch(text); m != nil {
-		return aggregate{name: m[1], method: "count"}, nil
-	}
-	m := withForm.FindStringSubmatch(text)
-	if m == nil {
-		return aggregate{}, nil
-	}
-	x := aggregate{name: m[3], method: m[2], col: t.props[m[1]]}
-	if x.col == nil {
-		return x, t.noProperty(m[1])
+// of sets the column, and refuses what the method cannot be used with.
+func (x *aggregate) of(t *table, name string) *fault {
+	if x.col = t.props[name]; x.col == nil {
+		return t.noProperty(name)
 	}
 	k := x.col.kind
 	number := k == kindInt || k == kindBigInt || k == kindMoney || k == kindDecimal
@@ -40,16 +32,16 @@ func parseAggregate(t *table, text string) (aggregate, *fault) {
 	case "countdistinct":
 	case "sum", "average":
 		if !number {
-			return x, badRequest("The aggregation method '%s' is not supported for the column '%s'.", x.method, m[1])
+			return badRequest("The aggregation method '%s' is not supported for the column '%s'.", x.method, name)
 		}
 	case "min", "max":
 		if !number && k != kindDateTime && k != kindDate {
-			return x, badRequest("The aggregation method '%s' is not supported for the column '%s'.", x.method, m[1])
+			return badRequest("The aggregation method '%s' is not supported for the column '%s'.", x.method, name)
 		}
 	default:
-		return x, badRequest("The aggregation method '%s' is not supported.", x.method)
+		return badRequest("The aggregation method '%s' is not supported.", x.method)
 	}
-	return x, nil
+	return nil
 }
 
 // add counts a row in.

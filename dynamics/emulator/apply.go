@@ -3,19 +3,11 @@ package emulator
 import (
 	"fmt"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 )
 
 const aggregateLimit = 50_000
-
-var (
-	aggregateForm = regexp.MustCompile(`^aggregate\((.*)\)$`)
-	groupForm     = regexp.MustCompile(`^groupby\(\(([A-Za-z0-9_, ]+)\)(?:\s*,\s*(aggregate\(.*\)))?\)$`)
-	countForm     = regexp.MustCompile(`^\$count\s+as\s+([A-Za-z_][A-Za-z0-9_]{0,127})$`)
-	withForm      = regexp.MustCompile(`^([A-Za-z0-9_]+)\s+with\s+([a-z]+)\s+as\s+([A-Za-z_][A-Za-z0-9_]{0,127})$`)
-)
 
 // application is $apply: filter(…)/ and then aggregate(…) or groupby((columns)[,aggregate(…)]) (6.6).
 type application struct {
@@ -78,70 +70,6 @@ func groupKeys(v *snapshot, order []ordering, row any) []sortKey {
 		out[i] = o.key(v, o.col.get(v, row))
 	}
 	return out
-}
-
-func (c *call) application(t *table, o options, text string) (application, *fault) {
-	var x application
-	for _, p := range o.pairs {
-		if p[0] != "$apply" && p[0] != "$orderby" && strings.HasPrefix(p[0], "$") {
-			return x, badRequest("The query parameter %s is not supported together with $apply", p[0])
-		}
-	}
-	foreign := badRequest("The $apply expression '%s' is not part of this emulator.", text)
-	steps := splitTop(text, '/')
-	if len(steps) == 2 && strings.HasPrefix(steps[0], "filter(") && strings.HasSuffix(steps[0], ")") {
-		var fail *fault
-		if x.filter, fail = c.compile(t, steps[0][len("filter("):len(steps[0])-1], o.aliases); fail != nil {
-			return x, fail
-		}
-		steps = steps[1:]
-	}
-	if len(steps) != 1 {
-		return x, foreign
-	}
-	step := strings.TrimSpace(steps[0])
-	if m := groupForm.FindStringSubmatch(step); m != nil {
-		if fail := x.groupBy(t, m[1]); fail != nil {
-			return x, fail
-		}
-		if step = m[2]; step == "" {
-			return x, nil
-		}
-	}
-	m := aggregateForm.FindStringSubmatch(step)
-	if m == nil {
-		return x, foreign
-	}
-	for part := range strings.SplitSeq(m[1], ",") {
-		sum, fail := parseAggregate(t, strings.TrimSpace(part))
-		if fail != nil {
-			return x, fail
-		}
-		if sum.name == "" {
-			return x, foreign
-		}
-		if slices.ContainsFunc(x.sums, func(s aggregate) bool { return s.name == sum.name }) || t.props[sum.name] != nil {
-			return x, badRequest("The alias '%s' of the $apply expression is already in use.", sum.name)
-		}
-		x.sums = append(x.sums, sum)
-	}
-	return x, nil
-}
-
-// groupBy takes the columns of the groups; moments cannot be grouped.
-func (x *application) groupBy(t *table, list string) *fault {
-	for part := range strings.SplitSeq(list, ",") {
-		name := strings.TrimSpace(part)
-		col := t.props[name]
-		switch {
-		case col == nil:
-			return t.noProperty(name)
-		case col.kind == kindDateTime || col.kind == kindDate:
-			return badRequest("Grouping by the date and time column '%s' is not supported.", name) // the words are not documented
-		}
-		x.groups = append(x.groups, col)
-	}
-	return nil
 }
 
 // ordering reads $orderby, which knows the columns of the groups and refuses the aliases in the documented words.

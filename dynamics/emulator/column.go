@@ -75,7 +75,7 @@ type option struct {
 	value int32
 	label string
 	state int32            // of a status
-	own   map[int32]string // labels that were set while the server ran, by language
+	own   map[int32]string // labels in other languages, and those that were set while the server ran
 }
 
 func (o option) words() words { return words{o.label, o.own} }
@@ -92,7 +92,7 @@ type column struct {
 	targets             []string         // lookups: the tables whose rows it names
 	customer            bool             // a lookup with a navigation property for each of its targets
 	base                bool             // money in the organization's currency
-	own                 map[int32]string // names that were set while the server ran, by language
+	own                 map[int32]string // names in other languages, and those that were set while the server ran
 	secured             bool             // by column-level security
 	hidden              bool             // from the caller: the column reads as null
 	get                 func(v *snapshot, row any) value
@@ -158,6 +158,7 @@ type table struct {
 	tracking            bool               // changes can be asked for
 	product             string             // what brings the table to an environment, "" where every one has it
 	first               firstRows          // the rows that a server begins with
+	translated          translations       // of labels that language.go does not know
 	custom              bool               // added while the server runs
 	rows                func(v *snapshot) []any
 	byKey               func(v *snapshot, id guid) any // nil when absent
@@ -167,13 +168,42 @@ type table struct {
 	relations           map[string]*relation
 }
 
+// translations are texts by LCID and then by the English ones.
+type translations map[int32]map[string]string
+
+// of are the texts of a label; nil where there are none.
+func (x translations) of(label string) map[int32]string {
+	var out map[int32]string
+	for lcid, texts := range x {
+		if text, ok := texts[label]; ok {
+			if out == nil {
+				out = map[int32]string{}
+			}
+			out[lcid] = text
+		}
+	}
+	return out
+}
+
+// translate gives the labels of the table their texts.
+func (t *table) translate() {
+	for _, c := range t.columns {
+		c.own = t.translated.of(c.label)
+		c.options = slices.Clone(c.options) // sets are shared between tables
+		for i := range c.options {
+			c.options[i].own = t.translated.of(c.options[i].label)
+		}
+	}
+}
+
 // firstRows is how many rows there are, and what makes them.
 type firstRows func(t *table, o Options, d *directory) (n int, rows func() []*record)
 
-// relation is a collection-valued navigation property.
+// relation is a navigation property, collection-valued unless it leads to one row.
 type relation struct {
 	name   string
 	target *table
+	one    bool
 	of     func(v *snapshot, row any) []any
 }
 
@@ -190,6 +220,7 @@ func (t *table) index() *table {
 
 // keepRows makes the table one whose rows the store keeps, as records.
 func (t *table) keepRows() *table {
+	t.translate()
 	for _, c := range t.columns {
 		t.place(c)
 	}

@@ -46,6 +46,12 @@ var commands = []command{
 	{http.MethodPost, "app-blocked", "", "Dataverse refuses the application: 0x80095ffc", switched(Control.BlockApplication)},
 	{http.MethodPost, "option", "?column=&value=&label=[&lcid=][&table=]", "adds an option to a choice, or gives it another label; off=1 removes it", setOption},
 	{http.MethodPost, "column", "?column=&label=[&lcid=][&type=][&table=]", "adds a custom column, or gives one another name; off=1 removes it", setColumn},
+	{http.MethodPost, "secure", "?column=[&table=]", "secures a column; off=1 takes that back", func(r controlRequest) (any, error) {
+		return nil, unless(r.table().Secure(r.get("column"), r.on), errors.New("column must be one that can be secured, and table its entity set"))
+	}},
+	{http.MethodPost, "profile", "[?name=]", "with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
+	{http.MethodPost, "table", "[?name=]", "with a Table as JSON: adds it; off=1 removes the added one whose set is name", setTable},
+	{http.MethodPost, "sales", "", "the environment has Dynamics 365 Sales; off=1: it has not", switched(Control.SetSales)},
 	{http.MethodPost, "row", "[?table=]", "with a row as JSON: puts it; with off=1 and id= deletes one", setRow},
 	{http.MethodPost, "fail", "", "with a Fault as JSON: throttle, delay, break or refuse requests to come", fail},
 	{http.MethodPost, "clear", "", "drop the faults that have not struck", always(Control.Clear)},
@@ -172,6 +178,28 @@ func setRow(r controlRequest) (any, error) {
 	}
 	id, err := r.table().Put(row)
 	return map[string]any{"ok": true, "id": id}, err
+}
+
+func setProfile(r controlRequest) (any, error) {
+	if !r.on {
+		return nil, unless(r.c.DeleteProfile(r.get("name")), errors.New("name must be that of a field security profile"))
+	}
+	var p FieldSecurityProfile
+	if err := r.decode(&p); err != nil {
+		return nil, err
+	}
+	return nil, r.c.PutProfile(p)
+}
+
+func setTable(r controlRequest) (any, error) {
+	if !r.on {
+		return nil, unless(r.c.RemoveTable(r.get("name")), errors.New("name must be the entity set of an added table"))
+	}
+	var t Table
+	if err := r.decode(&t); err != nil {
+		return nil, err
+	}
+	return nil, r.c.AddTable(t)
 }
 
 // decode reads the body, which is one JSON object without members that are not known.

@@ -74,6 +74,9 @@ type Column struct {
 	Type string
 	// Options are the labels of a choice by value.
 	Options map[int]string
+	// Targets are the tables that a lookup names, by their logical names. Lookup, Customer, DateOnly, BigInt and Uniqueidentifier are
+	// types of the columns of an added [Table] only.
+	Targets []string
 }
 
 var (
@@ -84,27 +87,15 @@ var (
 
 // AddColumn adds a custom column; it fails where the description makes no sense or the name is taken.
 func (c TableControl) AddColumn(d Column) error {
-	k, ok := columnKinds[d.Type]
-	switch {
-	case !customName.MatchString(d.Name):
+	if !customName.MatchString(d.Name) {
 		return fmt.Errorf("emulator: column %q: a custom column's name is like cb_region", d.Name)
-	case !ok:
+	}
+	if _, ok := columnKinds[d.Type]; !ok {
 		return fmt.Errorf("emulator: column %s: type is %q; it must be one of %s", d.Name, d.Type, strings.Join(slices.Sorted(maps.Keys(columnKinds)), ", "))
-	case d.Label == "":
-		return fmt.Errorf("emulator: column %s has no label", d.Name)
 	}
-	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: true}
-	if k.textual() {
-		x.length = map[kind]int{kindText: 100, kindMemo: 2000}[k]
-	}
-	if k == kindBool {
-		x.options = []option{{value: 0, label: "No"}, {value: 1, label: "Yes"}}
-	}
-	for _, v := range slices.Sorted(maps.Keys(d.Options)) {
-		if k != kindChoice && k != kindChoices {
-			return fmt.Errorf("emulator: column %s of type %s has no options", d.Name, d.Type)
-		}
-		x.options = append(x.options, option{value: int32(v), label: d.Options[v]})
+	x, err := d.column()
+	if err != nil {
+		return fmt.Errorf("emulator: %w", err)
 	}
 	if c.table() == nil {
 		return fmt.Errorf("emulator: there is no entity set %q that could get a column", c.set)

@@ -62,7 +62,11 @@ func entityType(b *bytes.Buffer, t *table) {
 		b.WriteString(`" /></Property>`)
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.relations)) {
-		fmt.Fprintf(b, `<NavigationProperty Name="%s" Type="Collection(mscrm.%s)" />`, name, t.relations[name].target.logical)
+		form := `<NavigationProperty Name="%s" Type="Collection(mscrm.%s)" />`
+		if t.relations[name].one {
+			form = `<NavigationProperty Name="%s" Type="mscrm.%s" />`
+		}
+		fmt.Fprintf(b, form, name, t.relations[name].target.logical)
 	}
 	b.WriteString("</EntityType>")
 }

@@ -12,8 +12,9 @@ type call struct {
 	s      *Server
 	r      *http.Request
 	user   *systemUser
-	words  *language   // of the user; see lang
-	seen   *schemaView // see schema
+	words  *language         // of the user; see lang
+	seen   *schemaView       // see schema
+	mine   map[string]*table // see tables
 	v      *snapshot
 	base   string // …/api/data/v9.2/
 	prefs  preferences
@@ -205,95 +206,4 @@ func routeName(segments []segment) string {
 		return "other"
 	}
 	return name
-}
-
-func (c *call) dispatch(segments []segment) (*answer, *fault) {
-	first := segments[0]
-	switch first.name {
-	case "":
-		if c.method != http.MethodGet && c.method != http.MethodHead {
-			return nil, methodRefused(c.method)
-		}
-		return c.serviceDocument()
-	case "$metadata":
-		return c.csdl(segments)
-	case "$batch":
-		return c.batch(segments)
-	case "WhoAmI":
-		return c.whoAmI(first, len(segments))
-	case "RetrieveTotalRecordCount":
-		return c.totalRecordCount(segments)
-	case "EntityDefinitions":
-		return c.metadata(segments)
-	}
-	if a, fail, known := c.unbound(segments); known {
-		return a, fail
-	}
-	t := c.tables()[first.name]
-	if t == nil {
-		return nil, noSegment(first.name)
-	}
-	if c.method != http.MethodGet && c.method != http.MethodHead {
-		return nil, methodRefused(c.method)
-	}
-	if fail := c.privilege(t); fail != nil {
-		return nil, fail
-	}
-	q, fail := c.options()
-	if fail != nil {
-		return nil, fail
-	}
-	rest := segments[1:]
-	switch {
-	case !first.hasKey && len(rest) == 0:
-		return c.list(t, c.visible(t, t.rows(c.v)), q, first.name)
-	case !first.hasKey && len(rest) == 1 && rest[0].name == "$count":
-		return c.plainCount(t, q)
-	case !first.hasKey:
-		return nil, noSegment(rest[0].name)
-	}
-	id, fail := t.parseKey(first.key)
-	if fail != nil {
-		return nil, fail
-	}
-	row := t.byKey(c.v, id)
-	if row == nil {
-		return nil, noRow(t, id)
-	}
-	if fail := c.readable(t, row); fail != nil {
-		return nil, fail
-	}
-	if len(rest) == 0 {
-		return c.single(t, row, q)
-	}
-	if name, ok := strings.CutPrefix(rest[0].name, crm); ok && len(rest) == 1 {
-		return c.boundFunction(t, row, name, rest[0], q)
-	}
-	rel := t.relations[rest[0].name]
-	if rel == nil || rest[0].hasKey || len(rest) > 1 {
-		return nil, noSegment(rest[0].name)
-	}
-	if fail := c.privilege(rel.target); fail != nil {
-		return nil, fail
-	}
-	path := fmt.Sprintf("%s(%s)/%s", t.set, id, rel.name)
-	return c.list(rel.target, c.visible(rel.target, byKeyOrder(rel.of(c.v, row), rel.target.id)), q, path)
-}
-
-// parseKey reads GUID and name=GUID.
-func (t *table) parseKey(text string) (guid, *fault) {
-	if name, v, ok := strings.Cut(text, "="); ok {
-		if strings.TrimSpace(name) != t.key {
-			return guid{}, badRequest("Could not find a property named '%s' on type '%s'.", strings.TrimSpace(name), t.typeName())
-		}
-		text = strings.TrimSpace(v)
-	}
-	id, ok := parseGUID(text)
-	switch {
-	case ok:
-		return id, nil
-	case strings.HasPrefix(text, "guid'"):
-		return id, badRequest("Unrecognized 'Edm.String' literal '%s' at '0' in '%s'.", text, text)
-	}
-	return id, badRequest("Error in query syntax.")
 }

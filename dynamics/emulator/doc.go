@@ -16,43 +16,50 @@
 //     PKCE, refresh_token, client_credentials), openid-configuration, keys, instance discovery. The application proves itself by
 //     secret, by an assertion that is signed with one of [Options.ClientCertificates] (RS256 or PS256; x5t#S256 or x5t in either
 //     base64 alphabet), or by a token of one of [Options.FederatedCredentials].
-//   - Dataverse: WhoAmI, accounts, systemusers, teams, roles and the relations between them, business units, privileges and
-//     usersettings, the functions that tell of privileges, their metadata, the service document and $metadata;
+//   - Dataverse: WhoAmI, accounts, contacts and leads, systemusers, teams, roles, field security profiles and the relations between
+//     them, business units, privileges and usersettings, the functions that tell of privileges, their metadata, the service document
+//     and $metadata; column-level security; tables that a test adds ([Control.AddTable]);
 //     $select, $filter with query functions, $orderby, $top, $count, $apply, RetrieveTotalRecordCount, $expand of roles,
-//     server-driven paging with Dataverse's own cookies, and without them in the order of a lookup, annotations, change tracking of
-//     accounts with a recycle bin, $batch, conditional reads and the error bodies of the Web API. About half of the choices use
+//     server-driven paging with Dataverse's own cookies, and without them in the order of a lookup, annotations, change tracking
+//     with a recycle bin, $batch, conditional reads and the error bodies of the Web API. About half of the choices use
 //     global ones, labels without a translation have none in the user's language, and isprivate is no property of the Web API.
 //   - Service protection limits, per user and web server: see [Limits].
 //   - Control: [Server.Control] in the process, /_emulator/ over HTTP, on loopback names only.
 //
 // # Control over HTTP
 //
-// GET answers with JSON, POST changes something; user is a UserName, and off=1 takes back what can be taken back.
+// GET answers with JSON, POST changes something; user is a UserName, and off=1 takes back what can be taken back. table is an
+// entity set, accounts where it is left out.
 //
-//	GET  /_emulator/counts                what was asked so far (Counts)
-//	GET  /_emulator/users                 who may sign in
-//	GET  /_emulator/grants                the sign-ins that left a refresh token (Grant)
-//	POST /_emulator/reset                 count from zero
-//	POST /_emulator/expire                every access token so far: 401
-//	POST /_emulator/lifetime?seconds=     of the access tokens to come; 0 is the normal one
-//	POST /_emulator/revoke?user=|grant=   refresh tokens of a user, of one sign-in, or all: AADSTS50173
-//	POST /_emulator/expire-refresh?user=  refresh tokens of a user, or all: AADSTS700082
-//	POST /_emulator/password?user=        an administrator's reset: AADSTS50173
-//	POST /_emulator/block?user=           the account is disabled at Entra: AADSTS50057
-//	POST /_emulator/mfa?user=             a second factor is required: AADSTS50076 until the next sign-in
-//	POST /_emulator/withdraw?user=        consent is taken back: AADSTS65001 until it is given again
-//	POST /_emulator/secret-expired        the client secret: AADSTS7000222
-//	POST /_emulator/admin-consent         users may not consent: AADSTS90094 until an administrator has
-//	POST /_emulator/claims                with a JSON object: Dataverse's claims challenge; with nothing: none
-//	POST /_emulator/tracking              change tracking of accounts is on; off=1 switches it off
-//	POST /_emulator/expire-changes        every delta token so far: 0x80044352
-//	POST /_emulator/withhold?user=&privilege=[&depth=]  takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep
-//	POST /_emulator/language?user=&lcid=  the user's labels and formats: 1033 English, 1031 German, 1036 French
-//	POST /_emulator/app-blocked           Dataverse refuses the application: 0x80095ffc
-//	POST /_emulator/option?column=&value=&label=[&lcid=]  adds an option to a choice, or gives it another label; off=1 removes it
-//	POST /_emulator/column?column=&label=[&lcid=][&type=]  adds a custom column, or gives one another name; off=1 removes it
-//	POST /_emulator/fail                  with a Fault as JSON: throttle, delay, break or refuse requests to come
-//	POST /_emulator/clear                 drop the faults that have not struck
+//	GET  /_emulator/counts                    what was asked so far (Counts)
+//	GET  /_emulator/users                     who may sign in
+//	GET  /_emulator/grants                    the sign-ins that left a refresh token (Grant)
+//	POST /_emulator/reset                     count from zero
+//	POST /_emulator/expire                    every access token so far: 401
+//	POST /_emulator/lifetime?seconds=         of the access tokens to come; 0 is the normal one
+//	POST /_emulator/revoke?user=|grant=       refresh tokens of a user, of one sign-in, or all: AADSTS50173
+//	POST /_emulator/expire-refresh?user=      refresh tokens of a user, or all: AADSTS700082
+//	POST /_emulator/password?user=            an administrator's reset: AADSTS50173
+//	POST /_emulator/block?user=               the account is disabled at Entra: AADSTS50057
+//	POST /_emulator/mfa?user=                 a second factor is required: AADSTS50076 until the next sign-in
+//	POST /_emulator/withdraw?user=            consent is taken back: AADSTS65001 until it is given again
+//	POST /_emulator/secret-expired            the client secret: AADSTS7000222
+//	POST /_emulator/admin-consent             users may not consent: AADSTS90094 until an administrator has
+//	POST /_emulator/claims                    with a JSON object: Dataverse's claims challenge; with nothing: none
+//	POST /_emulator/tracking[?table=]         change tracking of a table, or of all, is on; off=1 switches it off
+//	POST /_emulator/expire-changes            every delta token so far: 0x80044352
+//	POST /_emulator/withhold?user=&privilege=[&depth=] takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep
+//	POST /_emulator/language?user=&lcid=      the user's labels and formats: 1033 English, 1031 German, 1036 French
+//	POST /_emulator/app-blocked               Dataverse refuses the application: 0x80095ffc
+//	POST /_emulator/option?column=&value=&label=[&lcid=][&table=] adds an option to a choice, or gives it another label; off=1 removes it
+//	POST /_emulator/column?column=&label=[&lcid=][&type=][&table=] adds a custom column, or gives one another name; off=1 removes it
+//	POST /_emulator/secure?column=[&table=]   secures a column; off=1 takes that back
+//	POST /_emulator/profile[?name=]           with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name
+//	POST /_emulator/table[?name=]             with a Table as JSON: adds it; off=1 removes the added one whose set is name
+//	POST /_emulator/sales                     the environment has Dynamics 365 Sales; off=1: it has not
+//	POST /_emulator/row[?table=]              with a row as JSON: puts it; with off=1 and id= deletes one
+//	POST /_emulator/fail                      with a Fault as JSON: throttle, delay, break or refuse requests to come
+//	POST /_emulator/clear                     drop the faults that have not struck
 //
 // For instance, the next three token requests are throttled, then one finds a gateway that is down, then one is refused:
 //
@@ -76,12 +83,13 @@
 //
 // # Who may see what, and in which language
 //
-// Every route asks for its privilege: prvReadAccount, prvReadUser, prvReadRole, prvReadTeam, prvReadBusinessUnit, prvReadPrivilege,
-// prvReadUserSettings; metadata for prvReadEntity, below a table for prvReadAttribute too. Roles give a privilege with a depth: who has
+// Every route asks for its privilege: prvReadAccount, prvReadContact, prvReadLead, prvReadUser, prvReadRole, prvReadTeam,
+// prvReadBusinessUnit, prvReadPrivilege, prvReadUserSettings, prvReadFieldSecurityProfile, prvReadFieldPermission; metadata for prvReadEntity, below a table for prvReadAttribute too. Roles give a privilege with a depth: who has
 // prvReadAccount for his own rows (Basic), his business unit (Local) or the units below too (Deep) sees those rows, and the others
 // are silently absent; one of them by its key is 0x80048306. Change tracking needs the whole organization. Built-in users lack one
-// privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@); [Options.Users] and
-// [Control.Withhold] make any other case.
+// privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@, own.contacts@);
+// [Options.Users] and [Control.Withhold] make any other case. A column that is secured ([TableControl.Secure]) is null for whom no
+// field security profile ([Control.PutProfile]) lets read it, in rows as in filters; administrators read all (security.go).
 //
 // A user has a language: labels of metadata, formatted values of choices, numbers, money and dates follow it. [GermanUser] and
 // [FrenchUser] may do everything; [User.Language] and [Control.SetLanguage] set it. Labels that have no translation come in English, the
@@ -89,9 +97,8 @@
 //
 // # What changes while programs run
 //
-// [Control.RelabelOption], [Control.AddOption], [Control.RemoveOption], [Control.RelabelColumn], [Control.AddColumn] and
-// [Control.RemoveColumn] do what an administrator does in the maker portal, so that what a program keeps of the metadata is no longer
-// true: labels change in single languages, two options have one label, columns are gone or come back with another type.
+// The methods of [TableControl] ([Control.Table]) do what an administrator does in the maker portal, so that what a program keeps of
+// the metadata is no longer true: labels change in single languages, two options have one label, columns are gone or come back with another type.
 //
 // # What differs from the real thing
 //
@@ -104,9 +111,9 @@
 // refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
 // administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated
 // issuers are not asked for their keys. Continuous access evaluation has no capability check: every client gets the challenge.
-// Change tracking is on for account and for no other table. Its rules are those of the documentation; where the stamp at the end of a
+// Change tracking is on for accounts, contacts and leads. Its rules are those of the documentation; where the stamp at the end of a
 // chain of pages comes from, and what the skip tokens hold, is this package's own (changes.go), and links are opaque. At most
-// 100,000 deletions are remembered; a token from before the oldest of them is expired, as one older than seven days is.
+// 100,000 deletions of a table are remembered; a token from before the oldest of them is expired, as one older than seven days is.
 // A 304 lacks the Content-Type that Dataverse sends, which
 // net/http does not let through; within a batch it is there. Query functions over hierarchies, fiscal periods, business units and
 // teams are refused; how those over dates read their spans is told in filter_date.go. Whether the negative operators but ne match

@@ -120,7 +120,7 @@ func (c *call) describe(t *table) object {
 		{"LogicalName", t.logical}, {"SchemaName", strings.ToUpper(t.logical[:1]) + t.logical[1:]}, {"EntitySetName", t.set},
 		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary}, {"ObjectTypeCode", t.otc},
 		{"ChangeTrackingEnabled", t.tracking}, {"IsCustomEntity", t.custom}, {"IsOptimisticConcurrencyEnabled", true},
-		{"OwnershipType", t.ownership()}, {"DisplayName", c.label(words{base: t.label})},
+		{"OwnershipType", t.ownership()}, {"DisplayName", c.label(words{t.label, t.translated.of(t.label)})},
 		{"MetadataId", namedGUID("metadata", t.logical).String()},
 	}
 }

@@ -65,6 +65,8 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
+	// NoSales is an environment without Dynamics 365 Sales; [Control.SetSales] changes that while the server runs.
+	NoSales bool
 	// NoChangeTracking switches change tracking of all tables off; [Control.SetChangeTracking] does so while the server runs.
 	NoChangeTracking bool
 	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page says that rows come first.

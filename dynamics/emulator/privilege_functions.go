@@ -28,6 +28,10 @@ func (c *call) boundFunction(t *table, row any, name string, s segment, o option
 		u := row.(*systemUser)
 		mine := slices.DeleteFunc(u.privilegeNames(), func(n string) bool { return !slices.Contains(names, n) })
 		return c.rolePrivileges(name, mine, u.depth)
+	case "systemuser/RetrieveUserPrivilegeByPrivilegeName":
+		u, want := row.(*systemUser), strings.Trim(args["PrivilegeName"], "'")
+		mine := slices.DeleteFunc(u.privilegeNames(), func(n string) bool { return n != want })
+		return c.rolePrivileges(name, mine, u.depth)
 	case "systemuser/RetrievePrincipalAccess":
 		return c.principalAccess(row.(*systemUser), args["Target"])
 	case "team/RetrieveTeamPrivileges":

@@ -63,10 +63,14 @@ func (c *call) totalRecordCount(path []segment) (*answer, *fault) {
 	}
 	slices.Sort(names)
 	names = slices.Compact(names) // the answer is a dictionary
+	there := map[string]bool{}
+	for _, t := range c.tables() {
+		there[t.logical] = true
+	}
 	counts := c.s.recordCounts()
 	values := make([]int, len(names))
 	for i, n := range names {
-		if values[i], ok = counts[n]; !ok {
+		if values[i] = counts[n]; !there[n] { // one that was added since the last count has none
 			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("Entity %s was not found in the CRM system", n)}
 		}
 	}

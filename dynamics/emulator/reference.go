@@ -9,6 +9,11 @@ func (v *snapshot) refer(c *column, id guid) (reference, bool) {
 		return ref, true
 	}
 	for _, logical := range c.targets {
+		if logical == "fieldsecurityprofile" {
+			if p, ok := find(v.profiles, func(p any) guid { return p.(*profile).id }, id).(*profile); ok {
+				return reference{p.name, logical}, true
+			}
+		}
 		set := v.sets[logical]
 		if set == nil {
 			continue

@@ -131,7 +131,8 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 		if nested && !strings.HasSuffix(rest, ")") {
 			return nil, badRequest("Syntax error at position %d in '%s'.", len(text), text)
 		}
-		if fail := c.privilege(rel.target); fail != nil {
+		target := c.tables()[rel.target.set]
+		if fail := c.privilege(target); fail != nil {
 			return nil, fail
 		}
 		e := expansion{rel: rel, text: strings.TrimSuffix(rest, ")")}
@@ -143,13 +144,16 @@ func (c *call) expansions(t *table, text string) ([]expansion, *fault) {
 			n, v, _ := strings.Cut(strings.TrimSpace(p), "=")
 			switch n {
 			case "$select", "$filter", "$orderby", "$top":
+				if rel.one && n != "$select" { // the documented words, for all that is not allowed on one level
+					return nil, badRequest("Only $select and $filter clause can be provided while doing $expand on many-to-one relationship or nested one-to-many relationship.")
+				}
 				o.pairs = append(o.pairs, [2]string{n, v})
 			default:
 				return nil, badRequest("The query parameter %s is not supported", n)
 			}
 		}
 		var fail *fault
-		if e.q, fail = c.bind(rel.target, o); fail != nil {
+		if e.q, fail = c.bind(target, o); fail != nil {
 			return nil, fail
 		}
 		out = append(out, e)
@@ -166,7 +170,14 @@ func (e expansion) write(b []byte, w *rowWriter, r any) []byte {
 	if e.q.top >= 0 {
 		rows = rows[:min(e.q.top, len(rows))]
 	}
-	inner := newRowWriter(w.c, e.rel.target, e.q)
+	inner := newRowWriter(w.c, e.q.t, e.q)
+	if e.rel.one {
+		b = append(appendString(append(b, ','), e.rel.name), ':')
+		if len(rows) == 0 {
+			return append(b, "null"...)
+		}
+		return inner.row(b, rows[0], "")
+	}
 	b = append(appendString(append(b, ','), e.rel.name), ':', '[')
 	for i, x := range rows {
 		if i > 0 {

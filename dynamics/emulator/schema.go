@@ -18,6 +18,8 @@ type schema struct {
 type schemaView struct {
 	tables  map[string]*table // by entity set
 	version int               // counts the changes
+	secured bool              // a column is secured
+	absent  []*table          // of products that the environment does not have
 }
 
 func newSchema(d *directory) *schema {
@@ -30,9 +32,11 @@ func newSchema(d *directory) *schema {
 func (s *schema) publish(v *schemaView) {
 	var names []string
 	for _, set := range sets(v.tables) {
-		if t := v.tables[set]; t.slots > 0 {
+		t := v.tables[set]
+		if t.slots > 0 {
 			names = append(names, t.privilege)
 		}
+		v.secured = v.secured || slices.ContainsFunc(t.columns, func(c *column) bool { return c.secured })
 	}
 	s.dir.rows.Store(&names)
 	s.now.Store(v)
@@ -46,14 +50,23 @@ func (c *call) schema() *schemaView {
 	return c.seen
 }
 
-func (c *call) tables() map[string]*table { return c.schema().tables }
+// tables are those of the schema, as the caller may see them.
+func (c *call) tables() map[string]*table {
+	if c.mine == nil {
+		c.mine = c.schema().tables
+		if c.schema().secured {
+			c.mine = c.masked(c.mine)
+		}
+	}
+	return c.mine
+}
 
 // with publishes what edit makes of a copy of the tables, unless it returns false.
 func (s *schema) with(edit func(map[string]*table) bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.now.Load()
-	next := &schemaView{tables: maps.Clone(old.tables), version: old.version + 1}
+	next := &schemaView{tables: maps.Clone(old.tables), version: old.version + 1, absent: old.absent}
 	if !edit(next.tables) {
 		return false
 	}
@@ -94,3 +107,23 @@ func (s *schema) changeColumn(set, name string, edit func(*column) bool) bool {
 
 // table is a table by its set, nil where there is none.
 func (s *schema) table(set string) *table { return s.now.Load().tables[set] }
+
+// product adds the tables that a product brings, or takes them away; their rows stay.
+func (s *schema) product(name string, on bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.now.Load()
+	next := &schemaView{tables: map[string]*table{}, version: old.version + 1}
+	for _, t := range append(slices.Collect(maps.Values(old.tables)), old.absent...) {
+		there := old.tables[t.set] == t
+		if t.product == name {
+			there = on
+		}
+		if there {
+			next.tables[t.set] = t
+		} else {
+			next.absent = append(next.absent, t)
+		}
+	}
+	s.publish(next)
+}

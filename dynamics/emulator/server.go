@@ -55,6 +55,9 @@ func New(opts Options) (*Server, error) {
 	if opts.NoChangeTracking {
 		s.Control().SetChangeTracking(false)
 	}
+	if opts.NoSales {
+		s.schema.product(sales, false)
+	}
 	s.recordCounts()
 	return s, nil
 }

@@ -166,6 +166,10 @@ func TestTablesArePrivilegedApart(t *testing.T) {
 			t.Errorf("%s is missing in %.600s", want, privileges)
 		}
 	}
+	named := g.api(tok, "systemusers("+me+")/Microsoft.Dynamics.CRM.RetrieveUserPrivilegeByPrivilegeName(PrivilegeName='prvReadContact')").body
+	if strings.Count(named, "PrivilegeName\":") != 1 || !strings.Contains(named, `"Depth":"Basic"`) || !strings.Contains(named, "prvReadContact") {
+		t.Errorf("%s", named)
+	}
 	if r := g.api(tok, "contacts?$select=fullname", "Prefer", track); !strings.Contains(r.body, "is missing prvReadContact privilege") {
 		t.Errorf("changes need the whole organization: %s", r.body)
 	}

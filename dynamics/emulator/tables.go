@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"slices"
 	"strconv"
 )
 
@@ -9,6 +10,7 @@ func rowTables() []*table {
 	return []*table{
 		accountTable(),
 		contactTable(),
+		leadTable(),
 	}
 }
 
@@ -16,18 +18,20 @@ func rowTables() []*table {
 func tables(d *directory) map[string]*table {
 	user, team, role := userTable(), teamTable(), roleTable()
 	user.relations = map[string]*relation{
-		"systemuserroles_association": {"systemuserroles_association", role, func(_ *snapshot, r any) []any { return anys(r.(*systemUser).roles) }},
-		"teammembership_association":  {"teammembership_association", team, func(_ *snapshot, r any) []any { return anys(r.(*systemUser).teams) }},
+		"systemuserroles_association": {name: "systemuserroles_association", target: role, of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).roles) }},
+		"teammembership_association":  {name: "teammembership_association", target: team, of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).teams) }},
 	}
 	team.relations = map[string]*relation{
-		"teamroles_association":      {"teamroles_association", role, func(_ *snapshot, r any) []any { return anys(r.(*teamRow).roles) }},
-		"teammembership_association": {"teammembership_association", user, func(_ *snapshot, r any) []any { return anys(r.(*teamRow).members) }},
+		"teamroles_association":      {name: "teamroles_association", target: role, of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).roles) }},
+		"teammembership_association": {name: "teammembership_association", target: user, of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).members) }},
 	}
+	profiles, permissions := profileTable(), permissionTable()
+	relateProfiles(profiles, permissions, user, team)
 	out := map[string]*table{}
 	for _, t := range rowTables() {
 		out[t.set] = t
 	}
-	for _, t := range []*table{user, team, role, unitTable(d), privilegeTable(), settingsTable(), organizationTable(d)} {
+	for _, t := range []*table{profiles, permissions, user, team, role, unitTable(d), privilegeTable(), settingsTable(), organizationTable(d)} {
 		out[t.set] = t.index()
 	}
 	return out
@@ -118,4 +122,9 @@ func joinChoices(in []int32) string {
 		b = strconv.AppendInt(b, int64(n), 10)
 	}
 	return string(b)
+}
+
+func byKeyOrder(rows []any, id func(any) guid) []any {
+	slices.SortFunc(rows, func(a, b any) int { return id(a).compare(id(b)) })
+	return rows
 }

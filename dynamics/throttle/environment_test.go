@@ -51,7 +51,7 @@ func (e *environments) count(host string) int {
 type sameUser struct{}
 
 func (sameUser) Access(_ context.Context, connection string) (dynamics.Access, error) {
-	return dynamics.Access{Environment: "https://" + connection, Incarnation: "1", Token: dynamics.NewSecret("token"),
+	return dynamics.Access{Environment: "https://" + connection, Incarnation: "1", Token: dynamics.NewSecret("token"), Tables: []string{"accounts"},
 		// What a source says of the environment is not believed either.
 		Principal: dynamics.Principal{Environment: "https://org.crm4.dynamics.com", Organization: "org", User: "ada"}}, nil
 }
@@ -81,7 +81,12 @@ func bridge(t *testing.T, addr string, to *environments) (ask func(connection st
 			return err
 		}
 		name := dynamics.Output{Column: dynamics.Column{Logical: "name", Type: dynamics.Text}, As: "name"}
-		_, err = session.Accounts(ctx, dynamics.Query{Select: []dynamics.Output{name}, PageSize: 1})
+		accounts := dynamics.Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid"}
+		query, err := session.Prepare(accounts, dynamics.Query{Select: []dynamics.Output{name}, PageSize: 1})
+		if err != nil {
+			return err
+		}
+		_, err = session.Page(ctx, query, "")
 		return err
 	}
 }

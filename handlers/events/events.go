@@ -58,9 +58,9 @@ const (
 	eventsSoon  = 2 * time.Second // for the stream, and for the last events
 )
 
-// Start publishes until Shutdown. It makes the stream CRM_EVENTS where it
-// is missing, before it returns where JetStream answers soon. A NATS without JetStream, or one that is away, is logged and tried
-// again; nothing else depends on it.
+// Start publishes until Shutdown. It makes the stream CRM_EVENTS where it is missing,
+// before it returns if JetStream answers soon. A NATS without JetStream, or one that is
+// away, is logged and tried again; nothing else depends on it.
 func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger, metrics prometheus.Registerer) (*Publisher, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventsWait))
 	if err != nil {
@@ -72,8 +72,8 @@ func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger
 		}, []string{"kind"})}
 	metrics.MustRegister(e.published)
 	e.dropped.log = log
-	changes.OnDropped(e.dropped.say)
-	e.ready = e.makeStream(ctx) == nil // otherwise the first round says why
+	changes.OnDropped(e.dropped.report)
+	e.ready = e.makeStream(ctx) == nil // otherwise the first round logs why
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
 	go e.run(life)
@@ -110,7 +110,7 @@ func (e *Publisher) run(ctx context.Context) {
 func (e *Publisher) round(ctx context.Context) time.Duration {
 	if !e.ready {
 		if err := e.makeStream(ctx); err != nil {
-			e.say(ctx, "events are not published until JetStream is there: "+streams.Why(err), nil)
+			e.report(ctx, "events are not published until JetStream is there: "+streams.Why(err), nil)
 			return eventsAgain
 		}
 		e.ready = true
@@ -120,22 +120,22 @@ func (e *Publisher) round(ctx context.Context) time.Duration {
 		e.ready = false // somebody removed the stream: make it again
 	}
 	if err != nil {
-		e.say(ctx, "events wait to be published", err)
+		e.report(ctx, "events wait to be published", err)
 		return eventsLook
 	}
-	e.say(ctx, "", nil)
+	e.report(ctx, "", nil)
 	return eventsLook + rand.N(eventsLook)
 }
 
-// Trouble says why events wait to be published; "" where they do not. Requests are
+// Trouble is why events wait to be published; "" where they do not. Requests are
 // answered all the same.
 func (e *Publisher) Trouble() string {
 	text, _ := e.shown.Load().(string)
 	return text
 }
 
-// say logs what is wrong once, and once that it is right again.
-func (e *Publisher) say(ctx context.Context, what string, err error) {
+// report logs a fault once, and once that it is over.
+func (e *Publisher) report(ctx context.Context, what string, err error) {
 	switch {
 	case ctx.Err() != nil || what == e.state:
 		return
@@ -156,14 +156,14 @@ func (e *Publisher) say(ctx context.Context, what string, err error) {
 	e.state = what
 }
 
-// A droppedLog says which connections lose events, of each once in an hour: while
+// A droppedLog logs which connections lose events, each of them once in an hour: while
 // JetStream is away, a connection whose grant comes and goes loses one with every
 // change.
 type droppedLog struct {
 	log *slog.Logger
 
-	mu   sync.Mutex
-	said map[string]time.Time
+	mu     sync.Mutex
+	logged map[string]time.Time // by connection
 }
 
 const (
@@ -171,17 +171,17 @@ const (
 	maxDropped   = 1000      // connections whose last line is remembered
 )
 
-func (d *droppedLog) say(connection string) {
+func (d *droppedLog) report(connection string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	if last, ok := d.said[connection]; ok && now.Sub(last) < droppedAgain {
+	if last, ok := d.logged[connection]; ok && now.Sub(last) < droppedAgain {
 		return
 	}
-	if d.said == nil || len(d.said) >= maxDropped {
-		d.said = map[string]time.Time{}
+	if d.logged == nil || len(d.logged) >= maxDropped {
+		d.logged = map[string]time.Time{}
 	}
-	d.said[connection] = now
+	d.logged[connection] = now
 	d.log.Warn("events of a connection are lost: too many wait to be published, and the oldest are dropped", "connection", connection)
 }
 

@@ -17,8 +17,8 @@ func TestLostEventsAreLoggedOnceAnHour(t *testing.T) {
 		var out bytes.Buffer
 		lost := droppedLog{log: slog.New(slog.NewTextHandler(&out, nil))}
 		for range 121 { // two hours and a minute
-			lost.say("acme")
-			lost.say("globex")
+			lost.report("acme")
+			lost.report("globex")
 			time.Sleep(time.Minute)
 		}
 		for connection, want := range map[string]int{"acme": 3, "globex": 3} {
@@ -27,10 +27,10 @@ func TestLostEventsAreLoggedOnceAnHour(t *testing.T) {
 			}
 		}
 		for n := range 3 * maxDropped {
-			lost.say(fmt.Sprint(n))
+			lost.report(fmt.Sprint(n))
 		}
-		if len(lost.said) > maxDropped {
-			t.Errorf("%d connections are remembered", len(lost.said))
+		if len(lost.logged) > maxDropped {
+			t.Errorf("%d connections are remembered", len(lost.logged))
 		}
 	})
 }

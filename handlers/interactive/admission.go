@@ -7,61 +7,61 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// An admission decides which requests run, which wait and which are refused, so that
-// one connection whose environment hangs or whose requesters flood holds up nobody
-// else. Of one connection's requests only so many run as Dataverse takes at once.
-// Deciding never blocks.
+// An admission limits the requests in flight: it decides which run, which wait and which
+// are refused, so that one connection whose environment hangs or whose requesters flood
+// holds up nobody else. A slot is held by one request in flight; a connection gets no
+// more slots than Dataverse takes calls of one user at once. Deciding never blocks.
 type admission struct {
 	bounds admissionBounds
-	run    func(*request)          // begins the work on one, and returns at once
-	refuse func(*request, verdict) // answers one without work, and returns at once
+	run    func(*request)          // begins the work on a request, and returns at once
+	refuse func(*request, verdict) // answers a request without work, and returns at once
 
-	mu      sync.Mutex
-	closed  bool
-	inHand  int
-	lines   map[string]*line // of the connections that have, or lately had, something here
-	waiting []*line          // those with something in the backlog, which take turns
-	next    int
-	backlog int       // messages that wait
-	bytes   int       // of them
-	tidied  time.Time // when lines that nothing happens on were last taken out
+	mu       sync.Mutex
+	closed   bool
+	inFlight int
+	queues   map[string]*connQueue // of connections with requests, now or lately
+	waiting  []*connQueue          // the queues that are not empty; they take turns
+	next     int
+	backlog  int       // messages that wait
+	bytes    int       // of them
+	tidied   time.Time // when idle queues were last removed
 }
 
 type admissionBounds struct {
-	inHand        int // requests in hand, of all connections
-	perConnection int // of one
-	messages      int // that wait, of all connections; one may have a quarter of it
-	bytes         int // of them
+	inFlight      int // slots
+	perConnection int // slots that one connection may hold
+	messages      int // that wait, of all connections; one connection may have a quarter
+	bytes         int // of the messages that wait; likewise
 }
 
-// maxLines is how many connections are told apart. Names beyond it, which only
-// requesters with a right to all connections can make up, share a line.
-const maxLines = 1000
+// maxQueues is how many connections have a queue of their own. Names beyond it, which
+// only requesters with a right to all connections can make up, share one.
+const maxQueues = 1000
 
-// A verdict is why a request is not worked on, and when its requester should try again.
+// A verdict is why a request is refused, and when its requester should try again.
 type verdict struct {
-	code     messages.Code
-	patience time.Duration
+	code       messages.Code
+	retryAfter time.Duration
 }
 
 func newAdmission(bounds admissionBounds, run func(*request), refuse func(*request, verdict)) *admission {
-	bounds.perConnection = min(bounds.inHand, bounds.perConnection)
-	return &admission{bounds: bounds, run: run, refuse: refuse, lines: map[string]*line{}}
+	bounds.perConnection = min(bounds.inFlight, bounds.perConnection)
+	return &admission{bounds: bounds, run: run, refuse: refuse, queues: map[string]*connQueue{}}
 }
 
-// push lets a request run, wait, or be refused, which may push out others that wait.
+// push lets a request run, lets it wait, or refuses it. It may refuse others that wait.
 func (a *admission) push(r *request, name string, who requester) {
 	begin, out := a.decide(r, name, who)
 	if begin {
 		a.run(r)
 	}
-	a.turnAway(out)
+	a.reject(out)
 }
 
 func (a *admission) decide(r *request, name string, who requester) (begin bool, out []denied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r.line = a.line(name, r.arrived); a.closed {
+	if r.queue = a.queueOf(name, r.arrived); a.closed {
 		return false, []denied{{r, verdict{messages.Unavailable, time.Second}}}
 	}
 	return a.take(r, who, r.arrived)
@@ -72,150 +72,155 @@ type denied struct {
 	why verdict
 }
 
-// turnAway refuses what was decided to be, outside the lock.
-func (a *admission) turnAway(out []denied) {
+// reject answers the requests that were refused. It must be called without the lock.
+func (a *admission) reject(out []denied) {
 	for _, o := range out {
 		a.refuse(o.r, o.why)
 	}
 }
 
-func (a *admission) line(name string, now time.Time) *line {
-	if l := a.lines[name]; l != nil {
-		return l
+func (a *admission) queueOf(name string, now time.Time) *connQueue {
+	if q := a.queues[name]; q != nil {
+		return q
 	}
-	if len(a.lines) >= maxLines && now.Sub(a.tidied) > time.Second {
+	if len(a.queues) >= maxQueues && now.Sub(a.tidied) > time.Second {
 		a.tidied = now
-		for name, l := range a.lines {
-			if l.running == 0 && l.lanes.size() == 0 {
-				delete(a.lines, name)
+		for name, q := range a.queues {
+			if q.running == 0 && q.requesters.size() == 0 {
+				delete(a.queues, name)
 			}
 		}
 	}
-	if len(a.lines) >= maxLines {
+	if len(a.queues) >= maxQueues {
 		name = ""
-		if l := a.lines[name]; l != nil {
-			return l
+		if q := a.queues[name]; q != nil {
+			return q
 		}
 	}
-	l := &line{name: name, lanes: newLanes()}
-	a.lines[name] = l
-	return l
+	q := &connQueue{name: name, requesters: newRequesterQueues()}
+	a.queues[name] = q
+	return q
 }
 
-// take decides on one that came. What is refused because its requester has most
-// waiting, which is nearly all of a flood, is not looked at.
+// take decides on a request that arrived. Nearly all of a flood is refused because its
+// requester has most requests waiting; of these not even the headers are read.
 func (a *admission) take(r *request, who requester, now time.Time) (begin bool, out []denied) {
-	l := r.line
-	if l.lanes.size() == 0 && a.mayRun(l, now) {
+	q := r.queue
+	if q.requesters.size() == 0 && a.mayRun(q, now) {
 		a.begin(r, now)
 		return true, nil
 	}
-	of := l.lanes.lane(who, now)
-	full := a.full(l, r.size, now)
-	if full && !l.givesWay(of) {
-		return false, []denied{{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}}}
+	of := q.requesters.queue(who, now)
+	full := a.full(q, r.size, now)
+	if full && !q.givesWay(of) {
+		return false, []denied{{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}}}
 	}
 	r.deadline = deadlineOf(r.msg, r.arrived)
 	if left := r.deadline.Sub(now); left <= 0 {
 		return false, []denied{{r, verdict{code: messages.DeadlineExceeded}}}
-	} else if need := l.expected(of, now); need > left {
-		return false, []denied{{r, verdict{messages.Overloaded, l.patience(need, a.bounds)}}}
+	} else if need := q.expected(of, now); need > left {
+		return false, []denied{{r, verdict{messages.Overloaded, q.retryAfter(need, a.bounds)}}}
 	}
-	// Where there is no room, who has most waiting gives way: of the connection's
-	// requesters, then of the connections. Who has most is refused itself.
-	for ; full; full = a.full(l, r.size, now) {
-		if !l.givesWay(of) {
-			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
+	// Where there is no room, the longest queue loses its last request: first among the
+	// connection's requesters, then among the connections. If the longest is this
+	// request's own, this request is refused.
+	for ; full; full = a.full(q, r.size, now) {
+		if !q.givesWay(of) {
+			return false, append(out, denied{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}})
 		}
-		out = a.pushOut(l, out)
+		out = a.pushOut(q, out)
 	}
 	for a.backlog+1 > a.bounds.messages || a.bytes+r.size > a.bounds.bytes && a.backlog > 0 {
 		longest := a.longest()
-		if longest == nil || longest.weight() <= l.weight()+1 {
-			return false, append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
+		if longest == nil || longest.weight() <= q.weight()+1 {
+			return false, append(out, denied{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}})
 		}
 		out = a.pushOut(longest, out)
 	}
 	of.push(r)
 	a.backlog++
 	a.bytes += r.size
-	if !l.listed {
-		l.listed = true
-		a.waiting = append(a.waiting, l)
+	if !q.listed {
+		q.listed = true
+		a.waiting = append(a.waiting, q)
 	}
 	return false, out
 }
 
-// pushOut takes the last message out of the lane of a line that has most waiting.
-func (a *admission) pushOut(l *line, out []denied) []denied {
-	from := l.lanes.fullest()
+// pushOut refuses the last request of the connection's longest requester queue.
+func (a *admission) pushOut(q *connQueue, out []denied) []denied {
+	from := q.requesters.fullest()
 	r := from.remove(len(from.waiting) - 1)
 	a.backlog--
 	a.bytes -= r.size
-	return append(out, denied{r, verdict{messages.Overloaded, l.patience(0, a.bounds)}})
+	return append(out, denied{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}})
 }
 
-// partOfBacklog is how many times a connection's part fits the backlog.
-const partOfBacklog = 4
+// backlogShare is the part of the backlog that one connection may have, as a divisor.
+const backlogShare = 4
 
-// full reports whether one more message does not fit a connection's part of the
-// backlog, or would stand there.
-func (a *admission) full(l *line, size int, now time.Time) bool {
-	waits := l.lanes.size()
-	return waits+1 > max(a.bounds.messages/partOfBacklog, 1) ||
-		l.lanes.bytes()+size > a.bounds.bytes/partOfBacklog && waits > 0 ||
-		l.running == a.bounds.perConnection && l.standing(now)
+// full reports whether a connection's queue takes no further message of the given size:
+// its part of the backlog is used up, or it does not get shorter.
+func (a *admission) full(q *connQueue, size int, now time.Time) bool {
+	waits := q.requesters.size()
+	return waits+1 > max(a.bounds.messages/backlogShare, 1) ||
+		q.requesters.bytes()+size > a.bounds.bytes/backlogShare && waits > 0 ||
+		q.running == a.bounds.perConnection && q.standing(now)
 }
 
-// longest is the line that fills the backlog most.
-func (a *admission) longest() (most *line) {
-	for _, l := range a.waiting {
-		if most == nil || l.weight() > most.weight() {
-			most = l
+// longest is the queue that fills the backlog most.
+func (a *admission) longest() (most *connQueue) {
+	for _, q := range a.waiting {
+		if most == nil || q.weight() > most.weight() {
+			most = q
 		}
 	}
 	return most
 }
 
-// A quarter of the places is kept for connections that hold few, and a connection
-// that hangs gets few of what is left once half of it is taken: requests that only
-// wait for an environment do not use up the room of others.
+// A quarter of the slots is kept for connections that hold few. Once half of the slots
+// are taken, a connection that hangs gets few more: requests that only wait for an
+// environment must not use up the slots of others.
 const (
-	keptFor  = 4                // the part of the places that is kept, as a divisor
-	hangsFor = 5 * time.Second  // without an answer, and hangsTimes longer than it takes
-	hangsFew = 32               // the part of the places that a hanging connection may hold then, as a divisor
-	hangsNot = 4 * time.Second  // a pace up to which hangsTimes counts
-	hangsBy  = time.Duration(4) // how many times longer than its pace
+	reserved   = 4                // the part of the slots that is kept, as a divisor
+	hangsAfter = 5 * time.Second  // a connection hangs after so long without an answer,
+	hangsTimes = time.Duration(4) // and after so many times its pace,
+	hangsPace  = 4 * time.Second  // which counts up to this
+	hangsShare = 32               // the part of the slots for a connection that hangs, as a divisor
 )
 
+// shareFactor limits a connection to a part of the free slots, as a divisor, once only
+// the reserved ones are left (a dynamic threshold: the fewer are free, the fewer it gets).
+const shareFactor = 4
+
 // mayRun reports whether one more request of a connection may run.
-func (a *admission) mayRun(l *line, now time.Time) bool {
-	free := a.bounds.inHand - a.inHand
+func (a *admission) mayRun(q *connQueue, now time.Time) bool {
+	free := a.bounds.inFlight - a.inFlight
 	switch {
-	case free <= 0 || l.running >= a.bounds.perConnection:
+	case free <= 0 || q.running >= a.bounds.perConnection:
 		return false
-	case l.running == 0:
+	case q.running == 0:
 		return true
-	case free <= a.bounds.inHand/2 && l.hangs(now):
-		return l.running < max(a.bounds.inHand/hangsFew, 1)
-	case free > a.bounds.inHand/keptFor:
+	case free <= a.bounds.inFlight/2 && q.hangs(now):
+		return q.running < max(a.bounds.inFlight/hangsShare, 1)
+	case free > a.bounds.inFlight/reserved:
 		return true
 	default:
-		return l.running < max(free/keptFor, 1)
+		return q.running < max(free/shareFactor, 1)
 	}
 }
 
 func (a *admission) begin(r *request, now time.Time) {
 	r.begun = now
-	if r.line.running == 0 {
-		r.line.alive = now
+	if r.queue.running == 0 {
+		r.queue.alive = now
 	}
-	r.line.running++
-	a.inHand++
+	r.queue.running++
+	a.inFlight++
 }
 
-// leave ends a request that ran, and lets the next ones run. answered says that it did
-// not end for want of an answer.
+// leave frees the slot of a request and lets the next ones run. answered is false where
+// the request ended because no answer to it came in time.
 func (a *admission) leave(r *request, answered bool) {
 	for _, next := range a.left(r, answered, time.Now()) {
 		a.run(next)
@@ -225,34 +230,34 @@ func (a *admission) leave(r *request, answered bool) {
 func (a *admission) left(r *request, answered bool, now time.Time) []*request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	l := r.line
-	l.running--
-	a.inHand--
-	l.learn(now.Sub(r.begun))
+	q := r.queue
+	q.running--
+	a.inFlight--
+	q.learn(now.Sub(r.begun))
 	if answered {
-		l.alive = now
+		q.alive = now
 	}
 	return a.dispatch(now)
 }
 
-// dispatch begins what may run of what waits, connections in turn.
+// dispatch lets requests that wait run, as far as there are slots; connections take turns.
 func (a *admission) dispatch(now time.Time) (begun []*request) {
 	for passed := 0; passed < len(a.waiting); {
 		if a.next >= len(a.waiting) {
 			a.next = 0
 		}
-		l := a.waiting[a.next]
-		if l.lanes.size() == 0 {
+		q := a.waiting[a.next]
+		if q.requesters.size() == 0 {
 			a.unlist(a.next)
 			continue
 		}
 		a.next++
-		if !a.mayRun(l, now) {
+		if !a.mayRun(q, now) {
 			passed++
 			continue
 		}
 		passed = 0
-		r := l.lanes.pop()
+		r := q.requesters.pop()
 		a.backlog--
 		a.bytes -= r.size
 		a.begin(r, now)

@@ -59,7 +59,7 @@ func (s *rehearsal) sweepFor(d time.Duration) {
 	}
 }
 
-func TestHowLongAPlaceIsWaitedFor(t *testing.T) {
+func TestHowLongASlotIsWaitedFor(t *testing.T) {
 	for _, c := range []struct {
 		deadline, after time.Duration
 		want            messages.Code
@@ -71,7 +71,7 @@ func TestHowLongAPlaceIsWaitedFor(t *testing.T) {
 		{-time.Second, 0, messages.DeadlineExceeded},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := rehearse(admissionBounds{inHand: 1, perConnection: 1, messages: 40, bytes: 1 << 20})
+			s := rehearse(admissionBounds{inFlight: 1, perConnection: 1, messages: 40, bytes: 1 << 20})
 			s.push("hanging", 10, time.Minute)
 			r := s.push("acme", 10, c.deadline)
 			s.sweepFor(time.Minute)
@@ -86,7 +86,7 @@ func TestHowLongAPlaceIsWaitedFor(t *testing.T) {
 // it is certain otherwise.
 func TestWhoCannotBeInTimeIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 10, perConnection: 1, messages: 40, bytes: 1 << 20})
+		s := rehearse(admissionBounds{inFlight: 10, perConnection: 1, messages: 40, bytes: 1 << 20})
 		pace := s.push("acme", 10, 0)
 		time.Sleep(2 * time.Second)
 		s.a.leave(pace, true)
@@ -107,7 +107,7 @@ func TestWhoCannotBeInTimeIsTold(t *testing.T) {
 // than there are.
 func TestBytesThatWaitAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 1, perConnection: 1, messages: 1000, bytes: 40 << 10})
+		s := rehearse(admissionBounds{inFlight: 1, perConnection: 1, messages: 1000, bytes: 40 << 10})
 		s.push("hanging", 10, 0)
 		for range 10 {
 			s.push("acme", 3<<10, 0)
@@ -132,7 +132,7 @@ func TestWhatHasEndedIsNotCounted(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 1))
-			bounds := admissionBounds{inHand: 6, perConnection: 2, messages: 40, bytes: 64 << 10}
+			bounds := admissionBounds{inFlight: 6, perConnection: 2, messages: 40, bytes: 64 << 10}
 			s := rehearse(bounds)
 			all := 0
 			ended := 0
@@ -150,13 +150,13 @@ func TestWhatHasEndedIsNotCounted(t *testing.T) {
 					}
 					running := map[string]int{}
 					for _, r := range s.ran[ended:] {
-						running[r.line.name]++
-						if running[r.line.name] > bounds.perConnection {
-							t.Fatalf("%d of one connection are in hand", running[r.line.name])
+						running[r.queue.name]++
+						if running[r.queue.name] > bounds.perConnection {
+							t.Fatalf("%d of one connection are in flight", running[r.queue.name])
 						}
 					}
-					if n := len(s.ran) - ended; n > bounds.inHand {
-						t.Fatalf("%d are in hand", n)
+					if n := len(s.ran) - ended; n > bounds.inFlight {
+						t.Fatalf("%d are in flight", n)
 					}
 				}
 				for ended < len(s.ran) {
@@ -164,16 +164,16 @@ func TestWhatHasEndedIsNotCounted(t *testing.T) {
 					s.a.leave(s.ran[ended-1], true)
 				}
 			}
-			if n, bytes := s.a.load(); n != 0 || bytes != 0 || s.a.inHand != 0 {
-				t.Errorf("%d messages and %d bytes wait, %d are in hand", n, bytes, s.a.inHand)
+			if n, bytes := s.a.load(); n != 0 || bytes != 0 || s.a.inFlight != 0 {
+				t.Errorf("%d messages and %d bytes wait, %d are in flight", n, bytes, s.a.inFlight)
 			}
-			for name, l := range s.a.lines {
-				if l.running != 0 || l.lanes.size() != 0 || l.lanes.bytes() != 0 {
-					t.Errorf("%s: %d run, %d wait with %d bytes", name, l.running, l.lanes.size(), l.lanes.bytes())
+			for name, l := range s.a.queues {
+				if l.running != 0 || l.requesters.size() != 0 || l.requesters.bytes() != 0 {
+					t.Errorf("%s: %d run, %d wait with %d bytes", name, l.running, l.requesters.size(), l.requesters.bytes())
 				}
-				for lane := range l.lanes.all {
-					if lane.bytes != 0 {
-						t.Errorf("%s: a lane has %d bytes", name, lane.bytes)
+				for of := range l.requesters.all {
+					if of.bytes != 0 {
+						t.Errorf("%s: a queue has %d bytes", name, of.bytes)
 					}
 				}
 			}
@@ -185,35 +185,35 @@ func TestWhatHasEndedIsNotCounted(t *testing.T) {
 }
 
 // Names that somebody made up take up a bounded number of lines, and none of a
-// connection that has something in hand.
-func TestInventedConnectionsTakeBoundedLines(t *testing.T) {
+// connection that has something in flight.
+func TestInventedConnectionsTakeBoundedQueues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 10_000, perConnection: 1, messages: 40, bytes: 1 << 20})
+		s := rehearse(admissionBounds{inFlight: 10_000, perConnection: 1, messages: 40, bytes: 1 << 20})
 		s.push("busy", 10, 0)
-		for i := range 3 * maxLines {
+		for i := range 3 * maxQueues {
 			r := s.push(fmt.Sprint("invented", i), 10, 0)
 			if s.refused[r] == "" {
 				s.a.leave(r, true)
 			}
 			time.Sleep(10 * time.Millisecond)
 		}
-		if n := len(s.a.lines); n > maxLines+1 {
+		if n := len(s.a.queues); n > maxQueues+1 {
 			t.Errorf("%d lines", n)
 		}
 		time.Sleep(2 * time.Second)
 		s.push("newcomer", 10, 0)
-		if s.a.lines["newcomer"] == nil {
+		if s.a.queues["newcomer"] == nil {
 			t.Error("those that nothing happens on keep a newcomer from a line of its own")
 		}
 		before := len(s.ran)
 		s.push("busy", 10, 0)
 		if len(s.ran) != before {
-			t.Error("two of one connection are in hand")
+			t.Error("two of one connection are in flight")
 		}
-		for i := range 3 * maxLines { // all of them in hand
+		for i := range 3 * maxQueues { // all of them in flight
 			s.push(fmt.Sprint("hanging", i), 10, 0)
 		}
-		if n := len(s.a.lines); n > maxLines+1 {
+		if n := len(s.a.queues); n > maxQueues+1 {
 			t.Errorf("%d lines are in use", n)
 		}
 	})
@@ -222,7 +222,7 @@ func TestInventedConnectionsTakeBoundedLines(t *testing.T) {
 // After the end nothing is taken.
 func TestAnAbandonedAdmissionTakesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 1, perConnection: 1, messages: 40, bytes: 1 << 20})
+		s := rehearse(admissionBounds{inFlight: 1, perConnection: 1, messages: 40, bytes: 1 << 20})
 		s.push("acme", 10, 0)
 		waiting := s.push("acme", 10, 0)
 		s.a.abandon()
@@ -237,10 +237,10 @@ func TestAnAbandonedAdmissionTakesNothing(t *testing.T) {
 // the order of arrival.
 func TestTurnsOfAccountsAndInboxes(t *testing.T) {
 	now := time.Now()
-	s := newLanes()
+	s := newRequesterQueues()
 	add := func(who requester, n int) {
 		for range n {
-			s.lane(who, now).push(&request{size: 1, msg: &nats.Msg{Reply: who.name}})
+			s.queue(who, now).push(&request{size: 1, msg: &nats.Msg{Reply: who.name}})
 		}
 	}
 	add(requester{"inbox", false}, 4)
@@ -263,52 +263,52 @@ func TestTurnsOfAccountsAndInboxes(t *testing.T) {
 	}
 }
 
-// What is known of requesters is bounded, and nobody's lane is taken by one who asks no
+// What is known of requesters is bounded, and nobody's queue is taken by one who asks no
 // more, nor by several within a second.
-func TestLanesAreNotTakenLightly(t *testing.T) {
+func TestQueuesAreNotTakenLightly(t *testing.T) {
 	now := time.Now()
 	g := newGroup(2)
-	name := func(n uint64, times int) *lane {
-		var l *lane
+	name := func(n uint64, times int) *requesterQueue {
+		var l *requesterQueue
 		for range times {
-			l = g.lane(n, now)
+			l = g.queue(n, now)
 		}
 		return l
 	}
 	first, second := name(1, 10), name(2, 12)
 	if first == g.shared || second == g.shared {
-		t.Fatal("the first two have no lane of their own")
+		t.Fatal("the first two have no queue of their own")
 	}
 	if name(3, 10) != g.shared {
-		t.Error("one who asks as much took a lane")
+		t.Error("one who asks as much took a queue")
 	}
 	if name(3, 12) == g.shared || g.own[1] != nil {
-		t.Error("one who asks twice as much has no lane")
+		t.Error("one who asks twice as much has no queue")
 	}
 	if name(4, 60) != g.shared {
-		t.Error("a second lane was taken within a second")
+		t.Error("a second queue was taken within a second")
 	}
 	now = now.Add(swapEvery)
 	if name(4, 1) == g.shared {
-		t.Error("no lane was taken after a second")
+		t.Error("no queue was taken after a second")
 	}
 	for n := range uint64(1000) {
 		name(100+n, 1)
 	}
-	if len(g.rates) > mostRates {
+	if len(g.rates) > maxRates {
 		t.Errorf("%d rates", len(g.rates))
 	}
-	// One that is not known comes in the place of who asks least, with its rate.
+	// One that is not known takes over the entry of who asks least, with its rate.
 	least := g.count(5000, now)
 	if least < 2 {
-		t.Errorf("a newcomer among %d counts as %.1f", mostRates, least)
+		t.Errorf("a newcomer among %d counts as %.1f", maxRates, least)
 	}
 }
 
 // What a long message fills counts as several.
 func TestWeights(t *testing.T) {
 	g := newGroup(4)
-	l := g.lane(1, time.Now())
+	l := g.queue(1, time.Now())
 	l.push(&request{size: 40 << 10})
 	if l.weight() != 11 {
 		t.Errorf("a message of 40 KiB weighs %d", l.weight())
@@ -319,22 +319,22 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-func TestPatience(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	b := admissionBounds{perConnection: 2}
 	for _, c := range []struct {
 		took, need, want time.Duration
 		running          int
 	}{
-		{0, 0, leastPatience, 0},
+		{0, 0, minRetryAfter, 0},
 		{time.Second, 0, time.Second, 1},
 		{time.Second, 0, 2 * time.Second, 2},
 		{time.Second, 0, 3 * time.Second, 4},
 		{time.Second, 5 * time.Second, 5 * time.Second, 1},
-		{time.Second, time.Hour, mostPatience, 1},
-		{time.Minute, 0, mostPatience, 1},
+		{time.Second, time.Hour, maxRetryAfter, 1},
+		{time.Minute, 0, maxRetryAfter, 1},
 	} {
-		l := &line{took: c.took, running: c.running, lanes: newLanes()}
-		if got := l.patience(c.need, b); got != c.want {
+		q := &connQueue{took: c.took, running: c.running, requesters: newRequesterQueues()}
+		if got := q.retryAfter(c.need, b); got != c.want {
 			t.Errorf("%+v: %s", c, got)
 		}
 	}
@@ -342,7 +342,7 @@ func TestPatience(t *testing.T) {
 
 // A line hangs when nothing came back for five seconds and four times its pace, of which
 // no more than four seconds count.
-func TestWhenALineHangs(t *testing.T) {
+func TestWhenAConnectionHangs(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {
 		took, silent time.Duration
@@ -357,8 +357,8 @@ func TestWhenALineHangs(t *testing.T) {
 		{time.Minute, 15 * time.Second, 1, false},
 		{time.Minute, 17 * time.Second, 1, true},
 	} {
-		l := &line{took: c.took, alive: now.Add(-c.silent), running: c.running}
-		if l.hangs(now) != c.want {
+		q := &connQueue{took: c.took, alive: now.Add(-c.silent), running: c.running}
+		if q.hangs(now) != c.want {
 			t.Errorf("%+v", c)
 		}
 	}
@@ -367,27 +367,27 @@ func TestWhenALineHangs(t *testing.T) {
 // A short burst waits for its turn in any case; beyond it a queue is kept short.
 func TestABurstIsTaken(t *testing.T) {
 	now := time.Now()
-	l := &line{took: 10 * time.Millisecond, running: 1, alive: now, lanes: newLanes()}
-	of := l.lanes.lane(requester{name: "a"}, now)
+	q := &connQueue{took: 10 * time.Millisecond, running: 1, alive: now, requesters: newRequesterQueues()}
+	of := q.requesters.queue(requester{name: "a"}, now)
 	for range 10 {
 		of.push(&request{})
 	}
-	if l.standing(now) {
+	if q.standing(now) {
 		t.Error("a burst of 100 ms is refused")
 	}
 	of.push(&request{})
-	if !l.standing(now) {
+	if !q.standing(now) {
 		t.Error("a queue of more than 100 ms stands")
 	}
-	l.took, l.alive = 0, now.Add(-time.Minute)
-	if l.pace(now) != time.Minute {
-		t.Errorf("the pace of what hangs is %s", l.pace(now))
+	q.took, q.alive = 0, now.Add(-time.Minute)
+	if q.pace(now) != time.Minute {
+		t.Errorf("the pace of what hangs is %s", q.pace(now))
 	}
 }
 
-// Of the places a quarter is kept for connections that hold few, and one that hangs gets
+// Of the slots a quarter is kept for connections that hold few, and one that hangs gets
 // few once half of them are taken.
-func TestWhoGetsAPlace(t *testing.T) {
+func TestWhoGetsASlot(t *testing.T) {
 	now := time.Now()
 	for _, c := range []struct {
 		taken, running int
@@ -398,13 +398,13 @@ func TestWhoGetsAPlace(t *testing.T) {
 		{47, 10, false, true}, {48, 10, false, false}, {48, 4, false, false}, {48, 3, false, true},
 		{63, 1, false, false}, {63, 0, false, true}, {64, 0, false, false}, {0, 20, false, false},
 	} {
-		a := newAdmission(admissionBounds{inHand: 64, perConnection: 20}, nil, nil)
-		a.inHand = c.taken
-		l := &line{running: c.running, alive: now}
+		a := newAdmission(admissionBounds{inFlight: 64, perConnection: 20}, nil, nil)
+		a.inFlight = c.taken
+		q := &connQueue{running: c.running, alive: now}
 		if c.hangs {
-			l.alive = now.Add(-time.Minute)
+			q.alive = now.Add(-time.Minute)
 		}
-		if got := a.mayRun(l, now); got != c.want {
+		if got := a.mayRun(q, now); got != c.want {
 			t.Errorf("%+v: %v", c, got)
 		}
 	}
@@ -413,18 +413,18 @@ func TestWhoGetsAPlace(t *testing.T) {
 // Only an answer is a sign of life.
 func TestSignsOfLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 10, perConnection: 10, messages: 40, bytes: 1 << 20})
+		s := rehearse(admissionBounds{inFlight: 10, perConnection: 10, messages: 40, bytes: 1 << 20})
 		for range 3 {
 			s.push("acme", 10, 0)
 		}
 		began := time.Now()
 		time.Sleep(20 * time.Second)
 		s.a.leave(s.ran[0], false)
-		if l := s.a.lines["acme"]; !l.alive.Equal(began) || !l.hangs(time.Now()) {
-			t.Errorf("alive %s after its beginning", l.alive.Sub(began))
+		if q := s.a.queues["acme"]; !q.alive.Equal(began) || !q.hangs(time.Now()) {
+			t.Errorf("alive %s after its beginning", q.alive.Sub(began))
 		}
 		s.a.leave(s.ran[1], true)
-		if l := s.a.lines["acme"]; !l.alive.Equal(time.Now()) || l.hangs(time.Now()) {
+		if q := s.a.queues["acme"]; !q.alive.Equal(time.Now()) || q.hangs(time.Now()) {
 			t.Error("an answer is no sign of life")
 		}
 	})

@@ -64,12 +64,12 @@ func TestAFloodOfOneConnectionLeavesRoomForAnother(t *testing.T) {
 	}))
 	flood, other := nc.NewInbox(), nc.NewInbox()
 	floods, others := subscribe(t, nc, flood), subscribe(t, nc, other)
-	const requests, inHand, waiting = 500, 4, 10 // a quarter of the backlog is one connection's
+	const requests, inFlight, waiting = 500, 4, 10 // a quarter of the backlog is one connection's
 	for i := range requests {
 		ask(t, nc, "flooded", fmt.Sprintf("%s.%d", flood, i), nil)
 	}
 	refused := 0
-	for ; refused < requests-inHand-waiting; refused++ {
+	for ; refused < requests-inFlight-waiting; refused++ {
 		msg := next(t, floods)
 		if code := codeIn(t, msg); code != messages.Overloaded {
 			t.Fatalf("code %q", code)
@@ -83,18 +83,18 @@ func TestAFloodOfOneConnectionLeavesRoomForAnother(t *testing.T) {
 	}
 	close(release)
 	answered := map[messages.Code]int{}
-	for range inHand + waiting {
+	for range inFlight + waiting {
 		answered[codeIn(t, next(t, floods))]++
 	}
-	if answered[""] < inHand || answered[""]+answered[messages.Overloaded] != inHand+waiting {
-		t.Errorf("those in hand and in the backlog got %v", answered)
+	if answered[""] < inFlight || answered[""]+answered[messages.Overloaded] != inFlight+waiting {
+		t.Errorf("those in flight and in the backlog got %v", answered)
 	}
 }
 
 // Of one connection only so many run at once, and its requesters take turns.
 func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := rehearse(admissionBounds{inHand: 100, perConnection: 2, messages: 2048, bytes: 1 << 20})
+		s := rehearse(admissionBounds{inFlight: 100, perConnection: 2, messages: 2048, bytes: 1 << 20})
 		for range 20 {
 			s.pushFrom("_INBOX.greedy.1", "acme", 10, 0)
 		}
@@ -160,7 +160,7 @@ func TestAQueueThatStandsIsKeptShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var refused []verdict
 		var a *admission
-		a = newAdmission(admissionBounds{inHand: 100, perConnection: 2, messages: 2048, bytes: 1 << 20}, func(r *request) {
+		a = newAdmission(admissionBounds{inFlight: 100, perConnection: 2, messages: 2048, bytes: 1 << 20}, func(r *request) {
 			go func() {
 				time.Sleep(300 * time.Millisecond)
 				a.leave(r, true)
@@ -180,7 +180,7 @@ func TestAQueueThatStandsIsKeptShort(t *testing.T) {
 			t.Errorf("%d of 50 are refused", len(refused))
 		}
 		for _, why := range refused {
-			if why.code != messages.Overloaded || why.patience < 250*time.Millisecond || why.patience > time.Second {
+			if why.code != messages.Overloaded || why.retryAfter < 250*time.Millisecond || why.retryAfter > time.Second {
 				t.Errorf("%+v", why)
 			}
 		}

@@ -41,7 +41,7 @@ type Consumer struct {
 	streams       *streams.Watch
 
 	// working outlives the signal that ends intake: it is cancelled only when the
-	// grace is over, so that work in hand can be finished and answered.
+	// grace is over, so that requests in flight can be finished and answered.
 	working context.Context
 	abandon context.CancelFunc
 	work    sync.WaitGroup // requests that were received and are not answered yet
@@ -53,41 +53,41 @@ type Consumer struct {
 
 // receive is the subscription's callback. NATS calls it for one message at a time, and
 // a client that does not read is disconnected with everybody's requests: it reads
-// subject, reply and size, and only decides; decoding, answering and logging are done
-// beside it.
+// subject, reply and size, and only decides. Decoding, answering and logging are for
+// other goroutines.
 func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 	defer c.survive(e.operation)
 	arrived := time.Now()
 	connection := connectionAsked(msg)
 	if !c.replies.allows(msg.Reply) {
-		e.refused()
+		e.countRefusal()
 		c.metrics.refused.Inc()
 		c.journal.note(slog.LevelWarn, "request not executed: its reply subject is missing or not allowed",
 			e.operation, connection, refusedReply)
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, lineName(e, connection), requesterOf(msg))
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection), requesterOf(msg))
 }
 
-// begin works on a request that may run, beside whoever let it run.
+// begin works on a request that may run, in a goroutine of its own.
 func (c *Consumer) begin(r *request) {
 	c.metrics.inFlight.Inc()
 	go func() {
-		answered := false
+		alive := false
 		defer c.survive(r.e.operation)
 		defer c.work.Done()
-		defer func() { c.admission.leave(r, answered) }()
+		defer func() { c.admission.leave(r, alive) }()
 		defer c.metrics.inFlight.Dec()
-		answered = c.answer(r)
+		alive = c.handle(r)
 	}()
 }
 
-// answer runs one request from its headers to its last reply. It reports whether the
-// request ended for another reason than that an answer to it did not come.
-func (c *Consumer) answer(r *request) bool {
+// handle runs one request from its headers to its last reply. It reports whether the
+// request's environment is alive: not where the request ended because no answer came.
+func (c *Consumer) handle(r *request) (alive bool) {
 	call, fault := newCall(r.e.operation, r.msg, r.arrived)
-	say := c.say(r.e, r.msg, call, r.arrived)
+	reply := c.newReply(r.e, r.msg, call, r.arrived)
 
 	ctx, cancel := context.WithDeadline(c.working, call.Deadline)
 	defer cancel()
@@ -104,19 +104,19 @@ func (c *Consumer) answer(r *request) bool {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		err = c.run(ctx, r.e, r.msg.Data, say)
+		err = c.run(ctx, r.e, r.msg.Data, reply)
 	}
 	if err == nil {
-		c.finish(r.e, say, nil, r.arrived)
+		c.finish(r.e, reply, nil, r.arrived)
 		return true
 	}
-	said := route.Classify(ctx, c.closing.Load(), err)
-	c.finish(r.e, say, said, r.arrived)
-	return said.Code != messages.DeadlineExceeded && said.Code != messages.Unavailable
+	refused := route.Classify(ctx, c.closing.Load(), err)
+	c.finish(r.e, reply, refused, r.arrived)
+	return refused.Code != messages.DeadlineExceeded && refused.Code != messages.Unavailable
 }
 
 // survive keeps a defect outside of every operation from ending the process, with all
-// other requests in hand.
+// other requests in flight.
 func (c *Consumer) survive(op messages.Operation) {
 	if thrown := recover(); thrown != nil {
 		fault := dynamics.Panicked(thrown)
@@ -126,23 +126,23 @@ func (c *Consumer) survive(op messages.Operation) {
 
 // run has the operation produce its parts and sends each. A panic in the
 // operation is an error like any other.
-func (c *Consumer) run(ctx context.Context, e *endpoint, body []byte, say *answer) error {
-	err := dynamics.Guard(func() error { return c.serve(ctx, e, body, say) })()
+func (c *Consumer) run(ctx context.Context, e *endpoint, body []byte, reply *reply) error {
+	err := dynamics.Guard(func() error { return c.serve(ctx, e, body, reply) })()
 	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
-		c.log.Error("operation panicked", "operation", say.call.Operation, "request_id", say.call.RequestID, "panic", fault.Kind, "stack", fault.Stack)
+		c.log.Error("operation panicked", "operation", reply.call.Operation, "request_id", reply.call.RequestID, "panic", fault.Kind, "stack", fault.Stack)
 		return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
 	}
 	return err
 }
 
-func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, say *answer) error {
-	answer := e.route.Serve(dynamics.WithRequestID(ctx, say.call.RequestID), say.call, body)
-	say.call, say.numbered = answer.Call, answer.Numbered
+func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, reply *reply) error {
+	answer := e.route.Serve(dynamics.WithRequestID(ctx, reply.call.RequestID), reply.call, body)
+	reply.call, reply.numbered = answer.Call, answer.Numbered
 	for p, err := range answer.Parts {
 		if err != nil {
 			return err
 		}
-		if err := say.send(p); err != nil {
+		if err := reply.send(p); err != nil {
 			return err
 		}
 		if p.Last {
@@ -152,26 +152,26 @@ func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, say *ans
 	return errors.New("the operation ended without its last part")
 }
 
-// say begins the answer to a message; it is counted when it ends.
-func (c *Consumer) say(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) *answer {
+// newReply starts the reply to a message; it is counted when it ends.
+func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) *reply {
 	trace := traceHeaders(msg.Header)
 	call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, trace)
-	return &answer{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered, account: func(fault *messages.Error, rows int) {
+	return &reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered, count: func(fault *messages.Error, rows int) {
 		took := time.Since(arrived)
-		e.answered(fault, took)
-		c.metrics.answered(e.operation, fault, took, rows)
+		e.count(fault, took)
+		c.metrics.count(e.operation, fault, took, rows)
 	}}
 }
 
 // finish ends the answer where the operation did not, and writes its log line.
-func (c *Consumer) finish(e *endpoint, say *answer, fault *messages.Error, arrived time.Time) {
+func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arrived time.Time) {
 	var unsent error
-	if fault != nil && !say.ended {
-		unsent = say.fail(fault)
+	if fault != nil && !reply.ended {
+		unsent = reply.fail(fault)
 	}
-	c.journal.line(levelOf(fault), "answered", e.operation, say.call.Connection, codeOf(fault), func() []any {
-		attrs := []any{"rows", say.rows, "request_id", say.call.RequestID}
-		if id := dynamics.ClientRequestID(say.call.RequestID); id != say.call.RequestID {
+	c.journal.line(levelOf(fault), "answered", e.operation, reply.call.Connection, codeOf(fault), func() []any {
+		attrs := []any{"rows", reply.rows, "request_id", reply.call.RequestID}
+		if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
 			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
 		}
 		if unsent != nil {

@@ -190,7 +190,7 @@ func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
 		})
 		arrives(t, entered)
 	}
-	// It waits for a place for a quarter of its time.
+	// It waits for a slot for a quarter of its time.
 	msg, err := nc.RequestMsg(&nats.Msg{Subject: op.ScopedSubject("acme"),
 		Header: nats.Header{messages.HeaderDeadline: {time.Now().Add(12 * time.Second).UTC().Format(time.RFC3339Nano)}}}, time.Minute)
 	if err != nil {
@@ -230,7 +230,7 @@ func TestRequestsOfOneOperationRunSideBySide(t *testing.T) {
 	wait.Wait()
 }
 
-func TestShutdownAnswersWorkInHand(t *testing.T) {
+func TestShutdownAnswersWorkInFlight(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		grace time.Duration

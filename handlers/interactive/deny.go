@@ -11,23 +11,23 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// deny answers a request that is not worked on. A flood is answered in full, so this
-// makes the same message as an error of an operation has in much less time.
+// deny answers a request that is refused. All of a flood is answered, so this makes the
+// message that an error of an operation would be in much less time.
 func (c *Consumer) deny(d denial) {
 	defer c.survive(d.e.operation)
 	defer c.work.Done()
 	fault := d.why.fault()
 	call, _ := newCall(d.e.operation, d.msg, d.arrived)
 	if call.Connection == "" {
-		call.Connection = strings.TrimPrefix(d.line.name, lineName(d.e, ""))
+		call.Connection = strings.TrimPrefix(d.queue.name, queueName(d.e, ""))
 	}
-	say := c.say(d.e, d.msg, call, d.arrived)
-	c.form.publish(say, fault) // what it cannot is left to finish
-	c.finish(d.e, say, fault, d.arrived)
+	reply := c.newReply(d.e, d.msg, call, d.arrived)
+	c.form.publish(reply, fault) // where it does not, finish does
+	c.finish(d.e, reply, fault, d.arrived)
 }
 
-// undeniable counts a request that could not even be refused: NATS takes the answers
-// more slowly than the flood comes.
+// undeniable counts a request that could not even be refused: NATS takes the refusals
+// more slowly than the flood arrives.
 func (c *Consumer) undeniable(d denial) {
 	defer c.work.Done()
 	c.metrics.unanswered.Inc()
@@ -35,20 +35,20 @@ func (c *Consumer) undeniable(d denial) {
 		d.e.operation, messages.ConnectionFromSubject(d.msg.Subject), unanswered)
 }
 
-// fault is what the requester is told.
+// fault is the error that the requester gets.
 func (v verdict) fault() *messages.Error {
 	switch v.code {
 	case messages.DeadlineExceeded:
 		return messages.Errorf(v.code, "the request's deadline passed before it could be begun")
 	case messages.Unavailable:
-		return messages.Errorf(v.code, "this process is stopping; send the request again").After(v.patience)
+		return messages.Errorf(v.code, "this process is stopping; send the request again").After(v.retryAfter)
 	default:
-		return messages.Errorf(v.code, "this process has too many requests in hand, or too many of this connection; try again").After(v.patience)
+		return messages.Errorf(v.code, "this process has too many requests in flight, or too many of this connection; try again").After(v.retryAfter)
 	}
 }
 
-// A denialForm is the memory of messages that refuse: one goroutine writes them one
-// after the other, and NATS has copied each when its publishing returns.
+// A denialForm is the memory in which refusals are written: one goroutine writes them one
+// after the other, and the NATS client has copied each when publishing returns.
 type denialForm struct {
 	header nats.Header
 	body   []byte
@@ -60,13 +60,13 @@ const mostOfDenial = 4 << 10
 
 // publish ends an answer with an error without details. It does nothing where the
 // message has to be shortened for the server's max_payload.
-func (f *denialForm) publish(say *answer, fault *messages.Error) {
-	if say.nc.MaxPayload() < mostOfDenial {
+func (f *denialForm) publish(reply *reply, fault *messages.Error) {
+	if reply.nc.MaxPayload() < mostOfDenial {
 		return
 	}
-	f.fill(say, fault)
-	say.end(fault, 0)
-	_ = say.publish(f.header, f.body) // a connection that is gone has nobody to tell
+	f.fill(reply, fault)
+	reply.end(fault, 0)
+	_ = reply.publish(f.header, f.body) // a connection that is gone has nobody to tell
 }
 
 func (f *denialForm) set(name, value string) {
@@ -77,22 +77,22 @@ func (f *denialForm) set(name, value string) {
 	f.header[name] = []string{value}
 }
 
-func (f *denialForm) fill(say *answer, fault *messages.Error) {
+func (f *denialForm) fill(reply *reply, fault *messages.Error) {
 	if f.header == nil {
 		f.header = nats.Header{}
 	}
-	f.set(messages.HeaderRequestID, say.call.RequestID)
+	f.set(messages.HeaderRequestID, reply.call.RequestID)
 	f.set(messages.HeaderErrorCode, string(fault.Code))
 	f.set(messages.HeaderServiceErrorCode, strconv.Itoa(fault.Code.Number()))
 	f.set(messages.HeaderServiceError, fault.Message)
 	for _, name := range []string{messages.HeaderTraceParent, messages.HeaderTraceState} {
-		if values := say.trace[name]; values != nil {
+		if values := reply.trace[name]; values != nil {
 			f.set(name, values[0])
 		} else {
 			delete(f.header, name)
 		}
 	}
-	if say.numbered {
+	if reply.numbered {
 		f.set(messages.HeaderPage, "1")
 		f.set(messages.HeaderLast, "true")
 	} else {
@@ -101,10 +101,10 @@ func (f *denialForm) fill(say *answer, fault *messages.Error) {
 	}
 
 	body := append(f.body[:0], `{"request_id":`...)
-	body, _ = jsontext.AppendQuote(body, say.call.RequestID) // what is not UTF-8 is no request id
-	if say.call.Connection != "" {
+	body, _ = jsontext.AppendQuote(body, reply.call.RequestID) // what is not UTF-8 is no request id
+	if reply.call.Connection != "" {
 		body = append(body, `,"connection":"`...)
-		body = append(body, say.call.Connection...)
+		body = append(body, reply.call.Connection...)
 		body = append(body, '"')
 	}
 	body = append(body, `,"error":{"code":"`...)

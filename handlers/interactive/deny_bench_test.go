@@ -16,13 +16,13 @@ import (
 )
 
 // BenchmarkReceiveInAFlood is what one message of a flood costs the callback, and
-// BenchmarkDeny what its refusal costs beside it, without the NATS client's part of
+// BenchmarkDeny what its refusal costs, without the NATS client's part of
 // reading and with its part of writing:
 //
 //	go test ./handlers -run '^$' -bench 'Deny|Receive'
 func BenchmarkReceiveInAFlood(b *testing.B) {
 	c, e := flooded(b)
-	c.refuser.answer = func(denial) { c.work.Done() }
+	c.refuser.send = func(denial) { c.work.Done() }
 	for i := 0; b.Loop(); i++ {
 		c.receive(e, &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i), Data: []byte("{}"),
 			Header: nats.Header{messages.HeaderDeadline: {"2099-01-01T00:00:00Z"}}})
@@ -31,15 +31,15 @@ func BenchmarkReceiveInAFlood(b *testing.B) {
 
 func BenchmarkDeny(b *testing.B) {
 	c, e := flooded(b)
-	l := &line{name: "acme"}
+	q := &connQueue{name: "acme"}
 	for i := 0; b.Loop(); i++ {
 		c.work.Add(1)
-		c.deny(denial{e: e, line: l, arrived: time.Now(), why: verdict{messages.Overloaded, time.Second},
+		c.deny(denial{e: e, queue: q, arrived: time.Now(), why: verdict{messages.Overloaded, time.Second},
 			msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i)}})
 	}
 }
 
-// flooded is a consumer whose connection acme has as much in hand as it may.
+// flooded is a consumer whose connection acme has as much in flight as it may.
 func flooded(b *testing.B) (*Consumer, *endpoint) {
 	b.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})

@@ -26,8 +26,8 @@ type endpoint struct {
 	took      time.Duration
 }
 
-// answered counts one request that got its answer.
-func (e *endpoint) answered(fault *messages.Error, took time.Duration) {
+// count counts one request that got its answer.
+func (e *endpoint) count(fault *messages.Error, took time.Duration) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.requests++
@@ -38,8 +38,8 @@ func (e *endpoint) answered(fault *messages.Error, took time.Duration) {
 	}
 }
 
-// refused counts one request that was not executed for its reply subject.
-func (e *endpoint) refused() {
+// countRefusal counts one request that was not executed for its reply subject.
+func (e *endpoint) countRefusal() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.refusals++

@@ -90,7 +90,7 @@ func TestTheLogCountsWhatComesInFloods(t *testing.T) {
 			}
 		}
 		if want := map[string]int{"acme overloaded": 100_001, "acme ok": 5000, "globex ok": 100, "acme reply_subject": 50_000}; !reflect.DeepEqual(stand, want) {
-			t.Errorf("the lines stand for %v, want %v", stand, want)
+			t.Errorf("the lines count %v, want %v", stand, want)
 		}
 		if n := written["acme overloaded"]; n < 3 || n > 14 {
 			t.Errorf("%d lines for 100,001 refusals in ten seconds", n)
@@ -133,7 +133,7 @@ func TestTheLogIsBoundedForInventedConnections(t *testing.T) {
 // for the order of its headers.
 func TestRefusalsAreErrorsLikeOthers(t *testing.T) {
 	nc := broker(t)
-	for name, c := range map[string]answer{
+	for name, c := range map[string]reply{
 		"plain":    {call: route.Call{RequestID: "x", Connection: "acme"}},
 		"quoted":   {call: route.Call{RequestID: `a"b\c<&>`, Connection: "acme"}},
 		"traced":   {call: route.Call{RequestID: "x"}, trace: nats.Header{"traceparent": {"00-1"}, "tracestate": {"a=b"}}},
@@ -147,7 +147,7 @@ func TestRefusalsAreErrorsLikeOthers(t *testing.T) {
 			}
 			var form denialForm
 			for _, cheap := range []bool{false, true} {
-				a := &answer{nc: nc, to: sub.Subject, call: c.call, trace: c.trace, numbered: c.numbered, account: func(*messages.Error, int) {}}
+				a := &reply{nc: nc, to: sub.Subject, call: c.call, trace: c.trace, numbered: c.numbered, count: func(*messages.Error, int) {}}
 				if cheap {
 					form.publish(a, why.fault())
 				} else if err := a.fail(why.fault()); err != nil {
@@ -399,20 +399,20 @@ func raw(t *testing.T, s *server.Server, user, subject, reply, headers string) {
 func TestRefusalsWaitWithinBounds(t *testing.T) {
 	hold := make(chan struct{})
 	var mu sync.Mutex
-	answered, lost := map[*line]int{}, map[*line]int{}
-	count := func(of map[*line]int, d denial) {
+	answered, lost := map[*connQueue]int{}, map[*connQueue]int{}
+	count := func(of map[*connQueue]int, d denial) {
 		mu.Lock()
 		defer mu.Unlock()
-		of[d.line]++
+		of[d.queue]++
 	}
 	r := newRefuser(func(d denial) { <-hold; count(answered, d) }, func(d denial) { count(lost, d) }, func() bool { return false })
-	flood, other := &line{name: "flood"}, &line{name: "other"}
+	flood, other := &connQueue{name: "flood"}, &connQueue{name: "other"}
 	header := nats.Header{messages.HeaderRequestID: {"x"}, "Other": {strings.Repeat("x", 1<<20)}}
 	for range 100_000 {
-		r.put(&request{line: flood, msg: &nats.Msg{Header: header, Data: []byte("body")}}, verdict{code: messages.Overloaded})
+		r.put(&request{queue: flood, msg: &nats.Msg{Header: header, Data: []byte("body")}}, verdict{code: messages.Overloaded})
 	}
 	for range 1000 {
-		r.put(&request{line: other, msg: &nats.Msg{Header: header}}, verdict{code: messages.Overloaded})
+		r.put(&request{queue: other, msg: &nats.Msg{Header: header}}, verdict{code: messages.Overloaded})
 	}
 	for _, d := range r.queue {
 		if len(d.msg.Header) > 1 || d.msg.Data != nil {
@@ -436,14 +436,14 @@ func TestRoomForRefusals(t *testing.T) {
 	answered := make(chan struct{}, 10*mostDenials)
 	lost := 0
 	r := newRefuser(func(denial) { <-hold; answered <- struct{}{} }, func(denial) { lost++ }, func() bool { return false })
-	put := func(of *line, n int) {
+	put := func(of *connQueue, n int) {
 		for range n {
-			r.put(&request{line: of, msg: &nats.Msg{}}, verdict{code: messages.Overloaded})
+			r.put(&request{queue: of, msg: &nats.Msg{}}, verdict{code: messages.Overloaded})
 		}
 	}
-	var lines []*line
+	var lines []*connQueue
 	for range 20 {
-		lines = append(lines, &line{})
+		lines = append(lines, &connQueue{})
 		put(lines[len(lines)-1], mostOfOne)
 	}
 	// What is being answered beside the queue is no more than a queue.

@@ -11,7 +11,7 @@ import (
 // A journal writes the log lines of answers. What comes in floods is counted: of
 // refusals for want of room the first is written at once and the others as one line a
 // second for each connection and code; of other answers, so many lines a second for
-// each connection. Lines with a count stand for that many answers.
+// each connection. A line with a count is written for that many answers.
 type journal struct {
 	log *slog.Logger
 
@@ -37,7 +37,7 @@ const (
 	// linesASecond of one connection and code are written singly: all of a connection
 	// that works at its usual pace.
 	linesASecond = 200
-	// everywhere stands for the connections that are not told apart.
+	// everywhere is the connection of lines about several that are not told apart.
 	everywhere = "(many)"
 )
 
@@ -50,8 +50,8 @@ const (
 	dropped      = "dropped"
 )
 
-// note counts something that has no line of its own; it is written within a twentieth
-// of a second, and then once a second. It never waits for the log.
+// note counts something that has no line of its own; the count is written within a
+// twentieth of a second, and then once a second. It never waits for the log.
 func (j *journal) note(level slog.Level, message string, op messages.Operation, connection, code string) {
 	j.notes(level, message, op, connection, code, 1)
 }

@@ -62,7 +62,8 @@ func (m *metrics) watch(registry prometheus.Registerer, load func() (backlog, by
 	)
 }
 
-func (m *metrics) answered(op messages.Operation, fault *messages.Error, took time.Duration, rows int) {
+// count counts one request that got its answer.
+func (m *metrics) count(op messages.Operation, fault *messages.Error, took time.Duration, rows int) {
 	m.requests.WithLabelValues(string(op), codeOf(fault)).Inc()
 	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
 	if rows > 0 {

@@ -10,27 +10,27 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A refuser answers requests that are not worked on, beside whoever decides so: a
-// server that takes answers slowly must not hold up the reading of messages, because
-// it would disconnect a process that does not read.
+// A refuser answers requests that are refused, in a goroutine of its own: a server that
+// takes answers slowly must not hold up the reading of messages, because it would
+// disconnect a process that does not read.
 type refuser struct {
-	answer func(denial)
-	lost   func(denial) // one that finds no room is not answered
-	behind func() bool  // whether the reading of messages falls behind
+	send func(denial)
+	lost func(denial) // called for one that finds no room; it is not answered
+	late func() bool  // whether messages arrive faster than they are read
 
 	mu     sync.Mutex
 	queue  []denial
-	of     map[*line]int // how many of the queue are a connection's
+	of     map[*connQueue]int // how many of the queue belong to a connection
 	closed bool
 	wake   chan struct{}
 	done   chan struct{}
 }
 
-// A denial is a request without its body, which is not needed to refuse it.
+// A denial is a request that is refused, without its body, which is not needed for that.
 type denial struct {
 	e       *endpoint
 	msg     *nats.Msg
-	line    *line
+	queue   *connQueue
 	arrived time.Time
 	why     verdict
 }
@@ -42,28 +42,28 @@ const (
 	mostOfOne = mostDenials / 4
 )
 
-// Where reading falls behind, for want of CPU, it goes before refusing: who waits to be
-// read may be anybody, who is refused is mostly the flood.
+// Where messages arrive faster than they are read, for want of CPU, reading goes before
+// refusing: what waits to be read may be from anybody, what is refused is mostly the flood.
 const (
-	behindEvery = 64 // refusals between two looks
-	behindWait  = 2 * time.Millisecond
+	lateEvery = 64 // refusals between two looks
+	lateWait  = 2 * time.Millisecond
 )
 
-func newRefuser(answer, lost func(denial), behind func() bool) *refuser {
-	r := &refuser{answer: answer, lost: lost, behind: behind, of: map[*line]int{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+func newRefuser(send, lost func(denial), late func() bool) *refuser {
+	r := &refuser{send: send, lost: lost, late: late, of: map[*connQueue]int{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
 	go r.run()
 	return r
 }
 
-// put takes a request to be refused and keeps nothing of its body.
+// put takes a request to refuse and keeps nothing of its body.
 func (r *refuser) put(of *request, why verdict) {
-	d := denial{e: of.e, line: of.line, arrived: of.arrived, why: why,
+	d := denial{e: of.e, queue: of.queue, arrived: of.arrived, why: why,
 		msg: &nats.Msg{Subject: of.msg.Subject, Reply: of.msg.Reply, Header: answeredHeaders(of.msg.Header)}}
 	r.mu.Lock()
-	room := !r.closed && len(r.queue) < mostDenials && r.of[d.line] < mostOfOne
+	room := !r.closed && len(r.queue) < mostDenials && r.of[d.queue] < mostOfOne
 	if room {
 		r.queue = append(r.queue, d)
-		r.of[d.line]++
+		r.of[d.queue]++
 	}
 	r.mu.Unlock()
 	if !room {
@@ -76,7 +76,7 @@ func (r *refuser) put(of *request, why verdict) {
 	}
 }
 
-// answeredHeaders are those that come back with an answer, in memory of their own: the
+// answeredHeaders are the headers that an answer repeats, in memory of their own: the
 // others can be long.
 func answeredHeaders(in nats.Header) nats.Header {
 	if len(in) == 0 {
@@ -101,12 +101,12 @@ func (r *refuser) run() {
 		r.queue = spare[:0]
 		r.mu.Unlock()
 		for i, d := range batch {
-			if i%behindEvery == 0 && r.behind() {
-				time.Sleep(behindWait)
+			if i%lateEvery == 0 && r.late() {
+				time.Sleep(lateWait)
 			}
-			r.answer(d)
+			r.send(d)
 			batch[i] = denial{}
-			r.forget(d.line)
+			r.forget(d.queue)
 		}
 		spare = batch
 		switch {
@@ -119,11 +119,11 @@ func (r *refuser) run() {
 	}
 }
 
-func (r *refuser) forget(l *line) {
+func (r *refuser) forget(q *connQueue) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.of[l]--; r.of[l] == 0 {
-		delete(r.of, l)
+	if r.of[q]--; r.of[q] == 0 {
+		delete(r.of, q)
 	}
 }
 

@@ -13,25 +13,25 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// An answer is what is said to one requester: some parts and an end, or an error
-// as the end. It knows whether it has ended, so that it ends once.
-type answer struct {
+// A reply publishes the answer to one request: parts, of which the last or an error is the
+// end. It ends once.
+type reply struct {
 	nc       *nats.Conn
 	to       string
 	call     route.Call
 	trace    nats.Header
-	numbered bool // also until it is known that the requester asked for no numbers
+	numbered bool // parts carry their number; until the body is read, as if it asked for that
 	pages    int
 	rows     int
 	ended    bool
 
-	// account is called once, right before the message that ends the answer is
-	// published, so that whoever has the answer finds it in the counts.
-	account func(fault *messages.Error, rows int)
+	// count is called once, right before the message that ends the answer is published, so
+	// that whoever has the answer finds it in the counts.
+	count func(fault *messages.Error, rows int)
 }
 
-// headerRoom is what crmbridge's own headers of a reply can take beside the
-// request id and the trace context, in bytes.
+// headerRoom is how many bytes crmbridge's own headers of a reply can take, without the
+// request id and the trace context.
 const headerRoom = 128
 
 // leastSentence is what is left of an error's message, in bytes, however little room
@@ -53,63 +53,63 @@ func replyBudget(maxPayload int64, requestID string, trace nats.Header) int {
 
 // send publishes one part. Parts are numbered where the request asked for a
 // sequence of them.
-func (a *answer) send(p route.Part) error {
-	if len(p.Body) > a.call.Budget {
+func (r *reply) send(p route.Part) error {
+	if len(p.Body) > r.call.Budget {
 		return messages.Errorf(messages.TooLarge,
-			"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows", len(p.Body), a.call.Budget)
+			"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows", len(p.Body), r.call.Budget)
 	}
-	header := a.header()
-	if a.numbered {
-		a.number(header, p.Last)
+	header := r.header()
+	if r.numbered {
+		r.number(header, p.Last)
 	}
 	if p.Last {
-		a.end(nil, a.rows+p.Rows)
+		r.end(nil, r.rows+p.Rows)
 	}
-	if err := a.publish(header, p.Body); err != nil {
+	if err := r.publish(header, p.Body); err != nil {
 		return err
 	}
-	a.rows += p.Rows
+	r.rows += p.Rows
 	return nil
 }
 
 // end marks the answer as ended, whether or not its last message goes out: after
-// a failed publish there is no connection to say more on.
-func (a *answer) end(fault *messages.Error, rows int) {
-	a.ended = true
-	a.account(fault, rows)
+// a failed publish there is no connection for another one.
+func (r *reply) end(fault *messages.Error, rows int) {
+	r.ended = true
+	r.count(fault, rows)
 }
 
 // fail ends the answer with an error, shortened until it fits the server's
 // max_payload: an error that is not delivered is no answer.
-func (a *answer) fail(fault *messages.Error) error {
-	a.end(fault, a.rows)
-	if a.numbered {
-		a.pages++
+func (r *reply) fail(fault *messages.Error) error {
+	r.end(fault, r.rows)
+	if r.numbered {
+		r.pages++
 	}
 	if strings.TrimSpace(headerText(fault.Message, len(fault.Message))) == "" { // no answer leaves without a sentence
-		said := *fault
-		said.Message = fault.Code.Sentence()
-		fault = &said
+		worded := *fault
+		worded.Message = fault.Code.Sentence()
+		fault = &worded
 	}
 	var header nats.Header
 	var body []byte
 	for _, room := range []int{512, 128, 32, 0} {
 		var err error
-		header = a.errorHeader(fault, room)
-		if body, err = errorBody(a.call, fault, room); err != nil {
+		header = r.errorHeader(fault, room)
+		if body, err = errorBody(r.call, fault, room); err != nil {
 			return err
 		}
-		if int64(headerSize(header)+len(body)) <= a.nc.MaxPayload() {
+		if int64(headerSize(header)+len(body)) <= r.nc.MaxPayload() {
 			break
 		}
 	}
-	return a.publish(header, body)
+	return r.publish(header, body)
 }
 
 // errorHeader is the header of an error; room is how much of its message and of
 // the trace context there is room for.
-func (a *answer) errorHeader(fault *messages.Error, room int) nats.Header {
-	header := a.header()
+func (r *reply) errorHeader(fault *messages.Error, room int) nats.Header {
+	header := r.header()
 	if room < 512 {
 		header.Del(messages.HeaderTraceParent)
 		header.Del(messages.HeaderTraceState)
@@ -117,8 +117,8 @@ func (a *answer) errorHeader(fault *messages.Error, room int) nats.Header {
 	header.Set(messages.HeaderServiceErrorCode, strconv.Itoa(fault.Code.Number()))
 	header.Set(messages.HeaderErrorCode, string(fault.Code))
 	header.Set(messages.HeaderServiceError, headerText(fault.Message, max(room, leastSentence)))
-	if a.numbered {
-		header.Set(messages.HeaderPage, strconv.Itoa(a.pages))
+	if r.numbered {
+		header.Set(messages.HeaderPage, strconv.Itoa(r.pages))
 		header.Set(messages.HeaderLast, "true")
 	}
 	return header
@@ -135,25 +135,25 @@ func headerSize(header nats.Header) int {
 	return size
 }
 
-func (a *answer) header() nats.Header {
+func (r *reply) header() nats.Header {
 	header := nats.Header{}
-	for name, values := range a.trace {
+	for name, values := range r.trace {
 		header[name] = values
 	}
-	header.Set(messages.HeaderRequestID, a.call.RequestID)
+	header.Set(messages.HeaderRequestID, r.call.RequestID)
 	return header
 }
 
-func (a *answer) number(header nats.Header, last bool) {
-	a.pages++
-	header.Set(messages.HeaderPage, strconv.Itoa(a.pages))
+func (r *reply) number(header nats.Header, last bool) {
+	r.pages++
+	header.Set(messages.HeaderPage, strconv.Itoa(r.pages))
 	if last {
 		header.Set(messages.HeaderLast, "true")
 	}
 }
 
-func (a *answer) publish(header nats.Header, body []byte) error {
-	err := a.nc.PublishMsg(&nats.Msg{Subject: a.to, Header: header, Data: body})
+func (r *reply) publish(header nats.Header, body []byte) error {
+	err := r.nc.PublishMsg(&nats.Msg{Subject: r.to, Header: header, Data: body})
 	if err != nil {
 		return messages.Errorf(messages.Unavailable, "the answer could not be published").Because(err)
 	}
@@ -163,15 +163,15 @@ func (a *answer) publish(header nats.Header, body []byte) error {
 // errorBody encodes an error; below full room what Dataverse said and the details
 // go before the code and the message do.
 func errorBody(c route.Call, fault *messages.Error, room int) ([]byte, error) {
-	reply := messages.ErrorReply{Error: fault}
-	reply.SetHead(c.RequestID, c.Connection)
+	out := messages.ErrorReply{Error: fault}
+	out.SetHead(c.RequestID, c.Connection)
 	if room < 512 {
 		short := *fault
 		short.Details, short.Dynamics = nil, nil
 		short.Message = headerText(fault.Message, max(room, leastSentence))
-		reply.Error = &short
+		out.Error = &short
 	}
-	body, err := json.Marshal(&reply)
+	body, err := json.Marshal(&out)
 	if err != nil {
 		return nil, fmt.Errorf("encode the error: %w", err)
 	}
@@ -180,11 +180,11 @@ func errorBody(c route.Call, fault *messages.Error, room int) ([]byte, error) {
 
 // headerText makes text fit for a header: one line of at most room bytes.
 func headerText(text string, room int) string {
-	text = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+	text = strings.Map(func(c rune) rune {
+		if c < ' ' || c == 0x7f {
 			return ' '
 		}
-		return r
+		return c
 	}, text)
 	if room = max(room, 0); len(text) <= room {
 		return text

@@ -45,7 +45,7 @@ func checkPattern(tokens []string) error {
 		case token == ">" && i != len(tokens)-1:
 			return fmt.Errorf("> may only be the last token")
 		case len(token) > 1 && strings.ContainsAny(token, "*>"):
-			return fmt.Errorf("* and > stand for whole tokens")
+			return fmt.Errorf("* and > are whole tokens")
 		case strings.ContainsAny(token, " \t\r\n"):
 			return fmt.Errorf("a subject holds no blanks")
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A request is one message that waits in the backlog or is in hand.
+// A request is one message that waits in the backlog or is in flight.
 type request struct {
 	e        *endpoint
 	msg      *nats.Msg
@@ -20,8 +20,7 @@ type request struct {
 	arrived  time.Time
 	deadline time.Time // of one that waits: work is not begun after it
 
-	line  *line
-	lane  *lane
+	queue *connQueue
 	begun time.Time // when it was let run, zero before
 }
 
@@ -49,16 +48,16 @@ func connectionAsked(msg *nats.Msg) string {
 	return route.PeekConnection(msg.Data)
 }
 
-// lineName is the line of a request. What administrators do has a line of its own: a
-// connection must be deletable while its requests are stuck.
-func lineName(e *endpoint, connection string) string {
+// queueName names the queue of a request. What administrators do has a queue of its own:
+// a connection must be deletable while its requests are stuck.
+func queueName(e *endpoint, connection string) string {
 	if e.route.Admin {
 		return "administration of " + connection
 	}
 	return connection
 }
 
-// A requester is whose turn a request takes within its connection.
+// A requester is who sent a request, as far as that can be known.
 type requester struct {
 	name    string
 	vouched bool // name is an account that the NATS server vouches for
@@ -75,8 +74,8 @@ const (
 
 // requesterOf tells the requesters of a connection apart: by the account that the
 // server vouches for where there is one, else by the inbox that they listen on, which
-// anybody can make up or borrow. The server writes its header behind all others: with
-// several of the name, which a requester can bring about, the last is the server's.
+// anybody can make up or borrow. The server appends its header: with several of the
+// name, which a requester can bring about, the last is the server's.
 func requesterOf(msg *nats.Msg) requester {
 	if strings.HasPrefix(msg.Reply, importedReply) {
 		if values := msg.Header[infoHeader]; len(values) > 0 {

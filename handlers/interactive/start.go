@@ -24,11 +24,10 @@ type Options struct {
 	// ReplySubjects are the patterns that a reply subject must match one of.
 	// Nil means _INBOX.> and _R_.>.
 	ReplySubjects []string
-	// MaxInFlight bounds the requests in hand at once; 0 means 256. Those beyond it
-	// wait in the backlog, and are overloaded where that is full or takes too long.
+	// MaxInFlight limits the requests in flight; 0 means 256. Those beyond it wait in the
+	// backlog, and are overloaded where that is full or takes too long.
 	MaxInFlight int
-	// PerConnection bounds the requests of one connection that are in hand at once;
-	// 0 means 40.
+	// PerConnection limits the requests in flight of one connection; 0 means 40.
 	PerConnection int
 	// BacklogMessages and BacklogBytes bound the messages that wait; 0 means 2048 and
 	// 32 MiB. One connection may have a quarter of each. As many bytes again may wait in
@@ -39,7 +38,7 @@ type Options struct {
 	RequireScoped bool
 	// Version is this build's, for the services API; it must be a semantic version.
 	Version string
-	// Memory bounds what requests in hand may hold together; nil bounds nothing.
+	// Memory bounds what requests in flight may hold together; nil bounds nothing.
 	Memory *budget.Budget
 	// Log gets one line an answer; what comes in floods is counted there.
 	Log *slog.Logger
@@ -78,9 +77,9 @@ func (o Options) withDefaults() Options {
 
 // Start subscribes every operation and answers requests until Shutdown. It fails
 // where a JetStream stream captures request subjects. Subscriptions that the server
-// refuses are no failure: Ready tells of them, and they are made again. Start waits
-// while the connection is made again by the client; it takes over the connection's
-// error handler, and passes on to the present one what is not about a subscription.
+// refuses are no failure: Ready reports them, and they are made again. Start waits
+// while the client reconnects. It takes over the connection's error handler, and passes
+// on to the previous one what is not about a subscription.
 func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route.Route, options Options) (*Consumer, error) {
 	options = options.withDefaults()
 	rule, err := newReplyRule(options.ReplySubjects)
@@ -92,8 +91,8 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		journal: newJournal(options.Log), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log), streams: streams.NewWatch(nc, options.Log),
 	}
-	c.refuser = newRefuser(c.deny, c.undeniable, c.behind)
-	c.admission = newAdmission(admissionBounds{inHand: options.MaxInFlight, perConnection: options.PerConnection,
+	c.refuser = newRefuser(c.deny, c.undeniable, c.readingLate)
+	c.admission = newAdmission(admissionBounds{inFlight: options.MaxInFlight, perConnection: options.PerConnection,
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
 	c.metrics.watch(options.Metrics, c.admission.load)
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
@@ -168,12 +167,12 @@ func (c *Consumer) Connected() error {
 }
 
 // Subscribed is an error while the NATS server refuses a subscription for requests:
-// which one, and the permission or limit that would help. It is made again until it
-// holds.
+// which one, and the permission or limit that would help. It is made again until the
+// server takes it.
 func (c *Consumer) Subscribed() error { return c.subscriptions.refusal() }
 
-// Undescribed says what is refused of the subscriptions of the services API. Requests
-// are answered without them, but nats micro does not list this process.
+// Undescribed is an error while the server refuses subscriptions of the services API.
+// Requests are answered without them, but nats micro does not list this process.
 func (c *Consumer) Undescribed() error { return c.subscriptions.undescribed() }
 
 // Captured is [streams.ErrCaptured] while a stream that captures requests is known; one
@@ -184,9 +183,9 @@ func (c *Consumer) Captured() error { return c.streams.Captured() }
 // because they came faster than this process took them.
 func (c *Consumer) Dropped() int64 { return c.subscriptions.dropped() }
 
-// Shutdown stops intake, answers what has been received, and waits for the work
-// in hand and in the backlog until ctx ends; then what is left is abandoned and
-// answered unavailable.
+// Shutdown stops intake and answers what has been received: it waits for requests in
+// flight and in the backlog until ctx ends; then what is left is abandoned and answered
+// unavailable.
 func (c *Consumer) Shutdown(ctx context.Context) error {
 	c.closing.Store(true)
 	c.stopIntake()
@@ -203,7 +202,7 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 		return c.lastFlush()
 	case <-ctx.Done():
 	}
-	c.log.Warn("the grace is over; what waits and what is in hand is abandoned and answered so")
+	c.log.Warn("the grace is over; what waits and what is in flight is abandoned and answered so")
 	c.giveUp()
 	select {
 	case <-done:
@@ -213,7 +212,7 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 	}
 }
 
-// giveUp ends what is in hand, and refuses what waits and what still comes.
+// giveUp ends what is in flight, and refuses what waits and what still arrives.
 func (c *Consumer) giveUp() {
 	c.abandon()
 	c.admission.abandon()
@@ -248,8 +247,8 @@ func (c *Consumer) waitDrained() {
 	}
 }
 
-// lastFlush sees the last answers to the server. A bound of its own: the grace
-// may be over, and the answers are written but not sent.
+// lastFlush waits until the server has the last answers. It has a bound of its own: the
+// grace may be over while answers are written but not sent.
 func (c *Consumer) lastFlush() error {
 	if !c.nc.IsConnected() {
 		c.log.Warn("not connected to NATS: answers that were not sent are lost")

@@ -13,15 +13,15 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// A NATS server tells of a subscription that it refuses, or takes away when its
-// configuration is reloaded, by an error beside the protocol; the subscription
-// object in the client looks as before. So what was refused is kept here, readiness
-// fails by it, and it is made again until it holds: the server does not do that when
-// the right comes back, and the client does it only after a reconnect.
+// A NATS server reports a subscription that it refuses, or removes when its configuration
+// is reloaded, by an asynchronous error; the subscription object in the client looks as
+// before. So refusals are kept here, readiness fails by them, and the subscription is
+// made again until the server takes it: the server does not do that when the permission
+// is back, and the client does it only after a reconnect.
 //
 // A refused permission names the subject. A reached max_subscriptions names nothing;
 // but the server works through what it is sent in order, so of several subscriptions
-// that are made one after the other, the last ones are those that it had no room for.
+// that are made one after the other, it had no room for the last ones.
 
 const (
 	// confirmWait bounds one wait for the server to confirm what it was sent.
@@ -35,7 +35,7 @@ const (
 	againMost  = 10 * time.Second
 )
 
-// A subscribed is a subscription that has to hold at the server.
+// A subscribed is a subscription that the server has to have.
 type subscribed struct {
 	subject  string
 	required bool // requests come by it; the others only describe this process
@@ -59,13 +59,13 @@ type subscriptions struct {
 	stop context.CancelFunc
 	done chan struct{}
 
-	mu    sync.Mutex
-	all   []*subscribed
-	full  int  // how often max_subscriptions was reported during the attempt under way
-	doubt bool // it was reported outside of an attempt, so any of them may be missing
-	busy  bool // an attempt is under way
-	inbox bool // the client's own inbox may have been refused too
-	said  string
+	mu     sync.Mutex
+	all    []*subscribed
+	full   int    // how often max_subscriptions was reported during the attempt under way
+	doubt  bool   // it was reported outside of an attempt, so any of them may be missing
+	busy   bool   // an attempt is under way
+	inbox  bool   // the client's own inbox may have been refused too
+	logged string // what was logged last
 }
 
 // errFull says that the server has no room for a subscription.
@@ -77,12 +77,12 @@ func newSubscriptions(nc *nats.Conn, log *slog.Logger) *subscriptions {
 
 func (s *subscriptions) add(x *subscribed) { s.all = append(s.all, x) }
 
-// start makes all of them and waits for the server's word, as long as ctx and the
+// start makes all of them and waits for the server's answer, as long as ctx and the
 // connection last: a connection that breaks meanwhile is made again by the client.
-// What is refused is no error; refusal tells of it. After start comes end.
+// What is refused is no error; refusal reports it. After start comes end.
 func (s *subscriptions) start(ctx context.Context) error {
 	s.previous = s.nc.ErrorHandler()
-	s.nc.SetErrorHandler(s.hear)
+	s.nc.SetErrorHandler(s.onError)
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	s.stop, s.done = stop, make(chan struct{})
 	connected := s.nc.StatusChanged(nats.CONNECTED)
@@ -173,7 +173,7 @@ func (s *subscriptions) keep(ctx context.Context, connected chan nats.Status) {
 		if reconnected {
 			wait = againFirst
 		}
-		s.tell(ctx)
+		s.logNews(ctx)
 		if due := s.due(); due != nil && s.nc.IsConnected() {
 			if err := s.attempt(ctx, due); err != nil && ctx.Err() == nil {
 				s.log.Warn("subscriptions could not be made again", "error", err)
@@ -245,12 +245,12 @@ func (s *subscriptions) attempt(ctx context.Context, batch []*subscribed) error 
 	s.mu.Lock()
 	s.judge(batch, err)
 	s.mu.Unlock()
-	s.tell(ctx)
+	s.logNews(ctx)
 	return err
 }
 
-// tell logs what has changed since it was called last.
-func (s *subscriptions) tell(ctx context.Context) {
+// logNews logs what has changed since it was called last.
+func (s *subscriptions) logNews(ctx context.Context) {
 	s.mu.Lock()
 	text, level := s.news()
 	s.mu.Unlock()
@@ -287,7 +287,7 @@ func (s *subscriptions) remake(ctx context.Context, batch []*subscribed) error {
 
 // confirmed waits until the server has worked through what it was sent.
 func (s *subscriptions) confirmed(ctx context.Context) error {
-	for said := false; ; said = true {
+	for warned := false; ; warned = true {
 		attempt, cancel := context.WithTimeout(ctx, confirmWait)
 		err := s.nc.FlushWithContext(attempt)
 		cancel()
@@ -298,7 +298,7 @@ func (s *subscriptions) confirmed(ctx context.Context) error {
 			return fmt.Errorf("the NATS server did not confirm the subscriptions: %w", err)
 		}
 		// The connection broke, and the client sends all subscriptions with the next.
-		if !said {
+		if !warned {
 			s.log.Warn("the NATS server has not confirmed the subscriptions yet", "error", err)
 		}
 		select {

@@ -18,8 +18,8 @@ import (
 // the queue group and the number of it.
 var refusedSubject = regexp.MustCompile(`Subscription to "(\S+)"`)
 
-// hear is the connection's error handler.
-func (s *subscriptions) hear(nc *nats.Conn, sub *nats.Subscription, err error) {
+// onError is the connection's error handler.
+func (s *subscriptions) onError(nc *nats.Conn, sub *nats.Subscription, err error) {
 	if s.ours(err) {
 		select {
 		case s.wake <- struct{}{}:
@@ -63,8 +63,8 @@ func (s *subscriptions) ours(err error) bool {
 	return false
 }
 
-// refusal says which subscriptions for requests the server refuses and what would
-// help; nil where all of them hold.
+// refusal is an error while the server refuses subscriptions for requests: which ones, and
+// what would help.
 func (s *subscriptions) refusal() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,13 +89,13 @@ func (s *subscriptions) news() (text string, level slog.Level) {
 		text = refusal.Error()
 	}
 	switch {
-	case text == s.said:
+	case text == s.logged:
 		return "", level
 	case text == "":
 		text, level = "all subscriptions hold again", slog.LevelInfo
-		s.said = ""
+		s.logged = ""
 	default:
-		s.said = text
+		s.logged = text
 	}
 	return text, level
 }
@@ -162,8 +162,8 @@ func permissionFor(subject string) string {
 	}
 }
 
-// fullWords tells of max_subscriptions. The server says neither what it is set to nor
-// how much of it is taken; one more than these is the inbox that the client uses.
+// fullWords words that max_subscriptions is reached. The server reports neither its value
+// nor how much of it is used; one more than these is the inbox that the client uses.
 func (s *subscriptions) fullWords() string {
 	hold := 0
 	for _, x := range s.all {

@@ -6,49 +6,49 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A request waits for a place of the process for a part of its time: who asks with a
-// long deadline would rather wait than ask again, and where all places hang the others
-// hear of it in time to ask another process.
+// A request waits for a slot for a part of its time. Who asks with a long deadline would
+// rather wait than ask again; where every slot is held by a request that hangs, the others
+// are refused in time to ask another process.
 const (
-	placePart = 4 // the part of its time, as a divisor
-	placeWait = time.Second
+	slotShare   = 4 // the part of its time, as a divisor
+	minSlotWait = time.Second
 )
 
 func waitsFor(r *request) time.Duration {
-	return max(r.deadline.Sub(r.arrived)/placePart, placeWait)
+	return max(r.deadline.Sub(r.arrived)/slotShare, minSlotWait)
 }
 
-// sweep refuses what has waited for longer than it is worth: too long for an answer
-// before its deadline, or for longer than a place of the process is waited for.
+// sweep refuses requests that have waited too long: for an answer before their deadline,
+// or for a slot.
 func (a *admission) sweep(now time.Time) {
 	begun, out := a.swept(now)
 	for _, r := range begun {
 		a.run(r)
 	}
-	a.turnAway(out)
+	a.reject(out)
 }
 
 func (a *admission) swept(now time.Time) (begun []*request, out []denied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	begun = a.dispatch(now)
-	for _, l := range a.waiting {
-		out = a.sweepLine(l, now, out)
+	for _, q := range a.waiting {
+		out = a.sweepQueue(q, now, out)
 	}
 	return begun, out
 }
 
-func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
-	noPlace := l.running < a.bounds.perConnection || a.inHand >= a.bounds.inHand
-	least := l.pace(now) / 2 // an answer in less is not to be hoped for
-	for of := range l.lanes.all {
+func (a *admission) sweepQueue(q *connQueue, now time.Time, out []denied) []denied {
+	noSlot := q.running < a.bounds.perConnection || a.inFlight >= a.bounds.inFlight
+	least := q.pace(now) / 2 // no answer comes in less
+	for of := range q.requesters.all {
 		for i := 0; i < len(of.waiting); {
 			r := of.waiting[i]
-			why := verdict{messages.Overloaded, l.patience(0, a.bounds)}
+			why := verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}
 			switch left := r.deadline.Sub(now); {
 			case left <= 0:
 				why = verdict{code: messages.DeadlineExceeded}
-			case left < least, noPlace && now.Sub(r.arrived) > waitsFor(r):
+			case left < least, noSlot && now.Sub(r.arrived) > waitsFor(r):
 			default:
 				i++
 				continue
@@ -62,18 +62,18 @@ func (a *admission) sweepLine(l *line, now time.Time, out []denied) []denied {
 	return out
 }
 
-// abandon refuses what waits, and from now on everything that comes.
-func (a *admission) abandon() { a.turnAway(a.emptied()) }
+// abandon refuses what waits, and from now on everything that arrives.
+func (a *admission) abandon() { a.reject(a.emptied()) }
 
 func (a *admission) emptied() (out []denied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.closed = true
-	for _, l := range a.waiting {
-		for r := l.lanes.pop(); r != nil; r = l.lanes.pop() {
+	for _, q := range a.waiting {
+		for r := q.requesters.pop(); r != nil; r = q.requesters.pop() {
 			out = append(out, denied{r, verdict{messages.Unavailable, time.Second}})
 		}
-		l.listed = false
+		q.listed = false
 	}
 	a.waiting, a.backlog, a.bytes = nil, 0, 0
 	return out

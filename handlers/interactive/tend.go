@@ -9,23 +9,23 @@ import (
 )
 
 // Pending limits of a subscription: what the NATS client keeps for receive, which
-// takes microseconds a message. They are filled only where the process gets no CPU.
-// The time in there is not known, so it must be short. The bytes are as many as the
-// backlog may have, and at least burstMessages of the server's max_payload: a burst of
-// long requests comes faster than a busy machine lets receive run.
+// takes microseconds a message. They fill up only where the process gets no CPU. How long
+// a message has waited there is not known, so it must be short. The bytes are as many as
+// the backlog may have, and at least burstMessages of the server's max_payload: a burst of
+// long requests arrives faster than receive runs on a busy machine.
 const (
 	pendingMessages = 32_768
 	burstMessages   = 16
 )
 
-// readingBehind is from how many messages on that wait in front of receive, on one
-// subscription, the process counts as not keeping up.
-const readingBehind = 4096
+// manyPending is from how many messages in the NATS client's queue of one subscription the
+// process counts as not keeping up.
+const manyPending = 4096
 
-// behind reports whether messages come faster than they are read.
-func (c *Consumer) behind() bool {
+// readingLate reports whether messages arrive faster than they are read.
+func (c *Consumer) readingLate() bool {
 	for _, sub := range c.subscriptions.present() {
-		if waiting, _, err := sub.Pending(); err == nil && waiting > readingBehind {
+		if waiting, _, err := sub.Pending(); err == nil && waiting > manyPending {
 			return true
 		}
 	}
@@ -47,7 +47,7 @@ const (
 	countEvery = time.Second
 )
 
-// tend looks after what waits, and after the log, until stopTending.
+// tend sweeps the backlog and writes the log's counts, until stopTending.
 func (c *Consumer) tend() {
 	ctx, cancel := context.WithCancel(context.Background())
 	c.untend = cancel
@@ -80,8 +80,8 @@ func (c *Consumer) sweep(now time.Time) {
 	c.journal.first()
 }
 
-// stopTending ends what tend began and writes what the log has not got yet. The
-// requests must have been answered.
+// stopTending ends what tend began and writes the log's last counts. The requests must
+// have been answered.
 func (c *Consumer) stopTending() {
 	c.refuser.stop()
 	c.untend()
@@ -90,7 +90,7 @@ func (c *Consumer) stopTending() {
 	c.journal.flush()
 }
 
-// countLosses counts what the NATS client threw away since it was last asked.
+// countLosses counts the messages that the NATS client dropped since the last count.
 func (c *Consumer) countLosses() {
 	now := c.Dropped()
 	if more := now - c.losses; more > 0 {

@@ -33,7 +33,7 @@ func newStage(t *testing.T, bounds admissionBounds, takes map[string]time.Durati
 	s := &stage{takes: takes, ends: map[string][]end{}}
 	s.a = newAdmission(bounds, func(r *request) {
 		go func() {
-			if took := s.takes[r.line.name]; took > 0 && took < r.deadlineFor(time.Now()) {
+			if took := s.takes[r.queue.name]; took > 0 && took < r.deadlineFor(time.Now()) {
 				time.Sleep(took)
 				s.end(r, "")
 				s.a.leave(r, true)
@@ -111,7 +111,7 @@ func (s *stage) ok(who string) (part float64, median time.Duration) {
 	return float64(len(took)) / float64(len(s.ends[who])), took[len(took)/2]
 }
 
-var usualBounds = admissionBounds{inHand: DefaultMaxInFlight, perConnection: DefaultPerConnection,
+var usualBounds = admissionBounds{inFlight: DefaultMaxInFlight, perConnection: DefaultPerConnection,
 	messages: DefaultBacklogMessages, bytes: DefaultBacklogBytes}
 
 // A connection that gives 133 requests a second is asked for 280 by a greedy requester
@@ -200,7 +200,7 @@ func TestHangingConnectionsLeaveRoom(t *testing.T) {
 // in it gives way.
 func TestTheBacklogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		bounds := admissionBounds{inHand: 1, perConnection: 1, messages: 40, bytes: 40 << 10}
+		bounds := admissionBounds{inFlight: 1, perConnection: 1, messages: 40, bytes: 40 << 10}
 		s := newStage(t, bounds, nil)
 		push := func(connection string, bytes int) {
 			msg := &nats.Msg{Subject: "crm.tests.run.request." + connection, Reply: "_INBOX.a.b", Data: make([]byte, bytes), Header: nats.Header{"Who": {connection}}}

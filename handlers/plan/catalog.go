@@ -9,7 +9,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 )
 
-// A Catalog remembers what environments say about their columns, per connection,
+// A Catalog keeps the metadata of environments: their columns and options, per connection,
 // incarnation and user: labels are in the language of the user whom the connection
 // acts as, so that two connections of one environment must not share them, nor two
 // users of one connection.
@@ -20,183 +20,152 @@ type Catalog struct {
 	most   int64 // bounds what is kept, in bytes
 	parses chan struct{}
 
-	mu    sync.Mutex
-	known map[catalogKey]*metadata
+	mu      sync.Mutex
+	entries map[catalogKey]*entry
 }
 
 type catalogKey struct{ connection, incarnation, user string }
 
-// maxCatalog is how many connections one process remembers, and maxCatalogBytes in
-// how much memory where nothing else is said.
+// Bounds of a catalog. The second one is a default.
 const (
-	maxCatalog      = 256
+	maxEntries      = 256
 	maxCatalogBytes = 64 << 20
 )
 
-// maxParses is how many of the fleet's copies are read at once: how large they are is
-// known only when they are there.
+// maxParses is how many copies of the fleet's cache are parsed at once: how much memory
+// one takes is known only then.
 const maxParses = 2
 
-// metadata is what one environment said.
-type metadata struct {
-	reading chan struct{} // held by the request that asks, so that the others of its connection wait for its answer
+// An entry is the metadata of one connection and user.
+type entry struct {
+	reading chan struct{} // held by the request that reads, while others of its connection wait
 
-	mu      sync.Mutex // guards the rest, briefly
-	kinds   map[string]*described
-	since   time.Time // what was read before is doubted
-	doubted time.Time // when that began
-	used    time.Time // guarded by the catalog
-	size    int64     // of all kinds, guarded by the catalog
+	mu          sync.Mutex // guards the rest, briefly
+	kinds       map[string]*metadataSet
+	notBefore   time.Time // what was read before has proved wrong
+	invalidated time.Time // when notBefore was set
+	used        time.Time // guarded by the catalog
+	size        int64     // of all kinds, guarded by the catalog
 }
 
 // NewCatalog makes a catalog that keeps at most so many bytes in memory; 0 means 64 MiB.
 // cache is what the processes have in common, nil where each asks for itself.
 func NewCatalog(cache Cache, most int64, log *slog.Logger) *Catalog {
 	return &Catalog{shared: cache, log: log, most: cmp.Or(most, maxCatalogBytes), parses: make(chan struct{}, maxParses),
-		known: map[catalogKey]*metadata{}}
+		entries: map[catalogKey]*entry{}}
 }
 
 // Of gives the columns of a session's environment.
 func (c *Catalog) Of(session *dynamics.Session) *Columns {
-	return &Columns{session: session, catalog: c, known: c.metadata(session)}
+	return &Columns{session: session, catalog: c, entry: c.entry(session)}
 }
 
-func (c *Catalog) metadata(session *dynamics.Session) *metadata {
+func (c *Catalog) entry(session *dynamics.Session) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := catalogKey{session.Connection(), session.Incarnation(), session.UserID()}
-	known, ok := c.known[key]
+	known, ok := c.entries[key]
 	if !ok {
-		c.makeRoom()
-		known = &metadata{reading: make(chan struct{}, 1), kinds: map[string]*described{}}
-		c.known[key] = known
+		if len(c.entries) >= maxEntries {
+			c.evictOldest(nil)
+		}
+		known = &entry{reading: make(chan struct{}, 1), kinds: map[string]*metadataSet{}}
+		c.entries[key] = known
 	}
 	known.used = time.Now()
 	return known
 }
 
-// makeRoom forgets the connection that was asked about longest ago.
-func (c *Catalog) makeRoom() {
-	if len(c.known) >= maxCatalog {
-		c.forgetOldest(nil)
-	}
-}
-
-// forgetOldest forgets the connection that was asked about longest ago, but for one.
-func (c *Catalog) forgetOldest(but *metadata) (size int64) {
+// evictOldest drops the entry that was used longest ago, but for one.
+func (c *Catalog) evictOldest(but *entry) (size int64) {
 	var oldest catalogKey
 	var when time.Time
-	for key, known := range c.known {
+	for key, known := range c.entries {
 		if known != but && (when.IsZero() || known.used.Before(when)) {
 			oldest, when = key, known.used
 		}
 	}
-	if known := c.known[oldest]; known != nil {
+	if known := c.entries[oldest]; known != nil {
 		size = known.size
 	}
-	delete(c.known, oldest)
+	delete(c.entries, oldest)
 	return size
 }
 
-// forget doubts the copy that a session's query was planned with, because Dataverse
-// disagreed with it: only a newer one is believed, the fleet's, or Dataverse's own,
-// which then takes the old one's place for all. An environment that keeps
-// disagreeing with itself is not asked each time.
-func (c *Catalog) forget(session *dynamics.Session) {
-	known := c.metadata(session)
+// invalidate rejects copies that are not newer than the one that a session's query was
+// planned with, because Dataverse disagreed with it. The next request takes a newer one
+// of the fleet's, or reads Dataverse's own, which replaces the old one for all. It does
+// nothing where that was tried lately: an environment that keeps disagreeing with itself
+// is not read each time.
+func (c *Catalog) invalidate(session *dynamics.Session) {
+	known := c.entry(session)
 	known.mu.Lock()
 	defer known.mu.Unlock()
 	used := known.kinds[kindColumns]
-	if used == nil || time.Since(known.doubted) < missingLife {
+	if used == nil || time.Since(known.invalidated) < missingMaxAge {
 		return
 	}
-	known.doubted = time.Now()
-	known.since = used.At.Add(1)
+	known.invalidated = time.Now()
+	known.notBefore = used.At.Add(1)
 }
 
-// local returns this process's copy if it is of at most oldest ago and need not be
-// compared with the fleet's.
-func (m *metadata) local(kind string, oldest time.Duration) *described {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if d := m.kinds[kind]; d != nil && m.good(d, oldest) && time.Now().Before(d.until) {
-		return d
+// get returns this process's copy where it is no older than maxAge, else nil. fresh says
+// that it need not be compared with the fleet's.
+func (e *entry) get(kind string, maxAge time.Duration) (set *metadataSet, fresh bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if set = e.kinds[kind]; set == nil || !e.valid(set, maxAge) {
+		return nil, false
 	}
-	return nil
+	return set, time.Now().Before(set.freshUntil)
 }
 
-// stale is local without the comparison, for when it cannot be made.
-func (m *metadata) stale(kind string, oldest time.Duration) *described {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if d := m.kinds[kind]; d != nil && m.good(d, oldest) {
-		return d
-	}
-	return nil
+// accepts reports whether a copy is no older than maxAge and has not proved wrong.
+func (e *entry) accepts(set *metadataSet, maxAge time.Duration) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.valid(set, maxAge)
 }
 
-func (m *metadata) young(d *described, oldest time.Duration) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.good(d, oldest)
+func (e *entry) valid(set *metadataSet, maxAge time.Duration) bool {
+	return time.Since(set.At) < maxAge && !set.At.Before(e.notBefore)
 }
 
-func (m *metadata) good(d *described, oldest time.Duration) bool {
-	return time.Since(d.At) < oldest && !d.At.Before(m.since)
-}
-
-// keep remembers one kind, unless it alone would take more than a quarter of what
-// all connections may: then it is good for the request that asked, and counts there.
-func (c *Columns) keep(kind string, d described, life time.Duration) *described {
-	d.until = time.Now().Add(life)
+// keep puts one kind into the catalog, unless it alone would take more than a quarter of
+// the catalog's memory: then only this request has it, in its own memory.
+func (c *Columns) keep(kind string, d metadataSet, ttl time.Duration) *metadataSet {
+	d.freshUntil = time.Now().Add(ttl)
 	size := d.size()
 	defer c.reading.Close() // it counts as what is kept from here on
 	if size > c.catalog.most/4 {
 		c.own += size
 		return &d
 	}
-	c.known.mu.Lock()
-	old := c.known.kinds[kind]
-	c.known.kinds[kind] = &d
-	c.known.mu.Unlock()
+	c.entry.mu.Lock()
+	old := c.entry.kinds[kind]
+	c.entry.kinds[kind] = &d
+	c.entry.mu.Unlock()
 	if old != nil {
 		size -= old.size()
 	}
-	c.catalog.account(c.known, size)
+	c.catalog.account(c.entry, size)
 	return &d
 }
 
-// account counts more bytes of a connection's metadata, and forgets that of others
-// while all is too much.
-func (c *Catalog) account(known *metadata, more int64) {
+// account counts more bytes of an entry, and drops others while all take too much.
+func (c *Catalog) account(known *entry, more int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known.size += more
 	total := int64(0)
-	for _, one := range c.known {
+	for _, one := range c.entries {
 		total += one.size
 	}
-	for total > c.most && len(c.known) > 1 {
-		before := len(c.known)
-		total -= c.forgetOldest(known)
-		if len(c.known) == before {
+	for total > c.most && len(c.entries) > 1 {
+		before := len(c.entries)
+		total -= c.evictOldest(known)
+		if len(c.entries) == before {
 			return
 		}
 	}
-}
-
-// size is about what metadata takes in memory, in bytes.
-func (d *described) size() int64 {
-	const column, option, list = 192, 40, 96
-	size := int64(0)
-	for name, c := range d.Columns {
-		size += column + int64(len(name)+len(c.Label))
-	}
-	for name, options := range d.Options {
-		size += list + int64(len(name)) + option*int64(len(options))
-		for _, o := range options {
-			size += int64(len(o.Label))
-		}
-	}
-	return size
 }

@@ -18,39 +18,39 @@ import (
 type Columns struct {
 	session *dynamics.Session
 	catalog *Catalog
-	known   *metadata
+	entry   *entry
 	reading *budget.Account // of the kind that is being read
 	own     int64           // bytes of what was read for this request alone
 
-	// What this request has been told: a kind may be too large to be kept for others,
-	// and a request may name hundreds of labels.
-	told   map[string]answeredKind
+	// What this request has read: a kind may be too large to be kept for others, and a
+	// request may name hundreds of labels.
+	seen   map[string]result
 	labels map[string]labelSet
 }
 
-type answeredKind struct {
-	d   *described
+type result struct {
+	d   *metadataSet
 	err error
 }
 
 type labelSet struct {
-	of     *described
+	of     *metadataSet
 	labels map[int]string
 }
 
-// All returns every readable column by logical name, as of at most oldest ago.
-func (c *Columns) All(ctx context.Context, oldest time.Duration) (map[string]dynamics.TableColumn, error) {
-	d, err := c.kind(ctx, kindColumns, oldest)
+// All returns every readable column by logical name, no older than maxAge.
+func (c *Columns) All(ctx context.Context, maxAge time.Duration) (map[string]dynamics.TableColumn, error) {
+	d, err := c.kind(ctx, kindColumns, maxAge)
 	if err != nil {
 		return nil, err
 	}
 	return d.Columns, nil
 }
 
-// Options returns the options of a choice column in the environment's order, as
-// of at most oldest ago.
-func (c *Columns) Options(ctx context.Context, column dynamics.Column, oldest time.Duration) (dynamics.OptionSet, error) {
-	d, err := c.kind(ctx, string(kindOf(column)), oldest)
+// Options returns the options of a choice column in the environment's order, no older than
+// maxAge.
+func (c *Columns) Options(ctx context.Context, column dynamics.Column, maxAge time.Duration) (dynamics.OptionSet, error) {
+	d, err := c.kind(ctx, string(kindOf(column)), maxAge)
 	if err != nil {
 		return dynamics.OptionSet{}, err
 	}
@@ -61,10 +61,10 @@ func (c *Columns) Options(ctx context.Context, column dynamics.Column, oldest ti
 // is the metadata's.
 const labelRoom = 64
 
-// labelsOf returns the options of a choice column, value to label, as of at most
-// oldest ago; cut says that there are more. The map must not be changed.
-func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column, oldest time.Duration) (labels map[int]string, cut bool, err error) {
-	d, err := c.kind(ctx, string(kindOf(column)), oldest)
+// labelsOf returns the options of a choice column, value to label, no older than maxAge;
+// cut says that there are more. The map must not be changed.
+func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column, maxAge time.Duration) (labels map[int]string, cut bool, err error) {
+	d, err := c.kind(ctx, string(kindOf(column)), maxAge)
 	if err != nil {
 		return nil, false, err
 	}
@@ -88,9 +88,8 @@ func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column, oldest t
 }
 
 // withoutMetadata reports whether the environment serves no metadata at all,
-// which Dataverse always does and a stand-in for it may not: a 404 without a code
-// of Dataverse's. Then the columns of section 5 have the options that Microsoft
-// ships.
+// which Dataverse always does and a simulation of it may not: a 404 without a code
+// of Dataverse's. Then the choice columns have the options that Microsoft ships.
 func withoutMetadata(err error) bool {
 	fault, ok := errors.AsType[*dynamics.Error](err)
 	return ok && fault.Kind == dynamics.NotFound && fault.Code == ""

@@ -12,65 +12,30 @@ import (
 	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
-// A Cache keeps for all processes what environments say about their
-// columns, so that one of them asks for all. What it holds is gone with the
-// connection's incarnation, and 15 minutes after it was put at the latest. None of
-// its errors is one of the request.
+// A Cache keeps the metadata of environments for all processes, so that one of them reads
+// it for all. An entry is gone with the connection's incarnation, and 15 minutes after it
+// was put at the latest. Its errors never fail a request.
 type Cache interface {
 	// Get returns what was put as a kind, nil where there is nothing.
 	Get(ctx context.Context, connection, incarnation, kind string) ([]byte, error)
 	Put(ctx context.Context, connection, incarnation, kind string, value []byte) error
-	// Claim makes the caller the one who asks, until it calls done; done is nil
-	// while another process asks.
+	// Claim makes the caller the one who reads, until it calls done; done is nil
+	// while another process reads.
 	Claim(ctx context.Context, connection string) (done func(), err error)
 }
 
-// How old metadata may be: for what it has, and before it is believed that it has
-// not what was asked for, since columns and options are added.
+// How old metadata may be. What it has may be older than what it has not: columns and
+// options are added.
 const (
-	// Life is how old what metadata has may be.
-	Life        = 15 * time.Minute
-	missingLife = 30 * time.Second
-	localLife   = 30 * time.Second // of a process's copy, before it looks at the fleet's again
-	standInLife = 10 * time.Second // of what stands in for metadata that is not served
+	// MaxAge is how old a column or option may be.
+	MaxAge        = 15 * time.Minute
+	missingMaxAge = 30 * time.Second
+	localTTL      = 30 * time.Second // of a process's copy, before it is compared with the fleet's
+	fallbackTTL   = 10 * time.Second // of the built-in options, where an environment serves no metadata
 
 	cacheWait     = 500 * time.Millisecond // for one look at the fleet's cache
-	othersReading = 5 * time.Second        // how long the reading of another process is waited for
+	othersReading = 5 * time.Second        // for another process that reads
 )
-
-// metadataForm is the form in which metadata is shared; raise it with a change of
-// described or of what it consists of, so that processes of two versions do not
-// read each other's.
-const metadataForm = "1"
-
-// described is one kind of metadata: the columns, or the options of one attribute
-// type. It does not change once it is shared.
-type described struct {
-	At      time.Time                       `json:"at"` // when Dataverse was asked
-	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
-	Options map[string][]dynamics.Option    `json:"options,omitempty"`
-	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
-
-	until time.Time // good in this process without another look
-}
-
-const kindColumns = "columns"
-
-// describe takes options in the form in which they are shared.
-func (d *described) describe(sets map[string]dynamics.OptionSet) {
-	d.Options, d.Counts = make(map[string][]dynamics.Option, len(sets)), map[string]int{}
-	for name, set := range sets {
-		if d.Options[name] = set.Options; set.Count > len(set.Options) {
-			d.Counts[name] = set.Count
-		}
-	}
-}
-
-// set is the options of one column.
-func (d *described) set(name string) dynamics.OptionSet {
-	options := d.Options[name]
-	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
-}
 
 // lock waits for its turn of something that another request may have.
 func (c *Columns) lock(ctx context.Context, of chan struct{}) error {
@@ -83,22 +48,22 @@ func (c *Columns) lock(ctx context.Context, of chan struct{}) error {
 	}
 }
 
-// kind returns one kind of metadata, as of at most oldest ago: this process's copy,
-// the fleet's, or Dataverse's answer, which is asked for once at a time.
-func (c *Columns) kind(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
-	if before := c.told[kind]; before.err != nil || before.d != nil && c.known.young(before.d, oldest) {
+// kind returns one kind of metadata, no older than maxAge: this process's copy, the
+// fleet's, or what Dataverse answers, which is read by one request at a time.
+func (c *Columns) kind(ctx context.Context, kind string, maxAge time.Duration) (*metadataSet, error) {
+	if before := c.seen[kind]; before.err != nil || before.d != nil && c.entry.accepts(before.d, maxAge) {
 		return before.d, before.err
 	}
-	if d := c.known.local(kind, oldest); d != nil {
-		return c.tell(kind, d, nil)
+	if d, fresh := c.entry.get(kind, maxAge); fresh {
+		return c.remember(kind, d, nil)
 	}
 	c.own = 0
-	d, err := c.awaited(ctx, kind, oldest)
+	d, err := c.load(ctx, kind, maxAge)
 	if err == nil {
 		err = route.Reserve(ctx, int(c.own))
 	}
 	if dynamics.KindOf(err) == dynamics.TooLarge {
-		return c.tell(kind, nil, err)
+		return c.remember(kind, nil, err)
 	}
 	if err != nil {
 		return nil, err
@@ -107,58 +72,58 @@ func (c *Columns) kind(ctx context.Context, kind string, oldest time.Duration) (
 	if err := c.session.Confirm(ctx); err != nil {
 		return nil, err
 	}
-	return c.tell(kind, d, nil)
+	return c.remember(kind, d, nil)
 }
 
-// tell remembers what the rest of the request is to be told of a kind.
-func (c *Columns) tell(kind string, d *described, err error) (*described, error) {
-	if c.told == nil {
-		c.told = map[string]answeredKind{}
+// remember keeps the result for the rest of the request.
+func (c *Columns) remember(kind string, d *metadataSet, err error) (*metadataSet, error) {
+	if c.seen == nil {
+		c.seen = map[string]result{}
 	}
-	c.told[kind] = answeredKind{d, err}
+	c.seen[kind] = result{d, err}
 	return d, err
 }
 
-// awaited is kind where there is no copy that can be used at once.
-func (c *Columns) awaited(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+// load is kind where this process has no fresh copy.
+func (c *Columns) load(ctx context.Context, kind string, maxAge time.Duration) (*metadataSet, error) {
 	c.reading = nil
 	done, ok := c.session.Await()
 	if !ok {
-		return c.ask(ctx, kind)
+		return c.fetch(ctx, kind)
 	}
-	err := c.lock(ctx, c.known.reading)
+	err := c.lock(ctx, c.entry.reading)
 	done()
 	if err != nil {
 		return nil, err
 	}
-	defer func() { <-c.known.reading }()
-	if d := c.known.local(kind, oldest); d != nil {
+	defer func() { <-c.entry.reading }()
+	if d, fresh := c.entry.get(kind, maxAge); fresh {
 		return d, nil
 	}
 	c.reading = budget.From(ctx).Part()
 	ctx = budget.With(ctx, c.reading)
-	found, done, err := c.fleet(ctx, kind, oldest)
+	found, done, err := c.fromFleet(ctx, kind, maxAge)
 	if done != nil {
 		defer done()
 	}
 	if err != nil {
 		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(), "error", err)
-		found = c.known.stale(kind, oldest)
+		found, _ = c.entry.get(kind, maxAge)
 	}
 	if found != nil {
-		return c.keep(kind, *found, localLife), nil
+		return c.keep(kind, *found, localTTL), nil
 	}
-	return c.ask(ctx, kind)
+	return c.fetch(ctx, kind)
 }
 
-// fleet looks for what another process read, and waits for one that reads. Where
-// it finds nothing the caller is to ask, and to call done, if there is one, then.
-func (c *Columns) fleet(ctx context.Context, kind string, oldest time.Duration) (found *described, done func(), err error) {
+// fromFleet looks for what another process read, and waits for one that reads. Where
+// it finds nothing the caller reads, and calls done, if it is not nil, after that.
+func (c *Columns) fromFleet(ctx context.Context, kind string, maxAge time.Duration) (found *metadataSet, done func(), err error) {
 	if c.catalog.shared == nil {
 		return nil, nil, nil
 	}
-	for patience := time.Now().Add(othersReading); ; {
-		if found, err = c.shared(ctx, kind, oldest); found != nil || err != nil || done != nil {
+	for until := time.Now().Add(othersReading); ; {
+		if found, err = c.read(ctx, kind, maxAge); found != nil || err != nil || done != nil {
 			return found, done, err
 		}
 		if done, err = c.claim(ctx); err != nil {
@@ -167,7 +132,7 @@ func (c *Columns) fleet(ctx context.Context, kind string, oldest time.Duration) 
 		if done != nil {
 			continue // another one may have put it between the look and the claim
 		}
-		if time.Now().After(patience) {
+		if time.Now().After(until) {
 			return nil, nil, nil // reading twice harms nobody
 		}
 		proceed := budget.From(ctx).Pause()
@@ -187,8 +152,8 @@ func (c *Columns) claim(ctx context.Context) (func(), error) {
 	return c.catalog.shared.Claim(ctx, c.session.Connection())
 }
 
-// shared returns the fleet's copy, nil where there is none that is young enough.
-func (c *Columns) shared(ctx context.Context, kind string, oldest time.Duration) (*described, error) {
+// read returns the fleet's copy, nil where there is none that is young enough.
+func (c *Columns) read(ctx context.Context, kind string, maxAge time.Duration) (*metadataSet, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheWait)
 	defer cancel()
 	if err := c.lock(ctx, c.catalog.parses); err != nil {
@@ -202,8 +167,8 @@ func (c *Columns) shared(ctx context.Context, kind string, oldest time.Duration)
 	if err := route.Reserve(ctx, parsedFactor*len(text)); err != nil {
 		return nil, err
 	}
-	var d described
-	if json.Unmarshal(text, &d) != nil || !c.known.young(&d, oldest) {
+	var d metadataSet
+	if json.Unmarshal(text, &d) != nil || !c.entry.accepts(&d, maxAge) {
 		return nil, nil
 	}
 	return &d, nil
@@ -217,49 +182,49 @@ func (c *Columns) sharedKind(kind string) string {
 	return metadataForm + "/" + kind + "/" + c.session.UserID()
 }
 
-// ask asks Dataverse, and gives the answer to the fleet. What stands in for
+// fetch reads from Dataverse, and gives the answer to the fleet. The fallback for
 // metadata that is not served stays in this process, for a short time.
-func (c *Columns) ask(ctx context.Context, kind string) (*described, error) {
-	d := described{At: time.Now()}
+func (c *Columns) fetch(ctx context.Context, kind string) (*metadataSet, error) {
+	d := metadataSet{At: time.Now()}
 	var err error
 	if kind == kindColumns {
-		d.Columns, err = c.askColumns(ctx)
+		d.Columns, err = c.fetchColumns(ctx)
 	} else {
 		var sets map[string]dynamics.OptionSet
-		sets, err = c.session.Options(ctx, dynamics.ColumnKind(kind))
-		d.describe(sets)
+		sets, err = c.session.Options(ctx, Accounts, dynamics.ColumnKind(kind))
+		d.setOptions(sets)
 	}
 	switch {
 	case err != nil && withoutMetadata(err):
 		if kind != kindColumns {
-			d.describe(standardOptions())
+			d.setOptions(standardOptions())
 		}
-		return c.keep(kind, d, standInLife), nil
+		return c.keep(kind, d, fallbackTTL), nil
 	case err != nil:
 		return nil, err
 	}
 	if c.catalog.shared != nil {
 		c.put(ctx, kind, d)
 	}
-	return c.keep(kind, d, localLife), nil
+	return c.keep(kind, d, localTTL), nil
 }
 
-func (c *Columns) askColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
-	list, err := c.session.Columns(ctx)
+func (c *Columns) fetchColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
+	list, err := c.session.Columns(ctx, Accounts)
 	if err != nil {
 		return nil, err
 	}
 	byName := make(map[string]dynamics.TableColumn, len(list))
 	for _, column := range list {
-		if column.Readable {
+		if column.Valid {
 			byName[column.Logical] = column
 		}
 	}
 	return byName, nil
 }
 
-// put goes on when the requester has gone: the answer is there, and others wait.
-func (c *Columns) put(ctx context.Context, kind string, d described) {
+// put goes on after the request has ended: the answer is there, and others wait.
+func (c *Columns) put(ctx context.Context, kind string, d metadataSet) {
 	l := budget.From(ctx).Lease()
 	defer l.Close()
 	if l.Grow(ctx, 3*d.size()) != nil { // its JSON, and that compressed and sealed

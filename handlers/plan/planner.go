@@ -100,7 +100,7 @@ func (p Planner) Fields(ctx context.Context, names []string) ([]dynamics.Output,
 		output := dynamics.Output{Column: column, As: name}
 		if column.Type == dynamics.Choices {
 			// Without them the labels are those that come with the row.
-			output.Labels, _, err = p.columns.labelsOf(ctx, column, Life)
+			output.Labels, _, err = p.columns.labelsOf(ctx, column, MaxAge)
 			if err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
 				return nil, err
 			}
@@ -133,7 +133,7 @@ func (p Planner) order(ctx context.Context, names []string) ([]dynamics.Order, e
 	return order, nil
 }
 
-// column finds the column that a name stands for: a friendly one, the logical
+// column finds the column that a name means: a friendly name, the logical name
 // name of one of those, or one that the environment's metadata has.
 func (p Planner) column(ctx context.Context, name, path string) (dynamics.Column, error) {
 	if column, ok := friendly[name]; ok {
@@ -144,9 +144,9 @@ func (p Planner) column(ctx context.Context, name, path string) (dynamics.Column
 			return column, nil
 		}
 	}
-	all, err := p.columns.All(ctx, Life)
+	all, err := p.columns.All(ctx, MaxAge)
 	if _, known := all[name]; err == nil && !known {
-		all, err = p.columns.All(ctx, missingLife)
+		all, err = p.columns.All(ctx, missingMaxAge)
 	}
 	if err != nil {
 		return dynamics.Column{}, err

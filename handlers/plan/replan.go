@@ -10,7 +10,7 @@ func (c *Catalog) Replan(session *dynamics.Session, try func(Planner) error) err
 		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
 			return err
 		}
-		c.forget(session)
+		c.invalidate(session)
 		session.Restart()
 	}
 }

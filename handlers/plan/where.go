@@ -184,7 +184,7 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 		return textValue(value, path, "a date as a string, 2024-01-31T09:30:00Z or 2024-01-31")
 	case dynamics.Boolean:
 		if kind != 't' && kind != 'f' {
-			return "", messages.Invalid(path, "must be true or false, not %s", describe(kind))
+			return "", messages.Invalid(path, "must be true or false, not %s", kindName(kind))
 		}
 		return string(value), nil
 	case dynamics.Choice, dynamics.Choices:
@@ -192,12 +192,12 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 			return p.label(ctx, column, field, value, path)
 		}
 		if kind != '0' {
-			return "", messages.Invalid(path, "must be a label or an integer, not %s", describe(kind))
+			return "", messages.Invalid(path, "must be a label or an integer, not %s", kindName(kind))
 		}
 		return string(value), nil
 	default:
 		if kind != '0' {
-			return "", messages.Invalid(path, "must be a number, not %s", describe(kind))
+			return "", messages.Invalid(path, "must be a number, not %s", kindName(kind))
 		}
 		return string(value), nil
 	}
@@ -205,7 +205,7 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 
 func textValue(value jsontext.Value, path, right string) (string, error) {
 	if value.Kind() != '"' {
-		return "", messages.Invalid(path, "must be %s, not %s", right, describe(value.Kind()))
+		return "", messages.Invalid(path, "must be %s, not %s", right, kindName(value.Kind()))
 	}
 	var text string
 	if err := json.Unmarshal(value, &text); err != nil {
@@ -223,8 +223,8 @@ func (p Planner) label(ctx context.Context, column dynamics.Column, field string
 	var labels map[int]string
 	var found []int
 	var cut bool
-	for _, oldest := range []time.Duration{Life, missingLife} {
-		if labels, cut, err = p.columns.labelsOf(ctx, column, oldest); err != nil {
+	for _, maxAge := range []time.Duration{MaxAge, missingMaxAge} {
+		if labels, cut, err = p.columns.labelsOf(ctx, column, maxAge); err != nil {
 			return "", err
 		}
 		if found = labelled(labels, label); len(found) > 0 {
@@ -240,7 +240,7 @@ func (p Planner) label(ctx context.Context, column dynamics.Column, field string
 		}
 		return "", messages.Invalid(path, "%s has no option with this label; its options are %s", field, optionList(labels))
 	}
-	return "", messages.Invalid(path, "the label stands for several options of %s: %s; give the integer", field, optionList(pick(labels, found)))
+	return "", messages.Invalid(path, "the label is that of several options of %s: %s; give the integer", field, optionList(pick(labels, found)))
 }
 
 func labelled(labels map[int]string, label string) []int {
@@ -253,7 +253,7 @@ func labelled(labels map[int]string, label string) []int {
 	return found
 }
 
-func describe(kind jsontext.Kind) string {
+func kindName(kind jsontext.Kind) string {
 	switch kind {
 	case '"':
 		return "a string"

@@ -13,8 +13,8 @@ import (
 // in any case is more.
 const smallBody = 4 << 10
 
-// decodeFactor is how many times its own size a body may take beside itself while it
-// is decoded and becomes a query.
+// decodeFactor is how many times its own size a body may take, in addition, while it is
+// decoded and becomes a query.
 const decodeFactor = 2
 
 // decode reads a body and settles the connection that the request is about. Where it
@@ -35,7 +35,7 @@ func decode[In any, P interface {
 	}
 	if fault != nil {
 		if c.Connection == "" {
-			c.Connection = PeekConnection(body) // what is wrong may stand beside it
+			c.Connection = PeekConnection(body) // the fault may be elsewhere
 		}
 		return in, c, fault
 	}

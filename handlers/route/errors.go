@@ -49,7 +49,7 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 	return out
 }
 
-// FromDynamics translates what Dataverse, or the way there, had to say.
+// FromDynamics translates an error of Dataverse, or of the way there.
 func FromDynamics(fault *dynamics.Error) *messages.Error {
 	out := Explain(fault).Error().Because(fault)
 	if fault.Status != 0 {
@@ -61,7 +61,7 @@ func FromDynamics(fault *dynamics.Error) *messages.Error {
 	return out
 }
 
-// noMemory is what a requester is told where there was no room.
+// noMemory is the error of a request for which there was no memory.
 func noMemory(full *budget.Error) *messages.Error {
 	return messages.Errorf(messages.Overloaded, "this process has no memory left for the request; try again").After(full.After).Because(full)
 }

@@ -105,8 +105,8 @@ func TestWhyAUserIsKeptOut(t *testing.T) {
 		"a code in upper case":      {dynamics.Error{Code: "0X80072560"}, "is not a member of the environment", ""},
 		"a privilege":               {dynamics.Error{Code: "0x80040220", Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
 		"a row that is not reached": {dynamics.Error{Code: "0x80048306", Privilege: "prvReadAccount"}, "does not reach that far", "prvReadAccount"},
-		"changes":                   {dynamics.Error{Op: dynamics.ChangesOp, Privilege: "prvReadAccount"}, "at organization level", "prvReadAccount"},
-		"changes, another":          {dynamics.Error{Op: dynamics.ChangesOp, Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
+		"changes":                   {dynamics.Error{Op: "accounts.changes", Table: dynamics.Table{Name: "accounts"}, Privilege: "prvReadAccount"}, "at organization level", "prvReadAccount"},
+		"changes, another":          {dynamics.Error{Op: "accounts.changes", Table: dynamics.Table{Name: "accounts"}, Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
 		"nothing":                   {dynamics.Error{Message: "no"}, "Dataverse refused: no", ""},
 	} {
 		c.fault.Kind = dynamics.Forbidden

@@ -17,7 +17,7 @@ type Explanation struct {
 	Message string
 	// Details name the field of the request, or the privilege, that is at fault.
 	Details []messages.Detail
-	// RetryAfter is when to try again where Dataverse did not say; 0 says nothing.
+	// RetryAfter is when to try again where Dataverse named no time; 0 is not known.
 	RetryAfter time.Duration
 
 	// Finding is Message in the words of connections.check, and Fix what can be done
@@ -48,7 +48,7 @@ func Explain(fault *dynamics.Error) Explanation {
 }
 
 const (
-	// throttledRetry is what a requester is told to wait where Dataverse did not say.
+	// throttledRetry is how long a requester has to wait where Dataverse named no time.
 	throttledRetry = 10 * time.Second
 	// unauthorizedRetry is when a request is sent again whose new token was refused:
 	// only a verdict of Entra sends for a person.
@@ -119,7 +119,7 @@ var meanings = []meaning{
 			"or leave out filters that search within texts and those on calculated columns"},
 	{kind: dynamics.Unavailable, code: messages.Unavailable, message: "Dataverse cannot be reached; try again"},
 	{kind: dynamics.Expired, code: messages.CursorExpired,
-		message: "Dataverse no longer knows the place that this cursor stands for; start again without a cursor"},
+		message: "Dataverse no longer knows the place of this cursor; start again without a cursor"},
 	{kind: dynamics.Untracked, when: unanswered, code: messages.NotSupported,
 		message: "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse " +
 			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, " +
@@ -130,6 +130,10 @@ var meanings = []meaning{
 			"(make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)",
 		finding: "the environment does not track changes of accounts",
 		fix:     "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"},
+	{kind: dynamics.NotConsented, code: messages.ConsentRequired, about: tableName,
+		message: "the person who connected was not told that %[1]s are read; connect again to let %[1]s be read"},
+	{kind: dynamics.NoTable, code: messages.NotSupported, about: missingTable, message: "the environment has no table %s",
+		fix: "install the product that brings it, or leave the table out"},
 	{kind: dynamics.Defect, code: messages.Internal, message: messages.Internal.Sentence()},
 	{kind: dynamics.PagesEnd, code: messages.NotSupported,
 		message: "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; " +
@@ -138,7 +142,7 @@ var meanings = []meaning{
 		finding: "not answered within the request's deadline; ask again, or with a later one"},
 }
 
-// unusable is the meaning of an error of any other kind.
+// unusable is the meaning of errors of any other kind.
 var unusable = meaning{code: messages.UpstreamError, message: "Dataverse answered something unusable: %s", about: reason}
 
 func connectionChanged(fault *dynamics.Error) bool {
@@ -150,8 +154,8 @@ func unanswered(fault *dynamics.Error) bool { return fault.Status == 0 }
 
 func ownMessage(fault *dynamics.Error) string { return fault.Message }
 
-// tooLarge says what is too large. A gateway that refuses a request for its size says
-// nothing else.
+// tooLarge names what is too large. A gateway that refuses a request for its size gives no
+// other reason than the status.
 func tooLarge(fault *dynamics.Error) string {
 	switch {
 	case fault.Message != "":
@@ -164,8 +168,8 @@ func tooLarge(fault *dynamics.Error) string {
 	return reason(fault)
 }
 
-// reason is what Dataverse said, or what is known where it said nothing that can
-// be read: a gateway's page, an empty body.
+// reason is Dataverse's message, or what is known where it is not readable: a gateway's
+// page, an empty body.
 func reason(fault *dynamics.Error) string {
 	switch {
 	case fault.Message != "":
@@ -174,4 +178,10 @@ func reason(fault *dynamics.Error) string {
 		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
 	}
 	return "no reason was given"
+}
+
+func tableName(fault *dynamics.Error) string { return fault.Table.Name }
+
+func missingTable(fault *dynamics.Error) string {
+	return fault.Table.Name + "; it comes with " + fault.Table.Product
 }

@@ -11,9 +11,9 @@ type Part struct {
 	Rows int
 	// Last marks the part that ends the answer.
 	Last bool
-	// Cursor seals the place behind this part, where a later request goes on; "" where
-	// nothing follows. Sealing costs, so whoever needs no cursor does not call it. It is
-	// nil where the answer to the operation is always one part.
+	// Cursor returns the sealed place after this part, from which a later request goes
+	// on; "" where nothing follows. Sealing costs, so whoever needs no cursor does not
+	// call it. It is nil for operations whose answer is always one part.
 	Cursor func() (string, error)
 }
 

@@ -28,7 +28,7 @@ type Route struct {
 	Numbered bool
 }
 
-// Needs says whether an operation must be told a connection.
+// Needs says whether a request must name a connection.
 type Needs bool
 
 // What an operation needs.

@@ -18,8 +18,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// ErrCaptured says that a JetStream stream would answer requests in crmbridge's
-// place.
+// ErrCaptured is the error where a JetStream stream would answer requests in place of
+// crmbridge.
 var ErrCaptured = errors.New("requests are captured")
 
 const (
@@ -43,10 +43,11 @@ func NewWatch(nc *nats.Conn, log *slog.Logger) *Watch {
 }
 
 // Start fails where a stream captures requests: it would answer every requester with its
-// own acknowledgement. Where JetStream cannot say (it has no leader during an upgrade, or
-// is slow), requests work all the same: that is logged, and it is asked again, until Stop,
-// until it has said. A stream that is found then makes Captured fail until the stream is
-// gone; ending the process would mend nothing, since the stream answers first either way.
+// own acknowledgement. Where JetStream does not answer (it has no leader during an upgrade,
+// or is slow), requests work all the same: that is logged, and JetStream is asked again
+// until it has answered, or until Stop. A stream that is found then makes Captured fail
+// until the stream is gone; ending the process would mend nothing, since the stream
+// answers first either way.
 func (w *Watch) Start(ctx context.Context) error {
 	err := capturing(ctx, w.nc)
 	switch {
@@ -84,7 +85,7 @@ func (w *Watch) Captured() error {
 	return nil
 }
 
-// run asks until JetStream has said that no stream captures requests.
+// run asks until JetStream has answered that no stream captures requests.
 func (w *Watch) run(ctx context.Context) {
 	for wait := streamsFirst; ; wait = min(wait*2, streamsMost) {
 		select {

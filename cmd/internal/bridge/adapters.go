@@ -29,6 +29,7 @@ func (t tokenSource) Refused(ctx context.Context, connection string, refused dyn
 
 func fromGrant(a tokens.Access) dynamics.Access {
 	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Tables:    a.Tables,
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 

@@ -1,0 +1,57 @@
+package plan
+
+import (
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
+
+// metadataForm is the form in which metadata is shared; raise it with a change of
+// metadataSet or of what it consists of, so that processes of two versions do not
+// read each other's.
+const metadataForm = "2"
+
+// A metadataSet is one kind of metadata of an environment: the columns, or the options of
+// one attribute type. It does not change once it is shared.
+type metadataSet struct {
+	At      time.Time                       `json:"at"` // when it was read from Dataverse
+	Columns map[string]dynamics.TableColumn `json:"columns,omitempty"`
+	Options map[string][]dynamics.Option    `json:"options,omitempty"`
+	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
+
+	freshUntil time.Time // used in this process without a comparison with the fleet's
+}
+
+const kindColumns = "columns"
+
+// describe takes options in the form in which they are shared.
+func (d *metadataSet) setOptions(sets map[string]dynamics.OptionSet) {
+	d.Options, d.Counts = make(map[string][]dynamics.Option, len(sets)), map[string]int{}
+	for name, set := range sets {
+		if d.Options[name] = set.Options; set.Count > len(set.Options) {
+			d.Counts[name] = set.Count
+		}
+	}
+}
+
+// set is the options of one column.
+func (d *metadataSet) set(name string) dynamics.OptionSet {
+	options := d.Options[name]
+	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
+}
+
+// size is about what metadata takes in memory, in bytes.
+func (d *metadataSet) size() int64 {
+	const column, option, list = 192, 40, 96
+	size := int64(0)
+	for name, c := range d.Columns {
+		size += column + int64(len(name)+len(c.Label))
+	}
+	for name, options := range d.Options {
+		size += list + int64(len(name)) + option*int64(len(options))
+		for _, o := range options {
+			size += int64(len(o.Label))
+		}
+	}
+	return size
+}
