@@ -106,7 +106,7 @@ func (g *gate) Read(p []byte) (int, error) {
 func (g *gate) open() { g.left = math.MaxInt }
 
 // readBatch reads the one part of a batch's answer and insists that there is
-// nothing behind it but the end of the batch.
+// nothing after it but the end of the batch.
 func readBatch(r request, outer *http.Response, boundary string, b *body) error {
 	limit := &gate{from: b, left: maxBatchHead}
 	parts := multipart.NewReader(limit, boundary)

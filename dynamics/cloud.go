@@ -20,12 +20,10 @@ type cloud struct {
 // clouds are those that Microsoft runs with Dataverse in them ("Datacenter
 // regions"; "Microsoft Entra authentication and national clouds"). GCC is part of
 // the global one, as crm9.dynamics.com; GCC High and DoD share an authority.
-func clouds() []cloud {
-	return []cloud{
-		{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"}, []string{"dynamics.com"}},
-		{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"}, []string{"microsoftdynamics.us", "appsplatform.us"}},
-		{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}, []string{"dynamics.cn"}},
-	}
+var clouds = []cloud{
+	{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"}, []string{"dynamics.com"}},
+	{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"}, []string{"microsoftdynamics.us", "appsplatform.us"}},
+	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}, []string{"dynamics.cn"}},
 }
 
 // cloudOf finds the cloud whose tokens an authority issues; the zero cloud for an
@@ -35,7 +33,7 @@ func cloudOf(authorityURL string) (cloud, error) {
 	if err != nil || u.Hostname() == "" {
 		return cloud{}, errors.New("dynamics: the authority URL is not a URL; right would be https://login.microsoftonline.com")
 	}
-	for _, c := range clouds() {
+	for _, c := range clouds {
 		if slices.Contains(c.authorities, strings.ToLower(u.Hostname())) {
 			return c, nil
 		}
@@ -49,7 +47,7 @@ func (p *HostPolicy) foreign(host string) (cloud, bool) {
 	if p.cloud.name == "" {
 		return cloud{}, false
 	}
-	for _, c := range clouds() {
+	for _, c := range clouds {
 		if c.name == p.cloud.name {
 			continue
 		}

@@ -44,7 +44,7 @@ func withDecoder(b *body, read func(*jsontext.Decoder) error, options ...jsontex
 		return err
 	}
 	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return pageFault("there is something behind the answer's JSON")
+		return pageFault("there is trailing data after the answer's JSON")
 	}
 	return nil
 }
@@ -62,7 +62,7 @@ type watched struct {
 }
 
 // Read is called when the decoder's buffer holds no whole token. Before it is filled
-// there must be room for its double, which the decoder makes of it next, beside it.
+// there must be room for its double, which the decoder makes of it next, in addition to it.
 func (w *watched) Read(p []byte) (int, error) {
 	value := w.read - w.begin - w.d.InputOffset()
 	if value > maxValue && w.err == nil {
@@ -75,7 +75,7 @@ func (w *watched) Read(p []byte) (int, error) {
 	return w.body.Read(p[:min(int64(len(p)), max(maxValue+1-value, 0))]) // one more shows a value that is longer
 }
 
-// into reads one small JSON document and nothing behind it. Half of an emoji, which
+// into reads one small JSON document and nothing after it. Half of an emoji, which
 // SQL Server keeps of a text that was cut at a column's length, becomes U+FFFD: one
 // name must not keep a user's roles, or all columns, from being read.
 func into(v any) func(*body) error {

@@ -1,14 +1,25 @@
-// Package dynamics reads accounts, users and metadata through the Web API of
+// Package dynamics reads tables, users and metadata through the Web API of
 // Microsoft Dataverse.
 //
 //	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: policy})
 //	session, err := client.Open(ctx, "acme")
-//	query := dynamics.Query{Select: outputs, Filter: filter, PageSize: 500}
-//	page, err := session.Accounts(ctx, query)
+//	query, err := session.Prepare(accounts, dynamics.Query{Select: outputs, Filter: filter, PageSize: 500})
+//	page, err := session.Page(ctx, query, "")
 //	for err == nil && page.NextLink() != "" {
 //		// … page.Row(i) …
-//		page, err = session.Next(ctx, query, page.NextLink())
+//		page, err = session.Page(ctx, query, page.NextLink())
 //	}
+//
+// # Tables
+//
+// Everything about rows and metadata takes the [Table] that it is about; there is no
+// default. A session reads the tables that the person who connected was told of
+// ([Access].Tables) and refuses others before anything is sent. A query is checked and
+// laid out once ([Session.Prepare]) for all its pages; layouts of equal fields are kept.
+//
+// A column that field-level security hides from the user is null in every row:
+// [Session.Columns] says which are. [Session.ReadDepth] says how many of the rows the
+// user's roles reach.
 //
 // # Where a token goes
 //
@@ -55,7 +66,7 @@
 //
 // # Changes
 //
-// [Session.Changes] reads every account and then, by Dataverse's change tracking,
+// [Session.Changes] reads every row and then, by Dataverse's change tracking,
 // what was made, changed and deleted since: each last page has a link to what
 // comes after it.
 //
@@ -65,5 +76,6 @@
 // returned, which is passed on, and [Panic]. No error text holds a URL, a token or a
 // value of a filter. Another attempt is made for faults of the network, 408, 429, 502,
 // 503, 504, SQL time-outs and a query that is held back, within the caller's deadline
-// and Config.MaxRetryWait; a 401 costs one new token and one more attempt.
+// and Config.MaxRetryWait; a 401 costs one new token and one more attempt. CODES.md lists
+// what Dataverse's codes mean.
 package dynamics

@@ -35,7 +35,7 @@ type Op string
 
 // The comparisons. In, NotIn, ContainsAny and ContainsNone take one value or
 // more, Between takes two (both ends included), IsNull and NotNull none, all
-// others one. Eq and Ne on several choices take one value or more: the exact set.
+// others one. Eq on several choices takes one value or more: the exact set.
 const (
 	Eq           Op = "eq"
 	Ne           Op = "ne"
@@ -59,28 +59,33 @@ const (
 // affirmative gives the operator whose complement op is, for the negative ones.
 var affirmative = map[Op]Op{Ne: Eq, NotIn: In, NotContains: Contains, NotNull: IsNull, ContainsNone: ContainsAny}
 
-// takes tells which operators a type has (contract, section 5).
-func (t ColumnType) takes(op Op) bool {
-	if positive, ok := affirmative[op]; ok {
-		op = positive
+// The operators of the types, in the order of the public contract, section 5.
+var (
+	numberOps = []Op{Eq, Ne, Lt, Le, Gt, Ge, Between, In, NotIn, IsNull, NotNull}
+	timeOps   = []Op{Eq, Ne, Lt, Le, Gt, Ge, Between, IsNull, NotNull}
+	choiceOps = []Op{Eq, Ne, In, NotIn, IsNull, NotNull}
+
+	typeOps = [...][]Op{
+		Text:    {Eq, Ne, In, NotIn, Contains, NotContains, StartsWith, EndsWith, IsNull, NotNull},
+		Integer: numberOps, BigInt: numberOps, Decimal: numberOps, Double: numberOps, Money: numberOps,
+		DateTime: timeOps, Date: timeOps,
+		Boolean: {Eq, Ne, IsNull, NotNull},
+		Choice:  choiceOps, UniqueID: choiceOps, Lookup: choiceOps,
+		Choices: {ContainsAny, ContainsNone, Eq, IsNull, NotNull},
 	}
-	switch op {
-	case IsNull, Eq:
-		return true
-	case In:
-		return t != Boolean && t != Choices && t != DateTime && t != Date
-	case Lt, Le, Gt, Ge, Between:
-		return t >= Integer && t <= Date
-	case Contains, StartsWith, EndsWith:
-		return t == Text
-	case ContainsAny:
-		return t == Choices
+)
+
+// Ops lists the operators that columns of the type have; none for Unsupported. The list
+// must not be changed.
+func (t ColumnType) Ops() []Op {
+	if t < 0 || int(t) >= len(typeOps) {
+		return nil
 	}
-	return false
+	return typeOps[t]
 }
 
-// arity gives the least and the greatest number of values of op on type t.
-func (t ColumnType) arity(op Op) (least, most int) {
+// Arity gives the least and the greatest number of values of op on columns of the type.
+func (t ColumnType) Arity(op Op) (least, most int) {
 	const many = 500 // conditions that Dataverse takes in one query
 	switch op {
 	case IsNull, NotNull:
@@ -99,6 +104,12 @@ func (t ColumnType) arity(op Op) (least, most int) {
 // Check reports what is wrong with a filter, as the query that holds it would:
 // an [*Error] of kind Invalid that names the column and what would be right.
 func Check(f Filter) error {
+	if leaf, ok := f.(Test); ok { // no list of values is too long: see listForm
+		if _, err := leaf.checked(); err != nil {
+			return err
+		}
+		return nil
+	}
 	_, _, err := fit(f, func(filter string) string { return filter })
 	return err
 }

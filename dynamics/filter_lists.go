@@ -77,7 +77,7 @@ func (e *expression) list(t Test, literals []string, negate bool) {
 	e.withNull(p, joiner, terms, negate)
 }
 
-// listed tells whether a list is written as a function.
+// listed reports whether a list is written as a function.
 func (e *expression) listed(t Test, literals []string) bool {
 	if len(literals) <= shortList {
 		return false
@@ -88,7 +88,7 @@ func (e *expression) listed(t Test, literals []string) bool {
 // escapes are the characters of a text that a list of values must not hold as they
 // are. Microsoft's lexer looked for the end of such a list by counting brackets and
 // stepping over what stands between apostrophes, in JSON strings too, and took the
-// quotation mark behind an escaped backslash for an escaped one: a list with O'Brien
+// quotation mark after an escaped backslash for an escaped one: a list with O'Brien
 // did not end, until https://github.com/OData/odata.net/pull/3615.
 var escapes = func() *strings.Replacer {
 	var pairs []string

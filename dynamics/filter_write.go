@@ -3,6 +3,7 @@ package dynamics
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -43,12 +44,15 @@ func (e *expression) write(f Filter, negate bool, depth int) *Error {
 	return refuse("query", "", "a part of the filter is of type %T, not And, Or, Not or Test", f)
 }
 
+// dual is the word that a negation makes of another.
+var dual = map[string]string{"and": "or", "or": "and"}
+
 func (e *expression) join(members []Filter, word string, negate bool, depth int) *Error {
 	if len(members) == 0 {
 		return refuse("query", "", "the filter has an empty %q list: give one condition at least", word)
 	}
 	if negate { // De Morgan
-		word = map[string]string{"and": "or", "or": "and"}[word]
+		word = dual[word]
 	}
 	e.text.WriteByte('(')
 	for i, m := range members {
@@ -63,24 +67,29 @@ func (e *expression) join(members []Filter, word string, negate bool, depth int)
 	return nil
 }
 
+// checked returns the literals of a leaf that is as it should be.
+func (t Test) checked() ([]string, *Error) {
+	if err := t.Column.check(); err != nil {
+		return nil, err
+	}
+	if !slices.Contains(t.Column.Type.Ops(), t.Op) {
+		return nil, refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
+	}
+	least, most := t.Column.Type.Arity(t.Op)
+	if n := len(t.Values); n < least || n > most {
+		return nil, refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
+	}
+	return t.literals()
+}
+
 // test writes one leaf. Every complement says "or null" itself, so that the
 // answer does not depend on what Dataverse makes of null there.
 func (e *expression) test(t Test, negate bool) *Error {
-	if err := t.Column.check(); err != nil {
-		return err
-	}
-	if !t.Column.Type.takes(t.Op) {
-		return refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
-	}
-	least, most := t.Column.Type.arity(t.Op)
-	if n := len(t.Values); n < least || n > most {
-		return refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
-	}
-	e.values = append(e.values, t.Values...)
-	literals, err := t.literals()
+	literals, err := t.checked()
 	if err != nil {
 		return err
 	}
+	e.values = append(e.values, t.Values...)
 	e.values = append(e.values, literals...) // a moment in UTC differs from what was given
 	op := t.Op
 	if positive, ok := affirmative[op]; ok {
@@ -112,12 +121,20 @@ func counted(least, most int) string {
 	return fmt.Sprintf("%d to %d values", least, most)
 }
 
+// textFunctions are OData's names of the operators that search within texts.
+var textFunctions = map[Op]string{Contains: "contains", StartsWith: "startswith", EndsWith: "endswith"}
+
+// complement is OData's operator for what another one does not match.
 var complement = map[Op]string{Eq: "ne", Lt: "ge", Le: "gt", Gt: "le", Ge: "lt"}
 
 func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 	p := c.Property()
 	if op == IsNull {
-		e.terms("", p+map[bool]string{false: " eq null", true: " ne null"}[negate])
+		word := " eq null"
+		if negate {
+			word = " ne null"
+		}
+		e.terms("", p+word)
 		return
 	}
 	var terms []string
@@ -129,7 +146,7 @@ func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 			terms, joiner = []string{p + " lt " + literals[0], p + " gt " + literals[1]}, " or "
 		}
 	case Contains, StartsWith, EndsWith:
-		function := map[Op]string{Contains: "contains", StartsWith: "startswith", EndsWith: "endswith"}[op]
+		function := textFunctions[op]
 		if negate {
 			function = "not " + function
 		}
@@ -154,8 +171,8 @@ func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
 	e.withNull(p, joiner, terms, negate)
 }
 
-// withNull writes terms, and behind a complement that a column without a
-// value matches as well.
+// withNull writes terms, and after a complement that a column without a value
+// matches as well.
 func (e *expression) withNull(p, joiner string, terms []string, negate bool) {
 	if negate {
 		joined := strings.Join(terms, joiner)

@@ -131,7 +131,7 @@ func (p *HostPolicy) listed(o origin) bool {
 	return false
 }
 
-// isDataverseHost tells whether host is ORG.crm[N].domain. The numbers are open
+// isDataverseHost reports whether host is ORG.crm[N].domain. The numbers are open
 // because Microsoft adds regions; the API label is gone already.
 func isDataverseHost(host, domain string) bool {
 	rest, ok := strings.CutSuffix(host, "."+domain)
@@ -142,7 +142,7 @@ func isDataverseHost(host, domain string) bool {
 	return ok && org != "" && isRegionLabel(region) && (domain == "dynamics.com" || region == "crm")
 }
 
-// SameEnvironment tells whether a and b are the origin of one environment:
+// SameEnvironment reports whether a and b are the origin of one environment:
 // ORG.crm.dynamics.com and ORG.api.crm.dynamics.com are. What is not an origin
 // is the same as nothing.
 func SameEnvironment(a, b string) bool {

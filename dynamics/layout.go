@@ -20,6 +20,7 @@ type layout struct {
 	idAt       int            // index of the table's key in properties
 	keys       []int          // indices of the properties that order the rows
 	slots      map[string]int // property or annotation name → 3*index+part
+	quoted     [][]byte       // the names of slots as JSON writes them
 	frame      int            // what a row has around the values, in bytes
 	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 
@@ -185,7 +186,21 @@ func newLayout(t Table, q Query, tracked bool) (*layout, error) {
 	if tracked {
 		l.track()
 	}
+	l.quoted = make([][]byte, l.slotCount())
+	for name, slot := range l.slots {
+		if l.quoted[slot], err = jsontext.AppendQuote(nil, name); err != nil {
+			return nil, err // which cannot be: names have been checked
+		}
+	}
 	return l, nil
+}
+
+// slotCount is how many members of a row may be of use.
+func (l *layout) slotCount() int {
+	if l.deleted > 0 {
+		return l.deleted + deletedParts
+	}
+	return len(l.properties) * parts
 }
 
 // orderedBy adds the columns that rows are ordered by, which need not be asked

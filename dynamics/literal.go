@@ -103,7 +103,10 @@ func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'
 // integerLiteral takes a whole number in every form in which JSON may write it:
 // clients whose numbers are floats send 5.0 or 5e0.
 func integerLiteral(v string, bits int) (string, error) {
-	wrong := notA(fmt.Sprintf("a whole number of %d bits", bits))
+	wrong := notA("a whole number of 32 bits")
+	if bits == 64 {
+		wrong = "a whole number of 64 bits"
+	}
 	digits, err := decimalLiteral(v)
 	if err != nil {
 		return "", wrong
@@ -116,13 +119,15 @@ func integerLiteral(v string, bits int) (string, error) {
 	return strconv.FormatInt(n, 10), nil
 }
 
-// maxDigits is what .NET's decimal, behind Edm.Decimal, keeps for sure.
+// maxDigits is what .NET's decimal, of which Edm.Decimal is made, keeps for sure.
 const maxDigits = 28
+
+var notADecimal = notA(fmt.Sprintf("a decimal number of at most %d digits", maxDigits))
 
 // decimalLiteral checks a JSON number and writes out its exponent, keeping every
 // digit: a float64 in between would change sums of money.
 func decimalLiteral(v string) (string, error) {
-	wrong := notA(fmt.Sprintf("a decimal number of at most %d digits", maxDigits))
+	wrong := notADecimal
 	if len(v) > 64 {
 		return "", wrong
 	}

@@ -13,7 +13,7 @@ import (
 // Release. Nothing that the other side says makes a reservation: memory is taken for
 // what has been read.
 
-// exchangeBuffers is what a call takes beside the HTTP/2 receive buffer, in bytes: a
+// exchangeBuffers is what a call takes in addition to the HTTP/2 receive buffer, in bytes: a
 // connection's buffers and goroutines, TLS, gzip's window, a small decoder.
 const exchangeBuffers = 128 << 10
 

@@ -40,7 +40,7 @@ const (
 	// bytes that each takes.
 	optionBodies = 4
 	// maxOptionBytes bounds what is kept of one answer, optionBytes is what an
-	// option takes beside its label.
+	// option takes in addition to its label.
 	maxOptionBytes = 8 << 20
 	optionBytes    = 64
 )

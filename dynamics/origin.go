@@ -123,7 +123,7 @@ func defaultPort(scheme string) string {
 }
 
 // dropAPILabel turns ORG.api.crmN.domain into ORG.crmN.domain: both names lead to
-// the same environment. In a suffix the first label stands for the organization's.
+// the same environment. In a suffix the first label is the place of the organization's.
 func dropAPILabel(host string, suffix bool) string {
 	labels := strings.Split(host, ".")
 	at := 1

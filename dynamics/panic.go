@@ -7,7 +7,7 @@ import (
 )
 
 // Panic is the error that a panic becomes in a goroutine of a request's own: it ends
-// that request, and not the process with every other request in hand. It is nobody's
+// that request, and not the process with every other request in flight. It is nobody's
 // fault but this program's, and not an [Error].
 type Panic struct {
 	// Kind is the text of a runtime error, else the type of what was thrown: its text

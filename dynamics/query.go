@@ -13,7 +13,7 @@ const (
 )
 
 // linkRoom is kept free in the URL of a first page for what its nextLink has
-// beside it: the paging cookie, encoded twice, and encodings of the server's own.
+// in addition: the paging cookie, encoded twice, and encodings of the server's own.
 const linkRoom = 8 << 10
 
 // MaxPageSize is the greatest number of rows that Dataverse puts on a page.

@@ -70,7 +70,7 @@ func readsOnly(r *http.Request) ([]byte, error) {
 }
 
 // batchReadsOnly checks that every part of a batch is one GET without a body. A
-// change set, the only place where Dataverse takes changes in a batch beside single
+// change set, the only place where Dataverse takes changes in a batch apart from single
 // requests, is a multipart of its own and thereby refused.
 func batchReadsOnly(contentType string, body []byte) error {
 	kind, params, err := mime.ParseMediaType(contentType)
@@ -112,7 +112,7 @@ func partReadsOnly(part *bufio.Reader) error {
 		return err
 	}
 	if rest, err := io.ReadAll(part); err != nil || len(bytes.TrimSpace(rest)) > 0 {
-		return errors.New("a part of a batch with something behind its headers")
+		return errors.New("a part of a batch with something after its headers")
 	}
 	return nil
 }

@@ -75,7 +75,8 @@ func refusal(r request, resp *http.Response, b *body) error {
 	switch {
 	case e.Kind != Forbidden:
 		e.Privilege = ""
-	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message): // it does not say which
+	case e.Privilege == "" && codeOf(e.Code).privilege && !missingRight.MatchString(message) && !e.OfChanges():
+		// The message does not say which. Changes need more than the privilege.
 		e.Privilege = r.table.Privilege
 	}
 	if r.table.missing(e.Status, e.Code, message) {
@@ -99,7 +100,7 @@ func pagesEnd(code string, status int, message string) bool {
 	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
-// privileges are those to read the tables that requests name beside their own.
+// privileges are those to read the tables that requests name in addition to their own.
 var privileges = map[string]string{"systemuser": "prvReadUser", "role": "prvReadRole", "team": "prvReadTeam"}
 
 // privilege finds the privilege that a refusal is about: the one that is missing,

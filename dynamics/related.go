@@ -32,7 +32,7 @@ func (p *relatedPage[T]) read(b *body) error {
 }
 
 // readRows reads a page row by row, so that what the rows become is counted while
-// they come: a short text can stand for a large value. read counts what is not in
+// they come: a short text can become a large value. read counts what is not in
 // the row itself.
 func (p *relatedPage[T]) readRows(b *body, read func(*jsontext.Decoder, *T) error) error {
 	*p = relatedPage[T]{}

@@ -40,7 +40,7 @@ type roleRow struct {
 // roleRows are at most one more than all that are read.
 type roleRows []roleRow
 
-// UnmarshalJSONFrom reads the roles one by one: a few bytes can stand for each.
+// UnmarshalJSONFrom reads the roles one by one: each may be a few bytes only.
 func (r *roleRows) UnmarshalJSONFrom(d *jsontext.Decoder) error {
 	var rows roleRows
 	some, err := elements(d, "the roles of a team are not an array", func() error {

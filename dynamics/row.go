@@ -39,11 +39,8 @@ const (
 
 func newRowReader(p *Prepared, b *body) *rowReader {
 	l := p.layout
-	slots := len(l.properties) * parts
-	if l.deleted > 0 {
-		slots += deletedParts
-	}
-	return &rowReader{p: p, l: l, b: b, at: make([]span, slots)}
+	slots := l.slotCount()
+	return &rowReader{p: p, l: l, b: b, at: make([]span, slots), order: make([]expected, 0, slots+1)}
 }
 
 // read reads one object and appends it to p.
@@ -161,7 +158,12 @@ func (r *rowReader) slot(raw []byte, next *int) (int, error) {
 		at := min(*next, len(r.order))
 		r.order = append(r.order, expected{})
 		copy(r.order[at+1:], r.order[at:])
-		r.order[at] = expected{raw: bytes.Clone(raw), slot: slot}
+		if slot < 0 || !bytes.Equal(raw, r.l.quoted[slot]) {
+			raw = bytes.Clone(raw)
+		} else {
+			raw = r.l.quoted[slot]
+		}
+		r.order[at] = expected{raw: raw, slot: slot}
 		*next = at + 1
 	}
 	return slot, nil

@@ -186,7 +186,7 @@ func quoted(dst []byte, s string) []byte {
 	return out
 }
 
-// isWhole tells whether a JSON value is a number of digits only.
+// isWhole reports whether a JSON value is a number of digits only.
 func isWhole(raw []byte) bool {
 	raw = bytes.TrimPrefix(raw, []byte{'-'})
 	for _, c := range raw {

@@ -154,7 +154,7 @@ func (a *Account) close() {
 type Lease struct {
 	account *Account
 	n       int64
-	shared  *int // how many leases stand for the same bytes, nil for one
+	shared  *int // how many leases hold the same bytes, nil for one
 	over    bool
 }
 

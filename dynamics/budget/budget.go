@@ -196,7 +196,7 @@ func (b *Budget) wait(ctx context.Context, q *queue, w *waiter) error {
 		return <-w.ready
 	}
 	b.refused++
-	b.settle() // who stood behind it may have room
+	b.settle() // what waited after it may have room
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -251,7 +251,7 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 		case working > 0:
 			return false // they end, or have just been told to make way
 		case b.wound(b.oldestWaiting(), ErrTaken, hasBegun):
-			return true // a itself, which an older one stands behind that begins something
+			return true // a itself, after which an older one waits that begins something
 		case b.used-a.held > b.bounds.Intake:
 			return b.wound(b.oldestWaiting(), ErrFull, func(w *waiter) bool { return w.lease.account.whole.held > 0 })
 		}
@@ -303,7 +303,7 @@ func hasBegun(w *waiter) bool {
 	return w.lease != a.own && a.whole.held > a.whole.keeps()
 }
 
-// oldestWaiting is of both queues: who begins something stands behind all who grow,
+// oldestWaiting is of both queues: who begins something waits after all who grow,
 // however old they are, and must not wait for ever for one who waits too.
 func (b *Budget) oldestWaiting() *Account {
 	var oldest *Account

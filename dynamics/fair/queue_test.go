@@ -31,7 +31,7 @@ func TestLanesTakeTurns(t *testing.T) {
 	}
 }
 
-// A lane that comes empty and full again does not get a turn more than the others.
+// A queue that comes empty and full again does not get a turn more than the others.
 func TestTurnsStayFairWhileLanesComeAndGo(t *testing.T) {
 	var q fair.Queue[string]
 	got := map[string]int{}
@@ -52,11 +52,11 @@ func TestTurnsStayFairWhileLanesComeAndGo(t *testing.T) {
 	}
 }
 
-// A lane that is taken out does not take another one's turn with it, wherever it stands.
+// A queue that is taken out does not take another one's turn with it, wherever it stands.
 func TestRemovingALaneLeavesTheTurn(t *testing.T) {
 	for _, c := range []struct{ remove, want string }{
-		{"a", "bcd"}, // before the lane whose turn it is
-		{"b", "cda"}, // that lane itself
+		{"a", "bcd"}, // before the queue whose turn it is
+		{"b", "cda"}, // that queue itself
 		{"c", "bda"}, // behind it
 		{"ab", "cd"}, // several
 		{"ad", "bc"}, // the ends
@@ -65,8 +65,8 @@ func TestRemovingALaneLeavesTheTurn(t *testing.T) {
 		{"none", "bcda"},
 	} {
 		var q fair.Queue[string]
-		for _, lane := range []string{"a", "a", "b", "c", "d"} {
-			q.Push(lane, lane)
+		for _, queue := range []string{"a", "a", "b", "c", "d"} {
+			q.Push(queue, queue)
 		}
 		if first, _ := q.Pop(); first != "a" { // the turn is b's now
 			t.Fatalf("first: %s", first)

@@ -16,7 +16,7 @@ func TestSlotsFromBeforeABlockAreNotUsedAfterIt(t *testing.T) {
 			s, _, _ := u.enters(0)
 			u.leave(s, refusal(dynamics.LimitRequests, time.Second))
 		},
-		"heard of": func(u *user) { u.heard(news{wait: time.Second, limit: dynamics.LimitRequests}) },
+		"heard of": func(u *user) { u.applyRemoteBlock(news{wait: time.Second, limit: dynamics.LimitRequests}) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -49,9 +49,9 @@ func TestTheLongestBlockCounts(t *testing.T) {
 	}{
 		"a shorter refusal":           {func(u *user) { u.leave(oneOfMany, refusal(dynamics.LimitTime, time.Second)) }, 5 * time.Second},
 		"a longer refusal":            {func(u *user) { u.leave(oneOfMany, refusal(dynamics.LimitTime, 8*time.Second)) }, 8 * time.Second},
-		"heard of a shorter one":      {func(u *user) { u.heard(news{wait: time.Second}) }, 5 * time.Second},
-		"heard of a longer one":       {func(u *user) { u.heard(news{wait: 8 * time.Second}) }, 8 * time.Second},
-		"heard of its end":            {func(u *user) { u.heard(news{}) }, 0},
+		"heard of a shorter one":      {func(u *user) { u.applyRemoteBlock(news{wait: time.Second}) }, 5 * time.Second},
+		"heard of a longer one":       {func(u *user) { u.applyRemoteBlock(news{wait: 8 * time.Second}) }, 8 * time.Second},
+		"heard of its end":            {func(u *user) { u.applyRemoteBlock(news{}) }, 0},
 		"Redis knows a shorter one":   {func(u *user) { u.granted(lease{blocked: time.Second}, time.Now()) }, 5 * time.Second},
 		"Redis knows a longer one":    {func(u *user) { u.granted(lease{blocked: 8 * time.Second}, time.Now()) }, 8 * time.Second},
 		"Redis does not know it yet":  {func(u *user) { u.granted(lease{slots: 4}, time.Now()) }, 5 * time.Second},
@@ -150,7 +150,7 @@ func TestWhoNeedNotWaitForTheEndOfABlock(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				u := lone(t)
 				_, before, _ := u.enters(c.deadline)
-				u.heard(news{wait: c.block, limit: dynamics.LimitTime})
+				u.applyRemoteBlock(news{wait: c.block, limit: dynamics.LimitTime})
 				check := func(when string, err error) {
 					fault, ok := errors.AsType[*dynamics.Error](err)
 					if c.waits && err != nil || !c.waits && (!ok || fault.Kind != dynamics.Throttled || fault.RetryAfter != c.block || fault.Limit != dynamics.LimitTime) {

@@ -46,7 +46,7 @@
 // nothing; two names of one environment, which package dynamics makes one origin, and
 // two connections of its one user share the limits, as Dataverse counts them.
 //
-//	in Redis, behind crmbridge:      key                                  bound to an environment by
+//	in Redis, after crmbridge:      key                                  bound to an environment by
 //	throttle:{org/user/origin}       ids as claimed, and the origin       the origin
 //	throttle:blocked                 channel; names such a key            that key
 //	throttle:fleet                   random name of a process             nothing of environments

@@ -88,16 +88,23 @@ func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, e
 		limit: dynamics.Limit(out[4]), fleet: int(out[5])}, nil
 }
 
-// tell writes a block and has Redis tell every process.
-func (t *Throttle) tell(ctx context.Context, key, name string, wait time.Duration, r report) error {
+// publish writes a block and has Redis publish it to every process.
+func (t *Throttle) publish(ctx context.Context, key, name string, wait time.Duration, r report) error {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	flag := map[bool]int{true: 1}
-	return t.run(ctx, blockScript, key, name, max(wait.Milliseconds(), 1), flag[r.reduce], channel,
-		int(r.limit), flag[r.probe]).Err()
+	return t.run(ctx, blockScript, key, name, max(wait.Milliseconds(), 1), flag(r.reduce), channel,
+		int(r.limit), flag(r.probe)).Err()
 }
 
-// passed tells of a probe that went well.
+// flag is a boolean as the scripts take it.
+func flag(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// passed writes that a probe went well.
 func (t *Throttle) passed(ctx context.Context, key, name string) error {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()

@@ -87,7 +87,7 @@ func (s *shared) slots(p *Throttle, wanted, want int, when string) {
 
 func (s *shared) block(p *Throttle, wait time.Duration, r report) {
 	s.Helper()
-	s.try(func() error { return p.tell(s.Context(), s.key, p.name, wait, r) })
+	s.try(func() error { return p.publish(s.Context(), s.key, p.name, wait, r) })
 }
 
 // The longest block counts for the fleet, no call begins before its end, and then slots
@@ -351,13 +351,13 @@ func TestWhatCouldNotBeToldIsKept(t *testing.T) {
 	until := time.Now().Add(time.Minute)
 	all := report{until: until, limit: dynamics.LimitTime, reduce: true, probe: true, passed: true}
 	u.report = all
-	u.tell()
+	u.publishBlock()
 	if u.report != all {
 		t.Errorf("kept %+v of %+v", u.report, all)
 	}
 	link.off = false
 	s.try(func() error {
-		if u.tell(); u.report != (report{}) {
+		if u.publishBlock(); u.report != (report{}) {
 			return fmt.Errorf("still to tell: %+v", u.report)
 		}
 		return nil

@@ -94,12 +94,12 @@ func (t *Throttle) Close() {
 }
 
 // Enter waits until a call of the user may begin; see [dynamics.Gate].
-func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, lane string) (func(dynamics.Answer), error) {
+func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, queue string) (func(dynamics.Answer), error) {
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err)
 	}
 	begun := time.Now()
-	u, slot, w, err := t.join(ctx, p, lane)
+	u, slot, w, err := t.join(ctx, p, queue)
 	if err != nil {
 		return nil, err
 	}
@@ -140,7 +140,7 @@ func (t *Throttle) ProbeSoon(ctx context.Context, p dynamics.Principal) {
 }
 
 // join takes a slot that is held, or a place among those who wait.
-func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) (*user, slot, *waiter, error) {
+func (t *Throttle) join(ctx context.Context, p dynamics.Principal, queue string) (*user, slot, *waiter, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ctx.Err() != nil {
@@ -150,9 +150,9 @@ func (t *Throttle) join(ctx context.Context, p dynamics.Principal, lane string) 
 	if u == nil {
 		u = newUser(t, p)
 		t.users[p] = u
-		t.work.Go(u.keep)
+		t.work.Go(u.run)
 	}
-	s, w, err := u.enter(ctx, lane)
+	s, w, err := u.enter(ctx, queue)
 	return u, s, w, err
 }
 

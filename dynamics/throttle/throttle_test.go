@@ -382,17 +382,17 @@ func TestLanesTakeTurns(t *testing.T) {
 	var mu sync.Mutex
 	var order []string
 	var work, queued sync.WaitGroup
-	wait := func(lane string) {
+	wait := func(queue string) {
 		queued.Add(1)
 		work.Go(func() {
 			queued.Done()
-			leave, err := limits.Enter(bounded, ada, lane)
+			leave, err := limits.Enter(bounded, ada, queue)
 			if err != nil {
 				t.Error(err)
 				return
 			}
 			mu.Lock()
-			order = append(order, lane)
+			order = append(order, queue)
 			mu.Unlock()
 			leave(dynamics.Answer{})
 		})
@@ -407,8 +407,8 @@ func TestLanesTakeTurns(t *testing.T) {
 	time.Sleep(300 * time.Millisecond)
 	hold(dynamics.Answer{})
 	work.Wait()
-	for i, lane := range order {
-		if lane == "other" && i <= 2 {
+	for i, queue := range order {
+		if queue == "other" && i <= 2 {
 			return
 		}
 	}

@@ -88,7 +88,7 @@ func newUser(t *Throttle, p dynamics.Principal) *user {
 }
 
 // enter takes a slot (no waiter), or waits for one.
-func (u *user) enter(ctx context.Context, lane string) (slot, *waiter, error) {
+func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -107,7 +107,7 @@ func (u *user) enter(ctx context.Context, lane string) (slot, *waiter, error) {
 		return noSlot, nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
 	}
-	u.waiting.Push(lane, w)
+	u.waiting.Push(queue, w)
 	u.wake()
 	return noSlot, w, nil
 }
@@ -207,8 +207,8 @@ func (u *user) block(until time.Time, limit dynamics.Limit) {
 	}
 }
 
-// heard is what another process tells of a block.
-func (u *user) heard(n news) {
+// applyRemoteBlock applies what another process published: a block, or its end.
+func (u *user) applyRemoteBlock(n news) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
@@ -222,8 +222,8 @@ func (u *user) heard(n news) {
 	u.wake()
 }
 
-// probeSoon lets a block be tried now, false where there is none here. Redis hears of
-// it behind what it is still to hear of the block itself.
+// probeSoon lets a block be tried now, false where there is none here. Redis gets it
+// after what it is still to get of the block itself.
 func (u *user) probeSoon() bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()

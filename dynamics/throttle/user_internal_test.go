@@ -109,7 +109,7 @@ func TestTheRampWithoutRedis(t *testing.T) {
 		alone(rampFirst, "before the leases of the others have ended")
 		time.Sleep(leaseMargin)
 		alone(4, "half of the slots")
-		u.heard(news{wait: time.Second})
+		u.applyRemoteBlock(news{wait: time.Second})
 		alone(0, "during a block")
 		time.Sleep(time.Second)
 		for _, want := range []int{1, 2, 4, 4} {

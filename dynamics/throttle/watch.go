@@ -53,7 +53,7 @@ func (t *Throttle) hear() (stood bool) {
 		if m, ok := m.(*redis.Message); ok {
 			if n, ok := told(m.Payload, t.config.LongestBlock); ok {
 				if u := t.known(n.key); u != nil {
-					u.heard(n)
+					u.applyRemoteBlock(n)
 				}
 			}
 		}

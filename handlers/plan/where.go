@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +39,7 @@ func (p Planner) Where(ctx context.Context, w *messages.Where, path string) (dyn
 func (p Planner) members(ctx context.Context, nodes []messages.Where, path string) ([]dynamics.Filter, error) {
 	members := make([]dynamics.Filter, len(nodes))
 	for i := range nodes {
-		member, err := p.Where(ctx, &nodes[i], fmt.Sprintf("%s[%d]", path, i))
+		member, err := p.Where(ctx, &nodes[i], path+"["+strconv.Itoa(i)+"]")
 		if err != nil {
 			return nil, err
 		}
@@ -52,7 +53,7 @@ func (p Planner) leaf(ctx context.Context, w *messages.Where, path string) (dyna
 	if err != nil {
 		return nil, err
 	}
-	if ops := opsOf(column.Type); !contains(ops, w.Op) {
+	if ops := column.Type.Ops(); !slices.Contains(ops, dynamics.Op(w.Op)) {
 		return nil, messages.Invalid(path+".op", "%s is of type %s, which knows %s", w.Field, column.Type, joinOps(ops))
 	}
 	raw, err := valuesOf(w, column.Type, path+".value")
@@ -63,7 +64,7 @@ func (p Planner) leaf(ctx context.Context, w *messages.Where, path string) (dyna
 	for i, value := range raw {
 		at := path + ".value"
 		if w.Value.Kind() == '[' {
-			at = fmt.Sprintf("%s[%d]", at, i)
+			at += "[" + strconv.Itoa(i) + "]"
 		}
 		if test.Values[i], err = p.value(ctx, column, w.Field, value, at); err != nil {
 			return nil, err
@@ -105,30 +106,11 @@ func Refused(err error, path string) error {
 	return err
 }
 
-// opsOf are the operators of a type: section 5 of the contract.
-func opsOf(t dynamics.ColumnType) []messages.Op {
-	switch t {
-	case dynamics.Text:
-		return []messages.Op{messages.Eq, messages.Ne, messages.In, messages.NotIn, messages.Contains, messages.NotContains,
-			messages.StartsWith, messages.EndsWith, messages.IsNull, messages.NotNull}
-	case dynamics.Integer, dynamics.BigInt, dynamics.Decimal, dynamics.Double, dynamics.Money:
-		return []messages.Op{messages.Eq, messages.Ne, messages.Lt, messages.Le, messages.Gt, messages.Ge, messages.Between,
-			messages.In, messages.NotIn, messages.IsNull, messages.NotNull}
-	case dynamics.DateTime, dynamics.Date:
-		return []messages.Op{messages.Eq, messages.Ne, messages.Lt, messages.Le, messages.Gt, messages.Ge, messages.Between,
-			messages.IsNull, messages.NotNull}
-	case dynamics.Boolean:
-		return []messages.Op{messages.Eq, messages.Ne, messages.IsNull, messages.NotNull}
-	case dynamics.Choices:
-		return []messages.Op{messages.ContainsAny, messages.ContainsNone, messages.Eq, messages.IsNull, messages.NotNull}
-	default: // choice, GUID, lookup
-		return []messages.Op{messages.Eq, messages.Ne, messages.In, messages.NotIn, messages.IsNull, messages.NotNull}
-	}
-}
-
 // valuesOf are a leaf's values: none, one, two for between, or a list.
 func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext.Value, error) {
 	listed := w.Value.Kind() == '['
+	least, most := t.Arity(dynamics.Op(w.Op))
+	list := most > 2
 	var items []jsontext.Value
 	if listed {
 		if err := json.Unmarshal(w.Value, &items); err != nil {
@@ -136,18 +118,18 @@ func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext
 		}
 	}
 	switch {
-	case w.Op == messages.IsNull || w.Op == messages.NotNull:
+	case most == 0:
 		if w.Value != nil && w.Value.Kind() != 'n' {
 			return nil, messages.Invalid(path, "%s takes no value", w.Op)
 		}
 		return nil, nil
 	case w.Value == nil || w.Value.Kind() == 'n':
 		return nil, messages.Invalid(path, "is missing; to find accounts without a value use is_null")
-	case w.Op == messages.Between && len(items) != 2:
+	case least == 2 && len(items) != 2:
 		return nil, messages.Invalid(path, "between takes an array of two values, the lowest and the highest")
-	case takesList(w.Op, t) && !listed:
+	case list && !listed:
 		return nil, messages.Invalid(path, "%s takes an array of values", w.Op)
-	case !takesList(w.Op, t) && w.Op != messages.Between && listed:
+	case most == 1 && listed:
 		return nil, messages.Invalid(path, "%s takes one value, not an array; for several use in", w.Op)
 	case listed && len(items) == 0:
 		return nil, messages.Invalid(path, "the list is empty; to find accounts without a value use is_null")
@@ -155,14 +137,6 @@ func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext
 		return items, nil
 	}
 	return []jsontext.Value{w.Value}, nil
-}
-
-func takesList(op messages.Op, t dynamics.ColumnType) bool {
-	switch op {
-	case messages.In, messages.NotIn, messages.ContainsAny, messages.ContainsNone:
-		return true
-	}
-	return t == dynamics.Choices
 }
 
 // value reads one value as the column's type wants it written.
@@ -270,16 +244,7 @@ func kindName(kind jsontext.Kind) string {
 	}
 }
 
-func contains(ops []messages.Op, op messages.Op) bool {
-	for _, known := range ops {
-		if known == op {
-			return true
-		}
-	}
-	return false
-}
-
-func joinOps(ops []messages.Op) string {
+func joinOps(ops []dynamics.Op) string {
 	names := make([]string, len(ops))
 	for i, op := range ops {
 		names[i] = string(op)

@@ -22,14 +22,14 @@ const (
 	redisPause = time.Second
 )
 
-// keep is the user's goroutine: it tells of blocks, asks for slots and gives them
+// run is the user's goroutine: it publishes blocks, asks for slots and gives them
 // back, and ends when nobody uses the user any more.
-func (u *user) keep() {
+func (u *user) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer u.giveBack()
 	for {
-		u.tell()
+		u.publishBlock()
 		pause := u.ask()
 		if u.t.forget(u) {
 			return
@@ -44,8 +44,9 @@ func (u *user) keep() {
 	}
 }
 
-// tell hands to Redis what the others are to hear; what could not be told is kept.
-func (u *user) tell() {
+// publishBlock hands to Redis what the other processes are to apply; what could not be
+// published is kept.
+func (u *user) publishBlock() {
 	u.mu.Lock()
 	r := u.report
 	u.report = report{}
@@ -57,7 +58,7 @@ func (u *user) tell() {
 	}
 	var err error
 	if wait := time.Until(r.until); wait > 0 || r.probe { // a probe is due after the block, too
-		err = u.t.tell(u.t.ctx, u.key, u.name, wait, r)
+		err = u.t.publish(u.t.ctx, u.key, u.name, wait, r)
 		u.t.reached(err)
 	}
 	if err == nil {
