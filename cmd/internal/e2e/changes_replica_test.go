@@ -89,6 +89,7 @@ func (r *replica) same(t *testing.T, control emulator.Control) {
 // a requester loses an answer and asks again, the replica is the store.
 func TestAReplicaKeptFromChangesIsTheStore(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "hundreds of random changes are followed")
 	w := bridgetest.New(t, emulator.Options{Accounts: 40})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)

@@ -13,6 +13,7 @@ import (
 // More accounts than Dataverse's $count (5,000) and its aggregates (50,000) count.
 func TestCountsHaveNoCap(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it counts tens of thousands of rows")
 	const all = 60_001
 	w := bridgetest.New(t, emulator.Options{Accounts: all})
 	w.Bridge(w.Settings(true), nil)

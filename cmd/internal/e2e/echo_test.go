@@ -193,6 +193,7 @@ func echoWays() map[string]func(string) string {
 // it back.
 func TestNothingSecretIsSaidBack(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "every operation meets every form of an echo, in 600 requests")
 	e := &echoer{heard: map[string]bool{}}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 20}, e.between)
 	settings := w.Settings(true)

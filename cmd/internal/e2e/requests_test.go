@@ -20,6 +20,7 @@ import (
 // row, or nothing.
 func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "every hostile name is asked for by every operator")
 	w := bridgetest.New(t, emulator.Options{Accounts: 1000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
