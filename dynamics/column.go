@@ -21,7 +21,7 @@ const (
 	Lookup                        // Lookup, Owner, Customer: read as _x_value
 )
 
-// String returns the type in the words of the public contract, which knows one
+// String returns the type in the words of messages/README.md#types-and-operators, which has one
 // word for both sizes of whole numbers, and one for decimals and doubles.
 func (t ColumnType) String() string {
 	if t < 0 || int(t) >= len(typeNames) {

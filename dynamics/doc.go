@@ -51,10 +51,10 @@
 // # Values
 //
 // Values enter a URL as typed literals of a [Filter] and in no other way. A
-// filter means what the public contract says: text operators are literal, a
+// filter means what messages/README.md#filters says: text operators are literal, a
 // column without a value matches IsNull and the negative operators only, and Not
 // is the exact complement. Dataverse differs in all three, so the filter is
-// rewritten on the way. It may hold as many values as the contract lets it: a
+// rewritten on the way. It may hold as many values as a request's may: a
 // query that is too long for a URL goes through $batch, a filter of more than 500
 // conditions writes its lists as query functions.
 //

@@ -30,7 +30,7 @@ func (Or) filter()   {}
 func (Not) filter()  {}
 func (Test) filter() {}
 
-// Op is a comparison, spelt as in the public contract.
+// Op is a comparison, spelt as in messages/README.md#types-and-operators.
 type Op string
 
 // The comparisons. In, NotIn, ContainsAny and ContainsNone take one value or

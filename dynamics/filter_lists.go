@@ -27,7 +27,7 @@ const (
 
 const (
 	// shortList is the longest list that is written as comparisons in every form:
-	// a filter of the contract's 100 leaves cannot exceed 500 conditions by them.
+	// the 100 leaves of a request's filter cannot exceed 500 conditions by them.
 	shortList = 2
 	// maxListed is the longest text that In takes; see "Query data using the Web
 	// API", query functions, https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows.

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	maxDepth      = 32  // of a filter: a bound on recursion, the contract's is lower
+	maxDepth      = 32  // of a filter: a bound on recursion, a request's is lower
 	maxConditions = 500 // Dataverse: TooManyConditionsInQuery, 0x8004430C
 )
 

@@ -24,7 +24,7 @@ type check struct {
 	try  func(ctx context.Context, session *dynamics.Session) error
 }
 
-// checks are those that need a token, in the contract's order.
+// checks are those that need a token, in the order of messages/README.md#connections.
 func checks() []check {
 	probe := func(name string, p dynamics.Probe) check {
 		return check{name, func(ctx context.Context, s *dynamics.Session) error { return s.Try(ctx, p) }}

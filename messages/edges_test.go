@@ -145,7 +145,7 @@ func TestSchemasAreAsStrictAsTheServer(t *testing.T) {
 	}
 }
 
-// Replies are open at every depth, and what they say has the contract's words; what
+// Replies are open at every depth, and what they hold has the words of README.md; what
 // Dataverse said has its own.
 func TestSchemasOfReplies(t *testing.T) {
 	errorText, err := messages.NewCodec[messages.ErrorReply]().Schema()

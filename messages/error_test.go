@@ -16,7 +16,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// contractCodes are the codes and numbers of the contract's section 6, and
+// contractCodes are the codes and numbers of README.md#errors, and
 // whether the same request may succeed later.
 const contractCodes = `
 | invalid_request | 400 | no |

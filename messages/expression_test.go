@@ -205,7 +205,7 @@ func TestParseWhereKnowsEveryOp(t *testing.T) {
 	}
 }
 
-// The example of the README and the help, whose places are those that crmbridge
+// The example of README.md and the help, whose places are those that crmbridge
 // names in its errors.
 func TestExpressionSpan(t *testing.T) {
 	const text = `industry in (Consulting, "Durable Manufacturing") and (employees >= 50 or not phone is null) and name = "東京''s"`

@@ -116,7 +116,7 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 }
 
 // usable returns a connection that has a grant: the copy in memory, or what
-// Redis holds, or, while Redis is away, a copy that the contract still allows.
+// Redis holds, or, while Redis is away, a copy that may still be used (localCutOff).
 func (s *Source) usable(ctx context.Context, connection string) (record, error) {
 	now := time.Now()
 	r, due, ok := s.local.get(connection, now)

@@ -79,7 +79,7 @@ func TestPrimaryThatRefusesWritesIsAway(t *testing.T) {
 }
 
 // The replica takes over and the connection is deleted there; the process that is
-// left with the old primary stops when the contract says.
+// left with the old primary stops when localCutOff is over.
 func TestDeletedBehindACutOffPrimary(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -100,6 +100,6 @@
 //
 // # Errors
 //
-// Every error is an [*Error] with a code of the contract. No error, log line or
+// Every error is an [*Error] with a code of messages/README.md#errors. No error, log line or
 // printed value of this package holds a token, a secret or an authorization code.
 package tokens

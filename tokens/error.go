@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Codes of [Error], as section 6 of the contract defines them.
+// Codes of [Error], as messages/README.md#errors defines them.
 const (
 	CodeInvalidRequest          = "invalid_request"
 	CodeInvalidState            = "invalid_state"

@@ -15,14 +15,14 @@ const (
 	localMost = 4096
 	// localTrust is how old that moment may be for a copy to count as the newest.
 	// A deletion ends its use within this time in every process that reaches Redis;
-	// the contract says 1 s.
+	// messages/README.md#connections promises 1 s.
 	localTrust = 900 * time.Millisecond
 	// localReread is how long a copy is used without a look at Redis, however
 	// healthy the subscription seems. In a cluster, where a message can be lost
 	// between the nodes, it is localTrust.
 	localReread = 30 * time.Second
 	// localCutOff is how long a copy is used when Redis is away, from the last
-	// moment at which it was known to be the newest. It is the contract's.
+	// moment at which it was known to be the newest, as messages/README.md#connections says.
 	localCutOff = 5 * time.Minute
 	// awayPause is how often one request tries a Redis that was away, while the
 	// others go on with their copies.

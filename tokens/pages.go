@@ -249,7 +249,7 @@ func (p *pages) write(w http.ResponseWriter, status int, v page) {
 	_, _ = w.Write(b.Bytes())
 }
 
-// statuses are the numbers of the contract's section 6.
+// statuses are the numbers of messages/README.md#errors.
 var statuses = map[string]int{
 	CodeInvalidRequest: 400, CodeInvalidState: 400, CodeReauthorizationRequired: 401, CodePermissionDenied: 403,
 	CodeConsentRequired: 403, CodeConnectionNotFound: 404, CodeConnectionExists: 409, CodeIdentityMismatch: 409,

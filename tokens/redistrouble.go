@@ -47,7 +47,7 @@ func RedisTrouble(err error) string {
 			return trouble.words
 		}
 	}
-	const acl = "; the README lists the permissions that crmbridge needs"
+	const acl = "; deploy/README.md lists the permissions that crmbridge needs"
 	switch command, of := deniedCommand.FindStringSubmatch(text), deniedOf.FindStringSubmatch(text); {
 	case command != nil:
 		return "Redis refuses the command " + command[1] + " to this user" + acl

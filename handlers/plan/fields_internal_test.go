@@ -7,7 +7,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// Types have the contract's words wherever they are named.
+// Types have the words of messages/README.md wherever they are named.
 func TestTypesHaveTheContractsWords(t *testing.T) {
 	for of, want := range map[dynamics.ColumnType]string{
 		dynamics.Text: messages.FieldText, dynamics.Integer: messages.FieldWholeNumber, dynamics.BigInt: messages.FieldWholeNumber,

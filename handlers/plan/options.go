@@ -8,7 +8,7 @@ import (
 )
 
 // standardOptions are the options that Microsoft ships for the choice columns of
-// the contract, in English:
+// messages/README.md#fields, in English:
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/account.
 // Environments may relabel, add and remove options, so metadata goes before them.
 func standardOptions() map[string]dynamics.OptionSet {

@@ -12,7 +12,7 @@ import (
 )
 
 // friendly are the fields that requesters know by a name of their own:
-// section 5 of the contract. Columns of these logical names need no metadata
+// messages/README.md#fields. Columns of these logical names need no metadata
 // either: their types are the same in every environment.
 var friendly = map[string]dynamics.Column{
 	"id":                {Logical: "accountid", Type: dynamics.UniqueID},

@@ -35,7 +35,7 @@ func Classify(ctx context.Context, closing bool, err error) *messages.Error {
 	return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id").Because(err)
 }
 
-// fromTokens passes on what the token side found: its codes are the contract's.
+// fromTokens passes on what the token side found: its codes are those of messages/README.md#errors.
 func fromTokens(fault *tokens.Error) *messages.Error {
 	out := messages.Errorf(messages.Code(fault.Code), "%s", fault.Message).Because(fault)
 	out.Retryable = fault.Retryable

@@ -33,7 +33,7 @@ func TestAQueryThatCostsTooMuch(t *testing.T) {
 	}
 }
 
-// Errors of every kind become the contract's, with what goes beside the code.
+// Errors of every kind become those of messages/README.md#errors, with what goes beside the code.
 func TestErrorsBecomeTheContracts(t *testing.T) {
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
@@ -49,7 +49,7 @@ func TestErrorsBecomeTheContracts(t *testing.T) {
 		says    string
 		path    string
 	}{
-		"already the contract's":  {over, true, messages.Errorf(messages.NotFound, "none"), messages.Error{Code: messages.NotFound}, "none", ""},
+		"already one of messages": {over, true, messages.Errorf(messages.NotFound, "none"), messages.Error{Code: messages.NotFound}, "none", ""},
 		"deadline":                {over, true, some, messages.Error{Code: messages.DeadlineExceeded, Retryable: true}, "deadline passed", ""},
 		"stopping":                {stopped, true, some, messages.Error{Code: messages.Unavailable, Retryable: true, RetryAfterMS: 1000}, "is stopping", ""},
 		"cancelled, not stopping": {stopped, false, &dynamics.Error{Kind: dynamics.NotFound}, messages.Error{Code: messages.NotFound}, "no row", ""},

@@ -55,7 +55,7 @@ func TestCountsHaveNoCap(t *testing.T) {
 	}
 }
 
-// A filter as large as the contract lets it be is answered like any other, and
+// A filter as large as a request's may be is answered like any other, and
 // its cursor goes on.
 func TestTheLargestFilters(t *testing.T) {
 	t.Parallel()

@@ -75,7 +75,7 @@ func TestNoRowsOfADeletedConnection(t *testing.T) {
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Second) // what the contract gives a process to hear of it
+	time.Sleep(time.Second) // what messages/README.md#connections gives a process to notice it
 	before := arrived.Load()
 	free()
 	searches.Wait()

@@ -60,7 +60,7 @@ func TestFields(t *testing.T) {
 		delete(types, kind)
 	}
 	if len(types) > 0 {
-		t.Errorf("types that are not the contract's: %v", types)
+		t.Errorf("types that are not in messages/README.md: %v", types)
 	}
 	industry := byName["industry"]
 	if industry.LogicalName != "industrycode" || industry.Label != "Industry" || industry.Custom || !industry.Searchable ||

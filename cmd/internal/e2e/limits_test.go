@@ -117,7 +117,7 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 	load := newLoad(t, w)
 	load.run(t, messages.UsersWhoAmI, 40, 12*time.Second, 12*time.Second, "acme", "second")
 	codes := exactlyOne(t, load.settle(t), "ok", "throttled", "overloaded", "deadline_exceeded")
-	// The benchmark holds it to the 250 ms of the contract; a machine that stands
+	// The benchmark holds it to 250 ms; a machine that stands
 	// still for that long would fail this test and say nothing.
 	blocks, late, ok := u.blocks(2 * time.Second)
 	t.Logf("%v; %d blocks, %d calls let through", codes, blocks, ok)

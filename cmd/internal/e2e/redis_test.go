@@ -45,7 +45,7 @@ func TestRedisThatRefuses(t *testing.T) {
 	for _, c := range []struct{ spoil, mend, says string }{
 		{"REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", replica},
 		{"CONFIG SET maxmemory 1", "CONFIG SET maxmemory 0", "its memory is full; raise maxmemory"},
-		{"ACL SETUSER bridge -eval -evalsha", "ACL SETUSER bridge +@all", "refuses the command evalsha to this user; the README lists"},
+		{"ACL SETUSER bridge -eval -evalsha", "ACL SETUSER bridge +@all", "refuses the command evalsha to this user; deploy/README.md lists"},
 		{"ACL SETUSER bridge resetpass >other|CLIENT KILL USER bridge", "ACL SETUSER bridge resetpass >right", "refuses the user or password in REDIS_URL"},
 	} {
 		change(c.spoil)

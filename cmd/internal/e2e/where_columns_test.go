@@ -8,7 +8,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// oracleColumn is a column of account as the contract's section 5 has it, and how
+// oracleColumn is a column of account as messages/README.md#fields has it, and how
 // to read it from the emulator's row.
 type oracleColumn struct {
 	names   []string // friendly and logical

@@ -15,9 +15,9 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// The oracle evaluates where trees directly over the emulator's rows, from the
-// contract alone and without a line of the code under test: no OData, no LIKE
-// patterns, no three-valued logic. It panics on what the contract would refuse,
+// The oracle evaluates where trees directly over the emulator's rows, from
+// messages/README.md#filters alone and without a line of the code under test: no OData, no LIKE
+// patterns, no three-valued logic. It panics on what would be refused,
 // since the trees that it is given are meant to be right.
 type oracle struct {
 	rows  []*oracleRow

@@ -34,7 +34,7 @@ func newWhereTrees(rng *rand.Rand, o *oracle) *whereTrees {
 	return m
 }
 
-// tree makes the next tree: from a single leaf up to all that the contract allows.
+// tree makes the next tree: from a single leaf up to messages/README.md#bounds.
 func (m *whereTrees) tree() messages.Where {
 	m.row = one(m.rng, m.o.rows)
 	m.values = messages.MaxWhereValues

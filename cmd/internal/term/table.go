@@ -82,7 +82,7 @@ func turns(r rune) bool {
 		r == 0x200e || r == 0x200f || r == 0x061c || r == 0xfeff
 }
 
-// JSON prints a value indented, members in the order of the contract, numbers
+// JSON prints a value indented, members in the order of their type, numbers
 // with the digits they came with. Characters that Safe would take out are
 // escaped: the same JSON, harmless on a terminal.
 func JSON(to io.Writer, value any) error {
