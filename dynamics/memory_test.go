@@ -64,6 +64,7 @@ func TestAPageCountsUntilItIsReleased(t *testing.T) {
 // TestAnAnswerWithoutRoomIsOverloaded, shortly before the deadline, whatever becomes
 // of the memory: rows, the decoder's buffer, or options.
 func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		ask    func(context.Context, *dynamics.Session) error
@@ -87,6 +88,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel() // each waits for its deadline
 			r := newRig(t, test.answer)
 			b := budgetOf(t, 3<<20)
 			other, err := b.Open(1 << 20) // nobody is alone

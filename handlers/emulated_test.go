@@ -45,8 +45,8 @@ func (a access) Refused(ctx context.Context, connection string, refused dynamics
 }
 
 func grantOf(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Tables: []string{"accounts"}, Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
-		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}, Tables: a.Tables}
 }
 
 // emulate starts an environment with the given number of accounts.

@@ -13,6 +13,9 @@ import (
 // Everything that needs Redis to do more than one thing works on a cluster.
 func TestRedisCluster(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts a Redis Cluster")
+	}
 	options := redis.UniversalOptions{Addrs: startCluster(t), IsClusterMode: true}
 	connect := func() redis.UniversalClient { return universal(t, options) }
 	b := newBench(t, connect())
@@ -36,6 +39,9 @@ func TestRedisCluster(t *testing.T) {
 // The primary dies, its replica takes over, and crmbridge goes on.
 func TestSentinelFailOver(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts Redis servers and kills one")
+	}
 	primary, replica, sentinel := startSentinel(t)
 	options := redis.UniversalOptions{Addrs: []string{sentinel.addr}, MasterName: masterName}
 	connect := func() redis.UniversalClient { return universal(t, options) }

@@ -45,6 +45,9 @@ func endsWithin(t *testing.T, s *tokens.Source, id string, most time.Duration) e
 // that it refuses, and as there again when it takes writes.
 func TestPrimaryThatRefusesWritesIsAway(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts Redis servers")
+	}
 	b := newBench(t, client(t, newServer(t).addr))
 	b.connect("acme", 3600)
 	s := b.cutOffSource(b.rdb)
@@ -79,6 +82,9 @@ func TestPrimaryThatRefusesWritesIsAway(t *testing.T) {
 // left with the old primary stops when the contract says.
 func TestDeletedBehindACutOffPrimary(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts Redis servers")
+	}
 	primary := newServer(t, "--repl-diskless-sync-delay", "0", "--min-replicas-max-lag", "1",
 		"--repl-ping-replica-period", "1")
 	host, port, _ := net.SplitHostPort(primary.addr)
@@ -110,6 +116,9 @@ func TestDeletedBehindACutOffPrimary(t *testing.T) {
 // In a cluster each primary must prove itself; the connections of the others go on.
 func TestClusterPrimaryThatRefusesWritesIsAway(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts a Redis Cluster")
+	}
 	addrs := startCluster(t)
 	rdb := universal(t, redis.UniversalOptions{Addrs: addrs, IsClusterMode: true})
 	b := newBench(t, rdb)

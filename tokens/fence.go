@@ -169,8 +169,9 @@ func (s *Store) opened(at *fence, v []any) ([]byte, error) {
 
 // write puts plain into the slot as version ver+1 of incarnation inc, if the slot
 // is still what from says, and returns the id of the write. errConflict otherwise.
-func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte, ttl time.Duration) (wid string,
-	err error) {
+func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte, ttl time.Duration) (
+	wid string, err error,
+) {
 	to := from
 	to.inc = inc
 	sealed, err := s.keys.Seal(plain, to.ad())

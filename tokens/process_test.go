@@ -137,6 +137,9 @@ func (p *process) signal(x syscall.Signal) {
 // token request, and goes on afterwards with the older answer.
 func TestStoppedHolder(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it stops a process for seconds")
+	}
 	// The holder extends its lease every third of it, by a call that may take less than
 	// that; who cannot in time is one token request more.
 	patiently(t, 50*time.Millisecond, nil, func(scale int) error {

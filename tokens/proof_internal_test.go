@@ -129,7 +129,7 @@ func TestALateBeatConfirmsTheTimeOfItsSending(t *testing.T) {
 
 // Beats prove nothing before the subscription stands, nor where one of several primaries
 // did not answer, nor when they are of a round before.
-func TestBeatsThatProveNothing(t *testing.T) {
+func TestHeartbeatsThatProveNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		start   bool
 		arrived []string

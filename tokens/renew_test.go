@@ -31,6 +31,9 @@ func (b *bench) renewing(r tokens.Renewal, waited func(time.Duration)) *tokens.S
 // processes there are; some time after its last use nobody renews it any more.
 func TestInUseNobodyWaits(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: tokens of 6 s are used to their end")
+	}
 	b := newBench(t, client(t, startRedis(t)))
 	// A token of 6 s is renewed 1.5 s to 1.9 s before its end at the latest, and waited
 	// for in the last 0.6 s. In between are a dozen steps like this one.

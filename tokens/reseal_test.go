@@ -327,6 +327,9 @@ func ciphertexts(t *testing.T, rdb redis.UniversalClient) string {
 // The nodes of a cluster are resealed all, and changes are published from all.
 func TestChangesAndResealOnACluster(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: it starts a Redis Cluster")
+	}
 	key := must[[]byte](t)
 	rdb := universal(t, redis.UniversalOptions{Addrs: startCluster(t), IsClusterMode: true})
 	first := key(tokens.GenerateKeyset())

@@ -169,8 +169,9 @@ func (a *Authorizer) stillWanted(ctx context.Context, t ticket) error {
 
 // open makes a state for the ticket, bound to a browser, or to the bus where
 // cookieHash is "".
-func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (authorizationURL, state string,
-	err error) {
+func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash string) (
+	authorizationURL, state string, err error,
+) {
 	state = random(32)
 	verifier := oauth2.GenerateVerifier()
 	st := attempt{

@@ -36,8 +36,9 @@ func (a tokenResponse) Format(f fmt.State, _ rune) {
 }
 
 // redeem exchanges an authorization code. Errors are *Error.
-func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (tokenResponse,
-	error) {
+func (e *Entra) redeem(ctx context.Context, tenant, environment, redirectURL string, code, verifier Secret) (
+	tokenResponse, error,
+) {
 	c := e.config(tenant, environment, redirectURL)
 	q := question{GrantAuthorizationCode, environment, c.Endpoint.TokenURL, []Secret{code, verifier}}
 	return e.request(ctx, q, func(ctx context.Context, p proof) (*oauth2.Token, error) {

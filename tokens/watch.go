@@ -122,8 +122,9 @@ func (s *Source) sendHeartbeats(ctx context.Context, channel string, back *heart
 	}
 }
 
-func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, back *heartbeats) (epoch int64,
-	ok bool) {
+func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, back *heartbeats) (
+	epoch int64, ok bool,
+) {
 	ctx, cancel := context.WithTimeout(ctx, heartbeatWait)
 	defer cancel()
 	back.expect()

@@ -59,6 +59,7 @@ func TestKeysCommandsRefuse(t *testing.T) {
 // fails, and a process that has never seen the old key goes on.
 func TestRotateAndResealUnderLoad(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "keys are rotated under load, and tokens of 3 s are refreshed all the while")
 	w := bridgetest.New(t, emulator.Options{Accounts: 10, AccessTokenLifetime: 3 * time.Second}) // refreshed all the while
 	file := filepath.Join(t.TempDir(), "keyset")
 	put := func(set string) {

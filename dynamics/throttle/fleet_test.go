@@ -46,6 +46,9 @@ func (l *load) run(ctx context.Context, p int, limits *throttle.Throttle, calls 
 // also for a user whom they have forgotten meanwhile.
 func TestTheSizeOfTheFleetOutlivesUsersAndRedis(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: the fleet is watched for 7 s without Redis")
+	}
 	addr, kill := startRedis(t)
 	const bound, processes = 8, 4
 	fleet := make([]*throttle.Throttle, processes)
@@ -94,6 +97,9 @@ func (c *cut) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessP
 // share once they have noticed.
 func TestOneProcessWithoutRedis(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: a process is given up after seconds")
+	}
 	addr, _ := startRedis(t)
 	const bound, processes, few = 8, 4, 2
 	var link cut
@@ -132,6 +138,9 @@ func TestOneProcessWithoutRedis(t *testing.T) {
 // Where there are fewer slots than processes they take turns.
 func TestFewerSlotsThanProcesses(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: turns are taken for seconds")
+	}
 	addr, _ := startRedis(t)
 	const bound, processes = 2, 6
 	ctx, cancel := context.WithTimeout(t.Context(), 7*time.Second)

@@ -142,6 +142,9 @@ func TestARefusedProbeBlocksAgain(t *testing.T) {
 // The right of a process that dies with its probe in flight passes on.
 func TestTheProbeOfTheDead(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: a dead process is given up after seconds")
+	}
 	fleet, calls := blockedFleet(t)
 	probe := next(t, calls, "after the block")
 	fleet[probe.process].Close() // its call never ends, as if it had died with it

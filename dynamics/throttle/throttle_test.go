@@ -151,6 +151,7 @@ func TestConfigurationIsChecked(t *testing.T) {
 // However many processes work for one user, the calls in flight never exceed the
 // bound, all of it is used, and every process gets on.
 func TestTheFleetSharesOneBound(t *testing.T) {
+	t.Parallel()
 	addr, _ := startRedis(t)
 	const bound, processes = 8, 4
 	var inFlight, most atomic.Int64
@@ -220,6 +221,7 @@ func TestNoRoundTripWhileSlotsAreHeld(t *testing.T) {
 // From a refusal on no call of any process begins until Retry-After has passed, but
 // for the time that telling takes; then they come back few at first.
 func TestABlockHoldsForTheFleet(t *testing.T) {
+	t.Parallel()
 	addr, _ := startRedis(t)
 	for attempt := 1; ; attempt++ {
 		stall := watchStalls()
@@ -349,6 +351,10 @@ func TestRefusedAtOnceDuringABlock(t *testing.T) {
 
 // Slots of a process that dies come back, those of one that ends at once.
 func TestSlotsOfTheDeadComeBack(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: a dead process is given up after seconds")
+	}
 	addr, _ := startRedis(t)
 	const bound = 3
 	dead, other := process(t, addr, throttle.Config{Concurrency: bound}), process(t, addr, throttle.Config{Concurrency: bound})
@@ -442,6 +448,10 @@ func TestBoundedQueue(t *testing.T) {
 // Without Redis each process goes on with its share, and keeps to a block that it
 // knows of.
 func TestWithoutRedis(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("skipped by -short: the fleet is watched for seconds without Redis")
+	}
 	addr, kill := startRedis(t)
 	const bound = 8
 	one, two := process(t, addr, throttle.Config{Concurrency: bound}), process(t, addr, throttle.Config{Concurrency: bound})

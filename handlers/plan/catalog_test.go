@@ -82,7 +82,7 @@ func emulate(t *testing.T) *environment {
 		t.Fatal(err)
 	}
 	e.client, err = dynamics.New(dynamics.Config{Hosts: hosts, RetryDelay: time.Millisecond,
-		Tokens: granted{dynamics.Access{Tables: []string{"accounts"}, Environment: web.URL, Token: dynamics.NewSecret(grant.Token)}}})
+		Tokens: granted{dynamics.Access{Environment: web.URL, Tables: []string{"accounts"}, Token: dynamics.NewSecret(grant.Token)}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -226,3 +226,11 @@ func Await(t testing.TB, what string, try func() error) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
+
+// Long skips a test where -short asks for the quick ones; why says what takes long.
+func Long(t testing.TB, why string) {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("skipped by -short: " + why)
+	}
+}

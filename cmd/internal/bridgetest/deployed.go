@@ -47,13 +47,14 @@ func Root(t testing.TB) string {
 // The password of a user is "secret-" and the user's name.
 func DeployedNATS(t testing.TB, port int) *server.Server {
 	t.Helper()
-	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
-		t.Setenv(name+"_NATS_PASSWORD", "secret-"+strings.ToLower(name))
-	}
 	text := File(t, "deploy/nats.conf")
 	text = strings.Replace(text, "port: 4222", fmt.Sprintf("host: 127.0.0.1\nport: %d", port), 1)
 	text = regexp.MustCompile(`(?m)^http: .*$`).ReplaceAllString(text, "")
 	text = strings.Replace(text, `"/data/jetstream"`, fmt.Sprintf("%q", t.TempDir()), 1)
+	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
+		// A variable of the file comes before one of the process, which tests share.
+		text = fmt.Sprintf("%s_NATS_PASSWORD: secret-%s\n", name, strings.ToLower(name)) + text
+	}
 	name := t.TempDir() + "/nats.conf"
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,15 @@ package bridgetest
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -18,11 +21,17 @@ import (
 // start, signal and kill real processes of the code under test.
 const beTheProgram = "CRMBRIDGE_TEST_BE_THE_PROGRAM"
 
-// Main runs a package's tests, or program where Program started this process. It
-// belongs into TestMain and does not return.
+// Main runs a package's tests, or program where Program started this process; nil is
+// for packages that start none. It belongs into TestMain and does not return.
+//
+// Tests that call t.Parallel mostly wait, each in a world of its own: two for each
+// core keep the cores busy. A -parallel on the command line counts in place of that.
 func Main(m *testing.M, program func(args []string, stdout, stderr io.Writer) (status int)) {
 	if os.Getenv(beTheProgram) != "" {
 		os.Exit(program(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // package testing has no such flag any more
 	}
 	bridge.QuietRedis(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())

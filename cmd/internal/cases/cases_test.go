@@ -17,6 +17,8 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
+func TestMain(m *testing.M) { bridgetest.Main(m, nil) }
+
 // answerWait is how long an answer is waited for, however busy the machine is.
 const answerWait = 2 * time.Minute
 
@@ -28,6 +30,7 @@ func TestCases(t *testing.T) {
 	}
 	for _, name := range names {
 		t.Run(strings.TrimSuffix(filepath.Base(name), ".json"), func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			f, err := read(name)
 			if err != nil {
 				t.Fatal(err)
@@ -43,7 +46,7 @@ func TestCases(t *testing.T) {
 					continue
 				}
 				t.Run(strings.TrimSpace(run.name), func(t *testing.T) {
-					t.Parallel() // most of it is waiting
+					t.Parallel()
 					run.play(t)
 				})
 			}

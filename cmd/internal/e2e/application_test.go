@@ -45,6 +45,7 @@ func application(w *bridgetest.World, connection string) messages.AuthorizeReque
 // An application connects without a person, by each proof that it can give of
 // itself, and goes on when its token has ended, in another process too.
 func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
+	t.Parallel()
 	key, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
 		t.Fatal(err)
@@ -148,6 +149,7 @@ func TestAnApplicationConnectsWithoutAPerson(t *testing.T) {
 // Only the pairs of the list, only one directory, and only an environment that
 // has an application user.
 func TestApplicationsThatMayNotConnect(t *testing.T) {
+	t.Parallel()
 	nobody := emulator.User{Name: "# nobody", UserName: "crmbridge@contoso.example", ApplicationID: emulator.DefaultClientID, NotMember: true}
 	w := bridgetest.New(t, emulator.Options{Accounts: 5, Users: []emulator.User{nobody}})
 	settings := w.Settings(true)
@@ -189,6 +191,7 @@ func TestApplicationsThatMayNotConnect(t *testing.T) {
 // A Dataverse that refuses every token costs one forced refresh and then gives a
 // verdict that says what to do; its claims reach the next sign-in, and no log.
 func TestARefusingDataverseAndItsClaims(t *testing.T) {
+	t.Parallel()
 	const claims = `{"access_token":{"acrs":{"essential":true,"value":"CANARY"}}}`
 	sent := base64.StdEncoding.EncodeToString([]byte(claims))
 	var refuses atomic.Bool
@@ -258,6 +261,7 @@ func TestARefusingDataverseAndItsClaims(t *testing.T) {
 
 // A challenge that a refresh can answer is answered without anybody noticing.
 func TestAClaimsChallengeIsAnsweredByARefresh(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 5})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

@@ -16,6 +16,7 @@ import (
 // A callback that does not come from the browser that opened the connect page,
 // or comes twice, connects nothing; the right one still does.
 func TestForeignCallbacksConnectNothing(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
@@ -113,6 +114,7 @@ func jarWith(t *testing.T, site, name, value string) http.CookieJar {
 }
 
 func TestHostileEnvironmentsAreRefusedBeforeAnyCall(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()

@@ -135,6 +135,7 @@ func onePixel(t *testing.T) string {
 // A person connects in a real browser, and meets every failure.
 func TestPagesInABrowser(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it starts a browser")
 	browser := chromium.Start(t)
 	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Nora Stranger", UserName: "nora.stranger@contoso.example", NotMember: true},

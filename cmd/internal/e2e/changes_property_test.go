@@ -22,8 +22,9 @@ import (
 // messages or have to be split. CRMBRIDGE_TEST_SEED and CRMBRIDGE_TEST_SEARCHES
 // choose other searches and how many.
 func TestSearchesGiveStableRowsOnceWhileOthersChange(t *testing.T) {
+	t.Parallel()
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 4)
-	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 8}[raceDetector]))
+	count := int(numberFrom(t, "CRMBRIDGE_TEST_SEARCHES", map[bool]uint64{false: 48, true: 8}[raceDetector || testing.Short()]))
 	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_SEARCHES=%d", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var unrest atomic.Pointer[changingRows]

@@ -36,6 +36,7 @@ func wantSaid(t *testing.T, err error, code messages.Code, said ...string) {
 
 // A cursor is good for its own connection, incarnation, operation and fields.
 func TestCursorsOfChangesAreBound(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -100,6 +101,7 @@ func TestCursorsOfChangesAreBound(t *testing.T) {
 // A cursor that Dataverse no longer knows, and tracking that is switched off, on
 // the way and from the beginning.
 func TestChangesThatDataverseDoesNotTell(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -130,6 +132,7 @@ func TestChangesThatDataverseDoesNotTell(t *testing.T) {
 // A gateway that drops the preference makes Dataverse answer with a plain list,
 // which must not pass for "no changes". The first page tells, and connections.check.
 func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
+	t.Parallel()
 	var dropping atomic.Bool
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -163,6 +166,7 @@ func TestTrackingThatIsSilentlyIgnored(t *testing.T) {
 
 // Where not even Dataverse or the client can hold a page, a smaller one is asked for.
 func TestChangesInPagesThatNobodyHolds(t *testing.T) {
+	t.Parallel()
 	var refused atomic.Int32
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 30}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -190,6 +194,7 @@ func TestChangesInPagesThatNobodyHolds(t *testing.T) {
 }
 
 func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -208,6 +213,7 @@ func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
 // As with a search: a column that Dataverse does not know any more is planned
 // again with metadata that is read anew, once.
 func TestChangesReadMetadataAgain(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -227,6 +233,7 @@ func TestChangesReadMetadataAgain(t *testing.T) {
 // Pages without anything on them are passed over, up to a bound; then the answer
 // is empty and says that there is more.
 func TestEmptyPagesOfChangesArePassedOver(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 20}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

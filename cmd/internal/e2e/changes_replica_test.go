@@ -88,6 +88,7 @@ func (r *replica) same(t *testing.T, control emulator.Control) {
 // Whatever is put and deleted, in whatever sizes it is asked for and however often
 // a requester loses an answer and asks again, the replica is the store.
 func TestAReplicaKeptFromChangesIsTheStore(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 40})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)

@@ -47,6 +47,7 @@ func (r *replica) catchUpDeletionsLast(t *testing.T, pageSize messages.Count) {
 // order change tracking tells of both, on one page or on several, and whether the
 // reader takes deletions page by page or last.
 func TestRestoredAccountsAreNotLost(t *testing.T) {
+	t.Parallel()
 	for _, first := range []bool{false, true} {
 		for _, size := range []messages.Count{0, 3} {
 			t.Run(fmt.Sprintf("deletions first %v, pages of %d", first, size), func(t *testing.T) {
@@ -85,6 +86,7 @@ func TestRestoredAccountsAreNotLost(t *testing.T) {
 // An account that is restored while a round is read, after its deletion was told, is
 // told by the next round.
 func TestAnAccountRestoredBetweenPages(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 30, DeletionsFirst: true})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -110,6 +112,7 @@ func TestAnAccountRestoredBetweenPages(t *testing.T) {
 // Rows that take the place of deletions may be too many for the message: the page is
 // read again in fewer.
 func TestRestoredAccountsInSmallMessages(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: -1})
 	nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
 	w.NATSURL = nc.ClientURL()

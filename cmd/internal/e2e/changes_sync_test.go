@@ -25,6 +25,7 @@ func sameIDs(t *testing.T, what string, got []string, want []string) {
 // Every account once, page by page, over two crmbridges; then, after inserts,
 // updates and deletions, exactly those; then nothing.
 func TestChangesTellExactlyWhatChanged(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
@@ -83,6 +84,7 @@ func TestChangesTellExactlyWhatChanged(t *testing.T) {
 
 // What changes while somebody pages is told, now or the next time; nothing is lost.
 func TestChangesWhilePaging(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 500})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -120,6 +122,7 @@ func TestChangesWhilePaging(t *testing.T) {
 // Pages that no message holds are read again in fewer rows: nothing is lost, each
 // comes once, and the second reading is rare.
 func TestChangesLargerThanAMessage(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: -1})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -172,6 +175,7 @@ func TestChangesLargerThanAMessage(t *testing.T) {
 
 // A process that ends leaves nothing behind that the next one would need.
 func TestChangesGoOnInAnotherProcess(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	first := bridgetest.Serve(t, w.Settings(true))
 	w.Connect("acme")

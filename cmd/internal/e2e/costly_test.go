@@ -16,6 +16,7 @@ import (
 // One query that costs Dataverse too much is told to wait, or to try again, whatever
 // the status; the rest goes on, of the same user too, and no count reads page by page.
 func TestOneCostlyQueryConcernsNobodyElse(t *testing.T) {
+	t.Parallel()
 	var pages atomic.Int64
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -12,6 +12,7 @@ import (
 
 // More accounts than Dataverse's $count (5,000) and its aggregates (50,000) count.
 func TestCountsHaveNoCap(t *testing.T) {
+	t.Parallel()
 	const all = 60_001
 	w := bridgetest.New(t, emulator.Options{Accounts: all})
 	w.Bridge(w.Settings(true), nil)
@@ -56,6 +57,7 @@ func TestCountsHaveNoCap(t *testing.T) {
 // A filter as large as the contract lets it be is answered like any other, and
 // its cursor goes on.
 func TestTheLargestFilters(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 700})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

@@ -15,6 +15,8 @@ import (
 // Credentials that are wrong for a while do not end the process: it comes back
 // when they are right again.
 func TestWrongCredentialsForAWhile(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "several attempts to connect are refused first")
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func(password string) *server.Server {

@@ -20,6 +20,7 @@ import (
 // nothing more is asked of the environment, although it answers again. (Searches that
 // wait for each other's call are tested where single flights are.)
 func TestNoRowsOfADeletedConnection(t *testing.T) {
+	t.Parallel()
 	var arrived atomic.Int64
 	release := make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })

@@ -15,6 +15,7 @@ import (
 // What only the customer's directory can mend is put to its administrator, in the
 // error and in connections.check, and does not mark the connection.
 func TestTheDirectorysAdministratorIsNamed(t *testing.T) {
+	t.Parallel()
 	var number atomic.Int32
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

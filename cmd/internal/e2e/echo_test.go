@@ -192,6 +192,7 @@ func echoWays() map[string]func(string) string {
 // code, PKCE verifier or client secret, in whichever form environment and Entra say
 // it back.
 func TestNothingSecretIsSaidBack(t *testing.T) {
+	t.Parallel()
 	e := &echoer{heard: map[string]bool{}}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 20}, e.between)
 	settings := w.Settings(true)

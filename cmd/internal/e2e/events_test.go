@@ -74,6 +74,7 @@ func awaitStory(t *testing.T, w *bridgetest.World, want string) []messages.Conne
 
 // Four processes on one NATS and one Redis: each change is stored once.
 func TestEveryChangeIsOneStoredEvent(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
@@ -152,6 +153,7 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 // published by the next one, once; a stream that an operator made stays theirs.
 func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 	t.Parallel()
+	bridgetest.Long(t, "it kills a process in its work")
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	_, nc := w.Client()
 	js, err := jetstream.New(nc)

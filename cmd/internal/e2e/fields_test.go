@@ -34,6 +34,7 @@ func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields [
 // accounts.fields says of every column what a form needs, and what it names can
 // be asked for.
 func TestFields(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -86,6 +87,7 @@ func TestFields(t *testing.T) {
 
 // Where a message holds few fields, the cursors bring the others, each once.
 func TestFieldsInSmallMessages(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
 		nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
@@ -132,6 +134,7 @@ func TestFieldsInSmallMessages(t *testing.T) {
 // A column with very many options comes with those that fit, marked and counted;
 // the other columns are listed as ever.
 func TestAFieldWithManyOptions(t *testing.T) {
+	bridgetest.Long(t, "its answers are tens of MiB large")
 	const many = 30_000
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)

@@ -21,6 +21,8 @@ import (
 // Two processes share the work; one is stopped by SIGTERM in the middle of 500
 // requests, and every request still gets exactly one answer.
 func TestSIGTERMUnderLoadLosesAndRepeatsNoAnswer(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "processes are stopped under load")
 	w := bridgetest.New(t, emulator.Options{Accounts: 500, Latency: 20 * time.Millisecond})
 	// However slow the machine is: what is in hand must come to its end.
 	settings := func(first bool) bridge.Settings {
@@ -128,6 +130,8 @@ func load(t *testing.T, w *bridgetest.World, requests int, sending func(int)) ma
 // 200 concurrent requests over four crmbridges on an access token that is no good
 // any more cause exactly one token request.
 func TestOneTokenRequestForAFleet(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it waits for tokens to end")
 	const life = 6 * time.Second
 	for name, spoil := range map[string]func(*bridgetest.World){
 		"expired by its time":  func(*bridgetest.World) { time.Sleep(life) },
@@ -173,6 +177,7 @@ func TestOneTokenRequestForAFleet(t *testing.T) {
 // the cursors, from any process, gives every row exactly once. Stream mode does
 // the same in one request.
 func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
@@ -245,6 +250,7 @@ func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
 // Rows that change while a split page is being read neither repeat nor hide
 // others.
 func TestSplitPageSurvivesChanges(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 6000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -309,6 +315,7 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 // Rows that are written between pages without moving, as a campaign that stamps
 // them does, and thousands of rows that come in front, do not lose the place.
 func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -349,6 +356,7 @@ func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
 }
 
 func TestCursorsAreBoundToConnectionIncarnationAndQuery(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -175,6 +176,7 @@ func (p *flooder) wait(t testing.TB) (f flooding) {
 // requests alone, is answered one for one, and does not fill the log. The benchmark
 // FloodOfOneConnection measures it at up to 60,000 requests a second.
 func TestAFloodReachesOnlyItsConnection(t *testing.T) {
+	bridgetest.Long(t, "it floods a process with 16,000 requests")
 	d := deploy(t, 20*time.Millisecond)
 	polite := d.measured(t)
 	logged := d.logged()

@@ -16,6 +16,8 @@ import (
 // to come again, however they hang: each in a call of its own, in one that they share,
 // or waiting for metadata. When it answers again, everybody is let through.
 func TestAHangingEnvironmentIsNoticed(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "calls must hang for seconds to be noticed")
 	var hanging hang
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10}, hanging.wrap(emulator.DefaultUser))
 	w.Bridge(w.Settings(true), nil)

@@ -16,6 +16,7 @@ import (
 // each other's: in the labels of results, of one choice and of several, in filters
 // and in the list of fields, whichever process answers.
 func TestEachConnectionHasItsLanguage(t *testing.T) {
+	t.Parallel()
 	const marta = "marta.nowak@contoso.example"
 	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Bridge(w.Settings(true), nil)
@@ -87,6 +88,7 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 
 // Another user takes a connection over, and with him comes his language.
 func TestLanguageOfANewUser(t *testing.T) {
+	t.Parallel()
 	const marta = "marta.nowak@contoso.example"
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
@@ -129,6 +131,7 @@ func TestLanguageOfANewUser(t *testing.T) {
 // counts: in filters, in the list of fields and for columns. Half of the choices use
 // global ones, and are no different.
 func TestLabelsWithoutATranslation(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 300})
 	w.Emulator.Control().RelabelColumn("cb_channels", map[int]string{1033: "Ways to reach them"})
 	w.Emulator.Control().RelabelOption("industrycode", 7, map[int]string{1033: "Advice"})

@@ -2,8 +2,10 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -103,6 +105,8 @@ func (u *upstream) okBy(end time.Time) (n int) {
 // One process of four is refused; none asks before the time is over, and every
 // request gets its one answer.
 func TestTheFleetKeepsToALimit(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "a limit is met and waited for over two windows of 8 s")
 	u := &upstream{}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10, Limits: emulator.Limits{Window: 8 * time.Second, Requests: 100}}, u.wrap)
 	for i := range 4 {
@@ -128,6 +132,7 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 // An answer that asks for a day's silence keeps the user out for ten minutes at most,
 // and whoever connects again gets one call through to see.
 func TestALimitOfADayEnds(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 2 {
 		w.Bridge(w.Settings(i == 0), nil)
@@ -248,20 +253,52 @@ func (h *hang) wrap(user string) func(http.Handler) http.Handler {
 
 // A hundred requesters ask the same at once: each process asks once.
 func TestIdenticalSearchesShareOneCall(t *testing.T) {
-	w := bridgetest.New(t, emulator.Options{Accounts: 100, Latency: 4 * time.Second})
+	t.Parallel()
+	var held hang
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, held.wrap(emulator.DefaultUser))
+	var admins []string
 	for i := range 4 {
 		settings := w.Settings(i == 0)
 		settings.UserConcurrency = "100" // none of them waits for another's end
 		w.Bridge(settings, nil)
+		admins = append(admins, settings.AdminAddr)
 	}
 	w.Connect("acme")
 	w.Emulator.Control().ResetCounts()
+	release := held.begin()
 	load := newLoad(t, w)
 	for range 100 {
 		load.ask(t, messages.AccountsSearch, "acme", 25*time.Second)
 	}
+	bridgetest.Await(t, "all of them in flight", func() error {
+		if n := inFlight(t, admins...); n != 100 {
+			return fmt.Errorf("%d are", n)
+		}
+		return nil
+	})
+	time.Sleep(time.Second) // from there to the call that they share, for which there is no signal
+	release()
 	exactlyOne(t, load.settle(t), "ok")
 	if n := w.Emulator.Control().Counts().Data["accounts"]; n < 1 || n > 4 {
 		t.Errorf("%d calls for 100 identical searches over 4 processes", n)
 	}
+}
+
+// inFlight is how many requests these processes work on together.
+func inFlight(t *testing.T, admins ...string) (sum int) {
+	t.Helper()
+	for _, admin := range admins {
+		_, text, err := bridgetest.AdminPage(admin, "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, value, _ := strings.Cut(text, "\ncrmbridge_requests_in_flight ")
+		value, _, _ = strings.Cut(value, "\n")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			t.Fatalf("crmbridge_requests_in_flight: %v", err)
+		}
+		sum += n
+	}
+	return sum
 }

@@ -6,12 +6,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // TestAProcessHasACeiling: a small MEMORY_BUDGET beside answers that are larger all
 // together, over HTTP/1.1 and HTTP/2. BenchmarkMemory is the same with more.
 func TestAProcessHasACeiling(t *testing.T) {
+	bridgetest.Long(t, "it fills the memory of processes")
 	if runtime.GOOS != "linux" {
 		t.Skip("the memory of a process is read from /proc, which Linux has")
 	}

@@ -40,6 +40,7 @@ func peak(t testing.TB, pid int) int {
 }
 
 func TestAStreamOf50000RowsStaysSmall(t *testing.T) {
+	bridgetest.Long(t, "it streams 50,000 rows")
 	if runtime.GOOS != "linux" {
 		t.Skip("the memory of a process is read from /proc, which Linux has")
 	}

@@ -39,6 +39,7 @@ func searchByLabel() messages.AccountsSearchRequest {
 // The metadata of a connection is read once for a fleet of four, by whichever
 // process needs it first.
 func TestOneReadsMetadataForTheFleet(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 200, Latency: 50 * time.Millisecond})
 	for i := range 4 {
 		w.Bridge(w.Settings(i == 0), nil)
@@ -65,6 +66,7 @@ func TestOneReadsMetadataForTheFleet(t *testing.T) {
 // What the fleet's copy has and Dataverse has not any more is found out by the
 // first request that asks for it, and put right for all.
 func TestMetadataThatIsOutOfDate(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -120,6 +122,7 @@ func TestMetadataThatIsOutOfDate(t *testing.T) {
 // Redis is killed: searches with labels go on, also in a process that has no
 // metadata yet.
 func TestLabelsWhileRedisIsAway(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	if w.Redis == nil {
 		t.Skip("needs a redis-server that can be killed")

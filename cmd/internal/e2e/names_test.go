@@ -19,6 +19,7 @@ import (
 // connections.get names user and organization beside their ids, null where Dataverse
 // does not say; what was not known is filled in after the next renewal.
 func TestAConnectionNamesItsUser(t *testing.T) {
+	t.Parallel()
 	var mute atomic.Bool // the environment names nobody
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
@@ -82,6 +83,7 @@ func TestAConnectionNamesItsUser(t *testing.T) {
 
 // A wrong operator is a fault of the settings, with the variable's name.
 func TestOperatorSettings(t *testing.T) {
+	t.Parallel()
 	for name, change := range map[string]func(*bridge.Settings){
 		"OPERATOR_NAME":      func(s *bridge.Settings) { s.OperatorName = "two\nlines" },
 		"OPERATOR_URL":       func(s *bridge.Settings) { s.OperatorURL = "javascript:alert(1)" },

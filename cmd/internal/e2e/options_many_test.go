@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -37,6 +38,7 @@ func choicesWith(names []string, options int) []byte {
 // options than are kept between requests, many requests at once, and one that names
 // hundreds of labels. All are answered in time, and each reads the metadata once.
 func TestManyOptionsAreReadOnceForARequest(t *testing.T) {
+	bridgetest.Long(t, "it fills the memory of a process")
 	h := newHungry(t, false, 8)
 	p := h.serve(t, false, "64MiB")
 	var reads atomic.Int64

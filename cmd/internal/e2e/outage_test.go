@@ -20,6 +20,7 @@ import (
 // others are unavailable; afterwards everything is as before, and no connection
 // counts as broken.
 func TestRedisGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	if w.Redis == nil {
 		t.Skip("needs a redis-server that can be killed")
@@ -63,6 +64,7 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 
 // NATS goes away and comes back: crmbridge takes requests again by itself.
 func TestNATSGoesAwayAndComesBack(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func() *server.Server {
@@ -85,6 +87,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 // serve waits for NATS and Redis that are not there yet, says so on /readyz, and
 // still ends at once on SIGTERM.
 func TestServeWaitsForItsServers(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	settings := w.Settings(true)
 	settings.URL = "nats://127.0.0.1:1"
@@ -118,6 +121,8 @@ func TestServeWaitsForItsServers(t *testing.T) {
 // A process that is killed in the middle of its work loses nothing that another
 // one would need: its queue group goes on, and its locks run out.
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it kills a process in its work")
 	w := bridgetest.New(t, emulator.Options{Accounts: 20, Latency: 50 * time.Millisecond})
 	victim := bridgetest.Serve(t, w.Settings(true))
 	w.Connect("acme")

@@ -53,6 +53,7 @@ func (a *asked) take() []int {
 // and from then on one call for each message, all with the same preferences. A stream
 // reads each page once, whatever its size.
 func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
+	t.Parallel()
 	const rows = 600
 	var a asked
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: -1}, a.wrap)
@@ -117,6 +118,7 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 // Where not even the client or Dataverse can hold a first page, smaller ones are
 // asked for, by pages and in a stream.
 func TestSearchInPagesThatNobodyHolds(t *testing.T) {
+	t.Parallel()
 	a := asked{over: 20}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 90}, a.wrap)
 	w.Bridge(w.Settings(true), nil)

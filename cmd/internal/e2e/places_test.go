@@ -15,6 +15,7 @@ import (
 // A place that Dataverse no longer takes is expired where a requester brought it,
 // and a fault of Dataverse's where it had just given it out.
 func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 30})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -56,6 +57,7 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 // An order by a lookup ends where Dataverse ends it: with the reason and not with
 // advice to begin again.
 func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 100, SimplePagingRows: 60})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -81,6 +83,7 @@ func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
 // What could not be read to its end is refused with the first page, where a bound of
 // the requester's does not end it before.
 func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50_001})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -110,6 +113,7 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 
 // The answer to a body that cannot be decoded names the connection that it is about.
 func TestErrorsNameTheConnection(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	_, nc := w.Client()

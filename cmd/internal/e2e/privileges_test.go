@@ -19,6 +19,7 @@ import (
 // Every operation against a user who lacks each privilege in turn says which one
 // is missing, and connections.check finds that one and no other.
 func TestEachMissingPrivilegeIsNamed(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
@@ -132,6 +133,7 @@ func failed(found []messages.PermissionCheck) map[string]messages.PermissionChec
 // A limit is no missing privilege. It holds for all that the user asks, so that the
 // other checks may meet it too.
 func TestChecksOfAThrottledConnection(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -156,6 +158,7 @@ func TestChecksOfAThrottledConnection(t *testing.T) {
 
 // What is wrong with a connection and is no missing privilege is said as what it is.
 func TestChecksOfOtherTroubles(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 50})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -238,6 +241,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 
 // A row beyond what the user's privilege reaches is no missing row.
 func TestAccountOutOfReach(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 200})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()

@@ -17,6 +17,7 @@ import (
 
 // While work in hand is finished, /readyz says so, and /healthz that the process runs.
 func TestReadyzWhileDraining(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	stop := bridgetest.Serving(t, settings)
@@ -50,6 +51,7 @@ func TestReadyzWhileDraining(t *testing.T) {
 
 // Without JetStream requests work, and /readyz?verbose says what does not.
 func TestReadyzWithoutJetStream(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	if err := w.NATS.DisableJetStream(); err != nil {
@@ -62,6 +64,8 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 // With the shipped nats.conf a process that stands still gets no more requests after
 // seconds, and none that it got before ends in more than its own deadline.
 func TestFrozenProcessLosesItsShare(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "NATS takes seconds to give a frozen process up")
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)

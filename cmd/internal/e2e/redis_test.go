@@ -14,6 +14,8 @@ import (
 // A Redis that answers and refuses makes a process not ready, at the start and later,
 // and the words are true. It starts, or goes on, when Redis does what it is asked.
 func TestRedisThatRefuses(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "each of five troubles is noticed by a probe that runs every two seconds")
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	admin := bridgetest.RedisAdministrator(t, w)
 	change := func(commands string) {

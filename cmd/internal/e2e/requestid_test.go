@@ -18,6 +18,7 @@ import (
 // A request's id reaches Dataverse with every call, as the GUID that the log names
 // beside it.
 func TestTheRequestIDReachesDataverse(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	seen := map[string]int{}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 50}, func(next http.Handler) http.Handler {

@@ -19,6 +19,7 @@ import (
 // Names that would mean something to a filter, a URL or LIKE find exactly their
 // row, or nothing.
 func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 1000})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -68,6 +69,7 @@ func matching(rows map[string]int, op messages.Op, value string) int {
 }
 
 func TestReplySubjects(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	settings := w.Settings(true)
 	b := w.Bridge(settings, nil)
@@ -175,6 +177,7 @@ func TestFormsOfOneValueFindTheSame(t *testing.T) {
 }
 
 func TestServicesAPICountsTruly(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20, Latency: 30 * time.Millisecond})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -242,6 +245,7 @@ func ask(t *testing.T, nc *nats.Conn, subject string, into any) {
 
 // Bad requests get one error each that names the place and never repeats a value.
 func TestBadRequests(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -331,6 +335,7 @@ func TestBadRequests(t *testing.T) {
 // A column that Dataverse does not know any more is planned again with metadata
 // that is read anew, once.
 func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

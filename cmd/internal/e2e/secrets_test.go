@@ -96,6 +96,7 @@ func (w *wiretap) query(u *url.URL) {
 // Neither Redis nor a log at debug level holds a token, a secret, a code, a
 // state, or a filter value in clear, in a run that uses every operation.
 func TestNothingSecretInRedisOrLogs(t *testing.T) {
+	t.Parallel()
 	const value = "canary filter value 4711"
 	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
@@ -116,7 +117,7 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 		}
 	}
 	for _, status := range []int{400, 403, 404, 429, 500, 503} {
-		w.Emulator.Control().Fail(emulator.Fault{Status: status, Times: 3, Header: map[string]string{"Content-Type": "application/json", "Retry-After": "0"},
+		w.Emulator.Control().Fail(emulator.Fault{Status: status, Times: 3, Header: map[string]string{"Content-Type": "application/json", "Retry-After": "1"},
 			Body: `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
 		where := messages.Leaf("name", messages.Contains, value)
 		_, err := client.Search(t.Context(), messages.AccountsSearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where})

@@ -18,6 +18,7 @@ import (
 // nothing: the answer has a sentence, in its body and in its header, and none says
 // nothing after its colon.
 func TestARefusalWithoutAWordBecomesASentence(t *testing.T) {
+	t.Parallel()
 	var status atomic.Int32
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 5}, func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

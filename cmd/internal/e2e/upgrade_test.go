@@ -32,6 +32,7 @@ import (
 // working: connections in each state, events that wait, cursors, cached metadata, a
 // connect link and a sign-in under way.
 func TestUpgrade(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/upgrade/*.json")
 	if err != nil || len(files) == 0 {
 		t.Fatal("there are no fixtures", err)

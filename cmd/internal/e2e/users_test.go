@@ -14,6 +14,7 @@ import (
 // users.get finds one enabled user by an address in any case, disabled users and
 // application users by id, and tells of every role by which way it is held.
 func TestUsersAndTheirRoles(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Twin One", UserName: "twin.one@contoso.example", Email: "twins@contoso.example"},
 		{Name: "Twin Two", UserName: "twin.two@contoso.example", Email: "twins@contoso.example"},
@@ -76,6 +77,7 @@ func TestUsersAndTheirRoles(t *testing.T) {
 
 // A user in thousands of access teams and in many others is read in few calls.
 func TestUserInManyTeams(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10, Users: []emulator.User{
 		{Name: "Popular", UserName: "popular@contoso.example", Roles: []string{"Basic User"}, AccessTeams: 3000, OwnerTeams: 120},
 		{Name: "Everywhere", UserName: "everywhere@contoso.example", OwnerTeams: 510},

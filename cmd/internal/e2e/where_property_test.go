@@ -23,8 +23,9 @@ const whereDeadline = time.Minute
 // Random where trees, asked over NATS in stream mode, find exactly the rows that
 // the oracle finds. CRMBRIDGE_TEST_TREES says how many, CRMBRIDGE_TEST_SEED which.
 func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
+	t.Parallel()
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 4)
-	count := numberFrom(t, "CRMBRIDGE_TEST_TREES", map[bool]uint64{false: 3000, true: 200}[raceDetector])
+	count := numberFrom(t, "CRMBRIDGE_TEST_TREES", map[bool]uint64{false: 3000, true: 200}[raceDetector || testing.Short()])
 	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_TREES=%d", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var clock testClock
