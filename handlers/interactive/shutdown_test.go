@@ -84,7 +84,9 @@ func TestShutdownWhileCutOff(t *testing.T) {
 
 // The services API lists every endpoint with its schemas, and counts honestly.
 func TestTheServicesAPI(t *testing.T) {
-	_, requester := run(t, Options{}, answering(func(context.Context, route.Call) (string, error) { return "", messages.Errorf(messages.NotFound, "no") }))
+	served := answering(func(context.Context, route.Call) (string, error) { return "", messages.Errorf(messages.NotFound, "no") })
+	served.Schemas = messages.Schemas{Request: `{"type":"object"}`, Reply: `{"type":["object"]}`}
+	_, requester := run(t, Options{}, served)
 	if _, err := requester.Request(op.ScopedSubject("acme"), nil, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +110,8 @@ func TestTheServicesAPI(t *testing.T) {
 		t.Fatalf("%+v %+v %+v", ping, info, stats)
 	}
 	for i, endpoint := range info.Endpoints {
-		if endpoint.Name != op.Endpoint(i == 1) || endpoint.QueueGroup != messages.QueueGroup || !json.Valid([]byte(endpoint.Metadata[metadataReply])) {
+		if endpoint.Name != op.Endpoint(i == 1) || endpoint.QueueGroup != messages.QueueGroup ||
+			endpoint.Metadata[metadataRequest] != served.Schemas.Request || endpoint.Metadata[metadataReply] != served.Schemas.Reply {
 			t.Errorf("%+v", endpoint)
 		}
 	}
