@@ -30,7 +30,9 @@ func checks() []check {
 		return check{name, func(ctx context.Context, s *dynamics.Session) error { return s.Try(ctx, p) }}
 	}
 	table := func(name string, try func(*dynamics.Session, context.Context, dynamics.Table) error) check {
-		return check{name, func(ctx context.Context, s *dynamics.Session) error { return try(s, ctx, plan.Accounts) }}
+		return check{name, func(ctx context.Context, s *dynamics.Session) error {
+			return try(s, ctx, plan.TableOf(messages.Accounts))
+		}}
 	}
 	return []check{
 		{messages.CheckWhoAmI, func(ctx context.Context, s *dynamics.Session) error {
@@ -43,8 +45,8 @@ func checks() []check {
 		table(messages.Accounts.ReadCheck(), (*dynamics.Session).TryRows),
 		table(messages.CheckMetadataRead, (*dynamics.Session).TryMetadata),
 		{messages.Accounts.ChangesCheck(), func(ctx context.Context, s *dynamics.Session) error {
-			id := dynamics.Output{Column: plan.Friendly("id"), As: "id"}
-			rows, err := s.PrepareChanges(plan.Accounts, dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
+			id := dynamics.Output{Column: dynamics.Column{Logical: messages.Accounts.Key, Type: dynamics.UniqueID}, As: "id"}
+			rows, err := s.PrepareChanges(plan.TableOf(messages.Accounts), dynamics.ChangesQuery{Select: []dynamics.Output{id}, PageSize: 1})
 			if err != nil {
 				return err
 			}
@@ -57,7 +59,7 @@ func checks() []check {
 // connectionsCheck answers connections.check: every permission is tried, whatever
 // became of the others.
 func (o *Operations) connectionsCheck(ctx context.Context, c route.Call, in messages.CheckRequest) (messages.ChecksReply, error) {
-	if _, err := in.Chosen(servedTables); err != nil {
+	if _, err := in.Chosen(o.Tables); err != nil {
 		return messages.ChecksReply{}, err
 	}
 	all := checks()
