@@ -20,8 +20,8 @@ func (c *connectionsCheck) Help() string {
 	return `Each permission is tried for real. The exit status is 1 where one of them fails. The depth says which
 rows of a table the connection's user reads: ` + messages.DepthOrganization + ` (all), ` + messages.DepthDeep +
 		` (the business unit's and those below it),
-` + messages.DepthLocal + ` (the business unit's) or ` + messages.DepthBasic + ` (the user's own and those shared with the user).
-Rows beyond it are in no answer.
+` + messages.DepthLocal + ` (the business unit's) or ` + messages.DepthBasic + ` (the user's own and those shared
+with the user). Rows beyond it are in no answer.
 
 Examples:
   crmbridge connections check acme

@@ -136,8 +136,8 @@ func (c *rowsChanges) show(std *stdio, page *messages.ChangesReply) error {
 
 // advise says how to go on after a cursor that is too old.
 func (c *rowsChanges) advise(err error) error {
-	fault, ok := errors.AsType[*messages.Error](err)
-	if ok && fault.Code == messages.CursorExpired && c.CursorFile != "" {
+	refused, ok := errors.AsType[*messages.Error](err)
+	if ok && refused.Code == messages.CursorExpired && c.CursorFile != "" {
 		return fmt.Errorf("%w; remove %s to begin with every %s", err, c.CursorFile, c.table.One)
 	}
 	return err
