@@ -16,11 +16,16 @@ import (
 var widgets = messages.Table{
 	Name: "widgets", One: "widget", Set: "new_widgets", Logical: "new_widget", Key: "new_widgetid", Display: "Widget",
 	ReadPrivilege: "prvReadnew_widget", Consent: "widgets",
-	Fields: []messages.TableField{{"id", "new_widgetid", messages.FieldGUID}, {"name", "new_label", messages.FieldText},
-		{"size", "new_size", messages.FieldWholeNumber}, {"colour", "new_colour", messages.FieldChoice},
-		{"status", "statecode", messages.FieldChoice}, {"modified_at", "modifiedon", messages.FieldDateTime}},
+	Fields: []messages.TableField{
+		{Name: "id", Logical: "new_widgetid", Type: messages.FieldGUID},
+		{Name: "name", Logical: "new_label", Type: messages.FieldText},
+		{Name: "size", Logical: "new_size", Type: messages.FieldWholeNumber},
+		{Name: "colour", Logical: "new_colour", Type: messages.FieldChoice},
+		{Name: "status", Logical: "statecode", Type: messages.FieldChoice},
+		{Name: "modified_at", Logical: "modifiedon", Type: messages.FieldDateTime},
+	},
 	DefaultFields: []string{"id", "name", "size", "colour"},
-	Options:       map[string][]messages.Choice{"new_colour": {{1, "Red"}, {2, "Blue"}}},
+	Options:       map[string][]messages.Choice{"new_colour": {{Value: 1, Label: "Red"}, {Value: 2, Label: "Blue"}}},
 }
 
 // newWidgets is the table in an environment, with so many rows.
@@ -347,7 +352,7 @@ func TestSchemasOfATable(t *testing.T) {
 // A description with a fault is found when the process starts.
 func TestRoutesOfAFaultyTable(t *testing.T) {
 	spoilt := widgets
-	spoilt.Options = map[string][]messages.Choice{"new_label": {{1, "Red"}}}
+	spoilt.Options = map[string][]messages.Choice{"new_label": {{Value: 1, Label: "Red"}}}
 	for says, tables := range map[string][]messages.Table{"no friendly field of choices": {spoilt}, "there twice": {widgets, widgets}, "Name and One": {{}}} {
 		if _, err := (&Operations{Tables: tables}).Routes(); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%v, want %q", err, says)
