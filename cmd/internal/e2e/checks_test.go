@@ -179,6 +179,8 @@ func TestChecksOfAConnectionFromBefore(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
+	_, err := client.Contacts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}})
+	wantSaid(t, err, messages.ConsentRequired, "connect again to let contacts be read")
 	asked := false
 	for route := range control.Counts().Data {
 		asked = asked || strings.HasPrefix(route, "accounts")
@@ -191,6 +193,9 @@ func TestChecksOfAConnectionFromBefore(t *testing.T) {
 	}
 	w.Connect("acme")
 	wantBad(t, checksOf(t, client, both))
+	if _, err := client.Contacts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}}); err != nil {
+		t.Error(err)
+	}
 
 	// A table that is no longer served is left out.
 	if err := after.Stop(); err != nil {
