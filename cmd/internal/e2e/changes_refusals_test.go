@@ -199,14 +199,14 @@ func TestChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	for message, said := range map[string]string{
-		"Principal user (Id=x, type=8) is missing prvReadAccount privilege (Id=y) on OTC=1 for entity 'account'.": "lacks the privilege prvReadAccount at organization level",
-		"Organization access is required.": "Organization access is required.",
+	for _, c := range []struct{ message, said string }{
+		{"Principal user (Id=x, type=8) is missing prvReadAccount privilege (Id=y) on OTC=1 for entity 'account'.", "lacks the privilege prvReadAccount at organization level"},
+		{"Organization access is required.", "Organization access is required."},
 	} {
 		w.Emulator.Control().Fail(emulator.Fault{Route: "accounts", Status: 403, Header: map[string]string{"Content-Type": "application/json"},
-			Body: `{"error":{"code":"0x80040220","message":"` + message + `"}}`})
+			Body: `{"error":{"code":"0x80040220","message":"` + c.message + `"}}`})
 		_, err := client.Accounts().Changes(t.Context(), acmeChanges(""))
-		wantSaid(t, err, messages.PermissionDenied, said, "prvReadAccount", "at organization level")
+		wantSaid(t, err, messages.PermissionDenied, c.said, "prvReadAccount", "at organization level")
 	}
 }
 
