@@ -34,6 +34,8 @@ type World struct {
 	RedisURL string
 	Keyset   string
 	HTTPPort int // of the crmbridge that serves the pages
+	// Tables is the TABLES of the world's crmbridges; empty is the default.
+	Tables string
 
 	t testing.TB
 }
@@ -105,7 +107,7 @@ func (w *World) Settings(first bool) bridge.Settings {
 		HTTPAddr: devenv.Address(httpPort), AdminAddr: devenv.Address(Port(w.t)),
 		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
 		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
-		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json",
+		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json", Tables: w.Tables,
 	}
 }
 

@@ -232,7 +232,7 @@ func TestARefusingDataverseAndItsClaims(t *testing.T) {
 			t.Errorf("what may pass by itself is not to be tried again: %+v", fault)
 		}
 	}
-	for _, check := range checks(t, client, "acme") {
+	for _, check := range checks(t, testedTables()[0], client, "acme") {
 		if check.OK || check.Name == messages.CheckToken && !strings.Contains(check.HowToFix, "IP firewall") {
 			t.Errorf("%+v", check)
 		}

@@ -13,19 +13,20 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A replica is what a requester keeps of the accounts from nothing but the answers.
+// A replica is what a requester keeps of a table's rows from nothing but the answers.
 type replica struct {
-	client *messages.Client
+	table  *testedTable
+	client *messages.TableClient
 	fields []string
 	cursor string
 	rows   map[string]string // id to name
-	told   []string          // ids in accounts since the last reset, repeats too
+	told   []string          // ids in the rows since the last reset, repeats too
 	gone   []string          // ids in deleted
 	pages  int
 }
 
-func newReplica(client *messages.Client, fields ...string) *replica {
-	return &replica{client: client, fields: append([]string{"id", "name"}, fields...), rows: map[string]string{}}
+func newReplica(table *testedTable, client *messages.Client, fields ...string) *replica {
+	return &replica{table: table, client: table.of(client), fields: append([]string{"id", table.named}, fields...), rows: map[string]string{}}
 }
 
 // step asks once and takes in the answer.
@@ -34,15 +35,15 @@ func (r *replica) step(ctx context.Context, pageSize messages.Count) (more bool,
 	if r.cursor == "" {
 		in.Fields = r.fields
 	}
-	reply, err := r.client.Accounts().Changes(ctx, in)
+	reply, err := r.client.Changes(ctx, in)
 	if err != nil {
 		return false, err
 	}
 	r.pages++
 	r.cursor = reply.NextCursor
-	for _, account := range reply.Rows {
-		r.rows[account.Text("id")] = account.Text("name")
-		r.told = append(r.told, account.Text("id"))
+	for _, row := range reply.Rows {
+		r.rows[row.Text("id")] = row.Text(r.table.named)
+		r.told = append(r.told, row.Text("id"))
 	}
 	for _, id := range reply.Deleted {
 		delete(r.rows, id)
@@ -70,8 +71,8 @@ func (r *replica) catchUp(t *testing.T, pageSize messages.Count) {
 func (r *replica) same(t *testing.T, control emulator.Control) {
 	t.Helper()
 	want := map[string]string{}
-	for row := range control.Accounts() {
-		want[row.ID] = row.Name
+	for _, row := range r.table.rows(control) {
+		want[r.table.id(row)], _ = row[r.table.namedColumn].(string)
 	}
 	for id, name := range want {
 		if got, there := r.rows[id]; !there || got != name {
@@ -88,9 +89,12 @@ func (r *replica) same(t *testing.T, control emulator.Control) {
 // Whatever is put and deleted, in whatever sizes it is asked for and however often
 // a requester loses an answer and asks again, the replica is the store.
 func TestAReplicaKeptFromChangesIsTheStore(t *testing.T) {
-	t.Parallel()
 	bridgetest.Long(t, "hundreds of random changes are followed")
-	w := bridgetest.New(t, emulator.Options{Accounts: 40})
+	forTables(t, testAReplicaKeptFromChanges)
+}
+
+func testAReplicaKeptFromChanges(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(40))
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")
@@ -100,24 +104,24 @@ func TestAReplicaKeptFromChangesIsTheStore(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	var known []string
-	for row := range control.Accounts() {
-		known = append(known, row.ID)
+	for _, row := range table.rows(control) {
+		known = append(known, table.id(row))
 	}
 	disturb := func() {
 		for range random.IntN(6) {
 			switch id := known[random.IntN(len(known))]; random.IntN(3) {
 			case 0:
-				control.DeleteAccount(id) // it may be gone already
+				table.remove(control, id) // it may be gone already
 			case 1:
-				control.PutAccount(emulator.Account{ID: id, Name: fmt.Sprint("put ", random.Int32())}) // or come back
+				table.put(control, id, fmt.Sprint("put ", random.Int32())) // or come back
 			default:
-				known = append(known, control.PutAccount(emulator.Account{Name: fmt.Sprint("new ", random.Int32()),
-					Description: strings.Repeat("d", random.IntN(100_000))}))
+				known = append(known, table.put(control, "", fmt.Sprint("new ", random.Int32()),
+					"description", strings.Repeat("d", random.IntN(100_000))))
 			}
 		}
 	}
-	r := newReplica(client, "description")
-	for range 300 {
+	r := newReplica(table, client, "description")
+	for range 300 / table.share {
 		disturb()
 		if random.IntN(30) == 0 { // begins again with nothing
 			r.cursor, r.rows = "", map[string]string{}
@@ -135,5 +139,5 @@ func TestAReplicaKeptFromChangesIsTheStore(t *testing.T) {
 	r.catchUp(t, 0)
 	r.catchUp(t, 0)
 	r.same(t, control)
-	t.Logf("%d accounts of %d, %d requests to Dataverse", len(r.rows), len(known), control.Counts().Data["accounts"])
+	t.Logf("%d rows of %d, %d requests to Dataverse", len(r.rows), len(known), control.Counts().Data[table.Set])
 }

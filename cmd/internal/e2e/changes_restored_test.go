@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
-	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -30,7 +29,7 @@ func (r *replica) catchUpDeletionsLast(t *testing.T, pageSize messages.Count) {
 		}
 		for _, id := range r.gone[gone:] {
 			if slices.Contains(r.told[told:], id) {
-				t.Errorf("%s is among accounts and deleted of one reply", id)
+				t.Errorf("%s is among rows and deleted of one reply", id)
 			}
 			last[id] = true
 			if name, there := kept[id]; there {
@@ -46,30 +45,33 @@ func (r *replica) catchUpDeletionsLast(t *testing.T, pageSize messages.Count) {
 // Accounts that were deleted and restored are never lost to a reader: in whichever
 // order change tracking tells of both, on one page or on several, and whether the
 // reader takes deletions page by page or last.
-func TestRestoredAccountsAreNotLost(t *testing.T) {
-	t.Parallel()
+func TestRestoredAccountsAreNotLost(t *testing.T) { forTables(t, testRestoredAccountsAreNotLost) }
+
+func testRestoredAccountsAreNotLost(t *testing.T, table *testedTable) {
 	for _, first := range []bool{false, true} {
 		for _, size := range []messages.Count{0, 3} {
 			t.Run(fmt.Sprintf("deletions first %v, pages of %d", first, size), func(t *testing.T) {
-				w := bridgetest.New(t, emulator.Options{Accounts: 60, DeletionsFirst: first})
+				options := table.options(60)
+				options.DeletionsFirst = first
+				w := table.world(t, options)
 				w.Bridge(w.Settings(true), nil)
 				w.Connect("acme")
 				client, _ := w.Client()
 				control := w.Emulator.Control()
-				each, atEnd := newReplica(client), newReplica(client)
+				each, atEnd := newReplica(table, client), newReplica(table, client)
 				each.catchUp(t, 0)
 				atEnd.catchUp(t, 0)
 				ids := slices.Sorted(maps.Keys(each.rows))
 				for _, id := range ids[:20] {
-					control.DeleteAccount(id)
+					table.remove(control, id)
 				}
 				for _, id := range ids[:7] {
-					if !control.RestoreAccount(id) {
+					if !control.Table(table.Set).Restore(id) {
 						t.Fatal("not in the recycle bin")
 					}
 				}
-				control.DeleteAccount(ids[6]) // and gone for good
-				control.PutAccount(emulator.Account{ID: ids[30], Name: "changed"})
+				table.remove(control, ids[6]) // and gone for good
+				table.put(control, ids[30], "changed")
 				each.catchUp(t, size)
 				atEnd.catchUpDeletionsLast(t, size)
 				for _, r := range []*replica{each, atEnd} {
@@ -85,24 +87,27 @@ func TestRestoredAccountsAreNotLost(t *testing.T) {
 
 // An account that is restored while a round is read, after its deletion was told, is
 // told by the next round.
-func TestAnAccountRestoredBetweenPages(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 30, DeletionsFirst: true})
+func TestAnAccountRestoredBetweenPages(t *testing.T) { forTables(t, testAnAccountRestoredBetweenPages) }
+
+func testAnAccountRestoredBetweenPages(t *testing.T, table *testedTable) {
+	options := table.options(30)
+	options.DeletionsFirst = true
+	w := table.world(t, options)
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	control := w.Emulator.Control()
-	r := newReplica(client)
+	r := newReplica(table, client)
 	r.catchUp(t, 0)
 	ids := slices.Sorted(maps.Keys(r.rows))
 	for _, id := range ids[:10] {
-		control.DeleteAccount(id)
+		table.remove(control, id)
 	}
 	if more, err := r.step(t.Context(), 4); err != nil || !more {
 		t.Fatal(more, err)
 	}
 	for _, id := range ids[:8] {
-		control.RestoreAccount(id)
+		control.Table(table.Set).Restore(id)
 	}
 	r.catchUp(t, 4)
 	r.catchUp(t, 4)
@@ -112,8 +117,11 @@ func TestAnAccountRestoredBetweenPages(t *testing.T) {
 // Rows that take the place of deletions may be too many for the message: the page is
 // read again in fewer.
 func TestRestoredAccountsInSmallMessages(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: -1})
+	forTables(t, testRestoredAccountsInSmallMessages)
+}
+
+func testRestoredAccountsInSmallMessages(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(-1))
 	nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
 	w.NATSURL = nc.ClientURL()
 	w.Bridge(w.Settings(true), nil)
@@ -122,15 +130,15 @@ func TestRestoredAccountsInSmallMessages(t *testing.T) {
 	control := w.Emulator.Control()
 	var ids []string
 	for i := range 100 {
-		ids = append(ids, control.PutAccount(emulator.Account{Name: fmt.Sprintf("account %d", i), Description: fmt.Sprintf("%01000d", i)}))
+		ids = append(ids, table.put(control, "", fmt.Sprintf("account %d", i), "description", fmt.Sprintf("%01000d", i)))
 	}
-	r := newReplica(client, "description")
+	r := newReplica(table, client, "description")
 	r.catchUp(t, 0)
 	for _, id := range ids {
-		control.DeleteAccount(id)
+		table.remove(control, id)
 	}
 	for _, id := range ids[:80] {
-		control.RestoreAccount(id)
+		control.Table(table.Set).Restore(id)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

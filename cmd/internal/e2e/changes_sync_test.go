@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
-	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -24,44 +23,45 @@ func sameIDs(t *testing.T, what string, got []string, want []string) {
 
 // Every account once, page by page, over two crmbridges; then, after inserts,
 // updates and deletions, exactly those; then nothing.
-func TestChangesTellExactlyWhatChanged(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{})
+func TestChangesTellExactlyWhatChanged(t *testing.T) { forTables(t, testChangesTellExactlyWhatChanged) }
+
+func testChangesTellExactlyWhatChanged(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(10_000))
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	control := w.Emulator.Control()
-	r := newReplica(client)
+	r := newReplica(table, client)
 	control.ResetCounts()
 	r.catchUp(t, 0)
 	ids := slices.Collect(maps.Keys(r.rows))
 	sameIDs(t, "first reading", r.told, ids)
-	if len(ids) != 10_000 || r.pages != 10 || len(r.gone) != 0 || control.Counts().Data["accounts"] != r.pages {
-		t.Errorf("%d accounts in %d pages with %d requests, %d deleted", len(ids), r.pages, control.Counts().Data["accounts"], len(r.gone))
+	if len(ids) != 10_000 || r.pages != 10 || len(r.gone) != 0 || control.Counts().Data[table.Set] != r.pages {
+		t.Errorf("%d rows in %d pages with %d requests, %d deleted", len(ids), r.pages, control.Counts().Data[table.Set], len(r.gone))
 	}
 	r.same(t, control)
 
 	slices.Sort(ids)
 	var changed, deleted []string
 	for i := range 100 {
-		changed = append(changed, control.PutAccount(emulator.Account{Name: fmt.Sprintf("inserted %d", i)}))
+		changed = append(changed, table.put(control, "", fmt.Sprintf("inserted %d", i)))
 	}
 	for i, id := range ids[:100] {
-		control.PutAccount(emulator.Account{ID: id, Name: fmt.Sprintf("updated %d", i)})
+		table.put(control, id, fmt.Sprintf("updated %d", i))
 		changed = append(changed, id)
 	}
 	for _, id := range ids[9900:] {
-		control.DeleteAccount(id)
+		table.remove(control, id)
 		deleted = append(deleted, id)
 	}
 	// In between: made and changed, changed twice, changed and deleted, made and deleted.
-	control.PutAccount(emulator.Account{ID: changed[0], Name: "inserted and updated"})
-	control.PutAccount(emulator.Account{ID: ids[0], Name: "updated twice"})
-	control.PutAccount(emulator.Account{ID: ids[200], Name: "about to go"})
-	control.DeleteAccount(ids[200])
-	never := control.PutAccount(emulator.Account{Name: "came and went"})
-	control.DeleteAccount(never)
+	table.put(control, changed[0], "inserted and updated")
+	table.put(control, ids[0], "updated twice")
+	table.put(control, ids[200], "about to go")
+	table.remove(control, ids[200])
+	never := table.put(control, "", "came and went")
+	table.remove(control, never)
 	deleted = append(deleted, ids[200], never)
 
 	for _, size := range []messages.Count{0, 7} { // the second time from a cursor that was kept
@@ -83,14 +83,15 @@ func TestChangesTellExactlyWhatChanged(t *testing.T) {
 }
 
 // What changes while somebody pages is told, now or the next time; nothing is lost.
-func TestChangesWhilePaging(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 500})
+func TestChangesWhilePaging(t *testing.T) { forTables(t, testChangesWhilePaging) }
+
+func testChangesWhilePaging(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(500))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	control := w.Emulator.Control()
-	r := newReplica(client)
+	r := newReplica(table, client)
 	for round := range 3 { // the first reading, and two readings of what changed
 		for page, more := 0, true; more; page++ {
 			var err error
@@ -99,19 +100,19 @@ func TestChangesWhilePaging(t *testing.T) {
 			}
 			ids := slices.Sorted(maps.Keys(r.rows))
 			seen, ahead := ids[page%len(ids)], ids[len(ids)-1-page]
-			control.PutAccount(emulator.Account{ID: seen, Name: fmt.Sprintf("changed in %d after page %d", round, page)})
-			control.DeleteAccount(ids[len(ids)/2])
-			control.DeleteAccount(ahead)
-			control.PutAccount(emulator.Account{ID: ids[len(ids)/2], Name: "came back"})
-			control.PutAccount(emulator.Account{Name: "new"})
+			table.put(control, seen, fmt.Sprintf("changed in %d after page %d", round, page))
+			table.remove(control, ids[len(ids)/2])
+			table.remove(control, ahead)
+			table.put(control, ids[len(ids)/2], "came back")
+			table.put(control, "", "new")
 			if page > 100 {
 				t.Fatal("the pages do not end")
 			}
 		}
-		for i, row := range slices.Collect(control.Accounts()) {
+		for i, row := range table.rows(control) {
 			if i%3 == 0 {
-				row.Name = fmt.Sprintf("round %d", round)
-				control.PutAccount(row)
+				row[table.namedColumn] = fmt.Sprintf("round %d", round)
+				table.putRow(control, row)
 			}
 		}
 	}
@@ -121,9 +122,10 @@ func TestChangesWhilePaging(t *testing.T) {
 
 // Pages that no message holds are read again in fewer rows: nothing is lost, each
 // comes once, and the second reading is rare.
-func TestChangesLargerThanAMessage(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: -1})
+func TestChangesLargerThanAMessage(t *testing.T) { forTables(t, testChangesLargerThanAMessage) }
+
+func testChangesLargerThanAMessage(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(-1))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, nc := w.Client()
@@ -131,31 +133,31 @@ func TestChangesLargerThanAMessage(t *testing.T) {
 	random := rand.New(rand.NewPCG(4, 4))
 	long := func(most int) string { return strings.Repeat("é", random.IntN(most)/2) }
 	for i := range 1500 {
-		row := emulator.Account{Name: fmt.Sprint("row ", i), Description: long(3000)}
+		description := long(3000)
 		switch {
 		case i%500 == 250:
-			row.Description = strings.Repeat("x", 900_000) // nearly a message of its own
+			description = strings.Repeat("x", 900_000) // nearly a message of its own
 		case i > 1000:
-			row.Description = long(20_000)
+			description = long(20_000)
 		}
-		control.PutAccount(row)
+		table.put(control, "", fmt.Sprint("row ", i), "description", description)
 	}
-	r := newReplica(client, "description")
+	r := newReplica(table, client, "description")
 	control.ResetCounts()
 	r.catchUp(t, 5000)
 	sameIDs(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
 	r.same(t, control)
-	asked := control.Counts().Data["accounts"]
+	asked := control.Counts().Data[table.Set]
 	t.Logf("%d rows in %d replies of at most %d bytes, %d requests to Dataverse", len(r.rows), r.pages, nc.MaxPayload(), asked)
 	if len(r.rows) != 1500 || asked > r.pages+8 {
 		t.Errorf("%d rows in %d replies with %d requests", len(r.rows), r.pages, asked)
 	}
 	ids := slices.Sorted(maps.Keys(r.rows))
 	for _, id := range ids[:700] {
-		control.PutAccount(emulator.Account{ID: id, Name: "longer", Description: long(8000)})
+		table.put(control, id, "longer", "description", long(8000))
 	}
 	for _, id := range ids[700:800] {
-		control.DeleteAccount(id)
+		table.remove(control, id)
 	}
 	r.catchUp(t, 0)
 	sameIDs(t, "changed", r.told, ids[:700])
@@ -163,24 +165,25 @@ func TestChangesLargerThanAMessage(t *testing.T) {
 	r.same(t, control)
 
 	// One row that no message holds is said, not passed over.
-	control.PutAccount(emulator.Account{ID: ids[0], Name: "too long", Description: strings.Repeat("x", 1_100_000)})
+	table.put(control, ids[0], "too long", "description", strings.Repeat("x", 1_100_000))
 	cursor := r.cursor
 	_, err := r.step(t.Context(), 0)
 	wantCode(t, err, messages.TooLarge)
-	control.PutAccount(emulator.Account{ID: ids[0], Name: "short again"})
+	table.put(control, ids[0], "short again")
 	r.cursor = cursor
 	r.catchUp(t, 0)
 	r.same(t, control)
 }
 
 // A process that ends leaves nothing behind that the next one would need.
-func TestChangesGoOnInAnotherProcess(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 300})
+func TestChangesGoOnInAnotherProcess(t *testing.T) { forTables(t, testChangesGoOnInAnotherProcess) }
+
+func testChangesGoOnInAnotherProcess(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(300))
 	first := bridgetest.Serve(t, w.Settings(true))
 	w.Connect("acme")
 	client, _ := w.Client()
-	r := newReplica(client)
+	r := newReplica(table, client)
 	turn := func(pages int) (more bool) {
 		t.Helper()
 		for range pages {
@@ -204,11 +207,11 @@ func TestChangesGoOnInAnotherProcess(t *testing.T) {
 	}
 	_ = second.Wait()
 	if turn(2) {
-		t.Error("300 accounts are more than 6 pages of 50")
+		t.Error("300 rows are more than 6 pages of 50")
 	}
 	sameIDs(t, "first reading", r.told, slices.Collect(maps.Keys(r.rows)))
 	r.same(t, w.Emulator.Control())
-	w.Emulator.Control().PutAccount(emulator.Account{Name: "new"})
+	table.put(w.Emulator.Control(), "", "new")
 	bridgetest.Serve(t, w.Settings(false))
 	if err := third.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)

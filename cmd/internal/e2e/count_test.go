@@ -2,40 +2,38 @@ package e2e
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
-	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// More accounts than Dataverse's $count (5,000) and its aggregates (50,000) count.
+// More rows than Dataverse's $count (5,000) and its aggregates (50,000) count.
 func TestCountsHaveNoCap(t *testing.T) {
-	t.Parallel()
 	bridgetest.Long(t, "it counts tens of thousands of rows")
+	forTables(t, testCountsHaveNoCap)
+}
+
+func testCountsHaveNoCap(t *testing.T, table *testedTable) {
 	const all = 60_001
-	w := bridgetest.New(t, emulator.Options{Accounts: all})
+	w := table.world(t, table.options(all))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	target := messages.Target{Connection: "acme"}
-	some := messages.Not(messages.Leaf("industry", messages.In, []int{1, 2, 3}))
-	want := 0
-	for a := range w.Emulator.Control().Accounts() {
-		if a.Industry == nil || *a.Industry > 3 {
-			want++
-		}
-	}
+	some := messages.Not(table.few)
+	want := len(newOracle(table, table.rows(w.Emulator.Control())).match(&some))
 	if want <= 50_000 {
-		t.Fatalf("only %d accounts match: the test needs another filter", want)
+		t.Fatalf("only %d rows match: the test needs another filter", want)
 	}
 	for _, c := range []struct {
 		where *messages.Where
 		want  int64
 	}{{nil, all}, {&some, int64(want)}} {
 		w.Emulator.Control().ResetCounts()
-		n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: target, Where: c.where})
+		n, err := table.of(client).Count(t.Context(), messages.CountRequest{Target: target, Where: c.where})
 		calls := 0
 		for _, m := range w.Emulator.Control().Counts().Data {
 			calls += m
@@ -43,11 +41,11 @@ func TestCountsHaveNoCap(t *testing.T) {
 		if err != nil || n != c.want || calls > 60 {
 			t.Errorf("%d, %v after %d calls; want %d", n, err, calls, c.want)
 		}
-		t.Logf("%d accounts counted with %d calls", n, calls)
+		t.Logf("%d rows counted with %d calls", n, calls)
 	}
 	in := messages.SearchRequest{Target: target, Where: &some, IncludeTotal: true, PageSize: 2}
 	for range 2 { // the total is carried along
-		page, err := client.Accounts().Search(t.Context(), in)
+		page, err := table.of(client).Search(t.Context(), in)
 		if err != nil || page.Total == nil || *page.Total != int64(want) {
 			t.Fatalf("%+v, %v; want a total of %d", page, err, want)
 		}
@@ -57,9 +55,10 @@ func TestCountsHaveNoCap(t *testing.T) {
 
 // A filter as large as a request's may be is answered like any other, and
 // its cursor goes on.
-func TestTheLargestFilters(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 700})
+func TestTheLargestFilters(t *testing.T) { forTables(t, testTheLargestFilters) }
+
+func testTheLargestFilters(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(700))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -68,35 +67,30 @@ func TestTheLargestFilters(t *testing.T) {
 	for i := range values {
 		values[i] = fmt.Sprintf("%03d %s", i, strings.Repeat("no such näme' ", 4))
 	}
-	n := 0
-	for a := range w.Emulator.Control().Accounts() {
-		if i := n; i < 200 {
-			values[i] = a.Name
-		}
-		n++
+	name := table.column("name")
+	all := newOracle(table, table.rows(w.Emulator.Control()))
+	for i, row := range all.rows[:200] {
+		values[i] = row.cells[name.index].raw
 	}
 	rows := map[string]int{}
-	for a := range w.Emulator.Control().Accounts() {
-		rows[a.ID] = 0
-		for _, v := range values {
-			if strings.EqualFold(v, a.Name) {
-				delete(rows, a.ID)
-			}
+	for _, row := range all.rows {
+		if text := row.cells[name.index].raw; !slices.ContainsFunc(values, func(v string) bool { return strings.EqualFold(v, text) }) {
+			rows[row.id] = 0
 		}
 	}
 	where := messages.Leaf("name", messages.NotIn, values)
-	counted, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: target, Where: &where})
+	counted, err := table.of(client).Count(t.Context(), messages.CountRequest{Target: target, Where: &where})
 	if err != nil || counted != int64(len(rows)) {
 		t.Errorf("count %d, %v; want %d", counted, err, len(rows))
 	}
 	pages := 0
-	for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{Target: target, Where: &where, PageSize: 100, Fields: []string{"id"}}) {
+	for page, err := range table.of(client).Pages(t.Context(), messages.SearchRequest{Target: target, Where: &where, PageSize: 100, Fields: []string{"id"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
 		pages++
-		for _, a := range page.Rows {
-			rows[a.Text("id")]++
+		for _, row := range page.Rows {
+			rows[row.Text("id")]++
 		}
 	}
 	for id, times := range rows {

@@ -41,7 +41,7 @@ func TestTheDirectorysAdministratorIsNamed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "an administrator of the customer's directory must mend") || !strings.Contains(err.Error(), "00000007-0000-0000-c000-000000000000") {
 			t.Errorf("%d: %v", n, err)
 		}
-		token := failed(checks(t, client, connection))[messages.CheckToken]
+		token := failed(checks(t, testedTables()[0], client, connection))[messages.CheckToken]
 		if !strings.Contains(token.Detail, fmt.Sprintf("AADSTS%d", n)) || !strings.Contains(token.HowToFix, "administrator of the customer's directory") || strings.Contains(token.HowToFix, "operator") {
 			t.Errorf("%d: %+v", n, token)
 		}

@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -15,11 +16,11 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields []messages.Field, pages int) {
+func allFields(t *testing.T, client *messages.TableClient, customOnly bool) (fields []messages.Field, pages int) {
 	t.Helper()
 	in := messages.FieldsRequest{Target: messages.Target{Connection: "acme"}, CustomOnly: customOnly}
 	for {
-		reply, err := client.Accounts().Fields(t.Context(), in)
+		reply, err := client.Fields(t.Context(), in)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,15 +32,16 @@ func allFields(t *testing.T, client *messages.Client, customOnly bool) (fields [
 	}
 }
 
-// accounts.fields says of every column what a form needs, and what it names can
+// The operation fields says of every column what a form needs, and what it names can
 // be asked for.
-func TestFields(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+func TestFields(t *testing.T) { forTables(t, testFields) }
+
+func testFields(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	fields, _ := allFields(t, client, false)
+	fields, _ := allFields(t, table.of(client), false)
 	if !slices.IsSortedFunc(fields, func(a, b messages.Field) int { return strings.Compare(a.LogicalName, b.LogicalName) }) {
 		t.Error("not in the order of the logical names")
 	}
@@ -51,9 +53,7 @@ func TestFields(t *testing.T) {
 			t.Errorf("%s of type %s has %d options", field.Name, field.Type, len(field.Options))
 		}
 	}
-	want := []string{messages.FieldText, messages.FieldWholeNumber, messages.FieldDecimal, messages.FieldMoney, messages.FieldDateTime,
-		messages.FieldDate, messages.FieldYesNo, messages.FieldChoice, messages.FieldChoices, messages.FieldGUID, messages.FieldLookup}
-	for _, kind := range want {
+	for _, kind := range table.kinds() {
 		if !types[kind] {
 			t.Errorf("no field of type %s", kind)
 		}
@@ -62,22 +62,28 @@ func TestFields(t *testing.T) {
 	if len(types) > 0 {
 		t.Errorf("types that are not in messages/README.md: %v", types)
 	}
-	industry := byName["industry"]
-	if industry.LogicalName != "industrycode" || industry.Label != "Industry" || industry.Custom || !industry.Searchable ||
-		len(industry.Options) != 33 || industry.Options[6] != (messages.Choice{Value: 7, Label: "Consulting"}) {
-		t.Errorf("industry: %+v", industry)
+	for _, column := range table.columns {
+		field := byName[column.names[0]]
+		options := map[int32]string{}
+		for _, option := range field.Options {
+			options[int32(option.Value)] = option.Label
+		}
+		if field.LogicalName != column.logical || field.Type != column.kind || !field.Searchable || !field.Readable || field.Label == "" ||
+			field.Custom != strings.HasPrefix(column.logical, "cb_") || !maps.Equal(options, column.options) {
+			t.Errorf("%s: %+v", column.names[0], field)
+		}
 	}
-	if channels := byName["cb_channels"]; channels.LogicalName != "cb_channels" || !channels.Custom || channels.Type != messages.FieldChoices {
-		t.Errorf("cb_channels: %+v", channels)
+	if choice := byName[table.words.choice]; choice.Label != table.words.english.field {
+		t.Errorf("%s: %+v", table.words.choice, choice)
 	}
 	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1}
 	for _, field := range fields {
 		in.Fields = append(in.Fields, field.Name)
 	}
-	if page, err := client.Accounts().Search(t.Context(), in); err != nil || len(page.Rows[0]) != len(fields) {
+	if page, err := table.of(client).Search(t.Context(), in); err != nil || len(page.Rows[0]) != len(fields) {
 		t.Errorf("asking for all of them: %v", err)
 	}
-	custom, _ := allFields(t, client, true)
+	custom, _ := allFields(t, table.of(client), true)
 	all := slices.DeleteFunc(slices.Clone(fields), func(f messages.Field) bool { return !f.Custom })
 	if len(custom) == 0 || len(custom) != len(all) {
 		t.Errorf("%d custom fields, want %d", len(custom), len(all))
@@ -86,9 +92,10 @@ func TestFields(t *testing.T) {
 }
 
 // Where a message holds few fields, the cursors bring the others, each once.
-func TestFieldsInSmallMessages(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+func TestFieldsInSmallMessages(t *testing.T) { forTables(t, testFieldsInSmallMessages) }
+
+func testFieldsInSmallMessages(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50))
 	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
 		nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
 		w.NATSURL = nc.ClientURL()
@@ -98,7 +105,7 @@ func TestFieldsInSmallMessages(t *testing.T) {
 			w.Connect("acme")
 			w.Connect("other")
 		}
-		fields, pages := allFields(t, client, false)
+		fields, pages := allFields(t, table.of(client), false)
 		return fields, pages, client
 	}
 	want, pages, _ := whole(0)
@@ -111,7 +118,7 @@ func TestFieldsInSmallMessages(t *testing.T) {
 	}
 	t.Logf("%d fields in %d pages of 4 KiB", len(got), pages)
 
-	first, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
+	first, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,14 +127,14 @@ func TestFieldsInSmallMessages(t *testing.T) {
 		"changed":              {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor[:len(first.NextCursor)-3] + "AAA"},
 		"of another request":   {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor, CustomOnly: true},
 	} {
-		_, err := client.Accounts().Fields(t.Context(), in)
+		_, err := table.of(client).Fields(t.Context(), in)
 		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || len(fault.Details) == 0 || fault.Details[0].Path != "cursor" {
 			t.Errorf("a cursor that is %s: %v", name, err)
 		}
 	}
-	_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
+	_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
 	if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest {
-		t.Errorf("accounts.search takes it: %v", err)
+		t.Errorf("search takes it: %v", err)
 	}
 }
 
@@ -140,7 +147,7 @@ func TestAFieldWithManyOptions(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	before, _ := allFields(t, client, false)
+	before, _ := allFields(t, client.Accounts(), false)
 	options := make(map[int]string, many)
 	for i := range many {
 		options[i] = fmt.Sprintf("Segment %d %s", i, strings.Repeat("x", 150))

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -15,10 +14,11 @@ import (
 // Two connections of two users on one environment speak their languages and never
 // each other's: in the labels of results, of one choice and of several, in filters
 // and in the list of fields, whichever process answers.
-func TestEachConnectionHasItsLanguage(t *testing.T) {
-	t.Parallel()
+func TestEachConnectionHasItsLanguage(t *testing.T) { forTables(t, testEachConnectionHasItsLanguage) }
+
+func testEachConnectionHasItsLanguage(t *testing.T, table *testedTable) {
 	const marta = "marta.nowak@contoso.example"
-	w := bridgetest.New(t, emulator.Options{Accounts: 300})
+	w := table.world(t, table.options(300))
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	client, _ := w.Client()
@@ -30,49 +30,48 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	words := map[string]map[string]string{
-		"english": {"industry": "Consulting", "field": "Industry", "channels": "Channels", "email": "Email"},
-		"german":  {"industry": "Beratung", "field": "Branche", "channels": "Kanäle", "email": "E-Mail"},
-	}
+	choice, choices := table.words.choice, table.words.choices
+	languages := map[string]words{"english": table.words.english, "german": table.words.german}
 	var rows []int
 	for range 4 { // both processes, with and without a copy
-		for connection, own := range words {
+		for connection, own := range languages {
 			at := messages.Target{Connection: connection}
-			other := words["english"]
+			other := languages["english"]
 			if connection == "english" {
-				other = words["german"]
+				other = languages["german"]
 			}
-			where := messages.Leaf("industry", messages.Eq, strings.ToUpper(own["industry"]))
-			page, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: &where,
-				Fields: []string{"industry", "cb_channels"}, PageSize: 1000})
+			where := messages.Leaf(choice, messages.Eq, strings.ToUpper(own.option))
+			page, err := table.of(client).Search(t.Context(), messages.SearchRequest{Target: at, Where: &where,
+				Fields: []string{choice, choices}, PageSize: 1000})
 			if err != nil || len(page.Rows) == 0 {
 				t.Fatal(connection, err)
 			}
 			rows = append(rows, len(page.Rows))
-			channels := map[string]bool{}
-			for _, account := range page.Rows {
-				if label := account.Text("industry"); label != own["industry"] {
-					t.Errorf("%s: industry %q", connection, label)
+			several := map[string]bool{}
+			for _, row := range page.Rows {
+				if label := row.Text(choice); label != own.option {
+					t.Errorf("%s: %s %q", connection, choice, label)
 				}
-				for label := range strings.SplitSeq(account.Text("cb_channels"), "; ") {
-					channels[label] = true
+				for label := range strings.SplitSeq(row.Text(choices), "; ") {
+					several[label] = true
 				}
 			}
-			if !channels[own["email"]] || channels[other["email"]] {
-				t.Errorf("%s: channels %v", connection, channels)
+			if !several[own.choicesOption] || several[other.choicesOption] {
+				t.Errorf("%s: %s %v", connection, choices, several)
 			}
-			where = messages.Leaf("industry", messages.Eq, other["industry"])
-			_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: &where})
-			if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, own["industry"]) {
+			where = messages.Leaf(choice, messages.Eq, other.option)
+			_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: at, Where: &where})
+			if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, own.option) {
 				t.Errorf("%s: a label of the other language: %v", connection, err)
 			}
-			fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
+			fields, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: at})
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, field := range fields.Fields {
-				if field.Name == "industry" && (field.Label != own["field"] || field.Options[6].Label != own["industry"]) ||
-					field.Name == "cb_channels" && field.Label != own["channels"] {
+				option := messages.Choice{Value: int64(table.words.choiceValue), Label: own.option}
+				if field.Name == choice && (field.Label != own.field || !slices.Contains(field.Options, option)) ||
+					field.Name == choices && field.Label != own.choices {
 					t.Errorf("%s: %+v", connection, field)
 				}
 			}
@@ -87,27 +86,28 @@ func TestEachConnectionHasItsLanguage(t *testing.T) {
 }
 
 // Another user takes a connection over, and with him comes his language.
-func TestLanguageOfANewUser(t *testing.T) {
-	t.Parallel()
+func TestLanguageOfANewUser(t *testing.T) { forTables(t, testLanguageOfANewUser) }
+
+func testLanguageOfANewUser(t *testing.T, table *testedTable) {
 	const marta = "marta.nowak@contoso.example"
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+	w := table.world(t, table.options(50))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	w.Emulator.Control().SetLanguage(marta, 1036)
 	label := func() string {
-		fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
+		fields, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, field := range fields.Fields {
-			if field.Name == "industry" {
+			if field.Name == table.words.choice {
 				return field.Label
 			}
 		}
 		return ""
 	}
-	if got := label(); got != "Industry" {
+	if got := label(); got != table.words.english.field {
 		t.Errorf("got %q", got)
 	}
 	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "acme"},
@@ -122,7 +122,7 @@ func TestLanguageOfANewUser(t *testing.T) {
 	if _, err := browser.SignIn(t.Context(), begun.ConnectURL, w.EmulatorURL, marta); err != nil {
 		t.Fatal(err)
 	}
-	if got := label(); got != "Secteur d'activité" {
+	if got := label(); got != table.words.french {
 		t.Errorf("after the change of users: %q", got)
 	}
 }
@@ -130,11 +130,14 @@ func TestLanguageOfANewUser(t *testing.T) {
 // Where a label has no text in the user's language, the one in the base language
 // counts: in filters, in the list of fields and for columns. Half of the choices use
 // global ones, and are no different.
-func TestLabelsWithoutATranslation(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 300})
-	w.Emulator.Control().RelabelColumn("cb_channels", map[int]string{1033: "Ways to reach them"})
-	w.Emulator.Control().RelabelOption("industrycode", 7, map[int]string{1033: "Advice"})
+func TestLabelsWithoutATranslation(t *testing.T) { forTables(t, testLabelsWithoutATranslation) }
+
+func testLabelsWithoutATranslation(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(300))
+	own := w.Emulator.Control().Table(table.Set)
+	bare := table.words.bareOption
+	own.RelabelColumn(table.words.choices, map[int]string{1033: "Ways to reach them"})
+	own.RelabelOption(bare.column, bare.value, map[int]string{1033: "Advice"})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	if err := signin.Connect(t.Context(), client, "acme", w.EmulatorURL, emulator.GermanUser); err != nil {
@@ -144,28 +147,22 @@ func TestLabelsWithoutATranslation(t *testing.T) {
 	count := func(field string, op messages.Op, value any) int64 {
 		t.Helper()
 		where := messages.Leaf(field, op, value)
-		n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: at, Where: &where})
+		n, err := table.of(client).Count(t.Context(), messages.CountRequest{Target: at, Where: &where})
 		if err != nil {
 			t.Errorf("%s %v: %v", field, value, err)
 		}
 		return n
 	}
-	for _, c := range []struct {
-		field        string
-		label, value any
-		op           messages.Op
-	}{
-		{"classification", "long tail", 4, messages.Eq},      // global, without a translation
-		{"classification", "Schlüsselkunde", 2, messages.Eq}, // global
-		{"industry", "Advice", 7, messages.Eq},
-		{"industry", "Finanzen", 16, messages.Eq},
-		{"cb_channels", []string{"E-Mail"}, []int{100000000}, messages.ContainsAny},
-	} {
-		if byLabel, byValue := count(c.field, c.op, c.label), count(c.field, c.op, c.value); byLabel != byValue || byValue == 0 {
+	for _, c := range slices.Concat(table.words.translated, table.words.plain, []knownLabel{{bare.column, "Advice", bare.value}}) {
+		op, label, value := messages.Eq, any(c.label), any(c.value)
+		if c.field == table.words.choices {
+			op, label, value = messages.ContainsAny, []any{label}, []any{value}
+		}
+		if byLabel, byValue := count(c.field, op, label), count(c.field, op, value); byLabel != byValue || byValue == 0 {
 			t.Errorf("%s %v finds %d, %v finds %d", c.field, c.label, byLabel, c.value, byValue)
 		}
 	}
-	fields, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
+	fields, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: at})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +171,7 @@ func TestLabelsWithoutATranslation(t *testing.T) {
 		if choice && (len(field.Options) == 0 || slices.ContainsFunc(field.Options, func(o messages.Choice) bool { return o.Label == "" })) {
 			t.Errorf("%s: options %v", field.Name, field.Options)
 		}
-		if field.Name == "cb_channels" && field.Label != "Ways to reach them" {
+		if field.Name == table.words.choices && field.Label != "Ways to reach them" {
 			t.Errorf("%+v", field)
 		}
 	}

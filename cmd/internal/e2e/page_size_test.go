@@ -11,12 +11,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
-	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// asked writes down in what sizes pages of accounts are asked for.
+// asked writes down in what sizes pages of a table are asked for.
 type asked struct {
+	set   string // the entity set
 	mu    sync.Mutex
 	sizes []int
 	over  int // larger pages are refused as too long; 0: none
@@ -26,7 +26,7 @@ var maxPageSize = regexp.MustCompile(`odata\.maxpagesize=(\d+)`)
 
 func (a *asked) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if m := maxPageSize.FindStringSubmatch(r.Header.Get("Prefer")); m != nil && strings.HasSuffix(r.URL.Path, "/accounts") {
+		if m := maxPageSize.FindStringSubmatch(r.Header.Get("Prefer")); m != nil && strings.HasSuffix(r.URL.Path, "/"+a.set) {
 			size, _ := strconv.Atoi(m[1])
 			a.mu.Lock()
 			a.sizes = append(a.sizes, size)
@@ -53,14 +53,18 @@ func (a *asked) take() []int {
 // and from then on one call for each message, all with the same preferences. A stream
 // reads each page once, whatever its size.
 func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
-	t.Parallel()
+	forTables(t, testPagesAreAskedForInWhatAMessageHolds)
+}
+
+func testPagesAreAskedForInWhatAMessageHolds(t *testing.T, table *testedTable) {
 	const rows = 600
-	var a asked
-	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: -1}, a.wrap)
+	a := asked{set: table.Set}
+	w := bridgetest.NewWrapped(t, table.options(-1), a.wrap)
+	w.Tables = table.Name
 	nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
 	w.NATSURL = nc.ClientURL()
 	for i := range rows {
-		w.Emulator.Control().PutAccount(emulator.Account{Name: "row " + strconv.Itoa(i), Description: strings.Repeat("d", 900+i%200)})
+		table.put(w.Emulator.Control(), "", "row "+strconv.Itoa(i), "description", strings.Repeat("d", 900+i%200))
 	}
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
@@ -71,15 +75,15 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 			PageSize: 500, IncludeTotal: true}
 		got, parts := map[string]int{}, 0
 		for {
-			page, err := client.Accounts().Search(t.Context(), in)
+			page, err := table.of(client).Search(t.Context(), in)
 			if err != nil {
 				t.Fatal(name, err)
 			}
 			if parts++; *page.Total != rows {
 				t.Errorf("%s: total %d", name, *page.Total)
 			}
-			for _, account := range page.Rows {
-				got[account.Text("id")]++
+			for _, row := range page.Rows {
+				got[row.Text("id")]++
 			}
 			if page.NextCursor == "" {
 				break
@@ -103,7 +107,7 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 		}
 	}
 	streamed := 0
-	for part, err := range client.Accounts().Stream(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"},
+	for part, err := range table.of(client).Stream(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"},
 		Fields: []string{"id", "description"}, PageSize: 500}) {
 		if err != nil {
 			t.Fatal(err)
@@ -117,10 +121,12 @@ func TestPagesAreAskedForInWhatAMessageHolds(t *testing.T) {
 
 // Where not even the client or Dataverse can hold a first page, smaller ones are
 // asked for, by pages and in a stream.
-func TestSearchInPagesThatNobodyHolds(t *testing.T) {
-	t.Parallel()
-	a := asked{over: 20}
-	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 90}, a.wrap)
+func TestSearchInPagesThatNobodyHolds(t *testing.T) { forTables(t, testSearchInPagesThatNobodyHolds) }
+
+func testSearchInPagesThatNobodyHolds(t *testing.T, table *testedTable) {
+	a := asked{set: table.Set, over: 20}
+	w := bridgetest.NewWrapped(t, table.options(90), a.wrap)
+	w.Tables = table.Name
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -129,7 +135,7 @@ func TestSearchInPagesThatNobodyHolds(t *testing.T) {
 		in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 80}
 		rows := 0
 		if mode == messages.ModeStream {
-			for part, err := range client.Accounts().Stream(t.Context(), in) {
+			for part, err := range table.of(client).Stream(t.Context(), in) {
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -137,7 +143,7 @@ func TestSearchInPagesThatNobodyHolds(t *testing.T) {
 			}
 		} else {
 			for in.Cursor != "" || rows == 0 {
-				page, err := client.Accounts().Search(t.Context(), in)
+				page, err := table.of(client).Search(t.Context(), in)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -15,13 +14,16 @@ import (
 // A place that Dataverse no longer takes is expired where a requester brought it,
 // and a fault of Dataverse's where it had just given it out.
 func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 30})
+	forTables(t, testAPlaceThatDataverseNoLongerTakes)
+}
+
+func testAPlaceThatDataverseNoLongerTakes(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(30))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}
-	page, err := client.Accounts().Search(t.Context(), in)
+	page, err := table.of(client).Search(t.Context(), in)
 	if err != nil || page.NextCursor == "" {
 		t.Fatal(err)
 	}
@@ -35,13 +37,13 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 		return fault.Code, fault.Retryable
 	}
 	control.Fail(bad)
-	_, err = client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor})
+	_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor})
 	if code, again := code(err); code != messages.CursorExpired || again {
 		t.Errorf("the cursor: %v", err)
 	}
 	control.Fail(bad)
 	rows := 0
-	for part, fault := range client.Accounts().Stream(t.Context(), in) {
+	for part, fault := range table.of(client).Stream(t.Context(), in) {
 		if err = fault; err == nil {
 			rows += len(part.Rows)
 		}
@@ -49,16 +51,19 @@ func TestAPlaceThatDataverseNoLongerTakes(t *testing.T) {
 	if code, again := code(err); code != messages.UpstreamError || !again || rows != 10 {
 		t.Errorf("after %d rows: %v", rows, err)
 	}
-	if page, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil || len(page.Rows) != 10 {
+	if page, err := table.of(client).Search(t.Context(), messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}); err != nil || len(page.Rows) != 10 {
 		t.Errorf("the cursor, when Dataverse takes it again: %v", err)
 	}
 }
 
 // An order by a lookup ends where Dataverse ends it: with the reason and not with
 // advice to begin again.
-func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 100, SimplePagingRows: 60})
+func TestPagesInTheOrderOfALookupEnd(t *testing.T) { forTables(t, testPagesInTheOrderOfALookupEnd) }
+
+func testPagesInTheOrderOfALookupEnd(t *testing.T, table *testedTable) {
+	options := table.options(100)
+	options.SimplePagingRows = 60
+	w := table.world(t, options)
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -67,7 +72,7 @@ func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
 	rows := 0
 	for {
 		var page *messages.Page
-		if page, err = client.Accounts().Search(t.Context(), in); err != nil {
+		if page, err = table.of(client).Search(t.Context(), in); err != nil {
 			break
 		}
 		rows += len(page.Rows)
@@ -83,8 +88,11 @@ func TestPagesInTheOrderOfALookupEnd(t *testing.T) {
 // What could not be read to its end is refused with the first page, where a bound of
 // the requester's does not end it before.
 func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50_001})
+	forTables(t, testMoreRowsThanTheOrderOfALookupHas)
+}
+
+func testMoreRowsThanTheOrderOfALookupHas(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50_001))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
@@ -100,7 +108,7 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 		"fewer":      {messages.SearchRequest{Where: &active}, false},
 	} {
 		c.in.Target, c.in.OrderBy = messages.Target{Connection: "acme"}, []string{"owner"}
-		page, err := client.Accounts().Search(t.Context(), c.in)
+		page, err := table.of(client).Search(t.Context(), c.in)
 		fault, ok := errors.AsType[*messages.Error](err)
 		switch {
 		case !c.refused && (err != nil || len(page.Rows) != 100):
@@ -112,13 +120,14 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 }
 
 // The answer to a body that cannot be decoded names the connection that it is about.
-func TestErrorsNameTheConnection(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 10})
+func TestErrorsNameTheConnection(t *testing.T) { forTables(t, testErrorsNameTheConnection) }
+
+func testErrorsNameTheConnection(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(10))
 	w.Bridge(w.Settings(true), nil)
 	_, nc := w.Client()
 	for _, body := range []string{`{"connection":"acme","page_size":0}`, `{"connection":"acme","nosuch":1}`, `{"page_size":"x","connection":"acme"}`} {
-		reply, err := nc.Request(messages.Accounts.Operation(messages.VerbSearch).Subject(), []byte(body), 10*time.Second)
+		reply, err := nc.Request(table.Operation(messages.VerbSearch).Subject(), []byte(body), 10*time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -8,9 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
-	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -18,39 +15,37 @@ import (
 
 // Every operation against a user who lacks each privilege in turn says which one
 // is missing, and connections.check finds that one and no other.
-func TestEachMissingPrivilegeIsNamed(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+func TestEachMissingPrivilegeIsNamed(t *testing.T) { forTables(t, testEachMissingPrivilegeIsNamed) }
+
+func testEachMissingPrivilegeIsNamed(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50))
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
 	control := w.Emulator.Control()
-	var account string
-	for a := range control.Accounts() {
-		account = a.ID
-	}
-	label, logical := messages.Leaf("industry", messages.Eq, "Consulting"), messages.Leaf("cb_leadscore", messages.Gt, 1)
+	id := table.id(table.rows(control)[0])
+	label, logical := messages.Leaf(table.words.choice, messages.Eq, table.words.english.option), messages.Leaf(table.custom, messages.Gt, 1)
 	search := func(at messages.Target, where *messages.Where) error {
-		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: at, Where: where})
+		_, err := table.of(client).Search(t.Context(), messages.SearchRequest{Target: at, Where: where})
 		return err
 	}
 	operations := map[string]func(messages.Target) error{
-		"accounts.search": func(at messages.Target) error { return search(at, nil) },
-		"accounts.get": func(at messages.Target) error {
-			_, err := client.Accounts().Get(t.Context(), messages.GetRequest{Target: at, ID: account})
+		"search": func(at messages.Target) error { return search(at, nil) },
+		"get": func(at messages.Target) error {
+			_, err := table.of(client).Get(t.Context(), messages.GetRequest{Target: at, ID: id})
 			return err
 		},
-		"accounts.search by label":        func(at messages.Target) error { return search(at, &label) },
-		"accounts.search by logical name": func(at messages.Target) error { return search(at, &logical) },
-		"accounts.count": func(at messages.Target) error {
-			_, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: at})
+		"search by label":        func(at messages.Target) error { return search(at, &label) },
+		"search by logical name": func(at messages.Target) error { return search(at, &logical) },
+		"count": func(at messages.Target) error {
+			_, err := table.of(client).Count(t.Context(), messages.CountRequest{Target: at})
 			return err
 		},
-		"accounts.fields": func(at messages.Target) error {
-			_, err := client.Accounts().Fields(t.Context(), messages.FieldsRequest{Target: at})
+		"fields": func(at messages.Target) error {
+			_, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: at})
 			return err
 		},
-		"accounts.changes": func(at messages.Target) error {
-			_, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: at, PageSize: 5})
+		"changes": func(at messages.Target) error {
+			_, err := table.of(client).Changes(t.Context(), messages.ChangesRequest{Target: at, PageSize: 5})
 			return err
 		},
 		"users.get by email": func(at messages.Target) error {
@@ -65,15 +60,15 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 			return err
 		},
 	}
-	metadata := []string{"accounts.search by label", "accounts.search by logical name", "accounts.fields"}
+	metadata := []string{"search by label", "search by logical name", "fields"}
 	users := []string{"users.get by email", "users.get by id"}
 	for privilege, lacking := range map[string]struct{ operations, checks []string }{
-		"prvReadAccount":   {[]string{"accounts.search", "accounts.get", "accounts.count", "accounts.changes", "accounts.search by label", "accounts.search by logical name"}, []string{messages.Accounts.ReadCheck(), messages.Accounts.ChangesCheck()}},
-		"prvReadUser":      {users, []string{messages.CheckSystemUsersRead}},
-		"prvReadRole":      {users, []string{messages.CheckRolesRead}},
-		"prvReadTeam":      {users, []string{messages.CheckTeamsRead}},
-		"prvReadEntity":    {metadata, []string{messages.CheckMetadataRead}},
-		"prvReadAttribute": {metadata, []string{messages.CheckMetadataRead}},
+		table.ReadPrivilege: {[]string{"search", "get", "count", "changes", "search by label", "search by logical name"}, []string{table.ReadCheck(), table.ChangesCheck()}},
+		"prvReadUser":       {users, []string{messages.CheckSystemUsersRead}},
+		"prvReadRole":       {users, []string{messages.CheckRolesRead}},
+		"prvReadTeam":       {users, []string{messages.CheckTeamsRead}},
+		"prvReadEntity":     {metadata, []string{messages.CheckMetadataRead}},
+		"prvReadAttribute":  {metadata, []string{messages.CheckMetadataRead}},
 	} {
 		at := messages.Target{Connection: "without-" + privilege}
 		w.Connect(at.Connection)
@@ -91,7 +86,7 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 				t.Errorf("%s without %s: %v", name, privilege, err)
 			}
 		}
-		for _, found := range checks(t, client, at.Connection) {
+		for _, found := range checks(t, table, client, at.Connection) {
 			bad := slices.Contains(lacking.checks, found.Name)
 			if found.OK == bad || bad && (found.MissingPrivilege != privilege || !strings.Contains(found.HowToFix, "level Organization") || !strings.Contains(found.Detail, privilege)) {
 				t.Errorf("without %s: %+v", privilege, found)
@@ -101,7 +96,8 @@ func TestEachMissingPrivilegeIsNamed(t *testing.T) {
 	}
 }
 
-func checks(t *testing.T, client *messages.Client, connection string) []messages.PermissionCheck {
+// checks are those of a connection that may read this table alone.
+func checks(t *testing.T, table *testedTable, client *messages.Client, connection string) []messages.PermissionCheck {
 	t.Helper()
 	found, err := client.Check(t.Context(), messages.CheckRequest{Target: messages.Target{Connection: connection}})
 	if err != nil {
@@ -112,10 +108,8 @@ func checks(t *testing.T, client *messages.Client, connection string) []messages
 		names = append(names, check.Name)
 	}
 	want := []string{messages.CheckToken, messages.CheckWhoAmI, messages.CheckSystemUsersRead, messages.CheckRolesRead, messages.CheckTeamsRead,
-		messages.Accounts.ReadCheck(), messages.CheckMetadataRead, messages.Accounts.ChangesCheck()}
-	if diff := cmp.Diff(want, names); diff != "" {
-		t.Errorf("the checks (-want +got): %s", diff)
-	}
+		messages.CheckMetadataRead, table.ReadCheck(), table.ChangesCheck()}
+	sameIDs(t, fmt.Sprintf("the checks %q", names), names, want)
 	return found
 }
 
@@ -132,14 +126,15 @@ func failed(found []messages.PermissionCheck) map[string]messages.PermissionChec
 
 // A limit is no missing privilege. It holds for all that the user asks, so that the
 // other checks may meet it too.
-func TestChecksOfAThrottledConnection(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+func TestChecksOfAThrottledConnection(t *testing.T) { forTables(t, testChecksOfAThrottledConnection) }
+
+func testChecksOfAThrottledConnection(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	w.Emulator.Control().Fail(emulator.Fault{Where: emulator.FaultData, Kind: emulator.KindThrottle, Route: "roles", RetryAfter: 120, Times: -1})
-	bad := failed(checks(t, client, "acme"))
+	bad := failed(checks(t, table, client, "acme"))
 	if bad[messages.CheckRolesRead].Name == "" {
 		t.Errorf("found %+v", bad)
 	}
@@ -157,34 +152,35 @@ func TestChecksOfAThrottledConnection(t *testing.T) {
 }
 
 // What is wrong with a connection and is no missing privilege is said as what it is.
-func TestChecksOfOtherTroubles(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 50})
+func TestChecksOfOtherTroubles(t *testing.T) { forTables(t, testChecksOfOtherTroubles) }
+
+func testChecksOfOtherTroubles(t *testing.T, table *testedTable) {
+	w := table.world(t, table.options(50))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
 	control := w.Emulator.Control()
-	if bad := failed(checks(t, client, "acme")); len(bad) > 0 {
+	if bad := failed(checks(t, table, client, "acme")); len(bad) > 0 {
 		t.Errorf("nothing is wrong, and found was %+v", bad)
 	}
 
-	t.Run("some accounts only", func(t *testing.T) {
-		control.Limit(emulator.DefaultUser, "prvReadAccount", emulator.DepthBasic)
-		defer control.Restore(emulator.DefaultUser, "prvReadAccount")
-		found := checks(t, client, "acme")
-		if bad := failed(found); len(bad) != 1 || bad[messages.Accounts.ChangesCheck()].MissingPrivilege != "prvReadAccount" {
+	t.Run("some rows only", func(t *testing.T) {
+		control.Limit(emulator.DefaultUser, table.ReadPrivilege, emulator.DepthBasic)
+		defer control.Restore(emulator.DefaultUser, table.ReadPrivilege)
+		found := checks(t, table, client, "acme")
+		if bad := failed(found); len(bad) != 1 || bad[table.ChangesCheck()].MissingPrivilege != table.ReadPrivilege {
 			t.Errorf("found %+v", bad)
 		}
 		for _, check := range found {
-			if check.Name == messages.Accounts.ReadCheck() && (!strings.Contains(check.Detail, "some accounts may be missing") || check.HowToFix == "") {
+			if check.Name == table.ReadCheck() && (!strings.Contains(check.Detail, "some "+table.Name+" may be missing") || check.HowToFix == "") {
 				t.Errorf("found %+v", check)
 			}
 		}
 	})
 	t.Run("changes are not tracked", func(t *testing.T) {
-		control.SetChangeTracking(false)
-		defer control.SetChangeTracking(true)
-		if bad := failed(checks(t, client, "acme")); len(bad) != 1 || !strings.Contains(bad[messages.Accounts.ChangesCheck()].HowToFix, "Track changes") {
+		control.SetChangeTracking(false, table.Set)
+		defer control.SetChangeTracking(true, table.Set)
+		if bad := failed(checks(t, table, client, "acme")); len(bad) != 1 || !strings.Contains(bad[table.ChangesCheck()].HowToFix, "Track changes") {
 			t.Errorf("found %+v", bad)
 		}
 	})
@@ -194,7 +190,7 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 			control.Fail(emulator.Fault{Where: emulator.FaultData, Status: 403, Times: -1, Header: map[string]string{"Content-Type": "application/json"},
 				Body: fmt.Sprintf(`{"error":{"code":%q,"message":"The specified user(Id = {0}) is disabled. Additional Details: {1}"}}`, code)})
 			defer control.Clear()
-			bad := failed(checks(t, client, "acme"))
+			bad := failed(checks(t, table, client, "acme"))
 			if len(bad) != 7 || bad[messages.CheckToken].Name != "" {
 				t.Errorf("found %+v", bad)
 			}
@@ -228,47 +224,51 @@ func TestChecksOfOtherTroubles(t *testing.T) {
 		control.RevokeRefreshTokens("")
 		control.ExpireAccessTokens()
 		for range 2 { // with the token that is refused, and without any
-			bad := failed(checks(t, client, "acme"))
+			bad := failed(checks(t, table, client, "acme"))
 			if token := bad[messages.CheckToken]; len(bad) != 8 || token.Detail == "" || !strings.Contains(token.HowToFix, "connections.authorize") {
 				t.Errorf("found %+v", bad)
 			}
 		}
-		if check := failed(checks(t, client, "acme"))[messages.Accounts.ReadCheck()]; check.Detail != "not tried: there is no access token" {
+		if check := failed(checks(t, table, client, "acme"))[table.ReadCheck()]; check.Detail != "not tried: there is no access token" {
 			t.Errorf("found %+v", check)
 		}
 	})
 }
 
 // A row beyond what the user's privilege reaches is no missing row.
-func TestAccountOutOfReach(t *testing.T) {
-	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 200})
+func TestARowOutOfReach(t *testing.T) { forTables(t, testARowOutOfReach) }
+
+func testARowOutOfReach(t *testing.T, table *testedTable) {
+	if table.own == "" {
+		t.Skip("the emulator has no user who may read his own rows alone")
+	}
+	w := table.world(t, table.options(200))
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
-	if err := signin.Connect(t.Context(), client, "acme", w.EmulatorURL, "own.accounts@contoso.example"); err != nil {
+	if err := signin.Connect(t.Context(), client, "acme", w.EmulatorURL, table.own); err != nil {
 		t.Fatal(err)
 	}
 	seen := map[string]bool{}
-	for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}}) {
+	for page, err := range table.of(client).Pages(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id"}}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, account := range page.Rows {
-			seen[account.Text("id")] = true
+		for _, row := range page.Rows {
+			seen[row.Text("id")] = true
 		}
 	}
-	for account := range w.Emulator.Control().Accounts() {
-		_, err := client.Accounts().Get(t.Context(), messages.GetRequest{Target: messages.Target{Connection: "acme"}, ID: account.ID})
-		if seen[account.ID] {
+	for _, row := range table.rows(w.Emulator.Control()) {
+		_, err := table.of(client).Get(t.Context(), messages.GetRequest{Target: messages.Target{Connection: "acme"}, ID: table.id(row)})
+		if seen[table.id(row)] {
 			if err != nil {
 				t.Error(err)
 			}
 			continue
 		}
 		fault, ok := errors.AsType[*messages.Error](err)
-		if !ok || fault.Code != messages.PermissionDenied || len(fault.Details) != 1 || fault.Details[0].Path != "prvReadAccount" || !strings.Contains(fault.Message, "this row") {
-			t.Fatalf("an account out of reach: %v", err)
+		if !ok || fault.Code != messages.PermissionDenied || len(fault.Details) != 1 || fault.Details[0].Path != table.ReadPrivilege || !strings.Contains(fault.Message, "this row") {
+			t.Fatalf("a row out of reach: %v", err)
 		}
 	}
-	t.Logf("%d of 200 accounts are in reach", len(seen))
+	t.Logf("%d of 200 rows are in reach", len(seen))
 }

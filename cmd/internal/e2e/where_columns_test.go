@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -8,14 +9,18 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// oracleColumn is a column of account as messages/README.md#fields has it, and how
+// oracleColumn is a column of a table as messages/README.md#fields has it, and how
 // to read it from the emulator's row.
 type oracleColumn struct {
 	names   []string // friendly and logical
+	logical string
 	kind    string
 	options map[int32]string
-	get     func(*emulator.Account) oracleCell
-	index   int
+	// values are options that random rows get; empty means all.
+	values []int32
+	// value is what Dataverse computes from other columns; nil is a column of its own.
+	value func(emulator.Row) any
+	index int
 }
 
 // operators are section 5's, by type.
@@ -41,115 +46,197 @@ func (c *oracleColumn) ops() []messages.Op {
 	return ops
 }
 
-type row = *emulator.Account
-
-var oracleColumns = func() []*oracleColumn {
-	columns := []*oracleColumn{
-		textColumn("name", "name", func(a row) string { return a.Name }),
-		textColumn("website", "websiteurl", func(a row) string { return a.Website }),
-		textColumn("phone", "telephone1", func(a row) string { return a.Phone }),
-		textColumn("email", "emailaddress1", func(a row) string { return a.Email }),
-		textColumn("city", "address1_city", func(a row) string { return a.City }),
-		textColumn("state", "address1_stateorprovince", func(a row) string { return a.State }),
-		textColumn("country", "address1_country", func(a row) string { return a.Land }),
-		textColumn("postal_code", "address1_postalcode", func(a row) string { return a.PostalCode }),
-		textColumn("", "accountnumber", func(a row) string { return a.Number }),
-		textColumn("", "description", func(a row) string { return a.Description }),
-		textColumn("", "telephone2", func(row) string { return "" }), // no row has one
-		textColumn("", "cb_externalref", func(a row) string { return a.ExternalRef }),
-		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), func(a row) *int32 { return a.Industry }),
-		choiceColumn("classification", "accountclassificationcode", optionsFrom(1, "Default Value", "Key Account", "Growth", "Long Tail"),
-			func(a row) *int32 { return a.Classification }),
-		choiceColumn("category", "accountcategorycode", optionsFrom(1, "Preferred Customer", "Standard"), func(a row) *int32 { return a.Category }),
+func accountColumns() []*oracleColumn {
+	return numbered([]*oracleColumn{
+		column(messages.FieldText, "name", "name"),
+		column(messages.FieldText, "website", "websiteurl"),
+		column(messages.FieldText, "phone", "telephone1"),
+		column(messages.FieldText, "email", "emailaddress1"),
+		column(messages.FieldText, "city", "address1_city"),
+		column(messages.FieldText, "state", "address1_stateorprovince"),
+		column(messages.FieldText, "country", "address1_country"),
+		column(messages.FieldText, "postal_code", "address1_postalcode"),
+		column(messages.FieldText, "", "accountnumber"),
+		column(messages.FieldText, "", "description"),
+		empty(column(messages.FieldText, "", "telephone2")),
+		column(messages.FieldText, "", "cb_externalref"),
+		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), 1, 33, 11),
+		choiceColumn("classification", "accountclassificationcode", optionsFrom(1, "Default Value", "Key Account", "Growth", "Long Tail"), 1, 4),
+		choiceColumn("category", "accountcategorycode", optionsFrom(1, "Preferred Customer", "Standard")),
 		choiceColumn("relationship", "customertypecode", optionsFrom(1, "Competitor", "Consultant", "Customer", "Investor", "Partner", "Influencer",
-			"Press", "Prospect", "Reseller", "Supplier", "Vendor", "Other"), func(a row) *int32 { return a.CustomerType }),
-		choiceColumn("status", "statecode", optionsFrom(0, "Active", "Inactive"), func(a row) *int32 { return &a.StateCode }),
-		choiceColumn("status_reason", "statuscode", optionsFrom(1, "Active", "Inactive"), func(a row) *int32 { return &a.StatusCode }),
-		choiceColumn("", "cb_campaigntier", optionsFrom(100000000, "Platinum", "Gold", "Silver", "Bronze"), func(a row) *int32 { return a.Tier }),
-		column(messages.FieldYesNo, "do_not_email", "donotemail", func(a row) oracleCell { return yesNo(a.DoNotEmail) }),
-		column(messages.FieldYesNo, "do_not_bulk_email", "donotbulkemail", func(a row) oracleCell { return yesNo(a.DoNotBulkEmail) }),
-		column(messages.FieldYesNo, "", "creditonhold", func(a row) oracleCell { return yesNo(a.CreditOnHold) }),
-		column(messages.FieldWholeNumber, "employees", "numberofemployees", func(a row) oracleCell {
-			if a.Employees == nil {
-				return oracleCell{}
-			}
-			return oracleCell{has: true, at: exactly * 10_000 * int64(*a.Employees)}
-		}),
-		scaledColumn(messages.FieldMoney, "revenue", "revenue", func(a row) *int64 { return a.Revenue }),
-		scaledColumn(messages.FieldMoney, "", "creditlimit", func(a row) *int64 { return a.CreditLimit }),
-		scaledColumn(messages.FieldDecimal, "", "cb_leadscore", func(a row) *int64 { return a.LeadScore }),
-		momentColumn(messages.FieldDateTime, "created_at", "createdon", func(a row) time.Time { return a.CreatedOn }),
-		momentColumn(messages.FieldDateTime, "modified_at", "modifiedon", func(a row) time.Time { return a.ModifiedOn }),
-		momentColumn(messages.FieldDate, "", "cb_lastcampaign", func(a row) time.Time { return a.LastCampaign }),
-		idColumn(messages.FieldGUID, "id", "accountid", func(a row) string { return a.ID }),
-		idColumn(messages.FieldLookup, "owner", "ownerid", func(a row) string { return a.OwnerID }),
-		idColumn(messages.FieldLookup, "parent", "parentaccountid", func(a row) string { return a.ParentID }),
-		idColumn(messages.FieldLookup, "", "primarycontactid", func(a row) string { return a.PrimaryContactID }),
-	}
-	channels := column(messages.FieldChoices, "", "cb_channels", nil)
-	channels.options = optionsFrom(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")
-	channels.get = func(a row) oracleCell {
-		cell := oracleCell{has: len(a.Channels) > 0}
-		for _, value := range a.Channels {
-			cell.at |= channels.bit(value)
-		}
-		return cell
-	}
-	columns = append(columns, channels)
-	for i, c := range columns {
-		c.index = i
-	}
-	return columns
-}()
+			"Press", "Prospect", "Reseller", "Supplier", "Vendor", "Other"), 1, 12),
+		choiceColumn("status", "statecode", optionsFrom(0, "Active", "Inactive")),
+		choiceColumn("status_reason", "statuscode", optionsFrom(1, "Active", "Inactive")),
+		choiceColumn("", "cb_campaigntier", optionsFrom(100000000, "Platinum", "Gold", "Silver", "Bronze"), 100000000, 100000003),
+		column(messages.FieldYesNo, "do_not_email", "donotemail"),
+		column(messages.FieldYesNo, "do_not_bulk_email", "donotbulkemail"),
+		column(messages.FieldYesNo, "", "creditonhold"),
+		column(messages.FieldYesNo, "merged", "merged"),
+		column(messages.FieldWholeNumber, "employees", "numberofemployees"),
+		column(messages.FieldMoney, "revenue", "revenue"),
+		computed(column(messages.FieldMoney, "revenue_base", "revenue_base"), sameAs("revenue")),
+		column(messages.FieldMoney, "", "creditlimit"),
+		column(messages.FieldDecimal, "", "cb_leadscore"),
+		column(messages.FieldDateTime, "created_at", "createdon"),
+		column(messages.FieldDateTime, "modified_at", "modifiedon"),
+		column(messages.FieldDate, "", "cb_lastcampaign"),
+		column(messages.FieldGUID, "id", "accountid"),
+		column(messages.FieldLookup, "owner", "ownerid"),
+		column(messages.FieldLookup, "parent", "parentaccountid"),
+		column(messages.FieldLookup, "", "primarycontactid"),
+		column(messages.FieldLookup, "merged_into", "masterid"),
+		choicesColumn("cb_channels", optionsFrom(100000000, "Email", "Phone", "Trade Fair", "Webinar", "Postal Mail")),
+	})
+}
 
-func column(kind, friendly, logical string, get func(row) oracleCell) *oracleColumn {
-	c := &oracleColumn{names: []string{logical}, kind: kind, get: get}
+// contactColumns: the account of a contact is an account or another contact.
+func contactColumns() []*oracleColumn {
+	return numbered(append(personColumns("contactid"),
+		column(messages.FieldText, "department", "department"),
+		column(messages.FieldText, "", "salutation"),
+		column(messages.FieldText, "", "cb_externalref"),
+		choiceColumn("status", "statecode", optionsFrom(0, "Active", "Inactive")),
+		choiceColumn("status_reason", "statuscode", optionsFrom(1, "Active", "Inactive")),
+		choiceColumn("", "accountrolecode", optionsFrom(1, "Decision Maker", "Employee", "Influencer")),
+		choiceColumn("", "gendercode", optionsFrom(1, "Male", "Female")),
+		choiceColumn("", "familystatuscode", optionsFrom(1, "Single", "Married", "Divorced", "Widowed")),
+		choiceColumn("", "preferredcontactmethodcode", optionsFrom(1, "Any", "Email", "Phone", "Fax", "Mail"), 1, 5),
+		choiceColumn("", "cb_persona", optionsFrom(100000000, "Buyer", "Technician", "Executive", "Assistant"), 100000000, 100000003),
+		column(messages.FieldMoney, "", "annualincome"),
+		computed(column(messages.FieldMoney, "", "annualincome_base"), sameAs("annualincome")),
+		column(messages.FieldDecimal, "", "cb_engagement"),
+		column(messages.FieldDate, "", "birthdate"),
+		column(messages.FieldDate, "", "cb_lastcampaign"),
+		column(messages.FieldLookup, "account", "parentcustomerid"),
+		column(messages.FieldLookup, "currency", "transactioncurrencyid"),
+		choicesColumn("cb_interests", optionsFrom(100000000, "Products", "Events", "Training", "Newsletter", "Partnership")),
+	))
+}
+
+func leadColumns() []*oracleColumn {
+	return numbered(append(personColumns("leadid"),
+		column(messages.FieldText, "company", "companyname"),
+		column(messages.FieldText, "website", "websiteurl"),
+		column(messages.FieldText, "", "subject"),
+		choiceColumn("industry", "industrycode", optionsFrom(1, industryLabels...), 1, 33, 11),
+		choiceColumn("rating", "leadqualitycode", optionsFrom(1, "Hot", "Warm", "Cold")),
+		choiceColumn("status", "statecode", optionsFrom(0, "Open", "Qualified", "Disqualified")),
+		column(messages.FieldWholeNumber, "employees", "numberofemployees"),
+		column(messages.FieldMoney, "revenue", "revenue"),
+		column(messages.FieldMoney, "", "budgetamount"),
+		column(messages.FieldDecimal, "", "cb_leadscore"),
+		column(messages.FieldLookup, "account", "parentaccountid"),
+		column(messages.FieldLookup, "contact", "parentcontactid"),
+		choicesColumn("cb_interests", optionsFrom(100000000, "Products", "Events", "Training", "Newsletter", "Partnership")),
+	))
+}
+
+// personColumns are those that contacts and leads have alike.
+func personColumns(key string) []*oracleColumn {
+	return []*oracleColumn{
+		computed(column(messages.FieldText, "name", "fullname"), fullName),
+		column(messages.FieldText, "first_name", "firstname"),
+		column(messages.FieldText, "last_name", "lastname"),
+		column(messages.FieldText, "email", "emailaddress1"),
+		column(messages.FieldText, "phone", "telephone1"),
+		column(messages.FieldText, "mobile", "mobilephone"),
+		column(messages.FieldText, "job_title", "jobtitle"),
+		column(messages.FieldText, "city", "address1_city"),
+		column(messages.FieldText, "state", "address1_stateorprovince"),
+		column(messages.FieldText, "country", "address1_country"),
+		column(messages.FieldText, "", "address1_postalcode"),
+		column(messages.FieldText, "", "description"),
+		column(messages.FieldYesNo, "do_not_email", "donotemail"),
+		column(messages.FieldYesNo, "do_not_bulk_email", "donotbulkemail"),
+		column(messages.FieldYesNo, "", "donotphone"),
+		column(messages.FieldYesNo, "merged", "merged"),
+		column(messages.FieldDateTime, "created_at", "createdon"),
+		column(messages.FieldDateTime, "modified_at", "modifiedon"),
+		column(messages.FieldGUID, "id", key),
+		column(messages.FieldLookup, "owner", "ownerid"),
+		column(messages.FieldLookup, "merged_into", "masterid"),
+	}
+}
+
+func column(kind, friendly, logical string) *oracleColumn {
+	c := &oracleColumn{names: []string{logical}, logical: logical, kind: kind}
 	if friendly != "" && friendly != logical {
 		c.names = []string{friendly, logical}
 	}
 	return c
 }
 
-func textColumn(friendly, logical string, get func(row) string) *oracleColumn {
-	return idColumn(messages.FieldText, friendly, logical, get)
+// choiceColumn: values are the options that random rows get, or all of them.
+func choiceColumn(friendly, logical string, options map[int32]string, values ...int32) *oracleColumn {
+	c := column(messages.FieldChoice, friendly, logical)
+	c.options, c.values = options, values
+	return c
 }
 
-func idColumn(kind, friendly, logical string, get func(row) string) *oracleColumn {
-	return column(kind, friendly, logical, func(a row) oracleCell { s := get(a); return oracleCell{has: s != "", raw: s} })
-}
-
-func scaledColumn(kind, friendly, logical string, get func(row) *int64) *oracleColumn {
-	return column(kind, friendly, logical, func(a row) oracleCell {
-		if n := get(a); n != nil {
-			return oracleCell{has: true, at: exactly * *n}
-		}
-		return oracleCell{}
-	})
-}
-
-func momentColumn(kind, friendly, logical string, get func(row) time.Time) *oracleColumn {
-	return column(kind, friendly, logical, func(a row) oracleCell {
-		t := get(a)
-		return oracleCell{has: !t.IsZero(), at: exactly * t.Unix()}
-	})
-}
-
-func choiceColumn(friendly, logical string, options map[int32]string, get func(row) *int32) *oracleColumn {
-	c := column(messages.FieldChoice, friendly, logical, func(a row) oracleCell {
-		if n := get(a); n != nil {
-			return oracleCell{has: true, at: exactly * int64(*n)}
-		}
-		return oracleCell{}
-	})
+func choicesColumn(logical string, options map[int32]string) *oracleColumn {
+	c := column(messages.FieldChoices, "", logical)
 	c.options = options
 	return c
 }
 
-func yesNo(yes bool) oracleCell {
-	if yes {
-		return oracleCell{has: true, at: exactly}
+func computed(c *oracleColumn, value func(emulator.Row) any) *oracleColumn {
+	c.value = value
+	return c
+}
+
+// empty is a column without a value in any row.
+func empty(c *oracleColumn) *oracleColumn {
+	return computed(c, func(emulator.Row) any { return nil })
+}
+
+// sameAs: money in the organization's currency, which is every row's here.
+func sameAs(logical string) func(emulator.Row) any {
+	return func(row emulator.Row) any { return row[logical] }
+}
+
+// fullName is the name as Dataverse puts it together.
+func fullName(row emulator.Row) any {
+	var parts []string
+	for _, name := range []string{"firstname", "lastname"} {
+		if text, _ := row[name].(string); text != "" {
+			parts = append(parts, text)
+		}
 	}
-	return oracleCell{has: true}
+	return strings.Join(parts, " ")
+}
+
+// get reads the column's cell.
+func (c *oracleColumn) get(row emulator.Row) oracleCell {
+	value := row[c.logical]
+	if c.value != nil {
+		value = c.value(row)
+	}
+	switch x := value.(type) {
+	case string:
+		return oracleCell{has: x != "", raw: x}
+	case bool:
+		if x {
+			return oracleCell{has: true, at: exactly}
+		}
+		return oracleCell{has: true}
+	case int:
+		at := int64(x)
+		if c.kind == messages.FieldWholeNumber {
+			at *= 10_000
+		}
+		return oracleCell{has: true, at: exactly * at}
+	case time.Time:
+		return oracleCell{has: !x.IsZero(), at: exactly * x.Unix()}
+	case []int32:
+		cell := oracleCell{has: len(x) > 0}
+		for _, option := range x {
+			cell.at |= c.bit(option)
+		}
+		return cell
+	case nil:
+		return oracleCell{}
+	}
+	panic(fmt.Sprintf("%s: a row of the emulator's has %v (%T)", c.logical, value, value))
 }
 
 func optionsFrom(first int32, labels ...string) map[int32]string {

@@ -20,6 +20,7 @@ import (
 // patterns, no three-valued logic. It panics on what would be refused,
 // since the trees that it is given are meant to be right.
 type oracle struct {
+	table *testedTable
 	rows  []*oracleRow
 	names map[string]*oracleColumn
 }
@@ -39,23 +40,23 @@ type oracleCell struct {
 }
 
 // newOracle takes the rows as they are now.
-func newOracle(rows []emulator.Account) *oracle {
-	o := &oracle{names: map[string]*oracleColumn{}}
-	for _, c := range oracleColumns {
+func newOracle(table *testedTable, rows []emulator.Row) *oracle {
+	o := &oracle{table: table, names: map[string]*oracleColumn{}}
+	for _, c := range table.columns {
 		for _, name := range c.names {
 			o.names[name] = c
 		}
 	}
-	for i := range rows {
-		o.rows = append(o.rows, oracleRowOf(&rows[i]))
+	for _, row := range rows {
+		o.rows = append(o.rows, oracleRowOf(table, row))
 	}
 	return o
 }
 
-func oracleRowOf(a *emulator.Account) *oracleRow {
-	row := &oracleRow{id: a.ID, cells: make([]oracleCell, len(oracleColumns))}
-	for _, c := range oracleColumns {
-		cell := c.get(a)
+func oracleRowOf(table *testedTable, values emulator.Row) *oracleRow {
+	row := &oracleRow{id: table.id(values), cells: make([]oracleCell, len(table.columns))}
+	for _, c := range table.columns {
+		cell := c.get(values)
 		if !cell.has {
 			cell = oracleCell{}
 		}

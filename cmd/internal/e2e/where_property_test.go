@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -22,19 +22,23 @@ const whereDeadline = time.Minute
 
 // Random where trees, asked over NATS in stream mode, find exactly the rows that
 // the oracle finds. CRMBRIDGE_TEST_TREES says how many, CRMBRIDGE_TEST_SEED which.
-func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
-	t.Parallel()
+func TestWhereTreesFindExactlyTheirRows(t *testing.T) { forTables(t, testWhereTrees) }
+
+func testWhereTrees(t *testing.T, table *testedTable) {
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 4)
 	count := numberFrom(t, "CRMBRIDGE_TEST_TREES", map[bool]uint64{false: 3000, true: 200}[raceDetector || testing.Short()])
-	t.Logf("CRMBRIDGE_TEST_SEED=%d CRMBRIDGE_TEST_TREES=%d", seed, count)
+	count = (count + uint64(table.share) - 1) / uint64(table.share)
+	t.Logf("CRMBRIDGE_TEST_SEED=%d, %d trees", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 1))
 	var clock testClock
-	w := bridgetest.New(t, emulator.Options{Accounts: 1500, Now: clock.now})
+	options := table.options(1500)
+	options.Now = clock.now
+	w := table.world(t, options)
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
 	w.Connect("acme")
 	clock.seconds.Add(1)
-	o := hostileWorld(rng, w.Emulator.Control())
+	o := hostileWorld(rng, table, w.Emulator.Control())
 	trees := newWhereTrees(rng, o)
 	client, _ := w.Client()
 
@@ -46,7 +50,7 @@ func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
 			for c := range work {
 				want := o.match(&c.where)
 				tally.add(len(want), len(o.rows))
-				if c.fault = asks(t.Context(), client, c, want); c.fault != "" {
+				if c.fault = asks(t.Context(), table.of(client), c, want); c.fault != "" {
 					select {
 					case failed <- c:
 					default: // one is enough
@@ -67,7 +71,7 @@ func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
 	if len(failed) > 0 {
 		c := <-failed
 		first := c.fault
-		c = shrink(c, func(c whereCase) string { return asks(t.Context(), client, c, o.match(&c.where)) })
+		c = shrink(c, func(c whereCase) string { return asks(t.Context(), table.of(client), c, o.match(&c.where)) })
 		text, err := json.Marshal(&c.where)
 		must(err)
 		t.Fatalf("seed %d, tree %d: %s\nshrunk: %s\n%s", seed, c.number, first, c.fault, text)
@@ -82,22 +86,19 @@ func TestWhereTreesFindExactlyTheirRows(t *testing.T) {
 
 // hostileWorld adds the hostile rows, takes out those whose case is a matter of
 // collation, and gives the oracle what is then there.
-func hostileWorld(rng *rand.Rand, control emulator.Control) *oracle {
-	var others, rows []emulator.Account
-	for a := range control.Accounts() {
-		others = append(others, a)
+func hostileWorld(rng *rand.Rand, table *testedTable, control emulator.Control) *oracle {
+	for _, row := range whereRows(rng, table, table.rows(control)) {
+		table.putRow(control, row)
 	}
-	for _, a := range whereRows(rng, others) {
-		control.PutAccount(a)
-	}
-	for a := range control.Accounts() {
-		if caseIsClear(a.Name) && caseIsClear(a.City) && caseIsClear(a.Description) {
-			rows = append(rows, a)
+	var rows []emulator.Row
+	for _, row := range table.rows(control) {
+		if slices.ContainsFunc(table.columns, func(c *oracleColumn) bool { return !caseIsClear(c.get(row).raw) }) {
+			table.remove(control, table.id(row))
 		} else {
-			control.DeleteAccount(a.ID)
+			rows = append(rows, row)
 		}
 	}
-	return newOracle(rows)
+	return newOracle(table, rows)
 }
 
 type whereCase struct {
@@ -110,13 +111,13 @@ type whereCase struct {
 
 // asks sends the tree and says how the answer differs from what is wanted, "" if
 // it does not.
-func asks(ctx context.Context, client *messages.Client, c whereCase, want map[string]bool) string {
+func asks(ctx context.Context, client *messages.TableClient, c whereCase, want map[string]bool) string {
 	ctx, cancel := context.WithTimeout(ctx, whereDeadline)
 	defer cancel()
 	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Where: &c.where, Fields: []string{"id"},
 		PageSize: c.pageSize, IncludeTotal: c.total}
 	got, first := map[string]bool{}, true
-	for page, err := range client.Accounts().Stream(ctx, in) {
+	for page, err := range client.Stream(ctx, in) {
 		if err != nil {
 			return "refused: " + err.Error()
 		}
@@ -127,8 +128,8 @@ func asks(ctx context.Context, client *messages.Client, c whereCase, want map[st
 			return fmt.Sprintf("a total of %d, want %d", *page.Total, len(want))
 		}
 		first = false
-		for _, account := range page.Rows {
-			id := account.Text("id")
+		for _, row := range page.Rows {
+			id := row.Text("id")
 			if got[id] {
 				return "twice: " + id
 			}
@@ -136,7 +137,7 @@ func asks(ctx context.Context, client *messages.Client, c whereCase, want map[st
 		}
 	}
 	if c.total {
-		n, err := client.Accounts().Count(ctx, messages.CountRequest{Target: in.Target, Where: in.Where})
+		n, err := client.Count(ctx, messages.CountRequest{Target: in.Target, Where: in.Where})
 		if err != nil || n != int64(len(want)) {
 			return fmt.Sprintf("a count of %d, want %d (%v)", n, len(want), err)
 		}

@@ -25,7 +25,7 @@ type pair struct {
 
 func newWhereTrees(rng *rand.Rand, o *oracle) *whereTrees {
 	m := &whereTrees{whereValues: newWhereValues(rng, o), seen: map[string]int{}}
-	for _, c := range oracleColumns {
+	for _, c := range o.table.columns {
 		for _, op := range c.ops() {
 			m.pairs = append(m.pairs, pair{c, op})
 		}
@@ -94,7 +94,7 @@ func (m *whereTrees) wide() messages.Where {
 func (m *whereTrees) lists() messages.Where {
 	nodes := []messages.Where{}
 	for len(nodes) == 0 || m.leaves > 0 && m.values > 0 {
-		c := one(m.rng, oracleColumns)
+		c := one(m.rng, m.o.table.columns)
 		if ops := c.ops(); slices.Contains(ops, messages.In) {
 			op := []messages.Op{messages.In, messages.NotIn}[m.rng.IntN(2)]
 			n := max(1, m.values/m.leaves)

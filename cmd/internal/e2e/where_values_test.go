@@ -30,9 +30,9 @@ type whereValues struct {
 }
 
 func newWhereValues(rng *rand.Rand, o *oracle) *whereValues {
-	n := len(oracleColumns)
+	n := len(o.table.columns)
 	v := &whereValues{rng: rng, o: o, filled: make([][]*oracleRow, n), trimmed: make([]map[string]string, n), trailing: make([][]string, n)}
-	for i := range oracleColumns {
+	for i := range o.table.columns {
 		v.trimmed[i] = map[string]string{}
 		for _, row := range o.rows {
 			if cell := row.cells[i]; cell.has {
