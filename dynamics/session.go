@@ -3,6 +3,7 @@ package dynamics
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -57,6 +58,14 @@ func (s *Session) Incarnation() string { return s.incarnation }
 // UserID returns the systemuserid whom the session acts as, "" if the TokenSource
 // did not say it.
 func (s *Session) UserID() string { return s.principal.User }
+
+// Tables are the names of the tables that the person of the connection was told of, as
+// the TokenSource last said.
+func (s *Session) Tables() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.tables)
+}
 
 // freshFor is how old may be what the TokenSource said when a token is sent or an
 // answer delivered. A deleted connection must be out of use within a second; most of

@@ -15,6 +15,8 @@ type Table struct {
 	// Set, Logical and Key are the names of the entity set, of the table, and of its
 	// primary key: "accounts", "account", "accountid".
 	Set, Logical, Key string
+	// Display is what Power Apps calls the table: "Account".
+	Display string
 	// Privilege is the privilege that reading rows takes: "prvReadAccount".
 	Privilege string
 	// Product is the product that brings the table to an environment, "" where each

@@ -26,7 +26,7 @@ type Sealer interface {
 	Open(sealed, associatedData []byte) ([]byte, error)
 }
 
-// cursorLife is how long a cursor of accounts.search is good for.
+// cursorLife is how long a cursor of a search, or of a listing of fields, is good for.
 const cursorLife = 7 * 24 * time.Hour
 
 // maxCursorPlain bounds an opened cursor: a query at its largest is in it
@@ -66,21 +66,28 @@ type mark struct {
 // before a cursor into it is lost.
 const maxMarks = 32
 
-// cursors seals the positions of one operation for one connection's incarnation.
+// cursors seals the positions of one operation for one connection's incarnation. The
+// operation's name holds the table's, so that no table goes on from a cursor of another.
 type cursors struct {
 	sealer     Sealer
 	operation  messages.Operation
 	connection string
 	incarnate  string
+	tables     []messages.Table // whose cursors are told by name
 }
 
 func (o *Operations) cursorsOf(c route.Call, session *dynamics.Session) cursors {
-	return cursors{sealer: o.Sealer, operation: c.Operation, connection: c.Connection, incarnate: session.Incarnation()}
+	return cursors{sealer: o.Sealer, operation: c.Operation, connection: c.Connection, incarnate: session.Incarnation(), tables: o.Tables}
 }
 
 // withCursors are the operations that give out sealed cursors.
-func withCursors() []messages.Operation {
-	return []messages.Operation{messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbFields), messages.Accounts.Operation(messages.VerbChanges)}
+func withCursors(tables []messages.Table) (operations []messages.Operation) {
+	for _, table := range tables {
+		for _, verb := range []messages.Verb{messages.VerbSearch, messages.VerbFields, messages.VerbChanges} {
+			operations = append(operations, table.Operation(verb))
+		}
+	}
+	return operations
 }
 
 func (c cursors) associated() []byte {
@@ -141,7 +148,7 @@ func (c cursors) open(text string, into any) error {
 // another says which other operation of the connection a cursor belongs to, the
 // one mix-up that a requester can see no reason for.
 func (c cursors) another(sealed []byte) error {
-	for _, operation := range withCursors() {
+	for _, operation := range withCursors(c.tables) {
 		other := c
 		other.operation = operation
 		if _, err := c.sealer.Open(sealed, other.associated()); operation != c.operation && err == nil {

@@ -23,6 +23,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -58,7 +59,7 @@ type dataverse struct {
 	rows    []account
 	changed []string // rows and deletions, as accounts.changes has them
 	refuse  func(w http.ResponseWriter, r *http.Request) bool
-	asked   []string // request URIs
+	asked   []string // request URIs, but for metadata
 }
 
 var pageSizeAsked = regexp.MustCompile(`odata\.maxpagesize=(\d+)`)
@@ -66,7 +67,9 @@ var pageSizeAsked = regexp.MustCompile(`odata\.maxpagesize=(\d+)`)
 func (d *dataverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked = append(d.asked, r.RequestURI)
+	if !strings.Contains(r.URL.Path, "EntityDefinitions") {
+		d.asked = append(d.asked, r.RequestURI)
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if d.refuse != nil && d.refuse(w, r) {
 		return
@@ -154,9 +157,28 @@ func operated(t *testing.T, rows []account) (*dataverse, *messages.Client, *nats
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.operations = &Operations{Dynamics: d.client, Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	d.operations = &Operations{Dynamics: d.client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
 	requester := served(t, d.operations)
 	return d, messages.NewClient(requester), requester
+}
+
+// accounts is the entity of the accounts that a dataverse has.
+func accounts(t *testing.T) *plan.Entity {
+	t.Helper()
+	entity, err := plan.NewEntity(messages.Accounts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return entity
+}
+
+func routesOf(t testing.TB, operations *Operations) map[messages.Operation]route.Route {
+	t.Helper()
+	routes, err := operations.Routes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return routes
 }
 
 // served starts a NATS server and a consumer of operations there, and returns a
@@ -174,7 +196,7 @@ func served(t *testing.T, operations *Operations) *nats.Conn {
 		t.Fatal("NATS did not start")
 	}
 	requester := dial(t, s.ClientURL())
-	c, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), operations.Routes(),
+	c, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), routesOf(t, operations),
 		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		t.Fatal(err)

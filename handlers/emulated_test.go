@@ -103,7 +103,7 @@ func emulate(t *testing.T, accounts int) *emulated {
 		dataverse.Close()
 	})
 	e := &emulated{control: server.Control(), url: web.URL, operations: &Operations{Dynamics: dataverse, Hosts: hosts, Store: store,
-		Authorizer: authorizer, Sealer: keys, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
+		Authorizer: authorizer, Sealer: keys, Tables: []messages.Table{messages.Accounts}, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
 	e.requester = served(t, e.operations)
 	e.Client = messages.NewClient(e.requester)
 	return e

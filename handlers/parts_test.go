@@ -18,7 +18,7 @@ func asked(t *testing.T, d *dataverse, op messages.Operation, budget int, in any
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.operations.Routes()[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Scope: "acme", Connection: "acme",
+	return routesOf(t, d.operations)[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Scope: "acme", Connection: "acme",
 		Deadline: time.Now().Add(time.Minute), Budget: budget}, body)
 }
 
@@ -120,7 +120,7 @@ func TestThePartsCursorIsTheReplys(t *testing.T) {
 func TestAnswersToWhatCannotBeRead(t *testing.T) {
 	d, _, _ := operated(t, nil)
 	for op, numbered := range map[messages.Operation]bool{"accounts.search": true, "accounts.changes": false, "users.get": false} {
-		answer := d.operations.Routes()[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Budget: 1 << 20}, []byte(`{"connection":"acme","wrong":1}`))
+		answer := routesOf(t, d.operations)[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Budget: 1 << 20}, []byte(`{"connection":"acme","wrong":1}`))
 		if answer.Call.Connection != "acme" || answer.Numbered != numbered {
 			t.Errorf("%s: %+v", op, answer)
 		}

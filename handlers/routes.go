@@ -24,39 +24,57 @@ type Operations struct {
 	BusCompletion bool
 }
 
-// servedTables are the tables of which Routes has operations.
-var servedTables = []messages.Table{messages.Accounts}
-
-// Routes is every operation, one line each.
-func (o *Operations) Routes() map[messages.Operation]route.Route {
-	accounts := messages.Accounts
-	return described(map[messages.Operation]route.Route{
-		messages.ConnectionsAuthorize:            route.Administrative(route.One(route.OneConnection, o.connectionsAuthorize)),
-		messages.ConnectionsComplete:             route.Administrative(route.One(route.AnyConnection, o.connectionsComplete)),
-		messages.ConnectionsGet:                  route.Administrative(route.One(route.OneConnection, o.connectionsGet)),
-		messages.ConnectionsList:                 route.Administrative(route.One(route.AnyConnection, o.connectionsList)),
-		messages.ConnectionsDelete:               route.Administrative(route.One(route.OneConnection, o.connectionsDelete)),
-		messages.ConnectionsCheck:                route.Administrative(route.One(route.OneConnection, o.connectionsCheck)),
-		messages.UsersWhoAmI:                     route.One(route.OneConnection, o.usersWhoAmI),
-		messages.UsersGet:                        route.One(route.OneConnection, o.usersGet),
-		accounts.Operation(messages.VerbSearch):  route.ManyOf(accounts, wantsStream, o.accountsSearch),
-		accounts.Operation(messages.VerbGet):     route.OneOf(accounts, o.accountsGet),
-		accounts.Operation(messages.VerbCount):   route.OneOf(accounts, o.accountsCount),
-		accounts.Operation(messages.VerbFields):  route.OneOf(accounts, o.accountsFields),
-		accounts.Operation(messages.VerbChanges): route.ManyOf(accounts, nil, o.accountsChanges),
-	})
+// rowOperations are the operations of one table.
+type rowOperations struct {
+	*Operations
+	entity *plan.Entity
 }
 
-// described adds the schemas of the bodies. An operation without them is a defect
-// that the first test meets.
-func described(routes map[messages.Operation]route.Route) map[messages.Operation]route.Route {
-	for op, r := range routes {
-		schemas, err := op.Schemas(servedTables)
+// Routes is every operation of the tables that are served. Its error says what is wrong
+// with the description of a table.
+func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
+	routes := map[messages.Operation]route.Route{
+		messages.ConnectionsAuthorize: route.Administrative(route.One(route.OneConnection, o.connectionsAuthorize)),
+		messages.ConnectionsComplete:  route.Administrative(route.One(route.AnyConnection, o.connectionsComplete)),
+		messages.ConnectionsGet:       route.Administrative(route.One(route.OneConnection, o.connectionsGet)),
+		messages.ConnectionsList:      route.Administrative(route.One(route.AnyConnection, o.connectionsList)),
+		messages.ConnectionsDelete:    route.Administrative(route.One(route.OneConnection, o.connectionsDelete)),
+		messages.ConnectionsCheck:     route.Administrative(route.One(route.OneConnection, o.connectionsCheck)),
+		messages.UsersWhoAmI:          route.One(route.OneConnection, o.usersWhoAmI),
+		messages.UsersGet:             route.One(route.OneConnection, o.usersGet),
+	}
+	for _, table := range o.Tables {
+		entity, err := plan.NewEntity(table)
 		if err != nil {
-			panic(fmt.Sprintf("no JSON Schemas for %s: %v", op, err))
+			return nil, err
+		}
+		rows := &rowOperations{o, entity}
+		for verb, r := range map[messages.Verb]route.Route{
+			messages.VerbSearch:  route.ManyOf(table, wantsStream, rows.search),
+			messages.VerbGet:     route.OneOf(table, rows.get),
+			messages.VerbCount:   route.OneOf(table, rows.count),
+			messages.VerbFields:  route.OneOf(table, rows.fields),
+			messages.VerbChanges: route.ManyOf(table, nil, rows.changes),
+		} {
+			operation := table.Operation(verb)
+			if _, taken := routes[operation]; taken {
+				return nil, fmt.Errorf("table %q is there twice", table.Name)
+			}
+			routes[operation] = r
+		}
+	}
+	return described(routes, o.Tables)
+}
+
+// described adds the schemas of the bodies.
+func described(routes map[messages.Operation]route.Route, tables []messages.Table) (map[messages.Operation]route.Route, error) {
+	for op, r := range routes {
+		schemas, err := op.Schemas(tables)
+		if err != nil {
+			return nil, fmt.Errorf("no JSON Schemas for %s: %w", op, err)
 		}
 		r.Schemas = schemas
 		routes[op] = r
 	}
-	return routes
+	return routes, nil
 }

@@ -140,8 +140,8 @@ func searched(b *testing.B, environment canned) *nats.Conn {
 		}
 		b.Cleanup(conns[i].Close)
 	}
-	operations := &Operations{Dynamics: client, Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
-	c, err := interactive.Start(b.Context(), conns[0], operations.Routes(),
+	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	c, err := interactive.Start(b.Context(), conns[0], routesOf(b, operations),
 		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		b.Fatal(err)

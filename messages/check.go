@@ -18,15 +18,16 @@ const (
 )
 
 // Checks lists the names of all checks of a connection with these tables, in the
-// order in which they are answered.
+// order in which they are answered: with one table as they were before there were
+// others, and those of further tables at the end.
 func Checks(tables []Table) []string {
 	names := []string{CheckToken, CheckWhoAmI, CheckSystemUsersRead, CheckRolesRead, CheckTeamsRead}
-	for _, table := range tables {
-		names = append(names, table.ReadCheck())
+	if len(tables) == 0 {
+		return append(names, CheckMetadataRead)
 	}
-	names = append(names, CheckMetadataRead)
-	for _, table := range tables {
-		names = append(names, table.ChangesCheck())
+	names = append(names, tables[0].ReadCheck(), CheckMetadataRead, tables[0].ChangesCheck())
+	for _, table := range tables[1:] {
+		names = append(names, table.ReadCheck(), table.ChangesCheck())
 	}
 	return names
 }

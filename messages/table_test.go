@@ -103,8 +103,8 @@ func TestOperationsOfTables(t *testing.T) {
 }
 
 func TestChecks(t *testing.T) {
-	want := []string{"token", "whoami", "systemusers.read", "roles.read", "teams.read", "accounts.read", "widgets.read", "metadata.read",
-		"accounts.changes", "widgets.changes"}
+	want := []string{"token", "whoami", "systemusers.read", "roles.read", "teams.read", "accounts.read", "metadata.read", "accounts.changes",
+		"widgets.read", "widgets.changes"}
 	served := []messages.Table{messages.Accounts, widgets}
 	if got := messages.Checks(served); !slices.Equal(got, want) {
 		t.Errorf("checks %q, want %q", got, want)

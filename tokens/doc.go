@@ -55,7 +55,7 @@
 //	crmbridge:{<id>}:refresh       lock of the one refresher
 //	crmbridge:{<id>}:used          string, 2 h               it was used recently
 //	crmbridge:{<id>}:metadata      hash inc <kind>…, 15 min  what the environment says of its columns
-//	crmbridge:{<id>}:reading       lock of the one who reads that
+//	crmbridge:{<id>}:reading:<t>   lock of the one who reads table t's
 //	crmbridge:{<id>}:alive         string, 10 s              proof that its server takes writes
 //	crmbridge:alive:<process>      string, 10 s              the same, written by each heartbeat; in a
 //	                               cluster with a tag for each primary

@@ -22,7 +22,9 @@ const (
 )
 
 func metadataKey(id string) string { return keyPrefix + "{" + id + "}:metadata" }
-func readingKey(id string) string  { return keyPrefix + "{" + id + "}:reading" }
+func readingKey(id, table string) string {
+	return keyPrefix + "{" + id + "}:reading:" + table
+}
 
 // putMetadataScript keeps ARGV[3] as kind ARGV[2] of incarnation ARGV[1] in
 // KEYS[1], if the grant KEYS[2] is of that incarnation: whoever was paused while
@@ -112,14 +114,14 @@ func (m *MetadataCache) Put(ctx context.Context, connection, incarnation, kind s
 	return nil
 }
 
-// Claim makes the caller the one in the fleet who reads a connection's metadata,
-// until it calls done, or dies. done is nil while another one reads. Errors:
+// Claim makes the caller the one in the fleet who reads the metadata of a connection's
+// table, until it calls done, or dies. done is nil while another one reads. Errors:
 // unavailable.
-func (m *MetadataCache) Claim(ctx context.Context, connection string) (done func(), err error) {
+func (m *MetadataCache) Claim(ctx context.Context, connection, table string) (done func(), err error) {
 	if !ValidID(connection) {
 		return nil, badID()
 	}
-	done, err = m.locks.hold(ctx, readingKey(connection))
+	done, err = m.locks.hold(ctx, readingKey(connection, table))
 	if errors.Is(err, errTaken) {
 		return nil, nil
 	}

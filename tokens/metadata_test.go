@@ -123,20 +123,25 @@ func TestOneReadsMetadata(t *testing.T) {
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)
 		one, other := tokens.NewMetadataCache(b.store), tokens.NewMetadataCache(b.store)
-		done, err := one.Claim(t.Context(), "acme")
+		done, err := one.Claim(t.Context(), "acme", "accounts")
 		if err != nil || done == nil {
 			t.Fatal(done == nil, err)
 		}
-		if again, err := other.Claim(t.Context(), "acme"); err != nil || again != nil {
+		if again, err := other.Claim(t.Context(), "acme", "accounts"); err != nil || again != nil {
 			t.Errorf("two read: %v", err)
 		}
-		if elsewhere, err := other.Claim(t.Context(), "other"); err != nil || elsewhere == nil {
+		if elsewhere, err := other.Claim(t.Context(), "other", "accounts"); err != nil || elsewhere == nil {
 			t.Errorf("another connection: %v", err)
 		} else {
 			elsewhere()
 		}
+		if contacts, err := other.Claim(t.Context(), "acme", "contacts"); err != nil || contacts == nil {
+			t.Errorf("another table: %v", err)
+		} else {
+			contacts()
+		}
 		done()
-		again, err := other.Claim(t.Context(), "acme")
+		again, err := other.Claim(t.Context(), "acme", "accounts")
 		if err != nil || again == nil {
 			t.Fatal("nobody reads, and nobody may", err)
 		}
@@ -152,7 +157,7 @@ func TestMetadataWithoutRedis(t *testing.T) {
 	_, err := cache.Get(t.Context(), "acme", "1", "columns")
 	wantCode(t, err, tokens.CodeUnavailable)
 	wantCode(t, cache.Put(t.Context(), "acme", "1", "columns", bytes.Repeat([]byte("x"), 10)), tokens.CodeUnavailable)
-	_, err = cache.Claim(t.Context(), "acme")
+	_, err = cache.Claim(t.Context(), "acme", "accounts")
 	wantCode(t, err, tokens.CodeUnavailable)
 	_, err = cache.Get(t.Context(), "no id", "1", "columns")
 	wantCode(t, err, tokens.CodeInvalidRequest)

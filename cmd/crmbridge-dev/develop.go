@@ -149,7 +149,7 @@ func (d *development) stop() error {
 	return first
 }
 
-// joinStop keeps the first error: what a stop says after another is noise.
+// joinStop keeps the first error: a stop that fails after another error tells nothing new.
 func joinStop(err, stopped error) error {
 	if err != nil {
 		return err
@@ -175,8 +175,8 @@ func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error
 	if err != nil {
 		return fmt.Errorf("search accounts: %w", err)
 	}
-	fmt.Fprintf(stdout, "Connection %q is made. The %d consulting companies with the highest revenue, of %d, as they came over NATS:\n\n",
-		demo, len(page.Rows), total(page))
+	fmt.Fprintf(stdout, "Connection %q is made. The %d consulting companies with the highest revenue, of %d, "+
+		"as they came over NATS:\n\n", demo, len(page.Rows), total(page))
 	return term.Rows(stdout, fields, page.Rows)
 }
 
@@ -187,7 +187,7 @@ func total(page *messages.Page) int64 {
 	return *page.Total
 }
 
-// settingsFor are the settings of a crmbridge beside these services.
+// settingsFor are the settings of a crmbridge that uses these services.
 func settingsFor(o *options, with *devenv.Services) (bridge.Settings, error) {
 	keyset, err := tokens.GenerateKeyset()
 	if err != nil {
@@ -210,8 +210,9 @@ func printSettings(to io.Writer, s bridge.Settings) {
 		{"NATS_URL", s.URL}, {"REDIS_URL", s.RedisURL}, {"TOKEN_KEYSET", s.TokenKeyset},
 		{"ENTRA_CLIENT_ID", s.EntraClientID}, {"ENTRA_CLIENT_SECRET", s.EntraClientSecret},
 		{"ENTRA_AUTHORITY_URL", s.EntraAuthorityURL}, {"PUBLIC_URL", s.PublicURL},
-		{"TABLES", s.Tables}, {"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}, {"BUS_COMPLETION", string(s.BusCompletion)},
-		{"REPLY_SUBJECTS", s.ReplySubjects}, {"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
+		{"TABLES", s.Tables}, {"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr},
+		{"BUS_COMPLETION", string(s.BusCompletion)}, {"REPLY_SUBJECTS", s.ReplySubjects},
+		{"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
 	} {
 		fmt.Fprintf(to, "export %s='%s'\n", pair[0], pair[1])
 	}
@@ -229,6 +230,9 @@ Try, in another terminal:
   export NATS_URL=%s
   go run ./cmd/crmbridge accounts search demo --where 'city = London and employees >= 50' --fields name,city,owner
   go run ./cmd/crmbridge accounts count demo --where 'industry in (Consulting, Accounting) and website is not null'
+  go run ./cmd/crmbridge contacts search demo --where 'department = Marketing' --fields name,job_title,account
+  go run ./cmd/crmbridge contacts changes demo --cursor-file demo-contacts.cursor
+  go run ./cmd/crmbridge connections check demo
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
   go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.request \

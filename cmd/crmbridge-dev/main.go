@@ -1,6 +1,6 @@
 // Command crmbridge-dev runs crmbridge with everything that it needs in one
 // process and nothing to install: a NATS server with JetStream, a Redis, an
-// emulated Entra ID and Dataverse with sample accounts, and the consumer. It
+// emulated Entra ID and Dataverse with sample rows of every table, and the consumer. It
 // connects the connection "demo" through the real OAuth flow, searches accounts
 // over NATS, prints them and what to try next, and stays up until interrupted.
 //
@@ -48,7 +48,8 @@ type options struct {
 
 // limits are the emulated service protection limits.
 func (o *options) limits() emulator.Limits {
-	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent, Servers: o.LimitServers, Execution: o.LimitExecution}
+	return emulator.Limits{Window: o.LimitWindow, Requests: o.LimitRequests, Concurrent: o.LimitConcurrent,
+		Servers: o.LimitServers, Execution: o.LimitExecution}
 }
 
 // Validate finds ports that are none, and faults that cannot be.

@@ -45,7 +45,9 @@ func errNoProgress() error {
 }
 
 // once asks one of many questions.
-func once[In, Out any](ctx context.Context, ask *asker, question func(context.Context, In) (Out, error), in In) (Out, error) {
+func once[In, Out any](
+	ctx context.Context, ask *asker, question func(context.Context, In) (Out, error), in In,
+) (Out, error) {
 	ctx, cancel := context.WithTimeout(ctx, ask.timeout)
 	defer cancel()
 	return question(ctx, in)
@@ -59,11 +61,12 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 	}
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
-	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command", nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) {
 			refuse(notPermitted(err)) // nobody would answer
 		}
-	}))
+	}
+	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command", nats.ErrorHandler(failed))
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,8 @@ func (w *waiting) run(ctx context.Context, until time.Time) error {
 	}
 	over := messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again")
 	if w.wasActive() {
-		over = messages.Errorf(messages.DeadlineExceeded, "nobody signed in again in time; %s is as it was before", w.connection)
+		over = messages.Errorf(messages.DeadlineExceeded,
+			"nobody signed in again in time; %s is as it was before", w.connection)
 	}
 	ctx, cancel := context.WithDeadlineCause(ctx, until.Add(askAgain), over)
 	defer cancel()
@@ -135,7 +136,8 @@ func (w *waiting) look(ctx context.Context) (*messages.Connection, error) {
 	fault, answered := errors.AsType[*messages.Error](err)
 	switch {
 	case answered && fault.Code == messages.ConnectionNotFound:
-		return nil, messages.Errorf(messages.ConnectionNotFound, "%s was deleted meanwhile or nobody signed in, so that the page leads nowhere; start again", w.connection)
+		return nil, messages.Errorf(messages.ConnectionNotFound,
+			"%s was deleted meanwhile or nobody signed in, so that the page leads nowhere; start again", w.connection)
 	case err != nil: // an outage: the page may work by the time the person gets there
 		return nil, nil
 	case now.Status == messages.StatusActive && w.differs(now):

@@ -61,7 +61,8 @@ func printConnection(std *stdio, c *messages.Connection) error {
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
-		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")}, {"created", term.When(&c.CreatedAt)},
+		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")},
+		{"created", term.When(&c.CreatedAt)},
 		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
 		{"last error", c.LastError},
 	})
@@ -86,7 +87,9 @@ type connectionsDelete struct {
 // Run deletes one connection. On a terminal it asks first: a person would have to
 // connect the environment again.
 func (c *connectionsDelete) Run(ctx context.Context, std *stdio) error {
-	if !c.Yes && !std.agrees("Delete connection "+c.Connection+" and everything stored for it? A person must connect it again to undo this.") {
+	question := "Delete connection " + c.Connection + " and everything stored for it? " +
+		"A person must connect it again to undo this."
+	if !c.Yes && !std.agrees(question) {
 		return messages.Errorf(messages.Cancelled, "nothing was deleted")
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {

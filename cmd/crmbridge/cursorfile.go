@@ -13,34 +13,56 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
+// A cursor file holds one line: the cursor, and before it the table's name and a colon. A cursor
+// without a name is one of accounts, so that files from before there were other tables keep working.
+
 // readCursor reads a cursor that an earlier run kept, "" where there is no file.
 // It also finds out before a long run that its folder is missing.
-func readCursor(name string) (string, error) {
+func readCursor(name string, table messages.Table) (string, error) {
 	if folder, err := os.Stat(filepath.Dir(name)); err != nil || !folder.IsDir() {
-		return "", fmt.Errorf("%w: --cursor-file: there is no folder %s", bridge.ErrUsage, filepath.Dir(name))
+		return "", cursorFileError("there is no folder %s", filepath.Dir(name))
 	}
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("%w: --cursor-file: %w", bridge.ErrUsage, err)
+		return "", cursorFileError("%w", err)
 	}
 	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, messages.MaxCursor+2)) // a line end may follow the cursor
+	// A name may come before the cursor, and a line end after it.
+	text, err := io.ReadAll(io.LimitReader(file, int64(len(table.Name))+1+messages.MaxCursor+2))
 	if err != nil {
-		return "", fmt.Errorf("%w: --cursor-file: %w", bridge.ErrUsage, err)
+		return "", cursorFileError("%w", err)
 	}
-	cursor := strings.TrimSpace(string(text))
-	if cursor == "" || len(cursor) > messages.MaxCursor || strings.ContainsAny(cursor, " \t\r\n") {
-		return "", fmt.Errorf("%w: --cursor-file: %s holds no cursor; remove it to begin with every account", bridge.ErrUsage, name)
+	of, cursor, named := strings.Cut(strings.TrimSpace(string(text)), ":")
+	if !named {
+		of, cursor = messages.Accounts.Name, of
+	}
+	if cursor == "" || len(cursor) > messages.MaxCursor || !isWord(of) || strings.ContainsAny(cursor, " \t\r\n") {
+		return "", cursorFileError("%s holds no cursor; remove it to begin with every %s", name, table.One)
+	}
+	if of != table.Name {
+		return "", cursorFileError("%s holds a cursor of %s, and %s need a file of their own", name, of, table.Name)
 	}
 	return cursor, nil
 }
 
+// isWord reports whether a text may be the name of a table: what is no name is not printed.
+func isWord(text string) bool {
+	return text != "" && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
+}
+
+func cursorFileError(format string, args ...any) error {
+	return fmt.Errorf("%w: --cursor-file: "+format, append([]any{bridge.ErrUsage}, args...)...)
+}
+
 // writeCursor replaces the file as a whole: a reader, and a run after a crash,
 // finds the old cursor or the new one. Only its owner may read it.
-func writeCursor(name, cursor string) (err error) {
+func writeCursor(name string, table messages.Table, cursor string) (err error) {
+	if table.Name != messages.Accounts.Name {
+		cursor = table.Name + ":" + cursor
+	}
 	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // has mode 0600
 	if err != nil {
 		return fmt.Errorf("keep the cursor: %w", err)

@@ -120,8 +120,7 @@ func walkSource(t *testing.T, visit func(name, text string)) {
 // The table of cmd/crmbridge/README.md has every command; those of a table other than
 // accounts are there as a group.
 func TestDocumentsListTheCommands(t *testing.T) {
-	var cli commands
-	parser, err := kong.New(&cli)
+	parser, err := kong.New(newCommands())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,8 @@ type healthcheckCommand struct {
 
 // Help is the end of the command's help text.
 func (c *healthcheckCommand) Help() string {
-	return "Asks the crmbridge of the same container, which needs no shell and no curl. Exit status: 0 for yes, 1 for no or no answer.\n\n" +
+	return "Asks the crmbridge of the same container, which needs no shell and no curl. " +
+		"Exit status: 0 for yes, 1 for no or no answer.\n\n" +
 		"Example, in a Dockerfile: HEALTHCHECK CMD [\"/crmbridge\", \"healthcheck\", \"--live\"]\n\n" +
 		"Example, with everything but Redis: crmbridge healthcheck --exclude redis"
 }

@@ -45,7 +45,8 @@ func (k keyset) text() ([]byte, error) {
 		return text, err
 	}
 	if term.IsTerminal(os.Stdin) {
-		return nil, bridge.ConfigurationError(errors.New("TOKEN_KEYSET: is missing; set it or TOKEN_KEYSET_FILE, or give the key set on stdin"))
+		return nil, bridge.ConfigurationError(errors.New(
+			"TOKEN_KEYSET: is missing; set it or TOKEN_KEYSET_FILE, or give the key set on stdin"))
 	}
 	if text, err = io.ReadAll(io.LimitReader(os.Stdin, biggestKeyset+1)); err != nil {
 		return nil, fmt.Errorf("read the key set from stdin: %w", err)
@@ -152,7 +153,8 @@ func (c *keysRemove) Run(ctx context.Context, to *stdio) error {
 
 func (c *keysRemove) unused(ctx context.Context, text []byte, diag io.Writer) error {
 	if c.RedisURL == "" && c.RedisURLFile == "" {
-		_, err := fmt.Fprintf(diag, "REDIS_URL is not given, so nobody looked whether something is still sealed under key %d\n", c.KeyID)
+		_, err := fmt.Fprintf(diag,
+			"REDIS_URL is not given, so nobody looked whether something is still sealed under key %d\n", c.KeyID)
 		return err
 	}
 	store, client, err := bridge.KeySettings{TokenKeyset: string(text)}.OpenStore(c.RedisURL, c.RedisURLFile)
@@ -200,7 +202,8 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	if done.Total == 0 && err != nil {
 		return asMessage(err)
 	}
-	_, printed := fmt.Fprintf(to.out, "%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
+	_, printed := fmt.Fprintf(to.out,
+		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
 		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes, counts.Unopened)
 	return errors.Join(printed, asMessage(err))
 }

@@ -11,6 +11,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
@@ -20,14 +23,21 @@ import (
 
 // commands are the program's commands, in the order of the help text.
 type commands struct {
-	Serve       serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
-	Connect     connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
-	Connections connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
-	Accounts    accountsCommands    `cmd:"" help:"Search, count and show accounts, their fields and what changed."`
-	Users       usersCommands       `cmd:"" help:"Show users."`
-	Keys        keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
-	Healthcheck healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
-	Version     versionCommand      `cmd:"" help:"Print the version."`
+	Serve        serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	Connect      connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
+	Connections  connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
+	kong.Plugins                     // one group for each table
+	Users        usersCommands       `cmd:"" help:"Show users."`
+	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
+	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
+	Version      versionCommand      `cmd:"" help:"Print the version."`
+}
+
+func newCommands() *commands { return &commands{Plugins: tableGroups(messages.Tables())} }
+
+// subjects are what crmbridge can be asked about.
+func subjects() string {
+	return strings.Join(messages.TableNames(messages.Tables()), ", ") + " and users"
 }
 
 func main() {
@@ -37,8 +47,8 @@ func main() {
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	return program.Program{Name: "crmbridge",
-		Description: "crmbridge answers questions about accounts and users in Dynamics 365 (Dataverse) over NATS.",
-		Commands:    &commands{}, Bind: []any{newStdio(stdout, stderr)}, Print: printError,
+		Description: "crmbridge answers questions about " + subjects() + " in Dynamics 365 (Dataverse) over NATS.",
+		Commands:    newCommands(), Bind: []any{newStdio(stdout, stderr)}, Print: printError,
 	}.Run(args, stdout, stderr)
 }
 

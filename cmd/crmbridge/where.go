@@ -33,13 +33,15 @@ func (f *filter) tree() (*messages.Where, error) {
 	if strings.HasPrefix(strings.TrimSpace(f.text), "{") {
 		var where messages.Where
 		if err := json.Unmarshal([]byte(f.text), &where, json.RejectUnknownMembers(true)); err != nil {
-			return nil, fmt.Errorf("%w: --where is not a filter in JSON such as {\"field\":\"name\",\"op\":\"contains\",\"value\":\"Inc\"}: %w", bridge.ErrUsage, err)
+			return nil, fmt.Errorf("%w: --where is not a filter in JSON such as "+
+				`{"field":"name","op":"contains","value":"Inc"}: %w`, bridge.ErrUsage, err)
 		}
 		return &where, nil
 	}
 	expression, err := messages.ParseExpression(f.text)
-	if fault, ok := errors.AsType[*messages.ExpressionError](err); ok {
-		return nil, &spotted{fmt.Errorf("%w: --where: %s", bridge.ErrUsage, fault.Message), f.text, fault.Offset, fault.Length}
+	if syntax, ok := errors.AsType[*messages.ExpressionError](err); ok {
+		err := fmt.Errorf("%w: --where: %s", bridge.ErrUsage, syntax.Message)
+		return nil, &spotted{err, f.text, syntax.Offset, syntax.Length}
 	}
 	if err != nil {
 		return nil, err
@@ -50,11 +52,11 @@ func (f *filter) tree() (*messages.Where, error) {
 
 // explain adds to crmbridge's answer the spot of the expression that it is about.
 func (f *filter) explain(err error) error {
-	fault, ok := errors.AsType[*messages.Error](err)
+	refused, ok := errors.AsType[*messages.Error](err)
 	if !ok || f.expression == nil {
 		return err
 	}
-	for _, detail := range fault.Details {
+	for _, detail := range refused.Details {
 		if offset, length, ok := f.expression.Span(detail.Path); ok {
 			return &spotted{err, f.text, offset, length}
 		}

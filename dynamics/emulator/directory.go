@@ -29,6 +29,7 @@ type team struct {
 
 type role struct {
 	id, root, businessUnit guid
+	template               guid // null where the role was made in the environment
 	name                   string
 	managed                bool
 	privileges             map[string]Depth
@@ -107,7 +108,7 @@ func newDirectory(o Options) (*directory, error) {
 	for _, n := range businessUnits {
 		for i, r := range roleTemplates {
 			d.roles = append(d.roles, &role{id: namedGUID("role", n, r.name), root: namedGUID("role", businessUnits[0], r.name), businessUnit: d.units[n],
-				name: r.name, managed: r.managed, privileges: r.grants(), rows: r.rows, tables: r.tables, dir: d, version: int64(1000 + i)})
+				template: standardTemplates[r.name], name: r.name, managed: r.managed, privileges: r.grants(), rows: r.rows, tables: r.tables, dir: d, version: int64(1000 + i)})
 		}
 	}
 	for i, t := range teamTemplates {

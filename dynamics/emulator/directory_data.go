@@ -77,6 +77,25 @@ var roleTemplates = []roleTemplate{
 
 const administrator = "System Administrator"
 
+// standardTemplates are the role templates of roles that Microsoft ships; they have the same ids in every environment
+// (https://learn.microsoft.com/power-apps/developer/data-platform/security-roles#standard-role-templates). Basic User is the present
+// name of Common Data Service User.
+var standardTemplates = map[string]guid{
+	administrator:            mustGUID("627090ff-40a3-4053-8790-584edc5be201"),
+	"System Customizer":      mustGUID("119f245c-3cc8-4b62-b31c-d1a046ced15d"),
+	"Basic User":             mustGUID("236750cd-45ae-4939-ab12-b24b920ced93"),
+	"Salesperson":            mustGUID("a4be89ff-7c35-4d69-9900-999c3f603e6f"),
+	"Marketing Professional": mustGUID("09a25608-d28b-4d47-b57c-79271fe6a525"),
+}
+
+func mustGUID(text string) guid {
+	id, ok := parseGUID(text)
+	if !ok {
+		panic("emulator: no GUID: " + text)
+	}
+	return id
+}
+
 type teamTemplate struct {
 	name, unit string
 	kind       int // 0 owner, 1 access, 2 security group, 3 office group

@@ -1,9 +1,11 @@
 package emulator
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"strconv"
 	"time"
 )
 
@@ -28,7 +30,11 @@ func (g *people) option(set []option) int { return int(set[g.rng.IntN(len(set))]
 
 // rowID looks like the sequential GUIDs of a real server: the last eight bytes are the same for all.
 func rowID(table string, seed uint64, i int) guid {
-	id := namedGUID(table, fmt.Sprint(seed), fmt.Sprint(i))
+	var space [64]byte
+	name := append(append(space[:0], table...), 0)
+	name = strconv.AppendInt(append(strconv.AppendUint(name, seed, 10), 0), int64(i), 10)
+	sum := sha256.Sum256(name)
+	id := stamped(guid(sum[:16]), 4)
 	copy(id[6:], []byte{0xed, 0x11, 0xb5, 0x96, 0x00, 0x22, 0x48, 0x1d, 0x68, 0xcd})
 	return id
 }

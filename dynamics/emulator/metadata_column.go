@@ -14,6 +14,9 @@ func (c *column) readOnly() bool {
 	return c.kind == kindGUID || c.base
 }
 
+// metadataID is the MetadataId of a column.
+func metadataID(entity, attribute string) guid { return namedGUID("metadata", entity, attribute) }
+
 // describeColumn is a column's metadata with every member that its type has, in the order of Microsoft's answers as far as that is
 // known. Values that nothing here depends on (ColumnNumber, IntroducedVersion and the like) are made up.
 func (x *call) describeColumn(t *table, c *column) object {
@@ -32,7 +35,7 @@ func (x *call) describeColumn(t *table, c *column) object {
 	}
 	o := object{
 		{"@odata.type", "#Microsoft.Dynamics.CRM." + odata},
-		{"MetadataId", namedGUID("metadata", t.logical, c.name).String()}, {"HasChanged", nil}, {"AttributeOf", nil}, {"AttributeType", attribute},
+		{"MetadataId", metadataID(t.logical, c.name).String()}, {"HasChanged", nil}, {"AttributeOf", nil}, {"AttributeType", attribute},
 		{"ColumnNumber", number}, {"DeprecatedVersion", nil}, {"IntroducedVersion", "5.0.0.0"}, {"EntityLogicalName", t.logical},
 		{"IsCustomAttribute", c.custom}, {"IsPrimaryId", c.name == t.key}, {"IsValidODataAttribute", !c.sdkOnly}, {"IsPrimaryName", c.name == t.primary},
 		{"IsValidForCreate", !c.readOnly()}, {"IsValidForRead", true}, {"IsValidForUpdate", !c.readOnly()}, {"CanBeSecuredForRead", t.securable(c)},

@@ -32,6 +32,11 @@ func (c *call) boundFunction(t *table, row any, name string, s segment, o option
 		u, want := row.(*systemUser), strings.Trim(args["PrivilegeName"], "'")
 		mine := slices.DeleteFunc(u.privilegeNames(), func(n string) bool { return n != want })
 		return c.rolePrivileges(name, mine, u.depth)
+	case "systemuser/RetrievePrincipalAttributePrivileges":
+		return c.attributePrivileges(name, c.v.profilesOf(row.(*systemUser)))
+	case "team/RetrievePrincipalAttributePrivileges":
+		x := row.(*team)
+		return c.attributePrivileges(name, c.v.profilesWith(func(p *profile) bool { return containsTeam(p, x) }))
 	case "systemuser/RetrievePrincipalAccess":
 		return c.principalAccess(row.(*systemUser), args["Target"])
 	case "team/RetrieveTeamPrivileges":
@@ -77,6 +82,31 @@ func (c *call) rolePrivileges(function string, names []string, depth func(string
 }
 
 // principalAccess says what the user may do with one row: target is {'@odata.id':'accounts(GUID)'}, in either kind of quotes.
+// attributePrivileges are the secured columns that profiles let be read, each once: "all the secured attribute privileges a user or
+// team has through direct or indirect (through team membership) associations with the FieldSecurityProfile entity"
+// (https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/retrieveprincipalattributeprivileges, members from
+// …/attributeprivilege, values of field_security_permission_type: 0 and 4).
+func (c *call) attributePrivileges(function string, profiles []*profile) (*answer, *fault) {
+	const allowed = 4
+	rows := []object{}
+	seen := map[guid]bool{}
+	for _, p := range profiles {
+		for _, x := range p.permissions {
+			id := metadataID(x.entity, x.attribute)
+			if seen[id] {
+				continue
+			}
+			seen[id] = true
+			write := 0
+			if p.id == adminProfile {
+				write = allowed
+			}
+			rows = append(rows, object{{"AttributeId", id.String()}, {"CanCreate", write}, {"CanRead", allowed}, {"CanReadUnMasked", 0}, {"CanUpdate", write}})
+		}
+	}
+	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + function + "Response"}, {"AttributePrivileges", rows}})
+}
+
 func (c *call) principalAccess(u *systemUser, target string) (*answer, *fault) {
 	var ref struct {
 		ID string `json:"@odata.id"`

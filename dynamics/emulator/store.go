@@ -174,7 +174,7 @@ func (s *store) put(t *table, r *record, now time.Time) string {
 	at := now.UTC().Truncate(time.Second).Unix()
 	if slot := t.column(t.key).slot; r.cell(slot) == nil {
 		r.id = randomGUID()
-		r.cells[slot] = r.id
+		r.cells[slot] = &r.id
 	}
 	r.fill(t)
 	r.date(t, at)
@@ -197,10 +197,10 @@ func (s *store) put(t *table, r *record, now time.Time) string {
 // date sets when the row was modified, and created where that is not known.
 func (r *record) date(t *table, at int64) {
 	if c := t.column("modifiedon"); c != nil && c.stored() {
-		r.cells[c.slot] = at
+		r.cells[c.slot] = &at
 	}
 	if c := t.column("createdon"); c != nil && c.stored() && r.cells[c.slot] == nil {
-		r.cells[c.slot] = at
+		r.cells[c.slot] = &at
 	}
 }
 
@@ -214,21 +214,22 @@ func (r *record) fill(t *table) {
 		cell := &r.cells[c.slot]
 		switch {
 		case c.name == "ownerid":
-			if id, ok := (*cell).(guid); ok {
-				r.owner = id
+			if id, ok := (*cell).(*guid); ok {
+				r.owner = *id
 			}
 		case c.kind == kindBool && !c.custom && *cell == nil:
-			*cell = int64(0)
+			*cell = &smallNumbers[0]
 		case c.kind == kindState:
-			if n, ok := (*cell).(int64); ok {
-				state = n
+			if n, ok := (*cell).(*int64); ok {
+				state = *n
 			} else {
-				*cell = int64(0)
+				*cell = &smallNumbers[0]
 			}
-		case c.kind == kindStatus && (*cell == nil || *cell == int64(0)):
+		case c.kind == kindStatus && cellValue(c.kind, *cell).n == 0:
 			for _, o := range c.options {
 				if int64(o.state) == state {
-					*cell = int64(o.value)
+					n := int64(o.value)
+					*cell = &n
 					break
 				}
 			}

@@ -66,59 +66,72 @@ var accountMembers = []struct {
 	{"cb_lastcampaign", func(a *Account) any { return &a.LastCampaign }},
 }
 
-// record is the account as the store keeps it; false where a GUID is none.
-func (a *Account) record(t *table) (*record, bool) {
-	r := &record{cells: make([]any, t.slots)}
+// accountMaker makes records of accounts; what does not depend on the account is looked up once.
+type accountMaker struct {
+	t       *table
+	columns []*column // of accountMembers; nil where it was removed
+	boxes   boxes
+}
+
+func newAccountMaker(t *table) *accountMaker {
+	m := &accountMaker{t: t, columns: make([]*column, len(accountMembers))}
 	for i := range accountMembers {
-		m := &accountMembers[i]
-		c := t.column(m.column)
+		m.columns[i] = t.column(accountMembers[i].column)
+	}
+	return m
+}
+
+// record is the account as the store keeps it; false where a GUID is none.
+func (m *accountMaker) record(a *Account) (*record, bool) {
+	r := &record{cells: make([]any, m.t.slots)}
+	for i, c := range m.columns {
 		if c == nil {
-			continue // removed
+			continue
 		}
 		var ok bool
-		if r.cells[c.slot], ok = c.member(m.of(a)); !ok {
+		if r.cells[c.slot], ok = m.cell(c, accountMembers[i].of(a)); !ok {
 			return nil, false
 		}
 	}
 	for name, v := range a.More {
-		if c := t.column(name); c != nil && c.stored() {
-			r.cells[c.slot], _ = c.toCell(v) // of another type it is null
+		if c := m.t.column(name); c != nil && c.stored() {
+			r.cells[c.slot], _ = c.toCell(&m.boxes, v) // of another type it is null
 		}
 	}
-	r.id, _ = r.cell(t.column(t.key).slot).(guid)
+	r.id = r.key(m.t)
 	return r, true
 }
 
-// member is a member of [Account] as a cell.
-func (c *column) member(p any) (cell any, ok bool) {
+// cell is a member of [Account] as a cell.
+func (m *accountMaker) cell(c *column, p any) (cell any, ok bool) {
 	switch x := p.(type) {
 	case *string:
 		if *x == "" || c.kind.textual() {
-			return orNil(*x), true
+			return m.boxes.text(*x), true
 		}
 		id, ok := parseGUID(*x)
-		return id, ok
+		return m.boxes.id(id), ok
 	case **int32:
 		if *x == nil {
 			return nil, true
 		}
-		return int64(**x), true
+		return m.boxes.number(int64(**x)), true
 	case **int64:
 		if *x == nil {
 			return nil, true
 		}
-		return **x, true
+		return m.boxes.number(**x), true
 	case *int32:
-		return int64(*x), true
+		return m.boxes.number(int64(*x)), true
 	case *bool:
-		return int64(btoi(*x)), true
+		return m.boxes.number(int64(btoi(*x))), true
 	case *time.Time:
 		if x.IsZero() {
 			return nil, true
 		}
-		return x.Unix(), true
+		return m.boxes.number(x.Unix()), true
 	case *[]int32:
-		return orNil(joinChoices(*x)), true
+		return m.boxes.text(joinChoices(*x)), true
 	}
 	return nil, false
 }
@@ -174,8 +187,9 @@ func (r *record) account(t *table) Account {
 
 func accountRecords(t *table, rows []*Account) []*record {
 	out := make([]*record, len(rows))
+	maker := newAccountMaker(t)
 	for i, a := range rows {
-		r, ok := a.record(t)
+		r, ok := maker.record(a)
 		if !ok {
 			panic("emulator: a generated account has a GUID that is none: " + a.ID)
 		}

@@ -13,6 +13,7 @@ func roleTable() *table {
 			boolean("ismanaged", "IsManaged", "State", "Unmanaged", "Managed", func(r t) bool { return r.managed }),
 			lookup("businessunitid", "BusinessUnitId", "Business Unit", "businessunit", func(r t) guid { return r.businessUnit }),
 			lookup("parentrootroleid", "ParentRootRoleId", "Parent Root Role", "role", func(r t) guid { return r.root }),
+			lookup("roletemplateid", "RoleTemplateId", "Role Template ID", "roletemplate", func(r t) guid { return r.template }),
 			number(kindBigInt, "versionnumber", "VersionNumber", "Version number", func(r t) (int64, bool) { return r.version, true }),
 		}}
 }

@@ -51,7 +51,7 @@
 //	throttle:blocked                 channel; names such a key            that key
 //	throttle:fleet                   random name of a process             nothing of environments
 //	{id}:grant, :used, :changes      connection                           the connection's, which never changes
-//	{id}:refresh, {id}:reading       connection (locks)                   likewise
+//	{id}:refresh, {id}:reading:<t>   connection (locks)                   likewise
 //	{id}:metadata                    connection; fields: incarnation,     the incarnation, which has one origin
 //	                                 kind with the user
 //	connections, renewals, changes   connections in an index              the connection

@@ -3,7 +3,9 @@ package interactive
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,7 +104,7 @@ func (c *Consumer) describe(msg *nats.Msg, value func() any) {
 
 func (c *Consumer) info() micro.Info {
 	info := micro.Info{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.InfoResponseType,
-		Description: "accounts, users and identities from customers' Dynamics 365 (Dataverse) environments"}
+		Description: strings.Join(c.entities(), ", ") + " of customers' Dynamics 365 (Dataverse) environments"}
 	for _, e := range c.endpoints {
 		info.Endpoints = append(info.Endpoints, micro.EndpointInfo{
 			Name: e.name, Subject: e.subject, QueueGroup: messages.QueueGroup,
@@ -110,6 +112,18 @@ func (c *Consumer) info() micro.Info {
 		})
 	}
 	return info
+}
+
+// entities are what this process answers requests about, each once: those of the
+// tables that it serves too.
+func (c *Consumer) entities() []string {
+	var names []string
+	for _, e := range c.endpoints {
+		if name := e.operation.Entity(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 func (c *Consumer) stats() micro.Stats {

@@ -9,10 +9,10 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 )
 
-// A Catalog keeps the metadata of environments: their columns and options, per connection,
-// incarnation and user: labels are in the language of the user whom the connection
-// acts as, so that two connections of one environment must not share them, nor two
-// users of one connection.
+// A Catalog keeps the metadata of environments: the columns and options of their tables, per
+// connection, incarnation, user and table. Labels are in the language of the user whom the
+// connection acts as, and that user may not read every column, so that two connections of
+// one environment must not share them, nor two users of one connection.
 type Catalog struct {
 	shared Cache // nil: this process asks for itself
 	log    *slog.Logger
@@ -24,11 +24,11 @@ type Catalog struct {
 	entries map[catalogKey]*entry
 }
 
-type catalogKey struct{ connection, incarnation, user string }
+type catalogKey struct{ connection, incarnation, user, table string }
 
 // Bounds of a catalog. The second one is a default.
 const (
-	maxEntries      = 256
+	maxEntries      = 1024
 	maxCatalogBytes = 64 << 20
 )
 
@@ -36,14 +36,15 @@ const (
 // one takes is known only then.
 const maxParses = 2
 
-// An entry is the metadata of one connection and user.
+// An entry is the metadata of one table to one connection and user.
 type entry struct {
-	reading chan struct{} // held by the request that reads, while others of its connection wait
+	reading chan struct{} // held by the request that reads, while others of its connection and table wait
 
 	mu          sync.Mutex // guards the rest, briefly
 	kinds       map[string]*metadataSet
 	notBefore   time.Time // what was read before has proved wrong
 	invalidated time.Time // when notBefore was set
+	unknown     time.Time // until then nobody asks again which columns are hidden
 	used        time.Time // guarded by the catalog
 	size        int64     // of all kinds, guarded by the catalog
 }
@@ -55,15 +56,15 @@ func NewCatalog(cache Cache, most int64, log *slog.Logger) *Catalog {
 		entries: map[catalogKey]*entry{}}
 }
 
-// Of gives the columns of a session's environment.
-func (c *Catalog) Of(session *dynamics.Session) *Columns {
-	return &Columns{session: session, catalog: c, entry: c.entry(session)}
+// Of gives the columns that a table has in a session's environment.
+func (c *Catalog) Of(session *dynamics.Session, of *Entity) *Columns {
+	return &Columns{session: session, entity: of, catalog: c, entry: c.entry(session, of)}
 }
 
-func (c *Catalog) entry(session *dynamics.Session) *entry {
+func (c *Catalog) entry(session *dynamics.Session, of *Entity) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := catalogKey{session.Connection(), session.Incarnation(), session.UserID()}
+	key := catalogKey{session.Connection(), session.Incarnation(), session.UserID(), of.Name}
 	known, ok := c.entries[key]
 	if !ok {
 		if len(c.entries) >= maxEntries {
@@ -97,8 +98,8 @@ func (c *Catalog) evictOldest(but *entry) (size int64) {
 // of the fleet's, or reads Dataverse's own, which replaces the old one for all. It does
 // nothing where that was tried lately: an environment that keeps disagreeing with itself
 // is not read each time.
-func (c *Catalog) invalidate(session *dynamics.Session) {
-	known := c.entry(session)
+func (c *Catalog) invalidate(session *dynamics.Session, of *Entity) {
+	known := c.entry(session, of)
 	known.mu.Lock()
 	defer known.mu.Unlock()
 	used := known.kinds[kindColumns]
@@ -129,6 +130,19 @@ func (e *entry) accepts(set *metadataSet, maxAge time.Duration) bool {
 
 func (e *entry) valid(set *metadataSet, maxAge time.Duration) bool {
 	return time.Since(set.At) < maxAge && !set.At.Before(e.notBefore)
+}
+
+// unknowable reports that it was asked lately which columns are hidden, in vain.
+func (e *entry) unknowable() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return time.Now().Before(e.unknown)
+}
+
+func (e *entry) setUnknowable() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.unknown = time.Now().Add(unknownTTL)
 }
 
 // keep puts one kind into the catalog, unless it alone would take more than a quarter of

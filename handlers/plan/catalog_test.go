@@ -124,7 +124,7 @@ func (f *fleet) Put(_ context.Context, connection, incarnation, kind string, val
 	return f.fails
 }
 
-func (f *fleet) Claim(context.Context, string) (func(), error) {
+func (f *fleet) Claim(context.Context, string, string) (func(), error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.fails != nil || f.claimed {
@@ -145,7 +145,7 @@ func catalogOf(cache Cache, most int64) *Catalog {
 // columnsOf are the columns of a session, or the end of the test.
 func columnsOf(t *testing.T, c *Catalog, session *dynamics.Session) map[string]dynamics.TableColumn {
 	t.Helper()
-	all, err := c.Of(session).All(t.Context(), MaxAge)
+	all, err := c.Of(session, accounts).All(t.Context(), MaxAge)
 	if err != nil || len(all) == 0 {
 		t.Fatalf("%d columns, %v", len(all), err)
 	}
@@ -203,7 +203,7 @@ func TestAnotherProcessReads(t *testing.T) {
 	shared.claimed, shared.kept = true, nil
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := catalogOf(shared, 0).Of(e.open(t, "acme")).All(ctx, MaxAge); !errors.Is(err, context.Canceled) {
+	if _, err := catalogOf(shared, 0).Of(e.open(t, "acme"), accounts).All(ctx, MaxAge); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -215,7 +215,7 @@ func TestTheMemoryOfACatalog(t *testing.T) {
 	whole := catalogOf(nil, 0)
 	session := e.open(t, "acme")
 	columnsOf(t, whole, session)
-	size := whole.entry(session).size
+	size := whole.entry(session, accounts).size
 	if size <= 0 {
 		t.Fatalf("%d bytes", size)
 	}
@@ -230,16 +230,16 @@ func TestTheMemoryOfACatalog(t *testing.T) {
 			t.Errorf("%d bytes are held, of at most %d", total, 5*size)
 		}
 	}
-	if len(few.entries) >= 8 || few.entries[catalogKey{"h", "h", ""}] == nil {
+	if len(few.entries) >= 8 || few.entries[catalogKey{"h", "h", "", "accounts"}] == nil {
 		t.Errorf("%d connections are remembered", len(few.entries))
 	}
 	none := catalogOf(nil, size)
 	columnsOf(t, none, session)
-	if got := none.entry(session).size; got != 0 {
+	if got := none.entry(session, accounts).size; got != 0 {
 		t.Errorf("%d bytes are kept of what takes more than a quarter", got)
 	}
 	for i := range maxEntries + 10 {
-		none.entry(e.open(t, strings.Repeat("x", 1+i%60)+string(rune('a'+i/60))))
+		none.entry(e.open(t, strings.Repeat("x", 1+i%60)+string(rune('a'+i/60))), accounts)
 	}
 	if len(none.entries) > maxEntries {
 		t.Errorf("%d entries", len(none.entries))
@@ -261,15 +261,15 @@ func TestReplan(t *testing.T) {
 		}
 	}
 	tries := 0
-	if err := catalog.Replan(session, gone(&tries)); dynamics.KindOf(err) != dynamics.UnknownColumn || tries != 2 {
+	if err := catalog.Replan(session, accounts, gone(&tries)); dynamics.KindOf(err) != dynamics.UnknownColumn || tries != 2 {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 	read := e.reads()
-	if tries = 0; catalog.Replan(session, gone(&tries)) == nil || tries != 2 || e.reads() != read {
+	if tries = 0; catalog.Replan(session, accounts, gone(&tries)) == nil || tries != 2 || e.reads() != read {
 		t.Errorf("%d tries, %d readings more", tries, e.reads()-read)
 	}
 	other := errors.New("some other")
-	if err := catalog.Replan(session, func(Planner) error { tries++; return other }); !errors.Is(err, other) || tries != 3 {
+	if err := catalog.Replan(session, accounts, func(Planner) error { tries++; return other }); !errors.Is(err, other) || tries != 3 {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 }
@@ -277,7 +277,7 @@ func TestReplan(t *testing.T) {
 // Names are looked up as friendly, logical, or in the metadata; what is meant is guessed.
 func TestNamesOfColumns(t *testing.T) {
 	e := emulate(t)
-	p := Planner{columns: catalogOf(nil, 0).Of(e.open(t, "acme"))}
+	p := Planner{columns: catalogOf(nil, 0).Of(e.open(t, "acme"), accounts)}
 	outputs, err := p.Fields(t.Context(), []string{"industry", "industrycode", "cb_channels", "cb_lastcampaign"})
 	if err != nil || len(outputs) != 4 || outputs[0].Column != outputs[1].Column || outputs[0].As != "industry" || len(outputs[2].Labels) == 0 ||
 		outputs[3].Column.Type != dynamics.Date {
@@ -299,7 +299,7 @@ func TestNamesOfColumns(t *testing.T) {
 	if err != nil || len(set.Options) != 2 {
 		t.Errorf("%+v, %v", set, err)
 	}
-	if Name("industrycode") != "industry" || Name("cb_channels") != "cb_channels" {
+	if accounts.NameOf("industrycode") != "industry" || accounts.NameOf("cb_channels") != "cb_channels" {
 		t.Error("columns have other names")
 	}
 	if err := Refused(&dynamics.Error{Kind: dynamics.Invalid, Message: "is wrong"}, "x"); !strings.Contains(err.Error(), "is wrong") {

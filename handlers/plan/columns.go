@@ -14,9 +14,11 @@ import (
 	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
-// Columns are the columns of a session's environment, in the language of its user.
+// Columns are the columns of a table in a session's environment, in the language of its
+// user.
 type Columns struct {
 	session *dynamics.Session
+	entity  *Entity
 	catalog *Catalog
 	entry   *entry
 	reading *budget.Account // of the kind that is being read
@@ -26,6 +28,8 @@ type Columns struct {
 	// request may name hundreds of labels.
 	seen   map[string]result
 	labels map[string]labelSet
+
+	compared []comparison // not yet known to be readable
 }
 
 type result struct {
@@ -45,6 +49,38 @@ func (c *Columns) All(ctx context.Context, maxAge time.Duration) (map[string]dyn
 		return nil, err
 	}
 	return d.Columns, nil
+}
+
+// hides reports whether column-level security keeps a column from the session's user. An
+// answer may be as old as any column, so that it costs a reading in 15 minutes at most. An
+// environment that does not say which columns it has does not say either which of them it
+// hides: there none is. What passes by itself is an error, since rows that are found by a
+// hidden column are wrong rows.
+func (c *Columns) hides(ctx context.Context, logical string) (bool, error) {
+	set, _ := c.entry.get(kindColumns, MaxAge)
+	if set == nil {
+		if c.entry.unknowable() {
+			return false, nil
+		}
+		var err error
+		if set, err = c.kind(ctx, kindColumns, MaxAge); stays(err) {
+			c.entry.setUnknowable()
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	column, known := set.Columns[logical]
+	return known && !column.Readable, nil
+}
+
+// stays reports an error about metadata that another try will not change.
+func stays(err error) bool {
+	switch dynamics.KindOf(err) {
+	case dynamics.Upstream, dynamics.NotFound, dynamics.Forbidden, dynamics.Invalid, dynamics.UnknownColumn, dynamics.TooLarge:
+		return !errors.Is(err, dynamics.ErrConnectionChanged)
+	}
+	return false
 }
 
 // Options returns the options of a choice column in the environment's order, no older than

@@ -19,9 +19,9 @@ type Cache interface {
 	// Get returns what was put as a kind, nil where there is nothing.
 	Get(ctx context.Context, connection, incarnation, kind string) ([]byte, error)
 	Put(ctx context.Context, connection, incarnation, kind string, value []byte) error
-	// Claim makes the caller the one who reads, until it calls done; done is nil
-	// while another process reads.
-	Claim(ctx context.Context, connection string) (done func(), err error)
+	// Claim makes the caller the one who reads a table's metadata, until it calls done;
+	// done is nil while another process reads.
+	Claim(ctx context.Context, connection, table string) (done func(), err error)
 }
 
 // How old metadata may be. What it has may be older than what it has not: columns and
@@ -32,6 +32,7 @@ const (
 	missingMaxAge = 30 * time.Second
 	localTTL      = 30 * time.Second // of a process's copy, before it is compared with the fleet's
 	fallbackTTL   = 10 * time.Second // of the built-in options, where an environment serves no metadata
+	unknownTTL    = time.Minute      // until it is asked again which columns are hidden
 
 	cacheWait     = 500 * time.Millisecond // for one look at the fleet's cache
 	othersReading = 5 * time.Second        // for another process that reads
@@ -149,7 +150,7 @@ func (c *Columns) fromFleet(ctx context.Context, kind string, maxAge time.Durati
 func (c *Columns) claim(ctx context.Context) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheWait)
 	defer cancel()
-	return c.catalog.shared.Claim(ctx, c.session.Connection())
+	return c.catalog.shared.Claim(ctx, c.session.Connection(), c.entity.Name)
 }
 
 // read returns the fleet's copy, nil where there is none that is young enough.
@@ -178,8 +179,10 @@ func (c *Columns) read(ctx context.Context, kind string, maxAge time.Duration) (
 // JSON with it.
 const parsedFactor = 4
 
+// sharedKind is under what the fleet's cache has a kind: names of tables and kinds hold
+// no slash.
 func (c *Columns) sharedKind(kind string) string {
-	return metadataForm + "/" + kind + "/" + c.session.UserID()
+	return metadataForm + "/" + c.entity.Name + "/" + kind + "/" + c.session.UserID()
 }
 
 // fetch reads from Dataverse, and gives the answer to the fleet. The fallback for
@@ -191,13 +194,13 @@ func (c *Columns) fetch(ctx context.Context, kind string) (*metadataSet, error) 
 		d.Columns, err = c.fetchColumns(ctx)
 	} else {
 		var sets map[string]dynamics.OptionSet
-		sets, err = c.session.Options(ctx, Accounts, dynamics.ColumnKind(kind))
+		sets, err = c.session.Options(ctx, c.entity.Rows, dynamics.ColumnKind(kind))
 		d.setOptions(sets)
 	}
 	switch {
 	case err != nil && withoutMetadata(err):
 		if kind != kindColumns {
-			d.setOptions(standardOptions())
+			d.setOptions(c.entity.standard)
 		}
 		return c.keep(kind, d, fallbackTTL), nil
 	case err != nil:
@@ -210,7 +213,7 @@ func (c *Columns) fetch(ctx context.Context, kind string) (*metadataSet, error) 
 }
 
 func (c *Columns) fetchColumns(ctx context.Context) (map[string]dynamics.TableColumn, error) {
-	list, err := c.session.Columns(ctx, Accounts)
+	list, err := c.session.Columns(ctx, c.entity.Rows)
 	if err != nil {
 		return nil, err
 	}

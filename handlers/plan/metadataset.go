@@ -7,11 +7,11 @@ import (
 )
 
 // metadataForm is the form in which metadata is shared; raise it with a change of
-// metadataSet or of what it consists of, so that processes of two versions do not
+// metadataSet, of what it consists of, or of what it is shared under, so that processes of two versions do not
 // read each other's.
-const metadataForm = "2"
+const metadataForm = "3"
 
-// A metadataSet is one kind of metadata of an environment: the columns, or the options of
+// A metadataSet is one kind of metadata of a table: the columns, or the options of
 // one attribute type. It does not change once it is shared.
 type metadataSet struct {
 	At      time.Time                       `json:"at"` // when it was read from Dataverse

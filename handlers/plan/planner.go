@@ -11,59 +11,11 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// friendly are the fields that requesters know by a name of their own:
-// messages/README.md#fields. Columns of these logical names need no metadata
-// either: their types are the same in every environment.
-var friendly = map[string]dynamics.Column{
-	"id":                {Logical: "accountid", Type: dynamics.UniqueID},
-	"owner":             {Logical: "ownerid", Type: dynamics.Lookup},
-	"parent":            {Logical: "parentaccountid", Type: dynamics.Lookup},
-	"name":              {Logical: "name", Type: dynamics.Text},
-	"website":           {Logical: "websiteurl", Type: dynamics.Text},
-	"phone":             {Logical: "telephone1", Type: dynamics.Text},
-	"email":             {Logical: "emailaddress1", Type: dynamics.Text},
-	"city":              {Logical: "address1_city", Type: dynamics.Text},
-	"state":             {Logical: "address1_stateorprovince", Type: dynamics.Text},
-	"country":           {Logical: "address1_country", Type: dynamics.Text},
-	"postal_code":       {Logical: "address1_postalcode", Type: dynamics.Text},
-	"classification":    {Logical: "accountclassificationcode", Type: dynamics.Choice},
-	"industry":          {Logical: "industrycode", Type: dynamics.Choice},
-	"category":          {Logical: "accountcategorycode", Type: dynamics.Choice},
-	"relationship":      {Logical: "customertypecode", Type: dynamics.Choice},
-	"status":            {Logical: "statecode", Type: dynamics.Choice},
-	"status_reason":     {Logical: "statuscode", Type: dynamics.Choice},
-	"employees":         {Logical: "numberofemployees", Type: dynamics.Integer},
-	"revenue":           {Logical: "revenue", Type: dynamics.Money},
-	"created_at":        {Logical: "createdon", Type: dynamics.DateTime},
-	"modified_at":       {Logical: "modifiedon", Type: dynamics.DateTime},
-	"do_not_email":      {Logical: "donotemail", Type: dynamics.Boolean},
-	"do_not_bulk_email": {Logical: "donotbulkemail", Type: dynamics.Boolean},
-}
-
-// Friendly is the column of a friendly field.
-func Friendly(name string) dynamics.Column { return friendly[name] }
-
-// friendlyNames are the names of friendly fields by the logical names of their columns.
-var friendlyNames = func() map[string]string {
-	names := make(map[string]string, len(friendly))
-	for name, column := range friendly {
-		names[column.Logical] = name
-	}
-	return names
-}()
-
-// Name is what requesters call a column: its friendly name, or its logical one.
-func Name(logical string) string {
-	if name, ok := friendlyNames[logical]; ok {
-		return name
-	}
-	return logical
-}
-
-// A Planner turns a request into a query, in the terms of one environment.
+// A Planner turns a request about a table's rows into a query, in the terms of one
+// environment.
 type Planner struct{ columns *Columns }
 
-// Search plans an accounts.search.
+// Search plans a search.
 func (p Planner) Search(ctx context.Context, in messages.SearchRequest) (dynamics.Query, error) {
 	query := dynamics.Query{PageSize: int(in.PageSize), Count: in.IncludeTotal}
 	if in.Limit > 0 {
@@ -77,12 +29,15 @@ func (p Planner) Search(ctx context.Context, in messages.SearchRequest) (dynamic
 		return query, err
 	}
 	if in.Where != nil {
-		query.Filter, err = p.Where(ctx, in.Where, "where")
+		if query.Filter, err = p.where(ctx, in.Where, "where"); err != nil {
+			return query, err
+		}
 	}
-	return query, err
+	return query, p.comparable(ctx)
 }
 
-// Fields plans what each account of the answer holds.
+// Fields plans what each row of the answer holds. A column that the user may not read is
+// null in every row.
 func (p Planner) Fields(ctx context.Context, names []string) ([]dynamics.Output, error) {
 	outputs := make([]dynamics.Output, 0, len(names))
 	for i, name := range names {
@@ -116,7 +71,7 @@ func (p Planner) order(ctx context.Context, names []string) ([]dynamics.Order, e
 	for i, name := range names {
 		path := fmt.Sprintf("order_by[%d]", i)
 		bare, desc := strings.CutPrefix(name, "-")
-		column, err := p.column(ctx, bare, path)
+		column, err := p.compared(ctx, bare, path)
 		if err != nil {
 			return nil, err
 		}
@@ -136,13 +91,9 @@ func (p Planner) order(ctx context.Context, names []string) ([]dynamics.Order, e
 // column finds the column that a name means: a friendly name, the logical name
 // name of one of those, or one that the environment's metadata has.
 func (p Planner) column(ctx context.Context, name, path string) (dynamics.Column, error) {
-	if column, ok := friendly[name]; ok {
+	entity := p.columns.entity
+	if column, ok := entity.column(name); ok {
 		return column, nil
-	}
-	for _, column := range friendly {
-		if column.Logical == name {
-			return column, nil
-		}
 	}
 	all, err := p.columns.All(ctx, MaxAge)
 	if _, known := all[name]; err == nil && !known {
@@ -157,13 +108,42 @@ func (p Planner) column(ctx context.Context, name, path string) (dynamics.Column
 		}
 		return dynamics.Column{Logical: name, Type: info.Type}, nil
 	}
-	known := slices.AppendSeq(slices.Collect(maps.Keys(friendly)), maps.Keys(all))
+	known := slices.AppendSeq(slices.Collect(maps.Keys(entity.friendly)), maps.Keys(all))
 	slices.Sort(known)
-	return dynamics.Column{}, unknownColumn(name, path, slices.Compact(known))
+	return dynamics.Column{}, entity.unknownColumn(name, path, slices.Compact(known))
+}
+
+// A comparison is a column that a filter or an order names, and where.
+type comparison struct{ logical, name, path string }
+
+// compared finds the column that a filter or an order names; see [Planner.comparable].
+func (p Planner) compared(ctx context.Context, name, path string) (dynamics.Column, error) {
+	column, err := p.column(ctx, name, path)
+	if err == nil {
+		p.columns.compared = append(p.columns.compared, comparison{column.Logical, name, path})
+	}
+	return column, err
+}
+
+// comparable refuses columns that the user may not read: Dataverse compares as if no row
+// had a value in them. It comes last, since it may have to read metadata.
+func (p Planner) comparable(ctx context.Context) error {
+	for _, c := range p.columns.compared {
+		hidden, err := p.columns.hides(ctx, c.logical)
+		if err != nil {
+			return err
+		}
+		if hidden {
+			return messages.Invalid(c.path, "the connection's user may not read %s (column-level security), so that no filter or order can use it; "+
+				"leave it out, or let a column security profile give the user its values", c.name)
+		}
+	}
+	p.columns.compared = nil
+	return nil
 }
 
 // unknownColumn names the fields that may have been meant.
-func unknownColumn(name, path string, known []string) *messages.Error {
+func (e *Entity) unknownColumn(name, path string, known []string) *messages.Error {
 	fault := "there is no such field"
 	if len(name) <= 64 && name == messages.Printable(name) {
 		fault = fmt.Sprintf("there is no field %q", name)
@@ -171,5 +151,5 @@ func unknownColumn(name, path string, known []string) *messages.Error {
 	if near := messages.Nearest(name, known, 3); len(near) > 0 {
 		return messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(near, " or "))
 	}
-	return messages.Invalid(path, "%s; use a friendly name such as name, city, industry, or a column's logical name", fault)
+	return messages.Invalid(path, "%s; use a friendly name such as %s, or a column's logical name", fault, e.example)
 }

@@ -3,14 +3,14 @@ package plan
 import "github.com/crmbridge/crmbridge/dynamics"
 
 // Replan tries what needs a plan. Where Dataverse does not know a column that the
-// metadata had, the metadata is out of date, and it is tried once more with new.
-func (c *Catalog) Replan(session *dynamics.Session, try func(Planner) error) error {
+// metadata had, the table's metadata is out of date, and it is tried once more with new.
+func (c *Catalog) Replan(session *dynamics.Session, of *Entity, try func(Planner) error) error {
 	for again := false; ; again = true {
-		err := try(Planner{columns: c.Of(session)})
+		err := try(Planner{columns: c.Of(session, of)})
 		if again || dynamics.KindOf(err) != dynamics.UnknownColumn {
 			return err
 		}
-		c.invalidate(session)
+		c.invalidate(session, of)
 		session.Restart()
 	}
 }

@@ -7,8 +7,5 @@ import (
 
 // TableOf is what the Dataverse client needs of a table.
 func TableOf(t messages.Table) dynamics.Table {
-	return dynamics.Table{Name: t.Name, Set: t.Set, Logical: t.Logical, Key: t.Key, Privilege: t.ReadPrivilege, Product: t.Product}
+	return dynamics.Table{Name: t.Name, Set: t.Set, Logical: t.Logical, Key: t.Key, Display: t.Display, Privilege: t.ReadPrivilege, Product: t.Product}
 }
-
-// Accounts is the table of the operations accounts.*.
-var Accounts = TableOf(messages.Accounts)

@@ -21,6 +21,14 @@ import (
 // Where plans a filter whose form has been checked. Its errors name the place
 // and what would be right, never a value.
 func (p Planner) Where(ctx context.Context, w *messages.Where, path string) (dynamics.Filter, error) {
+	filter, err := p.where(ctx, w, path)
+	if err != nil {
+		return nil, err
+	}
+	return filter, p.comparable(ctx)
+}
+
+func (p Planner) where(ctx context.Context, w *messages.Where, path string) (dynamics.Filter, error) {
 	switch {
 	case w.And != nil:
 		members, err := p.members(ctx, w.And, path+".and")
@@ -29,7 +37,7 @@ func (p Planner) Where(ctx context.Context, w *messages.Where, path string) (dyn
 		members, err := p.members(ctx, w.Or, path+".or")
 		return dynamics.Or(members), err
 	case w.Not != nil:
-		of, err := p.Where(ctx, w.Not, path+".not")
+		of, err := p.where(ctx, w.Not, path+".not")
 		return dynamics.Not{Of: of}, err
 	default:
 		return p.leaf(ctx, w, path)
@@ -39,7 +47,7 @@ func (p Planner) Where(ctx context.Context, w *messages.Where, path string) (dyn
 func (p Planner) members(ctx context.Context, nodes []messages.Where, path string) ([]dynamics.Filter, error) {
 	members := make([]dynamics.Filter, len(nodes))
 	for i := range nodes {
-		member, err := p.Where(ctx, &nodes[i], path+"["+strconv.Itoa(i)+"]")
+		member, err := p.where(ctx, &nodes[i], path+"["+strconv.Itoa(i)+"]")
 		if err != nil {
 			return nil, err
 		}
@@ -49,14 +57,14 @@ func (p Planner) members(ctx context.Context, nodes []messages.Where, path strin
 }
 
 func (p Planner) leaf(ctx context.Context, w *messages.Where, path string) (dynamics.Filter, error) {
-	column, err := p.column(ctx, w.Field, path+".field")
+	column, err := p.compared(ctx, w.Field, path+".field")
 	if err != nil {
 		return nil, err
 	}
 	if ops := column.Type.Ops(); !slices.Contains(ops, dynamics.Op(w.Op)) {
 		return nil, messages.Invalid(path+".op", "%s is of type %s, which knows %s", w.Field, column.Type, joinOps(ops))
 	}
-	raw, err := valuesOf(w, column.Type, path+".value")
+	raw, err := p.valuesOf(w, column.Type, path+".value")
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +115,7 @@ func Refused(err error, path string) error {
 }
 
 // valuesOf are a leaf's values: none, one, two for between, or a list.
-func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext.Value, error) {
+func (p Planner) valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext.Value, error) {
 	listed := w.Value.Kind() == '['
 	least, most := t.Arity(dynamics.Op(w.Op))
 	list := most > 2
@@ -124,7 +132,7 @@ func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext
 		}
 		return nil, nil
 	case w.Value == nil || w.Value.Kind() == 'n':
-		return nil, messages.Invalid(path, "is missing; to find accounts without a value use is_null")
+		return nil, messages.Invalid(path, "is missing; to find %s without a value use is_null", p.columns.entity.Name)
 	case least == 2 && len(items) != 2:
 		return nil, messages.Invalid(path, "between takes an array of two values, the lowest and the highest")
 	case list && !listed:
@@ -132,7 +140,7 @@ func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext
 	case most == 1 && listed:
 		return nil, messages.Invalid(path, "%s takes one value, not an array; for several use in", w.Op)
 	case listed && len(items) == 0:
-		return nil, messages.Invalid(path, "the list is empty; to find accounts without a value use is_null")
+		return nil, messages.Invalid(path, "the list is empty; to find %s without a value use is_null", p.columns.entity.Name)
 	case listed:
 		return items, nil
 	}
@@ -143,7 +151,7 @@ func valuesOf(w *messages.Where, t dynamics.ColumnType, path string) ([]jsontext
 func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
 	kind := value.Kind()
 	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
-		return "", messages.Invalid(path, "is %s; to find accounts without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'])
+		return "", messages.Invalid(path, "is %s; to find %s without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'], p.columns.entity.Name)
 	}
 	switch column.Type {
 	case dynamics.Text:

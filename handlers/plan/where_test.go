@@ -17,6 +17,15 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
+// accounts is the entity of most tests.
+var accounts = func() *Entity {
+	e, err := NewEntity(messages.Accounts)
+	if err != nil {
+		panic(err)
+	}
+	return e
+}()
+
 // access lets everything ask one environment.
 type access string
 
@@ -57,7 +66,7 @@ func plannerOf(t *testing.T) Planner {
 		w.WriteHeader(http.StatusNotFound)
 		_, _ = w.Write([]byte(`{"error":{"code":"","message":"Resource not found"}}`))
 	}))
-	return Planner{columns: NewCatalog(nil, 0, slog.New(slog.DiscardHandler)).Of(session)}
+	return Planner{columns: NewCatalog(nil, 0, slog.New(slog.DiscardHandler)).Of(session, accounts)}
 }
 
 // refusedWith fails the test unless err is an answered error of code whose text has says.
@@ -83,7 +92,7 @@ func TestFiltersAsTheyArePlanned(t *testing.T) {
 		if values == nil {
 			values = []string{}
 		}
-		return dynamics.Test{Column: friendly[field], Op: op, Values: values}
+		return dynamics.Test{Column: accounts.friendly[field], Op: op, Values: values}
 	}
 	const id = "78914942-34cb-ed11-b596-0022481d68cd"
 	name := leafOf("name", messages.Eq, `"A"`)
@@ -158,7 +167,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		})
 	}
 	several := dynamics.Column{Logical: "new_colours", Type: dynamics.Choices}
-	if _, err := valuesOf(&messages.Where{Op: messages.Eq, Value: jsontext.Value(`1`)}, several.Type, "where.value"); err == nil {
+	if _, err := plannerOf(t).valuesOf(&messages.Where{Op: messages.Eq, Value: jsontext.Value(`1`)}, several.Type, "where.value"); err == nil {
 		t.Error("several choices take one value")
 	}
 }

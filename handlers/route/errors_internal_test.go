@@ -96,6 +96,47 @@ func TestErrorsBecomeTheContracts(t *testing.T) {
 	}
 }
 
+var (
+	accounts = dynamics.Table{Name: "accounts", Display: "Account", Privilege: "prvReadAccount"}
+	contacts = dynamics.Table{Name: "contacts", Display: "Contact", Privilege: "prvReadContact"}
+	widgets  = dynamics.Table{Name: "widgets", Display: "Widget of ours", Privilege: "prvReadcb_Widget", Product: "Widgets for Sales"}
+)
+
+// What is said of an error names the table that it is about, and no other.
+func TestTheTableIsNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault              dynamics.Error
+		code               messages.Code
+		message, find, fix string
+	}{
+		"not tracked": {dynamics.Error{Kind: dynamics.Untracked, Status: 400, Table: contacts}, messages.NotSupported,
+			"does not track changes of contacts; its administrator", "does not track changes of contacts", "the environment, Tables, Contact, Properties, Advanced options, Track changes"},
+		"not tracked by a proxy": {dynamics.Error{Kind: dynamics.Untracked, Table: contacts}, messages.NotSupported,
+			"of the table Contact in Power Apps", "a proxy or gateway", "Prefer"},
+		"not consented": {dynamics.Error{Kind: dynamics.NotConsented, Table: contacts}, messages.ConsentRequired,
+			"connect again to let contacts be read", "not told that contacts are read", "connections.authorize"},
+		"no product": {dynamics.Error{Kind: dynamics.NoTable, Status: 404, Table: widgets}, messages.NotSupported,
+			"no table widgets; it comes with Widgets for Sales", "everything else works", "install Widgets for Sales"},
+		"a privilege": {dynamics.Error{Kind: dynamics.Forbidden, Status: 403, Code: "0x80040220", Table: contacts, Privilege: "prvReadContact"}, messages.PermissionDenied,
+			"lacks the privilege prvReadContact", "prvReadContact", "Read on Contact (prvReadContact) at level Organization"},
+		"a privilege by its table's display name": {dynamics.Error{Kind: dynamics.Forbidden, Status: 403, Code: "0x80040220", Table: widgets, Privilege: "prvReadcb_Widget"}, messages.PermissionDenied,
+			"lacks the privilege", "prvReadcb_Widget", "Read on Widget of ours (prvReadcb_Widget)"},
+		"a related table's privilege": {dynamics.Error{Kind: dynamics.Forbidden, Status: 403, Code: "0x80040220", Table: contacts, Privilege: "prvReadOpportunity"}, messages.PermissionDenied,
+			"lacks the privilege", "prvReadOpportunity", "Read on Opportunity (prvReadOpportunity)"},
+		"a system table's privilege": {dynamics.Error{Kind: dynamics.Forbidden, Status: 403, Code: "0x80040220", Table: contacts, Privilege: "prvReadAttribute"}, messages.PermissionDenied,
+			"lacks the privilege", "prvReadAttribute", "Read on Attribute (Field) (prvReadAttribute)"},
+		"another privilege": {dynamics.Error{Kind: dynamics.Forbidden, Status: 403, Code: "0x80040220", Table: contacts, Privilege: "prvWriteContact"}, messages.PermissionDenied,
+			"lacks the privilege", "prvWriteContact", "with prvWriteContact at level"},
+	} {
+		got := Explain(&c.fault)
+		text := got.Message + got.Finding + got.Fix
+		if got.Code != c.code || !strings.Contains(got.Message, c.message) || !strings.Contains(got.Finding, c.find) || !strings.Contains(got.Fix, c.fix) ||
+			strings.Contains(text, "ccount") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
 // Why a user is kept out is said with the privilege, or with what an administrator does.
 func TestWhyAUserIsKeptOut(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -105,8 +146,9 @@ func TestWhyAUserIsKeptOut(t *testing.T) {
 		"a code in upper case":      {dynamics.Error{Code: "0X80072560"}, "is not a member of the environment", ""},
 		"a privilege":               {dynamics.Error{Code: "0x80040220", Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
 		"a row that is not reached": {dynamics.Error{Code: "0x80048306", Privilege: "prvReadAccount"}, "does not reach that far", "prvReadAccount"},
-		"changes":                   {dynamics.Error{Op: "accounts.changes", Table: dynamics.Table{Name: "accounts"}, Privilege: "prvReadAccount"}, "at organization level", "prvReadAccount"},
-		"changes, another":          {dynamics.Error{Op: "accounts.changes", Table: dynamics.Table{Name: "accounts"}, Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
+		"changes":                   {dynamics.Error{Op: "accounts.changes", Table: accounts, Privilege: "prvReadAccount"}, "at organization level", "prvReadAccount"},
+		"changes, unsaid":           {dynamics.Error{Op: "contacts.changes", Table: contacts, Message: "no"}, "needs the privilege prvReadContact at organization level", "prvReadContact"},
+		"changes, another":          {dynamics.Error{Op: "accounts.changes", Table: accounts, Privilege: "prvReadTeam"}, "lacks the privilege prvReadTeam", "prvReadTeam"},
 		"nothing":                   {dynamics.Error{Message: "no"}, "Dataverse refused: no", ""},
 	} {
 		c.fault.Kind = dynamics.Forbidden

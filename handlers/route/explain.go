@@ -1,6 +1,7 @@
 package route
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -120,20 +121,11 @@ var meanings = []meaning{
 	{kind: dynamics.Unavailable, code: messages.Unavailable, message: "Dataverse cannot be reached; try again"},
 	{kind: dynamics.Expired, code: messages.CursorExpired,
 		message: "Dataverse no longer knows the place of this cursor; start again without a cursor"},
-	{kind: dynamics.Untracked, when: unanswered, code: messages.NotSupported,
-		message: "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse " +
-			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, " +
-			"look at Track changes of the table Account in Power Apps",
-		fix: "who runs what stands between crmbridge and the environment lets the header Prefer pass"},
-	{kind: dynamics.Untracked, code: messages.NotSupported,
-		message: "the environment does not track changes of accounts; its administrator switches that on in Power Apps " +
-			"(make.powerapps.com, Tables, Account, Properties, Advanced options, Track changes)",
-		finding: "the environment does not track changes of accounts",
-		fix:     "Power Apps (make.powerapps.com), the environment, Tables, Account, Properties, Advanced options, Track changes"},
+	{kind: dynamics.Untracked, explain: untracked},
 	{kind: dynamics.NotConsented, code: messages.ConsentRequired, about: tableName,
-		message: "the person who connected was not told that %[1]s are read; connect again to let %[1]s be read"},
-	{kind: dynamics.NoTable, code: messages.NotSupported, about: missingTable, message: "the environment has no table %s",
-		fix: "install the product that brings it, or leave the table out"},
+		message: "the person who connected was not told that %[1]s are read; connect again to let %[1]s be read",
+		fix:     "a person connects again: connections.authorize (crmbridge connect) gives the link"},
+	{kind: dynamics.NoTable, explain: noTable},
 	{kind: dynamics.Defect, code: messages.Internal, message: messages.Internal.Sentence()},
 	{kind: dynamics.PagesEnd, code: messages.NotSupported,
 		message: "Dataverse pages through no more than 50,000 rows in this order, which includes a lookup; " +
@@ -180,8 +172,34 @@ func reason(fault *dynamics.Error) string {
 	return "no reason was given"
 }
 
-func tableName(fault *dynamics.Error) string { return fault.Table.Name }
+func tableName(fault *dynamics.Error) string { return cmp.Or(fault.Table.Name, "rows") }
 
-func missingTable(fault *dynamics.Error) string {
-	return fault.Table.Name + "; it comes with " + fault.Table.Product
+// tableDisplay is what Power Apps calls the table.
+func tableDisplay(fault *dynamics.Error) string {
+	return cmp.Or(fault.Table.Display, fault.Table.Name, "of these rows")
+}
+
+// untracked says what keeps an environment from telling what changed.
+func untracked(fault *dynamics.Error) Explanation {
+	out := Explanation{Code: messages.NotSupported}
+	if unanswered(fault) {
+		out.Message = "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse " +
+			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, " +
+			"look at Track changes of the table " + tableDisplay(fault) + " in Power Apps"
+		out.Finding, out.Fix = out.Message, "who runs what stands between crmbridge and the environment lets the header Prefer pass"
+		return out
+	}
+	place := "Tables, " + tableDisplay(fault) + ", Properties, Advanced options, Track changes"
+	out.Finding = "the environment does not track changes of " + tableName(fault)
+	out.Message = out.Finding + "; its administrator switches that on in Power Apps (make.powerapps.com, " + place + ")"
+	out.Fix = "Power Apps (make.powerapps.com), the environment, " + place
+	return out
+}
+
+// noTable says that a table's product is not in the environment.
+func noTable(fault *dynamics.Error) Explanation {
+	name, product := tableName(fault), cmp.Or(fault.Table.Product, "a product of its own")
+	message := fmt.Sprintf("the environment has no table %s; it comes with %s", name, product)
+	return Explanation{Code: messages.NotSupported, Message: message, Finding: message + "; everything else works without it",
+		Fix: fmt.Sprintf("install %s in the environment, or do without %s", product, name)}
 }

@@ -140,7 +140,7 @@ func (s Settings) secret(r *reader, name, value, file string) string {
 	return text
 }
 
-// unreadable stands for a secret whose file has a fault already, so that it is
+// unreadable takes the place of a secret whose file has a fault already, so that it is
 // not reported as missing too.
 const unreadable = "\x00"
 

@@ -70,7 +70,7 @@ func watchKeyset(ctx context.Context, keyset *tokens.Keyset, log *slog.Logger) {
 }
 
 // checkKeys refuses to start with a key set that opens nothing of what is stored,
-// and tells of single records that do not open.
+// and logs single records that do not open.
 func checkKeys(ctx context.Context, store *tokens.Store, log *slog.Logger) error {
 	tried, unopened, err := store.CheckKeys(ctx)
 	switch {

@@ -28,17 +28,17 @@ const (
 	leastMemory = 64 * mib
 	// mostMemory is the largest that is taken where nothing is said.
 	mostMemory = gib
-	// besideBudget is what a process takes beside the budget: its code, its
+	// outsideBudget is what a process takes on top of the budget: its code, its
 	// connections, and garbage between two collections.
-	besideBudget = 64 * mib
+	outsideBudget = 64 * mib
 	// longAnswer is what the longest answer that is read takes with its buffers.
 	longAnswer = 80 * mib
 )
 
 // A memoryPlan divides MEMORY_BUDGET.
 type memoryPlan struct {
-	backlog       int64 // requests that wait to be taken in hand, and as much again in the NATS client
-	metadata      int64 // what environments say about their columns, kept
+	backlog       int64 // requests that wait for a slot, and as much again in the NATS client
+	metadata      int64 // what is kept about the columns of environments
 	replies       int64 // replies while NATS is away
 	requests      budget.Bounds
 	receiveBuffer int // of one HTTP/2 answer
@@ -113,7 +113,8 @@ func containerLimit(groups, root string) int64 {
 			return
 		}
 		n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
-		if err == nil && n > 0 && n < 1<<60 && (least == 0 || n < least) { // "max", and version 1's largest number, are no limits
+		// "max", and version 1's largest number, are no limits.
+		if err == nil && n > 0 && n < 1<<60 && (least == 0 || n < least) {
 			least = n
 		}
 	}
@@ -169,7 +170,7 @@ func LimitMemory(config Config, log *slog.Logger) {
 }
 
 func softLimit(budget, container int64) int64 {
-	limit := budget + besideBudget
+	limit := budget + outsideBudget
 	if container > 0 {
 		limit = min(limit, container/10*9)
 	}
@@ -179,16 +180,18 @@ func softLimit(budget, container int64) int64 {
 // memoryMetrics shows a budget's use.
 func memoryMetrics(registry prometheus.Registerer, b *budget.Budget) error {
 	gauge := func(name, help string, value func(budget.Usage) float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, func() float64 { return value(b.Usage()) })
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help},
+			func() float64 { return value(b.Usage()) })
 	}
 	counter := func(name, help string, value func(budget.Usage) float64) prometheus.Collector {
-		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, func() float64 { return value(b.Usage()) })
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help},
+			func() float64 { return value(b.Usage()) })
 	}
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		gauge("crmbridge_memory_budget_bytes", "The part of MEMORY_BUDGET that requests in hand may hold together.",
+		gauge("crmbridge_memory_budget_bytes", "The part of MEMORY_BUDGET that requests in flight may hold together.",
 			func(u budget.Usage) float64 { return float64(u.Bytes) }),
-		gauge("crmbridge_memory_used_bytes", "What requests in hand hold of it.",
+		gauge("crmbridge_memory_used_bytes", "What requests in flight hold of it.",
 			func(u budget.Usage) float64 { return float64(u.Used) }),
 		gauge("crmbridge_memory_waiting", "Pieces of work that wait for memory.",
 			func(u budget.Usage) float64 { return float64(u.Waiting) }),
@@ -204,4 +207,6 @@ func memoryMetrics(registry prometheus.Registerer, b *budget.Budget) error {
 
 // cpuOfCollector shows how much of the processor the garbage collector takes, which
 // says whether a process has too little memory for its work.
-var cpuOfCollector = collectors.GoRuntimeMetricsRule{Matcher: regexp.MustCompile(`^/cpu/classes/(gc/total|idle|total):cpu-seconds$`)}
+var cpuOfCollector = collectors.GoRuntimeMetricsRule{
+	Matcher: regexp.MustCompile(`^/cpu/classes/(gc/total|idle|total):cpu-seconds$`),
+}

@@ -151,7 +151,7 @@ func quoted(names []string) string {
 	return strings.Join(all, ",")
 }
 
-// oneLine keeps what others say from looking like lines of its own.
+// oneLine keeps others' text from looking like lines of its own.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func answer(w http.ResponseWriter, status int, text string) {

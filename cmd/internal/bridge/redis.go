@@ -60,7 +60,7 @@ func parseRedis(text string) (*redis.UniversalOptions, error) {
 			return nil, errRedisURL
 		}
 		if strings.Contains(rest, "?") {
-			return nil, errors.New("takes no options behind a ?; crmbridge sets time-outs and pools itself")
+			return nil, errors.New("takes no options after a ?; crmbridge sets time-outs and pools itself")
 		}
 		return &redis.UniversalOptions{Addrs: []string{single.Addr}, DB: single.DB, Username: single.Username,
 			Password: single.Password, TLSConfig: single.TLSConfig}, nil

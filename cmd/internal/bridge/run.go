@@ -114,7 +114,11 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
 		return b, err
 	}
-	consumer, err := interactive.Start(ctx, b.nats, operations.Routes(), interactive.Options{
+	routes, err := operations.Routes()
+	if err != nil {
+		return b, err
+	}
+	consumer, err := interactive.Start(ctx, b.nats, routes, interactive.Options{
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
 		Memory: b.memory, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,

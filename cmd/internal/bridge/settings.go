@@ -44,17 +44,17 @@ type Settings struct {
 
 	BusCompletion Switch `name:"bus-completion" env:"BUS_COMPLETION" help:"Let applications complete authorizations over NATS (default false)."`
 	RequireScoped Switch `name:"require-scoped-subjects" env:"REQUIRE_SCOPED_SUBJECTS" help:"Subscribe no plain subject except for connections.* (default false)."`
-	ReplySubjects string `name:"reply-subjects" env:"REPLY_SUBJECTS" default:"_INBOX.>,_R_.>" placeholder:"LIST" help:"Reply subjects that answers may go to: ${default}."`
+	ReplySubjects string `name:"reply-subjects" env:"REPLY_SUBJECTS" default:"_INBOX.>,_R_.>" placeholder:"LIST" help:"Reply subjects that replies may go to: ${default}."`
 	AllowedHosts  string `name:"dynamics-allowed-hosts" env:"DYNAMICS_ALLOWED_HOSTS" placeholder:"LIST" help:"Environment hosts, host[:port] or *.suffix; by default Microsoft's Dataverse hosts of the cloud."`
 	AllowHTTP     Switch `name:"dynamics-allow-http" env:"DYNAMICS_ALLOW_HTTP" help:"Allow plain http to loopback addresses, for an emulator on this machine (default false)."`
 	APIVersion    string `name:"dynamics-api-version" env:"DYNAMICS_API_VERSION" default:"v9.2" placeholder:"VERSION" help:"Web API version: ${default}."`
-	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in hand at once in this process, others wait: ${default}."`
+	MaxInFlight   string `name:"max-in-flight" env:"MAX_IN_FLIGHT" default:"256" placeholder:"N" help:"Requests in flight in this process, others wait: ${default}."`
 
 	MemoryBudget string `name:"memory-budget" env:"MEMORY_BUDGET" placeholder:"BYTES" help:"What requests, answers and metadata may hold in this process, such as 512MiB. Default 60 % of the container's memory, or the machine's, at most 1GiB."`
 
 	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
 
-	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in hand may take after SIGTERM: ${default}."`
+	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in flight may take after SIGTERM: ${default}."`
 	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
 	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`
 }
@@ -72,7 +72,7 @@ type NATS struct {
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a
-// fault beside the others.
+// fault among the others.
 type Switch string
 
 // IsBool lets the flag stand without a value.

@@ -88,7 +88,7 @@ func (p *Process) Await(t testing.TB) {
 	Await(t, "a ready process", p.Ready)
 }
 
-// Ready is why the process does not say that it is ready; nil where it does.
+// Ready is the reason why the process is not ready; nil where it is.
 func (p *Process) Ready() error {
 	response, err := http.Get(p.Admin + "/readyz")
 	if err != nil {

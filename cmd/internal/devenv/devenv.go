@@ -21,7 +21,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// Ports say where things listen on 127.0.0.1; 0 takes a free port.
+// Ports are where servers listen on 127.0.0.1; 0 takes a free port.
 type Ports struct{ NATS, Redis, Emulator int }
 
 // Services are NATS, Redis and Microsoft, as far as crmbridge can tell.
@@ -163,7 +163,7 @@ const loopback = "127.0.0.1"
 // Address is a port of 127.0.0.1.
 func Address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
 
-// Free finds out whether a port can be had, for servers that do not say so well.
+// Free finds out whether a port can be had, for servers whose own errors do not name it.
 func Free(what, flag string, port int) error {
 	listener, err := net.Listen("tcp", Address(port))
 	if err != nil {

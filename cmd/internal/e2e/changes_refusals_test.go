@@ -210,14 +210,15 @@ func testChangesNeedThePrivilegeAtOrganizationLevel(t *testing.T, table *testedT
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	for message, said := range map[string]string{
-		"Principal user (Id=x, type=8) is missing " + table.ReadPrivilege + " privilege (Id=y) on OTC=1 for entity '" + table.Logical + "'.": "lacks the privilege " + table.ReadPrivilege + " at organization level",
-		"Organization access is required.": "Organization access is required.",
+	for _, c := range []struct{ message, said string }{
+		{"Principal user (Id=x, type=8) is missing " + table.ReadPrivilege + " privilege (Id=y) on OTC=1 for entity '" + table.Logical + "'.",
+			"lacks the privilege " + table.ReadPrivilege + " at organization level"},
+		{"Organization access is required.", "Organization access is required."},
 	} {
 		w.Emulator.Control().Fail(emulator.Fault{Route: table.Set, Status: 403, Header: map[string]string{"Content-Type": "application/json"},
-			Body: `{"error":{"code":"0x80040220","message":"` + message + `"}}`})
+			Body: `{"error":{"code":"0x80040220","message":"` + c.message + `"}}`})
 		_, err := table.of(client).Changes(t.Context(), acmeChanges(""))
-		wantSaid(t, err, messages.PermissionDenied, said, table.ReadPrivilege, "at organization level")
+		wantSaid(t, err, messages.PermissionDenied, c.said, table.ReadPrivilege, "at organization level")
 	}
 }
 

@@ -133,9 +133,11 @@ func Pairs(to io.Writer, pairs [][2]string) error {
 func Connections(to io.Writer, connections []messages.Connection) error {
 	rows := make([][]string, len(connections))
 	for i, c := range connections {
-		rows[i] = []string{c.ID, c.Status, c.EnvironmentURL, c.Grant, strings.Join(c.Tables, ", "), When(&c.CreatedAt), When(c.RefreshedAt)}
+		rows[i] = []string{c.ID, c.Status, c.EnvironmentURL, c.Grant, strings.Join(c.Tables, ", "),
+			When(&c.CreatedAt), When(c.RefreshedAt)}
 	}
-	if err := Table(to, []string{"connection", "status", "environment", "grant", "tables", "created", "refreshed"}, rows); err != nil {
+	header := []string{"connection", "status", "environment", "grant", "tables", "created", "refreshed"}
+	if err := Table(to, header, rows); err != nil {
 		return err
 	}
 	for _, c := range connections {

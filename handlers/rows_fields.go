@@ -16,7 +16,7 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A fieldsPlace is where accounts.fields goes on.
+// A fieldsPlace is where a listing of fields goes on.
 type fieldsPlace struct {
 	// Issued is when the cursor was made, in Unix seconds.
 	Issued int64 `json:"t"`
@@ -27,9 +27,9 @@ type fieldsPlace struct {
 	After string `json:"a"`
 }
 
-// accountsFields answers accounts.fields: the columns that requests may name, as
-// many as fit one message.
-func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply, error) {
+// fields answers contacts.fields and its like: the columns that requests may name, as many
+// as fit one message.
+func (o *rowOperations) fields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply, error) {
 	reply := messages.FieldsReply{Fields: []messages.Field{}}
 	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
@@ -40,7 +40,7 @@ func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messag
 	if err != nil {
 		return reply, err
 	}
-	known := o.Catalog.Of(session)
+	known := o.Catalog.Of(session, o.entity)
 	all, err := known.All(ctx, plan.MaxAge)
 	if err != nil {
 		return reply, err
@@ -59,7 +59,7 @@ func (o *Operations) accountsFields(ctx context.Context, c route.Call, in messag
 	left := c.Budget - fieldsRoom
 	for _, name := range wanted {
 		column := all[name]
-		field, size, err := fieldOf(ctx, known, column, left, len(reply.Fields) == 0)
+		field, size, err := o.fieldOf(ctx, known, column, left, len(reply.Fields) == 0)
 		if err != nil {
 			return reply, err
 		}
@@ -139,11 +139,11 @@ func fieldsFrom(cursors cursors, in messages.FieldsRequest) (fieldsPlace, error)
 }
 
 // fieldOf describes a column to whoever builds a form. It also says how long that is
-// in a reply. Options that take more than room bytes are left out, or where the field
+// in a reply. Nobody searches by a column that the user may not read. Options that take more than room bytes are left out, or where the field
 // is to be in the reply anyway, cut.
-func fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
-	out = messages.Field{Name: plan.Name(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
-		Type: column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable}
+func (o *rowOperations) fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
+	out = messages.Field{Name: o.entity.NameOf(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
+		Type: column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable && column.Readable}
 	if !hasOptions(column.Column) {
 		return out, fieldSize(out), nil
 	}

@@ -17,12 +17,12 @@ type rowReply struct {
 	Row jsontext.Value `json:"row" table:"row"`
 }
 
-// accountsGet answers accounts.get.
-func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.GetRequest) (rowReply, error) {
+// get answers contacts.get and its like.
+func (o *rowOperations) get(ctx context.Context, c route.Call, in messages.GetRequest) (rowReply, error) {
 	if in.ID == "" {
-		return rowReply{}, messages.Invalid("account_id", "is missing")
+		return rowReply{}, messages.Invalid(o.entity.IDMember(), "is missing")
 	}
-	if err := route.CheckGUID("account_id", in.ID); err != nil {
+	if err := route.CheckGUID(o.entity.IDMember(), in.ID); err != nil {
 		return rowReply{}, err
 	}
 	if err := checkFields(in.Fields); err != nil {
@@ -33,15 +33,15 @@ func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.
 		return rowReply{}, err
 	}
 	if len(in.Fields) == 0 {
-		in.Fields = messages.Accounts.DefaultFields
+		in.Fields = o.entity.DefaultFields
 	}
 	var row []byte
-	err = o.Catalog.Replan(session, func(p plan.Planner) error {
+	err = o.Catalog.Replan(session, o.entity, func(p plan.Planner) error {
 		outputs, err := p.Fields(ctx, in.Fields)
 		if err != nil {
 			return err
 		}
-		row, err = session.Row(ctx, plan.Accounts, strings.ToLower(in.ID), outputs)
+		row, err = session.Row(ctx, o.entity.Rows, strings.ToLower(in.ID), outputs)
 		return err
 	})
 	if err != nil {
@@ -49,7 +49,7 @@ func (o *Operations) accountsGet(ctx context.Context, c route.Call, in messages.
 	}
 	if len(row) > c.Budget { // found before it is encoded
 		return rowReply{}, messages.Errorf(messages.TooLarge,
-			"the account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", len(row), c.Budget)
+			"the %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", o.entity.One, len(row), c.Budget)
 	}
 	return rowReply{Row: row}, route.Reserve(ctx, 2*len(row))
 }

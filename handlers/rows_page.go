@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -17,7 +18,7 @@ import (
 // size, the limit and stream mode's bound allow.
 func (s *search) cut(ctx context.Context) (route.Part, error) {
 	most := s.rowsWanted()
-	head, err := accountsHead(s.call)
+	head, err := rowsHead(s.call, s.entity)
 	if err != nil {
 		return route.Part{}, err
 	}
@@ -37,7 +38,7 @@ func (s *search) cut(ctx context.Context) (route.Part, error) {
 		}
 		if rows <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
-				"one account has %d bytes and the NATS server takes %d in one message; ask for fewer fields", size, s.call.Budget)
+				"one %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", s.entity.One, size, s.call.Budget)
 		}
 		rows-- // the cursor came out longer than was kept free for it
 	}
@@ -101,16 +102,17 @@ func rowBytes(page *dynamics.Page, first, rows int) int {
 	return size
 }
 
-// accountsHead is a reply's beginning, up to the first account.
-func accountsHead(c route.Call) ([]byte, error) {
+// rowsHead is a reply's beginning, up to the first row.
+func rowsHead(c route.Call, entity *plan.Entity) ([]byte, error) {
 	id, err := json.Marshal(c.RequestID)
 	if err != nil {
 		return nil, err
 	}
 	head := append([]byte(`{"request_id":`), id...)
 	head = append(head, `,"connection":"`...)
-	head = append(head, c.Connection...) // letters, digits, _ and - need no escape
-	return append(head, `","accounts":[`...), nil
+	head = append(head, c.Connection...)                  // letters, digits, _ and - need no escape
+	head = append(append(head, `","`...), entity.Name...) // lower-case words
+	return append(head, `":[`...), nil
 }
 
 // A searchEnd is what comes after a part's rows.

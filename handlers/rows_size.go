@@ -24,7 +24,7 @@ func (s *search) fit(ctx context.Context) error {
 	if s.stream || !s.resizable() {
 		return nil
 	}
-	head, err := accountsHead(s.call)
+	head, err := rowsHead(s.call, s.entity)
 	if err != nil {
 		return err
 	}

@@ -10,41 +10,47 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-type accountsFields struct {
+type rowsFields struct {
+	ofTable
 	client
 	connection
 	CustomOnly bool `help:"Only fields that the customer or an app added."`
 }
 
 // Help shows examples.
-func (c *accountsFields) Help() string {
-	return `All fields that accounts have in the environment, by the name to ask for them, with the options
-of choices. Fields that filters cannot use are marked in the last column.
+func (c *rowsFields) Help() string {
+	choice, _ := shownChoice(c.table)
+	if choice == "" {
+		choice = "name"
+	}
+	return `All fields that ` + c.table.Name + ` have in the environment, by the name to ask for them, with the
+options of choices. The last column marks fields that filters cannot use, and fields that
+field-level security hides from the connection's user: they are empty in every row.
 
 Examples:
-  crmbridge accounts fields acme --custom-only
-  crmbridge accounts fields acme --json | jq '.fields[] | select(.name == "industry").options'`
+  ` + c.command(messages.VerbFields) + ` --custom-only
+  ` + c.command(messages.VerbFields) + ` --json | jq '.fields[] | select(.name == "` + choice + `").options'`
 }
 
 // Run prints all fields, page by page.
-func (c *accountsFields) Run(ctx context.Context, std *stdio) error {
+func (c *rowsFields) Run(ctx context.Context, std *stdio) error {
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		all, err := c.all(ctx, ask, std)
 		if err != nil {
 			return err
 		}
-		return c.print(std, all, func() error { return c.table(std, all.Fields) })
+		return c.print(std, all, func() error { return c.show(std, all.Fields) })
 	})
 }
 
 // all reads all pages into one.
-func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.FieldsReply, error) {
+func (c *rowsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.FieldsReply, error) {
 	in := messages.FieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
 	var fields []messages.Field
 	progress := std.progress()
 	defer progress.clear()
 	for range mostPages {
-		page, err := once(ctx, ask, ask.client.Accounts().Fields, in)
+		page, err := once(ctx, ask, ask.client.Table(c.table).Fields, in)
 		if err != nil {
 			return nil, err
 		}
@@ -62,7 +68,7 @@ func (c *accountsFields) all(ctx context.Context, ask *asker, std *stdio) (*mess
 	return nil, errNoProgress()
 }
 
-func (c *accountsFields) table(std *stdio, fields []messages.Field) error {
+func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
 	rows := make([][]string, len(fields))
 	for i, field := range fields {
 		note := ""

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -29,7 +28,7 @@ func (s *search) checkEnd(ctx context.Context) error {
 		more = *s.at.Total > dynamics.MaxSimplePaging
 	} else {
 		var err error
-		if more, err = s.session.Exceeds(ctx, plan.Accounts, s.query.Filter); err != nil {
+		if more, err = s.session.Exceeds(ctx, s.entity.Rows, s.query.Filter); err != nil {
 			return ctx.Err()
 		}
 	}
@@ -55,9 +54,9 @@ func (s *search) pagesEnd(cause error) error {
 	if len(names) > 0 {
 		by = "ordered by the lookup " + strings.Join(names, " and ")
 	}
-	const bound = "of accounts %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, and there are more; " +
+	const bound = "of %s %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, and there are more; " +
 		"order by columns that are no lookups, narrow the filter, or set a limit of at most 50,000"
-	out := messages.Errorf(messages.NotSupported, bound, by)
+	out := messages.Errorf(messages.NotSupported, bound, s.entity.Name, by)
 	if upstream, ok := errors.AsType[*dynamics.Error](cause); ok {
 		out.Dynamics = route.FromDynamics(upstream).Dynamics
 		out = out.Because(cause)

@@ -15,14 +15,14 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// accountsSearch answers accounts.search: one page, or in stream mode as many
-// parts as it takes.
-func (o *Operations) accountsSearch(ctx context.Context, c route.Call, in messages.SearchRequest) iter.Seq2[route.Part, error] {
+// search answers contacts.search and its like: one page, or in stream mode as many parts
+// as it takes.
+func (o *rowOperations) search(ctx context.Context, c route.Call, in messages.SearchRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) {
 		s, err := o.newSearch(ctx, c, in)
 		if err == nil {
 			defer s.release()
-			err = o.Catalog.Replan(s.session, func(p plan.Planner) error { return s.first(ctx, p) })
+			err = o.Catalog.Replan(s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
 		}
 		for err == nil {
 			var part route.Part
@@ -40,9 +40,10 @@ func wantsStream(in messages.SearchRequest) bool {
 	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
-// A search is one request's walk over the matching accounts.
+// A search is one request's walk over the matching rows.
 type search struct {
 	call    route.Call
+	entity  *plan.Entity
 	session *dynamics.Session
 	query   dynamics.Query
 	rows    *dynamics.Prepared     // query, for pages of its size
@@ -61,7 +62,7 @@ type search struct {
 	body  []byte         // of the part before
 }
 
-func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
+func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
 	if err := checkSearch(in); err != nil {
 		return nil, err
 	}
@@ -69,7 +70,7 @@ func (o *Operations) newSearch(ctx context.Context, c route.Call, in messages.Se
 	if err != nil {
 		return nil, err
 	}
-	s := &search{call: c, session: session, stream: wantsStream(in), cursors: o.cursorsOf(c, session)}
+	s := &search{call: c, entity: o.entity, session: session, stream: wantsStream(in), cursors: o.cursorsOf(c, session)}
 	return s, s.begin(in)
 }
 
@@ -117,7 +118,7 @@ func checkWhere(where *messages.Where) error {
 // cursor's. What else the request holds must agree with the cursor.
 func (s *search) begin(in messages.SearchRequest) error {
 	if in.Cursor == "" {
-		s.asked = normalize(in)
+		s.asked = s.normalize(in)
 		return nil
 	}
 	var at position
@@ -137,7 +138,7 @@ func (s *search) begin(in messages.SearchRequest) error {
 	if in.PageSize == 0 {
 		in.PageSize = s.asked.PageSize // its default depends on the mode of the first request
 	}
-	again, err := encodeQuery(normalize(in))
+	again, err := encodeQuery(s.normalize(in))
 	if err != nil {
 		return err
 	}
@@ -149,9 +150,9 @@ func (s *search) begin(in messages.SearchRequest) error {
 
 // normalize leaves what makes up the query, with defaults filled in, so that
 // equal queries are equal.
-func normalize(in messages.SearchRequest) messages.SearchRequest {
+func (s *search) normalize(in messages.SearchRequest) messages.SearchRequest {
 	if len(in.Fields) == 0 {
-		in.Fields = messages.Accounts.DefaultFields
+		in.Fields = s.entity.DefaultFields
 	}
 	if in.PageSize == 0 {
 		in.PageSize = messages.DefaultPageSize
@@ -188,7 +189,7 @@ func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
 	if s.query, err = p.Search(ctx, s.asked); err != nil {
 		return err
 	}
-	if s.rows, err = s.session.Prepare(plan.Accounts, s.query); err != nil {
+	if s.rows, err = s.session.Prepare(s.entity.Rows, s.query); err != nil {
 		return err
 	}
 	return s.load(ctx)
@@ -232,7 +233,7 @@ func (s *search) load(ctx context.Context) error {
 		}
 		s.at.Link = s.page.NextLink()
 	}
-	return messages.Invalid("cursor", "the accounts around its place are all gone or have moved since it was made; start the search again")
+	return messages.Invalid("cursor", "the %s around its place are all gone or have moved since it was made; start the search again", s.entity.Name)
 }
 
 // release gives the page's buffers to the next one: it has been delivered, or

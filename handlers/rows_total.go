@@ -1,10 +1,6 @@
 package handlers
 
-import (
-	"context"
-
-	"github.com/crmbridge/crmbridge/handlers/plan"
-)
+import "context"
 
 // countCap is where Dataverse's $count stops counting; see section 6.4 of
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/count-rows.
@@ -18,7 +14,7 @@ func (s *search) count(ctx context.Context) error {
 		total = int64(s.page.Len())
 	case !counted || total >= countCap:
 		var err error
-		if total, err = s.session.Count(ctx, plan.Accounts, s.query.Filter); err != nil {
+		if total, err = s.session.Count(ctx, s.entity.Rows, s.query.Filter); err != nil {
 			return err
 		}
 	}

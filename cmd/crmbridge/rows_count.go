@@ -7,29 +7,33 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-type accountsCount struct {
+type rowsCount struct {
+	ofTable
 	client
 	connection
 	Where filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
 }
 
 // Help shows examples.
-func (c *accountsCount) Help() string {
+func (c *rowsCount) Help() string {
+	x, count := examplesFor(c.table), c.command(messages.VerbCount)
 	return `Examples:
-  crmbridge accounts count acme
-  crmbridge accounts count acme --where 'industry in (Consulting, Accounting) and employees >= 50'
+  ` + count + `
+  ` + count + ` --where '` + x.either + ` and ` + x.number + `'
 
-` + whereHelp
+` + c.fieldsHelp() + `
+
+` + c.whereHelp()
 }
 
 // Run prints the number alone, for scripts.
-func (c *accountsCount) Run(ctx context.Context, std *stdio) error {
+func (c *rowsCount) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		count, err := ask.Accounts().Count(ctx, messages.CountRequest{Target: c.target(), Where: where})
+		count, err := ask.Table(c.table).Count(ctx, messages.CountRequest{Target: c.target(), Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}

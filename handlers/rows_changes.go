@@ -13,12 +13,12 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// accountsChanges answers accounts.changes: one page of what changed.
-func (o *Operations) accountsChanges(ctx context.Context, c route.Call, in messages.ChangesRequest) iter.Seq2[route.Part, error] {
+// changes answers contacts.changes and its like: one page of what changed.
+func (o *rowOperations) changes(ctx context.Context, c route.Call, in messages.ChangesRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
 }
 
-func (o *Operations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part, err error) {
+func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part, err error) {
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part, err
 	}
@@ -26,15 +26,15 @@ func (o *Operations) changed(ctx context.Context, c route.Call, in messages.Chan
 	if err != nil {
 		return part, err
 	}
-	w := &changes{call: c, session: session, cursors: o.cursorsOf(c, session)}
+	w := &changes{call: c, entity: o.entity, session: session, cursors: o.cursorsOf(c, session)}
 	if err := w.begin(in); err != nil {
 		return part, err
 	}
-	err = o.Catalog.Replan(session, func(p plan.Planner) (err error) {
+	err = o.Catalog.Replan(session, o.entity, func(p plan.Planner) (err error) {
 		if w.query.Select, err = p.Fields(ctx, w.at.Fields); err != nil {
 			return err
 		}
-		if w.rows, err = session.PrepareChanges(plan.Accounts, w.query); err != nil {
+		if w.rows, err = session.PrepareChanges(o.entity.Rows, w.query); err != nil {
 			return err
 		}
 		part, err = w.next(ctx)
@@ -46,6 +46,7 @@ func (o *Operations) changed(ctx context.Context, c route.Call, in messages.Chan
 // changes is one request's step along what changed.
 type changes struct {
 	call    route.Call
+	entity  *plan.Entity
 	session *dynamics.Session
 	query   dynamics.ChangesQuery
 	rows    *dynamics.PreparedChanges // query
@@ -53,7 +54,7 @@ type changes struct {
 	at      changesPosition
 }
 
-// A changesPosition is where accounts.changes goes on, and everything needed for
+// A changesPosition is where a reading of changes goes on, and everything needed for
 // that, so that a cursor can be sent alone.
 //
 // It has no end of its own: it is good for as long as Dataverse keeps its record
@@ -74,7 +75,7 @@ type changesPosition struct {
 	Size int `json:"s,omitzero"`
 }
 
-// begin settles where to go on: at the very first account, or at the cursor's
+// begin settles where to go on: at the very first row, or at the cursor's
 // place. Fields that come with a cursor must be its own; the page size may change
 // with every request.
 func (w *changes) begin(in messages.ChangesRequest) error {
@@ -82,7 +83,7 @@ func (w *changes) begin(in messages.ChangesRequest) error {
 	if in.Cursor == "" {
 		w.at.Fields = in.Fields
 		if len(in.Fields) == 0 {
-			w.at.Fields = messages.Accounts.DefaultFields
+			w.at.Fields = w.entity.DefaultFields
 		}
 		if size == 0 {
 			size = messages.DefaultChangesPageSize

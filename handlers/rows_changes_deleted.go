@@ -7,11 +7,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
-// A deleted account can come back: Dataverse's recycle bin restores it under its id
+// A deleted row can come back: Dataverse's recycle bin restores it under its id
 // for up to 30 days (https://learn.microsoft.com/power-apps/developer/data-platform/restore-deleted-records).
 // Change tracking may then list the deletion and the row, in an order that Microsoft does
 // not document, so that a reader who applies deletions last would lose a row that exists.
@@ -59,7 +58,7 @@ func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p ro
 	return w.reply(ctx, page, t)
 }
 
-// stillThere finds those of the ids that are accounts, with their rows.
+// stillThere finds those of the ids that are still there, with their rows.
 func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]byte, error) {
 	chunks := slices.Collect(slices.Chunk(ids, lookedAtOnce))
 	found := make([]map[string][]byte, len(chunks))
@@ -83,10 +82,10 @@ func (w *changes) stillThere(ctx context.Context, ids []string) (map[string][]by
 	return there, nil
 }
 
-// rowsOf reads accounts by their ids.
+// rowsOf reads rows by their ids.
 func (w *changes) rowsOf(ctx context.Context, ids []string) (map[string][]byte, error) {
-	query, err := w.session.Prepare(plan.Accounts, dynamics.Query{Select: w.query.Select, PageSize: len(ids),
-		Filter: dynamics.Test{Column: plan.Friendly("id"), Op: dynamics.In, Values: ids}})
+	query, err := w.session.Prepare(w.entity.Rows, dynamics.Query{Select: w.query.Select, PageSize: len(ids),
+		Filter: dynamics.Test{Column: w.entity.ID(), Op: dynamics.In, Values: ids}})
 	if err != nil {
 		return nil, err
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// accountsCount answers accounts.count.
-func (o *Operations) accountsCount(ctx context.Context, c route.Call, in messages.CountRequest) (messages.CountReply, error) {
+// count answers contacts.count and its like.
+func (o *rowOperations) count(ctx context.Context, c route.Call, in messages.CountRequest) (messages.CountReply, error) {
 	var reply messages.CountReply
 	if err := checkWhere(in.Where); err != nil {
 		return reply, err
@@ -19,14 +19,14 @@ func (o *Operations) accountsCount(ctx context.Context, c route.Call, in message
 	if err != nil {
 		return reply, err
 	}
-	err = o.Catalog.Replan(session, func(p plan.Planner) (err error) {
+	err = o.Catalog.Replan(session, o.entity, func(p plan.Planner) (err error) {
 		var filter dynamics.Filter
 		if in.Where != nil {
 			if filter, err = p.Where(ctx, in.Where, "where"); err != nil {
 				return err
 			}
 		}
-		reply.Count, err = session.Count(ctx, plan.Accounts, filter)
+		reply.Count, err = session.Count(ctx, o.entity.Rows, filter)
 		return err
 	})
 	return reply, err

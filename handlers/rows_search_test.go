@@ -215,7 +215,7 @@ func TestCursorsBelongToTheirQuery(t *testing.T) {
 // A cursor is good for seven days.
 func TestACursorLivesSevenDays(t *testing.T) {
 	d, client, _ := operated(t, rows(0, 3, 0))
-	query, err := encodeQuery(normalize(searchOf(2, 0)))
+	query, err := encodeQuery((&search{entity: accounts(t)}).normalize(searchOf(2, 0)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -278,13 +278,23 @@ func TestBoundsOfASearch(t *testing.T) {
 			c.change(&in)
 			err := checkSearch(in)
 			if err == nil {
-				_, err = plan.Planner{}.Search(t.Context(), in)
+				session, opened := d.client.Open(t.Context(), "acme")
+				if opened != nil {
+					t.Fatal(opened)
+				}
+				err = d.operations.Catalog.Replan(session, accounts(t), func(p plan.Planner) error {
+					_, err := p.Search(t.Context(), in)
+					return err
+				})
 			}
 			refusedWith(t, err, messages.InvalidRequest, c.says)
 			if fault, ok := err.(*messages.Error); ok && fault.Details[0].Path != c.path {
 				t.Errorf("path %q, want %q", fault.Details[0].Path, c.path)
 			}
 		})
+	}
+	if len(d.asked) != 0 {
+		t.Errorf("Dataverse was asked %q", d.asked)
 	}
 	in := searchOf(messages.MaxPageSize, 0)
 	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
@@ -324,7 +334,8 @@ func TestAStreamEndsAtItsBound(t *testing.T) {
 // Page mode has 100 rows where nothing else is asked for, a stream as many as Dataverse
 // gives.
 func TestDefaultPageSizes(t *testing.T) {
-	page, stream := normalize(messages.SearchRequest{}), normalize(messages.SearchRequest{Mode: messages.ModeStream})
+	s := &search{entity: accounts(t)}
+	page, stream := s.normalize(messages.SearchRequest{}), s.normalize(messages.SearchRequest{Mode: messages.ModeStream})
 	if page.PageSize != 100 || stream.PageSize != 5000 || !slices.Equal(page.Fields, messages.Accounts.DefaultFields) {
 		t.Errorf("%d and %d, %q", page.PageSize, stream.PageSize, page.Fields)
 	}

@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type rowsSearch struct {
+	ofTable
+	client
+	connection
+	Where    filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
+	Fields   []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy  []string `placeholder:"NAME" help:"Order, for example -created_at,name."`
+	PageSize int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	Limit    int      `placeholder:"N" help:"At most this many rows."`
+	Total    bool     `help:"Count the matching ${rows} too."`
+	Cursor   string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	All      bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
+}
+
+// Help shows examples.
+func (c *rowsSearch) Help() string {
+	x, search := examplesFor(c.table), c.command(messages.VerbSearch)
+	return `Examples:
+  ` + search + ` --where '` + x.choice + ` and ` + x.number + `' --order-by=-` + x.order + `
+  ` + search + ` --where '{"field":"` + x.text + `","op":"not_null"}' --all --json
+
+` + c.fieldsHelp() + `
+
+` + c.whereHelp()
+}
+
+// Run prints one page, or with --all everything.
+func (c *rowsSearch) Run(ctx context.Context, std *stdio) error {
+	where, err := c.Where.tree()
+	if err != nil {
+		return err
+	}
+	in := messages.SearchRequest{
+		Target: c.target(), Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
+		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
+	}
+	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+		page, err := c.pages(ctx, ask, in)
+		if err != nil {
+			return c.Where.explain(err)
+		}
+		answer := messages.CodecFor[messages.Page](c.table).Wire(page)
+		return c.print(std, answer, func() error { return c.show(std, page) })
+	})
+}
+
+// pages reads one page, or all parts of a stream into one.
+func (c *rowsSearch) pages(
+	ctx context.Context, ask *messages.Client, in messages.SearchRequest,
+) (*messages.Page, error) {
+	if !c.All {
+		return ask.Table(c.table).Search(ctx, in)
+	}
+	var whole *messages.Page
+	for page, err := range ask.Table(c.table).Stream(ctx, in) {
+		if err != nil {
+			return nil, err
+		}
+		if whole != nil {
+			page.Rows = append(whole.Rows, page.Rows...)
+		}
+		whole = page
+	}
+	return whole, nil
+}
+
+func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
+	if err := term.Rows(std.out, c.columns(c.Fields, page.Rows), page.Rows); err != nil {
+		return err
+	}
+	summary := fmt.Sprintf("%d %s", len(page.Rows), c.table.Name)
+	if page.Total != nil {
+		summary += fmt.Sprintf(" of %d", *page.Total)
+	}
+	if page.NextCursor != "" {
+		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", page.NextCursor)
+	}
+	_, err := fmt.Fprintln(std.err, summary)
+	return err
+}
+
+// columns are the columns that a person sees: the fields asked for. A cursor sent alone
+// brings the fields of its first query, which only the rows show.
+func (o ofTable) columns(fields []string, rows []messages.Row) []string {
+	if len(fields) > 0 {
+		return fields
+	}
+	usual := o.table.DefaultFields
+	missing := func(name string) bool { return rows[0][name] == nil }
+	if len(rows) == 0 || len(rows[0]) == len(usual) && !slices.ContainsFunc(usual, missing) {
+		return usual
+	}
+	return slices.Sorted(maps.Keys(rows[0]))
+}
+
+type rowsGet struct {
+	ofTable
+	client
+	connection
+	ID     string   `arg:"" name:"row" help:"Id of the ${row} (GUID)."`
+	Fields []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
+}
+
+// Help names the fields.
+func (c *rowsGet) Help() string { return c.fieldsHelp() }
+
+// Run prints one row.
+func (c *rowsGet) Run(ctx context.Context, std *stdio) error {
+	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+		row, err := ask.Table(c.table).Get(ctx, messages.GetRequest{
+			Target: c.target(), ID: c.ID, Fields: c.Fields})
+		if err != nil {
+			return err
+		}
+		return c.print(std, row, func() error {
+			fields := c.Fields
+			if len(fields) == 0 {
+				fields = c.table.DefaultFields
+			}
+			var pairs [][2]string
+			for _, field := range fields {
+				pairs = append(pairs, [2]string{field, row.Text(field)})
+			}
+			return term.Pairs(std.out, pairs)
+		})
+	})
+}

@@ -1,0 +1,144 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type rowsChanges struct {
+	ofTable
+	client
+	connection
+	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
+	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
+	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
+	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
+}
+
+// Help shows examples.
+func (c *rowsChanges) Help() string {
+	changes := c.command(messages.VerbChanges) + " --cursor-file acme-" + c.table.Name + ".cursor"
+	return `What changed since last time. The first run begins with every ` + c.table.One + `; later ones, with its
+cursor, bring what was made, changed or deleted since. A run that fails leaves the cursor file as it
+was, so that the next one brings the same changes again, and misses none. A cursor file belongs to one
+table. With --json each page is one document as crmbridge sent it, in order: of ` + c.table.Name + ` that come
+twice the later state counts.
+
+` + c.fieldsHelp() + `
+
+Examples:
+  ` + changes + ` --fields ` + strings.Join(c.table.DefaultFields, ",") + `
+  ` + changes + ` --json | jq -r '.deleted[]'`
+}
+
+// Run follows the changes to their end and prints them page by page.
+func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
+	in := messages.ChangesRequest{Target: c.target(),
+		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
+	if c.CursorFile != "" {
+		var err error
+		if in.Cursor, err = readCursor(c.CursorFile, c.table); err != nil {
+			return err
+		}
+	}
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		found, err := c.follow(ctx, ask, std, in)
+		if err != nil {
+			return c.advise(err)
+		}
+		next := "--cursor " + found.cursor
+		if c.CursorFile != "" {
+			if err := writeCursor(c.CursorFile, c.table, found.cursor); err != nil {
+				return err
+			}
+			next = "the cursor is in " + c.CursorFile
+		}
+		if c.JSON && c.CursorFile == "" && !found.more {
+			return nil // the cursor is in the last document
+		}
+		return found.summarize(std, next)
+	})
+}
+
+// changesFound is what a run has printed.
+type changesFound struct {
+	table         messages.Table
+	rows, deleted int
+	cursor        string
+	more          bool
+}
+
+// String counts what was printed.
+func (f *changesFound) String() string {
+	return fmt.Sprintf("%d %s made or changed, %d deleted", f.rows, f.table.Name, f.deleted)
+}
+
+func (f *changesFound) summarize(std *stdio, next string) error {
+	summary := f.String()
+	if f.more {
+		summary += fmt.Sprintf("; there are more after %d pages: run it again", mostPages)
+	}
+	_, err := fmt.Fprintf(std.err, "%s; next time: %s\n", summary, term.Safe(next))
+	return err
+}
+
+// follow asks until there is no more, and prints each page as it comes, so that a
+// first run over a large environment needs no more memory than a page.
+func (c *rowsChanges) follow(
+	ctx context.Context, ask *asker, std *stdio, in messages.ChangesRequest,
+) (*changesFound, error) {
+	found := changesFound{table: c.table}
+	codec := messages.CodecFor[messages.ChangesReply](c.table)
+	progress := std.progress()
+	defer progress.clear()
+	for range mostPages {
+		page, err := once(ctx, ask, ask.client.Table(c.table).Changes, in)
+		if err != nil {
+			return nil, err
+		}
+		progress.clear()
+		if err := c.print(std, codec.Wire(page), func() error { return c.show(std, page) }); err != nil {
+			return nil, err
+		}
+		found.rows += len(page.Rows)
+		found.deleted += len(page.Deleted)
+		found.cursor, found.more = page.NextCursor, page.HasMore
+		if page.NextCursor == "" || page.HasMore && page.NextCursor == in.Cursor {
+			return nil, errNoProgress()
+		}
+		if !page.HasMore {
+			break
+		}
+		in = messages.ChangesRequest{Target: in.Target, Cursor: page.NextCursor, PageSize: in.PageSize}
+		progress.say("%s …", &found)
+	}
+	return &found, nil
+}
+
+func (c *rowsChanges) show(std *stdio, page *messages.ChangesReply) error {
+	if len(page.Rows) > 0 {
+		if err := term.Rows(std.out, c.columns(c.Fields, page.Rows), page.Rows); err != nil {
+			return err
+		}
+	}
+	for _, id := range page.Deleted {
+		if _, err := fmt.Fprintf(std.out, " deleted  %s\n", term.Safe(id)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// advise says how to go on after a cursor that is too old.
+func (c *rowsChanges) advise(err error) error {
+	refused, ok := errors.AsType[*messages.Error](err)
+	if ok && refused.Code == messages.CursorExpired && c.CursorFile != "" {
+		return fmt.Errorf("%w; remove %s to begin with every %s", err, c.CursorFile, c.table.One)
+	}
+	return err
+}
