@@ -115,14 +115,22 @@ func (w *World) Settings(first bool) bridge.Settings {
 // logs, nil throws it away.
 func (w *World) Bridge(settings bridge.Settings, log io.Writer) *bridge.Bridge {
 	w.t.Helper()
+	return w.BridgeWith(settings, log)
+}
+
+// BridgeWith is Bridge with more tables than TABLES can name: those that a test describes.
+func (w *World) BridgeWith(settings bridge.Settings, log io.Writer, more ...messages.Table) *bridge.Bridge {
+	w.t.Helper()
 	config, err := settings.Config()
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	config.Tables = append(config.Tables, more...)
 	if log == nil {
 		log = io.Discard
 	}
-	b, err := bridge.Start(w.t.Context(), config, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: config.LogLevel})))
+	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: config.LogLevel})
+	b, err := bridge.Start(w.t.Context(), config, slog.New(handler))
 	if err != nil {
 		w.t.Fatal(err)
 	}

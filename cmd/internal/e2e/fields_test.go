@@ -57,10 +57,11 @@ func testFields(t *testing.T, table *testedTable) {
 		if !types[kind] {
 			t.Errorf("no field of type %s", kind)
 		}
-		delete(types, kind)
 	}
-	if len(types) > 0 {
-		t.Errorf("types that are not in messages/README.md: %v", types)
+	for kind := range types {
+		if operators[kind] == "" {
+			t.Errorf("a type that is not in messages/README.md: %s", kind)
+		}
 	}
 	for _, column := range table.columns {
 		field := byName[column.names[0]]
@@ -113,7 +114,7 @@ func testFieldsInSmallMessages(t *testing.T, table *testedTable) {
 		t.Errorf("%d pages in messages of a megabyte", pages)
 	}
 	got, pages, client := whole(4 << 10)
-	if diff := cmp.Diff(want, got); diff != "" || pages < 4 {
+	if diff := cmp.Diff(want, got); diff != "" || pages < 3 {
 		t.Errorf("in %d pages (-whole +small): %s", pages, diff)
 	}
 	t.Logf("%d fields in %d pages of 4 KiB", len(got), pages)

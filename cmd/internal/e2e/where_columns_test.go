@@ -92,6 +92,7 @@ func accountColumns() []*oracleColumn {
 // contactColumns: the account of a contact is an account or another contact.
 func contactColumns() []*oracleColumn {
 	return numbered(append(personColumns("contactid"),
+		column(messages.FieldText, "postal_code", "address1_postalcode"),
 		column(messages.FieldText, "department", "department"),
 		column(messages.FieldText, "", "salutation"),
 		column(messages.FieldText, "", "cb_externalref"),
@@ -144,7 +145,6 @@ func personColumns(key string) []*oracleColumn {
 		column(messages.FieldText, "city", "address1_city"),
 		column(messages.FieldText, "state", "address1_stateorprovince"),
 		column(messages.FieldText, "country", "address1_country"),
-		column(messages.FieldText, "", "address1_postalcode"),
 		column(messages.FieldText, "", "description"),
 		column(messages.FieldYesNo, "do_not_email", "donotemail"),
 		column(messages.FieldYesNo, "do_not_bulk_email", "donotbulkemail"),
