@@ -25,7 +25,7 @@ type testedTable struct {
 	few messages.Where
 	// custom is a custom column that is a number.
 	custom string
-	// own is a user who may read the rows that he owns.
+	// own is a user whose role reads the rows that he owns; "" where there is none.
 	own   string
 	words tableWords
 	// share is the part of the random cases that this table gets: one in share.
@@ -216,12 +216,12 @@ func testedLeads(table messages.Table) *testedTable {
 		few: messages.Leaf("industry", messages.In, []int{1, 2, 3}),
 		words: tableWords{
 			choice: "industry", choices: "cb_interests", choiceValue: 7,
-			english:    words{"Industry", "Consulting", "Interests", "Products"},
-			german:     words{"Branche", "Beratung", "Interessen", "Produkte"},
+			english:    words{"Industry", "Consulting", "Interests", "Training"},
+			german:     words{"Branche", "Beratung", "Interessen", "Training"}, // options of custom columns often have one language,
 			french:     "Secteur d'activité",
 			bareOption: bareOption{"industrycode", 7},
-			translated: []knownLabel{{"industry", "Finanzen", 16}, {"cb_interests", "Schulung", 100000002}},
-			plain:      []knownLabel{{"cb_interests", "newsletter", 100000003}},
+			translated: []knownLabel{{"industry", "Finanzen", 16}, {"rating", "Heiß", 1}, {"source", "Messe", 7}},
+			plain:      []knownLabel{{"cb_interests", "newsletter", 100000003}, {"cb_interests", "TRAINING", 100000002}},
 		},
 	}
 }
