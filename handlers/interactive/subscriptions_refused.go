@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/crmbridge/crmbridge/messages"
 )
 
 // refusedSubject is how a server words a refused subscription, with or without
@@ -150,16 +148,14 @@ func deniedWords(denied []*subscribed) string {
 		denied[0].subject, more, strings.Join(patterns, " and "))
 }
 
-// permissionFor is the pattern that allows a subscription and its like.
+// permissionFor is the pattern that allows a subscription and the others of its entity.
 func permissionFor(subject string) string {
-	switch {
-	case strings.HasPrefix(subject, "$SRV."):
+	if strings.HasPrefix(subject, "$SRV.") {
 		return "$SRV.>"
-	case strings.HasSuffix(subject, ".*"):
-		return messages.Operation("*.*").ScopedSubject("*")
-	default:
-		return messages.Operation("*.*").Subject()
 	}
+	parts := strings.Split(subject, ".") // crm, entity, verb, request, and "*" where it is scoped
+	parts[2] = "*"
+	return strings.Join(parts, ".")
 }
 
 // fullWords words that max_subscriptions is reached. The server reports neither its value
