@@ -101,7 +101,7 @@ func isError(msg *nats.Msg) bool {
 func transportError(ctx context.Context, subject string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return Errorf(Unavailable, "no crmbridge listens on %s", subject).Because(err)
+		return Errorf(Unavailable, "no crmbridge listens on %s: none is ready, or none serves it (TABLES)", subject).Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return Errorf(DeadlineExceeded, "no answer on %s in time", subject).Because(err)
 	case errors.Is(err, nats.ErrMaxPayload):
