@@ -259,7 +259,7 @@ func (p *parser) list(n *node) ([]jsontext.Value, *ExpressionError) {
 		return nil, p.refuse(open, "expected a list in parentheses, (A, B), not "+open.name())
 	}
 	if t := p.peek(); t.is(")") {
-		return nil, p.refuse(t, "the list is empty; to find accounts without a value write is null")
+		return nil, p.refuse(t, "the list is empty; to find rows without a value write is null")
 	}
 	var values []jsontext.Value
 	for {
