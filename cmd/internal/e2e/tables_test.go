@@ -90,6 +90,15 @@ func (table *testedTable) world(t *testing.T, options emulator.Options) *bridget
 	return w
 }
 
+// needsMany skips a test that has to make tens of thousands of rows where two tables
+// have had it.
+func (table *testedTable) needsMany(t *testing.T) {
+	t.Helper()
+	if table.share > 2 {
+		t.Skip("accounts and contacts have so many rows; it would take long for each")
+	}
+}
+
 // rows are the emulator's rows.
 func (table *testedTable) rows(control emulator.Control) []emulator.Row {
 	return slices.Collect(control.Table(table.Set).Rows())
