@@ -215,7 +215,7 @@ func testedContacts(table messages.Table) *testedTable {
 
 func testedLeads(table messages.Table) *testedTable {
 	return &testedTable{
-		Table: table, columns: leadColumns(), named: "last_name", namedColumn: "lastname", custom: "cb_leadscore", share: 4,
+		Table: table, columns: leadColumns(), named: "last_name", namedColumn: "lastname", custom: "cb_leadscore", share: 8,
 		options: func(rows int) emulator.Options {
 			if rows <= 0 {
 				return emulator.Options{Accounts: -1, Contacts: -1}
