@@ -16,7 +16,12 @@ import (
 // emulated opens a session of the emulator's application user.
 func emulated(t *testing.T, accounts int) (*emulator.Server, *dynamics.Client, *dynamics.Session, string) {
 	t.Helper()
-	server, err := emulator.New(emulator.Options{Accounts: accounts})
+	return emulatedWith(t, emulator.Options{Accounts: accounts})
+}
+
+func emulatedWith(t *testing.T, options emulator.Options) (*emulator.Server, *dynamics.Client, *dynamics.Session, string) {
+	t.Helper()
+	server, err := emulator.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -60,6 +60,9 @@ type dataverse struct {
 	changed []string // rows and deletions, as accounts.changes has them
 	refuse  func(w http.ResponseWriter, r *http.Request) bool
 	asked   []string // request URIs, but for metadata
+
+	metadata  int                  // requests for it
+	described func() (int, string) // answers them, if it is not nil
 }
 
 var pageSizeAsked = regexp.MustCompile(`odata\.maxpagesize=(\d+)`)
@@ -67,11 +70,20 @@ var pageSizeAsked = regexp.MustCompile(`odata\.maxpagesize=(\d+)`)
 func (d *dataverse) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !strings.Contains(r.URL.Path, "EntityDefinitions") {
+	described := strings.Contains(r.URL.Path, "EntityDefinitions")
+	if described {
+		d.metadata++
+	} else {
 		d.asked = append(d.asked, r.RequestURI)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	if d.refuse != nil && d.refuse(w, r) {
+		return
+	}
+	if described && d.described != nil {
+		status, body := d.described()
+		w.WriteHeader(status)
+		_, _ = w.Write([]byte(body))
 		return
 	}
 	if r.URL.Path != "/api/data/v9.2/accounts" { // metadata too

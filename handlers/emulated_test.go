@@ -49,10 +49,17 @@ func grantOf(a tokens.Access) dynamics.Access {
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}, Tables: a.Tables}
 }
 
-// emulate starts an environment with the given number of accounts.
+// emulate starts an environment with the given number of accounts, the only table that is
+// served.
 func emulate(t *testing.T, accounts int) *emulated {
 	t.Helper()
-	server, err := emulator.New(emulator.Options{Accounts: accounts, Contacts: -1})
+	return emulateTables(t, emulator.Options{Accounts: accounts, Contacts: -1}, messages.Accounts)
+}
+
+// emulateTables starts an environment whose tables are served.
+func emulateTables(t *testing.T, options emulator.Options, tables ...messages.Table) *emulated {
+	t.Helper()
+	server, err := emulator.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +91,7 @@ func emulate(t *testing.T, accounts int) *emulated {
 		t.Fatal(err)
 	}
 	authorizer, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: entra, PublicURL: "http://127.0.0.1:1",
+		Tables: messages.TableNames(tables),
 		Discover: func(ctx context.Context, environment string) (string, error) {
 			challenge, err := dataverse.Challenge(ctx, environment)
 			return challenge.Tenant, err
@@ -102,8 +110,8 @@ func emulate(t *testing.T, accounts int) *emulated {
 		source.Close(ctx)
 		dataverse.Close()
 	})
-	e := &emulated{control: server.Control(), url: web.URL, operations: &Operations{Dynamics: dataverse, Hosts: hosts, Store: store,
-		Authorizer: authorizer, Sealer: keys, Tables: []messages.Table{messages.Accounts}, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
+	e := &emulated{control: server.Control(), url: web.URL, operations: &Operations{Tables: tables, Dynamics: dataverse, Hosts: hosts, Store: store,
+		Authorizer: authorizer, Sealer: keys, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
 	e.requester = served(t, e.operations)
 	e.Client = messages.NewClient(e.requester)
 	return e

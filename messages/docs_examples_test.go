@@ -21,9 +21,6 @@ import (
 // withExamples are the documents that show bodies.
 var withExamples = []string{"README.md", "messages/README.md", "deploy/README.md"}
 
-// comes are members that the documents have before the code has them.
-var comes = map[string]bool{"readable": true}
-
 // The documents' JSON is what goes over the wire: a block is marked with its operation
 // and request or reply, or as a where tree, an error or an event.
 func TestDocumentsShowBodiesOfTheSchemas(t *testing.T) {
@@ -101,7 +98,7 @@ func unknownMembers(schema map[string]any, value any) []string {
 		var unknown []string
 		for _, name := range slices.Sorted(maps.Keys(value)) {
 			property, known := properties[name].(map[string]any)
-			if !known && !comes[name] {
+			if !known {
 				unknown = append(unknown, name)
 			}
 			unknown = append(unknown, unknownMembers(property, value[name])...)

@@ -42,7 +42,7 @@ type TableField struct {
 
 // Tables lists every table that crmbridge can serve. Which of them a deployment
 // serves is its setting; code that has been handed tables asks those.
-func Tables() []Table { return []Table{Accounts, Contacts, Leads} }
+func Tables() []Table { return []Table{Accounts, Contacts, Leads, Opportunities} }
 
 // IDMember is the member of a get request that names the row: contact_id.
 func (t Table) IDMember() string { return t.One + "_id" }

@@ -47,7 +47,8 @@ func TestEveryTableHasItsCommands(t *testing.T) {
 				t.Fatalf("%s %s: status %d\n%s", table.Name, verb, status, stderr)
 			}
 			words := strings.Join(strings.Fields(help), " ")
-			if !strings.Contains(words, table.One) {
+			_, words, _ = strings.Cut(words, "[flags]") // the usage before it has the command's own name
+			if !strings.Contains(words, table.One) && !strings.Contains(words, table.Name) {
 				t.Errorf("%s %s --help does not name the table's rows", table.Name, verb)
 			}
 			if verb == messages.VerbSearch || verb == messages.VerbGet || verb == messages.VerbChanges {

@@ -83,5 +83,10 @@ const functions = `<ComplexType Name="WhoAmIResponse"><Property Name="BusinessUn
 	`<ComplexType Name="RetrieveProvisionedLanguagesResponse"><Property Name="RetrieveProvisionedLanguages" Type="Collection(Edm.Int32)" /></ComplexType>` +
 	`<Function Name="WhoAmI"><ReturnType Type="mscrm.WhoAmIResponse" Nullable="false" /></Function>` +
 	`<Function Name="RetrieveUserPrivileges" IsBound="true"><Parameter Name="entity" Type="mscrm.systemuser" Nullable="false" /><ReturnType Type="mscrm.RetrieveUserPrivilegesResponse" Nullable="false" /></Function>` +
+	`<ComplexType Name="AttributePrivilege"><Property Name="AttributeId" Type="Edm.Guid" Nullable="false" /><Property Name="CanCreate" Type="Edm.Int32" Nullable="false" />` +
+	`<Property Name="CanRead" Type="Edm.Int32" Nullable="false" /><Property Name="CanReadUnMasked" Type="Edm.Int32" Nullable="false" /><Property Name="CanUpdate" Type="Edm.Int32" Nullable="false" /></ComplexType>` +
+	`<ComplexType Name="RetrievePrincipalAttributePrivilegesResponse"><Property Name="AttributePrivileges" Type="Collection(mscrm.AttributePrivilege)" /></ComplexType>` +
+	`<Function Name="RetrievePrincipalAttributePrivileges" IsBound="true"><Parameter Name="entity" Type="mscrm.systemuser" Nullable="false" /><ReturnType Type="mscrm.RetrievePrincipalAttributePrivilegesResponse" Nullable="false" /></Function>` +
+	`<Function Name="RetrievePrincipalAttributePrivileges" IsBound="true"><Parameter Name="entity" Type="mscrm.team" Nullable="false" /><ReturnType Type="mscrm.RetrievePrincipalAttributePrivilegesResponse" Nullable="false" /></Function>` +
 	`<Function Name="RetrieveRolePrivilegesRole"><Parameter Name="RoleId" Type="Edm.Guid" Nullable="false" /><ReturnType Type="mscrm.RetrieveRolePrivilegesRoleResponse" Nullable="false" /></Function>` +
 	`<Function Name="RetrieveProvisionedLanguages"><ReturnType Type="mscrm.RetrieveProvisionedLanguagesResponse" Nullable="false" /></Function>`

@@ -90,6 +90,7 @@
 // privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@, own.contacts@);
 // [Options.Users] and [Control.Withhold] make any other case. A column that is secured ([TableControl.Secure]) is null for whom no
 // field security profile ([Control.PutProfile]) lets read it, in rows as in filters; administrators read all (security.go).
+// RetrievePrincipalAttributePrivileges of a user or team tells which secured columns profiles let be read.
 //
 // A user has a language: labels of metadata, formatted values of choices, numbers, money and dates follow it. [GermanUser] and
 // [FrenchUser] may do everything; [User.Language] and [Control.SetLanguage] set it. Labels that have no translation come in English, the

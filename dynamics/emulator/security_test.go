@@ -144,3 +144,84 @@ func TestProfilesAsRows(t *testing.T) {
 		}
 	}
 }
+
+// Who may read which secured columns is told of users and teams by one function, each column once, by the MetadataId of its metadata.
+func TestAttributePrivileges(t *testing.T) {
+	const reader, team = "grace.okonkwo@contoso.example", "Key Accounts" // of which he is a member
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 3})
+	c, tok := g.s.Control(), g.signIn("").AccessToken
+	for _, set := range []string{"accounts", "contacts"} {
+		if !c.Table(set).Secure("telephone1", true) {
+			t.Fatal("telephone1 cannot be secured")
+		}
+	}
+	for _, p := range []emulator.FieldSecurityProfile{
+		{Name: "his", Users: []string{reader}, Read: []string{"accounts.telephone1"}},
+		{Name: "of his team", Teams: []string{team}, Read: []string{"accounts.telephone1", "contacts.telephone1"}},
+	} {
+		if err := c.PutProfile(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	id := func(entity string) string {
+		rows := g.query(tok, "EntityDefinitions(LogicalName='"+entity+"')/Attributes?$select=MetadataId,IsSecured,CanBeSecuredForRead&$filter="+url.QueryEscape("LogicalName eq 'telephone1'"))
+		if len(rows) != 1 || rows[0]["IsSecured"] != true || rows[0]["CanBeSecuredForRead"] != true {
+			t.Fatalf("%v", rows)
+		}
+		return rows[0]["MetadataId"].(string)
+	}
+	user := func(name string) string {
+		for _, u := range c.Users() {
+			if u.UserName == name {
+				return "systemusers(" + u.ID + ")"
+			}
+		}
+		t.Fatal(name)
+		return ""
+	}
+	teams := "teams(" + g.query(tok, "teams?$select=teamid&$filter="+url.QueryEscape("name eq '"+team+"'"))[0]["teamid"].(string) + ")"
+	const function = "/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()"
+	entry := func(entity, write string) string {
+		return `{"AttributeId":"` + id(entity) + `","CanCreate":` + write + `,"CanRead":4,"CanReadUnMasked":0,"CanUpdate":` + write + `}`
+	}
+	for principal, want := range map[string]string{
+		user(reader):                            entry("account", "0") + "," + entry("contact", "0"),
+		teams:                                   entry("account", "0") + "," + entry("contact", "0"),
+		user(emulator.DefaultUser):              entry("account", "4") + "," + entry("contact", "4"),
+		user("siobhan.orourke@contoso.example"): "",
+	} {
+		r := g.api(tok, principal+function)
+		if want = `RetrievePrincipalAttributePrivilegesResponse","AttributePrivileges":[` + want + `]}`; r.status != 200 || !strings.HasSuffix(strings.TrimSpace(r.body), want) {
+			t.Errorf("%s: %d %s\nwant %s", principal, r.status, r.body, want)
+		}
+	}
+	if r := g.api(g.signIn("no.users@contoso.example").AccessToken, user(reader)+function); r.status != 403 || !strings.Contains(r.body, "is missing prvReadUser privilege") {
+		t.Errorf("%d %s", r.status, r.body)
+	}
+	if r := g.api(tok, "accounts("+user(reader)[12:]+function); r.status == 200 {
+		t.Errorf("bound to an account: %s", r.body)
+	}
+}
+
+// A role that Microsoft ships is told by its template, in every business unit; others have none.
+func TestRoleTemplates(t *testing.T) {
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 1})
+	tok := g.signIn("").AccessToken
+	names := func(filter string) string {
+		var list []string
+		for _, row := range g.query(tok, "roles?$select=name,_roletemplateid_value&$orderby=name&$filter="+url.QueryEscape(filter)) {
+			list = append(list, row["name"].(string))
+		}
+		return strings.Join(list, ",")
+	}
+	const administrator = "System Administrator"
+	if got := names("_roletemplateid_value eq 627090ff-40a3-4053-8790-584edc5be201"); got != administrator+","+administrator+","+administrator {
+		t.Error(got)
+	}
+	if got := names("_roletemplateid_value eq null and name eq 'Campaign Reader'"); got != "Campaign Reader,Campaign Reader,Campaign Reader" {
+		t.Error(got)
+	}
+	if got := names("_roletemplateid_value eq null and name eq 'Salesperson'"); got != "" {
+		t.Error(got)
+	}
+}

@@ -66,6 +66,15 @@ var accountMembers = []struct {
 	{"cb_lastcampaign", func(a *Account) any { return &a.LastCampaign }},
 }
 
+// isMember are the columns of accountMembers.
+var isMember = func() map[string]bool {
+	out := make(map[string]bool, len(accountMembers))
+	for _, m := range accountMembers {
+		out[m.column] = true
+	}
+	return out
+}()
+
 // accountMaker makes records of accounts; what does not depend on the account is looked up once.
 type accountMaker struct {
 	t       *table
@@ -139,10 +148,8 @@ func (m *accountMaker) cell(c *column, p any) (cell any, ok bool) {
 // account is the record as an Account.
 func (r *record) account(t *table) Account {
 	a := Account{Version: r.version}
-	known := map[string]bool{}
 	for i := range accountMembers {
 		m := &accountMembers[i]
-		known[m.column] = true
 		c := t.column(m.column)
 		if c == nil {
 			continue
@@ -173,7 +180,7 @@ func (r *record) account(t *table) Account {
 		}
 	}
 	for _, c := range t.columns {
-		if !known[c.name] && c.stored() {
+		if !isMember[c.name] && c.stored() {
 			if v := c.public(cellValue(c.kind, r.cell(c.slot))); v != nil {
 				if a.More == nil {
 					a.More = map[string]any{}

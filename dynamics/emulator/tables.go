@@ -11,6 +11,7 @@ func rowTables() []*table {
 		accountTable(),
 		contactTable(),
 		leadTable(),
+		opportunityTable(),
 	}
 }
 

@@ -44,6 +44,8 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
 	Metrics prometheus.Registerer
+
+	streamsFirst time.Duration // of [streams.Watch]; 0 is its own
 }
 
 // DefaultReplySubjects are the inboxes of NATS clients and of requests through an
@@ -91,6 +93,7 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		journal: newJournal(options.Log), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log), streams: streams.NewWatch(nc, options.Log),
 	}
+	c.streams.First = options.streamsFirst
 	c.refuser = newRefuser(c.deny, c.undeniable, c.readingLate)
 	c.admission = newAdmission(admissionBounds{inFlight: options.MaxInFlight, perConnection: options.PerConnection,
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)

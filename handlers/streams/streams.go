@@ -3,6 +3,7 @@
 package streams
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,10 @@ const (
 
 // A Watch looks for streams that capture requests until it knows that there is none.
 type Watch struct {
+	// First is about how long after Start JetStream is asked again, and then after twice
+	// as long each time; 0 means two seconds. It is not changed after Start.
+	First time.Duration
+
 	nc       *nats.Conn
 	log      *slog.Logger
 	captured atomic.Pointer[error]
@@ -87,7 +92,7 @@ func (w *Watch) Captured() error {
 
 // run asks until JetStream has answered that no stream captures requests.
 func (w *Watch) run(ctx context.Context) {
-	for wait := streamsFirst; ; wait = min(wait*2, streamsMost) {
+	for wait := cmp.Or(w.First, streamsFirst); ; wait = min(wait*2, streamsMost) {
 		select {
 		case <-ctx.Done():
 			return

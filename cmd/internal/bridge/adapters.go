@@ -22,19 +22,23 @@ func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Ac
 
 func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
 	access, err := t.source.Refused(ctx, connection, tokens.Access{
-		Environment: refused.Environment, Incarnation: refused.Incarnation, OrganizationID: refused.Principal.Organization, UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
+		Environment: refused.Environment, Incarnation: refused.Incarnation, OrganizationID: refused.Principal.Organization,
+		UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
 		Claims: tokens.Secret(refused.Claims.Reveal())})
 	return fromGrant(access), err
 }
 
 func fromGrant(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation,
+		Token:     dynamics.NewSecret(a.Token.Reveal()),
 		Tables:    a.Tables,
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 
 // names lets the token side ask what user and organization are called.
-func names(client *dynamics.Client) func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
+func names(
+	client *dynamics.Client,
+) func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
 	return func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
 		names := client.Names(ctx, environment, accessToken, dynamics.Identity{UserID: user, OrganizationID: organization})
 		return tokens.Names{User: names.User, UserFull: names.UserFull, Organization: names.Organization}
@@ -59,15 +63,18 @@ func discover(client *dynamics.Client) func(ctx context.Context, environment str
 }
 
 // identify lets an authorizer ask an environment whose token it has got.
-func identify(client *dynamics.Client) func(ctx context.Context, environment, accessToken string) (user, organization string, err error) {
+func identify(
+	client *dynamics.Client,
+) func(ctx context.Context, environment, accessToken string) (user, organization string, err error) {
 	return func(ctx context.Context, environment, accessToken string) (string, string, error) {
 		who, err := client.Identify(ctx, environment, accessToken)
-		if fault, ok := errors.AsType[*dynamics.Error](err); ok && (fault.Kind == dynamics.Forbidden || fault.Kind == dynamics.Unauthorized) {
-			why := route.Explain(fault).Message
-			if fault.Kind == dynamics.Unauthorized {
+		refused, ok := errors.AsType[*dynamics.Error](err)
+		if ok && (refused.Kind == dynamics.Forbidden || refused.Kind == dynamics.Unauthorized) {
+			why := route.Explain(refused).Message
+			if refused.Kind == dynamics.Unauthorized {
 				why = "it does not accept the token that Entra has just given"
 			}
-			return "", "", &tokens.Error{Code: tokens.CodePermissionDenied, Err: fault,
+			return "", "", &tokens.Error{Code: tokens.CodePermissionDenied, Err: refused,
 				Message: "the environment does not let this user in: " + why}
 		}
 		return who.UserID, who.OrganizationID, err

@@ -87,7 +87,8 @@ func (s Settings) Config() (Config, error) {
 	r.credential(s, &config)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
 	if _, port, _ := net.SplitHostPort(s.HTTPAddr); s.HTTPAddr == s.AdminAddr && port != "0" {
-		r.fault("ADMIN_ADDR", "is the same as HTTP_ADDR; give each a port of its own, such as 127.0.0.1:8080 and 127.0.0.1:8081")
+		r.fault("ADMIN_ADDR",
+			"is the same as HTTP_ADDR; give each a port of its own, such as 127.0.0.1:8080 and 127.0.0.1:8081")
 	}
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
 	authority := config.AuthorityURL
@@ -149,7 +150,8 @@ func (r *reader) keyset(text string) *tokens.Keyset {
 	case unreadable:
 		return nil
 	case "":
-		r.fault("TOKEN_KEYSET", "is missing; make one with 'crmbridge keys generate' and keep it safe: without it every connection must be made again")
+		r.fault("TOKEN_KEYSET", "is missing; make one with 'crmbridge keys generate' and keep it safe: "+
+			"without it every connection must be made again")
 		return nil
 	}
 	keyset, err := tokens.ReadKeyset([]byte(text))
@@ -181,7 +183,8 @@ func (r *reader) redis(text string) *redis.UniversalOptions {
 func (r *reader) publicURL(text string) string {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.Trim(u.Path, "/") != "":
 		r.fault("PUBLIC_URL", "is not an origin such as https://crm.example.com")
 	case u.Scheme == "http" && !loopback(u.Hostname()):
 		r.fault("PUBLIC_URL", "must be https: people's sign-ins pass through it (http is for localhost only)")
@@ -206,7 +209,8 @@ func (r *reader) operator(s Settings) tokens.Operator {
 func (r *reader) authority(text string, allowHTTP bool) string {
 	u, err := url.Parse(text)
 	switch {
-	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
+	case err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		strings.Trim(u.Path, "/") != "":
 		r.fault("ENTRA_AUTHORITY_URL", "is not an origin such as https://login.microsoftonline.com")
 	case u.Scheme == "http" && !(allowHTTP && loopback(u.Hostname())):
 		r.fault("ENTRA_AUTHORITY_URL", "must be https (plain http needs DYNAMICS_ALLOW_HTTP=true and a loopback address)")

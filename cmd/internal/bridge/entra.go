@@ -30,9 +30,11 @@ func (r *reader) credential(s Settings, config *Config) {
 	}
 	switch {
 	case set == 0:
-		r.fault("ENTRA_CLIENT_SECRET", "is missing; it is the value (not the id) of a client secret of the Entra app registration. ENTRA_CLIENT_CERTIFICATE_FILE or ENTRA_FEDERATED_TOKEN_FILE can stand in its place")
+		r.fault("ENTRA_CLIENT_SECRET", "is missing; it is the value (not the id) of a client secret of the Entra "+
+			"app registration. ENTRA_CLIENT_CERTIFICATE_FILE or ENTRA_FEDERATED_TOKEN_FILE can stand in its place")
 	case set > 1:
-		r.fault("ENTRA_CLIENT_SECRET", "more than one of ENTRA_CLIENT_SECRET, ENTRA_CLIENT_CERTIFICATE_FILE and ENTRA_FEDERATED_TOKEN_FILE is set; set exactly one of them")
+		r.fault("ENTRA_CLIENT_SECRET", "more than one of ENTRA_CLIENT_SECRET, ENTRA_CLIENT_CERTIFICATE_FILE and "+
+			"ENTRA_FEDERATED_TOKEN_FILE is set; set exactly one of them")
 	case certificate != "":
 		r.bare(tokens.CheckCertificateFile(certificate))
 	case federated != "":
@@ -42,7 +44,8 @@ func (r *reader) credential(s Settings, config *Config) {
 		}
 		r.bare(err)
 	}
-	config.ClientSecret, config.ClientCertificateFile, config.FederatedTokenFile = tokens.Secret(secret), certificate, federated
+	config.ClientSecret = tokens.Secret(secret)
+	config.ClientCertificateFile, config.FederatedTokenFile = certificate, federated
 }
 
 // bare takes a fault that names its variable already.
@@ -111,7 +114,8 @@ func readAppConnections(file string) ([]appConnection, error) {
 	}
 	var entries []appConnection
 	if err := json.Unmarshal(content, &entries, json.RejectUnknownMembers(true)); err != nil {
-		return nil, fmt.Errorf(`%s must be JSON of the form [{"connection":"acme","environment_url":"https://contoso.crm4.dynamics.com"}]: %w`, file, err)
+		return nil, fmt.Errorf("%s must be JSON of the form "+
+			`[{"connection":"acme","environment_url":"https://contoso.crm4.dynamics.com"}]: %w`, file, err)
 	}
 	if entries == nil {
 		return nil, errors.New(file + ` holds null; an empty list is []`)

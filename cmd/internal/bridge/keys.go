@@ -79,7 +79,8 @@ func checkKeys(ctx context.Context, store *tokens.Store, log *slog.Logger) error
 	case err != nil:
 		return err
 	case unopened > 0:
-		log.Error("TOKEN_KEYSET does not open all stored connections; requests for those fail with configuration_error", "tried", tried, "unopened", unopened)
+		log.Error("TOKEN_KEYSET does not open all stored connections; "+
+			"requests for those fail with configuration_error", "tried", tried, "unopened", unopened)
 	}
 	return nil
 }

@@ -21,7 +21,8 @@ func NewLog(to io.Writer, level slog.Level, format string) *slog.Logger {
 	if format == "json" || format == "auto" && !terminal {
 		return slog.New(slog.NewJSONHandler(to, &slog.HandlerOptions{Level: level, ReplaceAttr: inMilliseconds}))
 	}
-	return slog.New(tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
+	return slog.New(tint.NewTextHandler(to, &tint.Options{
+		Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal}))
 }
 
 // inMilliseconds writes durations as milliseconds, with the unit in the name: took

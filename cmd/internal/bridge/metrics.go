@@ -25,10 +25,12 @@ type upstreamMetrics struct {
 func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 	m := &upstreamMetrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "crmbridge_dataverse_calls_total", Help: "HTTP requests to Dataverse, each attempt counted, by call and outcome.",
+			Name: "crmbridge_dataverse_calls_total",
+			Help: "HTTP requests to Dataverse, each attempt counted, by call and outcome.",
 		}, []string{"call", "outcome"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: "crmbridge_dataverse_call_duration_seconds", Help: "Duration of one HTTP request to Dataverse with its body, in seconds.",
+			Name:    "crmbridge_dataverse_call_duration_seconds",
+			Help:    "Duration of one HTTP request to Dataverse with its body, in seconds.",
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"call"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
@@ -38,18 +40,23 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 			Name: "crmbridge_token_requests_total", Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
 		}, []string{"grant", "code"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "crmbridge_token_wait_seconds", Help: "How long requests waited for a new access token, in seconds; in steady state none does.",
+			Name:    "crmbridge_token_wait_seconds",
+			Help:    "How long requests waited for a new access token, in seconds; in steady state none does.",
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_limits_total", Help: "Refusals by a service protection limit of Dataverse, by limit.",
 		}, []string{"limit"}),
 		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "crmbridge_dataverse_queue_seconds", Help: "How long calls waited for one of their user's slots, in seconds; calls that did not wait are not counted.",
+			Name: "crmbridge_dataverse_queue_seconds",
+			Help: "How long calls waited for one of their user's slots, in seconds; " +
+				"calls that did not wait are not counted.",
 			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "crmbridge_dataverse_limit_remaining", Help: "What Dataverse last said to be left of a limit, for whichever user: requests, and seconds of execution. For looking at; calls are not paced by it.",
+			Name: "crmbridge_dataverse_limit_remaining",
+			Help: "What was left of a limit in Dataverse's last answer, for whichever user: requests, and " +
+				"seconds of execution. For looking at; calls are not paced by it.",
 		}, []string{"limit"}),
 	}
 	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining)

@@ -61,7 +61,9 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 		nats.FlusherTimeout(natsWrite),
 		nats.ReconnectOnFlusherError(),
 		nats.ConnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS", "server", nc.ConnectedServerName()) }),
-		nats.ReconnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS again", "server", nc.ConnectedServerName()) }),
+		nats.ReconnectHandler(func(nc *nats.Conn) {
+			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
 				log.Warn("disconnected from NATS", "error", err)
@@ -69,7 +71,9 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrSlowConsumer) || errors.Is(err, nats.ErrBadHeaderMsg) {
-				return // whoever floods brings them about: the consumer counts the first, and the second is executed or refused like any other
+				// Whoever floods causes them. The consumer counts the first; a message with the second is
+				// executed or refused like any other.
+				return
 			}
 			subject := ""
 			if sub != nil {

@@ -133,10 +133,12 @@ func checkRedis(ctx context.Context, client redis.UniversalClient, log *slog.Log
 		return fmt.Errorf("ask Redis how it is set up: %w", redisTrouble(err))
 	}
 	if policy := infoField(info, "maxmemory_policy"); strings.HasPrefix(policy, "allkeys-") {
-		return ConfigurationError(fmt.Errorf("REDIS_URL: this Redis evicts keys by %s and would throw connections away when it is full; set its maxmemory-policy to noeviction", policy))
+		return ConfigurationError(fmt.Errorf("REDIS_URL: this Redis evicts keys by %s and would throw "+
+			"connections away when it is full; set its maxmemory-policy to noeviction", policy))
 	}
 	if infoField(info, "aof_enabled") == "0" {
-		log.Warn("Redis has no append-only file: connections made or refreshed since its last snapshot are lost when it crashes; set appendonly yes")
+		log.Warn("Redis has no append-only file: connections made or refreshed since its last snapshot are lost " +
+			"when it crashes; set appendonly yes")
 	}
 	return nil
 }

@@ -81,7 +81,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 			err = errors.Join(err, b.Stop())
 		}
 	}()
-	b.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(cpuOfCollector)), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(cpuOfCollector)),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	b.divided = planMemory(config.MemoryBudget)
 	if b.memory, err = budget.New(b.divided.requests); err != nil {
 		return b, err
@@ -209,7 +210,8 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		return nil, err
 	}
 	if b.config.UserCalls > dataverseConcurrency {
-		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls", "user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
+		b.log.Warn("USER_CONCURRENCY is above what Dataverse lets a user have in flight; it will refuse calls",
+			"user_concurrency", b.config.UserCalls, "limit", dataverseConcurrency)
 	}
 	b.limits, err = throttle.New(throttle.Config{Redis: b.redis, Concurrency: b.config.UserCalls, Log: b.log,
 		Waited: upstream.queued, Refused: upstream.refused})

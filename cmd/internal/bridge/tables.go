@@ -16,7 +16,8 @@ func (r *reader) tables(text string) []messages.Table {
 		table, known := knownTable(messages.Tables(), name)
 		switch {
 		case name == "":
-			r.fault("TABLES", "has an empty entry; it is a list of tables, comma-separated, out of %s", tableList(messages.Tables()))
+			r.fault("TABLES", "has an empty entry; it is a list of tables, comma-separated, out of %s",
+				tableList(messages.Tables()))
 			return nil
 		case !known:
 			r.fault("TABLES", "%q is no table; those that there are: %s", name, tableList(messages.Tables()))

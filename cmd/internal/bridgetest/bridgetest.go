@@ -129,7 +129,8 @@ func (w *World) BridgeWith(settings bridge.Settings, log io.Writer, more ...mess
 	if log == nil {
 		log = io.Discard
 	}
-	b, err := bridge.Start(w.t.Context(), config, slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: config.LogLevel})))
+	handler := slog.NewTextHandler(log, &slog.HandlerOptions{Level: config.LogLevel})
+	b, err := bridge.Start(w.t.Context(), config, slog.New(handler))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -111,7 +111,8 @@ func Environment(s bridge.Settings) []string {
 		"ADMIN_ADDR=" + s.AdminAddr, "REPLY_SUBJECTS=" + s.ReplySubjects, "DYNAMICS_ALLOWED_HOSTS=" + s.AllowedHosts,
 		"DYNAMICS_ALLOW_HTTP=" + string(s.AllowHTTP), "LOG_LEVEL=" + s.LogLevel, "SHUTDOWN_GRACE=" + s.ShutdownGrace,
 		"MAX_IN_FLIGHT=" + s.MaxInFlight, "BUS_COMPLETION=" + string(s.BusCompletion),
-		"ENTRA_CLIENT_CERTIFICATE_FILE=" + s.EntraClientCertificateFile, "ENTRA_FEDERATED_TOKEN_FILE=" + s.EntraFederatedTokenFile,
+		"ENTRA_CLIENT_CERTIFICATE_FILE=" + s.EntraClientCertificateFile,
+		"ENTRA_FEDERATED_TOKEN_FILE=" + s.EntraFederatedTokenFile,
 		"APP_CONNECTIONS_FILE=" + s.AppConnectionsFile, "TABLES=" + s.Tables,
 	}
 }

@@ -242,7 +242,8 @@ func (b *Browser) Open(address string) {
 func (b *Browser) Click(selector string) {
 	b.t.Helper()
 	b.then(func() {
-		if found, _ := b.Eval(fmt.Sprintf("(e => { if (e) e.click(); return !!e })(document.querySelector(%q))", selector)).(bool); !found {
+		click := fmt.Sprintf("(e => { if (e) e.click(); return !!e })(document.querySelector(%q))", selector)
+		if found, _ := b.Eval(click).(bool); !found {
 			b.t.Fatalf("nothing to click at %s on %s: %s", selector, b.Eval("location.href.split('?')[0]"), b.Text())
 		}
 	})
@@ -296,7 +297,8 @@ func (b *Browser) Title() string {
 // Resize sets the size of the window.
 func (b *Browser) Resize(width, height int) {
 	b.t.Helper()
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{
+		"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500}, nil)
 }
 
 // Dark prefers dark colours, or light ones.
@@ -306,7 +308,8 @@ func (b *Browser) Dark(dark bool) {
 	if dark {
 		value = "dark"
 	}
-	b.call("Emulation.setEmulatedMedia", map[string]any{"features": []map[string]string{{"name": "prefers-color-scheme", "value": value}}}, nil)
+	b.call("Emulation.setEmulatedMedia", map[string]any{
+		"features": []map[string]string{{"name": "prefers-color-scheme", "value": value}}}, nil)
 }
 
 // Forget drops the browser's cookies.

@@ -173,5 +173,6 @@ func Free(what, flag string, port int) error {
 }
 
 func taken(what, flag string, port int, err error) error {
-	return fmt.Errorf("port %d for %s is taken or not allowed; stop what uses it, or choose another with %s (0 takes a free one): %w", port, what, flag, err)
+	return fmt.Errorf("port %d for %s is taken or not allowed; "+
+		"stop what uses it, or choose another with %s (0 takes a free one): %w", port, what, flag, err)
 }

@@ -86,7 +86,7 @@ func TestMetadataThatIsOutOfDate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, kind := tokens.NewMetadataCache(store), "2/columns/"+connection.UserID
+	cache, kind := tokens.NewMetadataCache(store), "3/accounts/columns/"+connection.UserID
 	at := time.Now().Add(-10 * time.Minute).UTC().Format(time.RFC3339)
 	old := `{"at":"` + at + `","columns":{"cb_gone":{"Logical":"cb_gone","Type":1,"Label":"Gone","Valid":true,"Readable":true}}}`
 	if err := cache.Put(t.Context(), "acme", connection.Incarnation, kind, []byte(old)); err != nil {

@@ -221,6 +221,11 @@ func TestServicesAPICountsTruly(t *testing.T) {
 			}
 		}
 	}
+	for _, entity := range []string{"accounts", "connections", "users"} {
+		if !strings.Contains(info.Description, entity) {
+			t.Errorf("the description %q does not name %s", info.Description, entity)
+		}
+	}
 	for _, name := range []string{"accounts-search", "accounts-search-scoped", "connections-authorize", "users-get-scoped"} {
 		if !names[name] {
 			t.Errorf("no endpoint %s", name)

@@ -140,7 +140,7 @@ func TestATableThatATestDescribes(t *testing.T) {
 		}
 	})
 	t.Run("check", func(t *testing.T) {
-		found := checksOf(t, client, messages.CheckRequest{Target: at})
+		found := checksBy(t, client, messages.CheckRequest{Target: at})
 		for _, name := range messages.Checks([]messages.Table{messages.Accounts, visits}) {
 			if !found[name].OK {
 				t.Errorf("%s: %+v", name, found[name])
@@ -148,7 +148,7 @@ func TestATableThatATestDescribes(t *testing.T) {
 		}
 		control.Withhold(emulator.DefaultUser, visits.ReadPrivilege)
 		defer control.Restore(emulator.DefaultUser, visits.ReadPrivilege)
-		found = checksOf(t, client, messages.CheckRequest{Target: at})
+		found = checksBy(t, client, messages.CheckRequest{Target: at})
 		if check := found[visits.ReadCheck()]; check.OK || check.MissingPrivilege != visits.ReadPrivilege || !found[messages.Accounts.ReadCheck()].OK {
 			t.Errorf("%+v", check)
 		}
@@ -220,7 +220,7 @@ func TestAnEnvironmentWithoutSales(t *testing.T) {
 		}
 	}
 	without := []string{leads.ReadCheck(), leads.ChangesCheck()}
-	found := checksOf(t, client, messages.CheckRequest{Target: at})
+	found := checksBy(t, client, messages.CheckRequest{Target: at})
 	for _, name := range messages.Checks([]messages.Table{messages.Accounts, messages.Contacts, leads}) {
 		check, there := found[name]
 		if missing := slices.Contains(without, name); !there || check.OK == missing || missing && !strings.Contains(check.Detail+check.HowToFix, "Dynamics 365 Sales") {
@@ -236,7 +236,7 @@ func TestAnEnvironmentWithoutSales(t *testing.T) {
 	if n, err := client.Table(leads).Count(t.Context(), messages.CountRequest{Target: at}); err != nil || n != 20 {
 		t.Errorf("%d leads, %v", n, err)
 	}
-	for name, check := range checksOf(t, client, messages.CheckRequest{Target: at}) {
+	for name, check := range checksBy(t, client, messages.CheckRequest{Target: at}) {
 		if !check.OK {
 			t.Errorf("with Sales: %s: %+v", name, check)
 		}

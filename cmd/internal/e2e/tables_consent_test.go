@@ -92,7 +92,7 @@ func TestContactsThatNobodyAgreedTo(t *testing.T) {
 	if !slices.Equal(got.Connection.Tables, []string{"accounts", "contacts"}) {
 		t.Errorf("the connection has %q", got.Connection.Tables)
 	}
-	found := checksOf(t, client, messages.CheckRequest{Target: messages.Target{Connection: "acme"}})
+	found := checksBy(t, client, messages.CheckRequest{Target: messages.Target{Connection: "acme"}})
 	for _, name := range messages.Checks([]messages.Table{messages.Accounts, messages.Contacts}) {
 		if !found[name].OK {
 			t.Errorf("%s: %+v", name, found[name])
@@ -131,7 +131,7 @@ func refusedContacts(t *testing.T, w *bridgetest.World, connection string) {
 	if !slices.Equal(got.Connection.Tables, []string{"accounts"}) {
 		t.Errorf("the connection has %q", got.Connection.Tables)
 	}
-	found := checksOf(t, client, messages.CheckRequest{Target: at})
+	found := checksBy(t, client, messages.CheckRequest{Target: at})
 	want := messages.Checks([]messages.Table{messages.Accounts})
 	if len(found) != len(want) {
 		t.Errorf("%d checks, want %q", len(found), want)
@@ -142,7 +142,7 @@ func refusedContacts(t *testing.T, w *bridgetest.World, connection string) {
 		}
 	}
 	// Asked for, the check says the same.
-	found = checksOf(t, client, messages.CheckRequest{Target: at, Tables: []string{"contacts"}})
+	found = checksBy(t, client, messages.CheckRequest{Target: at, Tables: []string{"contacts"}})
 	for _, name := range []string{messages.Contacts.ReadCheck(), messages.Contacts.ChangesCheck()} {
 		if check := found[name]; check.OK || !strings.Contains(check.Detail+check.HowToFix, "connect again to let contacts be read") || check.MissingPrivilege != "" {
 			t.Errorf("%+v", check)
@@ -150,7 +150,7 @@ func refusedContacts(t *testing.T, w *bridgetest.World, connection string) {
 	}
 }
 
-func checksOf(t *testing.T, client *messages.Client, in messages.CheckRequest) map[string]messages.PermissionCheck {
+func checksBy(t *testing.T, client *messages.Client, in messages.CheckRequest) map[string]messages.PermissionCheck {
 	t.Helper()
 	list, err := client.Check(t.Context(), in)
 	if err != nil {

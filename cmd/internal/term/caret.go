@@ -7,40 +7,41 @@ import (
 )
 
 // How many columns of the terminal Caret takes before its carets, for them, and
-// behind them, so that no line wraps and moves the carets off their spot.
+// after them, so that no line wraps and moves the carets off their spot.
 const (
 	beforeSpot = 40
 	widestSpot = 24
-	behindSpot = 32
+	afterSpot  = 32
 )
 
 // Caret prints the part of a line around length bytes at offset, with carets under
 // these bytes; one caret where they take no column, as at the line's end.
 func Caret(to io.Writer, line string, offset, length int) error {
-	before, spot, behind := Safe(line[:offset]), Safe(line[offset:offset+length]), Safe(line[offset+length:])
+	before, spot, after := Safe(line[:offset]), Safe(line[offset:offset+length]), Safe(line[offset+length:])
 	if columns := width(before); columns > beforeSpot {
-		before = "…" + behindColumns(before, columns-beforeSpot+1)
+		before = "…" + withoutFirstColumns(before, columns-beforeSpot+1)
 	}
 	carets := min(max(width(spot), 1), widestSpot)
 	if width(spot) > widestSpot {
-		spot, behind = firstColumns(spot, widestSpot), "…"
+		spot, after = firstColumns(spot, widestSpot), "…"
 	}
-	if width(behind) > behindSpot {
-		behind = firstColumns(behind, behindSpot) + "…"
+	if width(after) > afterSpot {
+		after = firstColumns(after, afterSpot) + "…"
 	}
-	_, err := fmt.Fprintf(to, "  %s%s%s\n  %s%s\n", before, spot, behind, strings.Repeat(" ", width(before)), strings.Repeat("^", carets))
+	_, err := fmt.Fprintf(to, "  %s%s%s\n  %s%s\n", before, spot, after,
+		strings.Repeat(" ", width(before)), strings.Repeat("^", carets))
 	return err
 }
 
-// behindColumns is s without its first columns, and without the marks that stood
-// on what is gone.
-func behindColumns(s string, columns int) string {
-	gone := 0
+// withoutFirstColumns is s without its first columns, and without the marks on
+// characters that are left out.
+func withoutFirstColumns(s string, columns int) string {
+	left := 0
 	for i, r := range s {
-		if gone >= columns && runeWidth(r) > 0 {
+		if left >= columns && runeWidth(r) > 0 {
 			return s[i:]
 		}
-		gone += runeWidth(r)
+		left += runeWidth(r)
 	}
 	return ""
 }
