@@ -56,7 +56,7 @@ func (s *Session) page(ctx context.Context, p *Prepared, r request) (*Page, erro
 	if err != nil {
 		return nil, err
 	}
-	if err := s.confirm(ctx, r.op); err != nil { // it may have waited for another's call
+	if err := s.confirmOf(ctx, p.table, r.op); err != nil { // it may have waited for another's call
 		page.Release()
 		return nil, err
 	}

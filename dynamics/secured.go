@@ -41,7 +41,7 @@ func (s *Session) hide(ctx context.Context, t Table, columns []TableColumn, ids 
 	if notServed(err) {
 		readable, err = s.profilePermissions(ctx, t, user)
 	}
-	if err != nil && !notServed(err) && KindOf(err) != Forbidden {
+	if err != nil && !untold(err) {
 		return err
 	}
 	hidden := false
@@ -54,7 +54,7 @@ func (s *Session) hide(ctx context.Context, t Table, columns []TableColumn, ids 
 		return nil
 	}
 	all, err := s.administers(ctx, user)
-	if err != nil && !notServed(err) && KindOf(err) != Forbidden {
+	if err != nil && !untold(err) {
 		return err
 	}
 	for i := range columns {
@@ -67,6 +67,13 @@ func (s *Session) hide(ctx context.Context, t Table, columns []TableColumn, ids 
 func notServed(err error) bool {
 	e, ok := errors.AsType[*Error](err)
 	return ok && slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusNotImplemented}, e.Status)
+}
+
+// untold reports whether the environment does not say what was asked for, to this user
+// or at all, or says it in a form that nobody can read. Another try would not change it.
+func untold(err error) bool {
+	e, ok := errors.AsType[*Error](err)
+	return ok && (notServed(err) || e.Kind == Forbidden || e.Kind == TooLarge || e.Kind == Upstream && e.Status < 300 && !e.retry)
 }
 
 // attributePrivileges returns the ids of the secured columns that the user may read,

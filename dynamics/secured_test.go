@@ -40,6 +40,16 @@ func securedTable(more map[string]http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
+// endless answers with the end of a text again and again, as long as somebody reads.
+func endless(begin, again string) http.HandlerFunc {
+	return func(w http.ResponseWriter, req *http.Request) {
+		_, err := w.Write([]byte(begin))
+		for block := []byte(strings.Repeat(again, 4096)); err == nil && req.Context().Err() == nil; {
+			_, err = w.Write(block)
+		}
+	}
+}
+
 func TestColumnsThatTheUserMayNotRead(t *testing.T) {
 	const function = "RetrievePrincipalAttributePrivileges()"
 	forbidden := answer(403, `{"error":{"code":"0x80040220","message":"is missing prvReadUser privilege"}}`)
@@ -76,6 +86,12 @@ func TestColumnsThatTheUserMayNotRead(t *testing.T) {
 		"permissions are kept":      {map[string]http.HandlerFunc{"systemuserprofiles_association": profile(guid(20)), "teammembership_association": none, "fieldpermissions": forbidden}, "name writeonce"},
 		"by a system administrator": {map[string]http.HandlerFunc{function: privileges(), "/systemuserroles_association": role(guid(40)), "teammembership_association": none, "roles": role(guid(40))}, "name salary secret writeonce"},
 		"by another role":           {map[string]http.HandlerFunc{function: privileges(), "/systemuserroles_association": role(guid(41)), "teammembership_association": none, "roles": role(guid(40))}, "name writeonce"},
+		"nobody can read it":        {map[string]http.HandlerFunc{function: answer(200, `{"AttributePrivileges":"all"}`)}, "name writeonce"},
+		"of another type":           {map[string]http.HandlerFunc{function: privileges(`{"AttributeId":7,"CanRead":true}`)}, "name writeonce"},
+		"of no JSON":                {map[string]http.HandlerFunc{function: answer(200, `<html>sign in</html>`)}, "name writeonce"},
+		"without privileges":        {map[string]http.HandlerFunc{function: answer(200, `{}`)}, "name writeonce"},
+		"without an end":            {map[string]http.HandlerFunc{function: endless(`{"AttributePrivileges":[`, `{"AttributeId":"","CanRead":4},`)}, "name writeonce"},
+		"unreadable roles":          {map[string]http.HandlerFunc{function: privileges(allowed(guid(2), 4)), "roles": answer(200, `{"value":7}`)}, "name salary writeonce"},
 	} {
 		r := newRig(t, securedTable(c.served))
 		r.tokens.access.Principal = dynamics.Principal{Organization: guid(50), User: guid(51)}

@@ -102,10 +102,17 @@ func (s *Session) fresh() bool {
 
 // Confirm asks the TokenSource again, unless it was asked within the last tenth of a
 // second, and returns its error, or ErrConnectionChanged, where the session's
-// connection is gone or another one. It is for whoever waited, for another's answer
-// too, and is about to deliver what belongs to the connection; the session's own
-// calls do it by themselves.
-func (s *Session) Confirm(ctx context.Context) error { return s.confirm(ctx, "confirm") }
+// connection is gone or another one, or an error of kind NotConsented where it is no
+// longer for t. It is for whoever waited, for another's answer too, and is about to
+// deliver what belongs to the connection; the session's own calls do it by themselves.
+func (s *Session) Confirm(ctx context.Context, t Table) error {
+	return s.confirmOf(ctx, t, t.op("confirm"))
+}
+
+// Permits returns an error of kind NotConsented where the person of the connection was
+// not told that t is read, as the TokenSource last said. It is for whoever answers from
+// what was read before; the session's own calls do it by themselves.
+func (s *Session) Permits(t Table) error { return s.permits(t, t.op("open")) }
 
 func (s *Session) confirm(ctx context.Context, op string) error {
 	if s.fresh() {
@@ -147,12 +154,21 @@ func (s *Session) same(op string, a Access) error {
 const maxRenewals = 2
 
 // do sends r with a token. An answer that took long is not delivered for a connection
-// that is gone meanwhile.
+// that is gone meanwhile, or that was made again for fewer tables.
 func (s *Session) do(ctx context.Context, r request) error {
 	if err := s.exchange(ctx, r); err != nil {
 		return err
 	}
-	return s.confirm(ctx, r.op)
+	return s.confirmOf(ctx, r.table, r.op)
+}
+
+// confirmOf is confirm before rows or metadata of a table are delivered; a request
+// without a table has the zero Table.
+func (s *Session) confirmOf(ctx context.Context, t Table, op string) error {
+	if err := s.confirm(ctx, op); err != nil || t.Name == "" {
+		return err
+	}
+	return s.permits(t, op)
 }
 
 // exchange sends r. A 401 costs a renewal and one more try.
@@ -170,7 +186,7 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 			}
 			a = now // a 401 is about this one
 		}
-		if r.table.Name != "" { // consent may have been renewed for fewer tables
+		if r.table.Name != "" { // the connection may have been made again for fewer tables
 			if err := s.permits(r.table, r.op); err != nil {
 				return "", err
 			}

@@ -176,3 +176,29 @@ func TestNobodyGetsThePageOfADeletedConnection(t *testing.T) {
 		})
 	}
 }
+
+// Nor is what a slow environment answers about a table, once the person has connected
+// again for others, whoever asked for it.
+func TestAnAnswerOfATableThatIsNoLongerPermittedIsNotDelivered(t *testing.T) {
+	for name, answer := range map[string]string{
+		"page": `{"value":[]}`, "row": `{"contactid":"` + someID + `","name":"x"}`, "count": `{"value":[{"c":1}]}`, "exceeds": `{"value":[{"c":1}]}`,
+		"options": `{"value":[]}`, "probe of rows": `{"value":[]}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				client, tokens := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, 3*time.Second, 200, answer) })
+				time.AfterFunc(2*time.Second, func() { tokens.set(func(s *source) { s.access.Tables = []string{"accounts"} }) })
+				var work sync.WaitGroup
+				for range 2 {
+					s := opened(t, client)
+					work.Go(func() {
+						if err := readings[name](t.Context(), s, contacts); dynamics.KindOf(err) != dynamics.NotConsented {
+							t.Errorf("%v", err)
+						}
+					})
+				}
+				work.Wait()
+			})
+		})
+	}
+}

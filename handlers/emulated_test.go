@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,17 +29,24 @@ type emulated struct {
 	operations *Operations
 	control    emulator.Control
 	url        string
+	access     *access
 }
 
 // access asks the token side for access, as cmd wires it.
-type access struct{ source *tokens.Source }
+type access struct {
+	source *tokens.Source
+	only   atomic.Pointer[[]string] // the tables of every connection, nil: those that it records
+}
 
-func (a access) Access(ctx context.Context, connection string) (dynamics.Access, error) {
+func (a *access) Access(ctx context.Context, connection string) (dynamics.Access, error) {
 	got, err := a.source.Access(ctx, connection)
+	if only := a.only.Load(); only != nil {
+		got.Tables = *only
+	}
 	return grantOf(got), err
 }
 
-func (a access) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
+func (a *access) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
 	got, err := a.source.Refused(ctx, connection, tokens.Access{Environment: refused.Environment, Incarnation: refused.Incarnation,
 		OrganizationID: refused.Principal.Organization, UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal())})
 	return grantOf(got), err
@@ -86,7 +94,8 @@ func emulateTables(t *testing.T, options emulator.Options, tables ...messages.Ta
 	if err != nil {
 		t.Fatal(err)
 	}
-	dataverse, err := dynamics.New(dynamics.Config{Hosts: hosts, Tokens: access{source}, RetryDelay: time.Millisecond})
+	tokenSide := &access{source: source}
+	dataverse, err := dynamics.New(dynamics.Config{Hosts: hosts, Tokens: tokenSide, RetryDelay: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +119,7 @@ func emulateTables(t *testing.T, options emulator.Options, tables ...messages.Ta
 		source.Close(ctx)
 		dataverse.Close()
 	})
-	e := &emulated{control: server.Control(), url: web.URL, operations: &Operations{Tables: tables, Dynamics: dataverse, Hosts: hosts, Store: store,
+	e := &emulated{control: server.Control(), url: web.URL, access: tokenSide, operations: &Operations{Tables: tables, Dynamics: dataverse, Hosts: hosts, Store: store,
 		Authorizer: authorizer, Sealer: keys, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
 	e.requester = served(t, e.operations)
 	e.Client = messages.NewClient(e.requester)

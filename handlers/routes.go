@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -28,6 +29,17 @@ type Operations struct {
 type rowOperations struct {
 	*Operations
 	entity *plan.Entity
+}
+
+// open is the session of a call about the table's rows or columns. It is refused here
+// already where the connection is not for the table: what was read before is kept, and
+// an answer may come from that alone.
+func (o *rowOperations) open(ctx context.Context, c route.Call) (*dynamics.Session, error) {
+	session, err := o.Dynamics.Open(ctx, c.Connection)
+	if err != nil {
+		return nil, err
+	}
+	return session, session.Permits(o.entity.Rows)
 }
 
 // Routes is every operation of the tables that are served. Its error says what is wrong

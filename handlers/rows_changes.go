@@ -22,7 +22,7 @@ func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.C
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return part, err
 	}

@@ -15,7 +15,7 @@ func (o *rowOperations) count(ctx context.Context, c route.Call, in messages.Cou
 	if err := checkWhere(in.Where); err != nil {
 		return reply, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return reply, err
 	}

@@ -31,7 +31,7 @@ type fieldsPlace struct {
 // as fit one message.
 func (o *rowOperations) fields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply, error) {
 	reply := messages.FieldsReply{Fields: []messages.Field{}}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return reply, err
 	}

@@ -28,7 +28,7 @@ func (o *rowOperations) get(ctx context.Context, c route.Call, in messages.GetRe
 	if err := checkFields(in.Fields); err != nil {
 		return rowReply{}, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return rowReply{}, err
 	}

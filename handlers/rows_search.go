@@ -66,7 +66,7 @@ func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages
 	if err := checkSearch(in); err != nil {
 		return nil, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -359,3 +359,45 @@ func TestRoutesOfAFaultyTable(t *testing.T) {
 		}
 	}
 }
+
+// Whoever connects again may do so for fewer tables. Then nothing of the others is
+// answered, also not what was read and kept before.
+func TestATableThatIsNoLongerPermitted(t *testing.T) {
+	e := emulateThree(t, 3).connect(t)
+	for _, table := range []messages.Table{messages.Contacts, widgets} {
+		e.access.only.Store(nil)
+		client := e.Table(table)
+		listed(t, client, messages.FieldsRequest{})
+		page, err := client.Search(t.Context(), messages.SearchRequest{Target: acme, PageSize: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.access.only.Store(&[]string{"accounts"})
+		where := messages.HasValue("no_such_field")
+		for name, ask := range map[string]func() error{
+			"search": func() error {
+				_, err := client.Search(t.Context(), messages.SearchRequest{Target: acme, Where: &where})
+				return err
+			},
+			"cursor": func() error {
+				_, err := client.Search(t.Context(), messages.SearchRequest{Target: acme, Cursor: page.NextCursor})
+				return err
+			},
+			"get": func() error {
+				_, err := client.Get(t.Context(), messages.GetRequest{Target: acme, ID: page.Rows[0].Text("id"), Fields: []string{"no_such_field"}})
+				return err
+			},
+			"count": func() error {
+				_, err := client.Count(t.Context(), messages.CountRequest{Target: acme, Where: &where})
+				return err
+			},
+			"fields": func() error { _, err := client.Fields(t.Context(), messages.FieldsRequest{Target: acme}); return err },
+			"changes": func() error {
+				_, err := client.Changes(t.Context(), messages.ChangesRequest{Target: acme, Fields: []string{"no_such_field"}})
+				return err
+			},
+		} {
+			t.Run(table.Name+"."+name, func(t *testing.T) { as(t, ask(), messages.ConsentRequired) })
+		}
+	}
+}

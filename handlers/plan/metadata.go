@@ -69,8 +69,8 @@ func (c *Columns) kind(ctx context.Context, kind string, maxAge time.Duration) (
 	if err != nil {
 		return nil, err
 	}
-	// The connection may be gone while another request, or process, asked.
-	if err := c.session.Confirm(ctx); err != nil {
+	// The connection may be gone, or made for fewer tables, while another request, or process, asked.
+	if err := c.session.Confirm(ctx, c.entity.Rows); err != nil {
 		return nil, err
 	}
 	return c.remember(kind, d, nil)
