@@ -139,8 +139,8 @@ func fieldsFrom(cursors cursors, in messages.FieldsRequest) (fieldsPlace, error)
 }
 
 // fieldOf describes a column to whoever builds a form. It also says how long that is
-// in a reply. Nobody searches by a column that the user may not read. Options that take more than room bytes are left out, or where the field
-// is to be in the reply anyway, cut.
+// in a reply. Nobody searches by a column that the user may not read. Options that take more than room bytes are left
+// out, or where the field is to be in the reply anyway, cut.
 func (o *rowOperations) fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
 	out = messages.Field{Name: o.entity.NameOf(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
 		Type: column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable && column.Readable}
