@@ -16,7 +16,8 @@ import (
 const DefaultStreamBuffer = 1 << 30
 
 // replies publishes one request and yields its messages up to the last.
-func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[In], in *In) iter.Seq2[*nats.Msg, error] {
+func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[In],
+	in *In) iter.Seq2[*nats.Msg, error] {
 	return func(yield func(*nats.Msg, error) bool) {
 		caller := ctx
 		ctx, cancel := withDeadline(ctx)
