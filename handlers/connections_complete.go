@@ -10,7 +10,8 @@ import (
 
 // connectionsComplete answers connections.complete: an application that owns the
 // redirect hands in what Microsoft sent. People complete at the callback page.
-func (o *Operations) connectionsComplete(ctx context.Context, c route.Call, in messages.CompleteRequest) (messages.ConnectionReply, error) {
+func (o *Operations) connectionsComplete(ctx context.Context, c route.Call,
+	in messages.CompleteRequest) (messages.ConnectionReply, error) {
 	if !o.BusCompletion {
 		return messages.ConnectionReply{}, messages.Errorf(messages.NotSupported,
 			"completing over NATS is switched off here (BUS_COMPLETION); people complete in their browser at the callback page")
@@ -24,7 +25,8 @@ func (o *Operations) connectionsComplete(ctx context.Context, c route.Call, in m
 		return messages.ConnectionReply{}, messages.Invalid("error", "comes with code; Microsoft redirects with one of them")
 	}
 	connection, err := o.Authorizer.Complete(ctx, tokens.Callback{
-		State: in.State, Code: tokens.Secret(in.Code), Error: in.Error, ErrorDescription: in.ErrorDescription, Bus: true, Connection: c.Connection,
+		State: in.State, Code: tokens.Secret(in.Code), Error: in.Error, ErrorDescription: in.ErrorDescription,
+		Bus: true, Connection: c.Connection,
 	})
 	if err != nil {
 		return messages.ConnectionReply{}, err

@@ -14,11 +14,13 @@ import (
 )
 
 // changes answers contacts.changes and its like: one page of what changed.
-func (o *rowOperations) changes(ctx context.Context, c route.Call, in messages.ChangesRequest) iter.Seq2[route.Part, error] {
+func (o *rowOperations) changes(ctx context.Context, c route.Call,
+	in messages.ChangesRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
 }
 
-func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part, err error) {
+func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part,
+	err error) {
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part, err
 	}

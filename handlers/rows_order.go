@@ -19,8 +19,10 @@ import (
 // number of rows is not known it costs one request more, for such orders alone; what
 // cannot be found out is left to Dataverse.
 func (s *search) checkEnd(ctx context.Context) error {
-	byLookup := slices.ContainsFunc(s.query.OrderBy, func(o dynamics.Order) bool { return o.Column.Type == dynamics.Lookup })
-	if s.resumed || !byLookup || !s.page.WithoutCookie() || s.asked.Limit > 0 && s.asked.Limit <= dynamics.MaxSimplePaging {
+	byLookup := slices.ContainsFunc(s.query.OrderBy,
+		func(o dynamics.Order) bool { return o.Column.Type == dynamics.Lookup })
+	if s.resumed || !byLookup || !s.page.WithoutCookie() || s.asked.Limit > 0 &&
+		s.asked.Limit <= dynamics.MaxSimplePaging {
 		return nil
 	}
 	var more bool

@@ -148,7 +148,8 @@ func (p Planner) valuesOf(w *messages.Where, t dynamics.ColumnType, path string)
 }
 
 // value reads one value as the column's type wants it written.
-func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value,
+	path string) (string, error) {
 	kind := value.Kind()
 	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
 		return "", messages.Invalid(path, "is %s; to find %s without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'], p.columns.entity.Name)
@@ -197,7 +198,8 @@ func textValue(value jsontext.Value, path, right string) (string, error) {
 }
 
 // label finds the option that a label names, in any case.
-func (p Planner) label(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+func (p Planner) label(ctx context.Context, column dynamics.Column, field string, value jsontext.Value,
+	path string) (string, error) {
 	label, err := textValue(value, path, "a label")
 	if err != nil {
 		return "", err

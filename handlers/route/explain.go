@@ -105,10 +105,12 @@ var meanings = []meaning{
 			"try again later, or leave out filters that search within texts, negative ones and those on calculated columns"},
 	{kind: dynamics.Throttled, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse's service protection limits are reached; wait, sending on makes the wait longer"},
-	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true, message: "Dataverse has no such column"},
+	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true,
+		message: "Dataverse has no such column"},
 	{kind: dynamics.Invalid, when: connectionChanged, code: messages.Unavailable,
 		message: "the connection was made again while this request ran; send it again"},
-	{kind: dynamics.Invalid, when: unanswered, code: messages.InvalidRequest, column: true, message: "%s", about: ownMessage},
+	{kind: dynamics.Invalid, when: unanswered, code: messages.InvalidRequest, column: true, message: "%s",
+		about: ownMessage},
 	{kind: dynamics.Invalid, code: messages.InvalidRequest, message: "Dataverse refused the query: %s", about: reason},
 	{kind: dynamics.AggregateLimit, code: messages.NotSupported,
 		message: "Dataverse does not count more than 50,000 rows in one request"},
@@ -135,7 +137,8 @@ var meanings = []meaning{
 }
 
 // unusable is the meaning of errors of any other kind.
-var unusable = meaning{code: messages.UpstreamError, message: "Dataverse answered something unusable: %s", about: reason}
+var unusable = meaning{code: messages.UpstreamError, message: "Dataverse answered something unusable: %s",
+	about: reason}
 
 func connectionChanged(fault *dynamics.Error) bool {
 	return errors.Is(fault, dynamics.ErrConnectionChanged)
@@ -167,7 +170,8 @@ func reason(fault *dynamics.Error) string {
 	case fault.Message != "":
 		return fault.Message
 	case fault.Status != 0:
-		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
+		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it",
+			fault.Status)
 	}
 	return "no reason was given"
 }
@@ -200,6 +204,7 @@ func untracked(fault *dynamics.Error) Explanation {
 func noTable(fault *dynamics.Error) Explanation {
 	name, product := tableName(fault), cmp.Or(fault.Table.Product, "a product of its own")
 	message := fmt.Sprintf("the environment has no table %s; it comes with %s", name, product)
-	return Explanation{Code: messages.NotSupported, Message: message, Finding: message + "; everything else works without it",
+	return Explanation{Code: messages.NotSupported, Message: message, Finding: message +
+		"; everything else works without it",
 		Fix: fmt.Sprintf("install %s in the environment, or do without %s", product, name)}
 }
