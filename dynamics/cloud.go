@@ -23,7 +23,8 @@ type cloud struct {
 var clouds = []cloud{
 	{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"}, []string{"dynamics.com"}},
 	{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"}, []string{"microsoftdynamics.us", "appsplatform.us"}},
-	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}, []string{"dynamics.cn"}},
+	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
+		[]string{"dynamics.cn"}},
 }
 
 // cloudOf finds the cloud whose tokens an authority issues; the zero cloud for an

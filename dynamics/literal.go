@@ -16,7 +16,8 @@ import (
 // fault names the column and what would be right, never the value.
 func (t Test) literals() ([]string, *Error) {
 	fault := func(right string) *Error {
-		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical, t.Column.Type, t.Op, right)
+		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical,
+			t.Column.Type, t.Op, right)
 	}
 	if t.Column.Type == Choices && (t.Op == Eq || t.Op == Ne) {
 		set, err := choiceSet(t.Values)
