@@ -141,7 +141,8 @@ func (a *Authorizer) appRefused(err error) error {
 
 // establishApp stores what has been checked. A first connection is pending for
 // the moment between two writes, like one that a person makes.
-func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection, error) {
+func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection,
+	error) {
 	for range saveTries {
 		old, err := a.prepare(ctx, q)
 		if err != nil {

@@ -184,5 +184,6 @@ func (a *Authorizer) begin(ctx context.Context, at fence, st attempt, cb Callbac
 }
 
 func badState() *Error {
-	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
+	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link",
+		nil)
 }

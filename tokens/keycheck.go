@@ -22,8 +22,9 @@ func (s *Store) CheckKeyUnused(ctx context.Context, id uint32) error {
 		return err
 	})
 	if err == nil && found > 0 {
-		err = newError(CodeConfigurationError, fmt.Sprintf("%d records are still sealed under key %d and would not open "+
-			"without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
+		err = newError(CodeConfigurationError,
+			fmt.Sprintf("%d records are still sealed under key %d and would not open "+
+				"without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
 	}
 	return err
 }

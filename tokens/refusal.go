@@ -80,7 +80,8 @@ func (r refusal) verdict(grant string) *Error {
 	case classPerson, classConsent, classCode:
 		e.Code, e.Message = r.person(m.class, grant)
 	case classConfiguration:
-		e.Code, e.Message = CodeConfigurationError, "Entra refuses this installation's set-up, which its operator must mend"
+		e.Code, e.Message = CodeConfigurationError,
+			"Entra refuses this installation's set-up, which its operator must mend"
 	case classDirectory:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses because of how the customer's directory is set up, "+
 			"which "+string(ActorAdministrator)+" must mend"
@@ -89,7 +90,8 @@ func (r refusal) verdict(grant string) *Error {
 	case classLater:
 		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra cannot answer now; try again", true
 	case classLoop:
-		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra saw the same request too often; wait some minutes", true
+		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra saw the same request too often; wait some minutes",
+			true
 		e.RetryAfter = loopPause
 	default:
 		e.Code, e.Message = CodeUpstreamError, "Entra refused with an error that crmbridge does not know"

@@ -143,7 +143,8 @@ func (s *Store) resealList(ctx context.Context, list string, read time.Time, sum
 		if err != nil {
 			return newError(CodeInternal, "a change could not be sealed", err)
 		}
-		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry, parts[0]+" "+parts[1]+" "+string(fresh)).Int()
+		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry,
+			parts[0]+" "+parts[1]+" "+string(fresh)).Int()
 		if err != nil {
 			return redisError(err)
 		}

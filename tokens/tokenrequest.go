@@ -100,8 +100,9 @@ type question struct {
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token,
 	error)) (tokenResponse, error) {
 	if err := e.serves(q.environment); err != nil {
-		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is "+
-			"asked for", err)
+		f := newError(CodeConfigurationError,
+			"this installation does not serve "+q.environment+", so that no token is "+
+				"asked for", err)
 		f.own = true
 		return tokenResponse{}, f
 	}

@@ -79,7 +79,8 @@ const (
 	dataverseApp   = "the enterprise application Dataverse (00000007-0000-0000-c000-000000000000) in the Microsoft " +
 		"Entra admin center, Enterprise applications, All applications"
 	hintNoDataverse = "the customer's directory does not know Dataverse for this environment: its administrator must " +
-		"see that a subscription with Dataverse (Dynamics 365 or Power Apps) is active and that there is " + dataverseApp +
+		"see that a subscription with Dataverse (Dynamics 365 or Power Apps) is active and that there is " +
+		dataverseApp +
 		"; check environment URL and tenant too"
 	hintDataverseOff = "Dataverse is switched off in the customer's directory, or its subscription has lapsed: an " +
 		"administrator of that directory must renew it, or enable " + dataverseApp +
@@ -106,8 +107,9 @@ var byNumber = map[int]meaning{
 	50074: {class: classPerson, hint: hintMFA}, 50076: {class: classPerson, hint: hintMFA},
 	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in page asks for it again"},
 	50055: {class: classPerson, hint: hintPassword}, 50144: {class: classPerson, hint: hintPassword},
-	50057: {class: classPerson, who: ActorAdministrator, hint: "the user account is disabled; enable it, or connect as " +
-		"another user with allow_user_change"},
+	50057: {class: classPerson, who: ActorAdministrator,
+		hint: "the user account is disabled; enable it, or connect as " +
+			"another user with allow_user_change"},
 	50034: {class: classPerson, hint: "the user does not exist in this directory (any more); connect as another user " +
 		"with allow_user_change"},
 	50020: {class: classPerson, hint: "the user does not belong to this directory; sign in with an account of it"},
@@ -159,12 +161,15 @@ var byNumber = map[int]meaning{
 	50155:  {class: classPerson, who: ActorAdministrator, hint: hintDevice},
 	50187:  {class: classPerson, who: ActorAdministrator, hint: hintDevice},
 	50131:  {class: classPerson, who: ActorAdministrator, hint: hintPolicy},
-	50161: {class: classPerson, who: ActorAdministrator, hint: "the directory's further proof is not set up as it must " +
-		"be; its administrator must mend that"},
-	50177: {class: classPerson, who: ActorAdministrator, hint: "the directory asks guests for a proof that they cannot " +
-		"give; connect as a member of it"},
-	50178: {class: classPerson, who: ActorAdministrator, hint: "the directory asks guests for a proof that they cannot " +
-		"give; connect as a member of it"},
+	50161: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory's further proof is not set up as it must " +
+			"be; its administrator must mend that"},
+	50177: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory asks guests for a proof that they cannot " +
+			"give; connect as a member of it"},
+	50178: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory asks guests for a proof that they cannot " +
+			"give; connect as a member of it"},
 	20001: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
 	20012: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
 	50008: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
@@ -173,9 +178,11 @@ var byNumber = map[int]meaning{
 	50015: {class: classPerson, who: ActorAdministrator, hint: "the account is a minor's; connect as another user"},
 	54000: {class: classPerson, who: ActorAdministrator, hint: "the account is a minor's; connect as another user"},
 
-	65001: {class: classConsent, hint: hintConsent}, 65004: {class: classConsent, hint: "the person declined to consent"},
+	65001: {class: classConsent, hint: hintConsent},
+	65004: {class: classConsent, hint: "the person declined to consent"},
 	90094: {class: classConsent, who: ActorAdministrator, hint: "an administrator must consent"},
-	90095: {class: classConsent, who: ActorAdministrator, hint: "an administrator's consent was asked for and is pending"},
+	90095: {class: classConsent, who: ActorAdministrator,
+		hint: "an administrator's consent was asked for and is pending"},
 	90008: {class: classConsent, hint: hintConsent}, 90093: {class: classConsent, who: ActorAdministrator,
 		hint: "an administrator must consent"},
 	90099: {class: classConsent, who: ActorAdministrator, hint: "the application is not authorized in the customer's " +
@@ -200,8 +207,9 @@ var byNumber = map[int]meaning{
 	700016:  {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
 	700011:  {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
 	7000229: {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
-	7000112: {class: classConfiguration, who: ActorEither, hint: "the application is disabled, in its own directory or " +
-		"by this directory's administrator"},
+	7000112: {class: classConfiguration, who: ActorEither,
+		hint: "the application is disabled, in its own directory or " +
+			"by this directory's administrator"},
 	70001: {class: classConfiguration, who: ActorEither, hint: "the application is disabled, in its own directory or " +
 		"by this directory's administrator"},
 	50011: {class: classConfiguration, hint: hintReply}, 900971: {class: classConfiguration, hint: hintReply},
