@@ -32,7 +32,8 @@ var clouds = []cloud{
 func cloudOf(authorityURL string) (cloud, error) {
 	u, err := url.Parse(authorityURL)
 	if err != nil || u.Hostname() == "" {
-		return cloud{}, errors.New("dynamics: the authority URL is not a URL; right would be https://login.microsoftonline.com")
+		return cloud{}, errors.New("dynamics: the authority URL is not a URL; right would be " +
+			"https://login.microsoftonline.com")
 	}
 	for _, c := range clouds {
 		if slices.Contains(c.authorities, strings.ToLower(u.Hostname())) {
@@ -63,6 +64,7 @@ func (p *HostPolicy) foreign(host string) (cloud, bool) {
 
 // elsewhere says which authority the environments of another cloud need.
 func (p *HostPolicy) elsewhere(c cloud) error {
-	return fmt.Errorf("the host is in %s, whose authority is https://%s, but this installation's authority (ENTRA_AUTHORITY_URL) serves %s; run another deployment for that cloud",
+	return fmt.Errorf("the host is in %s, whose authority is https://%s, but this installation's authority "+
+		"(ENTRA_AUTHORITY_URL) serves %s; run another deployment for that cloud",
 		c.name, c.authorities[0], p.cloud.name)
 }

@@ -58,7 +58,8 @@ const (
 
 // The places of the Power Platform admin centre that advice leads to.
 const (
-	AdminCentre   = "Power Platform admin centre (admin.powerplatform.microsoft.com), the environment, Settings, Users + permissions"
+	AdminCentre = "Power Platform admin centre (admin.powerplatform.microsoft.com), the environment, Settings, " +
+		"Users + permissions"
 	SecurityRoles = AdminCentre + ", Security roles"
 )
 
@@ -113,14 +114,17 @@ var codeTable = []Code{
 			", Users, Manage security roles"},
 	{Number: "0x8004d24b", Name: "UserNotAssignedLicense", Kind: Forbidden, when: unless401, KeptOut: true,
 		Means: "the connection's user has no licence for the environment",
-		Fix:   "assign a licence that covers it in the Microsoft 365 admin centre (admin.microsoft.com), Users, Active users; it counts after some minutes"},
+		Fix: "assign a licence that covers it in the Microsoft 365 admin centre (admin.microsoft.com), Users, " +
+			"Active users; it counts after some minutes"},
 	{Number: "0x80095ffc", Kind: Forbidden, when: unless401, KeptOut: true,
 		Means: "the environment does not let this application in",
-		Fix: "allow crmbridge's application (client) id where access is restricted: Power Platform admin centre, the environment, Settings, Product, " +
+		Fix: "allow crmbridge's application (client) id where access is restricted: Power Platform admin centre, " +
+			"the environment, Settings, Product, " +
 			"Privacy + Security, and the tenant's app access policies"},
 	{Number: "0x8004a113", Kind: Forbidden, when: unless401, KeptOut: true,
 		Means: "the environment is in administration mode, in which only administrators get in",
-		Fix:   "end the mode, or connect as an administrator meanwhile: Power Platform admin centre, the environment, Edit details, Administration mode"},
+		Fix: "end the mode, or connect as an administrator meanwhile: Power Platform admin centre, the " +
+			"environment, Edit details, Administration mode"},
 	{Number: "0x8004a104", Name: "OrganizationDisabled", Kind: Forbidden, when: unless401, KeptOut: true,
 		Means: "the environment is disabled",
 		Fix:   "enable the environment: Power Platform admin centre, Environments"},

@@ -192,7 +192,8 @@ func dateLiteral(kind ColumnType, v string) (string, error) {
 		return "", notA("a date YYYY-MM-DD")
 	}
 	moment, err := ParseTime(v)
-	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals of a second, or a date YYYY-MM-DD")
+	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals " +
+		"of a second, or a date YYYY-MM-DD")
 	if err != nil {
 		return "", wrong
 	}

@@ -108,7 +108,8 @@ func blockDetail(fault *dynamics.Error, now time.Time) string {
 	if !known {
 		return fmt.Sprintf("%s (until %s, %s)", route.Explain(fault).Message, until, wait)
 	}
-	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before %s (%s), whatever the connection; "+
+	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before "+
+		"%s (%s), whatever the connection; "+
 		"sending on makes the wait longer", what, until, wait)
 }
 
@@ -119,7 +120,8 @@ func tokenFix(fault *tokens.Error) string {
 	switch fault.Code {
 	case tokens.CodeReauthorizationRequired:
 		if fault.Actor == tokens.ActorAdministrator {
-			return string(fault.Actor) + " mends what the detail names; then a person connects again: connections.authorize (crmbridge connect) gives the link"
+			return string(fault.Actor) + " mends what the detail names; then a person connects again: " +
+				"connections.authorize (crmbridge connect) gives the link"
 		}
 		return connectAgain
 	case tokens.CodeConsentRequired:
@@ -130,7 +132,8 @@ func tokenFix(fault *tokens.Error) string {
 	case tokens.CodeConfigurationError:
 		switch fault.Actor {
 		case tokens.ActorAdministrator:
-			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in crmbridge's set-up"
+			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in " +
+				"crmbridge's set-up"
 		case tokens.ActorEither, tokens.ActorRequester:
 			return string(fault.Actor) + " mends what the detail names"
 		}

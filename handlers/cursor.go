@@ -163,5 +163,6 @@ func (c cursors) another(sealed []byte) error {
 // badCursor keeps no cause: what JSON says about a text that it cannot read may
 // quote a filter value, and causes are logged.
 func badCursor() error {
-	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start again without one")
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or "+
+		"start again without one")
 }

@@ -153,7 +153,8 @@ func (w *changes) next(ctx context.Context) (route.Part, error) {
 		// asked for.
 		if held <= 1 || w.at.Size <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
-				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.Budget)
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor "+
+					"and with fewer fields", size, w.call.Budget)
 		}
 		if fits { // it did before rows took the place of deletions
 			w.at.Size = max(1, min(held, w.at.Size)/2)

@@ -56,7 +56,8 @@ func (s *search) pagesEnd(cause error) error {
 	if len(names) > 0 {
 		by = "ordered by the lookup " + strings.Join(names, " and ")
 	}
-	const bound = "of %s %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, and there are more; " +
+	const bound = "of %s %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, " +
+		"and there are more; " +
 		"order by columns that are no lookups, narrow the filter, or set a limit of at most 50,000"
 	out := messages.Errorf(messages.NotSupported, bound, s.entity.Name, by)
 	if upstream, ok := errors.AsType[*dynamics.Error](cause); ok {

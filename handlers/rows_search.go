@@ -235,7 +235,8 @@ func (s *search) load(ctx context.Context) error {
 		}
 		s.at.Link = s.page.NextLink()
 	}
-	return messages.Invalid("cursor", "the %s around its place are all gone or have moved since it was made; start the search again", s.entity.Name)
+	return messages.Invalid("cursor", "the %s around its place are all gone or have moved since it was made; "+
+		"start the search again", s.entity.Name)
 }
 
 // release gives the page's buffers to the next one: it has been delivered, or

@@ -70,9 +70,11 @@ func userByEmail(ctx context.Context, session *dynamics.Session, email string) (
 		return enabled[0], nil
 	}
 	if len(enabled) == 0 {
-		return "", messages.Invalid("email", "no enabled user has it; for a disabled one ask by user_id, one of %s", strings.Join(all, ", "))
+		return "", messages.Invalid("email", "no enabled user has it; for a disabled one ask by "+
+			"user_id, one of %s", strings.Join(all, ", "))
 	}
-	return "", messages.Invalid("email", "%d enabled users have it; ask by user_id, one of %s", len(enabled), strings.Join(all, ", "))
+	return "", messages.Invalid("email", "%d enabled users have it; ask by "+
+		"user_id, one of %s", len(enabled), strings.Join(all, ", "))
 }
 
 func userOf(user dynamics.User) messages.User {

@@ -246,7 +246,8 @@ func (p *parser) bounds(n *node) ([]jsontext.Value, *ExpressionError) {
 		return nil, err
 	}
 	if t := p.peek(); !p.accept("and") {
-		return nil, p.refuse(t, "expected and, not "+t.name()+": between takes the lowest and the highest value, between A and B")
+		return nil, p.refuse(t, "expected and, not "+t.name()+": between takes the lowest and the highest "+
+			"value, between A and B")
 	}
 	high, err := p.item(n)
 	return []jsontext.Value{low, high}, err

@@ -165,7 +165,8 @@ func (c *whereCount) node(w *Where, path string, depth int) *Error {
 		if len(kinds) > 1 {
 			found = strings.Join(kinds, ", ")
 		}
-		return Invalid(path, "a node of the filter has exactly one of and, or, not, or field with op; this one has %s", found)
+		return Invalid(path, "a node of the filter has exactly one of and, or, not, or field with "+
+			"op; this one has %s", found)
 	}
 	switch kinds[0] {
 	case "and":

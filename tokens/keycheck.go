@@ -106,7 +106,8 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 		why = "it does not hold the keys that sealed them"
 	}
 	return tried, unopened, newError(CodeConfigurationError, fmt.Sprintf(
-		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or "+
+		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which "+
+			"they were made, or "+
 			"an empty Redis", tried, why), first)
 }
 

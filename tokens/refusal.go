@@ -121,7 +121,8 @@ func (r refusal) own(c class, number int) bool {
 func (r refusal) person(c class, grant string) (code, message string) {
 	switch {
 	case grant == grantRefresh:
-		return CodeReauthorizationRequired, "Microsoft no longer accepts this connection's grant; a person must connect again"
+		return CodeReauthorizationRequired, "Microsoft no longer accepts this connection's grant; a person " +
+			"must connect again"
 	case grant == GrantClientCredentials && c == classConsent:
 		return CodeConsentRequired, "the directory has not let the application in; an administrator must consent"
 	case grant == GrantClientCredentials:
@@ -131,7 +132,8 @@ func (r refusal) person(c class, grant string) (code, message string) {
 	case c == classCode, r.Error == "invalid_grant" && slices.Contains([]string{"", "bad_token", "token_expired"},
 		r.Suberror) &&
 		(len(r.Codes) == 0 || r.Codes[0] == 70000 || r.Codes[0] == 70008):
-		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has expired; start again"
+		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has " +
+			"expired; start again"
 	}
 	return CodeReauthorizationRequired, "Microsoft did not let this person in"
 }

@@ -197,7 +197,8 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 }
 
 func backwards(id uint32) *Error {
-	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a "+
+	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which "+
+		"TOKEN_KEYSET holds as a "+
 		"staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 

@@ -136,7 +136,8 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 // that it is never thought to live longer than it does.
 func readTokenResponse(t *oauth2.Token, begun time.Time, environment string) (tokenResponse, error) {
 	if !strings.EqualFold(t.Type(), "Bearer") {
-		return tokenResponse{}, newError(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
+		return tokenResponse{}, newError(CodeUpstreamError, "Entra answered with a token that is "+
+			"not a bearer token", nil)
 	}
 	life := time.Until(t.Expiry).Round(time.Second)
 	if t.Expiry.IsZero() || life <= 0 {

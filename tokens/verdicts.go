@@ -22,7 +22,8 @@ var bySuberror = map[string]meaning{
 		hint: "something outside the sign-in page must be done first, such as enrolling the device; the directory's " +
 			"administrator knows what"},
 	"message_only": {class: classPerson, who: ActorAdministrator,
-		hint: "the directory's policy forbids it, and signing in again does not help by itself; its administrator must " +
+		hint: "the directory's policy forbids it, and signing in again does not help by itself; its " +
+			"administrator must " +
 			"allow it"},
 	"user_password_expired": {class: classPerson, hint: "the user's password has expired; it must be changed " +
 		"first"},
@@ -31,7 +32,8 @@ var bySuberror = map[string]meaning{
 	"device_authentication_failed": {class: classPerson, who: ActorAdministrator,
 		hint: "the directory's policy asks for a known device; its administrator must exempt the application"},
 	"protection_policy_required": {class: classPerson, who: ActorAdministrator,
-		hint: "the directory's policy asks for a protected app, which a server cannot be; its administrator must exempt " +
+		hint: "the directory's policy asks for a protected app, which a server cannot be; its " +
+			"administrator must exempt " +
 			"the application"},
 	"consent_required": {class: classConsent, hint: "the application has no consent, or it was withdrawn; " +
 		"the person or an administrator must consent"},
@@ -98,14 +100,16 @@ var byNumber = map[int]meaning{
 	70000:  {class: classPerson, hint: "the grant is not valid any more"},
 	70008:  {class: classPerson, hint: "the grant has expired or was revoked"},
 	700082: {class: classPerson, hint: "the refresh token was not used for too long"},
-	700084: {class: classPerson, hint: "the redirect URL is registered for a single-page application, whose grants end " +
+	700084: {class: classPerson, hint: "the redirect URL is registered for a single-page " +
+		"application, whose grants end " +
 		"after 24 hours; register it as Web"},
 	70043: {class: classPerson, hint: "the directory's sign-in frequency policy ended the session"},
 	50173: {class: classPerson, hint: hintRevoked}, 50132: {class: classPerson, hint: hintRevoked},
 	50133: {class: classPerson, hint: hintRevoked},
 	50072: {class: classPerson, hint: hintMFASetUp}, 50079: {class: classPerson, hint: hintMFASetUp},
 	50074: {class: classPerson, hint: hintMFA}, 50076: {class: classPerson, hint: hintMFA},
-	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in page asks for it again"},
+	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in " +
+		"page asks for it again"},
 	50055: {class: classPerson, hint: hintPassword}, 50144: {class: classPerson, hint: hintPassword},
 	50057: {class: classPerson, who: ActorAdministrator,
 		hint: "the user account is disabled; enable it, or connect as " +
@@ -144,7 +148,8 @@ var byNumber = map[int]meaning{
 	50126: {class: classPerson, hint: "the user name or password is wrong"}, 40015: {class: classCode, hint: hintCode},
 	40009: {class: classPerson, hint: "the directory's own identity provider does not renew the grant"},
 	53004: {class: classPerson, hint: hintMFASetUp}, 53010: {class: classPerson, who: ActorAdministrator,
-		hint: "multi-factor authentication may be set up only from places or devices that the directory's policy names; " +
+		hint: "multi-factor authentication may be set up only from places or devices that the " +
+			"directory's policy names; " +
 			"its administrator knows which"},
 	16003: {class: classPerson, hint: hintForeign}, 50014: {class: classPerson, hint: hintForeign},
 	51004: {class: classPerson, hint: hintForeign},
@@ -193,11 +198,13 @@ var byNumber = map[int]meaning{
 		"ENTRA_CLIENT_SECRET"},
 	7000218: {class: classConfiguration, hint: "the application must prove itself; set ENTRA_CLIENT_SECRET, " +
 		"ENTRA_CLIENT_CERTIFICATE_FILE or ENTRA_FEDERATED_TOKEN_FILE"},
-	700025: {class: classConfiguration, hint: "the app registration is a public client; register the redirect URL for " +
+	700025: {class: classConfiguration, hint: "the app registration is a public client; register " +
+		"the redirect URL for " +
 		"the platform Web"},
 	700027: {class: classConfiguration, hint: "the certificate in ENTRA_CLIENT_CERTIFICATE_FILE is not registered at " +
 		"the app registration (Certificates & secrets), or no longer"},
-	700030: {class: classConfiguration, hint: "Entra does not trust the certificate in ENTRA_CLIENT_CERTIFICATE_FILE; " +
+	700030: {class: classConfiguration, hint: "Entra does not trust the certificate in " +
+		"ENTRA_CLIENT_CERTIFICATE_FILE; " +
 		"make and register a new one"},
 	50012: {class: classConfiguration, hint: "the application could not prove itself; check its secret or certificate"},
 	50013: {class: classConfiguration, hint: "Entra does not accept the client assertion; check certificate or " +

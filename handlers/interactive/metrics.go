@@ -46,7 +46,8 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		Help: "Requests that the NATS client threw away because they came faster than they were read.",
 	})
 	m.unanswered = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "crmbridge_unanswered_requests_total", Help: "Requests that were neither executed nor answered, because refusals came faster than NATS took them.",
+		Name: "crmbridge_unanswered_requests_total", Help: "Requests that were neither executed nor answered, " +
+			"because refusals came faster than NATS took them.",
 	})
 	registry.MustRegister(m.requests, m.duration, m.rows, m.refused, m.inFlight, m.dropped, m.unanswered)
 	return m

@@ -121,7 +121,8 @@ func (s *subscriptions) wording(required bool) error {
 	case full > 0:
 		faults = append(faults, s.fullWords())
 	case s.doubt && required:
-		faults = append(faults, "NATS reported that max_subscriptions is reached; it is being found out which subscriptions hold")
+		faults = append(faults, "NATS reported that max_subscriptions is reached; it is being found out which "+
+			"subscriptions hold")
 	}
 	if broken != nil {
 		faults = append(faults, broken.Error())
@@ -168,7 +169,9 @@ func (s *subscriptions) fullWords() string {
 		}
 	}
 	need := len(s.all)
-	return fmt.Sprintf("NATS refuses subscriptions because max_subscriptions is reached: of %d that crmbridge needs, %d hold; "+
-		"raise max_subscriptions of the server and of the account (in a JWT: subs of the account's and the user's limits) "+
+	return fmt.Sprintf("NATS refuses subscriptions because max_subscriptions is reached: of %d that "+
+		"crmbridge needs, %d hold; "+
+		"raise max_subscriptions of the server and of the account (in a JWT: subs of the account's and "+
+		"the user's limits) "+
 		"to %d or more", need, hold, need+1)
 }

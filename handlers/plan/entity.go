@@ -50,7 +50,8 @@ func NewEntity(t messages.Table) (*Entity, error) {
 			return nil, fmt.Errorf("table %q: field %q: no query knows the type %q", t.Name, field.Name, field.Type)
 		}
 		if e.names[field.Logical] != "" {
-			return nil, fmt.Errorf("table %q: the fields %q and %q are one column, %s", t.Name, e.names[field.Logical], field.Name, field.Logical)
+			return nil, fmt.Errorf("table %q: the fields %q and %q "+
+				"are one column, %s", t.Name, e.names[field.Logical], field.Name, field.Logical)
 		}
 		e.friendly[field.Name], e.byLogical[field.Logical], e.names[field.Logical] = column, column, field.Name
 	}

@@ -102,7 +102,8 @@ var meanings = []meaning{
 			"send the request again, and if this stays, look into it with connections.check"},
 	{kind: dynamics.Throttled, when: (*dynamics.Error).OfQuery, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse holds this query back because of what it costs its database; other queries go on; " +
-			"try again later, or leave out filters that search within texts, negative ones and those on calculated columns"},
+			"try again later, or leave out filters that search within texts, negative ones and those on " +
+			"calculated columns"},
 	{kind: dynamics.Throttled, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse's service protection limits are reached; wait, sending on makes the wait longer"},
 	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true,
@@ -156,9 +157,11 @@ func tooLarge(fault *dynamics.Error) string {
 	case fault.Message != "":
 		return fault.Message
 	case fault.Status == http.StatusRequestEntityTooLarge:
-		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); give a shorter filter"
+		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); " +
+			"give a shorter filter"
 	case fault.Status == http.StatusRequestURITooLong:
-		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); give a shorter filter or fewer fields"
+		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); " +
+			"give a shorter filter or fewer fields"
 	}
 	return reason(fault)
 }
@@ -187,10 +190,13 @@ func tableDisplay(fault *dynamics.Error) string {
 func untracked(fault *dynamics.Error) Explanation {
 	out := Explanation{Code: messages.NotSupported}
 	if unanswered(fault) {
-		out.Message = "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse " +
-			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, " +
+		out.Message = "the environment answered without change tracking: a proxy or gateway between " +
+			"crmbridge and Dataverse " +
+			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with " +
+			"nothing in between, " +
 			"look at Track changes of the table " + tableDisplay(fault) + " in Power Apps"
-		out.Finding, out.Fix = out.Message, "who runs what stands between crmbridge and the environment lets the header Prefer pass"
+		out.Finding, out.Fix = out.Message, "who runs what stands between crmbridge and the environment lets the "+
+			"header Prefer pass"
 		return out
 	}
 	place := "Tables, " + tableDisplay(fault) + ", Properties, Advanced options, Track changes"

@@ -33,13 +33,15 @@ func forbidden(fault *dynamics.Error) Explanation {
 		out.Message = "the connection's user lacks the privilege " + out.Privilege +
 			" at organization level, without which Dataverse does not tell what changed"
 		if fault.Privilege == "" { // it may be about something else
-			out.Message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs the privilege %s at organization level", reason(fault), out.Privilege)
+			out.Message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs "+
+				"the privilege %s at organization level", reason(fault), out.Privilege)
 		}
 	case fault.Privilege == "":
 		out.Message = "Dataverse refused: " + reason(fault)
 	case known.Reach:
 		need = "does not reach this row; "
-		out.Message = fmt.Sprintf("the connection's user may not read this row: the privilege %s does not reach that far, and the row is not shared", fault.Privilege)
+		out.Message = fmt.Sprintf("the connection's user may not read this row: the privilege %s does not reach "+
+			"that far, and the row is not shared", fault.Privilege)
 	default:
 		need = "is missing; "
 		out.Message = fmt.Sprintf("the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
@@ -87,5 +89,6 @@ func PrivilegeFix(privilege string, about dynamics.Table) string {
 
 // RefusedFix is what is left to look at where Entra gives tokens and the environment
 // refuses them.
-const RefusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + AdminCentre +
+const RefusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled " +
+	"in the environment (" + AdminCentre +
 	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"
