@@ -73,7 +73,7 @@ func notServed(err error) bool {
 // or at all, or says it in a form that nobody can read. Another try would not change it.
 func untold(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && (notServed(err) || e.Kind == Forbidden || e.Kind == TooLarge || e.Kind == Upstream && e.Status < 300 && !e.retry)
+	return ok && (notServed(err) || e.Kind == Forbidden || e.Kind == TooLarge || e.Kind == Upstream && !e.retry)
 }
 
 // attributePrivileges returns the ids of the secured columns that the user may read,
