@@ -178,8 +178,8 @@ func (s *Session) profiles(ctx context.Context, user string) (map[string]bool, e
 		mu.Lock()
 		defer mu.Unlock()
 		for _, row := range rows {
-			if id, ok := canonicalGUID(row.ID); ok {
-				all[id] = true
+			if id, ok := canonicalGUID(row.ID); ok && len(all) < maxRelated {
+				all[id] = true // what is beyond lets nothing be read
 			}
 		}
 	}
