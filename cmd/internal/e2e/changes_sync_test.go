@@ -202,10 +202,17 @@ func testChangesGoOnInAnotherProcess(t *testing.T, table *testedTable) {
 	_ = first.Wait()
 	turn(2)
 	third := bridgetest.Serve(t, w.Settings(true))
+	linked := w.NATS.NumClients()
 	if err := second.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_ = second.Wait()
+	bridgetest.Await(t, "NATS to notice", func() error { // until then it may give the dead process a request
+		if n := w.NATS.NumClients(); n >= linked {
+			return fmt.Errorf("%d clients", n)
+		}
+		return nil
+	})
 	if turn(2) {
 		t.Error("300 rows are more than 6 pages of 50")
 	}

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,6 +18,9 @@ func TestCountsHaveNoCap(t *testing.T) {
 }
 
 func testCountsHaveNoCap(t *testing.T, table *testedTable) {
+	table.needsMany(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*whereDeadline)
+	defer cancel()
 	const all = 60_001
 	w := table.world(t, table.options(all))
 	w.Bridge(w.Settings(true), nil)
@@ -33,7 +37,7 @@ func testCountsHaveNoCap(t *testing.T, table *testedTable) {
 		want  int64
 	}{{nil, all}, {&some, int64(want)}} {
 		w.Emulator.Control().ResetCounts()
-		n, err := table.of(client).Count(t.Context(), messages.CountRequest{Target: target, Where: c.where})
+		n, err := table.of(client).Count(ctx, messages.CountRequest{Target: target, Where: c.where})
 		calls := 0
 		for _, m := range w.Emulator.Control().Counts().Data {
 			calls += m
@@ -45,7 +49,7 @@ func testCountsHaveNoCap(t *testing.T, table *testedTable) {
 	}
 	in := messages.SearchRequest{Target: target, Where: &some, IncludeTotal: true, PageSize: 2}
 	for range 2 { // the total is carried along
-		page, err := table.of(client).Search(t.Context(), in)
+		page, err := table.of(client).Search(ctx, in)
 		if err != nil || page.Total == nil || *page.Total != int64(want) {
 			t.Fatalf("%+v, %v; want a total of %d", page, err, want)
 		}

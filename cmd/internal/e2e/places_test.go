@@ -92,6 +92,7 @@ func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 }
 
 func testMoreRowsThanTheOrderOfALookupHas(t *testing.T, table *testedTable) {
+	table.needsMany(t)
 	w := table.world(t, table.options(50_001))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

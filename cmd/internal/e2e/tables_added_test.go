@@ -32,20 +32,21 @@ var visits = messages.Table{
 
 func addVisits(t *testing.T, control emulator.Control, rows int) {
 	t.Helper()
-	d := emulator.Table{Set: visits.Set, Logical: visits.Logical, Key: visits.Key, Label: visits.Display, Primary: "cb_name", Columns: []emulator.Column{
+	d := emulator.Table{Set: visits.Set, Logical: visits.Logical, Key: visits.Key, Label: visits.Display, Primary: "cb_name"}
+	d.Columns = []emulator.Column{
 		{Name: "cb_name", Label: "Name", Type: "String"},
 		{Name: "cb_accountid", Label: "Account", Type: "Lookup", Targets: []string{"account"}},
 		{Name: "cb_outcome", Label: "Outcome", Type: "Picklist", Options: map[int]string{1: "Won", 2: "Lost", 3: "Open"}},
 		{Name: "cb_day", Label: "Day", Type: "DateOnly"},
 		{Name: "cb_spent", Label: "Spent", Type: "Money"},
-	}}
+	}
 	var account string
 	for a := range control.Accounts() {
 		account = a.ID
 	}
 	for i := range rows {
-		d.Rows = append(d.Rows, emulator.Row{visits.Key: fmt.Sprintf("0f15175a-0000-4000-8000-%012x", i+1), "cb_name": fmt.Sprintf("Visit %03d", i), "cb_accountid": account,
-			"cb_outcome": 1 + i%3, "cb_day": fmt.Sprintf("2024-02-%02d", 1+i%29), "cb_spent": fmt.Sprintf("%d.5", i)})
+		d.Rows = append(d.Rows, emulator.Row{visits.Key: fmt.Sprintf("0f15175a-0000-4000-8000-%012x", i+1),
+			"cb_name": fmt.Sprintf("Visit %03d", i), "cb_accountid": account, "cb_outcome": 1 + i%3, "cb_day": fmt.Sprintf("2024-02-%02d", 1+i%29), "cb_spent": fmt.Sprintf("%d.5", i)})
 	}
 	if err := control.AddTable(d); err != nil {
 		t.Fatal(err)
@@ -63,7 +64,8 @@ func TestATableThatATestDescribes(t *testing.T) {
 	client, nc := w.Client()
 	at := messages.Target{Connection: "acme"}
 
-	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: at, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
+	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: at, EnvironmentURL: w.EmulatorURL,
+		LoginHint: emulator.DefaultUser})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +73,8 @@ func TestATableThatATestDescribes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page := readOnPage(t, browser, begun.ConnectURL); !slices.Contains(page, visits.Consent) || !slices.Contains(page, messages.Accounts.Consent) {
+	if page := readOnPage(t, browser, begun.ConnectURL); !slices.Contains(page, visits.Consent) ||
+		!slices.Contains(page, messages.Accounts.Consent) {
 		t.Errorf("the page says %q", page)
 	}
 	if _, err := browser.SignIn(t.Context(), begun.ConnectURL, w.EmulatorURL, emulator.DefaultUser); err != nil {
@@ -79,13 +82,15 @@ func TestATableThatATestDescribes(t *testing.T) {
 	}
 
 	t.Run("search", func(t *testing.T) {
-		where := messages.All(messages.Leaf("outcome", messages.Eq, "won"), messages.Leaf("cb_spent", messages.Ge, 3.5), messages.Where{Field: "day", Op: messages.NotNull})
+		where := messages.All(messages.Leaf("outcome", messages.Eq, "won"), messages.Leaf("cb_spent", messages.Ge, 3.5),
+			messages.Where{Field: "day", Op: messages.NotNull})
 		page, err := client.Table(visits).Search(t.Context(), messages.SearchRequest{Target: at, Where: &where, OrderBy: []string{"-name"},
 			Fields: []string{"id", "name", "outcome", "account", "cb_spent"}, PageSize: 7, IncludeTotal: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if *page.Total != 19 || len(page.Rows) != 7 || page.NextCursor == "" || page.Rows[0].Text("name") != "Visit 057" || page.Rows[0].Text("outcome") != "Won" {
+		if *page.Total != 19 || len(page.Rows) != 7 || page.NextCursor == "" ||
+			page.Rows[0].Text("name") != "Visit 057" || page.Rows[0].Text("outcome") != "Won" {
 			t.Errorf("%d of %d rows, the first %v", len(page.Rows), *page.Total, page.Rows[0])
 		}
 		rows := len(page.Rows)
@@ -149,7 +154,8 @@ func TestATableThatATestDescribes(t *testing.T) {
 		control.Withhold(emulator.DefaultUser, visits.ReadPrivilege)
 		defer control.Restore(emulator.DefaultUser, visits.ReadPrivilege)
 		found = checksBy(t, client, messages.CheckRequest{Target: at})
-		if check := found[visits.ReadCheck()]; check.OK || check.MissingPrivilege != visits.ReadPrivilege || !found[messages.Accounts.ReadCheck()].OK {
+		if check := found[visits.ReadCheck()]; check.OK || check.MissingPrivilege != visits.ReadPrivilege ||
+			!found[messages.Accounts.ReadCheck()].OK {
 			t.Errorf("%+v", check)
 		}
 		_, err := client.Table(visits).Count(t.Context(), messages.CountRequest{Target: at})
@@ -162,8 +168,8 @@ func TestATableThatATestDescribes(t *testing.T) {
 		for _, e := range info.Endpoints {
 			endpoints[e.Name] = e.Metadata
 		}
-		for verb, member := range map[string][2]string{"search": {`"where"`, `"visits"`}, "get": {`"visit_id"`, `"visit"`}, "count": {`"where"`, `"count"`},
-			"fields": {`"custom_only"`, `"fields"`}, "changes": {`"cursor"`, `"visits"`}} {
+		for verb, member := range map[string][2]string{"search": {`"where"`, `"visits"`}, "get": {`"visit_id"`, `"visit"`},
+			"count": {`"where"`, `"count"`}, "fields": {`"custom_only"`, `"fields"`}, "changes": {`"cursor"`, `"visits"`}} {
 			own := endpoints["visits-"+verb]
 			if !strings.Contains(own["request_schema"], member[0]) || !strings.Contains(own["response_schema"], member[1]) {
 				t.Errorf("visits.%s: %v", verb, own)
@@ -223,7 +229,8 @@ func TestAnEnvironmentWithoutSales(t *testing.T) {
 	found := checksBy(t, client, messages.CheckRequest{Target: at})
 	for _, name := range messages.Checks([]messages.Table{messages.Accounts, messages.Contacts, leads}) {
 		check, there := found[name]
-		if missing := slices.Contains(without, name); !there || check.OK == missing || missing && !strings.Contains(check.Detail+check.HowToFix, "Dynamics 365 Sales") {
+		if missing := slices.Contains(without, name); !there || check.OK == missing ||
+			missing && !strings.Contains(check.Detail+check.HowToFix, "Dynamics 365 Sales") {
 			t.Errorf("%s: %v %+v", name, there, check)
 		}
 	}

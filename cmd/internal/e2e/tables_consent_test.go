@@ -8,8 +8,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-
-	"github.com/nats-io/nats.go"
+	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
@@ -75,7 +74,8 @@ func TestContactsThatNobodyAgreedTo(t *testing.T) {
 	for range 10 { // so that each of the two is met
 		for verb, ask := range rowOperations(t, messages.Contacts, client, messages.Target{Connection: "acme"}) {
 			wait.Go(func() {
-				if err := ask(); verb != messages.VerbGet && err != nil || verb == messages.VerbGet && faultOf(t, err).Code != messages.NotFound {
+				if err := ask(); verb != messages.VerbGet && err != nil ||
+					verb == messages.VerbGet && faultOf(t, err).Code != messages.NotFound {
 					t.Errorf("contacts.%s: %v", verb, err)
 				}
 			})
@@ -144,7 +144,8 @@ func refusedContacts(t *testing.T, w *bridgetest.World, connection string) {
 	// Asked for, the check says the same.
 	found = checksBy(t, client, messages.CheckRequest{Target: at, Tables: []string{"contacts"}})
 	for _, name := range []string{messages.Contacts.ReadCheck(), messages.Contacts.ChangesCheck()} {
-		if check := found[name]; check.OK || !strings.Contains(check.Detail+check.HowToFix, "connect again to let contacts be read") || check.MissingPrivilege != "" {
+		if check := found[name]; check.OK || !strings.Contains(check.Detail+check.HowToFix, "connect again to let contacts be read") ||
+			check.MissingPrivilege != "" {
 			t.Errorf("%+v", check)
 		}
 	}
@@ -170,7 +171,8 @@ func answered(t *testing.T, admin string, op messages.Operation) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return regexp.MustCompile(`(?m)^crmbridge_requests_total\{[^}]*operation="` + regexp.QuoteMeta(string(op)) + `"[^}]*\} [1-9]`).MatchString(text)
+	pattern := `(?m)^crmbridge_requests_total\{[^}]*operation="` + regexp.QuoteMeta(string(op)) + `"[^}]*\} [1-9]`
+	return regexp.MustCompile(pattern).MatchString(text)
 }
 
 // A cursor is one of its own table's: the same place in another table is another one.
@@ -207,7 +209,8 @@ func TestCursorsOfTablesCannotBeExchanged(t *testing.T) {
 			}
 			for _, verb := range []messages.Verb{messages.VerbSearch, messages.VerbChanges, messages.VerbFields} {
 				for _, c := range cursors[other.Name] {
-					msg, err := nc.Request(table.Operation(verb).Subject(), fmt.Appendf(nil, `{"connection":"acme","cursor":%q}`, c.text), nats.DefaultTimeout*10)
+					body := fmt.Appendf(nil, `{"connection":"acme","cursor":%q}`, c.text)
+					msg, err := nc.Request(table.Operation(verb).Subject(), body, time.Minute)
 					if err != nil {
 						t.Fatal(err)
 					}
