@@ -70,7 +70,8 @@ func batched(r request, resp *http.Response, b *body) error {
 		case http.StatusOK:
 		case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotImplemented:
 			e := tooLong(r.op)
-			e.Status, e.Message = resp.StatusCode, "the query is too long for a URL, and the environment takes no $batch"
+			e.Status, e.Message = resp.StatusCode,
+				"the query is too long for a URL, and the environment takes no $batch"
 			return e
 		default:
 			return refusal(r, resp, b)

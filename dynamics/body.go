@@ -56,7 +56,8 @@ func (b *body) consume(r request) error {
 	err := r.read(b)
 	switch {
 	case errors.Is(b.err, errBodyTooLarge):
-		return &Error{Kind: TooLarge, Op: r.op, Message: fmt.Sprintf("the answer is longer than %d bytes", limit), Err: errBodyTooLarge}
+		return &Error{Kind: TooLarge, Op: r.op, Message: fmt.Sprintf("the answer is longer than %d bytes", limit),
+			Err: errBodyTooLarge}
 	case errors.Is(b.err, io.ErrUnexpectedEOF):
 		return &Error{Kind: Upstream, Op: r.op, Message: "the answer broke off", Err: b.err, retry: true}
 	case b.err != nil:

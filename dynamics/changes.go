@@ -154,7 +154,8 @@ const trackChanges = "odata.track-changes"
 // count too where the header is missing from the answer.
 func tracked(p *Page, h http.Header, first bool) error {
 	applied := preferenceApplied(h, trackChanges)
-	ignored := &Error{Kind: Untracked, Message: "the environment answered without change tracking, although it was asked for"}
+	ignored := &Error{Kind: Untracked, Message: "the environment answered without change tracking, " +
+		"although it was asked for"}
 	switch link := strings.ToLower(p.next); {
 	case p.delta != "" || applied && p.next != "":
 		return nil

@@ -119,13 +119,15 @@ func New(config Config) (*Client, error) {
 	if !isVersion(config.APIVersion) {
 		return nil, fmt.Errorf("dynamics: API version %q is not of the form v9.2", config.APIVersion)
 	}
-	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 || config.MaxAttempts < 0 {
+	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 ||
+		config.MaxAttempts < 0 {
 		return nil, errors.New("dynamics: a bound in Config is negative")
 	}
 	if config.ReceiveBuffer < 64<<10 || config.ReceiveBuffer >= 4<<20 {
 		return nil, errors.New("dynamics: Config.ReceiveBuffer must be from 64 KiB to less than 4 MiB")
 	}
-	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/", breakers: breakers{bound: config.AttemptTimeout}}
+	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/",
+		breakers: breakers{bound: config.AttemptTimeout}}
 	if config.Transport == nil {
 		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own

@@ -23,7 +23,8 @@ type cloud struct {
 var clouds = []cloud{
 	{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"}, []string{"dynamics.com"}},
 	{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"}, []string{"microsoftdynamics.us", "appsplatform.us"}},
-	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}, []string{"dynamics.cn"}},
+	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
+		[]string{"dynamics.cn"}},
 }
 
 // cloudOf finds the cloud whose tokens an authority issues; the zero cloud for an
@@ -31,7 +32,8 @@ var clouds = []cloud{
 func cloudOf(authorityURL string) (cloud, error) {
 	u, err := url.Parse(authorityURL)
 	if err != nil || u.Hostname() == "" {
-		return cloud{}, errors.New("dynamics: the authority URL is not a URL; right would be https://login.microsoftonline.com")
+		return cloud{}, errors.New("dynamics: the authority URL is not a URL; right would be " +
+			"https://login.microsoftonline.com")
 	}
 	for _, c := range clouds {
 		if slices.Contains(c.authorities, strings.ToLower(u.Hostname())) {
@@ -62,6 +64,7 @@ func (p *HostPolicy) foreign(host string) (cloud, bool) {
 
 // elsewhere says which authority the environments of another cloud need.
 func (p *HostPolicy) elsewhere(c cloud) error {
-	return fmt.Errorf("the host is in %s, whose authority is https://%s, but this installation's authority (ENTRA_AUTHORITY_URL) serves %s; run another deployment for that cloud",
+	return fmt.Errorf("the host is in %s, whose authority is https://%s, but this installation's authority "+
+		"(ENTRA_AUTHORITY_URL) serves %s; run another deployment for that cloud",
 		c.name, c.authorities[0], p.cloud.name)
 }

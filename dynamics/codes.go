@@ -43,7 +43,8 @@ const (
 	onlyOfTables           // where the message names the table that was asked for
 )
 
-var conditionTexts = [...]string{"", "not with 401", "with 404", "with 400", "with 400, after a link of Dataverse's own", "where it names the table"}
+var conditionTexts = [...]string{"", "not with 401", "with 404", "with 400",
+	"with 400, after a link of Dataverse's own", "where it names the table"}
 
 // A retryRule says whether another attempt is made.
 type retryRule int
@@ -57,7 +58,8 @@ const (
 
 // The places of the Power Platform admin centre that advice leads to.
 const (
-	AdminCentre   = "Power Platform admin centre (admin.powerplatform.microsoft.com), the environment, Settings, Users + permissions"
+	AdminCentre = "Power Platform admin centre (admin.powerplatform.microsoft.com), the environment, Settings, " +
+		"Users + permissions"
 	SecurityRoles = AdminCentre + ", Security roles"
 )
 
@@ -70,56 +72,89 @@ const (
 // codeTable is every code that is told apart.
 var codeTable = []Code{
 	{Number: "0x80072322", Kind: Throttled, Limit: LimitRequests, Means: "6,000 requests of the user in 5 minutes"},
-	{Number: "0x80072321", Kind: Throttled, Limit: LimitTime, Means: "20 minutes of execution time of the user's requests in 5 minutes"},
+	{Number: "0x80072321", Kind: Throttled, Limit: LimitTime,
+		Means: "20 minutes of execution time of the user's requests in 5 minutes"},
 	{Number: "0x80072326", Kind: Throttled, Limit: LimitConcurrency, Means: "52 requests of the user at the same time"},
 	{Number: "0x8005f103", Kind: Throttled, Limit: LimitUnknown, Means: "a limit of the environment"},
 	{Number: "0x80060308", Kind: Throttled, Limit: LimitUnknown, Means: "a limit of the environment"},
 
-	{Number: "0x80048544", Name: "DataEngineQueryThrottling", Kind: Throttled, Query: true, retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
-	{Number: "0x80048644", Name: "DataEngineLeadingWildcardQueryThrottling", Kind: Throttled, Query: true, retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
-	{Number: "0x80048744", Name: "DataEngineComputedColumnQueryThrottling", Kind: Throttled, Query: true, retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
-	{Number: "0x80048745", Name: "DataEnginePerformanceValidationIssuesQueryThrottling", Kind: Throttled, Query: true, retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
-	{Number: "0x80048573", Name: "LeadingWildcardCauseTimeout", Kind: Unavailable, Query: true, retry: neverAgain, Means: meansTimeout, Fix: fixCostly},
-	{Number: "0x80048574", Name: "ComputedColumnCauseTimeout", Kind: Unavailable, Query: true, retry: neverAgain, Means: meansTimeout, Fix: fixCostly},
-	{Number: "0x80048575", Name: "PerformanceValidationIssuesCauseTimeout", Kind: Unavailable, Query: true, retry: neverAgain, Means: meansTimeout, Fix: fixCostly},
+	{Number: "0x80048544", Name: "DataEngineQueryThrottling", Kind: Throttled, Query: true, retry: alwaysAgain,
+		Means: meansCostly, Fix: fixCostly},
+	{Number: "0x80048644", Name: "DataEngineLeadingWildcardQueryThrottling", Kind: Throttled, Query: true,
+		retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
+	{Number: "0x80048744", Name: "DataEngineComputedColumnQueryThrottling", Kind: Throttled, Query: true,
+		retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
+	{Number: "0x80048745", Name: "DataEnginePerformanceValidationIssuesQueryThrottling", Kind: Throttled, Query: true,
+		retry: alwaysAgain, Means: meansCostly, Fix: fixCostly},
+	{Number: "0x80048573", Name: "LeadingWildcardCauseTimeout", Kind: Unavailable, Query: true, retry: neverAgain,
+		Means: meansTimeout, Fix: fixCostly},
+	{Number: "0x80048574", Name: "ComputedColumnCauseTimeout", Kind: Unavailable, Query: true, retry: neverAgain,
+		Means: meansTimeout, Fix: fixCostly},
+	{Number: "0x80048575", Name: "PerformanceValidationIssuesCauseTimeout", Kind: Unavailable, Query: true,
+		retry: neverAgain, Means: meansTimeout, Fix: fixCostly},
 	{Number: sqlTimeout, Kind: Unavailable, retry: also500, Means: "the query ran longer than its database lets it"},
 	{Number: "0x80044150", Kind: Unavailable, retry: also500, Means: "the database failed"},
 
-	{Number: "0x80040220", Name: "PrivilegeDenied", Kind: Forbidden, when: unless401, privilege: true, Means: "the user lacks a privilege",
-		Fix: "give the user a security role with it: " + SecurityRoles},
-	{Number: "0x80048306", Kind: Forbidden, when: unless401, privilege: true, Reach: true, Means: "the user's privilege does not reach the row, and the row is not shared",
-		Fix: "give the user the privilege at a higher level: " + SecurityRoles},
-	{Number: "0x80072560", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the connection's user is not a member of the environment",
-		Fix: "add the user, or for client_credentials create an application user, with a security role: " + AdminCentre},
-	{Number: "0x80040225", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the connection's user is disabled in the environment",
-		Fix: "enable the user, which needs a licence: " + AdminCentre + ", Users"},
-	{Number: "0x80042f09", Name: "UserNotAssignedRoles", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the connection's user has no security role in the environment",
-		Fix: "give the user a security role that may read what is asked for: " + AdminCentre + ", Users, Manage security roles"},
-	{Number: "0x8004d24b", Name: "UserNotAssignedLicense", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the connection's user has no licence for the environment",
-		Fix: "assign a licence that covers it in the Microsoft 365 admin centre (admin.microsoft.com), Users, Active users; it counts after some minutes"},
-	{Number: "0x80095ffc", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the environment does not let this application in",
-		Fix: "allow crmbridge's application (client) id where access is restricted: Power Platform admin centre, the environment, Settings, Product, " +
+	{Number: "0x80040220", Name: "PrivilegeDenied", Kind: Forbidden, when: unless401, privilege: true,
+		Means: "the user lacks a privilege",
+		Fix:   "give the user a security role with it: " + SecurityRoles},
+	{Number: "0x80048306", Kind: Forbidden, when: unless401, privilege: true, Reach: true,
+		Means: "the user's privilege does not reach the row, and the row is not shared",
+		Fix:   "give the user the privilege at a higher level: " + SecurityRoles},
+	{Number: "0x80072560", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the connection's user is not a member of the environment",
+		Fix: "add the user, or for client_credentials create an application user, with a security role: " +
+			AdminCentre},
+	{Number: "0x80040225", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the connection's user is disabled in the environment",
+		Fix:   "enable the user, which needs a licence: " + AdminCentre + ", Users"},
+	{Number: "0x80042f09", Name: "UserNotAssignedRoles", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the connection's user has no security role in the environment",
+		Fix: "give the user a security role that may read what is asked for: " + AdminCentre +
+			", Users, Manage security roles"},
+	{Number: "0x8004d24b", Name: "UserNotAssignedLicense", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the connection's user has no licence for the environment",
+		Fix: "assign a licence that covers it in the Microsoft 365 admin centre (admin.microsoft.com), Users, " +
+			"Active users; it counts after some minutes"},
+	{Number: "0x80095ffc", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the environment does not let this application in",
+		Fix: "allow crmbridge's application (client) id where access is restricted: Power Platform admin centre, " +
+			"the environment, Settings, Product, " +
 			"Privacy + Security, and the tenant's app access policies"},
-	{Number: "0x8004a113", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the environment is in administration mode, in which only administrators get in",
-		Fix: "end the mode, or connect as an administrator meanwhile: Power Platform admin centre, the environment, Edit details, Administration mode"},
-	{Number: "0x8004a104", Name: "OrganizationDisabled", Kind: Forbidden, when: unless401, KeptOut: true, Means: "the environment is disabled",
-		Fix: "enable the environment: Power Platform admin centre, Environments"},
+	{Number: "0x8004a113", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the environment is in administration mode, in which only administrators get in",
+		Fix: "end the mode, or connect as an administrator meanwhile: Power Platform admin centre, the " +
+			"environment, Edit details, Administration mode"},
+	{Number: "0x8004a104", Name: "OrganizationDisabled", Kind: Forbidden, when: unless401, KeptOut: true,
+		Means: "the environment is disabled",
+		Fix:   "enable the environment: Power Platform admin centre, Environments"},
 
-	{Number: "0x80040217", Name: "ObjectDoesNotExist", Kind: NotFound, when: only404, Means: "there is no row with this id, or the user may not see it"},
-	{Number: "0x80060891", Name: "RecordNotFoundByEntityKey", Kind: NotFound, when: only404, Means: "there is no row with this key"},
-	{Number: noEntity, Name: "QueryBuilderNoEntity", Kind: NoTable, when: onlyOfTables, Means: "the environment has no such table",
+	{Number: "0x80040217", Name: "ObjectDoesNotExist", Kind: NotFound, when: only404,
+		Means: "there is no row with this id, or the user may not see it"},
+	{Number: "0x80060891", Name: "RecordNotFoundByEntityKey", Kind: NotFound, when: only404,
+		Means: "there is no row with this key"},
+	{Number: noEntity, Name: "QueryBuilderNoEntity", Kind: NoTable, when: onlyOfTables,
+		Means: "the environment has no such table",
+		Fix:   "install the product that brings it, or leave the table out"},
+	{Number: "0x80060888", Kind: NoTable, when: onlyOfTables,
+		Means: "the environment has no such table, where its message says so; else a query that is not understood",
+		Fix:   "install the product that brings it, or leave the table out"},
+	{Number: "0x8006088a", Kind: NoTable, when: onlyOfTables, Means: "the same",
 		Fix: "install the product that brings it, or leave the table out"},
-	{Number: "0x80060888", Kind: NoTable, when: onlyOfTables, Means: "the environment has no such table, where its message says so; else a query that is not understood",
-		Fix: "install the product that brings it, or leave the table out"},
-	{Number: "0x8006088a", Kind: NoTable, when: onlyOfTables, Means: "the same", Fix: "install the product that brings it, or leave the table out"},
-	{Number: "0x80041103", Name: "QueryBuilderNoAttribute", Kind: UnknownColumn, when: only400, Means: "the table has no such column"},
+	{Number: "0x80041103", Name: "QueryBuilderNoAttribute", Kind: UnknownColumn, when: only400,
+		Means: "the table has no such column"},
 
-	{Number: "0x8004e023", Name: "AggregateQueryRecordLimitExceeded", Kind: AggregateLimit, Means: "more than 50,000 rows in one aggregate; they are counted in ranges"},
-	{Number: "0x8004430a", Name: "OverRetrievalUpperLimitWithoutPagingCookie", Kind: PagesEnd, Means: "more than 50,000 rows in an order that includes a lookup",
-		Fix: "order by columns of the table's own, or narrow the filter"},
-	{Number: "0x8004112a", Name: "QueryBuilderInvalidPagingCookie", Kind: Expired, when: onlyLink, Means: "the place among the pages is not known any more", Fix: "start again without a cursor"},
-	{Number: "0x80041129", Name: "QueryBuilderPagingOrderBy", Kind: Expired, when: onlyLink, Means: "the place among the pages is not known any more", Fix: "start again without a cursor"},
-	{Number: "0x80044352", Name: "ExpiredVersionStamp", Kind: Expired, Means: "the record of changes does not reach back that far", Fix: "start again without a cursor"},
+	{Number: "0x8004e023", Name: "AggregateQueryRecordLimitExceeded", Kind: AggregateLimit,
+		Means: "more than 50,000 rows in one aggregate; they are counted in ranges"},
+	{Number: "0x8004430a", Name: "OverRetrievalUpperLimitWithoutPagingCookie", Kind: PagesEnd,
+		Means: "more than 50,000 rows in an order that includes a lookup",
+		Fix:   "order by columns of the table's own, or narrow the filter"},
+	{Number: "0x8004112a", Name: "QueryBuilderInvalidPagingCookie", Kind: Expired, when: onlyLink,
+		Means: "the place among the pages is not known any more", Fix: "start again without a cursor"},
+	{Number: "0x80041129", Name: "QueryBuilderPagingOrderBy", Kind: Expired, when: onlyLink,
+		Means: "the place among the pages is not known any more", Fix: "start again without a cursor"},
+	{Number: "0x80044352", Name: "ExpiredVersionStamp", Kind: Expired,
+		Means: "the record of changes does not reach back that far", Fix: "start again without a cursor"},
 }
 
 // The codes that are asked for by themselves: of a query that ran longer than its
@@ -175,7 +210,8 @@ func (c *Code) decides(status int) bool {
 // cost the same again.
 func (c *Code) mayRetry(status int) bool {
 	switch status {
-	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable,
+		http.StatusGatewayTimeout:
 		return c.retry != neverAgain
 	case http.StatusInternalServerError:
 		return c.retry == also500 || c.retry == alwaysAgain

@@ -30,7 +30,8 @@ func (t ColumnType) String() string {
 	return typeNames[t]
 }
 
-var typeNames = [...]string{"unsupported", "text", "whole number", "whole number", "decimal", "decimal", "money", "date and time",
+var typeNames = [...]string{"unsupported", "text", "whole number", "whole number", "decimal", "decimal", "money",
+	"date and time",
 	"date", "yes/no", "choice", "several choices", "GUID", "lookup"}
 
 // Column is one column of a table.

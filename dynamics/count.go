@@ -78,7 +78,8 @@ func (c *counter) op() string { return c.table.op("count") }
 // spend takes one request from those that the count may make.
 func (c *counter) spend() error {
 	if c.calls.Add(1) > maxCountCalls {
-		return &Error{Kind: TooLarge, Op: c.op(), Message: "counting takes more than 1000 requests; give a narrower filter"}
+		return &Error{Kind: TooLarge, Op: c.op(),
+			Message: "counting takes more than 1000 requests; give a narrower filter"}
 	}
 	return nil
 }

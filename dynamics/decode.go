@@ -80,7 +80,8 @@ func (w *watched) Read(p []byte) (int, error) {
 // name must not keep a user's roles, or all columns, from being read.
 func into(v any) func(*body) error {
 	return func(b *body) error {
-		return withDecoder(b, func(d *jsontext.Decoder) error { return json.UnmarshalDecode(d, v) }, jsontext.AllowDuplicateNames(false))
+		return withDecoder(b, func(d *jsontext.Decoder) error { return json.UnmarshalDecode(d, v) },
+			jsontext.AllowDuplicateNames(false))
 	}
 }
 

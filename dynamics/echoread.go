@@ -201,7 +201,8 @@ func (x *echoIndex) in(text []byte) bool {
 			continue
 		}
 		for at := x.place(chunk); x.table[at] != 0; at = (at + 1) & (len(x.table) - 1) {
-			if j := int(x.table[at]) - 1; chunkAt(x.forms, j)|caseBits == chunk && inCommon(text, i, x.forms, j) >= echoExact {
+			if j := int(x.table[at]) - 1; chunkAt(x.forms, j)|caseBits == chunk &&
+				inCommon(text, i, x.forms, j) >= echoExact {
 				return true
 			}
 		}

@@ -122,5 +122,6 @@ func listItem(text string) string {
 // queryFunction calls one of Dataverse's own functions, whose values are a JSON
 // array of strings, also of numbers.
 func queryFunction(name, attribute string, items []string) string {
-	return "Microsoft.Dynamics.CRM." + name + "(PropertyName='" + attribute + "',PropertyValues=[" + strings.Join(items, ",") + "])"
+	return "Microsoft.Dynamics.CRM." + name + "(PropertyName='" + attribute + "',PropertyValues=[" +
+		strings.Join(items, ",") + "])"
 }

@@ -102,7 +102,8 @@ func (e *expression) test(t Test, negate bool) *Error {
 	}
 	if e.conditions > maxConditions {
 		return &Error{Kind: Invalid, Op: "query", Err: errTooManyConditions,
-			Message: fmt.Sprintf("the filter needs more than the %d conditions that Dataverse takes in one query; give fewer", maxConditions)}
+			Message: fmt.Sprintf("the filter needs more than the %d conditions that Dataverse takes in "+
+				"one query; give fewer", maxConditions)}
 	}
 	return nil
 }

@@ -36,7 +36,8 @@ func NewHostPolicy(authorityURL string, allowed []string, allowHTTP bool) (*Host
 	case err != nil:
 		faults = append(faults, err)
 	case len(allowed) == 0 && c.name == "":
-		faults = append(faults, errors.New("dynamics: the Dataverse hosts of this authority are not known; list them as host, host:port or *.suffix"))
+		faults = append(faults, errors.New("dynamics: the Dataverse hosts of this authority are not known; list "+
+			"them as host, host:port or *.suffix"))
 	}
 	for _, raw := range allowed {
 		entry, err := parseHostEntry(strings.TrimSpace(raw))
@@ -59,7 +60,8 @@ func NewHostPolicy(authorityURL string, allowed []string, allowHTTP bool) (*Host
 
 func parseHostEntry(raw string) (hostEntry, error) {
 	fault := func(why string) (hostEntry, error) {
-		return hostEntry{}, fmt.Errorf("dynamics: allowed host %q: %s; right would be org.crm4.dynamics.com, 127.0.0.1:8443 or *.crm4.dynamics.com", raw, why)
+		return hostEntry{}, fmt.Errorf("dynamics: allowed host %q: %s; right would be org.crm4.dynamics.com, "+
+			"127.0.0.1:8443 or *.crm4.dynamics.com", raw, why)
 	}
 	if raw == "" {
 		return fault("is empty")
@@ -104,9 +106,11 @@ func (p *HostPolicy) Environment(raw string) (string, error) {
 	case o.scheme == "http" && !p.allowHTTP:
 		return "", refuse("environment", "", "environment URL: plain http is not allowed; use https")
 	case o.scheme == "http" && !o.loopback():
-		return "", refuse("environment", "", "environment URL: plain http is for this machine's loopback addresses only; use https")
+		return "", refuse("environment", "", "environment URL: plain http is for this machine's loopback "+
+			"addresses only; use https")
 	case !listed:
-		return "", refuse("environment", "", "environment URL: the host is not one of the Dataverse hosts that this installation may use; right would be https://ORG.crm.dynamics.com")
+		return "", refuse("environment", "", "environment URL: the host is not one of the Dataverse hosts that "+
+			"this installation may use; right would be https://ORG.crm.dynamics.com")
 	}
 	return o.String(), nil
 }

@@ -67,7 +67,8 @@ func (c *Client) Names(ctx context.Context, environment, accessToken string, who
 		{"names.user", "systemusers(" + user + ")", "$select=fullname,domainname"},
 		{"names.organization", "organizations(" + organization + ")", "$select=name"},
 	} {
-		r := request{op: ask.op, origin: origin, path: c.root() + ask.path, query: ask.query, strict: true, most: maxSmallBody, read: into(&row)}
+		r := request{op: ask.op, origin: origin, path: c.root() + ask.path, query: ask.query, strict: true,
+			most: maxSmallBody, read: into(&row)}
 		_ = c.send(ctx, r, accessToken) // what is not there is not known
 	}
 	names.User, names.UserFull, names.Organization = orEmpty(row.User), orEmpty(row.Full), orEmpty(row.Name)

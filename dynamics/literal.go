@@ -16,7 +16,8 @@ import (
 // fault names the column and what would be right, never the value.
 func (t Test) literals() ([]string, *Error) {
 	fault := func(right string) *Error {
-		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical, t.Column.Type, t.Op, right)
+		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical,
+			t.Column.Type, t.Op, right)
 	}
 	if t.Column.Type == Choices && (t.Op == Eq || t.Op == Ne) {
 		set, err := choiceSet(t.Values)
@@ -191,7 +192,8 @@ func dateLiteral(kind ColumnType, v string) (string, error) {
 		return "", notA("a date YYYY-MM-DD")
 	}
 	moment, err := ParseTime(v)
-	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals of a second, or a date YYYY-MM-DD")
+	wrong := notA("an RFC 3339 date and time such as 2024-01-31T09:30:00Z, from 1753 on, with at most 7 decimals " +
+		"of a second, or a date YYYY-MM-DD")
 	if err != nil {
 		return "", wrong
 	}

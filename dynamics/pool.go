@@ -76,7 +76,8 @@ func (s *pageStore) room(b *body, n int) (dst []byte, block int, err error) {
 // and labels make rows longer than they came.
 func (s *pageStore) take(b *body, n int64) error {
 	if s.size += n; s.size > b.most+blockSize {
-		return &Error{Kind: TooLarge, Message: fmt.Sprintf("the rows of the answer are longer than %d bytes", b.most), Err: errBodyTooLarge}
+		return &Error{Kind: TooLarge, Message: fmt.Sprintf("the rows of the answer are longer than %d bytes", b.most),
+			Err: errBodyTooLarge}
 	}
 	return b.hold(b.kept, n)
 }

@@ -56,7 +56,8 @@ func readsOnly(r *http.Request) ([]byte, error) {
 		return nil, errors.New("a GET with a body")
 	case r.Method != http.MethodPost || r.Body == nil:
 		return nil, errors.New("its method is neither GET nor POST")
-	case !strings.HasPrefix(r.URL.Path, "/api/data/v") || !strings.HasSuffix(r.URL.Path, "/$batch") || strings.Count(r.URL.Path, "/") != 4 || r.URL.RawQuery != "":
+	case !strings.HasPrefix(r.URL.Path, "/api/data/v") || !strings.HasSuffix(r.URL.Path, "/$batch") ||
+		strings.Count(r.URL.Path, "/") != 4 || r.URL.RawQuery != "":
 		return nil, errors.New("a POST to another place than $batch")
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxGuarded+1))

@@ -91,13 +91,15 @@ func refusal(r request, resp *http.Response, b *body) error {
 // more. Most refusals of a cookie come under a general code and differ in their words.
 func oldLink(code, message string) bool {
 	message = strings.ToLower(message)
-	return codeOf(code).when == onlyLink || strings.Contains(message, "paging cookie") || strings.Contains(message, "skip token")
+	return codeOf(code).when == onlyLink || strings.Contains(message, "paging cookie") ||
+		strings.Contains(message, "skip token")
 }
 
 // pagesEnd reports whether Dataverse has no more pages in this order. The text and the
 // status 400 are those of public reports.
 func pagesEnd(code string, status int, message string) bool {
-	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest && strings.Contains(strings.ToLower(message), "paging cookie is required")
+	return codeOf(code).Kind == PagesEnd || status == http.StatusBadRequest &&
+		strings.Contains(strings.ToLower(message), "paging cookie is required")
 }
 
 // privileges are those to read the tables that requests name in addition to their own.

@@ -64,7 +64,8 @@ func (p *relatedPage[T]) readRows(b *body, read func(*jsontext.Decoder, *T) erro
 // add reads one row.
 func (p *relatedPage[T]) add(b *body, d *jsontext.Decoder, read func(*jsontext.Decoder, *T) error) error {
 	if len(p.Value) == maxRelatedPage {
-		return &Error{Kind: TooLarge, Message: "more rows than the 20,000 that are read of a collection", Err: errBodyTooLarge}
+		return &Error{Kind: TooLarge, Message: "more rows than the 20,000 that are read of a collection",
+			Err: errBodyTooLarge}
 	}
 	var row T
 	if err := read(d, &row); err != nil {
@@ -84,7 +85,8 @@ const growth = 3
 // related reads a small collection, following its links: the rows that keep holds for
 // (nil: all), at most most of them. cut says that there are more, or that more than
 // maxRelated had to be looked at.
-func related[T any](ctx context.Context, s *Session, op, path, options string, most int, keep func(T) bool) (rows []T, cut bool, err error) {
+func related[T any](ctx context.Context, s *Session, op, path, options string, most int, keep func(T) bool) (rows []T,
+	cut bool, err error) {
 	var page relatedPage[T]
 	r := request{op: op, prefer: "odata.maxpagesize=500", most: maxRelatedBody, read: page.read}
 	if err := s.get(ctx, r, path, options); err != nil {

@@ -197,7 +197,8 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
 		from = c.echoes.without(r, from)
 	}
-	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody, left: c.config.MaxBody * max(1, r.bodies),
+	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,
+		left: c.config.MaxBody * max(1, r.bodies),
 		work: r.room, kept: budget.From(ctx).Lease()}
 	if r.most > 0 {
 		b.left = min(b.left, r.most)

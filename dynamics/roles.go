@@ -85,7 +85,8 @@ func (s *Session) Roles(ctx context.Context, userID string) (roles []Role, cut b
 	teams, cut, err := related(ctx, s, "teams.read", user+"teammembership_association",
 		teamColumns+"&$filter=teamtype%20ne%201", MaxTeams, teamRow.holdsRoles)
 	if KindOf(err) == Invalid { // the filter only makes the answer shorter
-		teams, cut, err = related(ctx, s, "teams.read", user+"teammembership_association", teamColumns, MaxTeams, teamRow.holdsRoles)
+		teams, cut, err = related(ctx, s, "teams.read", user+"teammembership_association", teamColumns, MaxTeams,
+			teamRow.holdsRoles)
 	}
 	if err != nil {
 		return nil, false, err
@@ -128,7 +129,8 @@ func (s *Session) rolesOfTeams(ctx context.Context, teams []teamRow) ([][]roleRo
 			err := s.rolesOfSome(ctx, teams[begin:end], granted[begin:end])
 			for _, some := range granted[begin:end] {
 				if rows.Add(int64(len(some))) > maxGranted && err == nil {
-					err = &Error{Kind: TooLarge, Op: "teams.roles", Message: "more roles through teams than the 20,000 that are read"}
+					err = &Error{Kind: TooLarge, Op: "teams.roles",
+						Message: "more roles through teams than the 20,000 that are read"}
 				}
 			}
 			return err
@@ -175,9 +177,11 @@ func (s *Session) rolesAtOnce(ctx context.Context, teams []teamRow) (map[string]
 	for i, team := range teams {
 		ids[i] = "teamid eq " + team.ID
 	}
-	options := "$select=teamid&$filter=" + encode(strings.Join(ids, " or ")) + "&$expand=" + teamRoles + "(" + roleColumns + ")"
+	options := "$select=teamid&$filter=" + encode(strings.Join(ids, " or ")) + "&$expand=" + teamRoles + "(" +
+		roleColumns + ")"
 	rows, _, err := related[row](ctx, s, "teams.roles", "teams", options, len(teams), nil)
-	if e, ok := errors.AsType[*Error](err); ok && slices.Contains([]Kind{Invalid, UnknownColumn, NotFound, Upstream}, e.Kind) &&
+	if e, ok := errors.AsType[*Error](err); ok &&
+		slices.Contains([]Kind{Invalid, UnknownColumn, NotFound, Upstream}, e.Kind) &&
 		slices.Contains([]int{http.StatusBadRequest, http.StatusNotFound, http.StatusNotImplemented}, e.Status) {
 		return nil, nil
 	}

@@ -139,13 +139,15 @@ func (s *Session) Await() (done func(), ok bool) {
 // whom a new grant may bring into the same incarnation, sees other rows, and labels
 // in another language, which would be kept as the old user's.
 func (s *Session) same(op string, a Access) error {
-	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User && SameEnvironment(a.Environment, s.environment) {
+	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User &&
+		SameEnvironment(a.Environment, s.environment) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.told, s.tables = time.Now(), a.Tables
 		return nil
 	}
-	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again", Err: ErrConnectionChanged}
+	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again",
+		Err: ErrConnectionChanged}
 }
 
 // maxRenewals is how often a 401 is reported to the TokenSource for one request: the

@@ -128,7 +128,8 @@ func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	return one, true
 }
 
-func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page, err error) {
+func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page,
+	err error) {
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()

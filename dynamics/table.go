@@ -54,7 +54,8 @@ func (s *Session) permits(t Table, op string) error {
 	if slices.Contains(s.tables, t.Name) {
 		return nil
 	}
-	return &Error{Kind: NotConsented, Op: op, Table: t, Message: "the person who connected was not told that " + t.Name + " are read"}
+	return &Error{Kind: NotConsented, Op: op, Table: t, Message: "the person who connected was not told that " +
+		t.Name + " are read"}
 }
 
 // missing reports whether a refusal says that the environment does not have the table,

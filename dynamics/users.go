@@ -109,24 +109,25 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
 	}
 	var users []User
-	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody, redact: redaction{values: []string{email}}, read: func(b *body) error {
-		var page relatedPage[userRow]
-		if err := page.read(b); err != nil {
-			return err
-		}
-		users = make([]User, 0, len(page.Value))
-		for _, row := range page.Value[:min(len(page.Value), usersByEmail)] {
-			if !row.named(email) {
-				continue
-			}
-			u, err := row.user()
-			if err != nil {
+	r := request{op: "users.find", prefer: "odata.maxpagesize=50", most: maxRelatedBody,
+		redact: redaction{values: []string{email}}, read: func(b *body) error {
+			var page relatedPage[userRow]
+			if err := page.read(b); err != nil {
 				return err
 			}
-			users = append(users, u)
-		}
-		return nil
-	}}
+			users = make([]User, 0, len(page.Value))
+			for _, row := range page.Value[:min(len(page.Value), usersByEmail)] {
+				if !row.named(email) {
+					continue
+				}
+				u, err := row.user()
+				if err != nil {
+					return err
+				}
+				users = append(users, u)
+			}
+			return nil
+		}}
 	filter := "(internalemailaddress eq " + literal + " or domainname eq " + literal + ")"
 	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+"&$orderby=isdisabled%20asc,systemuserid%20asc"); err != nil {
 		return nil, err

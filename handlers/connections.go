@@ -11,7 +11,8 @@ import (
 )
 
 // connectionsGet answers connections.get.
-func (o *Operations) connectionsGet(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.ConnectionReply, error) {
+func (o *Operations) connectionsGet(ctx context.Context, c route.Call,
+	_ messages.ConnectionRequest) (messages.ConnectionReply, error) {
 	connection, err := o.Store.Get(ctx, c.Connection)
 	if err != nil {
 		return messages.ConnectionReply{}, err
@@ -21,14 +22,16 @@ func (o *Operations) connectionsGet(ctx context.Context, c route.Call, _ message
 
 // connectionsDelete answers connections.delete; that there is nothing to delete
 // is no error, and said.
-func (o *Operations) connectionsDelete(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.DeletedReply, error) {
+func (o *Operations) connectionsDelete(ctx context.Context, c route.Call,
+	_ messages.ConnectionRequest) (messages.DeletedReply, error) {
 	there, err := o.Store.DeleteIfThere(ctx, c.Connection)
 	return messages.DeletedReply{Deleted: there}, err
 }
 
 // connectionsList answers connections.list, in the order of the ids. On a subject
 // that names a connection it lists only that one.
-func (o *Operations) connectionsList(ctx context.Context, c route.Call, in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
+func (o *Operations) connectionsList(ctx context.Context, c route.Call,
+	in messages.ConnectionsListRequest) (messages.ConnectionsListReply, error) {
 	reply := messages.ConnectionsListReply{Connections: []messages.Connection{}}
 	size := int(in.PageSize)
 	if size == 0 {
@@ -85,10 +88,12 @@ func listAfter(cursor string) (string, error) {
 func connectionOf(c tokens.Connection) messages.Connection {
 	return messages.Connection{
 		ID: c.ID, EnvironmentURL: c.EnvironmentURL, TenantID: c.TenantID, Grant: c.Grant, Status: c.Status,
-		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, c.Scopes...), Tables: append([]string{}, c.Tables...),
+		UserID: c.UserID, OrganizationID: c.OrganizationID, Scopes: append([]string{}, c.Scopes...),
+		Tables:               append([]string{}, c.Tables...),
 		AccessTokenExpiresAt: timeOf(c.AccessTokenExpiresAt), CreatedAt: c.CreatedAt.UTC(),
 		RefreshedAt: timeOf(c.RefreshedAt), LastError: c.LastError,
-		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName), OrganizationName: nameOf(c.OrganizationName),
+		UserName: nameOf(c.UserName), UserFullName: nameOf(c.UserFullName),
+		OrganizationName: nameOf(c.OrganizationName),
 	}
 }
 

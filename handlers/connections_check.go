@@ -88,7 +88,8 @@ var errNoTable = errors.New("the deployment serves no table that the connection 
 // ofConnection are the served tables that a connection was made for. Those that it has
 // and the deployment no longer serves are left out.
 func (o *Operations) ofConnection(has []string) []messages.Table {
-	return slices.DeleteFunc(slices.Clone(o.Tables), func(t messages.Table) bool { return !slices.Contains(has, t.Name) })
+	return slices.DeleteFunc(slices.Clone(o.Tables),
+		func(t messages.Table) bool { return !slices.Contains(has, t.Name) })
 }
 
 // metadataTable is the table whose metadata are asked for; the privileges are the same
@@ -109,7 +110,8 @@ func metadataTable(checked, own []messages.Table) *messages.Table {
 
 // connectionsCheck answers connections.check: every permission is tried, whatever
 // became of the others.
-func (o *Operations) connectionsCheck(ctx context.Context, c route.Call, in messages.CheckRequest) (messages.ChecksReply, error) {
+func (o *Operations) connectionsCheck(ctx context.Context, c route.Call,
+	in messages.CheckRequest) (messages.ChecksReply, error) {
 	chosen, invalid := in.Chosen(o.Tables)
 	if invalid != nil {
 		return messages.ChecksReply{}, invalid
@@ -164,7 +166,8 @@ func (o *Operations) uncheckable(ctx context.Context, c route.Call, err error) e
 	case tokens.CodeConnectionNotFound, tokens.CodeInvalidRequest, tokens.CodeInternal:
 		return err
 	case tokens.CodeReauthorizationRequired:
-		if connection, gone := o.Store.Get(ctx, c.Connection); gone == nil && connection.Status == tokens.StatusPending {
+		if connection, gone := o.Store.Get(ctx, c.Connection); gone == nil &&
+			connection.Status == tokens.StatusPending {
 			return err
 		}
 	}
@@ -172,7 +175,8 @@ func (o *Operations) uncheckable(ctx context.Context, c route.Call, err error) e
 }
 
 // withoutToken is the answer where there is no access token, because of err.
-func (o *Operations) withoutToken(ctx context.Context, c route.Call, tables []messages.Table, err error) messages.ChecksReply {
+func (o *Operations) withoutToken(ctx context.Context, c route.Call, tables []messages.Table,
+	err error) messages.ChecksReply {
 	if tables == nil {
 		tables = o.Tables
 		if connection, gone := o.Store.Get(ctx, c.Connection); gone == nil {

@@ -35,13 +35,15 @@ func report(tables []messages.Table, all []check, found []result) messages.Check
 }
 
 // levels are the depths in the words of the editor of security roles.
-var levels = map[dynamics.Depth]string{dynamics.DepthBasic: "User", dynamics.DepthLocal: "Business Unit", dynamics.DepthDeep: "Parent: Child Business Unit"}
+var levels = map[dynamics.Depth]string{dynamics.DepthBasic: "User", dynamics.DepthLocal: "Business Unit",
+	dynamics.DepthDeep: "Parent: Child Business Unit"}
 
 // partial says how far the user reads a table, and where answers lack rows for it. Where
 // the depth is not known, only change tracking says whether a user reads all rows.
 func partial(table messages.Table, rows, changes *messages.PermissionCheck, depth dynamics.Depth) {
 	const silent = ", and Dataverse leaves out without a word what the user may not see"
-	missing := "some " + table.Name + " may be missing from answers: " + table.ReadPrivilege + " is not at level Organization "
+	missing := "some " + table.Name + " may be missing from answers: " + table.ReadPrivilege +
+		" is not at level Organization "
 	if !rows.OK {
 		return
 	}
@@ -58,7 +60,8 @@ func partial(table messages.Table, rows, changes *messages.PermissionCheck, dept
 	case changes.MissingPrivilege == table.ReadPrivilege:
 		rows.Detail = missing + "(see " + changes.Name + ")" + silent
 	default:
-		rows.Detail = "whether the user may see all " + table.Name + " could not be found out (see " + changes.Name + ")"
+		rows.Detail = "whether the user may see all " + table.Name + " could not be found out (see " + changes.Name +
+			")"
 		return
 	}
 	rows.HowToFix = route.PrivilegeFix(table.ReadPrivilege, plan.TableOf(table))
@@ -105,7 +108,8 @@ func blockDetail(fault *dynamics.Error, now time.Time) string {
 	if !known {
 		return fmt.Sprintf("%s (until %s, %s)", route.Explain(fault).Message, until, wait)
 	}
-	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before %s (%s), whatever the connection; "+
+	return fmt.Sprintf("Dataverse's service protection limits are reached: %s. No call of this user is sent before "+
+		"%s (%s), whatever the connection; "+
 		"sending on makes the wait longer", what, until, wait)
 }
 
@@ -116,7 +120,8 @@ func tokenFix(fault *tokens.Error) string {
 	switch fault.Code {
 	case tokens.CodeReauthorizationRequired:
 		if fault.Actor == tokens.ActorAdministrator {
-			return string(fault.Actor) + " mends what the detail names; then a person connects again: connections.authorize (crmbridge connect) gives the link"
+			return string(fault.Actor) + " mends what the detail names; then a person connects again: " +
+				"connections.authorize (crmbridge connect) gives the link"
 		}
 		return connectAgain
 	case tokens.CodeConsentRequired:
@@ -127,7 +132,8 @@ func tokenFix(fault *tokens.Error) string {
 	case tokens.CodeConfigurationError:
 		switch fault.Actor {
 		case tokens.ActorAdministrator:
-			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in crmbridge's set-up"
+			return string(fault.Actor) + " mends what the detail names; nothing is wrong in the environment or in " +
+				"crmbridge's set-up"
 		case tokens.ActorEither, tokens.ActorRequester:
 			return string(fault.Actor) + " mends what the detail names"
 		}

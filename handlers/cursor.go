@@ -77,7 +77,8 @@ type cursors struct {
 }
 
 func (o *Operations) cursorsOf(c route.Call, session *dynamics.Session) cursors {
-	return cursors{sealer: o.Sealer, operation: c.Operation, connection: c.Connection, incarnate: session.Incarnation(), tables: o.Tables}
+	return cursors{sealer: o.Sealer, operation: c.Operation, connection: c.Connection,
+		incarnate: session.Incarnation(), tables: o.Tables}
 }
 
 // withCursors are the operations that give out sealed cursors.
@@ -152,7 +153,8 @@ func (c cursors) another(sealed []byte) error {
 		other := c
 		other.operation = operation
 		if _, err := c.sealer.Open(sealed, other.associated()); operation != c.operation && err == nil {
-			return messages.Invalid("cursor", "is a cursor of %s, and %s goes on from its own only", operation, c.operation)
+			return messages.Invalid("cursor", "is a cursor of %s, and %s goes on from its own only", operation,
+				c.operation)
 		}
 	}
 	return badCursor()
@@ -161,5 +163,6 @@ func (c cursors) another(sealed []byte) error {
 // badCursor keeps no cause: what JSON says about a text that it cannot read may
 // quote a filter value, and causes are logged.
 func badCursor() error {
-	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or start again without one")
+	return messages.Invalid("cursor", "is not a cursor of this connection; send a next_cursor unchanged, or "+
+		"start again without one")
 }

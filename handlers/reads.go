@@ -14,7 +14,8 @@ const readsColumns = "descriptions of columns and their options"
 // another.
 func reads() map[messages.Operation]string {
 	return map[messages.Operation]string{
-		messages.ConnectionsAuthorize: "", messages.ConnectionsComplete: "", messages.ConnectionsGet: "your name, user name and the organization's name",
+		messages.ConnectionsAuthorize: "", messages.ConnectionsComplete: "",
+		messages.ConnectionsGet:  "your name, user name and the organization's name",
 		messages.ConnectionsList: "", messages.ConnectionsDelete: "", messages.ConnectionsCheck: "",
 		messages.UsersWhoAmI: "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
 	}

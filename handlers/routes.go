@@ -79,7 +79,8 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 }
 
 // described adds the schemas of the bodies.
-func described(routes map[messages.Operation]route.Route, tables []messages.Table) (map[messages.Operation]route.Route, error) {
+func described(routes map[messages.Operation]route.Route,
+	tables []messages.Table) (map[messages.Operation]route.Route, error) {
 	for op, r := range routes {
 		schemas, err := op.Schemas(tables)
 		if err != nil {

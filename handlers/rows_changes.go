@@ -14,11 +14,13 @@ import (
 )
 
 // changes answers contacts.changes and its like: one page of what changed.
-func (o *rowOperations) changes(ctx context.Context, c route.Call, in messages.ChangesRequest) iter.Seq2[route.Part, error] {
+func (o *rowOperations) changes(ctx context.Context, c route.Call,
+	in messages.ChangesRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
 }
 
-func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part, err error) {
+func (o *rowOperations) changed(ctx context.Context, c route.Call, in messages.ChangesRequest) (part route.Part,
+	err error) {
 	if err := cmp.Or(checkPageSize(in.PageSize), checkFields(in.Fields)); err != nil {
 		return part, err
 	}
@@ -151,7 +153,8 @@ func (w *changes) next(ctx context.Context) (route.Part, error) {
 		// asked for.
 		if held <= 1 || w.at.Size <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
-				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor and with fewer fields", size, w.call.Budget)
+				"one change has %d bytes and the NATS server takes %d in one message; start again without a cursor "+
+					"and with fewer fields", size, w.call.Budget)
 		}
 		if fits { // it did before rows took the place of deletions
 			w.at.Size = max(1, min(held, w.at.Size)/2)

@@ -38,7 +38,8 @@ func (t delivery) bytes() int {
 }
 
 // reply writes what is delivered of a page, if it fits a message, and returns its length.
-func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t delivery) (p route.Part, size int, err error) {
+func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t delivery) (p route.Part, size int,
+	err error) {
 	head, err := rowsHead(w.call, w.entity)
 	if err != nil {
 		return route.Part{}, 0, err

@@ -10,7 +10,8 @@ import (
 )
 
 // count answers contacts.count and its like.
-func (o *rowOperations) count(ctx context.Context, c route.Call, in messages.CountRequest) (messages.CountReply, error) {
+func (o *rowOperations) count(ctx context.Context, c route.Call, in messages.CountRequest) (messages.CountReply,
+	error) {
 	var reply messages.CountReply
 	if err := checkWhere(in.Where); err != nil {
 		return reply, err

@@ -29,7 +29,8 @@ type fieldsPlace struct {
 
 // fields answers contacts.fields and its like: the columns that requests may name, as many
 // as fit one message.
-func (o *rowOperations) fields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply, error) {
+func (o *rowOperations) fields(ctx context.Context, c route.Call, in messages.FieldsRequest) (messages.FieldsReply,
+	error) {
 	reply := messages.FieldsReply{Fields: []messages.Field{}}
 	session, err := o.open(ctx, c)
 	if err != nil {
@@ -52,7 +53,8 @@ func (o *rowOperations) fields(ctx context.Context, c route.Call, in messages.Fi
 		if !hasOptions(all[name].Column) {
 			continue
 		}
-		if _, err := known.Options(ctx, all[name].Column, plan.MaxAge); err != nil && dynamics.KindOf(err) != dynamics.TooLarge {
+		if _, err := known.Options(ctx, all[name].Column, plan.MaxAge); err != nil &&
+			dynamics.KindOf(err) != dynamics.TooLarge {
 			return reply, err
 		}
 	}
@@ -139,11 +141,14 @@ func fieldsFrom(cursors cursors, in messages.FieldsRequest) (fieldsPlace, error)
 }
 
 // fieldOf describes a column to whoever builds a form. It also says how long that is
-// in a reply. Nobody searches by a column that the user may not read. Options that take more than room bytes are left out, or where the field
-// is to be in the reply anyway, cut.
-func (o *rowOperations) fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int, anyway bool) (out messages.Field, size int, err error) {
-	out = messages.Field{Name: o.entity.NameOf(column.Logical), LogicalName: column.Logical, Label: cmp.Or(column.Label, column.Logical),
-		Type: column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable && column.Readable}
+// in a reply. Nobody searches by a column that the user may not read. Options that take more than room bytes are left
+// out, or where the field is to be in the reply anyway, cut.
+func (o *rowOperations) fieldOf(ctx context.Context, known *plan.Columns, column dynamics.TableColumn, room int,
+	anyway bool) (out messages.Field, size int, err error) {
+	out = messages.Field{Name: o.entity.NameOf(column.Logical), LogicalName: column.Logical,
+		Label: cmp.Or(column.Label, column.Logical),
+		Type:  column.Type.String(), Custom: column.Custom, Readable: column.Readable, Searchable: column.Searchable &&
+			column.Readable}
 	if !hasOptions(column.Column) {
 		return out, fieldSize(out), nil
 	}

@@ -49,7 +49,8 @@ func (o *rowOperations) get(ctx context.Context, c route.Call, in messages.GetRe
 	}
 	if len(row) > c.Budget { // found before it is encoded
 		return rowReply{}, messages.Errorf(messages.TooLarge,
-			"the %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", o.entity.One, len(row), c.Budget)
+			"the %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", o.entity.One,
+			len(row), c.Budget)
 	}
 	return rowReply{Row: row}, route.Reserve(ctx, 2*len(row))
 }

@@ -19,8 +19,10 @@ import (
 // number of rows is not known it costs one request more, for such orders alone; what
 // cannot be found out is left to Dataverse.
 func (s *search) checkEnd(ctx context.Context) error {
-	byLookup := slices.ContainsFunc(s.query.OrderBy, func(o dynamics.Order) bool { return o.Column.Type == dynamics.Lookup })
-	if s.resumed || !byLookup || !s.page.WithoutCookie() || s.asked.Limit > 0 && s.asked.Limit <= dynamics.MaxSimplePaging {
+	byLookup := slices.ContainsFunc(s.query.OrderBy,
+		func(o dynamics.Order) bool { return o.Column.Type == dynamics.Lookup })
+	if s.resumed || !byLookup || !s.page.WithoutCookie() || s.asked.Limit > 0 &&
+		s.asked.Limit <= dynamics.MaxSimplePaging {
 		return nil
 	}
 	var more bool
@@ -54,7 +56,8 @@ func (s *search) pagesEnd(cause error) error {
 	if len(names) > 0 {
 		by = "ordered by the lookup " + strings.Join(names, " and ")
 	}
-	const bound = "of %s %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, and there are more; " +
+	const bound = "of %s %s Dataverse gives the first 50,000 rows only, since such pages have no paging cookie, " +
+		"and there are more; " +
 		"order by columns that are no lookups, narrow the filter, or set a limit of at most 50,000"
 	out := messages.Errorf(messages.NotSupported, bound, s.entity.Name, by)
 	if upstream, ok := errors.AsType[*dynamics.Error](cause); ok {

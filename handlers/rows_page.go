@@ -38,7 +38,8 @@ func (s *search) cut(ctx context.Context) (route.Part, error) {
 		}
 		if rows <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
-				"one %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", s.entity.One, size, s.call.Budget)
+				"one %s has %d bytes and the NATS server takes %d in one message; ask for fewer fields", s.entity.One,
+				size, s.call.Budget)
 		}
 		rows-- // the cursor came out longer than was kept free for it
 	}
@@ -200,7 +201,8 @@ func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
 
 // deliver makes the part, in the memory of the part before: a long stream would
 // otherwise allocate a message's worth for each.
-func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, end searchEnd, size int) (route.Part, error) {
+func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, end searchEnd,
+	size int) (route.Part, error) {
 	if cap(s.body) < size {
 		if err := route.Reserve(ctx, size); err != nil {
 			return route.Part{}, err

@@ -17,7 +17,8 @@ import (
 
 // search answers contacts.search and its like: one page, or in stream mode as many parts
 // as it takes.
-func (o *rowOperations) search(ctx context.Context, c route.Call, in messages.SearchRequest) iter.Seq2[route.Part, error] {
+func (o *rowOperations) search(ctx context.Context, c route.Call,
+	in messages.SearchRequest) iter.Seq2[route.Part, error] {
 	return func(yield func(route.Part, error) bool) {
 		s, err := o.newSearch(ctx, c, in)
 		if err == nil {
@@ -175,7 +176,8 @@ func encodeQuery(in messages.SearchRequest) (jsontext.Value, error) {
 
 // alone reports whether a request holds nothing but its cursor.
 func alone(in messages.SearchRequest) bool {
-	return in.Where == nil && in.Fields == nil && in.OrderBy == nil && in.PageSize == 0 && in.Limit == 0 && !in.IncludeTotal
+	return in.Where == nil && in.Fields == nil && in.OrderBy == nil && in.PageSize == 0 && in.Limit == 0 &&
+		!in.IncludeTotal
 }
 
 // maxEmptyPages bounds how many pages are read for one part while they have no row to
@@ -233,7 +235,8 @@ func (s *search) load(ctx context.Context) error {
 		}
 		s.at.Link = s.page.NextLink()
 	}
-	return messages.Invalid("cursor", "the %s around its place are all gone or have moved since it was made; start the search again", s.entity.Name)
+	return messages.Invalid("cursor", "the %s around its place are all gone or have moved since it was made; "+
+		"start the search again", s.entity.Name)
 }
 
 // release gives the page's buffers to the next one: it has been delivered, or
@@ -262,7 +265,8 @@ func (s *search) read(ctx context.Context) (err error) {
 		return s.pagesEnd(err)
 	}
 	if dynamics.KindOf(err) == dynamics.Expired && !s.resumed {
-		return messages.Errorf(messages.UpstreamError, "Dataverse did not take its own link to the next page; send the request again").Because(err)
+		return messages.Errorf(messages.UpstreamError,
+			"Dataverse did not take its own link to the next page; send the request again").Because(err)
 	}
 	if err == nil && s.query.Count && s.at.Total == nil {
 		err = s.count(ctx)

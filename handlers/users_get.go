@@ -14,7 +14,8 @@ import (
 const maxEmail = 1024
 
 // usersGet answers users.get: one user with the roles and their ways.
-func (o *Operations) usersGet(ctx context.Context, c route.Call, in messages.UserGetRequest) (messages.UserReply, error) {
+func (o *Operations) usersGet(ctx context.Context, c route.Call, in messages.UserGetRequest) (messages.UserReply,
+	error) {
 	if err := checkUserGet(in); err != nil {
 		return messages.UserReply{}, err
 	}
@@ -69,14 +70,17 @@ func userByEmail(ctx context.Context, session *dynamics.Session, email string) (
 		return enabled[0], nil
 	}
 	if len(enabled) == 0 {
-		return "", messages.Invalid("email", "no enabled user has it; for a disabled one ask by user_id, one of %s", strings.Join(all, ", "))
+		return "", messages.Invalid("email", "no enabled user has it; for a disabled one ask by "+
+			"user_id, one of %s", strings.Join(all, ", "))
 	}
-	return "", messages.Invalid("email", "%d enabled users have it; ask by user_id, one of %s", len(enabled), strings.Join(all, ", "))
+	return "", messages.Invalid("email", "%d enabled users have it; ask by "+
+		"user_id, one of %s", len(enabled), strings.Join(all, ", "))
 }
 
 func userOf(user dynamics.User) messages.User {
 	out := messages.User{ID: user.ID, Name: user.Name, Email: user.Email, Disabled: user.Disabled,
-		Title: user.Title, BusinessUnitID: user.BusinessUnitID, Roles: make([]messages.Role, 0, len(user.Roles)), RolesTruncated: user.RolesCut}
+		Title: user.Title, BusinessUnitID: user.BusinessUnitID, Roles: make([]messages.Role, 0, len(user.Roles)),
+		RolesTruncated: user.RolesCut}
 	for _, role := range user.Roles {
 		out.Roles = append(out.Roles, messages.Role{ID: role.ID, Name: role.Name, Via: role.Via})
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // usersWhoAmI answers users.whoami: whom Dataverse takes the connection for.
-func (o *Operations) usersWhoAmI(ctx context.Context, c route.Call, _ messages.ConnectionRequest) (messages.WhoAmIReply, error) {
+func (o *Operations) usersWhoAmI(ctx context.Context, c route.Call,
+	_ messages.ConnectionRequest) (messages.WhoAmIReply, error) {
 	session, err := o.Dynamics.Open(ctx, c.Connection)
 	if err != nil {
 		return messages.WhoAmIReply{}, err

@@ -65,7 +65,8 @@ func (r CheckRequest) Chosen(served []Table) ([]Table, *Error) {
 			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; the tables are %s", Printable(name), strings.Join(names, ", "))
 		}
 	}
-	return slices.DeleteFunc(slices.Clone(served), func(t Table) bool { return !slices.Contains(r.Tables, t.Name) }), nil
+	return slices.DeleteFunc(slices.Clone(served), func(t Table) bool { return !slices.Contains(r.Tables, t.Name) }),
+		nil
 }
 
 // ChecksReply is what connections.check found, one entry for each permission.

@@ -21,7 +21,8 @@ func call[Out any, In any, P interface {
 }
 
 // callAs sends one request and reads its one reply.
-func callAs[In, Out any](ctx context.Context, c *Client, op Operation, request Codec[In], in *In, reply Codec[Out]) (*Out, error) {
+func callAs[In, Out any](ctx context.Context, c *Client, op Operation, request Codec[In], in *In,
+	reply Codec[Out]) (*Out, error) {
 	ctx, cancel := withDeadline(ctx)
 	defer cancel()
 	msg, err := message(ctx, op, request, in)
@@ -101,7 +102,8 @@ func isError(msg *nats.Msg) bool {
 func transportError(ctx context.Context, subject string, err error) error {
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
-		return Errorf(Unavailable, "no crmbridge listens on %s", subject).Because(err)
+		return Errorf(Unavailable, "no crmbridge listens on %s: none is ready, or none serves it (TABLES)",
+			subject).Because(err)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return Errorf(DeadlineExceeded, "no answer on %s in time", subject).Because(err)
 	case errors.Is(err, nats.ErrMaxPayload):

@@ -16,7 +16,8 @@ import (
 const DefaultStreamBuffer = 1 << 30
 
 // replies publishes one request and yields its messages up to the last.
-func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[In], in *In) iter.Seq2[*nats.Msg, error] {
+func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[In],
+	in *In) iter.Seq2[*nats.Msg, error] {
 	return func(yield func(*nats.Msg, error) bool) {
 		caller := ctx
 		ctx, cancel := withDeadline(ctx)
@@ -44,7 +45,8 @@ func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[I
 		for page := 1; ; page++ {
 			reply, err := nextReply(caller, ctx, inbox)
 			if errors.Is(err, nats.ErrSlowConsumer) {
-				yield(nil, Errorf(Unavailable, "the stream is read more slowly than it comes: more than %d bytes of it would have to wait; "+
+				yield(nil, Errorf(Unavailable, "the stream is read more slowly than it comes: more than %d bytes "+
+					"of it would have to wait; "+
 					"read faster, select fewer fields, or ask page by page", c.buffer).Because(err))
 				return
 			}
@@ -61,7 +63,8 @@ func replies[In any](ctx context.Context, c *Client, op Operation, codec Codec[I
 				return
 			}
 			if number := reply.Header.Get(HeaderPage); number != strconv.Itoa(page) {
-				yield(nil, Errorf(Unavailable, "message %d of the answer is missing (number %q came in its place); ask again", page, number))
+				yield(nil, Errorf(Unavailable, "message %d of the answer is missing (number %q came in "+
+					"its place); ask again", page, number))
 				return
 			}
 			if !yield(reply, nil) || reply.Header.Get(HeaderLast) == "true" {

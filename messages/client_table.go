@@ -70,7 +70,8 @@ func (t *TableClient) Stream(ctx context.Context, in SearchRequest) iter.Seq2[*P
 
 // Get returns one row.
 func (t *TableClient) Get(ctx context.Context, in GetRequest) (Row, error) {
-	reply, err := callAs(ctx, t.client, t.table.Operation(VerbGet), CodecFor[GetRequest](t.table), &in, CodecFor[RowReply](t.table))
+	reply, err := callAs(ctx, t.client, t.table.Operation(VerbGet), CodecFor[GetRequest](t.table), &in,
+		CodecFor[RowReply](t.table))
 	if err != nil {
 		return nil, err
 	}
@@ -93,5 +94,6 @@ func (t *TableClient) Fields(ctx context.Context, in FieldsRequest) (*FieldsRepl
 
 // Changes returns one page of what changed since in.Cursor was given out.
 func (t *TableClient) Changes(ctx context.Context, in ChangesRequest) (*ChangesReply, error) {
-	return callAs(ctx, t.client, t.table.Operation(VerbChanges), NewCodec[ChangesRequest](), &in, CodecFor[ChangesReply](t.table))
+	return callAs(ctx, t.client, t.table.Operation(VerbChanges), NewCodec[ChangesRequest](), &in,
+		CodecFor[ChangesReply](t.table))
 }

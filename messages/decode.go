@@ -52,7 +52,8 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		if errors.Is(err, errCount) {
 			return Invalid(path, "must be a whole number from 1 on")
 		}
-		return Invalid(path, "must be %s, not %s", wanted(semantic.GoType), kindName(semantic.JSONKind, semantic.GoType))
+		return Invalid(path, "must be %s, not %s", wanted(semantic.GoType),
+			kindName(semantic.JSONKind, semantic.GoType))
 	}
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {
@@ -66,7 +67,8 @@ func decodeError(err error, body []byte, root reflect.Type) *Error {
 		case errors.Is(err, io.ErrUnexpectedEOF):
 			return Invalid("", "the body ends in the middle of its JSON, at byte %d", syntactic.ByteOffset)
 		case complete(body):
-			return Invalid("", "there is something after the JSON object, at byte %d; a body is one object", syntactic.ByteOffset)
+			return Invalid("", "there is something after the JSON object, at byte %d; a body is one object",
+				syntactic.ByteOffset)
 		}
 		return Invalid("", "the body is not valid JSON in UTF-8, at byte %d", syntactic.ByteOffset)
 	}

@@ -69,7 +69,8 @@ func (p *parser) noOperator(t token) *ExpressionError {
 	case t.is("is"):
 		return p.refuse(after, "expected null or not null after is; to compare write = or !=")
 	case t.is("not"):
-		return p.refuse(after, "expected in, contains or null after not; of other comparisons write the opposite, or not (…)")
+		return p.refuse(after, "expected in, contains or null after not; of other comparisons write the "+
+			"opposite, or not (…)")
 	case t.is("starts"), t.is("ends"):
 		return p.refuse(after, "expected with after "+strings.ToLower(t.text))
 	case t.kind != tokenWord:
@@ -95,4 +96,5 @@ func (p *parser) noOperator(t token) *ExpressionError {
 	return p.refuse(t, "expected an operator after the field; "+operatorList)
 }
 
-const operatorList = "the operators are = != < <= > >=, in, not in, between, contains, not contains, starts with, ends with, is null, is not null, contains any, contains none"
+const operatorList = "the operators are = != < <= > >=, in, not in, between, contains, not contains, starts with, " +
+	"ends with, is null, is not null, contains any, contains none"

@@ -246,7 +246,8 @@ func (p *parser) bounds(n *node) ([]jsontext.Value, *ExpressionError) {
 		return nil, err
 	}
 	if t := p.peek(); !p.accept("and") {
-		return nil, p.refuse(t, "expected and, not "+t.name()+": between takes the lowest and the highest value, between A and B")
+		return nil, p.refuse(t, "expected and, not "+t.name()+": between takes the lowest and the highest "+
+			"value, between A and B")
 	}
 	high, err := p.item(n)
 	return []jsontext.Value{low, high}, err
@@ -259,7 +260,7 @@ func (p *parser) list(n *node) ([]jsontext.Value, *ExpressionError) {
 		return nil, p.refuse(open, "expected a list in parentheses, (A, B), not "+open.name())
 	}
 	if t := p.peek(); t.is(")") {
-		return nil, p.refuse(t, "the list is empty; to find accounts without a value write is null")
+		return nil, p.refuse(t, "the list is empty; to find rows without a value write is null")
 	}
 	var values []jsontext.Value
 	for {

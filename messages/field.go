@@ -17,7 +17,8 @@ const (
 
 // FieldTypes lists the types of fields.
 func FieldTypes() []string {
-	return []string{FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo, FieldChoice,
+	return []string{FieldText, FieldWholeNumber, FieldDecimal, FieldMoney, FieldDateTime, FieldDate, FieldYesNo,
+		FieldChoice,
 		FieldChoices, FieldGUID, FieldLookup}
 }
 

@@ -121,7 +121,8 @@ func Not(node Where) Where { return Where{Not: &node} }
 // the place of what is not. It panics where value has no JSON form (a channel, a
 // NaN), which none of these lack.
 func Leaf(field string, op Op, value any) Where {
-	raw, err := json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true), json.WithMarshalers(json.MarshalToFunc(writeNumber)))
+	raw, err := json.Marshal(value, json.Deterministic(true), jsontext.AllowInvalidUTF8(true),
+		json.WithMarshalers(json.MarshalToFunc(writeNumber)))
 	if err != nil {
 		panic(fmt.Sprintf("messages.Leaf: a %T has no JSON form: %v", value, err))
 	}
@@ -164,7 +165,8 @@ func (c *whereCount) node(w *Where, path string, depth int) *Error {
 		if len(kinds) > 1 {
 			found = strings.Join(kinds, ", ")
 		}
-		return Invalid(path, "a node of the filter has exactly one of and, or, not, or field with op; this one has %s", found)
+		return Invalid(path, "a node of the filter has exactly one of and, or, not, or field with "+
+			"op; this one has %s", found)
 	}
 	switch kinds[0] {
 	case "and":

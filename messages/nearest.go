@@ -10,8 +10,8 @@ import (
 )
 
 // Nearest returns up to most of names that a person may have meant by name, the
-// likeliest first: those within a third of its length in edits, and those that
-// contain it or are contained in it.
+// likeliest first: those within a third of its length in edits, where two neighbours
+// that changed places are one, and those that contain it or are contained in it.
 func Nearest(name string, names []string, most int) []string {
 	const longest = 128 // a longer name is no slip of the fingers
 	if name == "" || len(name) > longest || most <= 0 {
@@ -26,6 +26,9 @@ func Nearest(name string, names []string, most int) []string {
 	for _, other := range names {
 		lower := strings.ToLower(other)
 		distance := levenshtein.ComputeDistance(folded, lower)
+		if swapped(folded, lower) {
+			distance = 1
+		}
 		contained := min(len(folded), len(lower)) >= 3 &&
 			(strings.Contains(lower, folded) || strings.Contains(folded, lower))
 		if distance <= max(1, utf8.RuneCountInString(folded)/3) || contained {
@@ -38,4 +41,17 @@ func Nearest(name string, names []string, most int) []string {
 		nearest = append(nearest, c.name)
 	}
 	return nearest
+}
+
+// swapped reports whether two neighbouring letters, changing places, make b of a.
+func swapped(a, b string) bool {
+	x, y := []rune(a), []rune(b)
+	if len(x) != len(y) {
+		return false
+	}
+	i := 0
+	for i < len(x) && x[i] == y[i] {
+		i++
+	}
+	return i+1 < len(x) && x[i] == y[i+1] && x[i+1] == y[i] && slices.Equal(x[i+2:], y[i+2:])
 }

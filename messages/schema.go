@@ -149,7 +149,8 @@ func open(schema *jsonschema.Schema) {
 // whereSchema is written out because the type refers to itself.
 func whereSchema() *jsonschema.Schema {
 	nodes := func() *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "array", MinItems: jsonschema.Ptr(1), Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
+		return &jsonschema.Schema{Type: "array", MinItems: jsonschema.Ptr(1),
+			Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
 	}
 	ops := make([]any, 0, len(Ops()))
 	for _, op := range Ops() {
@@ -164,6 +165,7 @@ func whereSchema() *jsonschema.Schema {
 		object([]string{"or"}, map[string]*jsonschema.Schema{"or": nodes()}),
 		object([]string{"not"}, map[string]*jsonschema.Schema{"not": {Ref: "#/$defs/where"}}),
 		object([]string{"field", "op"}, map[string]*jsonschema.Schema{
-			"field": {Type: "string", MinLength: jsonschema.Ptr(1)}, "op": {Type: "string", Enum: ops}, "value": anyValue()}),
+			"field": {Type: "string", MinLength: jsonschema.Ptr(1)}, "op": {Type: "string", Enum: ops},
+			"value": anyValue()}),
 	}}
 }

@@ -47,11 +47,10 @@ func Tables() []Table { return []Table{Accounts, Contacts, Leads, Opportunities}
 // IDMember is the member of a get request that names the row: contact_id.
 func (t Table) IDMember() string { return t.One + "_id" }
 
-// ReadCheck and ChangesCheck are the names of the table's checks in
-// connections.check: contacts.read, contacts.changes.
+// ReadCheck is the name of the check in connections.check that rows are read: contacts.read.
 func (t Table) ReadCheck() string { return t.Name + ".read" }
 
-// ChangesCheck is the name of the check that changes are tracked.
+// ChangesCheck is the name of the check that changes are tracked: contacts.changes.
 func (t Table) ChangesCheck() string { return t.Name + ".changes" }
 
 // NotConsented is the error of a connection that was made by somebody who was not
@@ -79,7 +78,7 @@ func TableNames(tables []Table) []string {
 	return names
 }
 
-// sharedOptions are options that several tables have alike.
+// Options that several tables have alike.
 var (
 	activeStates = []Choice{{0, "Active"}, {1, "Inactive"}}
 	activeStatus = []Choice{{1, "Active"}, {2, "Inactive"}}

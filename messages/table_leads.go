@@ -46,7 +46,8 @@ var Leads = Table{
 		"industrycode":    industries,
 		"leadqualitycode": {{1, "Hot"}, {2, "Warm"}, {3, "Cold"}},
 		"leadsourcecode": {
-			{1, "Advertisement"}, {2, "Employee Referral"}, {3, "External Referral"}, {4, "Partner"}, {5, "Public Relations"},
+			{1, "Advertisement"}, {2, "Employee Referral"}, {3, "External Referral"}, {4, "Partner"},
+			{5, "Public Relations"},
 			{6, "Seminar"}, {7, "Trade Show"}, {8, "Web"}, {9, "Word of Mouth"}, {10, "Other"},
 		},
 		"statecode": {{0, "Open"}, {1, "Qualified"}, {2, "Disqualified"}},

@@ -4,9 +4,10 @@ package messages
 // https://learn.microsoft.com/dynamics365/developer/reference/entities/opportunity.
 var Opportunities = Table{
 	Name: "opportunities", One: "opportunity",
-	Set: "opportunities", Logical: "opportunity", Key: "opportunityid", Display: "Opportunity", ReadPrivilege: "prvReadOpportunity",
-	Consent: "opportunities (possible sales), and which of them changed or were deleted",
-	Product: "Dynamics 365 Sales",
+	Set: "opportunities", Logical: "opportunity", Key: "opportunityid", Display: "Opportunity",
+	ReadPrivilege: "prvReadOpportunity",
+	Consent:       "opportunities (possible sales), and which of them changed or were deleted",
+	Product:       "Dynamics 365 Sales",
 	Fields: []TableField{
 		{"id", "opportunityid", FieldGUID},
 		{"account", "parentaccountid", FieldLookup},

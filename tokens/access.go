@@ -105,7 +105,8 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 		}
 		return Access{}, &Error{Code: CodeUnavailable, Retryable: true, RetryAfter: refusedAgain, Err: ErrRefused,
 			Message: "Dataverse refuses the token of connection " + connection +
-				" although it is new, which may pass by itself; send the request again, and if this stays, look into it with " +
+				" although it is new, which may pass by itself; send the request again, and if this stays, " +
+				"look into it with " +
 				"connections.check"}
 	}
 	fresh, err := s.await(ctx, r, !other)

@@ -91,7 +91,8 @@ func (a *Authorizer) App(ctx context.Context, q Request) (Connection, error) {
 // directoryOf is the one directory to ask for the token: the environment's own.
 func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error) {
 	if q.Tenant == "common" || q.Tenant == "organizations" {
-		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id (GUID) or a verified "+
+		return "", invalid("tenant", "tenant must be one directory for client_credentials: its id "+
+			"(GUID) or a verified "+
 			"domain, not "+q.Tenant)
 	}
 	challenge := a.challenge(ctx, q.EnvironmentURL)
@@ -108,7 +109,8 @@ func (a *Authorizer) directoryOf(ctx context.Context, q Request) (string, error)
 	case ctx.Err() != nil:
 		return "", late(ctx, ctx.Err())
 	}
-	return "", invalid("tenant", "the environment does not say which directory it belongs to; give tenant, a directory "+
+	return "", invalid("tenant", "the environment does not say which directory it belongs to; give "+
+		"tenant, a directory "+
 		"id or a verified domain")
 }
 
@@ -134,14 +136,16 @@ func (a *Authorizer) appRefused(err error) error {
 	refused := *f
 	refused.Message = "the environment does not let the application in; its administrator must create an application " +
 		"user for application " +
-		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, Users + permissions, " +
+		a.entra.id + " with a security role (Power Platform admin centre, environment, Settings, " +
+		"Users + permissions, " +
 		"Application users), which can take minutes to count"
 	return &refused
 }
 
 // establishApp stores what has been checked. A first connection is pending for
 // the moment between two writes, like one that a person makes.
-func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection, error) {
+func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenResponse, who Connection) (Connection,
+	error) {
 	for range saveTries {
 		old, err := a.prepare(ctx, q)
 		if err != nil {

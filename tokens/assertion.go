@@ -55,7 +55,8 @@ func (c EntraConfig) prover() (prover, error) {
 		}
 	}
 	if ways != 1 {
-		return nil, errors.New("set exactly one of ENTRA_CLIENT_SECRET (the value, not the id, of a client secret of the " +
+		return nil, errors.New("set exactly one of ENTRA_CLIENT_SECRET (the value, not the id, of a " +
+			"client secret of the " +
 			"app registration), ENTRA_CLIENT_CERTIFICATE_FILE and ENTRA_FEDERATED_TOKEN_FILE")
 	}
 	switch {
@@ -97,7 +98,8 @@ func federatedProof(file string) (proof, error) {
 	case err != nil:
 		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %w", err)
 	case !jwtForm.Match(content):
-		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %s does not hold a JWT, which the platform (for example "+
+		return proof{}, fmt.Errorf("ENTRA_FEDERATED_TOKEN_FILE: %s does not hold a JWT, which the "+
+			"platform (for example "+
 			"Kubernetes) should write there", file)
 	}
 	return proof{assertion: Secret(trimSpace(content))}, nil

@@ -95,7 +95,8 @@ func (p keyPair) assert(tokenURL, clientID string, now time.Time) (proof, error)
 func (p keyPair) valid(file string, now time.Time) error {
 	switch {
 	case now.After(p.to):
-		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s expired on %s; register a new one at Entra "+
+		return fmt.Errorf("ENTRA_CLIENT_CERTIFICATE_FILE: the certificate in %s expired on %s; register "+
+			"a new one at Entra "+
 			"and put it there",
 			file, p.to.UTC().Format(time.DateOnly))
 	case now.Before(p.from.Add(-clockSkew)):
@@ -167,9 +168,11 @@ func parsePair(content []byte) (keyPair, error) {
 	case key == nil && len(certificates) == 0:
 		return keyPair{}, errors.New("is not PEM with a CERTIFICATE and a PRIVATE KEY")
 	case key == nil:
-		return keyPair{}, errors.New("holds no private key; append the PEM block PRIVATE KEY that belongs to the certificate")
+		return keyPair{}, errors.New("holds no private key; append the PEM block PRIVATE KEY that belongs " +
+			"to the certificate")
 	case len(certificates) == 0:
-		return keyPair{}, errors.New("holds no certificate; append the PEM block CERTIFICATE that is registered at Entra")
+		return keyPair{}, errors.New("holds no certificate; append the PEM block CERTIFICATE that is " +
+			"registered at Entra")
 	}
 	for _, c := range certificates {
 		if key.PublicKey.Equal(c.PublicKey) {

@@ -142,10 +142,12 @@ func (st attempt) admits(cb Callback) error {
 	}
 	switch {
 	case st.Bus != cb.Bus:
-		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the browser or over the "+
+		return newError(CodeInvalidState, "this state must be completed the way it was begun: in the "+
+			"browser or over the "+
 			"bus", nil)
 	case !st.Bus && (cb.BrowserCookie == "" || subtle.ConstantTimeCompare([]byte(cookie), []byte(st.Cookie)) == 0):
-		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect link here and start "+
+		return newError(CodeInvalidState, "this sign-in was begun in another browser; open the connect "+
+			"link here and start "+
 			"again", errOtherBrowser)
 	}
 	return nil
@@ -184,5 +186,6 @@ func (a *Authorizer) begin(ctx context.Context, at fence, st attempt, cb Callbac
 }
 
 func badState() *Error {
-	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link", nil)
+	return newError(CodeInvalidState, "this sign-in is unknown, used or expired; start again with a new connect link",
+		nil)
 }

@@ -69,7 +69,8 @@ func NewEntra(c EntraConfig) (*Entra, error) {
 		faults = append(faults, err)
 	}
 	if c.ClientID == "" || len(c.ClientID) > 100 || strings.ContainsAny(c.ClientID, " \t\r\n") {
-		faults = append(faults, errors.New("ENTRA_CLIENT_ID must be the application (client) id of the app registration"))
+		faults = append(faults, errors.New("ENTRA_CLIENT_ID must be the application (client) id of "+
+			"the app registration"))
 	}
 	prove, err := c.prover()
 	if err != nil {

@@ -22,7 +22,8 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, wh
 	for range saveTries {
 		old, err := a.store.load(ctx, st.Connection)
 		if CodeOf(err) == CodeConnectionNotFound || err == nil && old.Incarnation != st.Incarnation {
-			return Connection{}, newError(CodeInvalidState, "the connection was deleted or replaced meanwhile; ask for a new "+
+			return Connection{}, newError(CodeInvalidState, "the connection was deleted or replaced "+
+				"meanwhile; ask for a new "+
 				"connect link", nil)
 		}
 		if err != nil {

@@ -26,15 +26,18 @@ func failurePageOf(f *Error) failurePage {
 	switch {
 	case errors.Is(f, errOtherBrowser):
 		return failurePage{"This is another browser", []string{nothingHappened,
-			"Open the connect link again in this browser and go through to the end here. Private windows and apps count as " +
+			"Open the connect link again in this browser and go through to the end here. Private windows " +
+				"and apps count as " +
 				"browsers of their own."}, false}
 	case f.Code == CodeConsentRequired && administratorOnly[f.AADSTS]:
 		return failurePage{"An administrator must approve this", []string{nothingHappened,
-			"Your organization does not let people approve applications themselves. Send the link below to an administrator; " +
+			"Your organization does not let people approve applications themselves. Send the link below to " +
+				"an administrator; " +
 				"after the approval, open the connect link again."}, false}
 	case f.Code == CodeConfigurationError && f.Actor == ActorAdministrator:
 		return failurePage{"Your organization’s directory does not let this work", []string{nothingHappened,
-			"Send what this page says to an administrator of your organization’s Microsoft directory. Open the connect link " +
+			"Send what this page says to an administrator of your organization’s Microsoft directory. " +
+				"Open the connect link " +
 				"again once this is solved."}, false}
 	}
 	if t, ok := failurePages[f.Code]; ok {
@@ -48,12 +51,14 @@ var failurePages = map[string]failurePage{
 	CodeInvalidRequest: {"This page was opened in an unexpected way", []string{nothingHappened,
 		"Open the connect link again and follow it to the end."}, false},
 	CodeInvalidState: {"This link does not work any more", []string{nothingHappened,
-		"A link works once and for ten minutes. If you have just connected, you are done; otherwise ask for a new link."},
+		"A link works once and for ten minutes. If you have just connected, you are done; otherwise " +
+			"ask for a new link."},
 		false},
 	CodeReauthorizationRequired: {"Microsoft did not let you in", []string{nothingHappened,
 		"Your administrator can help with your account. Open the connect link again once this is solved."}, false},
 	CodePermissionDenied: {"The environment did not let you in", []string{nothingHappened,
-		"An administrator of the environment must add you as a user and give you a security role. Then open the connect " +
+		"An administrator of the environment must add you as a user and give you a security role. " +
+			"Then open the connect " +
 			"link again."}, false},
 	CodeConsentRequired: {"You did not give consent", []string{nothingHappened,
 		"If that was not what you wanted, open the connect link again and accept. If Microsoft asks for " +

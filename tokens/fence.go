@@ -211,12 +211,14 @@ func wrongType(err error) bool { return redis.HasErrorPrefix(err, "WRONGTYPE") }
 
 func damaged(err error) *Error {
 	if errors.Is(err, errForeign) {
-		return newError(CodeConfigurationError, "a stored record is not of the form that crmbridge writes: something else "+
-			"was put in its place in Redis", err)
+		return newError(CodeConfigurationError,
+			"a stored record is not of the form that crmbridge writes: something else "+
+				"was put in its place in Redis", err)
 	}
 	if errors.Is(err, ErrKeyMissing) {
-		return newError(CodeConfigurationError, "TOKEN_KEYSET does not hold the key that a stored record was sealed with; "+
-			"add the old key again", err)
+		return newError(CodeConfigurationError,
+			"TOKEN_KEYSET does not hold the key that a stored record was sealed with; "+
+				"add the old key again", err)
 	}
 	return newError(CodeConfigurationError, "a stored record does not open with TOKEN_KEYSET: it was changed in Redis "+
 		"or sealed by another installation", err)

@@ -22,8 +22,9 @@ func (s *Store) CheckKeyUnused(ctx context.Context, id uint32) error {
 		return err
 	})
 	if err == nil && found > 0 {
-		err = newError(CodeConfigurationError, fmt.Sprintf("%d records are still sealed under key %d and would not open "+
-			"without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
+		err = newError(CodeConfigurationError,
+			fmt.Sprintf("%d records are still sealed under key %d and would not open "+
+				"without it; run `crmbridge keys reseal` first, and see that no process still seals with it", found, id), nil)
 	}
 	return err
 }
@@ -105,7 +106,8 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 		why = "it does not hold the keys that sealed them"
 	}
 	return tried, unopened, newError(CodeConfigurationError, fmt.Sprintf(
-		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which they were made, or "+
+		"TOKEN_KEYSET opens none of the stored connections (%d tried): %s; give the key set with which "+
+			"they were made, or "+
 			"an empty Redis", tried, why), first)
 }
 

@@ -22,7 +22,8 @@ func (s *Store) List(ctx context.Context, after string, limit int) (list []Conne
 	}
 	for len(list) < limit {
 		want := limit - len(list)
-		ids, err := s.rdb.ZRangeByLex(ctx, indexKey, &redis.ZRangeBy{Min: low, Max: "+", Count: int64(want) + 1}).Result()
+		ids, err := s.rdb.ZRangeByLex(ctx, indexKey,
+			&redis.ZRangeBy{Min: low, Max: "+", Count: int64(want) + 1}).Result()
 		if err != nil {
 			return nil, "", redisError(err)
 		}

@@ -38,7 +38,8 @@ const lockPatience = 0.3
 // returned function is called. Whoever was paused past the lease has lost it
 // without knowing; the compare-and-set of the save is what protects then.
 func (l locks) hold(ctx context.Context, key string) (release func(), err error) {
-	m := l.sync.NewMutex(key, redsync.WithExpiry(l.lease), redsync.WithTries(1), redsync.WithTimeoutFactor(lockPatience))
+	m := l.sync.NewMutex(key, redsync.WithExpiry(l.lease), redsync.WithTries(1),
+		redsync.WithTimeoutFactor(lockPatience))
 	if err := m.TryLockContext(ctx); err != nil {
 		if _, taken := errors.AsType[*redsync.ErrTaken](err); taken {
 			return nil, errTaken

@@ -56,7 +56,8 @@ func (s *Source) findNames(ctx context.Context, r record) {
 // user still.
 func (s *Source) rename(ctx context.Context, r record, named Connection) error {
 	now, err := s.store.load(ctx, r.ID)
-	if err != nil || now.Incarnation != r.Incarnation || now.UserID != r.UserID || now.OrganizationID != r.OrganizationID {
+	if err != nil || now.Incarnation != r.Incarnation || now.UserID != r.UserID ||
+		now.OrganizationID != r.OrganizationID {
 		return err
 	}
 	now.Connection = now.actingAs(named)

@@ -286,6 +286,7 @@ func (s *Store) readChange(id, entry string, read time.Time) (Change, error) {
 	if err != nil || bad != nil || json.Unmarshal(plain, &kept) != nil {
 		return Change{}, damaged(firstError(err, ErrUnsealable))
 	}
-	return Change{Kind: kept.Kind, Connection: id, Incarnation: incarnation, Version: n, EnvironmentURL: kept.Environment,
-		Status: kept.Status, LastError: kept.LastError, At: kept.At}, nil
+	return Change{Kind: kept.Kind, Connection: id, Incarnation: incarnation, Version: n,
+		EnvironmentURL: kept.Environment,
+		Status:         kept.Status, LastError: kept.LastError, At: kept.At}, nil
 }

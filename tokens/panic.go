@@ -12,7 +12,8 @@ import (
 func guard(log *slog.Logger, what, connection string, work func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			log.Error(what+" panicked", "connection", connection, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			log.Error(what+" panicked", "connection", connection, "panic", fmt.Sprintf("%T", p), "stack",
+				string(debug.Stack()))
 			err = newError(CodeInternal, what+" failed", fmt.Errorf("panic of type %T", p))
 		}
 	}()

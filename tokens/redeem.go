@@ -69,10 +69,12 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		return grantedTokens{}, err
 	}
 	if echoes(Secret(tenant), ans.access, ans.refresh, cb.Code, Secret(st.Verifier)) {
-		return grantedTokens{}, newError(CodeUpstreamError, "Entra's id token is not usable: it names no directory", nil)
+		return grantedTokens{}, newError(CodeUpstreamError, "Entra's id token is not usable: it "+
+			"names no directory", nil)
 	}
 	if ans.refresh == "" {
-		return grantedTokens{}, newError(CodeUpstreamError, "Entra gave no refresh token; the app registration must allow "+
+		return grantedTokens{}, newError(CodeUpstreamError, "Entra gave no refresh token; the app "+
+			"registration must allow "+
 			"offline_access", nil)
 	}
 	if st.Directory != "" && !same(st.Directory, tenant) {

@@ -133,7 +133,8 @@ func (s *Source) replace(ctx context.Context, seen record, forced bool) (record,
 		}
 		select {
 		case <-ctx.Done():
-			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes too long; try again",
+			return record{}, &Error{Code: CodeUnavailable, Message: "another process's token refresh takes " +
+				"too long; try again",
 				Retryable: true, Err: ctx.Err()}
 		case <-time.After(poll/2 + rand.N(poll)):
 		}

@@ -80,7 +80,8 @@ func (r refusal) verdict(grant string) *Error {
 	case classPerson, classConsent, classCode:
 		e.Code, e.Message = r.person(m.class, grant)
 	case classConfiguration:
-		e.Code, e.Message = CodeConfigurationError, "Entra refuses this installation's set-up, which its operator must mend"
+		e.Code, e.Message = CodeConfigurationError,
+			"Entra refuses this installation's set-up, which its operator must mend"
 	case classDirectory:
 		e.Code, e.Message = CodeConfigurationError, "Entra refuses because of how the customer's directory is set up, "+
 			"which "+string(ActorAdministrator)+" must mend"
@@ -89,7 +90,8 @@ func (r refusal) verdict(grant string) *Error {
 	case classLater:
 		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra cannot answer now; try again", true
 	case classLoop:
-		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra saw the same request too often; wait some minutes", true
+		e.Code, e.Message, e.Retryable = CodeUnavailable, "Entra saw the same request too often; wait some minutes",
+			true
 		e.RetryAfter = loopPause
 	default:
 		e.Code, e.Message = CodeUpstreamError, "Entra refused with an error that crmbridge does not know"
@@ -119,7 +121,8 @@ func (r refusal) own(c class, number int) bool {
 func (r refusal) person(c class, grant string) (code, message string) {
 	switch {
 	case grant == grantRefresh:
-		return CodeReauthorizationRequired, "Microsoft no longer accepts this connection's grant; a person must connect again"
+		return CodeReauthorizationRequired, "Microsoft no longer accepts this connection's grant; a person " +
+			"must connect again"
 	case grant == GrantClientCredentials && c == classConsent:
 		return CodeConsentRequired, "the directory has not let the application in; an administrator must consent"
 	case grant == GrantClientCredentials:
@@ -129,7 +132,8 @@ func (r refusal) person(c class, grant string) (code, message string) {
 	case c == classCode, r.Error == "invalid_grant" && slices.Contains([]string{"", "bad_token", "token_expired"},
 		r.Suberror) &&
 		(len(r.Codes) == 0 || r.Codes[0] == 70000 || r.Codes[0] == 70008):
-		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has expired; start again"
+		return CodeInvalidState, "Microsoft does not accept the authorization code, it was used or has " +
+			"expired; start again"
 	}
 	return CodeReauthorizationRequired, "Microsoft did not let this person in"
 }

@@ -143,7 +143,8 @@ func (s *Store) resealList(ctx context.Context, list string, read time.Time, sum
 		if err != nil {
 			return newError(CodeInternal, "a change could not be sealed", err)
 		}
-		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry, parts[0]+" "+parts[1]+" "+string(fresh)).Int()
+		done, err := resealEntryScript.Run(ctx, s.rdb, []string{list}, entry,
+			parts[0]+" "+parts[1]+" "+string(fresh)).Int()
 		if err != nil {
 			return redisError(err)
 		}
@@ -196,7 +197,8 @@ func (s *Store) reseal(ctx context.Context, key string, read time.Time, v []any,
 }
 
 func backwards(id uint32) *Error {
-	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which TOKEN_KEYSET holds as a "+
+	return newError(CodeConfigurationError, fmt.Sprintf("records are sealed under key %d, which "+
+		"TOKEN_KEYSET holds as a "+
 		"staged key: it is the key set from before `crmbridge keys rotate --promote`; give the present one", id), nil)
 }
 

@@ -136,7 +136,8 @@ func (s *Store) due(ctx context.Context, condition string, list []dueIn) error {
 	for _, d := range list {
 		args = append(args, d.id, d.in.Milliseconds())
 	}
-	if err := dueScript.Run(ctx, s.rdb, []string{renewalsKey}, args...).Err(); err != nil && !errors.Is(err, redis.Nil) {
+	if err := dueScript.Run(ctx, s.rdb, []string{renewalsKey}, args...).Err(); err != nil &&
+		!errors.Is(err, redis.Nil) {
 		return err
 	}
 	return nil

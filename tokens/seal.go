@@ -92,7 +92,8 @@ func readKeys(json []byte) (*keyset.Handle, *keys, error) {
 			return nil, nil, badKeyset("it holds a key that is neither AES256-GCM nor XChaCha20-Poly1305")
 		}
 		if k.GetOutputPrefixType() != tinkpb.OutputPrefixType_TINK {
-			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data would not name their " +
+			return nil, nil, badKeyset("it holds a key without the TINK output prefix, so that its data " +
+				"would not name their " +
 				"key")
 		}
 		read.ids[k.GetKeyId()] = k.GetStatus() == tinkpb.KeyStatusType_ENABLED

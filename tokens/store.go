@@ -114,7 +114,8 @@ func decodeRecord(plain []byte, at fence, id string) (record, error) {
 	var w sealedRecord
 	// What json says about a text it could not read may quote it.
 	if json.Unmarshal(plain, &w) != nil {
-		return record{}, newError(CodeConfigurationError, "a stored record is of a form that this version of crmbridge "+
+		return record{}, newError(CodeConfigurationError, "a stored record is of a form that this "+
+			"version of crmbridge "+
 			"does not know: a newer one wrote it", nil)
 	}
 	// The seal binds key and incarnation; this binds the version too.

@@ -119,7 +119,8 @@ func (a *Authorizer) look(ctx context.Context, secret string) (ticket, error) {
 func (t ticket) opening(authorization string, cookie Secret) Opening {
 	return Opening{
 		Connection: t.Connection, EnvironmentURL: t.Environment, Tenant: t.Tenant, LoginHint: t.LoginHint,
-		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: cookie, Tables: slices.Clone(recorded(t.Tables)),
+		AuthorizationURL: authorization, ExpiresAt: t.ExpiresAt, Cookie: cookie,
+		Tables: slices.Clone(recorded(t.Tables)),
 	}
 }
 

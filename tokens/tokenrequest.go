@@ -100,8 +100,9 @@ type question struct {
 func (e *Entra) request(ctx context.Context, q question, ask func(context.Context, proof) (*oauth2.Token,
 	error)) (tokenResponse, error) {
 	if err := e.serves(q.environment); err != nil {
-		f := newError(CodeConfigurationError, "this installation does not serve "+q.environment+", so that no token is "+
-			"asked for", err)
+		f := newError(CodeConfigurationError,
+			"this installation does not serve "+q.environment+", so that no token is "+
+				"asked for", err)
 		f.own = true
 		return tokenResponse{}, f
 	}
@@ -135,7 +136,8 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 // that it is never thought to live longer than it does.
 func readTokenResponse(t *oauth2.Token, begun time.Time, environment string) (tokenResponse, error) {
 	if !strings.EqualFold(t.Type(), "Bearer") {
-		return tokenResponse{}, newError(CodeUpstreamError, "Entra answered with a token that is not a bearer token", nil)
+		return tokenResponse{}, newError(CodeUpstreamError, "Entra answered with a token that is "+
+			"not a bearer token", nil)
 	}
 	life := time.Until(t.Expiry).Round(time.Second)
 	if t.Expiry.IsZero() || life <= 0 {

@@ -22,7 +22,8 @@ var bySuberror = map[string]meaning{
 		hint: "something outside the sign-in page must be done first, such as enrolling the device; the directory's " +
 			"administrator knows what"},
 	"message_only": {class: classPerson, who: ActorAdministrator,
-		hint: "the directory's policy forbids it, and signing in again does not help by itself; its administrator must " +
+		hint: "the directory's policy forbids it, and signing in again does not help by itself; its " +
+			"administrator must " +
 			"allow it"},
 	"user_password_expired": {class: classPerson, hint: "the user's password has expired; it must be changed " +
 		"first"},
@@ -31,7 +32,8 @@ var bySuberror = map[string]meaning{
 	"device_authentication_failed": {class: classPerson, who: ActorAdministrator,
 		hint: "the directory's policy asks for a known device; its administrator must exempt the application"},
 	"protection_policy_required": {class: classPerson, who: ActorAdministrator,
-		hint: "the directory's policy asks for a protected app, which a server cannot be; its administrator must exempt " +
+		hint: "the directory's policy asks for a protected app, which a server cannot be; its " +
+			"administrator must exempt " +
 			"the application"},
 	"consent_required": {class: classConsent, hint: "the application has no consent, or it was withdrawn; " +
 		"the person or an administrator must consent"},
@@ -79,7 +81,8 @@ const (
 	dataverseApp   = "the enterprise application Dataverse (00000007-0000-0000-c000-000000000000) in the Microsoft " +
 		"Entra admin center, Enterprise applications, All applications"
 	hintNoDataverse = "the customer's directory does not know Dataverse for this environment: its administrator must " +
-		"see that a subscription with Dataverse (Dynamics 365 or Power Apps) is active and that there is " + dataverseApp +
+		"see that a subscription with Dataverse (Dynamics 365 or Power Apps) is active and that there is " +
+		dataverseApp +
 		"; check environment URL and tenant too"
 	hintDataverseOff = "Dataverse is switched off in the customer's directory, or its subscription has lapsed: an " +
 		"administrator of that directory must renew it, or enable " + dataverseApp +
@@ -97,17 +100,20 @@ var byNumber = map[int]meaning{
 	70000:  {class: classPerson, hint: "the grant is not valid any more"},
 	70008:  {class: classPerson, hint: "the grant has expired or was revoked"},
 	700082: {class: classPerson, hint: "the refresh token was not used for too long"},
-	700084: {class: classPerson, hint: "the redirect URL is registered for a single-page application, whose grants end " +
+	700084: {class: classPerson, hint: "the redirect URL is registered for a single-page " +
+		"application, whose grants end " +
 		"after 24 hours; register it as Web"},
 	70043: {class: classPerson, hint: "the directory's sign-in frequency policy ended the session"},
 	50173: {class: classPerson, hint: hintRevoked}, 50132: {class: classPerson, hint: hintRevoked},
 	50133: {class: classPerson, hint: hintRevoked},
 	50072: {class: classPerson, hint: hintMFASetUp}, 50079: {class: classPerson, hint: hintMFASetUp},
 	50074: {class: classPerson, hint: hintMFA}, 50076: {class: classPerson, hint: hintMFA},
-	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in page asks for it again"},
+	50078: {class: classPerson, hint: "the multi-factor authentication has expired; the sign-in " +
+		"page asks for it again"},
 	50055: {class: classPerson, hint: hintPassword}, 50144: {class: classPerson, hint: hintPassword},
-	50057: {class: classPerson, who: ActorAdministrator, hint: "the user account is disabled; enable it, or connect as " +
-		"another user with allow_user_change"},
+	50057: {class: classPerson, who: ActorAdministrator,
+		hint: "the user account is disabled; enable it, or connect as " +
+			"another user with allow_user_change"},
 	50034: {class: classPerson, hint: "the user does not exist in this directory (any more); connect as another user " +
 		"with allow_user_change"},
 	50020: {class: classPerson, hint: "the user does not belong to this directory; sign in with an account of it"},
@@ -142,7 +148,8 @@ var byNumber = map[int]meaning{
 	50126: {class: classPerson, hint: "the user name or password is wrong"}, 40015: {class: classCode, hint: hintCode},
 	40009: {class: classPerson, hint: "the directory's own identity provider does not renew the grant"},
 	53004: {class: classPerson, hint: hintMFASetUp}, 53010: {class: classPerson, who: ActorAdministrator,
-		hint: "multi-factor authentication may be set up only from places or devices that the directory's policy names; " +
+		hint: "multi-factor authentication may be set up only from places or devices that the " +
+			"directory's policy names; " +
 			"its administrator knows which"},
 	16003: {class: classPerson, hint: hintForeign}, 50014: {class: classPerson, hint: hintForeign},
 	51004: {class: classPerson, hint: hintForeign},
@@ -159,12 +166,15 @@ var byNumber = map[int]meaning{
 	50155:  {class: classPerson, who: ActorAdministrator, hint: hintDevice},
 	50187:  {class: classPerson, who: ActorAdministrator, hint: hintDevice},
 	50131:  {class: classPerson, who: ActorAdministrator, hint: hintPolicy},
-	50161: {class: classPerson, who: ActorAdministrator, hint: "the directory's further proof is not set up as it must " +
-		"be; its administrator must mend that"},
-	50177: {class: classPerson, who: ActorAdministrator, hint: "the directory asks guests for a proof that they cannot " +
-		"give; connect as a member of it"},
-	50178: {class: classPerson, who: ActorAdministrator, hint: "the directory asks guests for a proof that they cannot " +
-		"give; connect as a member of it"},
+	50161: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory's further proof is not set up as it must " +
+			"be; its administrator must mend that"},
+	50177: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory asks guests for a proof that they cannot " +
+			"give; connect as a member of it"},
+	50178: {class: classPerson, who: ActorAdministrator,
+		hint: "the directory asks guests for a proof that they cannot " +
+			"give; connect as a member of it"},
 	20001: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
 	20012: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
 	50008: {class: classPerson, who: ActorAdministrator, hint: hintFederation},
@@ -173,9 +183,11 @@ var byNumber = map[int]meaning{
 	50015: {class: classPerson, who: ActorAdministrator, hint: "the account is a minor's; connect as another user"},
 	54000: {class: classPerson, who: ActorAdministrator, hint: "the account is a minor's; connect as another user"},
 
-	65001: {class: classConsent, hint: hintConsent}, 65004: {class: classConsent, hint: "the person declined to consent"},
+	65001: {class: classConsent, hint: hintConsent},
+	65004: {class: classConsent, hint: "the person declined to consent"},
 	90094: {class: classConsent, who: ActorAdministrator, hint: "an administrator must consent"},
-	90095: {class: classConsent, who: ActorAdministrator, hint: "an administrator's consent was asked for and is pending"},
+	90095: {class: classConsent, who: ActorAdministrator,
+		hint: "an administrator's consent was asked for and is pending"},
 	90008: {class: classConsent, hint: hintConsent}, 90093: {class: classConsent, who: ActorAdministrator,
 		hint: "an administrator must consent"},
 	90099: {class: classConsent, who: ActorAdministrator, hint: "the application is not authorized in the customer's " +
@@ -186,11 +198,13 @@ var byNumber = map[int]meaning{
 		"ENTRA_CLIENT_SECRET"},
 	7000218: {class: classConfiguration, hint: "the application must prove itself; set ENTRA_CLIENT_SECRET, " +
 		"ENTRA_CLIENT_CERTIFICATE_FILE or ENTRA_FEDERATED_TOKEN_FILE"},
-	700025: {class: classConfiguration, hint: "the app registration is a public client; register the redirect URL for " +
+	700025: {class: classConfiguration, hint: "the app registration is a public client; register " +
+		"the redirect URL for " +
 		"the platform Web"},
 	700027: {class: classConfiguration, hint: "the certificate in ENTRA_CLIENT_CERTIFICATE_FILE is not registered at " +
 		"the app registration (Certificates & secrets), or no longer"},
-	700030: {class: classConfiguration, hint: "Entra does not trust the certificate in ENTRA_CLIENT_CERTIFICATE_FILE; " +
+	700030: {class: classConfiguration, hint: "Entra does not trust the certificate in " +
+		"ENTRA_CLIENT_CERTIFICATE_FILE; " +
 		"make and register a new one"},
 	50012: {class: classConfiguration, hint: "the application could not prove itself; check its secret or certificate"},
 	50013: {class: classConfiguration, hint: "Entra does not accept the client assertion; check certificate or " +
@@ -200,8 +214,9 @@ var byNumber = map[int]meaning{
 	700016:  {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
 	700011:  {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
 	7000229: {class: classConfiguration, hint: hintAppGone, app: classConsent, who: ActorEither},
-	7000112: {class: classConfiguration, who: ActorEither, hint: "the application is disabled, in its own directory or " +
-		"by this directory's administrator"},
+	7000112: {class: classConfiguration, who: ActorEither,
+		hint: "the application is disabled, in its own directory or " +
+			"by this directory's administrator"},
 	70001: {class: classConfiguration, who: ActorEither, hint: "the application is disabled, in its own directory or " +
 		"by this directory's administrator"},
 	50011: {class: classConfiguration, hint: hintReply}, 900971: {class: classConfiguration, hint: hintReply},

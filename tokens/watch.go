@@ -135,7 +135,8 @@ func (s *Source) heartbeatOnce(ctx context.Context, channel string, round int, b
 	for i, key := range keys {
 		sent[i] = back.name + "." + strconv.Itoa(round) + "." + strconv.Itoa(i)
 		sending.Go(func() {
-			failed[i] = guard(s.log, "the heartbeat", "", func() error { return s.store.heartbeat(ctx, key, channel, sent[i]) })
+			failed[i] = guard(s.log, "the heartbeat", "",
+				func() error { return s.store.heartbeat(ctx, key, channel, sent[i]) })
 		})
 	}
 	sending.Wait()

@@ -195,7 +195,8 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	heard, end := resealBar(to)
 	done, err := store.Reseal(ctx, heard)
 	end()
-	counts := resealCounts{done.Total, done.Resealed, done.Grants, done.Tickets, done.States, done.Changes, done.Unopened}
+	counts := resealCounts{done.Total, done.Resealed, done.Grants, done.Tickets, done.States, done.Changes,
+		done.Unopened}
 	if c.JSON {
 		return errors.Join(term.JSON(to.out, counts), asMessage(err))
 	}
@@ -204,7 +205,8 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	}
 	_, printed := fmt.Fprintf(to.out,
 		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
-		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes, counts.Unopened)
+		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes,
+		counts.Unopened)
 	return errors.Join(printed, asMessage(err))
 }
 

@@ -322,7 +322,8 @@ func (b *Budget) wound(a *Account, cause error, counts func(*waiter) bool) bool 
 	var victim *Account
 	for _, q := range []queue{b.growing, b.starting} {
 		for _, w := range q {
-			if other := w.lease.account.whole; other.age > a.age && counts(w) && (victim == nil || other.age > victim.age) {
+			if other := w.lease.account.whole; other.age > a.age && counts(w) &&
+				(victim == nil || other.age > victim.age) {
 				victim = other
 			}
 		}

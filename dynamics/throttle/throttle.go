@@ -79,7 +79,8 @@ func New(config Config) (*Throttle, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{}, away: awayLog{log: config.Log}}
+	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{},
+		away: awayLog{log: config.Log}}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.work.Go(t.listen)
 	t.work.Go(t.beat)

@@ -84,7 +84,8 @@ func (r *report) add(o report) {
 }
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
-	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1), used: time.Now()}
+	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1),
+		used: time.Now()}
 }
 
 // enter takes a slot (no waiter), or waits for one.
@@ -260,5 +261,6 @@ func (u *user) dispatch(now time.Time) {
 func (u *user) idle(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) && u.report == report{}
+	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) &&
+		u.report == report{}
 }

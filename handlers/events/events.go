@@ -61,7 +61,8 @@ const (
 // Start publishes until Shutdown. It makes the stream CRM_EVENTS where it is missing,
 // before it returns if JetStream answers soon. A NATS without JetStream, or one that is
 // away, is logged and tried again; nothing else depends on it.
-func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger, metrics prometheus.Registerer) (*Publisher, error) {
+func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger,
+	metrics prometheus.Registerer) (*Publisher, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventsWait))
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
@@ -182,7 +183,8 @@ func (d *droppedLog) report(connection string) {
 		d.logged = map[string]time.Time{}
 	}
 	d.logged[connection] = now
-	d.log.Warn("events of a connection are lost: too many wait to be published, and the oldest are dropped", "connection", connection)
+	d.log.Warn("events of a connection are lost: too many wait to be published, and the oldest are dropped",
+		"connection", connection)
 }
 
 // makeStream makes the stream where it is missing.
@@ -200,7 +202,8 @@ func (e *Publisher) publish(ctx context.Context, c tokens.Change) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, eventsWait)
 	defer cancel()
-	if _, err := e.js.PublishMsg(ctx, msg, jetstream.WithMsgID(c.ID()), jetstream.WithExpectStream(messages.EventsStream)); err != nil {
+	if _, err := e.js.PublishMsg(ctx, msg, jetstream.WithMsgID(c.ID()),
+		jetstream.WithExpectStream(messages.EventsStream)); err != nil {
 		return err
 	}
 	e.published.WithLabelValues(c.Kind).Inc()
@@ -208,6 +211,8 @@ func (e *Publisher) publish(ctx context.Context, c tokens.Change) error {
 }
 
 func eventOf(c tokens.Change) messages.ConnectionEvent {
-	return messages.ConnectionEvent{EventID: c.ID(), Kind: c.Kind, Connection: c.Connection, EnvironmentURL: c.EnvironmentURL,
-		At: c.At.UTC().Truncate(time.Millisecond), Status: c.Status, Incarnation: c.Incarnation, Version: c.Version, LastError: c.LastError}
+	return messages.ConnectionEvent{EventID: c.ID(), Kind: c.Kind, Connection: c.Connection,
+		EnvironmentURL: c.EnvironmentURL,
+		At:             c.At.UTC().Truncate(time.Millisecond), Status: c.Status, Incarnation: c.Incarnation, Version: c.Version,
+		LastError: c.LastError}
 }

@@ -28,7 +28,8 @@ func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (route.Cal
 	c.Connection = c.Scope
 	if id := msg.Header.Get(messages.HeaderRequestID); id != "" {
 		if !messages.ValidRequestID(id) {
-			return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII characters without spaces", messages.MaxRequestID)
+			return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII "+
+				"characters without spaces", messages.MaxRequestID)
 		}
 		c.RequestID = id
 	}

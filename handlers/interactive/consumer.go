@@ -67,7 +67,8 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection), requesterOf(msg))
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection),
+		requesterOf(msg))
 }
 
 // begin works on a request that may run, in a goroutine of its own.
@@ -129,8 +130,10 @@ func (c *Consumer) survive(op messages.Operation) {
 func (c *Consumer) run(ctx context.Context, e *endpoint, body []byte, reply *reply) error {
 	err := dynamics.Guard(func() error { return c.serve(ctx, e, body, reply) })()
 	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
-		c.log.Error("operation panicked", "operation", reply.call.Operation, "request_id", reply.call.RequestID, "panic", fault.Kind, "stack", fault.Stack)
-		return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id")
+		c.log.Error("operation panicked", "operation", reply.call.Operation, "request_id", reply.call.RequestID,
+			"panic", fault.Kind, "stack", fault.Stack)
+		return messages.Errorf(messages.Internal,
+			"crmbridge failed on this request; its log tells more under this request id")
 	}
 	return err
 }
@@ -156,11 +159,12 @@ func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, reply *r
 func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) *reply {
 	trace := traceHeaders(msg.Header)
 	call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, trace)
-	return &reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered, count: func(fault *messages.Error, rows int) {
-		took := time.Since(arrived)
-		e.count(fault, took)
-		c.metrics.count(e.operation, fault, took, rows)
-	}}
+	return &reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered,
+		count: func(fault *messages.Error, rows int) {
+			took := time.Since(arrived)
+			e.count(fault, took)
+			c.metrics.count(e.operation, fault, took, rows)
+		}}
 }
 
 // finish ends the answer where the operation did not, and writes its log line.

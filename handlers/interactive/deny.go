@@ -43,7 +43,8 @@ func (v verdict) fault() *messages.Error {
 	case messages.Unavailable:
 		return messages.Errorf(v.code, "this process is stopping; send the request again").After(v.retryAfter)
 	default:
-		return messages.Errorf(v.code, "this process has too many requests in flight, or too many of this connection; try again").After(v.retryAfter)
+		return messages.Errorf(v.code, "this process has too many requests in flight, or too many of this "+
+			"connection; try again").After(v.retryAfter)
 	}
 }
 

@@ -127,7 +127,8 @@ func (c *Consumer) entities() []string {
 }
 
 func (c *Consumer) stats() micro.Stats {
-	stats := micro.Stats{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.StatsResponseType, Started: c.identity.started}
+	stats := micro.Stats{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.StatsResponseType,
+		Started: c.identity.started}
 	for _, e := range c.endpoints {
 		stats.Endpoints = append(stats.Endpoints, e.stats())
 	}

@@ -69,14 +69,16 @@ func (j *journal) notes(level slog.Level, message string, op messages.Operation,
 
 // line writes a line about one request, or counts it where there were enough of its
 // kind in this second.
-func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string, attrs func() []any) {
+func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string,
+	attrs func() []any) {
 	if !j.log.Enabled(context.Background(), level) {
 		return
 	}
 	if j.counted(entryKey{connection, code}, entry{level: level, message: message, operation: op}) {
 		return
 	}
-	j.log.Log(context.Background(), level, message, append([]any{"operation", op, "connection", connection, "code", code}, attrs()...)...)
+	j.log.Log(context.Background(), level, message,
+		append([]any{"operation", op, "connection", connection, "code", code}, attrs()...)...)
 }
 
 // counted reports whether the line is counted, not written.
@@ -138,6 +140,7 @@ func (j *journal) write(which func(*entry) bool, second bool) {
 	}
 	j.mu.Unlock()
 	for key, e := range counted {
-		j.log.Log(context.Background(), e.level, e.message, "operation", e.operation, "connection", key.connection, "code", key.code, "count", e.count)
+		j.log.Log(context.Background(), e.level, e.message, "operation", e.operation, "connection", key.connection,
+			"code", key.code, "count", e.count)
 	}
 }

@@ -34,17 +34,20 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Name: "crmbridge_rows_total", Help: "Rows delivered, by operation.",
 		}, []string{"operation"}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "crmbridge_refused_reply_subjects_total", Help: "Requests not executed because their reply subject is missing or not allowed.",
+			Name: "crmbridge_refused_reply_subjects_total",
+			Help: "Requests not executed because their reply subject is missing or not allowed.",
 		}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "crmbridge_requests_in_flight", Help: "Requests being worked on.",
 		}),
 	}
 	m.dropped = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "crmbridge_nats_dropped_messages_total", Help: "Requests that the NATS client threw away because they came faster than they were read.",
+		Name: "crmbridge_nats_dropped_messages_total",
+		Help: "Requests that the NATS client threw away because they came faster than they were read.",
 	})
 	m.unanswered = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "crmbridge_unanswered_requests_total", Help: "Requests that were neither executed nor answered, because refusals came faster than NATS took them.",
+		Name: "crmbridge_unanswered_requests_total", Help: "Requests that were neither executed nor answered, " +
+			"because refusals came faster than NATS took them.",
 	})
 	registry.MustRegister(m.requests, m.duration, m.rows, m.refused, m.inFlight, m.dropped, m.unanswered)
 	return m

@@ -50,7 +50,8 @@ const (
 )
 
 func newRefuser(send, lost func(denial), late func() bool) *refuser {
-	r := &refuser{send: send, lost: lost, late: late, of: map[*connQueue]int{}, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	r := &refuser{send: send, lost: lost, late: late, of: map[*connQueue]int{}, wake: make(chan struct{}, 1),
+		done: make(chan struct{})}
 	go r.run()
 	return r
 }

@@ -56,7 +56,8 @@ func replyBudget(maxPayload int64, requestID string, trace nats.Header) int {
 func (r *reply) send(p route.Part) error {
 	if len(p.Body) > r.call.Budget {
 		return messages.Errorf(messages.TooLarge,
-			"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows", len(p.Body), r.call.Budget)
+			"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows",
+			len(p.Body), r.call.Budget)
 	}
 	header := r.header()
 	if r.numbered {

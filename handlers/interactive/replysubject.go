@@ -17,7 +17,8 @@ type replyRule [][]string
 // newReplyRule reads subject patterns such as _INBOX.> and campaigns.replies.*.
 func newReplyRule(patterns []string) (replyRule, error) {
 	if len(patterns) == 0 {
-		return nil, errors.New("no reply subject is allowed, so no request could be answered; the default is _INBOX.>,_R_.>")
+		return nil, errors.New("no reply subject is allowed, so no request could be answered; the " +
+			"default is _INBOX.>,_R_.>")
 	}
 	var rule replyRule
 	var faults []error
@@ -51,7 +52,8 @@ func checkPattern(tokens []string) error {
 		}
 	}
 	if first := tokens[0]; first == "*" || first == ">" || first == "crm" || strings.HasPrefix(first, "$") {
-		return fmt.Errorf("it could reach crm.> or $…, which are always refused; begin with a name of your own, such as campaigns.replies.>")
+		return fmt.Errorf("it could reach crm.> or $…, which are always refused; begin with a name of your own, " +
+			"such as campaigns.replies.>")
 	}
 	return nil
 }

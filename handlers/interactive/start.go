@@ -82,7 +82,8 @@ func (o Options) withDefaults() Options {
 // refuses are no failure: Ready reports them, and they are made again. Start waits
 // while the client reconnects. It takes over the connection's error handler, and passes
 // on to the previous one what is not about a subscription.
-func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route.Route, options Options) (*Consumer, error) {
+func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]route.Route, options Options) (*Consumer,
+	error) {
 	options = options.withDefaults()
 	rule, err := newReplyRule(options.ReplySubjects)
 	if err != nil {
@@ -137,7 +138,8 @@ func endpoints(routes map[messages.Operation]route.Route, requireScoped bool) []
 func (c *Consumer) subscribe() {
 	for _, e := range c.endpoints {
 		c.subscriptions.add(&subscribed{subject: e.subject, required: true, make: func() (*nats.Subscription, error) {
-			return c.bounded()(c.nc.QueueSubscribe(e.subject, messages.QueueGroup, func(msg *nats.Msg) { c.receive(e, msg) }))
+			return c.bounded()(c.nc.QueueSubscribe(e.subject, messages.QueueGroup,
+				func(msg *nats.Msg) { c.receive(e, msg) }))
 		}})
 	}
 }

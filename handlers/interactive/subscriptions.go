@@ -206,7 +206,8 @@ func (s *subscriptions) provideInbox(ctx context.Context) {
 	// Nobody listens there; that the server says so proves that its answers arrive.
 	_, err := s.nc.RequestWithContext(ctx, s.nc.NewInbox(), nil)
 	if errors.Is(err, context.DeadlineExceeded) {
-		s.log.Warn("the connection to NATS is made again, because the inbox for answers was refused by max_subscriptions")
+		s.log.Warn("the connection to NATS is made again, because the inbox for answers was refused " +
+			"by max_subscriptions")
 		_ = s.nc.ForceReconnect() // fails only where it is closed
 	}
 }

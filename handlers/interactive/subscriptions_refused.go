@@ -10,8 +10,6 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
-
-	"github.com/crmbridge/crmbridge/messages"
 )
 
 // refusedSubject is how a server words a refused subscription, with or without
@@ -123,7 +121,8 @@ func (s *subscriptions) wording(required bool) error {
 	case full > 0:
 		faults = append(faults, s.fullWords())
 	case s.doubt && required:
-		faults = append(faults, "NATS reported that max_subscriptions is reached; it is being found out which subscriptions hold")
+		faults = append(faults, "NATS reported that max_subscriptions is reached; it is being found out which "+
+			"subscriptions hold")
 	}
 	if broken != nil {
 		faults = append(faults, broken.Error())
@@ -150,16 +149,14 @@ func deniedWords(denied []*subscribed) string {
 		denied[0].subject, more, strings.Join(patterns, " and "))
 }
 
-// permissionFor is the pattern that allows a subscription and its like.
+// permissionFor is the pattern that allows a subscription and the others of its entity.
 func permissionFor(subject string) string {
-	switch {
-	case strings.HasPrefix(subject, "$SRV."):
+	if strings.HasPrefix(subject, "$SRV.") {
 		return "$SRV.>"
-	case strings.HasSuffix(subject, ".*"):
-		return messages.Operation("*.*").ScopedSubject("*")
-	default:
-		return messages.Operation("*.*").Subject()
 	}
+	parts := strings.Split(subject, ".") // crm, entity, verb, request, and "*" where it is scoped
+	parts[2] = "*"
+	return strings.Join(parts, ".")
 }
 
 // fullWords words that max_subscriptions is reached. The server reports neither its value
@@ -172,7 +169,9 @@ func (s *subscriptions) fullWords() string {
 		}
 	}
 	need := len(s.all)
-	return fmt.Sprintf("NATS refuses subscriptions because max_subscriptions is reached: of %d that crmbridge needs, %d hold; "+
-		"raise max_subscriptions of the server and of the account (in a JWT: subs of the account's and the user's limits) "+
+	return fmt.Sprintf("NATS refuses subscriptions because max_subscriptions is reached: of %d that "+
+		"crmbridge needs, %d hold; "+
+		"raise max_subscriptions of the server and of the account (in a JWT: subs of the account's and "+
+		"the user's limits) "+
 		"to %d or more", need, hold, need+1)
 }

@@ -140,10 +140,10 @@ func TestRefusedSubscriptions(t *testing.T) {
 		name, good, bad string
 		says            []string
 	}{
-		{"no permission", user(all), user(`"$SRV.>", "_INBOX.>"`), []string{"crm.tests.", "and to 3 more", `"crm.*.*.request"`, `"crm.*.*.request.*"`}},
-		{"scoped only", user(all), user(`"crm.*.*.request.*", "$SRV.>", "_INBOX.>"`), []string{"crm.tests.", "and to 1 more", `to "crm.*.*.request"`}},
+		{"no permission", user(all), user(`"$SRV.>", "_INBOX.>"`), []string{"crm.tests.", "and to 3 more", `"crm.tests.*.request"`, `"crm.tests.*.request.*"`}},
+		{"scoped only", user(all), user(`"crm.*.*.request.*", "$SRV.>", "_INBOX.>"`), []string{"crm.tests.", "and to 1 more", `to "crm.tests.*.request"`}},
 		{"one subject", user(all), user(`"crm.tests.run.request", "crm.*.*.request.*", "$SRV.>", "_INBOX.>"`),
-			[]string{"crm.tests.walk.request:", `to "crm.*.*.request"`}},
+			[]string{"crm.tests.walk.request:", `to "crm.tests.*.request"`}},
 		{"another queue group", user(all), user(`"crm.*.*.request others", "crm.*.*.request.*", "$SRV.>", "_INBOX.>"`), []string{"and to 1 more"}},
 		{"max_subscriptions", limits(need), limits(3), []string{"max_subscriptions is reached: of 13 that crmbridge needs", " hold; raise", "to 14 or more"}},
 	} {

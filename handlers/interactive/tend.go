@@ -95,7 +95,8 @@ func (c *Consumer) countLosses() {
 	now := c.Dropped()
 	if more := now - c.losses; more > 0 {
 		c.metrics.dropped.Add(float64(more))
-		c.journal.notes(slog.LevelWarn, "requests lost: they came faster than they were read", "", "", dropped, int(more))
+		c.journal.notes(slog.LevelWarn, "requests lost: they came faster than they were read", "", "", dropped,
+			int(more))
 		c.losses = now
 	}
 }

@@ -52,7 +52,8 @@ type entry struct {
 // NewCatalog makes a catalog that keeps at most so many bytes in memory; 0 means 64 MiB.
 // cache is what the processes have in common, nil where each asks for itself.
 func NewCatalog(cache Cache, most int64, log *slog.Logger) *Catalog {
-	return &Catalog{shared: cache, log: log, most: cmp.Or(most, maxCatalogBytes), parses: make(chan struct{}, maxParses),
+	return &Catalog{shared: cache, log: log, most: cmp.Or(most, maxCatalogBytes),
+		parses:  make(chan struct{}, maxParses),
 		entries: map[catalogKey]*entry{}}
 }
 

@@ -28,10 +28,12 @@ type Entity struct {
 // columnTypes are the types of friendly fields as queries know them. Of the two sizes of
 // whole numbers, and of decimals and doubles, a friendly field is of the first.
 var columnTypes = map[string]dynamics.ColumnType{
-	messages.FieldText: dynamics.Text, messages.FieldWholeNumber: dynamics.Integer, messages.FieldDecimal: dynamics.Decimal,
-	messages.FieldMoney: dynamics.Money, messages.FieldDateTime: dynamics.DateTime, messages.FieldDate: dynamics.Date,
-	messages.FieldYesNo: dynamics.Boolean, messages.FieldChoice: dynamics.Choice, messages.FieldChoices: dynamics.Choices,
-	messages.FieldGUID: dynamics.UniqueID, messages.FieldLookup: dynamics.Lookup,
+	messages.FieldText: dynamics.Text, messages.FieldWholeNumber: dynamics.Integer,
+	messages.FieldDecimal: dynamics.Decimal,
+	messages.FieldMoney:   dynamics.Money, messages.FieldDateTime: dynamics.DateTime, messages.FieldDate: dynamics.Date,
+	messages.FieldYesNo: dynamics.Boolean, messages.FieldChoice: dynamics.Choice,
+	messages.FieldChoices: dynamics.Choices,
+	messages.FieldGUID:    dynamics.UniqueID, messages.FieldLookup: dynamics.Lookup,
 }
 
 // NewEntity makes the entity of a table, or says what is wrong with its description.
@@ -39,15 +41,17 @@ func NewEntity(t messages.Table) (*Entity, error) {
 	if err := t.Check(); err != nil {
 		return nil, err
 	}
-	e := &Entity{Table: t, Rows: TableOf(t), friendly: map[string]dynamics.Column{}, byLogical: map[string]dynamics.Column{},
-		names: map[string]string{}, standard: map[string]dynamics.OptionSet{}}
+	e := &Entity{Table: t, Rows: TableOf(t), friendly: map[string]dynamics.Column{},
+		byLogical: map[string]dynamics.Column{},
+		names:     map[string]string{}, standard: map[string]dynamics.OptionSet{}}
 	for _, field := range t.Fields {
 		column := dynamics.Column{Logical: field.Logical, Type: columnTypes[field.Type]}
 		if column.Type == dynamics.Unsupported {
 			return nil, fmt.Errorf("table %q: field %q: no query knows the type %q", t.Name, field.Name, field.Type)
 		}
 		if e.names[field.Logical] != "" {
-			return nil, fmt.Errorf("table %q: the fields %q and %q are one column, %s", t.Name, e.names[field.Logical], field.Name, field.Logical)
+			return nil, fmt.Errorf("table %q: the fields %q and %q "+
+				"are one column, %s", t.Name, e.names[field.Logical], field.Name, field.Logical)
 		}
 		e.friendly[field.Name], e.byLogical[field.Logical], e.names[field.Logical] = column, column, field.Name
 	}

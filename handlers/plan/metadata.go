@@ -108,7 +108,8 @@ func (c *Columns) load(ctx context.Context, kind string, maxAge time.Duration) (
 		defer done()
 	}
 	if err != nil {
-		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(), "error", err)
+		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(),
+			"error", err)
 		found, _ = c.entry.get(kind, maxAge)
 	}
 	if found != nil {
@@ -119,7 +120,8 @@ func (c *Columns) load(ctx context.Context, kind string, maxAge time.Duration) (
 
 // fromFleet looks for what another process read, and waits for one that reads. Where
 // it finds nothing the caller reads, and calls done, if it is not nil, after that.
-func (c *Columns) fromFleet(ctx context.Context, kind string, maxAge time.Duration) (found *metadataSet, done func(), err error) {
+func (c *Columns) fromFleet(ctx context.Context, kind string, maxAge time.Duration) (found *metadataSet, done func(),
+	err error) {
 	if c.catalog.shared == nil {
 		return nil, nil, nil
 	}
@@ -240,6 +242,7 @@ func (c *Columns) put(ctx context.Context, kind string, d metadataSet) {
 		err = c.catalog.shared.Put(putting, c.session.Connection(), c.session.Incarnation(), c.sharedKind(kind), text)
 	}
 	if err != nil {
-		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(), "error", err)
+		c.catalog.log.Debug("metadata is not shared with other processes now", "connection", c.session.Connection(),
+			"error", err)
 	}
 }

@@ -104,7 +104,8 @@ func (p Planner) column(ctx context.Context, name, path string) (dynamics.Column
 	}
 	if info, ok := all[name]; ok {
 		if info.Type == dynamics.Unsupported {
-			return dynamics.Column{}, messages.Errorf(messages.NotSupported, "%s: crmbridge knows no values of this column's type", path)
+			return dynamics.Column{}, messages.Errorf(messages.NotSupported, "%s: crmbridge knows no values of "+
+				"this column's type", path)
 		}
 		return dynamics.Column{Logical: name, Type: info.Type}, nil
 	}
@@ -134,7 +135,8 @@ func (p Planner) comparable(ctx context.Context) error {
 			return err
 		}
 		if hidden {
-			return messages.Invalid(c.path, "the connection's user may not read %s (column-level security), so that no filter or order can use it; "+
+			return messages.Invalid(c.path, "the connection's user may not read %s (column-level security), so "+
+				"that no filter or order can use it; "+
 				"leave it out, or let a column security profile give the user its values", c.name)
 		}
 	}

@@ -7,5 +7,6 @@ import (
 
 // TableOf is what the Dataverse client needs of a table.
 func TableOf(t messages.Table) dynamics.Table {
-	return dynamics.Table{Name: t.Name, Set: t.Set, Logical: t.Logical, Key: t.Key, Display: t.Display, Privilege: t.ReadPrivilege, Product: t.Product}
+	return dynamics.Table{Name: t.Name, Set: t.Set, Logical: t.Logical, Key: t.Key, Display: t.Display,
+		Privilege: t.ReadPrivilege, Product: t.Product}
 }

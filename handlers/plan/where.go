@@ -82,7 +82,8 @@ func (p Planner) leaf(ctx context.Context, w *messages.Where, path string) (dyna
 		return nil, Refused(err, path+".value")
 	}
 	if w.Op == messages.Between && swapped(column.Type, test.Values[0], test.Values[1]) {
-		return nil, messages.Invalid(path+".value", "the first value of between is above the second; give the lowest and then the highest")
+		return nil, messages.Invalid(path+".value", "the first value of between is above the second; give the "+
+			"lowest and then the highest")
 	}
 	return test, nil
 }
@@ -140,7 +141,8 @@ func (p Planner) valuesOf(w *messages.Where, t dynamics.ColumnType, path string)
 	case most == 1 && listed:
 		return nil, messages.Invalid(path, "%s takes one value, not an array; for several use in", w.Op)
 	case listed && len(items) == 0:
-		return nil, messages.Invalid(path, "the list is empty; to find %s without a value use is_null", p.columns.entity.Name)
+		return nil, messages.Invalid(path, "the list is empty; to find %s without "+
+			"a value use is_null", p.columns.entity.Name)
 	case listed:
 		return items, nil
 	}
@@ -148,7 +150,8 @@ func (p Planner) valuesOf(w *messages.Where, t dynamics.ColumnType, path string)
 }
 
 // value reads one value as the column's type wants it written.
-func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+func (p Planner) value(ctx context.Context, column dynamics.Column, field string, value jsontext.Value,
+	path string) (string, error) {
 	kind := value.Kind()
 	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
 		return "", messages.Invalid(path, "is %s; to find %s without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'], p.columns.entity.Name)
@@ -197,7 +200,8 @@ func textValue(value jsontext.Value, path, right string) (string, error) {
 }
 
 // label finds the option that a label names, in any case.
-func (p Planner) label(ctx context.Context, column dynamics.Column, field string, value jsontext.Value, path string) (string, error) {
+func (p Planner) label(ctx context.Context, column dynamics.Column, field string, value jsontext.Value,
+	path string) (string, error) {
 	label, err := textValue(value, path, "a label")
 	if err != nil {
 		return "", err
@@ -218,11 +222,14 @@ func (p Planner) label(ctx context.Context, column dynamics.Column, field string
 		return strconv.Itoa(found[0]), nil
 	case 0:
 		if cut {
-			return "", messages.Invalid(path, "%s has more options than crmbridge knows by label, which are the first %d; give the integer", field, len(labels))
+			return "", messages.Invalid(path, "%s has more options than crmbridge knows by label, which are the "+
+				"first %d; give the integer", field, len(labels))
 		}
-		return "", messages.Invalid(path, "%s has no option with this label; its options are %s", field, optionList(labels))
+		return "", messages.Invalid(path, "%s has no option with this label; "+
+			"its options are %s", field, optionList(labels))
 	}
-	return "", messages.Invalid(path, "the label is that of several options of %s: %s; give the integer", field, optionList(pick(labels, found)))
+	return "", messages.Invalid(path, "the label is that of several options of %s: "+
+		"%s; give the integer", field, optionList(pick(labels, found)))
 }
 
 func labelled(labels map[int]string, label string) []int {

@@ -22,9 +22,11 @@ func Classify(ctx context.Context, closing bool, err error) *messages.Error {
 	}
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return messages.Errorf(messages.DeadlineExceeded, "the request's deadline passed before its answer was ready").Because(err)
+		return messages.Errorf(messages.DeadlineExceeded,
+			"the request's deadline passed before its answer was ready").Because(err)
 	case ctx.Err() != nil && closing:
-		return messages.Errorf(messages.Unavailable, "this process is stopping; send the request again").After(time.Second).Because(err)
+		return messages.Errorf(messages.Unavailable,
+			"this process is stopping; send the request again").After(time.Second).Because(err)
 	}
 	if fault, ok := errors.AsType[*tokens.Error](err); ok {
 		return fromTokens(fault)
@@ -32,7 +34,8 @@ func Classify(ctx context.Context, closing bool, err error) *messages.Error {
 	if fault, ok := errors.AsType[*dynamics.Error](err); ok {
 		return FromDynamics(fault)
 	}
-	return messages.Errorf(messages.Internal, "crmbridge failed on this request; its log tells more under this request id").Because(err)
+	return messages.Errorf(messages.Internal,
+		"crmbridge failed on this request; its log tells more under this request id").Because(err)
 }
 
 // fromTokens passes on what the token side found: its codes are those of messages/README.md#errors.
@@ -53,7 +56,8 @@ func fromTokens(fault *tokens.Error) *messages.Error {
 func FromDynamics(fault *dynamics.Error) *messages.Error {
 	out := Explain(fault).Error().Because(fault)
 	if fault.Status != 0 {
-		out.Dynamics = &messages.DynamicsError{Status: fault.Status, Code: fault.Code, Message: fault.Message, RequestID: fault.RequestID}
+		out.Dynamics = &messages.DynamicsError{Status: fault.Status, Code: fault.Code, Message: fault.Message,
+			RequestID: fault.RequestID}
 	}
 	if fault.RetryAfter > 0 {
 		out.After(fault.RetryAfter)
@@ -63,5 +67,6 @@ func FromDynamics(fault *dynamics.Error) *messages.Error {
 
 // noMemory is the error of a request for which there was no memory.
 func noMemory(full *budget.Error) *messages.Error {
-	return messages.Errorf(messages.Overloaded, "this process has no memory left for the request; try again").After(full.After).Because(full)
+	return messages.Errorf(messages.Overloaded,
+		"this process has no memory left for the request; try again").After(full.After).Because(full)
 }

@@ -102,13 +102,16 @@ var meanings = []meaning{
 			"send the request again, and if this stays, look into it with connections.check"},
 	{kind: dynamics.Throttled, when: (*dynamics.Error).OfQuery, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse holds this query back because of what it costs its database; other queries go on; " +
-			"try again later, or leave out filters that search within texts, negative ones and those on calculated columns"},
+			"try again later, or leave out filters that search within texts, negative ones and those on " +
+			"calculated columns"},
 	{kind: dynamics.Throttled, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse's service protection limits are reached; wait, sending on makes the wait longer"},
-	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true, message: "Dataverse has no such column"},
+	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true,
+		message: "Dataverse has no such column"},
 	{kind: dynamics.Invalid, when: connectionChanged, code: messages.Unavailable,
 		message: "the connection was made again while this request ran; send it again"},
-	{kind: dynamics.Invalid, when: unanswered, code: messages.InvalidRequest, column: true, message: "%s", about: ownMessage},
+	{kind: dynamics.Invalid, when: unanswered, code: messages.InvalidRequest, column: true, message: "%s",
+		about: ownMessage},
 	{kind: dynamics.Invalid, code: messages.InvalidRequest, message: "Dataverse refused the query: %s", about: reason},
 	{kind: dynamics.AggregateLimit, code: messages.NotSupported,
 		message: "Dataverse does not count more than 50,000 rows in one request"},
@@ -135,7 +138,8 @@ var meanings = []meaning{
 }
 
 // unusable is the meaning of errors of any other kind.
-var unusable = meaning{code: messages.UpstreamError, message: "Dataverse answered something unusable: %s", about: reason}
+var unusable = meaning{code: messages.UpstreamError, message: "Dataverse answered something unusable: %s",
+	about: reason}
 
 func connectionChanged(fault *dynamics.Error) bool {
 	return errors.Is(fault, dynamics.ErrConnectionChanged)
@@ -153,9 +157,11 @@ func tooLarge(fault *dynamics.Error) string {
 	case fault.Message != "":
 		return fault.Message
 	case fault.Status == http.StatusRequestEntityTooLarge:
-		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); give a shorter filter"
+		return "the request is larger than Dataverse, or what stands before it, takes (HTTP status 413); " +
+			"give a shorter filter"
 	case fault.Status == http.StatusRequestURITooLong:
-		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); give a shorter filter or fewer fields"
+		return "the query is longer than Dataverse, or what stands before it, takes in a URL (HTTP status 414); " +
+			"give a shorter filter or fewer fields"
 	}
 	return reason(fault)
 }
@@ -167,7 +173,8 @@ func reason(fault *dynamics.Error) string {
 	case fault.Message != "":
 		return fault.Message
 	case fault.Status != 0:
-		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it", fault.Status)
+		return fmt.Sprintf("HTTP status %d without a reason, perhaps from a gateway or firewall in front of it",
+			fault.Status)
 	}
 	return "no reason was given"
 }
@@ -183,10 +190,13 @@ func tableDisplay(fault *dynamics.Error) string {
 func untracked(fault *dynamics.Error) Explanation {
 	out := Explanation{Code: messages.NotSupported}
 	if unanswered(fault) {
-		out.Message = "the environment answered without change tracking: a proxy or gateway between crmbridge and Dataverse " +
-			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with nothing in between, " +
+		out.Message = "the environment answered without change tracking: a proxy or gateway between " +
+			"crmbridge and Dataverse " +
+			"leaves out the header Prefer: odata.track-changes, or its answer Preference-Applied; with " +
+			"nothing in between, " +
 			"look at Track changes of the table " + tableDisplay(fault) + " in Power Apps"
-		out.Finding, out.Fix = out.Message, "who runs what stands between crmbridge and the environment lets the header Prefer pass"
+		out.Finding, out.Fix = out.Message, "who runs what stands between crmbridge and the environment lets the "+
+			"header Prefer pass"
 		return out
 	}
 	place := "Tables, " + tableDisplay(fault) + ", Properties, Advanced options, Track changes"
@@ -200,6 +210,7 @@ func untracked(fault *dynamics.Error) Explanation {
 func noTable(fault *dynamics.Error) Explanation {
 	name, product := tableName(fault), cmp.Or(fault.Table.Product, "a product of its own")
 	message := fmt.Sprintf("the environment has no table %s; it comes with %s", name, product)
-	return Explanation{Code: messages.NotSupported, Message: message, Finding: message + "; everything else works without it",
+	return Explanation{Code: messages.NotSupported, Message: message, Finding: message +
+		"; everything else works without it",
 		Fix: fmt.Sprintf("install %s in the environment, or do without %s", product, name)}
 }

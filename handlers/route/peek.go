@@ -44,7 +44,8 @@ func PeekConnection(body []byte) string {
 				return ""
 			}
 			name = ""
-			if rest := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(rest) > 0 && rest[0] == ':' && string(text) == "connection" {
+			if rest := bytes.TrimLeft(body[i+1:], " \t\r\n"); len(rest) > 0 && rest[0] == ':' &&
+				string(text) == "connection" {
 				name = "connection"
 			}
 		}

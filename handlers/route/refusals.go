@@ -30,15 +30,18 @@ func forbidden(fault *dynamics.Error) Explanation {
 		// over the whole organization. A user who reads the rows of a business unit is
 		// refused in the same words as one who reads none.
 		out.Privilege, need = fault.Table.Privilege, "is needed at organization level; "
-		out.Message = "the connection's user lacks the privilege " + out.Privilege + " at organization level, without which Dataverse does not tell what changed"
+		out.Message = "the connection's user lacks the privilege " + out.Privilege +
+			" at organization level, without which Dataverse does not tell what changed"
 		if fault.Privilege == "" { // it may be about something else
-			out.Message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs the privilege %s at organization level", reason(fault), out.Privilege)
+			out.Message = fmt.Sprintf("Dataverse refused: %s; to be told what changed, the connection's user needs "+
+				"the privilege %s at organization level", reason(fault), out.Privilege)
 		}
 	case fault.Privilege == "":
 		out.Message = "Dataverse refused: " + reason(fault)
 	case known.Reach:
 		need = "does not reach this row; "
-		out.Message = fmt.Sprintf("the connection's user may not read this row: the privilege %s does not reach that far, and the row is not shared", fault.Privilege)
+		out.Message = fmt.Sprintf("the connection's user may not read this row: the privilege %s does not reach "+
+			"that far, and the row is not shared", fault.Privilege)
 	default:
 		need = "is missing; "
 		out.Message = fmt.Sprintf("the connection's user lacks the privilege %s in Dataverse", fault.Privilege)
@@ -80,10 +83,12 @@ func PrivilegeFix(privilege string, about dynamics.Table) string {
 	if table == "" {
 		return fmt.Sprintf("give the user a security role with %s at level Organization: %s", privilege, securityRoles)
 	}
-	return fmt.Sprintf("give the user a security role with Read on %s (%s) at level Organization: %s", table, privilege, securityRoles)
+	return fmt.Sprintf("give the user a security role with Read on %s (%s) at level Organization: %s", table,
+		privilege, securityRoles)
 }
 
 // RefusedFix is what is left to look at where Entra gives tokens and the environment
 // refuses them.
-const RefusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled in the environment (" + AdminCentre +
+const RefusedFix = "ask again in a minute; if it stays, an administrator looks whether the user is enabled " +
+	"in the environment (" + AdminCentre +
 	", Users) and whether the environment's IP firewall or a Conditional Access policy keeps crmbridge out"

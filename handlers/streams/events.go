@@ -24,8 +24,9 @@ func Events(ctx context.Context, js jetstream.JetStream) error {
 	stream, err := js.Stream(ctx, messages.EventsStream)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		_, err = js.CreateStream(ctx, jetstream.StreamConfig{
-			Name: messages.EventsStream, Description: "changes of crmbridge's connections", Subjects: []string{messages.EventSubjects},
-			Storage: jetstream.FileStorage, MaxAge: eventsKept, Duplicates: eventsDuplicate, AllowDirect: true,
+			Name: messages.EventsStream, Description: "changes of crmbridge's connections",
+			Subjects: []string{messages.EventSubjects},
+			Storage:  jetstream.FileStorage, MaxAge: eventsKept, Duplicates: eventsDuplicate, AllowDirect: true,
 		})
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			return nil // another process was first

@@ -135,7 +135,8 @@ func capturingSubject(ctx context.Context, js jetstream.JetStream, subject strin
 	defer cancel() // ends the lister too, where a name is left unread
 	names := js.StreamNames(ctx, jetstream.WithStreamListSubject(subject))
 	for name := range names.Name() {
-		return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its acknowledgement for an answer; "+
+		return fmt.Errorf("%w: stream %s captures request subjects (%s): requesters would get its "+
+			"acknowledgement for an answer; "+
 			"take them out of its subjects", ErrCaptured, name, subject)
 	}
 	if err := names.Err(); err != nil && !absent(err) {

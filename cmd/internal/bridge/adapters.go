@@ -22,8 +22,9 @@ func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Ac
 
 func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
 	access, err := t.source.Refused(ctx, connection, tokens.Access{
-		Environment: refused.Environment, Incarnation: refused.Incarnation, OrganizationID: refused.Principal.Organization,
-		UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
+		Environment: refused.Environment, Incarnation: refused.Incarnation,
+		OrganizationID: refused.Principal.Organization,
+		UserID:         refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
 		Claims: tokens.Secret(refused.Claims.Reveal())})
 	return fromGrant(access), err
 }
@@ -40,7 +41,8 @@ func names(
 	client *dynamics.Client,
 ) func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
 	return func(ctx context.Context, environment, accessToken, user, organization string) tokens.Names {
-		names := client.Names(ctx, environment, accessToken, dynamics.Identity{UserID: user, OrganizationID: organization})
+		names := client.Names(ctx, environment, accessToken,
+			dynamics.Identity{UserID: user, OrganizationID: organization})
 		return tokens.Names{User: names.User, UserFull: names.UserFull, Organization: names.Organization}
 	}
 }

@@ -213,7 +213,8 @@ func (r *reader) authority(text string, allowHTTP bool) string {
 		strings.Trim(u.Path, "/") != "":
 		r.fault("ENTRA_AUTHORITY_URL", "is not an origin such as https://login.microsoftonline.com")
 	case u.Scheme == "http" && !(allowHTTP && loopback(u.Hostname())):
-		r.fault("ENTRA_AUTHORITY_URL", "must be https (plain http needs DYNAMICS_ALLOW_HTTP=true and a loopback address)")
+		r.fault("ENTRA_AUTHORITY_URL", "must be https (plain http needs DYNAMICS_ALLOW_HTTP=true and "+
+			"a loopback address)")
 	case u.Scheme != "http" && u.Scheme != "https":
 		r.fault("ENTRA_AUTHORITY_URL", "must begin with https://")
 	default:

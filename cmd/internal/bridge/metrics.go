@@ -34,10 +34,12 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"call"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "crmbridge_dataverse_received_bytes_total", Help: "Body bytes received from Dataverse, after decompression.",
+			Name: "crmbridge_dataverse_received_bytes_total",
+			Help: "Body bytes received from Dataverse, after decompression.",
 		}),
 		tokens: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "crmbridge_token_requests_total", Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
+			Name: "crmbridge_token_requests_total",
+			Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
 		}, []string{"grant", "code"}),
 		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name:    "crmbridge_token_wait_seconds",
@@ -45,7 +47,8 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "crmbridge_dataverse_limits_total", Help: "Refusals by a service protection limit of Dataverse, by limit.",
+			Name: "crmbridge_dataverse_limits_total",
+			Help: "Refusals by a service protection limit of Dataverse, by limit.",
 		}, []string{"limit"}),
 		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "crmbridge_dataverse_queue_seconds",

@@ -218,6 +218,7 @@ func skewWords(skew time.Duration) string {
 	if skew < 0 {
 		side = "behind"
 	}
-	return fmt.Sprintf("the clock of this machine is %s %s that of Redis: deadlines that requesters send, and the ends of "+
+	return fmt.Sprintf("the clock of this machine is %s %s that of Redis: deadlines that requesters "+
+		"send, and the ends of "+
 		"access tokens and sign-ins, are misjudged by as much; keep both in time (NTP)", skew.Abs(), side)
 }

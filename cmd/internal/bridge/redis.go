@@ -91,7 +91,8 @@ func parseRedis(text string) (*redis.UniversalOptions, error) {
 	}
 }
 
-var errRedisURL = errors.New("is not a Redis URL; examples: redis://127.0.0.1:6379/0, rediss://:PASSWORD@redis.example:6380/0, " +
+var errRedisURL = errors.New("is not a Redis URL; examples: redis://127.0.0.1:6379/0, " +
+	"rediss://:PASSWORD@redis.example:6380/0, " +
 	"redis+cluster://n1:6379,n2:6379, redis+sentinel://s1:26379,s2:26379/MASTER/0")
 
 // manyAddresses reads [user:password@]host:port,host:port[/path].

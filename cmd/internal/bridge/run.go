@@ -120,8 +120,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	consumer, err := interactive.Start(ctx, b.nats, routes, interactive.Options{
-		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls, RequireScoped: config.RequireScoped,
-		Memory: b.memory, BacklogBytes: int(b.divided.backlog),
+		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls,
+		RequireScoped: config.RequireScoped,
+		Memory:        b.memory, BacklogBytes: int(b.divided.backlog),
 		Version: version, Log: log, Metrics: b.registry,
 	})
 	if errors.Is(err, streams.ErrCaptured) {
@@ -139,7 +140,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 func (b *Bridge) connect(ctx context.Context) error {
 	var err error
 	replies := nats.ReconnectBufSize(int(b.divided.replies / 2)) // it grows by doubling
-	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies, nats.ReconnectErrHandler(b.attempted)); err != nil {
+	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies,
+		nats.ReconnectErrHandler(b.attempted)); err != nil {
 		return err
 	}
 	b.onStop(func(context.Context) error { b.nats.Close(); return nil })
@@ -250,7 +252,8 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.onStop(func(ctx context.Context) error { b.authorizer.Close(ctx); return nil })
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
-		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log), BusCompletion: b.config.BusCompletion,
+		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log),
+		BusCompletion: b.config.BusCompletion,
 	}, nil
 }
 
