@@ -31,6 +31,12 @@ func TestAFewBytesDoNotBecomeMany(t *testing.T) {
 		{"names of columns", "PicklistAttributeMetadata", `{"value":[`, `{"LogicalName":"` + strings.Repeat("n", 1<<20) + `"}`, `]}`, 100, options},
 		{"roles of a team", "/teams", `{"value":[{"teamid":"` + someID + `","teamroles_association":[`, `{}`, `]}]}`, 2_600_000,
 			func(t *testing.T, r *rig) error { _, _, err := r.open(t).Roles(t.Context(), someID); return err }},
+		{"privileges on columns", "/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()", `{"AttributePrivileges":[`, `{}`, `]}`, 2_600_000,
+			func(t *testing.T, r *rig) error {
+				r.tokens.access.Principal = dynamics.Principal{Organization: guid(50), User: guid(51)}
+				_, err := r.open(t).Columns(t.Context(), accounts)
+				return err
+			}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
@@ -42,6 +48,9 @@ func TestAFewBytesDoNotBecomeMany(t *testing.T) {
 						teams = append(teams, fmt.Sprintf(`{"teamid":"%s","name":"t"}`, guid(i)))
 					}
 					_, _ = io.WriteString(w, `{"value":[`+strings.Join(teams, ",")+`]}`)
+					return
+				case strings.HasSuffix(req.URL.Path, "/Attributes") && c.path != "/Attributes":
+					_, _ = io.WriteString(w, `{"value":[{"LogicalName":"name","IsSecured":true}]}`)
 					return
 				case !strings.HasSuffix(req.URL.Path, c.path):
 					_, _ = io.WriteString(w, `{"value":[]}`)

@@ -122,6 +122,10 @@ type Error struct {
 // https://learn.microsoft.com/power-apps/developer/data-platform/query-throttling).
 func (e *Error) OfQuery() bool { return e.Status != 0 && codeOf(e.Code).Query }
 
+// MayPass reports whether the same request may be answered another time: an answer
+// broke off, or something stood in its way for a moment.
+func (e *Error) MayPass() bool { return e.retry }
+
 // OfChanges reports whether the error is one of [Session.Changes].
 func (e *Error) OfChanges() bool { return e.Table.Name != "" && e.Op == e.Table.op(opChanges) }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -73,7 +75,7 @@ func notServed(err error) bool {
 // or at all, or says it in a form that nobody can read. Another try would not change it.
 func untold(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && (notServed(err) || e.Kind == Forbidden || e.Kind == TooLarge || e.Kind == Upstream && e.Status < 300 && !e.retry)
+	return ok && (notServed(err) || e.Kind == Forbidden || e.Kind == TooLarge || e.Kind == Upstream && !e.retry)
 }
 
 // attributePrivileges returns the ids of the secured columns that the user may read,
@@ -83,28 +85,45 @@ func untold(err error) bool {
 func (s *Session) attributePrivileges(ctx context.Context, user string) (map[string]bool, error) {
 	readable := map[string]bool{}
 	r := request{op: opSecured, most: maxRelatedBody, read: func(b *body) error {
-		var answer struct {
-			AttributePrivileges *[]struct {
-				AttributeId string
-				CanRead     int
-			}
-		}
-		if err := into(&answer)(b); err != nil {
-			return err
-		}
-		if answer.AttributePrivileges == nil {
-			return pageFault("the answer holds no privileges")
-		}
 		clear(readable)
-		for _, p := range *answer.AttributePrivileges {
-			if id, ok := canonicalGUID(p.AttributeId); ok && p.CanRead == mayRead {
-				readable[id] = true
+		return withDecoder(b, func(d *jsontext.Decoder) error {
+			seen := false
+			_, err := members(d, "the answer is not a JSON object", func(name string) (err error) {
+				if name != "AttributePrivileges" {
+					return d.SkipValue()
+				}
+				seen, err = elements(d, `"AttributePrivileges" is not an array`, func() error { return readPrivilege(b, d, readable) })
+				return err
+			})
+			if err == nil && !seen {
+				return pageFault("the answer holds no privileges")
 			}
-		}
-		return nil
+			return err
+		}, jsontext.AllowDuplicateNames(false))
 	}}
 	err := s.get(ctx, r, "systemusers("+user+")/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()", "")
 	return readable, err
+}
+
+// readableBytes is what an id takes in a map.
+const readableBytes = 128
+
+// readPrivilege reads one privilege. Only the id of what may be read is kept: an answer
+// may hold any number of entries of a few bytes.
+func readPrivilege(b *body, d *jsontext.Decoder, readable map[string]bool) error {
+	var p struct {
+		AttributeId string
+		CanRead     int
+	}
+	if err := json.UnmarshalDecode(d, &p); err != nil {
+		return err
+	}
+	id, ok := canonicalGUID(p.AttributeId)
+	if !ok || p.CanRead != mayRead || readable[id] {
+		return nil
+	}
+	readable[id] = true
+	return b.keep(readableBytes)
 }
 
 type profileRow struct {
@@ -159,8 +178,8 @@ func (s *Session) profiles(ctx context.Context, user string) (map[string]bool, e
 		mu.Lock()
 		defer mu.Unlock()
 		for _, row := range rows {
-			if id, ok := canonicalGUID(row.ID); ok {
-				all[id] = true
+			if id, ok := canonicalGUID(row.ID); ok && len(all) < maxRelated {
+				all[id] = true // what is beyond lets nothing be read
 			}
 		}
 	}

@@ -71,17 +71,24 @@ func TestColumnsThatTheUserMayNotRead(t *testing.T) {
 		return answer(200, fmt.Sprintf(`{"value":[{"roleid":%q,"name":"r"}]}`, id))
 	}
 
+	var many []string
+	for i := range 10_000 {
+		many = append(many, fmt.Sprintf(`{"fieldsecurityprofileid":%q}`, guid(1000+i)))
+	}
+
 	for name, c := range map[string]struct {
 		served map[string]http.HandlerFunc
 		want   string // the readable columns
 	}{
-		"by the function":           {map[string]http.HandlerFunc{function: privileges(allowed(strings.ToUpper(guid(2)), 4), allowed(guid(3), 0))}, "name salary writeonce"},
-		"all by the function":       {map[string]http.HandlerFunc{function: privileges(allowed(guid(2), 4), allowed(guid(3), 4))}, "name salary secret writeonce"},
-		"none by the function":      {map[string]http.HandlerFunc{function: privileges()}, "name writeonce"},
-		"the user may not ask":      {map[string]http.HandlerFunc{function: forbidden}, "name writeonce"},
-		"nothing of it is served":   {nil, "name writeonce"},
-		"by a profile":              {map[string]http.HandlerFunc{"systemuserprofiles_association": profile(guid(20)), "teammembership_association": none, "fieldpermissions": permissions}, "name salary writeonce"},
-		"by a profile of a team":    {map[string]http.HandlerFunc{"systemuserprofiles_association": none, "teammembership_association": team, "teamprofiles_association": profile(guid(20)), "fieldpermissions": permissions}, "name salary writeonce"},
+		"by the function":         {map[string]http.HandlerFunc{function: privileges(allowed(strings.ToUpper(guid(2)), 4), allowed(guid(3), 0))}, "name salary writeonce"},
+		"all by the function":     {map[string]http.HandlerFunc{function: privileges(allowed(guid(2), 4), allowed(guid(3), 4))}, "name salary secret writeonce"},
+		"none by the function":    {map[string]http.HandlerFunc{function: privileges()}, "name writeonce"},
+		"the user may not ask":    {map[string]http.HandlerFunc{function: forbidden}, "name writeonce"},
+		"nothing of it is served": {nil, "name writeonce"},
+		"by a profile":            {map[string]http.HandlerFunc{"systemuserprofiles_association": profile(guid(20)), "teammembership_association": none, "fieldpermissions": permissions}, "name salary writeonce"},
+		"by a profile of a team":  {map[string]http.HandlerFunc{"systemuserprofiles_association": none, "teammembership_association": team, "teamprofiles_association": profile(guid(20)), "fieldpermissions": permissions}, "name salary writeonce"},
+		"too many profiles": {map[string]http.HandlerFunc{"systemuserprofiles_association": answer(200, `{"value":[`+strings.Join(many, ",")+`]}`),
+			"teammembership_association": team, "teamprofiles_association": profile(guid(20)), "fieldpermissions": permissions}, "name writeonce"},
 		"by another's profile":      {map[string]http.HandlerFunc{"systemuserprofiles_association": profile(guid(21)), "teammembership_association": none, "fieldpermissions": permissions}, "name writeonce"},
 		"permissions are kept":      {map[string]http.HandlerFunc{"systemuserprofiles_association": profile(guid(20)), "teammembership_association": none, "fieldpermissions": forbidden}, "name writeonce"},
 		"by a system administrator": {map[string]http.HandlerFunc{function: privileges(), "/systemuserroles_association": role(guid(40)), "teammembership_association": none, "roles": role(guid(40))}, "name salary secret writeonce"},

@@ -37,7 +37,7 @@ func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call, in 
 	}
 	reply := messages.AuthorizeReply{ConnectURL: begun.ConnectURL, ExpiresAt: begun.ExpiresAt.UTC()}
 	if o.BusCompletion {
-		reply.AuthorizationURL, reply.State = begun.AuthorizationURL, begun.State
+		reply.AuthorizationURL, reply.State, reply.Tables = begun.AuthorizationURL, begun.State, begun.Tables
 	}
 	return reply, nil
 }

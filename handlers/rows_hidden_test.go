@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -123,5 +124,32 @@ func TestFiltersWithoutMetadata(t *testing.T) {
 		if c.code == "" && d.metadata > 3 {
 			t.Errorf("%d: metadata was asked for %d times", c.status, d.metadata)
 		}
+	}
+}
+
+// A description of the table that breaks off on its way is none: it says nothing of what
+// is hidden, and the next one may say it.
+func TestAFilterWhileMetadataBreaksOff(t *testing.T) {
+	d, client, _ := operated(t, rows(0, 10, 0))
+	broken := true
+	d.change(func() {
+		d.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+			if broken && strings.Contains(r.URL.Path, "EntityDefinitions") {
+				w.Header().Set("Content-Length", "1000")
+				_, _ = w.Write([]byte(`{"value":[`))
+				return true
+			}
+			return false
+		}
+	})
+	where := messages.HasValue("city")
+	search := func() error {
+		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"}, Where: &where})
+		return err
+	}
+	as(t, search(), messages.UpstreamError)
+	d.change(func() { broken = false })
+	if err := search(); err != nil {
+		t.Error(err)
 	}
 }

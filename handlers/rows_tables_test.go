@@ -401,3 +401,23 @@ func TestATableThatIsNoLongerPermitted(t *testing.T) {
 		}
 	}
 }
+
+// An application that sends people to Microsoft itself is told which tables they agree
+// to; where people see the connect page the page tells them.
+func TestAnApplicationThatOwnsTheRedirectKnowsTheTables(t *testing.T) {
+	for _, bus := range []bool{true, false} {
+		e := emulateThree(t, 1)
+		e.operations.BusCompletion = bus
+		reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: acme, EnvironmentURL: e.url})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var want []string
+		if bus {
+			want = []string{"accounts", "contacts", "widgets"}
+		}
+		if !slices.Equal(reply.Tables, want) || (reply.AuthorizationURL != "") != bus {
+			t.Errorf("%t: %+v", bus, reply)
+		}
+	}
+}

@@ -72,9 +72,13 @@ type AuthorizeReply struct {
 	Connection AuthorizedConnection `json:"connection,omitzero"`
 	ConnectURL string               `json:"connect_url,omitzero"`
 	ExpiresAt  time.Time            `json:"expires_at,omitzero"`
-	// AuthorizationURL and State are there only where BUS_COMPLETION is on.
-	AuthorizationURL string `json:"authorization_url,omitzero"`
-	State            string `json:"state,omitzero"`
+	// AuthorizationURL and State are there only where BUS_COMPLETION is on, and so are
+	// Tables, the names of the tables that may be read once the sign-in is completed.
+	// Nobody who goes to AuthorizationURL sees crmbridge's page: the application says
+	// there which tables these are.
+	AuthorizationURL string   `json:"authorization_url,omitzero"`
+	State            string   `json:"state,omitzero"`
+	Tables           []string `json:"tables,omitzero"`
 }
 
 // SetHead fills in what the consumer knows about every reply.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -146,10 +147,12 @@ type Request struct {
 type Begun struct {
 	ConnectURL string
 	ExpiresAt  time.Time
-	// AuthorizationURL and State are set for Request.Bus only. The application
-	// must bind State to its own user's session.
+	// AuthorizationURL, State and Tables are set for Request.Bus only. The application
+	// must bind State to its own user's session, and tell the person of Tables, which
+	// may be read once the sign-in is completed: no page of this package does.
 	AuthorizationURL string
 	State            string
+	Tables           []string
 }
 
 // Begin makes a connect link, and a pending connection where there is none. An
@@ -186,6 +189,7 @@ func (a *Authorizer) Begin(ctx context.Context, q Request) (Begun, error) {
 	}
 	begun := Begun{ConnectURL: a.public + "/connect/" + secret, ExpiresAt: t.ExpiresAt}
 	if q.Bus {
+		begun.Tables = slices.Clone(recorded(t.Tables))
 		begun.AuthorizationURL, begun.State, err = a.open(ctx, t, key, "")
 	}
 	return begun, err

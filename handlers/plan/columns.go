@@ -76,6 +76,9 @@ func (c *Columns) hides(ctx context.Context, logical string) (bool, error) {
 
 // stays reports an error about metadata that another try will not change.
 func stays(err error) bool {
+	if fault, ok := errors.AsType[*dynamics.Error](err); ok && fault.MayPass() {
+		return false
+	}
 	switch dynamics.KindOf(err) {
 	case dynamics.Upstream, dynamics.NotFound, dynamics.Forbidden, dynamics.Invalid, dynamics.UnknownColumn, dynamics.TooLarge:
 		return !errors.Is(err, dynamics.ErrConnectionChanged)
