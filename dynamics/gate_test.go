@@ -134,6 +134,9 @@ func TestWhatIsLeftOfTheLimits(t *testing.T) {
 // An environment that is down is not asked by every request; another connection's is,
 // and it is tried again after a while.
 func TestTheCircuitOfOneConnectionBreaks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for a circuit to close")
+	}
 	var down atomic.Bool
 	down.Store(true)
 	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -64,6 +64,9 @@ func TestAPageCountsUntilItIsReleased(t *testing.T) {
 // TestAnAnswerWithoutRoomIsOverloaded, shortly before the deadline, whatever becomes
 // of the memory: rows, the decoder's buffer, or options.
 func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for room until deadlines")
+	}
 	t.Parallel()
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc

@@ -290,6 +290,9 @@ func TestCertificateFilesThatAreOfNoUse(t *testing.T) {
 // A certificate that ends while the process runs is a fault of the set-up: it
 // says so and marks nothing. That it will end is in the log before.
 func TestACertificateThatEnds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for a certificate to end")
+	}
 	t.Parallel()
 	b := newBench(t, client(t, miniredis.RunT(t).Addr()))
 	b.connect("acme", 3600)

@@ -19,6 +19,9 @@ import (
 // Redis goes away under load, at the worst moment: between a token request and
 // its save, at an Entra that takes every refresh token only once.
 func TestRedisAwayUnderLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it kills Redis servers")
+	}
 	t.Parallel()
 	pause := 5 * time.Second // CRMBRIDGE_TEST_PAUSE=30s for the long one
 	if text := os.Getenv("CRMBRIDGE_TEST_PAUSE"); text != "" {

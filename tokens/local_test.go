@@ -271,6 +271,9 @@ func TestACopyThatGoesAwayWhileRedisStalls(t *testing.T) {
 
 // Cut off from Redis, a process goes on with what it has, and not for ever.
 func TestCutOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it kills Redis servers")
+	}
 	t.Parallel()
 	for name, how := range map[string]func(*server){
 		"killed": (*server).kill,

@@ -150,6 +150,9 @@ func TestOneReadsMetadata(t *testing.T) {
 }
 
 func TestMetadataWithoutRedis(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for Redis to be given up")
+	}
 	t.Parallel()
 	rdb := client(t, "127.0.0.1:1")
 	keys := must[*tokens.Keyset](t)(tokens.ReadKeyset(must[[]byte](t)(tokens.GenerateKeyset())))

@@ -99,6 +99,9 @@ func TestSaveIsRepeated(t *testing.T) {
 // A Redis that stays away for longer than a save is tried: the tokens that Entra
 // gave are kept and saved by the next refresh instead of being asked for again.
 func TestUnsavedTokensAreKept(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for Redis to be given up")
+	}
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)

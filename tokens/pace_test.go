@@ -15,6 +15,9 @@ import (
 
 // Customers who have blocked the application slow the renewal of nobody else.
 func TestBlockedCustomersSlowNobody(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for renewals")
+	}
 	t.Parallel()
 	b := newBench(t, client(t, startRedis(t)))
 	for i := range 8 {

@@ -43,7 +43,13 @@ func (quiet) Printf(context.Context, string, ...any) {}
 func eachRedis(t *testing.T, test func(*testing.T, redis.UniversalClient)) {
 	t.Helper()
 	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, client(t, startMini(t))) })
-	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, client(t, startRedis(t))) })
+	t.Run("redis", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("skipped by -short: miniredis alone")
+		}
+		t.Parallel()
+		test(t, client(t, startRedis(t)))
+	})
 }
 
 // startMini starts a miniredis whose time goes on.

@@ -96,6 +96,9 @@ func (b *bench) inUse(id string, life int) error {
 // A day is 50 ms here. A refresh token lives for 90 days, and nobody uses the
 // connection for 120.
 func TestIdleFor120Days(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it renews for months of a fast clock")
+	}
 	t.Parallel()
 	const day = 50 * time.Millisecond
 	for name, want := range map[string]string{"kept alive": "", "not kept alive": tokens.CodeReauthorizationRequired} {

@@ -160,6 +160,9 @@ func TestFreshTokenAsksNobody(t *testing.T) {
 
 // A token near its end is used while its successor is fetched.
 func TestEarlyRenewalDoesNotWait(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for renewals")
+	}
 	t.Parallel()
 	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
 		b := newBench(t, rdb)

@@ -105,6 +105,9 @@ func blockKey(t *testing.T, client *redis.Client) string {
 // After the longest block one call is made, and its outcome decides: a refusal blocks
 // anew, an answer lets the others go, and whoever is cut short decides nothing.
 func TestOneProbeDecides(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for blocks to end")
+	}
 	t.Parallel()
 	_, calls := blockedFleet(t)
 	for _, round := range []struct {
@@ -132,6 +135,9 @@ func TestOneProbeDecides(t *testing.T) {
 
 // A refused probe keeps everybody out for the whole of the block.
 func TestARefusedProbeBlocksAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for blocks to end")
+	}
 	t.Parallel()
 	_, calls := blockedFleet(t)
 	next(t, calls, "after the block").leave(refusedForADay)

@@ -151,6 +151,9 @@ func TestConfigurationIsChecked(t *testing.T) {
 // However many processes work for one user, the calls in flight never exceed the
 // bound, all of it is used, and every process gets on.
 func TestTheFleetSharesOneBound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for processes to be forgotten")
+	}
 	t.Parallel()
 	addr, _ := startRedis(t)
 	const bound, processes = 8, 4

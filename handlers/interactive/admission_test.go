@@ -117,6 +117,9 @@ func TestRequestersOfAConnectionTakeTurns(t *testing.T) {
 // A request that cannot be in time is refused at once, and one that waits as soon as
 // that is certain: an answer at the deadline would find nobody.
 func TestDeadlinesOfWaitingRequests(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for deadlines")
+	}
 	release := make(chan struct{})
 	slow := make(chan struct{}, 100)
 	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 1}, answering(func(ctx context.Context, c route.Call) (string, error) {

@@ -170,6 +170,9 @@ func TestEveryRequestGetsExactlyOneAnswer(t *testing.T) {
 }
 
 func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for deadlines")
+	}
 	entered, leave := make(chan struct{}), make(chan struct{})
 	_, nc := run(t, Options{MaxInFlight: 2}, answering(func(ctx context.Context, _ route.Call) (string, error) {
 		select {

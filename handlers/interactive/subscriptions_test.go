@@ -127,6 +127,9 @@ func answered(requester *nats.Conn) error {
 // ready, with what would help; when the right is there it is ready again by itself,
 // without a reconnect, and answers everything.
 func TestRefusedSubscriptions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for subscriptions to be tried again")
+	}
 	const requester = `{user: requester, password: r}`
 	user := func(allow string) string {
 		return `authorization { users: [` + requester + `, {user: bridge, password: b, permissions: {publish: ">", subscribe: {allow: [` + allow + `]}}}] }`
@@ -273,6 +276,9 @@ func TestServicesAPIRefused(t *testing.T) {
 
 // An error that is about nothing of the consumer's reaches the handler that was there.
 func TestOtherErrorsArePassedOn(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for the client to notice errors")
+	}
 	log := &logged{}
 	s := configured(t, `authorization { users: [{user: bridge, password: b, permissions: {publish: "nothing"}}] }`)
 	consumer := startConfigured(t, s, log)

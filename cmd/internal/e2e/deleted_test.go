@@ -20,6 +20,7 @@ import (
 // nothing more is asked of the environment, although it answers again. (Searches that
 // wait for each other's call are tested where single flights are.)
 func TestNoRowsOfADeletedConnection(t *testing.T) {
+	bridgetest.Long(t, "it deletes connections under load")
 	t.Parallel()
 	var arrived atomic.Int64
 	release := make(chan struct{})

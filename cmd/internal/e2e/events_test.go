@@ -203,6 +203,7 @@ func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 // Without JetStream everything works but the events; when it is there, what
 // happened meanwhile is published, in order.
 func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
+	bridgetest.Long(t, "it waits until JetStream is given up")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	var brokers []*server.Server

@@ -132,6 +132,7 @@ func TestTheFleetKeepsToALimit(t *testing.T) {
 // An answer that asks for a day's silence keeps the user out for ten minutes at most,
 // and whoever connects again gets one call through to see.
 func TestALimitOfADayEnds(t *testing.T) {
+	bridgetest.Long(t, "it waits for the end of a block")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	for i := range 2 {

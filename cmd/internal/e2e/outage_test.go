@@ -20,6 +20,7 @@ import (
 // others are unavailable; afterwards everything is as before, and no connection
 // counts as broken.
 func TestRedisGoesAwayAndComesBack(t *testing.T) {
+	bridgetest.Long(t, "it waits for connections to be made again")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	if w.Redis == nil {

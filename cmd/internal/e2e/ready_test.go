@@ -17,6 +17,7 @@ import (
 
 // While work in hand is finished, /readyz says so, and /healthz that the process runs.
 func TestReadyzWhileDraining(t *testing.T) {
+	bridgetest.Long(t, "it waits for a grace to end")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
@@ -51,6 +52,7 @@ func TestReadyzWhileDraining(t *testing.T) {
 
 // Without JetStream requests work, and /readyz?verbose says what does not.
 func TestReadyzWithoutJetStream(t *testing.T) {
+	bridgetest.Long(t, "it waits until JetStream is given up")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)

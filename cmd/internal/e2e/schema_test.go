@@ -43,6 +43,7 @@ var beyondSchema = []struct {
 // The schemas that the services API shows and the consumer agree on the same mutated
 // bodies: types, members, enumerations, bounds, what is required.
 func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
+	bridgetest.Long(t, "it sends thousands of bodies")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	w.Bridge(w.Settings(true), nil)

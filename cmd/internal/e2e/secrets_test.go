@@ -96,6 +96,7 @@ func (w *wiretap) query(u *url.URL) {
 // Neither Redis nor a log at debug level holds a token, a secret, a code, a
 // state, or a filter value in clear, in a run that uses every operation.
 func TestNothingSecretInRedisOrLogs(t *testing.T) {
+	bridgetest.Long(t, "it plays everything that may be logged")
 	t.Parallel()
 	const value = "canary filter value 4711"
 	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
