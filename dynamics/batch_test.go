@@ -229,6 +229,9 @@ func TestBatchesBecomeTheErrorsOfTheirPart(t *testing.T) {
 }
 
 func TestTruncatedBatches(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it cuts an answer in many places")
+	}
 	whole := batchOf(innerAnswer(200, pageOf(rowJSON)))
 	end := len(whole) - len("--\r\n") // from here on the last boundary is there
 	for cut := 0; cut < end; cut += 9 {

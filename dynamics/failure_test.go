@@ -118,6 +118,9 @@ func TestRetries(t *testing.T) {
 }
 
 func TestAnAttemptAfterAFaultSucceeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits between attempts")
+	}
 	for _, fault := range []http.HandlerFunc{
 		answer(503, ""),
 		func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },

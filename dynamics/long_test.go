@@ -13,6 +13,9 @@ import (
 // TestEmulatedLongLists: 500 values of each type that lists have, in all forms
 // and through batches, page by page, find what a look at the accounts finds.
 func TestEmulatedLongLists(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it reads thousands of rows")
+	}
 	server, _, s, _ := emulated(t, 1500)
 	money := func(v *int64) (string, bool) {
 		if v == nil {

@@ -120,6 +120,9 @@ func TestUnusablePages(t *testing.T) {
 }
 
 func TestTruncatedPages(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it cuts an answer in many places")
+	}
 	whole := pageOf(rowJSON, rowJSON)
 	for cut := 0; cut < len(whole); cut += 7 {
 		clean := newRig(t, answer(200, whole[:cut])) // ends as if complete

@@ -86,6 +86,9 @@ func TestLimitOfExecutionTime(t *testing.T) {
 }
 
 func TestLimitOfConcurrency(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for slow requests")
+	}
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Latency: 400 * time.Millisecond, Limits: emulator.Limits{Concurrent: 4}})
 	tok := g.signIn("").AccessToken
 	var mu sync.Mutex

@@ -39,6 +39,9 @@ func TestKeptOrders(t *testing.T) {
 
 // What is remembered of deletions is bounded: where one is forgotten, nothing before it can be asked for any more.
 func TestTombstonesAreBounded(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it deletes thousands of rows")
+	}
 	s, err := New(Options{Accounts: -1})
 	if err != nil {
 		t.Fatal(err)
