@@ -177,6 +177,7 @@ func TestOneTokenRequestForAFleet(t *testing.T) {
 // the cursors, from any process, gives every row exactly once. Stream mode does
 // the same in one request.
 func TestPagesThatAreTooLargeAreSplit(t *testing.T) {
+	bridgetest.Long(t, "it reads large pages")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{})
 	w.Bridge(w.Settings(true), nil)
@@ -315,6 +316,7 @@ func TestSplitPageSurvivesChanges(t *testing.T) {
 // Rows that are written between pages without moving, as a campaign that stamps
 // them does, and thousands of rows that come in front, do not lose the place.
 func TestSplitPageSurvivesStampsAndInserts(t *testing.T) {
+	bridgetest.Long(t, "it pages through random changes")
 	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3000})
 	w.Bridge(w.Settings(true), nil)

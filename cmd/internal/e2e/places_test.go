@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -88,6 +89,7 @@ func testPagesInTheOrderOfALookupEnd(t *testing.T, table *testedTable) {
 // What could not be read to its end is refused with the first page, where a bound of
 // the requester's does not end it before.
 func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
+	bridgetest.Long(t, "it pages through tens of thousands of rows")
 	forTables(t, testMoreRowsThanTheOrderOfALookupHas)
 }
 
