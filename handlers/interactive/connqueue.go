@@ -50,7 +50,7 @@ const (
 	maxRetryAfter = 10 * time.Second
 )
 
-// patience is about the time in which what is here will have ended, or need.
+// retryAfter estimates when a slot of the connection is free for one more request; at least need.
 func (q *connQueue) retryAfter(need time.Duration, b admissionBounds) time.Duration {
 	rounds := time.Duration((q.running+q.requesters.size())/b.perConnection + 1)
 	return min(max(need, q.took*rounds, minRetryAfter), maxRetryAfter)
