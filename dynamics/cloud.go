@@ -21,8 +21,10 @@ type cloud struct {
 // regions"; "Microsoft Entra authentication and national clouds"). GCC is part of
 // the global one, as crm9.dynamics.com; GCC High and DoD share an authority.
 var clouds = []cloud{
-	{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net", "sts.windows.net"}, []string{"dynamics.com"}},
-	{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"}, []string{"microsoftdynamics.us", "appsplatform.us"}},
+	{"the global cloud", []string{"login.microsoftonline.com", "login.microsoft.com", "login.windows.net",
+		"sts.windows.net"}, []string{"dynamics.com"}},
+	{"the cloud of the US Government (GCC High, DoD)", []string{"login.microsoftonline.us", "login.usgovcloudapi.net"},
+		[]string{"microsoftdynamics.us", "appsplatform.us"}},
 	{"the cloud in China (21Vianet)", []string{"login.partner.microsoftonline.cn", "login.chinacloudapi.cn"},
 		[]string{"dynamics.cn"}},
 }

@@ -96,7 +96,9 @@ func (k *echoIndexes) of(tokens []string) *echoIndex {
 	if k.known == nil {
 		k.known = map[[sha256.Size]byte]*echoIndex{}
 	}
-	maps.DeleteFunc(k.known, func(_ [sha256.Size]byte, old *echoIndex) bool { return time.Since(old.made) >= echoIndexLife })
+	maps.DeleteFunc(k.known, func(_ [sha256.Size]byte, old *echoIndex) bool {
+		return time.Since(old.made) >= echoIndexLife
+	})
 	for other := range k.known { // any one
 		if len(k.known) < maxEchoIndexes {
 			break

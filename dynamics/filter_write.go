@@ -73,11 +73,13 @@ func (t Test) checked() ([]string, *Error) {
 		return nil, err
 	}
 	if !slices.Contains(t.Column.Type.Ops(), t.Op) {
-		return nil, refuse("query", t.Column.Logical, "column %s (%s) has no operator %q", t.Column.Logical, t.Column.Type, t.Op)
+		return nil, refuse("query", t.Column.Logical, "column %s (%s) has no operator %q",
+			t.Column.Logical, t.Column.Type, t.Op)
 	}
 	least, most := t.Column.Type.Arity(t.Op)
 	if n := len(t.Values); n < least || n > most {
-		return nil, refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d", t.Op, t.Column.Logical, counted(least, most), n)
+		return nil, refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d",
+			t.Op, t.Column.Logical, counted(least, most), n)
 	}
 	return t.literals()
 }

@@ -92,7 +92,9 @@ func (s *Session) attributePrivileges(ctx context.Context, user string) (map[str
 				if name != "AttributePrivileges" {
 					return d.SkipValue()
 				}
-				seen, err = elements(d, `"AttributePrivileges" is not an array`, func() error { return readPrivilege(b, d, readable) })
+				seen, err = elements(d, `"AttributePrivileges" is not an array`, func() error {
+					return readPrivilege(b, d, readable)
+				})
 				return err
 			})
 			if err == nil && !seen {
@@ -145,7 +147,8 @@ func (s *Session) profilePermissions(ctx context.Context, t Table, user string) 
 	}
 	filter := "entityname eq " + quote(t.Logical) + " and canread eq 4"
 	rows, _, err := related[permission](ctx, s, opSecured, "fieldpermissions",
-		"$select=attributelogicalname,entityname,canread,_fieldsecurityprofileid_value&$filter="+encode(filter), maxRelated, nil)
+		"$select=attributelogicalname,entityname,canread,_fieldsecurityprofileid_value&$filter="+encode(filter),
+		maxRelated, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -191,7 +194,8 @@ func (s *Session) profiles(ctx context.Context, user string) (map[string]bool, e
 			return nil, unusable(opSecured, "a team has no id", nil)
 		}
 		group.Go(Guard(func() error {
-			rows, _, err := related[profileRow](ctx, s, opSecured, "teams("+id+")/teamprofiles_association", columns, maxRelated, nil)
+			rows, _, err := related[profileRow](ctx, s, opSecured, "teams("+id+")/teamprofiles_association", columns,
+				maxRelated, nil)
 			add(rows)
 			return err
 		}))

@@ -72,5 +72,6 @@ func (t Table) missing(status int, code, message string) bool {
 	if strings.EqualFold(code, noEntity) {
 		return strings.Contains(message, "'"+t.Logical+"'")
 	}
-	return status == http.StatusNotFound && strings.Contains(strings.ToLower(message), "resource not found for the segment '"+t.Set+"'")
+	return status == http.StatusNotFound &&
+		strings.Contains(strings.ToLower(message), "resource not found for the segment '"+t.Set+"'")
 }

@@ -19,7 +19,8 @@ const maxHint = 256
 
 // connectionsAuthorize answers connections.authorize with the page where a
 // person connects the environment, or for client_credentials with the connection.
-func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call, in messages.AuthorizeRequest) (messages.AuthorizeReply, error) {
+func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call,
+	in messages.AuthorizeRequest) (messages.AuthorizeReply, error) {
 	environment, err := o.checkAuthorize(in)
 	if err != nil {
 		return messages.AuthorizeReply{}, err

@@ -185,7 +185,8 @@ func (o *Operations) withoutToken(ctx context.Context, c route.Call, tables []me
 	}
 	reply := messages.ChecksReply{Checks: []messages.PermissionCheck{finding(messages.CheckToken, err)}}
 	for _, name := range messages.Checks(tables)[1:] {
-		reply.Checks = append(reply.Checks, messages.PermissionCheck{Name: name, Detail: "not tried: there is no access token"})
+		reply.Checks = append(reply.Checks, messages.PermissionCheck{Name: name,
+			Detail: "not tried: there is no access token"})
 	}
 	return reply
 }

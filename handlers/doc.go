@@ -2,6 +2,13 @@
 // Dataverse or with the connections that package tokens keeps. An operation returns its
 // reply or an error; it never publishes, and knows nothing of NATS.
 //
+// A request's way:
+//
+//	NATS ─► interactive ─► route ─────────► handlers ─────────► plan ───────────► dynamics
+//	        slot, deadline  call decoded     rows_search.go …    names to columns   asks tokens,
+//	          ▲                                                                     calls Dataverse
+//	          └── reply ◄── parts ◄───────────────────────────────────────────────────┘
+//
 // The rooms around it:
 //
 //	handlers/route        what a lane and an operation know of each other: call, route,
@@ -46,4 +53,10 @@
 // starts goroutines, they run under [dynamics.Guard]: a panic in one would end the
 // process otherwise. What it waited for it delivers only after
 // [dynamics.Session.Confirm], unless a call of the session did that.
+//
+// # Adding a table
+//
+// Its description is one file in package messages and one line in [messages.Tables]; its
+// rows are the emulator's. The five operations, their subjects and schemas, its checks,
+// the words of the connect page and its commands follow; see CONTRIBUTING.md.
 package handlers

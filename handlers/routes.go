@@ -75,11 +75,11 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 			routes[operation] = r
 		}
 	}
-	return described(routes, o.Tables)
+	return withSchemas(routes, o.Tables)
 }
 
-// described adds the schemas of the bodies.
-func described(routes map[messages.Operation]route.Route,
+// withSchemas adds the schemas of the bodies.
+func withSchemas(routes map[messages.Operation]route.Route,
 	tables []messages.Table) (map[messages.Operation]route.Route, error) {
 	for op, r := range routes {
 		schemas, err := op.Schemas(tables)

@@ -62,7 +62,8 @@ func (r CheckRequest) Chosen(served []Table) ([]Table, *Error) {
 	names := TableNames(served)
 	for i, name := range r.Tables {
 		if !slices.Contains(names, name) {
-			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; the tables are %s", Printable(name), strings.Join(names, ", "))
+			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; the tables are %s",
+				Printable(name), strings.Join(names, ", "))
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(served), func(t Table) bool { return !slices.Contains(r.Tables, t.Name) }),

@@ -58,7 +58,8 @@ func (p *parser) list(n *node) ([]jsontext.Value, *ExpressionError) {
 		case t.kind == tokenEnd:
 			return nil, p.refuse(open, "this parenthesis is never closed")
 		default:
-			return nil, p.refuse(t, "expected a comma or a closing parenthesis, not "+t.name()+"; text of several words goes in quotes")
+			return nil, p.refuse(t, "expected a comma or a closing parenthesis, not "+t.name()+
+				"; text of several words goes in quotes")
 		}
 	}
 }

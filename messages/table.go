@@ -53,13 +53,6 @@ func (t Table) ReadCheck() string { return t.Name + ".read" }
 // ChangesCheck is the name of the check that changes are tracked: contacts.changes.
 func (t Table) ChangesCheck() string { return t.Name + ".changes" }
 
-// NotConsented is the error of a connection that was made by somebody who was not
-// told that the table is read.
-func (t Table) NotConsented() *Error {
-	return Errorf(ConsentRequired, "the person who connected this environment was not told that %s are read; "+
-		"connect again to let %s be read", t.Name, t.Name)
-}
-
 // FieldNames are the friendly names, in the order of Fields.
 func (t Table) FieldNames() []string {
 	names := make([]string, 0, len(t.Fields))

@@ -28,13 +28,15 @@ var privilegeName = regexp.MustCompile(`^prv[A-Za-z0-9_]{1,120}$`)
 func (t Table) Check() error {
 	for _, name := range []string{t.Name, t.One} {
 		if !snakeCase(name) || len(name) > maxTableName {
-			return t.fault("Name and One are lower-case words joined by _, of at most %d characters, for they become subjects and members; %q is not", maxTableName, name)
+			return t.fault("Name and One are lower-case words joined by _, of at most %d characters, "+
+				"for they become subjects and members; %q is not", maxTableName, name)
 		}
 	}
 	if t.Name == t.One || slices.Contains(reservedNames, t.Name) {
 		return t.fault("the name is taken")
 	}
-	for _, body := range []reflect.Type{reflect.TypeFor[GetRequest](), reflect.TypeFor[Page](), reflect.TypeFor[RowReply](), reflect.TypeFor[ChangesReply]()} {
+	for _, body := range []reflect.Type{reflect.TypeFor[GetRequest](), reflect.TypeFor[Page](),
+		reflect.TypeFor[RowReply](), reflect.TypeFor[ChangesReply]()} {
 		members := memberNames(t.form(body))
 		slices.Sort(members)
 		if twice := len(members) - len(slices.Compact(members)); twice > 0 {
@@ -56,7 +58,8 @@ func (t Table) Check() error {
 		}
 	}
 	if !privilegeName.MatchString(t.ReadPrivilege) {
-		return t.fault("ReadPrivilege is %q; a privilege's name begins with prv, and letters, digits and _ follow", t.ReadPrivilege)
+		return t.fault("ReadPrivilege is %q; a privilege's name begins with prv, and letters, digits and _ follow",
+			t.ReadPrivilege)
 	}
 	return t.checkFields()
 }
@@ -70,7 +73,8 @@ func (t Table) checkFields() error {
 		case field.Logical == "":
 			return t.fault("field %q: Logical is missing", field.Name)
 		case !logicalName(field.Logical):
-			return t.fault("field %q: Logical is %q; Dataverse's names are of a-z, 0-9 and _, and begin with a letter", field.Name, field.Logical)
+			return t.fault("field %q: Logical is %q; Dataverse's names are of a-z, 0-9 and _, and begin with a letter",
+				field.Name, field.Logical)
 		case !slices.Contains(FieldTypes(), field.Type):
 			return t.fault("field %q: there is no type %q", field.Name, field.Type)
 		}

@@ -290,7 +290,7 @@ func TestShutdownAnswersWorkInFlight(t *testing.T) {
 
 func TestStreamsEndInOneLast(t *testing.T) {
 	sequence := func(parts []route.Part, end error) route.Route {
-		return route.Many(route.OneConnection, always, func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
+		return route.ManyOf(messages.Accounts, always, func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
 			return func(yield func(route.Part, error) bool) {
 				for _, p := range parts {
 					if !yield(p, nil) {
@@ -340,7 +340,7 @@ func TestStreamsEndInOneLast(t *testing.T) {
 // Errors of an operation that may stream end in Crm-Last whatever was wrong, so
 // that nobody waits for it.
 func TestEarlyErrorsOfStreamsAreLast(t *testing.T) {
-	r := route.Many(route.OneConnection, always, func(context.Context, route.Call, echo) iter.Seq2[route.Part, error] {
+	r := route.ManyOf(messages.Accounts, always, func(context.Context, route.Call, echo) iter.Seq2[route.Part, error] {
 		return func(yield func(route.Part, error) bool) {
 			yield(route.Part{}, messages.Errorf(messages.NotFound, "no"))
 		}

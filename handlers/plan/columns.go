@@ -88,7 +88,8 @@ func stays(err error) bool {
 
 // Options returns the options of a choice column in the environment's order, no older than
 // maxAge.
-func (c *Columns) Options(ctx context.Context, column dynamics.Column, maxAge time.Duration) (dynamics.OptionSet, error) {
+func (c *Columns) Options(ctx context.Context, column dynamics.Column,
+	maxAge time.Duration) (dynamics.OptionSet, error) {
 	d, err := c.kind(ctx, string(kindOf(column)), maxAge)
 	if err != nil {
 		return dynamics.OptionSet{}, err
@@ -102,7 +103,8 @@ const labelRoom = 64
 
 // labelsOf returns the options of a choice column, value to label, no older than maxAge;
 // cut says that there are more. The map must not be changed.
-func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column, maxAge time.Duration) (labels map[int]string, cut bool, err error) {
+func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column,
+	maxAge time.Duration) (labels map[int]string, cut bool, err error) {
 	d, err := c.kind(ctx, string(kindOf(column)), maxAge)
 	if err != nil {
 		return nil, false, err

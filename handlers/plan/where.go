@@ -154,7 +154,8 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 	path string) (string, error) {
 	kind := value.Kind()
 	if kind == 'n' || string(value) == `""` { // in a list too, of whatever type
-		return "", messages.Invalid(path, "is %s; to find %s without a value use is_null", map[bool]string{true: "null", false: "empty"}[kind == 'n'], p.columns.entity.Name)
+		return "", messages.Invalid(path, "is %s; to find %s without a value use is_null",
+			map[bool]string{true: "null", false: "empty"}[kind == 'n'], p.columns.entity.Name)
 	}
 	switch column.Type {
 	case dynamics.Text:

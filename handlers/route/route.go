@@ -62,7 +62,8 @@ func one[In, Out any, P interface {
 }, R interface {
 	*Out
 	messages.Reply
-}](request messages.Codec[In], reply messages.Codec[Out], connection Needs, operate func(context.Context, Call, In) (Out, error)) Route {
+}](request messages.Codec[In], reply messages.Codec[Out], connection Needs,
+	operate func(context.Context, Call, In) (Out, error)) Route {
 	answer := func(ctx context.Context, c Call, in In) (Part, error) {
 		out, err := operate(ctx, c, in)
 		if err != nil {
@@ -84,29 +85,16 @@ func one[In, Out any, P interface {
 	}}
 }
 
-// Many makes the route of an operation that writes its replies itself, as a sequence of
-// parts. numbered says which requests ask for the parts' numbers; nil is none.
-func Many[In any, P interface {
-	*In
-	messages.Request
-}](connection Needs, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
-	return many[In, P](messages.NewCodec[In](), connection, numbered, operate)
-}
-
-// ManyOf is [Many] of an operation of a table, which names members of its bodies.
+// ManyOf makes the route of an operation of a table that writes its replies itself, as a
+// sequence of parts. numbered says which requests ask for the parts' numbers; nil is none.
 func ManyOf[In any, P interface {
 	*In
 	messages.Request
-}](table messages.Table, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
-	return many[In, P](messages.CodecFor[In](table), OneConnection, numbered, operate)
-}
-
-func many[In any, P interface {
-	*In
-	messages.Request
-}](request messages.Codec[In], connection Needs, numbered func(In) bool, operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
+}](table messages.Table, numbered func(In) bool,
+	operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
+	request := messages.CodecFor[In](table)
 	return Route{Numbered: numbered != nil, Serve: func(ctx context.Context, c Call, body []byte) Answer {
-		in, c, err := decode[In, P](ctx, c, request, body, connection)
+		in, c, err := decode[In, P](ctx, c, request, body, OneConnection)
 		if err != nil {
 			return Answer{Call: c, Numbered: numbered != nil, Parts: fails(err)}
 		}

@@ -107,7 +107,8 @@ func (w *World) Settings(first bool) bridge.Settings {
 		HTTPAddr: devenv.Address(httpPort), AdminAddr: devenv.Address(Port(w.t)),
 		ReplySubjects: "_INBOX.>,_R_.>,campaigns.replies.>",
 		AllowedHosts:  strings.TrimPrefix(w.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
-		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info", LogFormat: "json", Tables: w.Tables,
+		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "20s", LogLevel: "info",
+		LogFormat: "json", Tables: w.Tables,
 	}
 }
 
