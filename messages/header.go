@@ -16,6 +16,24 @@ const (
 	HeaderPage = "Crm-Page"
 	// HeaderLast is "true" on the last message of a multi-message answer.
 	HeaderLast = "Crm-Last"
+	// HeaderRows counts the rows of a job's results up to this message, HeaderTotal is how
+	// many there will be, where that is known.
+	HeaderRows  = "Crm-Rows"
+	HeaderTotal = "Crm-Total"
+	// HeaderCheckpoint is the sealed place from which crmbridge goes on with a job. It is
+	// not for readers.
+	HeaderCheckpoint = "Crm-Checkpoint"
+	// HeaderIncarnation is the incarnation of the connection that a job's message belongs
+	// to. Readers ignore messages of another one than the job's.
+	HeaderIncarnation = "Crm-Incarnation"
+	// HeaderContentEncoding is how a result's body is compressed: absent, or zstd.
+	HeaderContentEncoding = "Content-Encoding"
+	// HeaderOperation and HeaderAttempts are of a dead letter, beside the headers of an
+	// error.
+	HeaderOperation = "Crm-Operation"
+	HeaderAttempts  = "Crm-Attempts"
+	// HeaderRetryOf is, on a job, the job whose dead letter it runs again.
+	HeaderRetryOf = "Crm-Retry-Of"
 	// HeaderErrorCode carries the Code of an error reply.
 	HeaderErrorCode = "Crm-Error-Code"
 	// HeaderServiceErrorCode and HeaderServiceError are the names that NATS's
@@ -31,6 +49,9 @@ const (
 	// MaxDeadline caps HeaderDeadline, from receipt.
 	MaxDeadline = 5 * time.Minute
 )
+
+// MaxCheckpoint bounds HeaderCheckpoint in bytes: JetStream takes 64 KiB of headers.
+const MaxCheckpoint = 32 << 10
 
 // MaxRequestID is the longest HeaderRequestID in bytes.
 const MaxRequestID = 128

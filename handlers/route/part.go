@@ -15,6 +15,17 @@ type Part struct {
 	// on; "" where nothing follows. Sealing costs, so whoever needs no cursor does not
 	// call it. It is nil for operations whose answer is always one part.
 	Cursor func() (string, error)
+	// Place returns the place after this part, from which an operation that runs as a job
+	// goes on: without anything that is in the request, and not sealed. It is nil where
+	// the place after the part is inside a page of Dataverse, on the last part, and on the
+	// interactive lane.
+	Place func() ([]byte, error)
+	// Total is how many rows the whole answer will have, nil where that is not known.
+	Total *int64
+	// Encoded says that Body is compressed by [Job.Encode].
+	Encoded bool
+	// Header is what goes with the body beside what a lane sets itself; nil is nothing.
+	Header map[string][]string
 }
 
 // An Answer is what an operation answers to one request.
