@@ -160,11 +160,13 @@ func (r *rig) claim(l *Lane, id string) (claimed, bool) {
 	r.Helper()
 	record, at, err := l.ledger.read(r.Context(), "acme", id)
 	if err != nil {
-		r.Fatal(err)
+		r.Error(err)
+		return claimed{}, false
 	}
 	msg, err := lastOf(r.Context(), r.js, messages.JobsStream, "crm.*.*.job.acme."+id)
 	if err != nil {
-		r.Fatal(err)
+		r.Error(err)
+		return claimed{}, false
 	}
 	if msg == nil {
 		return claimed{}, false
@@ -181,7 +183,8 @@ func (r *rig) claim(l *Lane, id string) (claimed, bool) {
 		if at, err = l.ledger.write(r.Context(), record, at); errors.Is(err, errConflict) {
 			return claimed{}, false
 		} else if err != nil {
-			r.Fatal(err)
+			r.Error(err)
+			return claimed{}, false
 		}
 		record.Beat++
 	}
