@@ -194,8 +194,14 @@ func (x *execution) recordOther(ctx context.Context) (record messages.JobRecord,
 // ended changes a record to that of a job with the stored end.
 func (x *execution) ended(r *messages.JobRecord) {
 	finished := x.at.time.UTC()
-	if x.at.page > r.Pages && x.rows == 0 {
-		r.Bytes += x.at.size // of an end that a predecessor stored
+	if missing := int64(x.at.page - r.Pages); missing > 0 {
+		// Another process stored them and did not come to say how long they are: as long as
+		// the others.
+		each := x.at.size
+		if r.Pages > 0 {
+			each = max(each, r.Bytes/int64(r.Pages))
+		}
+		r.Bytes += missing * each
 	}
 	r.State, r.Owner, r.RetryAt, r.FinishedAt = x.at.state(), "", nil, &finished
 	r.Pages, r.Rows, r.Total, r.Error = x.at.page, x.at.rows, x.at.total, x.at.fault()

@@ -159,12 +159,13 @@ func (x *execution) moveTo(at stored) {
 	x.at = at
 	x.note(func(r *messages.JobRecord) {
 		r.Incarnation, r.RequestID = x.incarnation, x.call.RequestID
-		if at.page > r.Pages && !at.last { // a new page was stored and not noted
+		if at.sequence == 0 || at.last {
+			return // what an end says is noted when it is finished
+		}
+		if at.page > r.Pages { // a new page was stored and not noted
 			r.Attempts, r.Takeovers = 0, min(r.Takeovers, 1)
 		}
-		if at.sequence != 0 {
-			r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
-		}
+		r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
 	})
 }
 
