@@ -45,7 +45,12 @@ const (
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
-	s := streamstest.Server(t, nil)
+	return newRigWith(t, nil)
+}
+
+func newRigWith(t testing.TB, change func(*server.Options)) *rig {
+	t.Helper()
+	s := streamstest.Server(t, change)
 	nc, js := streamstest.Connect(t, s)
 	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t), log: slog.New(slog.DiscardHandler)}
 	r.connections.set("acme", "inc-1")
