@@ -140,4 +140,7 @@ func TestBackground(t *testing.T) {
 	if !dynamics.Background(dynamics.WithBackground(t.Context())) {
 		t.Error("a job's call is not known as one")
 	}
+	if dynamics.Background(dynamics.WithoutBackground(dynamics.WithBackground(t.Context()))) {
+		t.Error("a call that others wait for is a job's")
+	}
 }

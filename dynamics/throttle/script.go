@@ -21,7 +21,7 @@ import (
 //	p:PROCESS  what the process has and wants of the slots for jobs, in the same form
 //	d:PROCESS  "calls expiry": its calls that are no job's, in flight or waiting
 //
-// scriptLua reads it. ARGV: process, slots of all, regrow ms, ramp step ms, ramp first,
+// scriptLua reads the first. ARGV: process, slots of all, regrow ms, ramp step ms, ramp first,
 // longest block ms, lease ms.
 const scriptLua = `
 local t = redis.call('TIME')
