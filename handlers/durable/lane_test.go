@@ -115,8 +115,8 @@ func startLane(t testing.TB, s *server.Server, slots int, run executor, change f
 	return out
 }
 
-// publish publishes jobs, many at once, and waits for all acknowledgements.
-func publish(t testing.TB, js jetstream.JetStream, subjects ...string) {
+// publishJobs publishes jobs, many at once, and waits for all acknowledgements.
+func publishJobs(t testing.TB, js jetstream.JetStream, subjects ...string) {
 	t.Helper()
 	var acks []jetstream.PubAckFuture
 	for _, subject := range subjects {
@@ -178,8 +178,8 @@ func await(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// stored is how many messages a stream has.
-func stored(t testing.TB, js jetstream.JetStream, stream string) int {
+// messagesIn is how many messages a stream has.
+func messagesIn(t testing.TB, js jetstream.JetStream, stream string) int {
 	t.Helper()
 	s, err := js.Stream(t.Context(), stream)
 	if err != nil {
@@ -226,9 +226,9 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 		return finish(l, c)
 	}, nil)
 	const many = 3_000
-	publish(t, js, search("a", many)...)
+	publishJobs(t, js, search("a", many)...)
 	await(t, "all are known", func() bool { return l.board.count() == many })
-	publish(t, js, search("b", 1)...)
+	publishJobs(t, js, search("b", 1)...)
 	await(t, "b is known", func() bool { return l.board.count() == many+1 })
 	close(hold)
 	await(t, "all have run", func() bool { return len(seen.seen()) >= many+1 })
@@ -238,7 +238,7 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 		}
 	}
 	await(t, "nothing waits", func() bool { return l.board.count() == 0 })
-	if n := stored(t, js, messages.JobsStream); n != 0 {
+	if n := messagesIn(t, js, messages.JobsStream); n != 0 {
 		t.Errorf("%d messages of jobs are left", n)
 	}
 	once := map[jobKey]int{}
@@ -266,8 +266,8 @@ func TestShutdownGivesBack(t *testing.T) {
 		}
 		return giveBack(l, c)
 	}, nil)
-	publish(t, js, search("a", 2)...)
-	publish(t, js, search("b", 2)...)
+	publishJobs(t, js, search("a", 2)...)
+	publishJobs(t, js, search("b", 2)...)
 	for range 4 {
 		<-running
 	}
