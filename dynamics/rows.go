@@ -45,12 +45,15 @@ func (s *Session) page(ctx context.Context, p *Prepared, r request) (*Page, erro
 			page, err = readPage(b, p)
 			return err
 		}
+		var limited bool
+		r.limited = &limited
 		if err := s.do(ctx, r); err != nil {
 			if page != nil {
 				page.Release()
 			}
 			return nil, err
 		}
+		page.limited = limited
 		return page, nil
 	})
 	if err != nil {
