@@ -56,7 +56,7 @@ func (p *Page) Moment(i int) (second int64, there bool) {
 }
 
 // Limited reports whether Dataverse refused an attempt at this page for one of its service
-// protection limits before it gave it.
+// protection limits before it gave it. It is for pages of a query with Moments.
 func (p *Page) Limited() bool { return p.limited }
 
 // NextLink returns the link to the next page for [Session.Page], "" on the last.
@@ -88,7 +88,11 @@ func (p *Page) ParallelHint() int { return p.hint }
 
 // parallelHint reads x-ms-dop-hint.
 func parallelHint(h http.Header) int {
-	n, err := strconv.ParseUint(h.Get(hintHeader), 10, 32)
+	text := h.Get(hintHeader)
+	if text == "" { // most often, without an error to be made
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || n > maxParallelHint {
 		return 0
 	}
