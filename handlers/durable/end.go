@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -81,7 +82,7 @@ func (x *execution) settle(ctx context.Context) (messages.JobRecord, error) {
 		return record, err
 	}
 	if first {
-		x.report(x.at.fault(), "job ended")
+		x.report(route.Level(x.at.fault()), "job ended", x.at.fault())
 		x.lane.metrics.ends.WithLabelValues(route.CodeOf(x.at.fault())).Inc()
 	}
 	if x.message == nil {
@@ -224,6 +225,7 @@ func (x *execution) named(r messages.JobRecord) messages.JobRecord {
 // giveBack lets anybody run the job again.
 func (x *execution) giveBack(ctx context.Context, v verdict) outcome {
 	x.hold.stop()
+	attempts := x.hold.known().Attempts
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*apiWait)
 	defer cancel()
 	var again time.Time
@@ -234,17 +236,20 @@ func (x *execution) giveBack(ctx context.Context, v verdict) outcome {
 		}
 	}
 	err := x.hold.write(ctx, func(r *messages.JobRecord) {
-		r.State, r.Owner, r.Attempts, r.RetryAt = messages.JobQueued, "", v.attempts, nil
-		if v.fault != nil {
+		r.State, r.Owner, r.Attempts, r.RetryAt, r.Error = messages.JobQueued, "", v.attempts, nil, v.fault
+		if v.after > 0 {
 			at := again.UTC()
-			r.RetryAt, r.Error = &at, v.fault
+			r.RetryAt = &at
 		}
 	})
 	if err != nil {
 		return outcome{lost: true}
 	}
-	if v.fault != nil {
-		x.report(v.fault, "job waits")
+	switch { // an execution that failed is nothing to look at while its job goes on
+	case v.attempts > attempts:
+		x.report(slog.LevelInfo, "job is run again", v.fault)
+	case v.fault != nil:
+		x.report(slog.LevelDebug, "job waits", v.fault)
 	}
 	return outcome{again: again, blocked: v.blocked}
 }
@@ -285,11 +290,7 @@ func (l *Lane) clear(ctx context.Context, c claimed) outcome {
 }
 
 // report writes the line of an execution that ended its job, or has to be made again.
-func (x *execution) report(fault *messages.Error, what string) {
-	level := route.Level(fault)
-	if what != "job ended" {
-		level = min(level, 0) // an attempt that failed is nothing to look at
-	}
+func (x *execution) report(level slog.Level, what string, fault *messages.Error) {
 	attrs := []any{"operation", x.call.Operation, "connection", x.key.connection, "code", route.CodeOf(fault),
 		"job", x.key.id, "rows", x.rows, "request_id", x.call.RequestID}
 	if fault != nil && fault.Unwrap() != nil {

@@ -257,7 +257,7 @@ func (x *execution) prepare() (*budget.Account, error) {
 // resume opens the checkpoint of the last stored page.
 func (x *execution) resume() error {
 	if x.at.sequence == 0 {
-		x.place = nil
+		x.place, x.bytes = nil, 0
 		return nil
 	}
 	point, err := x.lane.open(x.at.checkpoint, x.key, x.incarnation, x.at.page)
@@ -341,10 +341,11 @@ func (x *execution) conclude(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil:
 		return x.finish(ctx)
-	case errors.Is(err, errNotOurs), errors.Is(err, errOther), errors.Is(err, errNewerForm):
+	case errors.Is(err, errNotOurs), errors.Is(err, errOther):
 		return outcome{lost: true}
-	case errors.Is(err, errStopping), errors.Is(err, errMakeWay), errors.Is(err, errUnknownOperation),
-		errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case errors.Is(err, errNewerForm), errors.Is(err, errUnknownOperation): // for newer processes
+		return x.giveBack(ctx, verdict{attempts: x.hold.known().Attempts, after: waitRetry})
+	case errors.Is(err, errStopping), errors.Is(err, errMakeWay), ctx.Err() != nil:
 		return x.giveBack(ctx, verdict{attempts: x.hold.known().Attempts})
 	}
 	v := judge(x.classify(ctx, err), x.hold.known().Attempts)
