@@ -201,8 +201,20 @@ func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte,
 	return from.wid, nil
 }
 
+// ErrRedis is found with errors.Is where Redis did not do what it was asked. Such an error
+// has [CodeUnavailable], and says nothing of Entra or Dataverse.
+var ErrRedis = errors.New("Redis did not do what it was asked")
+
+// redisFault is a cause that is also ErrRedis; its text is its own.
+type redisFault struct{ error }
+
+func (redisFault) Is(target error) bool { return target == ErrRedis }
+
+func (f redisFault) Unwrap() error { return f.error }
+
 func redisError(err error) *Error {
-	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
+	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true,
+		Err: redisFault{err}}
 }
 
 // errForeign is an [ErrUnsealable] that is nothing that crmbridge wrote, so that no

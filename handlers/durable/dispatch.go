@@ -58,7 +58,7 @@ func (l *Lane) fill() {
 		case n.page != nil:
 			close(n.page.granted)
 		default:
-			l.open(n.job)
+			l.start(n.job)
 		}
 	}
 	if lose := l.board.makeWay(l.now()); lose != nil {
@@ -66,8 +66,8 @@ func (l *Lane) fill() {
 	}
 }
 
-// open claims a job and runs it, in a goroutine of its own.
-func (l *Lane) open(o *openJob) {
+// start claims a job and runs it, in a goroutine of its own.
+func (l *Lane) start(o *openJob) {
 	ctx, lose := context.WithCancelCause(l.working)
 	l.board.opening(o, lose)
 	l.work.Go(func() {

@@ -119,8 +119,9 @@ type Lane struct {
 	routes map[messages.Operation]route.Route
 	slots  Slots
 	board  *board
+	shares *shares
 	// execute runs a claimed job; tests replace it.
-	execute func(ctx context.Context, c claimed, turn func(context.Context) (context.Context, func(), error)) outcome
+	execute func(ctx context.Context, c claimed, turn turnFunc) outcome
 
 	kick   chan struct{} // yields after something may have become possible
 	seldom seldom
@@ -152,7 +153,7 @@ func New(nc *nats.Conn, options Options) (*Lane, error) {
 	l.seldom.log = options.Log
 	l.board = newBoard(options.PerConnection, options.MaxInFlight, options.Lease, l.name)
 	l.metrics = newMetrics(options.Metrics, l)
-	l.execute = l.run
+	l.execute, l.shares = l.run, newShares(l)
 	l.following, l.unfollow = context.WithCancel(context.Background())
 	l.working, l.abandon = context.WithCancelCause(context.Background())
 	l.state.missing, l.recountEvery = notStarted, defaultRecount

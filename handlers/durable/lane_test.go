@@ -66,11 +66,8 @@ type noSealer struct{}
 func (noSealer) Seal(plain, _ []byte) ([]byte, error)  { return plain, nil }
 func (noSealer) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
 
-// turner is what an execution is given to take turns with.
-type turner = func(context.Context) (context.Context, func(), error)
-
 // An executor stands in for the execution of a job.
-type executor = func(l *Lane, ctx context.Context, c claimed, turn turner) outcome
+type executor = func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome
 
 // testLane is a lane of one process, and its slots.
 type testLane struct {
@@ -92,7 +89,7 @@ func startLane(t testing.TB, s *server.Server, slots int, run executor, change f
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.execute = func(ctx context.Context, c claimed, turn turner) outcome { return run(l, ctx, c, turn) }
+	l.execute = func(ctx context.Context, c claimed, turn turnFunc) outcome { return run(l, ctx, c, turn) }
 	if change != nil {
 		change(l)
 	}
@@ -115,8 +112,8 @@ func startLane(t testing.TB, s *server.Server, slots int, run executor, change f
 	return out
 }
 
-// publish publishes jobs, many at once, and waits for all acknowledgements.
-func publish(t testing.TB, js jetstream.JetStream, subjects ...string) {
+// publishJobs publishes jobs, many at once, and waits for all acknowledgements.
+func publishJobs(t testing.TB, js jetstream.JetStream, subjects ...string) {
 	t.Helper()
 	var acks []jetstream.PubAckFuture
 	for _, subject := range subjects {
@@ -178,8 +175,8 @@ func await(t testing.TB, what string, holds func() bool) {
 	}
 }
 
-// stored is how many messages a stream has.
-func stored(t testing.TB, js jetstream.JetStream, stream string) int {
+// messagesIn is how many messages a stream has.
+func messagesIn(t testing.TB, js jetstream.JetStream, stream string) int {
 	t.Helper()
 	s, err := js.Stream(t.Context(), stream)
 	if err != nil {
@@ -214,7 +211,7 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 	_, js := streamstest.Connect(t, s)
 	var seen runs
 	hold := make(chan struct{})
-	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turner) outcome {
+	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
 		<-hold
 		_, done, err := turn(ctx)
 		if err != nil {
@@ -226,9 +223,9 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 		return finish(l, c)
 	}, nil)
 	const many = 3_000
-	publish(t, js, search("a", many)...)
+	publishJobs(t, js, search("a", many)...)
 	await(t, "all are known", func() bool { return l.board.count() == many })
-	publish(t, js, search("b", 1)...)
+	publishJobs(t, js, search("b", 1)...)
 	await(t, "b is known", func() bool { return l.board.count() == many+1 })
 	close(hold)
 	await(t, "all have run", func() bool { return len(seen.seen()) >= many+1 })
@@ -238,7 +235,7 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 		}
 	}
 	await(t, "nothing waits", func() bool { return l.board.count() == 0 })
-	if n := stored(t, js, messages.JobsStream); n != 0 {
+	if n := messagesIn(t, js, messages.JobsStream); n != 0 {
 		t.Errorf("%d messages of jobs are left", n)
 	}
 	once := map[jobKey]int{}
@@ -255,7 +252,7 @@ func TestShutdownGivesBack(t *testing.T) {
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	running := make(chan jobKey, 10)
-	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turner) outcome {
+	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
 		if _, done, err := turn(ctx); err == nil {
 			defer done()
 		}
@@ -266,8 +263,8 @@ func TestShutdownGivesBack(t *testing.T) {
 		}
 		return giveBack(l, c)
 	}, nil)
-	publish(t, js, search("a", 2)...)
-	publish(t, js, search("b", 2)...)
+	publishJobs(t, js, search("a", 2)...)
+	publishJobs(t, js, search("b", 2)...)
 	for range 4 {
 		<-running
 	}

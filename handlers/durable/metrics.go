@@ -7,12 +7,13 @@ import (
 // metrics of the durable lane. No label holds anything that somebody else chose, and none
 // names a connection.
 type metrics struct {
+	runMetrics
 	claims    *prometheus.CounterVec
 	takeovers prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer, l *Lane) *metrics {
-	m := &metrics{
+	m := &metrics{runMetrics: newRunMetrics(registry),
 		claims: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_jobs_claims_total",
 			Help: "Attempts to claim a job, by what became of them: claimed, taken_over, lost (another process was " +
