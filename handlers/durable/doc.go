@@ -20,9 +20,13 @@
 // # Rooms
 //
 //	lane          start and stop, and what the others share
-//	follower      CRM_JOBS and the records, as this process hears of them
+//	follower      CRM_JOBS, as this process reads it
+//	heard         the records, as they are published: hints, and when leases run out
 //	queues        the jobs of each connection that wait, and those that others run
-//	turns         which connection's page or job is next, for every free slot
+//	refill        jobs of a long queue that memory has no room for at first
+//	turns         which connection's page or job is next
+//	dispatch      free slots, and what is done with them
+//	known         what waits and runs, for jobs.list and the metrics
 //	claim         taking a job, and taking one over
 //	ledger        reading and writing records
 //	hold          a claimed job: its heartbeat, and whether it still is this process's

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
@@ -193,8 +194,14 @@ func (x *execution) recordOther(ctx context.Context) (record messages.JobRecord,
 // ended changes a record to that of a job with the stored end.
 func (x *execution) ended(r *messages.JobRecord) {
 	finished := x.at.time.UTC()
-	if x.at.page > r.Pages && x.rows == 0 {
-		r.Bytes += x.at.size // of an end that a predecessor stored
+	if missing := int64(x.at.page - r.Pages); missing > 0 {
+		// Another process stored them and did not come to say how long they are: as long as
+		// the others.
+		each := x.at.size
+		if r.Pages > 0 {
+			each = max(each, r.Bytes/int64(r.Pages))
+		}
+		r.Bytes += missing * each
 	}
 	r.State, r.Owner, r.RetryAt, r.FinishedAt = x.at.state(), "", nil, &finished
 	r.Pages, r.Rows, r.Total, r.Error = x.at.page, x.at.rows, x.at.total, x.at.fault()
@@ -319,9 +326,23 @@ func valueOf(job *messages.Job) messages.Job {
 	return *job
 }
 
+// messageOf is the message of a job, nil where there is none; "*.*" is any operation.
+func (l *Lane) messageOf(ctx context.Context, op messages.Operation, key jobKey) (*jetstream.RawStreamMsg, error) {
+	message, err := lastOf(ctx, l.js, messages.JobsStream, op.JobSubject(key.connection, key.id))
+	if err != nil {
+		return nil, fmt.Errorf("read job %s: %w", key.id, err)
+	}
+	return message, nil
+}
+
 // toCancel finds a job that has not ended; ended is one that has.
 func (l *Lane) toCancel(ctx context.Context, key jobKey) (x *execution, ended *messages.Job, err error) {
 	incarnation, err := l.options.Connections.Incarnation(ctx, key.connection)
+	if err != nil {
+		return nil, nil, err
+	}
+	// The message is looked for first: a job that has none by then and is there has a record.
+	message, err := l.messageOf(ctx, "*.*", key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -332,20 +353,16 @@ func (l *Lane) toCancel(ctx context.Context, key jobKey) (x *execution, ended *m
 	if record.Incarnation != "" && record.Incarnation != incarnation {
 		record, at = messages.JobRecord{}, 0 // of a connection of the same id that is gone
 	}
-	if record.State.Ended() {
-		return nil, &record.Job, nil
-	}
-	// The operation is not known where there is no record; only one job of an id is run.
-	subject := messages.Operation("*.*").JobSubject(key.connection, key.id)
-	if at != 0 && record.Operation != "" {
-		subject = record.Operation.JobSubject(key.connection, key.id)
-	}
-	message, err := lastOf(ctx, l.js, messages.JobsStream, subject)
 	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("read job %s: %w", key.id, err)
+	case record.State.Ended():
+		return nil, &record.Job, nil
 	case message == nil && at == 0:
 		return nil, nil, messages.Errorf(messages.NotFound, "the connection has no job of this id")
+	case message != nil && record.Operation != "" && message.Subject != record.Operation.JobSubject(key.connection, key.id):
+		// Another job was published under the id since: it will not run.
+		if message, err = l.messageOf(ctx, record.Operation, key); err != nil {
+			return nil, nil, err
+		}
 	case message != nil:
 		record.Operation, _, _, _ = messages.ParseJobSubject(message.Subject)
 	}

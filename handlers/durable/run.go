@@ -62,11 +62,14 @@ func (l *Lane) newExecution(c claimed, turn turnFunc) *execution {
 		incarnation: c.record.Incarnation, bytes: c.record.Bytes, maxParts: maxParts}
 	x.call = route.Call{Operation: c.record.Operation, RequestID: c.record.RequestID, Connection: x.key.connection,
 		Scope: x.key.connection}
-	if !messages.ValidRequestID(x.call.RequestID) {
-		x.call.RequestID = route.NewRequestID()
-	}
 	if c.message != nil {
 		x.trace = route.Trace(c.message.Header)
+		if id := c.message.Header.Get(messages.HeaderRequestID); messages.ValidRequestID(id) {
+			x.call.RequestID = id
+		}
+	}
+	if !messages.ValidRequestID(x.call.RequestID) {
+		x.call.RequestID = route.NewRequestID()
 	}
 	x.call.Budget = x.budget()
 	return x
@@ -156,12 +159,13 @@ func (x *execution) moveTo(at stored) {
 	x.at = at
 	x.note(func(r *messages.JobRecord) {
 		r.Incarnation, r.RequestID = x.incarnation, x.call.RequestID
+		if at.sequence == 0 || at.last {
+			return // what an end says is noted when it is finished
+		}
 		if at.page > r.Pages { // a new page was stored and not noted
 			r.Attempts, r.Takeovers = 0, min(r.Takeovers, 1)
 		}
-		if at.sequence != 0 {
-			r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
-		}
+		r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
 	})
 }
 
@@ -178,7 +182,9 @@ func (x *execution) advance(p page, sequence uint64) {
 	x.lane.metrics.pages.Add(float64(len(p.messages)))
 	x.note(func(r *messages.JobRecord) {
 		r.Pages, r.Rows, r.Bytes, r.Total = x.at.page, x.at.rows, x.bytes, p.total
-		r.Attempts, r.Takeovers, r.Error = 0, 0, nil
+		if !p.last { // an end says how it came to that
+			r.Attempts, r.Takeovers, r.Error = 0, 0, nil
+		}
 	})
 }
 

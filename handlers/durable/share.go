@@ -23,6 +23,7 @@ const connectionShare = 4
 // moment old.
 type shares struct {
 	lane *Lane
+	age  time.Duration // for which what is known is used at least
 
 	mu     sync.Mutex
 	room   room
@@ -52,9 +53,9 @@ type holder struct {
 }
 
 const (
-	// shareAge is how long what is known is used, at least.
+	// shareAge is how long what is known is used.
 	shareAge = time.Second
-	// shareCost is how many times as long as finding out took it is used.
+	// shareCost is how many times as long as finding out took it is used besides.
 	shareCost = 20
 	// sharesKept bounds the connections that something is known of.
 	sharesKept = 1000
@@ -62,7 +63,7 @@ const (
 	shareReads = 16
 )
 
-func newShares(l *Lane) *shares { return &shares{lane: l, held: map[string]holding{}} }
+func newShares(l *Lane) *shares { return &shares{lane: l, age: shareAge, held: map[string]holding{}} }
 
 // mayStore is how many bytes of results the job may have.
 func (x *execution) mayStore() int64 {
@@ -117,7 +118,7 @@ func (s *shares) look(ctx context.Context) (room, error) {
 	s.mu.Lock()
 	known := s.room
 	s.mu.Unlock()
-	if time.Since(known.at) < shareAge && !known.at.IsZero() {
+	if time.Since(known.at) < s.age && !known.at.IsZero() {
 		return known, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
@@ -165,7 +166,11 @@ func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
 	if len(s.held) >= sharesKept {
 		clear(s.held)
 	}
-	s.held[connection] = holding{jobs: jobs, at: time.Now(), keep: max(shareAge, shareCost*time.Since(began))}
+	keep := s.age
+	if keep > 0 {
+		keep += shareCost * time.Since(began)
+	}
+	s.held[connection] = holding{jobs: jobs, at: time.Now(), keep: keep}
 	return jobs, nil
 }
 
