@@ -63,7 +63,7 @@ func (l *Lane) remove(ctx context.Context, key jobKey, incarnation string) (bool
 // to that: without results and record it would be run again. Another job that was published
 // under the id meanwhile is not touched.
 func (l *Lane) removeMessage(ctx context.Context, key jobKey, record messages.JobRecord) error {
-	message, err := l.messageOf(ctx, key)
+	message, err := l.messageOf(ctx, "*.*", key)
 	if err != nil || message == nil {
 		return err
 	}

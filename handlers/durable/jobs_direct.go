@@ -23,7 +23,8 @@ type directAsk struct {
 // there is none. It is for what need not be the last word: bodies come as they are, where
 // the leader's answer has them in JSON. See
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md.
-func direct(ctx context.Context, js jetstream.JetStream, stream string, ask directAsk) (*jetstream.RawStreamMsg, error) {
+func direct(ctx context.Context, js jetstream.JetStream, stream string,
+	ask directAsk) (*jetstream.RawStreamMsg, error) {
 	body, err := json.Marshal(ask)
 	if err != nil {
 		return nil, fmt.Errorf("encode a request to JetStream: %w", err)

@@ -59,7 +59,7 @@ func (l *Lane) view(ctx context.Context, key jobKey, incarnation string) (view, 
 		return v, err
 	}
 	if v.at == 0 {
-		v.message, err = l.messageOf(ctx, key)
+		v.message, err = l.messageOf(ctx, "*.*", key)
 	}
 	return v, err
 }
@@ -76,11 +76,6 @@ func (l *Lane) recordOf(ctx context.Context, key jobKey, incarnation string) (me
 	// What a subject says of its job is so, whatever is in the message.
 	record.ID, record.Connection = key.id, key.connection
 	return record, at, nil
-}
-
-// messageOf is the message of a job, of whatever operation; nil where there is none.
-func (l *Lane) messageOf(ctx context.Context, key jobKey) (*jetstream.RawStreamMsg, error) {
-	return lastOf(ctx, l.js, messages.JobsStream, messages.Operation("*.*").JobSubject(key.connection, key.id))
 }
 
 // lastResult is the last message of a job's results, from any replica or from the leader.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -44,7 +45,8 @@ func (l *Lane) retry(ctx context.Context, as jobKey, id string, letter *jetstrea
 	incarnation string) (messages.Job, error) {
 	op := messages.Operation(letter.Header.Get(messages.HeaderOperation))
 	subject := op.JobSubject(as.connection, as.id)
-	if parsed, _, _, ok := messages.ParseJobSubject(subject); !ok || parsed != op || !op.MayBeJob(l.options.Tables) ||
+	tables := slices.Concat(messages.Tables(), l.options.Tables)
+	if parsed, _, _, ok := messages.ParseJobSubject(subject); !ok || parsed != op || !op.MayBeJob(tables) ||
 		strings.ContainsAny(string(op), "*> \t\r\n") {
 		return messages.Job{}, fmt.Errorf("%w: the dead letter of job %s names no operation", errNotReadable, id)
 	}
@@ -75,13 +77,14 @@ func (l *Lane) retry(ctx context.Context, as jobKey, id string, letter *jetstrea
 
 // retried is the job under a new id, if it runs the one of id again; used without a job is
 // an error: the id is another job's.
-func (l *Lane) retried(ctx context.Context, as jobKey, id, incarnation string) (job messages.Job, used bool, err error) {
+func (l *Lane) retried(ctx context.Context, as jobKey, id,
+	incarnation string) (job messages.Job, used bool, err error) {
 	v, err := l.view(ctx, as, incarnation)
 	if err != nil || !v.there() {
 		return messages.Job{}, false, err
 	}
 	if job = v.job(); job.RetryOf == "" && v.at != 0 { // its first owner has not said yet what it found
-		message, err := l.messageOf(ctx, as)
+		message, err := l.messageOf(ctx, "*.*", as)
 		if err != nil {
 			return messages.Job{}, false, err
 		}
