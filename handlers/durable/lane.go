@@ -120,6 +120,7 @@ type Lane struct {
 	slots  Slots
 	board  *board
 	shares *shares
+	places places // of the pages that were read last
 	// execute runs a claimed job; tests replace it.
 	execute func(ctx context.Context, c claimed, turn turnFunc) outcome
 
