@@ -71,7 +71,7 @@ func (j *searchJob) split(ctx context.Context) error {
 		return nil
 	}
 	read := &pageRead{ctx: ctx, page: page, of: first, within: first.bounds}
-	if read.next, err = j.rows.PlaceAfter(page); err != nil {
+	if read.next, read.link, err = j.session.After(j.rows, page); err != nil {
 		return err
 	}
 	if read.trail.circles(read.next) {

@@ -19,6 +19,7 @@ type pageRead struct {
 	done  func()          // ends its turn
 	page  *dynamics.Page
 	next  string // place behind it, "" where nothing follows
+	link  string // to the page there
 	trail trail
 	parts []route.Part
 	rows  int // in parts
@@ -59,7 +60,7 @@ func (e *export) fetch(ctx context.Context, read *pageRead, query *dynamics.Prep
 			return err
 		}
 		read.trail = past
-		if read.next, err = query.PlaceAfter(read.page); err != nil {
+		if read.next, read.link, err = e.session.After(query, read.page); err != nil {
 			return err
 		}
 		if read.next != "" && read.trail.circles(read.next) {
@@ -96,7 +97,7 @@ func (e *export) cut(read *pageRead) (err error) {
 
 // span is what the table learns of the page.
 func (p *pageRead) span() pageSpan {
-	span := pageSpan{rows: p.page.Len(), next: p.next, link: p.page.NextLink(), trail: p.trail}
+	span := pageSpan{rows: p.page.Len(), next: p.next, link: p.link, trail: p.trail}
 	if span.rows > 0 {
 		span.last, span.timed = p.page.Moment(span.rows - 1)
 		var timed bool

@@ -33,7 +33,7 @@ type bounds struct {
 // An openRange is a range of which rows are still to come.
 type openRange struct {
 	bounds
-	// place is that of its next page, "" its beginning; see [dynamics.Prepared.PlaceAfter].
+	// place is that of its next page, "" its beginning; see [dynamics.Session.After].
 	place string
 	trail trail
 
