@@ -254,7 +254,7 @@ const mostFailures = 10
 // again reports whether reading goes on after an error.
 func (r *resultsReader) again(ctx context.Context, err error) bool {
 	fault, ok := errors.AsType[*Error](err)
-	if !ok || !fault.Code.Retryable() || ctx.Err() != nil {
+	if !ok || !fault.Code.Retryable() || errors.Is(err, errFinal) || ctx.Err() != nil {
 		return false
 	}
 	if _, ended := errors.AsType[*JobError](err); ended {

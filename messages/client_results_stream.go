@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,7 +19,7 @@ const (
 	pullExpires  = 5 * time.Second
 	pullBeat     = time.Second // how often the server says that the pull is open
 	pullSilence  = 3 * time.Second
-	consumerWait = 5 * time.Second // for one answer of JetStream
+	consumerWait = 2 * time.Second // for one answer of JetStream
 	consumerIdle = time.Minute     // after which the server removes a consumer that nobody pulls from
 	// mostRemade is how often a consumer is made again without a page in between.
 	mostRemade = 5
@@ -34,8 +35,8 @@ type streamedResults struct {
 	js    jetstream.JetStream
 	inbox *nats.Subscription // of the open pull, nil where there is none
 	open  int                // messages that the open pull may still bring
-	made  bool               // there is a consumer
-	fresh bool               // it has brought nothing of the job yet
+	made  bool               // there is a consumer, as far as is known
+	left  bool               // one was made, and may be there still
 	asked bool               // it has been pulled from
 	waits bool               // the open pull waits for messages
 
@@ -80,25 +81,32 @@ func (s *streamedResults) message(ctx context.Context, page int) (*nats.Msg, err
 		case number < expected:
 			return nil, Errorf(Internal, "page %d of job %s came a second time: results were lost and stored again; "+
 				"read the job again from its first page", number, s.r.id)
-		case s.fresh:
-			return nil, s.gap(ctx, expected, number)
-		default: // the page may have gone to another reader of the same consumer
-			if err := s.again(fmt.Sprintf("page %d did not come", expected)); err != nil {
+		default:
+			if err := s.gap(ctx, expected, number); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		s.last, s.at, s.fresh, s.remade = meta.Sequence.Stream, number, false, 0
+		s.last, s.at, s.remade = meta.Sequence.Stream, number, 0
 		if number == page {
 			return msg, nil
 		}
 	}
 }
 
-// gap is the error where pages are missing before the first one that a new consumer brings:
-// they were too old, or they were lost.
+// gap finds out why pages are missing before one: another reader of the same consumer has got
+// them, and then the consumer is made again; they were too old; or they were lost.
 func (s *streamedResults) gap(ctx context.Context, expected, number int) error {
-	if s.last > 0 && s.at > 0 {
+	s.drop()
+	s.made = false
+	missing, err := s.r.jobs.page(ctx, s.r.connection, s.r.id, expected)
+	if err != nil {
+		return err
+	}
+	if missing != nil {
+		return s.again(fmt.Sprintf("page %d did not come", expected))
+	}
+	if s.at > 0 {
 		before, err := s.r.jobs.page(ctx, s.r.connection, s.r.id, s.at)
 		if err != nil {
 			return err
@@ -240,7 +248,7 @@ func (s *streamedResults) make(ctx context.Context) error {
 	if _, err := s.js.CreateConsumer(ctx, ResultsStream, config); err != nil {
 		return s.failed(ctx, "make", err)
 	}
-	s.made, s.fresh, s.asked = true, true, false
+	s.made, s.left, s.asked = true, true, false
 	return nil
 }
 
@@ -248,13 +256,18 @@ func (s *streamedResults) failed(ctx context.Context, what string, err error) er
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return ctx.Err()
 	}
+	if said := s.r.jobs.client.nc.LastError(); errors.Is(said, nats.ErrPermissionViolation) &&
+		strings.Contains(said.Error(), `"$JS.API.CONSUMER.`) {
+		return finalError{Errorf(Unavailable, "%v: reading the stream takes a consumer; without the right to make one "+
+			"read by jobs.results", said).Because(said)}
+	}
 	return Errorf(Unavailable, "%s the consumer %s of stream %s: %v", what, s.name, ResultsStream, err).Because(err)
 }
 
 // close ends the pull, and removes the consumer that nobody needs any more.
 func (s *streamedResults) close() {
 	s.drop()
-	if s.js == nil || !s.made {
+	if !s.left {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), publishMost)

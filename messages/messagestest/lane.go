@@ -288,13 +288,15 @@ func (l *Lane) results(in messages.JobRequest, msg *nats.Msg) (*nats.Msg, *messa
 	if err != nil {
 		return nil, messages.Errorf(messages.Unavailable, "%v", err)
 	}
+	record, _ := l.job(in.Connection, in.JobID)
 	subject := messages.ResultSubject(in.Connection, in.JobID)
 	for at := uint64(1); ; {
 		stored, err := stream.GetMsg(context.Background(), at, jetstream.WithGetMsgSubject(subject))
 		if err != nil {
 			return nil, messages.Errorf(messages.NotFound, "there is no page %d", which.Page)
 		}
-		if stored.Header.Get(messages.HeaderPage) == strconv.Itoa(int(which.Page)) {
+		its := stored.Header.Get(messages.HeaderIncarnation)
+		if stored.Header.Get(messages.HeaderPage) == strconv.Itoa(int(which.Page)) && its == record.Incarnation {
 			reply := nats.NewMsg("")
 			reply.Data, reply.Header = stored.Data, stored.Header
 			reply.Header.Del(messages.HeaderCheckpoint)
