@@ -62,7 +62,7 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) {
+		if errors.Is(err, nats.ErrPermissionViolation) && !onlyProgress(err) {
 			refuse(notPermitted(err)) // nobody would answer
 		}
 	}
@@ -76,6 +76,12 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 		return cause
 	}
 	return err
+}
+
+// onlyProgress reports whether all that is not permitted is to hear of a job's progress.
+func onlyProgress(err error) bool {
+	state, _, _ := strings.Cut(messages.StateSubjects, "*")
+	return strings.Contains(err.Error(), `Subscription to "`+state)
 }
 
 // notPermitted explains what NATS does not let this user do.
