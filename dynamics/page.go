@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ type Page struct {
 	delta   string // of a page of changes
 	count   int64
 	counted bool
+	hint    int  // of parallel calls
+	limited bool // an attempt was refused for a limit
 	shared  bool // several calls have it; see flights
 	lease   *budget.Lease
 }
@@ -45,19 +48,58 @@ func (p *Page) ETag(i int) string {
 // two times by the same query, say that it has kept its place among the others.
 func (p *Page) Key(i int) uint64 { return p.store.at(i).key }
 
+// Moment returns the first value of Query.OrderBy in row i, in Unix seconds, rounded down;
+// there is false where the row has none. It is for pages of a query with Moments.
+func (p *Page) Moment(i int) (second int64, there bool) {
+	at := p.store.at(i)
+	return at.moment, at.moment != noMoment
+}
+
+// Limited reports whether Dataverse refused an attempt at this page for one of its service
+// protection limits before it gave it. It is for pages of a query with Moments.
+func (p *Page) Limited() bool { return p.limited }
+
 // NextLink returns the link to the next page for [Session.Page], "" on the last.
 func (p *Page) NextLink() string { return p.next }
 
 // WithoutCookie reports whether the link to the next page has a page's number and no
 // place to go on from: such pages end at [MaxSimplePaging] rows.
-func (p *Page) WithoutCookie() bool {
-	link := strings.ToLower(p.next)
+func (p *Page) WithoutCookie() bool { return WithoutCookie(p.next) }
+
+// WithoutCookie is [Page.WithoutCookie] of a link. Its page depends on the size of the
+// pages before it.
+func WithoutCookie(link string) bool {
+	link = strings.ToLower(link)
 	return strings.Contains(link, "pagenumber") && !strings.Contains(link, "pagingcookie")
 }
 
 // Count returns what Dataverse counted, capped by it at 5000 (-1 where it did not
 // count is false), and whether it did.
 func (p *Page) Count() (int64, bool) { return p.count, p.counted }
+
+// maxParallelHint bounds what an environment may recommend; more is no recommendation.
+const maxParallelHint = 1000
+
+// ParallelHint returns how many calls at once Dataverse recommended with this answer,
+// from 1 to 1000, 0 where it recommended none or nothing that can be meant ("Send
+// parallel requests", optimum degree of parallelism,
+// https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests).
+func (p *Page) ParallelHint() int { return p.hint }
+
+// parallelHint reads x-ms-dop-hint.
+func parallelHint(h http.Header) int {
+	text := h.Get(hintHeader)
+	if text == "" { // most often, without an error to be made
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
+	if err != nil || n > maxParallelHint {
+		return 0
+	}
+	return int(n)
+}
+
+const hintHeader = "X-Ms-Dop-Hint"
 
 // errPage is a document that is valid JSON and no page.
 type errPage string
@@ -68,7 +110,7 @@ func pageFault(message string) error { return unusable("", message, errPage(mess
 
 // readPage turns a collection answer into a page in one pass.
 func readPage(b *body, q *Prepared) (*Page, error) {
-	p := &Page{}
+	p := &Page{hint: parallelHint(b.header)}
 	r := newRowReader(q, b)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
 		seen, err := readCollection(d, p, r)

@@ -23,6 +23,10 @@ type Route struct {
 	// Numbered says that the requester may have asked for a sequence of parts. Until
 	// the body is read it counts as if that were so.
 	Numbered bool
+
+	// Pages says that the operation may answer with any number of parts, and that as a job it
+	// takes a turn for each page itself; see [Job.Turn].
+	Pages bool
 }
 
 // Needs says whether a request must name a connection.
@@ -93,12 +97,28 @@ func ManyOf[In any, P interface {
 }](table messages.Table, numbered func(In) bool,
 	operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
 	request := messages.CodecFor[In](table)
-	return Route{Numbered: numbered != nil, Serve: func(ctx context.Context, c Call, body []byte) Answer {
+	return Route{Numbered: numbered != nil, Pages: true, Serve: func(ctx context.Context, c Call, body []byte) Answer {
 		in, c, err := decode[In, P](ctx, c, request, body, OneConnection)
 		if err != nil {
 			return Answer{Call: c, Numbered: numbered != nil, Parts: fails(err)}
 		}
 		return Answer{Call: c, Numbered: numbered != nil && numbered(in), Parts: operate(ctx, c, in)}
+	}}
+}
+
+// Stored makes the route of an operation whose one reply was written before, headers and
+// body.
+func Stored[In any, P interface {
+	*In
+	messages.Request
+}](connection Needs, operate func(context.Context, Call, In) (Part, error)) Route {
+	request := messages.NewCodec[In]()
+	return Route{Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		in, c, err := decode[In, P](ctx, c, request, body, connection)
+		if err != nil {
+			return Answer{Call: c, Parts: fails(err)}
+		}
+		return Answer{Call: c, Parts: func(yield func(Part, error) bool) { yield(operate(ctx, c, in)) }}
 	}}
 }
 
