@@ -84,9 +84,11 @@ func publishJob[In any](ctx context.Context, c *Client, op Operation, codec Code
 		return nil, fmt.Errorf("%s: encode the job: %w", op, withoutValue(err))
 	}
 	p.msg = nats.NewMsg(op.JobSubject(p.job.Connection, p.job.ID))
-	if p.msg.Data, err = withOptions(body, how.JobOptions); err != nil {
-		return nil, err
+	joined, fault := JoinJobOptions(body, how.JobOptions)
+	if fault != nil {
+		return nil, fault
 	}
+	p.msg.Data = joined
 	p.msg.Header.Set(HeaderRequestID, p.job.RequestID)
 	if !how.Deadline.IsZero() {
 		p.msg.Header.Set(HeaderDeadline, how.Deadline.UTC().Format(time.RFC3339Nano))
@@ -110,21 +112,6 @@ func madeID(given string) (string, error) {
 		return "", fmt.Errorf("make an id: %w", err)
 	}
 	return id.String(), nil
-}
-
-// withOptions writes a job's options beside the members of its request.
-func withOptions(body []byte, options JobOptions) ([]byte, error) {
-	members, err := json.Marshal(options)
-	if err != nil {
-		return nil, fmt.Errorf("encode a job's options: %w", err)
-	}
-	switch {
-	case string(members) == "{}":
-		return body, nil
-	case string(body) == "{}":
-		return members, nil
-	}
-	return append(append(body[:len(body)-1], ','), members[1:]...), nil
 }
 
 // A publication is a job on its way to CRM_JOBS.
@@ -288,7 +275,7 @@ func (p *publication) look(ctx context.Context) (found, error) {
 	defer cancel()
 	job, err := p.client.Jobs().Get(asking, p.job.Connection, p.job.ID)
 	switch fault, answered := errors.AsType[*Error](err); {
-	case err == nil && job.Operation != p.job.Operation:
+	case err == nil && (job.Operation != p.job.Operation || !p.is(job)):
 		return foundSame, p.another(job.Operation)
 	case err == nil:
 		return foundSame, nil
@@ -296,6 +283,11 @@ func (p *publication) look(ctx context.Context) (found, error) {
 		return foundNot, nil
 	}
 	return foundUnknown, nil
+}
+
+// is reports whether a job has this one's body, as far as its record says that.
+func (p *publication) is(job *Job) bool {
+	return job.Digest == "" || job.Digest == JobDigest(p.msg.Subject, p.msg.Data)
 }
 
 // stored is the job's message in CRM_JOBS, nil where there is none. known says that the

@@ -52,7 +52,7 @@ func TestAPublishedJob(t *testing.T) {
 			return client.Accounts().SearchJob(ctx, messages.SearchRequest{Target: acme, Fields: []string{"name"}}, how)
 		}, messages.JobPublication{JobOptions: messages.JobOptions{Parallel: &no, Encoding: messages.EncodingZstd}, Deadline: deadline,
 			RequestID: "r1", TraceParent: "00-1-2-01", TraceState: "a=b"},
-			"accounts.search", `{"connection":"acme","fields":["name"],"parallel":false,"encoding":"zstd"}`},
+			"accounts.search", `{"parallel":false,"encoding":"zstd","connection":"acme","fields":["name"]}`},
 		{"changes", func(ctx context.Context, how messages.JobPublication) (*messages.PublishedJob, error) {
 			return client.Contacts().ChangesJob(ctx, messages.ChangesRequest{Target: acme}, how)
 		}, messages.JobPublication{}, "contacts.changes", `{"connection":"acme"}`},
@@ -151,10 +151,14 @@ func TestPublishingAnIDAgain(t *testing.T) {
 		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
 			t.Errorf("another operation: %v", err)
 		}
-		lane.Record(messages.JobRecord{Job: messages.Job{ID: "a", Connection: "acme", Operation: "accounts.search", State: messages.JobDone}})
+		lane.Record(messages.JobRecord{Job: messages.Job{ID: "a", Connection: "acme", Operation: "accounts.search", State: messages.JobDone,
+			Digest: messages.JobDigest("crm.accounts.search.job.acme.a", []byte(`{"connection":"acme","limit":1}`))}})
 		lane.End("accounts.search", "acme", "a")
 		if job, err := publish(1, "a"); err != nil || !job.Known {
 			t.Errorf("ended: %+v, %v", job, err)
+		}
+		if _, err := publish(2, "a"); codeOf(err) != messages.InvalidRequest {
+			t.Errorf("ended, another body: %v", err)
 		}
 		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
 			t.Errorf("ended, another operation: %v", err)

@@ -113,7 +113,7 @@ func TestExport(t *testing.T) {
 		{"", "a.jsonl", `{"connection":"acme"}`, lineWhole},
 		{"--consumer acme-reader", "a.jsonl", `{"connection":"acme"}`, lineWhole},
 		{"--zstd --sequential --limit=9 --total --order-by=-name --fields=name,id --where city=London", "A.CSV",
-			`{"connection":"acme","where":{"field":"city","op":"eq","value":"London"},"fields":["name","id"],"order_by":["-name"],"limit":9,"include_total":true,"parallel":false,"encoding":"zstd"}`,
+			`{"parallel":false,"encoding":"zstd","connection":"acme","where":{"field":"city","op":"eq","value":"London"},"fields":["name","id"],"order_by":["-name"],"limit":9,"include_total":true}`,
 			"name,id\n\"A, \"\"B\"\"\nC\",1\nZoë,2\n東京,3\n"},
 	} {
 		t.Run(test.file+test.args, func(t *testing.T) {
