@@ -261,38 +261,42 @@ func (p *publication) send(ctx context.Context) (refused *refusal, err error) {
 		ack.Error.Description, ack.Error.Code)
 }
 
-// look finds out whether a job is known under this one's id: in the stream, where it is until
-// it has ended, or else by asking crmbridge. The error is that it is another job.
+// look finds out whether a job is known under this one's id. crmbridge knows also those that
+// have ended; where none answers, the stream has the job as long as it has not ended. The
+// error is that it is another job.
+//
+// crmbridge is asked first, since a user of a deployment may lack every right to JetStream's
+// API: what is not permitted there is not answered, and is reported as an error of the
+// connection.
 func (p *publication) look(ctx context.Context) (found, error) {
-	stored, known := p.stored(ctx)
-	if stored != nil {
-		if !bytes.Equal(stored.Data, p.msg.Data) {
-			return foundSame, p.another(p.job.Operation)
-		}
-		return foundSame, nil
-	}
 	asking, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	job, err := p.client.Jobs().Get(asking, p.job.Connection, p.job.ID)
 	switch fault, answered := errors.AsType[*Error](err); {
-	case err == nil && (job.Operation != p.job.Operation || !p.is(job)):
+	case err == nil && (job.Operation != p.job.Operation || job.Digest != "" && job.Digest != p.digest()):
 		return foundSame, p.another(job.Operation)
-	case err == nil:
+	case err == nil && (job.Digest != "" || !p.given):
 		return foundSame, nil
-	case answered && known && (fault.Code == NotFound || fault.Code == ConnectionNotFound):
+	case answered && (fault.Code == NotFound || fault.Code == ConnectionNotFound):
+		return foundNot, nil
+	}
+	stored, answered := p.stored(ctx)
+	switch {
+	case stored != nil && !bytes.Equal(stored.Data, p.msg.Data):
+		return foundSame, p.another(p.job.Operation)
+	case stored != nil, err == nil:
+		return foundSame, nil
+	case answered && !p.given: // it cannot have ended without a crmbridge
 		return foundNot, nil
 	}
 	return foundUnknown, nil
 }
 
-// is reports whether a job has this one's body, as far as its record says that.
-func (p *publication) is(job *Job) bool {
-	return job.Digest == "" || job.Digest == JobDigest(p.msg.Subject, p.msg.Data)
-}
+func (p *publication) digest() string { return JobDigest(p.msg.Subject, p.msg.Data) }
 
-// stored is the job's message in CRM_JOBS, nil where there is none. known says that the
+// stored is the job's message in CRM_JOBS, nil where there is none. answered says that the
 // stream has answered.
-func (p *publication) stored(ctx context.Context) (msg *nats.Msg, known bool) {
+func (p *publication) stored(ctx context.Context) (msg *nats.Msg, answered bool) {
 	ctx, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	msg, err := p.client.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+JobsStream+"."+p.msg.Subject, nil)

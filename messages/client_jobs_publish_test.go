@@ -292,3 +292,29 @@ func TestPublishingWithoutPermission(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// A user without any right to JetStream's API publishes all the same, and meets no refusal:
+// crmbridge tells whether the id is used.
+func TestPublishingWithFewRights(t *testing.T) {
+	lane := messagestest.NewLane(t, func(o *server.Options) {
+		o.Users = []*server.User{{Username: "all", Password: "x"}, {Username: "few", Password: "x", Permissions: &server.Permissions{
+			Publish:   &server.SubjectPermission{Allow: []string{"crm.jobs.*.request.acme", "crm.users.*.job.acme.*"}},
+			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+		}}}
+		o.NoAuthUser = "all"
+	})
+	lane.Answer()
+	nc := lane.Connect(nats.UserInfo("few", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Error(err) }))
+	client := messages.NewClient(nc)
+	for _, id := range []string{"a", "a", ""} {
+		if job, err := client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: id}); err != nil || id == "" && job.Known {
+			t.Errorf("%q: %+v, %v", id, job, err)
+		}
+	}
+	if _, err := client.UserJob(t.Context(), messages.UserGetRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
+		t.Errorf("another job: %v", err)
+	}
+	if err := nc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -224,7 +224,7 @@ func (r *resultsReader) consider(ctx context.Context) (ended bool, err error) {
 	switch {
 	case job.Pages >= r.next:
 		return false, errAgedOut(r.id, r.next, "")
-	case r.next > job.Pages+1:
+	case job.State == JobDone && r.next > job.Pages+1:
 		return false, Invalid("page", "job %s has %d pages; %d is none of them", r.id, job.Pages, r.next)
 	case job.State == JobDone:
 		return true, nil

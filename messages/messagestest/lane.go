@@ -228,7 +228,8 @@ func (l *Lane) job(connection, id string) (messages.JobRecord, *messages.Error) 
 		}
 	} else if msg := l.last(messages.JobsStream, messages.Operation("*.*").JobSubject(connection, id)); msg != nil {
 		op, _, _, _ := messages.ParseJobSubject(msg.Subject)
-		record.Job = messages.Job{ID: id, Connection: connection, Operation: op, State: messages.JobQueued}
+		record.Job = messages.Job{ID: id, Connection: connection, Operation: op, State: messages.JobQueued,
+			Digest: messages.JobDigest(msg.Subject, msg.Data)}
 	} else {
 		return record, messages.Errorf(messages.NotFound, "there is no job %s", id)
 	}
