@@ -18,6 +18,9 @@ func reads() map[messages.Operation]string {
 		messages.ConnectionsGet:  "your name, user name and the organization's name",
 		messages.ConnectionsList: "", messages.ConnectionsDelete: "", messages.ConnectionsCheck: "",
 		messages.UsersWhoAmI: "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
+		// A job reads what its operation does.
+		messages.JobsGet: "", messages.JobsList: "", messages.JobsResults: "", messages.JobsCancel: "",
+		messages.JobsRetry: "", messages.JobsDelete: "",
 	}
 }
 

@@ -21,6 +21,8 @@ type Operations struct {
 	Catalog    *plan.Catalog
 	// Tables are those that this deployment serves.
 	Tables []messages.Table
+	// Jobs is the durable lane; nil where there is none.
+	Jobs Jobs
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 }
@@ -54,6 +56,12 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 		messages.ConnectionsCheck:     route.Administrative(route.One(route.OneConnection, o.connectionsCheck)),
 		messages.UsersWhoAmI:          route.One(route.OneConnection, o.usersWhoAmI),
 		messages.UsersGet:             route.One(route.OneConnection, o.usersGet),
+		messages.JobsGet:              route.One(route.OneConnection, o.jobsGet),
+		messages.JobsList:             route.One(route.AnyConnection, o.jobsList),
+		messages.JobsResults:          route.Stored(route.OneConnection, o.jobsResults),
+		messages.JobsCancel:           route.One(route.OneConnection, o.jobsCancel),
+		messages.JobsRetry:            route.One(route.OneConnection, o.jobsRetry),
+		messages.JobsDelete:           route.One(route.OneConnection, o.jobsDelete),
 	}
 	for _, table := range o.Tables {
 		entity, err := plan.NewEntity(table)

@@ -22,7 +22,7 @@ import (
 var withExamples = []string{"README.md", "messages/README.md", "deploy/README.md"}
 
 // The documents' JSON is what goes over the wire: a block is marked with its operation
-// and request or reply, or as a where tree, an error or an event.
+// and request, job or reply, or as a where tree, an error, an event or a job's record.
 func TestDocumentsShowBodiesOfTheSchemas(t *testing.T) {
 	for _, name := range withExamples {
 		for _, example := range blocks(t, name, "json") {
@@ -35,6 +35,8 @@ func TestDocumentsShowBodiesOfTheSchemas(t *testing.T) {
 				err = checkBody(messages.Accounts.Operation(messages.VerbSearch), "request", `{"where":`+example.text+`}`)
 			case kind == "error":
 				err = jsonv2.Unmarshal([]byte(example.text), new(messages.ErrorReply), jsonv2.RejectUnknownMembers(true))
+			case kind == "record":
+				err = jsonv2.Unmarshal([]byte(example.text), new(messages.JobRecord), jsonv2.RejectUnknownMembers(true))
 			case kind == "event":
 				err = jsonv2.Unmarshal([]byte(example.text), new(messages.ConnectionEvent), jsonv2.RejectUnknownMembers(true))
 			default:
@@ -57,10 +59,14 @@ func checkBody(op messages.Operation, body, text string) error {
 	schema := schemas.Request
 	switch body {
 	case "request":
+	case "job":
+		if schema, err = op.JobSchema(messages.Tables()); err != nil {
+			return err
+		}
 	case "reply":
 		schema = schemas.Reply
 	default:
-		return fmt.Errorf("%q is neither request nor reply", body)
+		return fmt.Errorf("%q is neither request, job nor reply", body)
 	}
 	var parsed jsonschema.Schema
 	var shape map[string]any

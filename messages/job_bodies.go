@@ -52,6 +52,10 @@ type JobResultsRequest struct {
 	Page  Count  `json:"page" jsonschema:"number of the message, Crm-Page; the first is 1"`
 }
 
+// JobResultsReply is what the bodies of results have in common. Beside it stand the members
+// of the reply of the job's operation, or an error, as in an [ErrorReply].
+type JobResultsReply struct{ Head }
+
 // JobRetryRequest asks to run a job that failed again.
 type JobRetryRequest struct {
 	Target

@@ -9,8 +9,8 @@ import (
 // accounts.search, users.get.
 type Operation string
 
-// The operations that do not belong to a table. Those of a table are
-// [Table.Operation].
+// The operations that do not belong to a table, but for those on jobs: see [JobsGet].
+// Those of a table are [Table.Operation].
 const (
 	ConnectionsAuthorize Operation = "connections.authorize"
 	ConnectionsComplete  Operation = "connections.complete"
@@ -53,7 +53,7 @@ func Operations(tables []Table) []Operation {
 
 func fixedOperations() []Operation {
 	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		ConnectionsCheck, UsersWhoAmI, UsersGet}
+		ConnectionsCheck, UsersWhoAmI, UsersGet, JobsGet, JobsList, JobsResults, JobsCancel, JobsRetry, JobsDelete}
 }
 
 // Entity is the part before the dot: accounts.

@@ -3,6 +3,7 @@ package messages
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 
@@ -36,6 +37,31 @@ func (op Operation) Schemas(tables []Table) (Schemas, error) {
 	return Schemas{request, reply}, err
 }
 
+// JobSchema describes the bodies of jobs of the operation: its requests with the members of
+// [JobOptions] besides. It fails for an operation that may not be a job.
+func (op Operation) JobSchema(tables []Table) (string, error) {
+	if !op.MayBeJob(tables) {
+		return "", fmt.Errorf("%q may not be a job", op)
+	}
+	schemas, err := op.Schemas(tables)
+	if err != nil {
+		return "", err
+	}
+	var schema jsonschema.Schema
+	if err := json.Unmarshal([]byte(schemas.Request), &schema); err != nil {
+		return "", err
+	}
+	options, err := jsonschema.For[JobOptions](nil)
+	if err != nil {
+		return "", err
+	}
+	tighten(options, requestFacts(reflect.TypeFor[JobOptions](), nil, tables))
+	maps.Copy(schema.Properties, options.Properties)
+	schema.Title += " as a job"
+	text, err := json.Marshal(schema)
+	return string(text), err
+}
+
 // bodies are the types of an operation's bodies.
 type bodies struct{ request, reply reflect.Type }
 
@@ -52,6 +78,12 @@ var fixedBodies = map[Operation]bodies{
 	ConnectionsCheck:     bodiesOf[CheckRequest, ChecksReply](),
 	UsersWhoAmI:          bodiesOf[ConnectionRequest, WhoAmIReply](),
 	UsersGet:             bodiesOf[UserGetRequest, UserReply](),
+	JobsGet:              bodiesOf[JobRequest, JobReply](),
+	JobsList:             bodiesOf[JobsListRequest, JobsListReply](),
+	JobsResults:          bodiesOf[JobResultsRequest, JobResultsReply](),
+	JobsCancel:           bodiesOf[JobRequest, JobReply](),
+	JobsRetry:            bodiesOf[JobRetryRequest, JobReply](),
+	JobsDelete:           bodiesOf[JobRequest, DeletedReply](),
 }
 
 var tableBodies = map[Verb]bodies{
@@ -100,7 +132,7 @@ func schemaOf(body reflect.Type, table *Table, tables []Table) (string, error) {
 		schema.Defs = map[string]*jsonschema.Schema{"where": whereSchema()}
 	}
 	schema.Title = titleOf(body.Name())
-	facts := replyFacts()
+	facts := replyFacts(body)
 	if reflect.PointerTo(body).Implements(reflect.TypeFor[Request]()) {
 		facts = requestFacts(body, table, tables)
 	} else {

@@ -99,8 +99,42 @@ func TestRequestSchemas(t *testing.T) {
 		{messages.ConnectionsList, `{"page_size":1,"cursor":"x"}`, true},
 		{messages.UsersGet, `{"mail":"a@b"}`, false},
 		{messages.UsersGet, `{"email":"a@b"}`, true},
+		{messages.UsersGet, `{"email":"a@b","encoding":"zstd"}`, false},
+		{messages.JobsGet, `{"connection":"acme","job_id":"01J"}`, true},
+		{messages.JobsGet, `{"connection":"acme"}`, false},
+		{messages.JobsGet, `{"job_id":"a.b"}`, false},
+		{messages.JobsList, `{"page_size":1000,"cursor":"x"}`, true},
+		{messages.JobsList, `{"page_size":1001}`, false},
+		{messages.JobsResults, `{"job_id":"01J","page":1}`, true},
+		{messages.JobsResults, `{"job_id":"01J","page":0}`, false},
+		{messages.JobsResults, `{"job_id":"01J"}`, false},
+		{messages.JobsRetry, `{"job_id":"01J","new_job_id":"02K"}`, true},
+		{messages.JobsRetry, `{"job_id":"01J","new_job_id":"a b"}`, false},
 	} {
 		if err := validate(t, request(t, test.op), test.text); (err == nil) != test.ok {
+			t.Errorf("%s %s: %v", test.op, test.text, err)
+		}
+	}
+}
+
+// A job's body is the request with the options of jobs.
+func TestJobSchemas(t *testing.T) {
+	for _, test := range []struct {
+		op   messages.Operation
+		text string
+		ok   bool
+	}{
+		{messages.Accounts.Operation(messages.VerbSearch), `{"where":{"field":"name","op":"is_null"},"parallel":false,"encoding":"zstd"}`, true},
+		{messages.Accounts.Operation(messages.VerbSearch), `{"parallel":"no"}`, false},
+		{messages.Accounts.Operation(messages.VerbSearch), `{"encoding":"gzip"}`, false},
+		{messages.Accounts.Operation(messages.VerbSearch), `{"paralel":true}`, false},
+		{messages.UsersGet, `{"email":"a@b","encoding":"zstd"}`, true},
+	} {
+		text, err := test.op.JobSchema(messages.Tables())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := validate(t, resolved(t, text), test.text); (err == nil) != test.ok {
 			t.Errorf("%s %s: %v", test.op, test.text, err)
 		}
 	}
@@ -111,6 +145,8 @@ func TestRequestSchemas(t *testing.T) {
 func TestReplySchemas(t *testing.T) {
 	now, total := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), int64(3)
 	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive, CreatedAt: now, RefreshedAt: &now}
+	job := messages.Job{ID: "01J", Operation: messages.UsersGet, Connection: "acme", State: messages.JobFailed, Pages: 2, Rows: 3, Total: &total,
+		QueuedAt: now, StartedAt: &now, RetryAt: &now, FinishedAt: &now, Error: messages.Invalid("email", "is missing"), RetryOf: "00J", Incarnation: "i"}
 	account := messages.Row{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
 	search, get := messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbGet)
 	for _, test := range []struct {
@@ -125,6 +161,12 @@ func TestReplySchemas(t *testing.T) {
 		{messages.ConnectionsDelete, &messages.DeletedReply{Deleted: true}},
 		{messages.ConnectionsCheck, &messages.ChecksReply{Checks: []messages.PermissionCheck{{Name: "accounts.read", Depth: messages.DepthLocal}}}},
 		{messages.UsersWhoAmI, &messages.WhoAmIReply{UserID: "u"}},
+		{messages.JobsGet, &messages.JobReply{Job: job}},
+		{messages.JobsCancel, &messages.JobReply{Job: messages.Job{ID: "01J", State: messages.JobQueued, QueuedAt: now}}},
+		{messages.JobsRetry, &messages.JobReply{Job: job}},
+		{messages.JobsList, &messages.JobsListReply{Jobs: []messages.Job{job}, NextCursor: "x"}},
+		{messages.JobsResults, &messages.JobResultsReply{}},
+		{messages.JobsDelete, &messages.DeletedReply{Deleted: true}},
 		{messages.UsersGet, &messages.UserReply{User: messages.User{Roles: []messages.Role{{ID: "1", Via: messages.RoleDirect}}}}},
 		{search, &messages.Page{Rows: []messages.Row{account}, Total: &total, NextCursor: "c"}},
 		{search, &messages.Page{}},

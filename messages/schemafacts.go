@@ -49,8 +49,11 @@ const mostCount = 1 << 63
 // are those that a request may name.
 func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fact {
 	pageSize := from1To(MaxPageSize)
-	if body == reflect.TypeFor[ConnectionsListRequest]() {
+	switch body {
+	case reflect.TypeFor[ConnectionsListRequest]():
 		pageSize = from1To(MaxConnectionsPageSize)
+	case reflect.TypeFor[JobsListRequest]():
+		pageSize = from1To(MaxJobsPageSize)
 	}
 	facts := map[string]fact{
 		"connection": matching("^[A-Za-z0-9_-]{0,64}$"), // "" is as good as absent
@@ -58,7 +61,9 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 		"mode": oneOf(ModePage, ModeStream), "grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
 		"prompt": oneOf("login", "consent", "select_account", "none"),
 		"fields": fromOneItemTo(MaxFields), "order_by": upTo(MaxOrderBy),
-		"user_id": matching(guidPattern),
+		"user_id": matching(guidPattern), "page": from1To(mostCount),
+		"job_id": matching("^[A-Za-z0-9_-]{1,64}$"), "new_job_id": matching("^[A-Za-z0-9_-]{0,64}$"),
+		"encoding": oneOf("", EncodingZstd),
 	}
 	if table != nil {
 		facts[table.IDMember()] = matching(guidPattern)
@@ -72,13 +77,14 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 	return facts
 }
 
-func replyFacts() map[string]fact {
+// replyFacts are those of replies.
+func replyFacts(body reflect.Type) map[string]fact {
 	var codes []string
 	for _, code := range Codes() {
 		codes = append(codes, string(code))
 	}
 	slices.Sort(codes)
-	return map[string]fact{
+	facts := map[string]fact{
 		"code": oneOf(codes...), "status": oneOf(Statuses()...),
 		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
 		"kind":  oneOf(EventConnected, EventReauthorizationRequired, EventDeleted),
@@ -87,6 +93,15 @@ func replyFacts() map[string]fact {
 		"count": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
 		"total": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
 	}
+	if body != reflect.TypeFor[AuthorizeReply]() { // its state is OAuth's
+		facts["state"] = func(s *jsonschema.Schema) {
+			s.Enum = nil
+			for _, state := range JobStates() {
+				s.Enum = append(s.Enum, string(state))
+			}
+		}
+	}
+	return facts
 }
 
 // tighten applies the facts to every member of a schema that has them, and gives each

@@ -86,7 +86,7 @@ func TestOperationsOfTables(t *testing.T) {
 	}
 	for _, op := range ops {
 		table, verb, found := op.Table(tables)
-		if fixed := op.Entity() == "connections" || op.Entity() == "users"; found == fixed {
+		if fixed := slices.Contains([]string{"connections", "users", "jobs"}, op.Entity()); found == fixed {
 			t.Errorf("%s belongs to table %q: %v", op, table.Name, found)
 		}
 		if found && table.Operation(verb) != op {
@@ -94,6 +94,9 @@ func TestOperationsOfTables(t *testing.T) {
 		}
 		if both := schemas(t, op, tables); both.Request == "" || both.Reply == "" {
 			t.Errorf("%s has no schemas", op)
+		}
+		if text, err := op.JobSchema(tables); op.MayBeJob(tables) != (err == nil) || (text == "") != (err != nil) {
+			t.Errorf("%s as a job: %s, %v", op, text, err)
 		}
 	}
 	for _, op := range []messages.Operation{"contacts.search", "widgets.export", "widgets", "", "accounts.search.request"} {

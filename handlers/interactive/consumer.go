@@ -173,7 +173,11 @@ func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arri
 	if fault != nil && !reply.ended {
 		unsent = reply.fail(fault)
 	}
-	c.journal.line(levelOf(fault), "answered", e.operation, reply.call.Connection, codeOf(fault), func() []any {
+	code := codeOf(fault)
+	if fault == nil {
+		code = codeOf(reply.passed) // what came of a job is no news
+	}
+	c.journal.line(levelOf(fault), "answered", e.operation, reply.call.Connection, code, func() []any {
 		attrs := []any{"rows", reply.rows, "request_id", reply.call.RequestID}
 		if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
 			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it

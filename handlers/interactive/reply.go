@@ -2,6 +2,8 @@ package interactive
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -24,6 +26,7 @@ type reply struct {
 	pages    int
 	rows     int
 	ended    bool
+	passed   *messages.Error // the error of a part that was written elsewhere, as the results of a job
 
 	// count is called once, right before the message that ends the answer is published, so
 	// that whoever has the answer finds it in the counts.
@@ -54,23 +57,53 @@ func replyBudget(maxPayload int64, requestID string, trace nats.Header) int {
 // send publishes one part. Parts are numbered where the request asked for a
 // sequence of them.
 func (r *reply) send(p route.Part) error {
-	if len(p.Body) > r.call.Budget {
-		return messages.Errorf(messages.TooLarge,
-			"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows",
-			len(p.Body), r.call.Budget)
+	header, err := r.partHeader(p)
+	if err != nil {
+		return err
 	}
-	header := r.header()
 	if r.numbered {
 		r.number(header, p.Last)
 	}
 	if p.Last {
-		r.end(nil, r.rows+p.Rows)
+		r.end(r.passed, r.rows+p.Rows)
 	}
 	if err := r.publish(header, p.Body); err != nil {
 		return err
 	}
 	r.rows += p.Rows
 	return nil
+}
+
+// partHeader is the header of a part that fits into one message with it.
+func (r *reply) partHeader(p route.Part) (nats.Header, error) {
+	if p.Header == nil {
+		if len(p.Body) > r.call.Budget {
+			return nil, messages.Errorf(messages.TooLarge,
+				"the answer has %d bytes and the NATS server takes %d in one message; ask for fewer fields or rows",
+				len(p.Body), r.call.Budget)
+		}
+		return r.header(), nil
+	}
+	header := nats.Header{}
+	maps.Copy(header, p.Header)
+	maps.Copy(header, r.header())
+	if code := messages.Code(header.Get(messages.HeaderErrorCode)); code != "" {
+		if !slices.Contains(messages.Codes(), code) { // whoever wrote it: counts have a closed list of codes
+			code = messages.Internal
+		}
+		r.passed = messages.Errorf(code, "%s", header.Get(messages.HeaderServiceError))
+	}
+	if int64(headerSize(header)+len(p.Body)) > r.nc.MaxPayload() {
+		header.Del(messages.HeaderTraceParent)
+		header.Del(messages.HeaderTraceState)
+	}
+	if size := int64(headerSize(header) + len(p.Body)); size > r.nc.MaxPayload() {
+		r.passed = nil
+		return nil, messages.Errorf(messages.TooLarge,
+			"the stored message has %d bytes with its headers and the NATS server takes %d in one message; read it "+
+				"from the stream", size, r.nc.MaxPayload())
+	}
+	return header, nil
 }
 
 // end marks the answer as ended, whether or not its last message goes out: after

@@ -24,7 +24,8 @@ type Part struct {
 	Total *int64
 	// Encoded says that Body is compressed by [Job.Encode].
 	Encoded bool
-	// Header is what goes with the body beside what a lane sets itself; nil is nothing.
+	// Header is what goes with the body beside what a lane sets itself; nil is nothing. With
+	// Crm-Error-Code in it the part is an error that was found before.
 	Header map[string][]string
 }
 

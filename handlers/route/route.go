@@ -102,6 +102,22 @@ func ManyOf[In any, P interface {
 	}}
 }
 
+// Stored makes the route of an operation whose one reply was written before, headers and
+// body.
+func Stored[In any, P interface {
+	*In
+	messages.Request
+}](connection Needs, operate func(context.Context, Call, In) (Part, error)) Route {
+	request := messages.NewCodec[In]()
+	return Route{Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		in, c, err := decode[In, P](ctx, c, request, body, connection)
+		if err != nil {
+			return Answer{Call: c, Parts: fails(err)}
+		}
+		return Answer{Call: c, Parts: func(yield func(Part, error) bool) { yield(operate(ctx, c, in)) }}
+	}}
+}
+
 // fails is an answer that is an error.
 func fails(err error) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) { yield(Part{}, err) }
