@@ -43,15 +43,17 @@ func Root(t testing.TB) string {
 	}
 }
 
-// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder.
-// The password of a user is "secret-" and the user's name.
+// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder, and
+// with the user reader, which is there in comments. The password of a user is "secret-" and
+// the user's name.
 func DeployedNATS(t testing.TB, port int) *server.Server {
 	t.Helper()
 	text := File(t, "deploy/nats.conf")
 	text = strings.Replace(text, "port: 4222", fmt.Sprintf("host: 127.0.0.1\nport: %d", port), 1)
 	text = regexp.MustCompile(`(?m)^http: .*$`).ReplaceAllString(text, "")
 	text = strings.Replace(text, `"/data/jetstream"`, fmt.Sprintf("%q", t.TempDir()), 1)
-	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
+	text = strings.ReplaceAll(text, "#| ", "")
+	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "READER", "ADMINISTRATOR"} {
 		// A variable of the file comes before one of the process, which tests share.
 		text = fmt.Sprintf("%s_NATS_PASSWORD: secret-%s\n", name, strings.ToLower(name)) + text
 	}
