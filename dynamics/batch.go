@@ -135,6 +135,9 @@ func readBatch(r request, outer *http.Response, boundary string, b *body) error 
 	if outer.StatusCode != http.StatusOK {
 		return unusable(r.op, "the batch failed and its only part did not", nil)
 	}
+	if hint := outer.Header.Get(hintHeader); hint != "" && inner.Header.Get(hintHeader) == "" {
+		inner.Header.Set(hintHeader, hint)
+	}
 	if err := r.read(from); err != nil {
 		if e, ok := errors.AsType[*Error](from.err); ok {
 			return e

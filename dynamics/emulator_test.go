@@ -246,3 +246,15 @@ func TestLongListsHoldAnyText(t *testing.T) {
 		t.Errorf("not in: %v, want %s", rest, other)
 	}
 }
+
+func TestTheEmulatorsRecordCountAndParallelHint(t *testing.T) {
+	_, _, s, _ := emulated(t, 37)
+	n, err := s.RecordCount(t.Context(), accounts)
+	if err != nil || n != 37 {
+		t.Errorf("%d, %v", n, err)
+	}
+	page, err := firstPage(t.Context(), s, nameOnly)
+	if err != nil || page.ParallelHint() != 4 {
+		t.Errorf("%+v, %v", page, err)
+	}
+}

@@ -74,7 +74,8 @@ type Answer struct {
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
 type Gate interface {
 	// Enter waits until a call of the principal may begin, at most until ctx ends.
-	// queue is the connection: the queues of a user are served in turn. The call's
+	// queue is the connection: the queues of a user are served in turn. Where [Background]
+	// says that ctx is a job's, the call gives way to others of the user. The call's
 	// answer must be reported once. The errors are an [*Error] of kind Throttled, with
 	// RetryAfter, where Dataverse wants nothing for longer than a call may wait;
 	// Overloaded where too many wait already; Cancelled where ctx ended.

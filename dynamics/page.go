@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"net/http"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,7 @@ type Page struct {
 	delta   string // of a page of changes
 	count   int64
 	counted bool
+	hint    int  // of parallel calls
 	shared  bool // several calls have it; see flights
 	lease   *budget.Lease
 }
@@ -59,6 +61,26 @@ func (p *Page) WithoutCookie() bool {
 // count is false), and whether it did.
 func (p *Page) Count() (int64, bool) { return p.count, p.counted }
 
+// maxParallelHint bounds what an environment may recommend; more is no recommendation.
+const maxParallelHint = 1000
+
+// ParallelHint returns how many calls at once Dataverse recommended with this answer,
+// from 1 to 1000, 0 where it recommended none or nothing that can be meant ("Send
+// parallel requests", optimum degree of parallelism,
+// https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests).
+func (p *Page) ParallelHint() int { return p.hint }
+
+// parallelHint reads x-ms-dop-hint.
+func parallelHint(h http.Header) int {
+	n, err := strconv.ParseUint(h.Get(hintHeader), 10, 32)
+	if err != nil || n > maxParallelHint {
+		return 0
+	}
+	return int(n)
+}
+
+const hintHeader = "X-Ms-Dop-Hint"
+
 // errPage is a document that is valid JSON and no page.
 type errPage string
 
@@ -68,7 +90,7 @@ func pageFault(message string) error { return unusable("", message, errPage(mess
 
 // readPage turns a collection answer into a page in one pass.
 func readPage(b *body, q *Prepared) (*Page, error) {
-	p := &Page{}
+	p := &Page{hint: parallelHint(b.header)}
 	r := newRowReader(q, b)
 	err := withDecoder(b, func(d *jsontext.Decoder) error {
 		seen, err := readCollection(d, p, r)

@@ -39,7 +39,7 @@ func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, er
 // page makes the call that r addresses, or shares the one in flight.
 func (s *Session) page(ctx context.Context, p *Prepared, r request) (*Page, error) {
 	r.table, r.prefer, r.redact = p.table, p.prefer, p.redact
-	key, circuit := s.flightKey(r, p), s.client.breakers.of(s.connection, s.environment)
+	key, circuit := s.flightKey(ctx, r, p), s.client.breakers.of(s.connection, s.environment)
 	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
 		r.read = func(b *body) (err error) {
 			page, err = readPage(b, p)

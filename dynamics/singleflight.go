@@ -17,7 +17,12 @@ type flights struct {
 	under map[flightKey]*flight
 }
 
-type flightKey [sha256.Size]byte
+// A flightKey says what is asked for, and whether a job asks: nobody waits for a call that
+// gives way, so that a job's is shared by jobs alone, which share any.
+type flightKey struct {
+	of  [sha256.Size]byte
+	job bool
+}
 
 // A flight is one call. Who began it makes it, in its own time; the others wait.
 type flight struct {
@@ -116,7 +121,10 @@ func (f *flights) part(one *flight) *budget.Lease {
 func (f *flights) join(key flightKey) (one *flight, mine bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one = f.under[key]; one != nil {
+	if one = f.under[flightKey{of: key.of}]; one == nil {
+		one = f.under[key]
+	}
+	if one != nil {
 		one.others++
 		return one, false
 	}
@@ -152,9 +160,9 @@ func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func
 
 // flightKey is what makes two calls for a page the same: whose they are, what is
 // sent, and the form in which rows are delivered.
-func (s *Session) flightKey(r request, p *Prepared) flightKey {
+func (s *Session) flightKey(ctx context.Context, r request, p *Prepared) flightKey {
 	var space [1 << 10]byte
 	key := append(space[:0], p.form[:]...)
 	key = appendTexts(key, p.table.Name, s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
-	return sha256.Sum256(key)
+	return flightKey{sha256.Sum256(key), Background(ctx)}
 }

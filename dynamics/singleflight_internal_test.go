@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"context"
 	"testing"
 )
 
@@ -14,11 +15,12 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		order   []Order
 		table   Table
 		tracked bool
+		ctx     context.Context
 	}
 	client := &Client{}
 	industry := Output{Column: Column{Logical: "industrycode", Type: Choice}, As: "industry", Labels: map[int]string{1: "a", 2: "b"}}
 	key := func(change func(*asked)) flightKey {
-		a := asked{session: Session{connection: "acme", incarnation: "1", principal: Principal{User: "ada"}},
+		a := asked{ctx: t.Context(), session: Session{connection: "acme", incarnation: "1", principal: Principal{User: "ada"}},
 			r:       request{op: "op", origin: "https://o.crm.dynamics.com", path: "/x", query: "y", prefer: "p"},
 			outputs: []Output{industry, {Column: Column{Logical: "name", Type: Text}, As: "name"}},
 			order:   []Order{{Column: Column{Logical: "name", Type: Text}}},
@@ -28,11 +30,12 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.session.flightKey(a.r, p)
+		return a.session.flightKey(a.ctx, a.r, p)
 	}
 	seen := map[flightKey]string{}
 	for name, change := range map[string]func(*asked){
 		"nothing":             func(*asked) {},
+		"a job's":             func(a *asked) { a.ctx = WithBackground(a.ctx) },
 		"connection":          func(a *asked) { a.session.connection = "acm" },
 		"incarnation":         func(a *asked) { a.session.incarnation = "2" },
 		"connection's end":    func(a *asked) { a.session.connection, a.session.incarnation = "acm", "e1" },

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -415,5 +416,59 @@ func TestASharedPageStaysWhole(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// A call that somebody waits for is not one that a job makes, which gives way to others;
+// a job shares what is under way, and jobs share among themselves.
+func TestNobodyWaitsForAJobsCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		jobs, others := make(chan struct{}), make(chan struct{})
+		var sent [2]atomic.Int64
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if dynamics.Background(r.Context()) { // as a gate would hold it back
+				sent[1].Add(1)
+				<-jobs
+			} else {
+				sent[0].Add(1)
+				<-others
+			}
+			return said(200, oneRow)
+		})
+		var work sync.WaitGroup
+		var done [2]atomic.Int64
+		ask := func(ctx context.Context, kind int) {
+			s := opened(t, client)
+			work.Go(func() {
+				page, err := firstPage(ctx, s, nameOnly)
+				if err != nil || page.Len() != 1 {
+					t.Errorf("kind %d: %v", kind, err)
+				}
+				done[kind].Add(1)
+			})
+			synctest.Wait()
+		}
+		count := func(when string, want ...int64) {
+			t.Helper()
+			got := []int64{sent[0].Load(), sent[1].Load(), done[0].Load(), done[1].Load()}
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: calls and jobs' calls sent, and done: %v, want %v", when, got, want)
+			}
+		}
+		job := dynamics.WithBackground(t.Context())
+		ask(job, 1)
+		ask(job, 1)
+		count("two jobs", 0, 1, 0, 0)
+		ask(t.Context(), 0)
+		ask(t.Context(), 0)
+		count("two others come", 1, 1, 0, 0)
+		ask(job, 1)
+		count("a job that comes now shares the sooner one", 1, 1, 0, 0)
+		close(others)
+		synctest.Wait()
+		count("the others have their answer", 1, 1, 2, 1)
+		close(jobs)
+		work.Wait()
+		count("jobs have theirs", 1, 1, 2, 3)
 	})
 }

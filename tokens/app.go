@@ -154,6 +154,9 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenRespo
 		if err := fits(old, q.EnvironmentURL, who.UserID, q.AllowUserChange); err != nil {
 			return Connection{}, err
 		}
+		if old.Status == StatusPending { // nobody has used this incarnation yet
+			a.clear(ctx, old.ID)
+		}
 		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, a.tables, ans, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil

@@ -52,6 +52,10 @@ type AuthorizerConfig struct {
 	Describe func(table string) string
 	// Reads is what may be read besides, on the pages, one phrase each.
 	Reads []string
+	// Leftovers removes what others kept of a deleted connection of the id, before a
+	// connection is made; nil where there is nothing. It need not succeed: see
+	// [Store.PurgeDeleted].
+	Leftovers func(ctx context.Context, connection string) error
 	// Log hears about pages that failed; nil discards.
 	Log *slog.Logger
 }
@@ -60,17 +64,18 @@ type AuthorizerConfig struct {
 // knows between two steps is in Redis, so that any process can do the next one.
 // It is safe for concurrent use; call [Authorizer.Close] in the end.
 type Authorizer struct {
-	store    *Store
-	entra    *Entra
-	public   string
-	discover func(context.Context, string) (string, error)
-	identify func(context.Context, string, string) (string, string, error)
-	names    func(context.Context, string, string, string, string) Names
-	operator Operator
-	tables   []string
-	describe func(table string) string
-	reads    []string
-	log      *slog.Logger
+	store     *Store
+	entra     *Entra
+	public    string
+	discover  func(context.Context, string) (string, error)
+	identify  func(context.Context, string, string) (string, string, error)
+	names     func(context.Context, string, string, string, string) Names
+	leftovers func(ctx context.Context, connection string) error
+	operator  Operator
+	tables    []string
+	describe  func(table string) string
+	reads     []string
+	log       *slog.Logger
 
 	life context.Context // of the completions; ended by Close
 	end  context.CancelFunc
@@ -89,7 +94,7 @@ func NewAuthorizer(c AuthorizerConfig) (*Authorizer, error) {
 		return nil, errors.New("an authorizer needs Store, Entra, Discover and Identify")
 	}
 	a := &Authorizer{store: c.Store, entra: c.Entra, public: public, discover: c.Discover, identify: c.Identify,
-		names: c.Names, operator: c.Operator, describe: c.Describe, reads: c.Reads, log: c.Log}
+		names: c.Names, leftovers: c.Leftovers, operator: c.Operator, describe: c.Describe, reads: c.Reads, log: c.Log}
 	if a.tables, err = checkTables(c.Tables); err != nil {
 		return nil, err
 	}

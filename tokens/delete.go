@@ -7,7 +7,8 @@ import (
 )
 
 // Delete forgets a connection and its tokens. Deleting what is not there is no
-// error. A refresh or an authorization that is under way cannot bring it back.
+// error. A refresh or an authorization that is under way cannot bring it back. What others
+// keep of it waits for [Store.PurgeDeleted].
 func (s *Store) Delete(ctx context.Context, id string) error {
 	_, err := s.DeleteIfThere(ctx, id)
 	return err
@@ -37,8 +38,12 @@ func (s *Store) remove(ctx context.Context, id string) (there bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	keys := []string{grantFence(id).key, outboxKey(id), usedKey(id), metadataKey(id)}
-	was, err := deleteScript.Run(ctx, s.rdb, keys, id, changedChannel, change, "unreadable-"+random(9)).StringSlice()
+	if err := s.announcePurge(ctx, id); err != nil {
+		return false, err
+	}
+	keys := []string{grantFence(id).key, outboxKey(id), purgeKey(id), usedKey(id), metadataKey(id)}
+	was, err := deleteScript.Run(ctx, s.rdb, keys, id, changedChannel, change, "unreadable-"+random(9), random(9),
+		purgeKept.Milliseconds()).StringSlice()
 	if err != nil {
 		return false, redisError(err)
 	}

@@ -64,6 +64,8 @@
 //	crmbridge:renewals:relist      and for what the lists have lost
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait
+//	crmbridge:{<id>}:purge         string, 7 days            it was deleted; its jobs and results are to go
+//	crmbridge:purges               sorted set of ids         scored by when that is done again
 //	crmbridge:connections          sorted set of ids
 //	crmbridge:ticket:<sha256>      hash, 21 min              a connect link
 //	crmbridge:state:<sha256>       hash, 10 min              a sign-in under way
@@ -91,6 +93,11 @@
 // A new grant, the loss of one, and a deletion are kept for publication by the
 // script that writes them (outbox.go); [Store.PublishChanges] gives them to whoever
 // publishes, until it says that they arrived. A process that dies loses none.
+//
+// What others keep of a deleted connection, jobs and their results, is removed by whoever
+// deletes it, and again by any process 30 s later ([Store.PurgeDeleted]): the script that
+// deletes notes that too. An authorizer has it removed before a connection is made
+// ([AuthorizerConfig].Leftovers).
 //
 // # Keys
 //

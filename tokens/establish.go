@@ -38,6 +38,9 @@ func (a *Authorizer) establish(ctx context.Context, state string, st attempt, wh
 		if err := a.useUp(ctx, st.Ticket, state); err != nil {
 			return Connection{}, err
 		}
+		if old.Status == StatusPending { // nobody has used this incarnation yet
+			a.clear(ctx, old.ID)
+		}
 		saved, err := a.store.saveChange(ctx, st.granted(old, state, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil

@@ -198,6 +198,8 @@ type bench struct {
 	tune func(*tokens.EntraConfig)
 	// serves are the tables of every authorizer made afterwards.
 	serves []string
+	// leftovers is what every authorizer made afterwards has removed before a connection.
+	leftovers func(context.Context, string) error
 }
 
 type syncBuffer struct {
@@ -269,7 +271,7 @@ func (b *bench) authorizer() *tokens.Authorizer {
 	serves := b.serves
 	a, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: b.store, Entra: b.app(), PublicURL: "http://localhost:8080", Log: b.log(),
-		Tables: serves, Reads: []string{"columns"},
+		Tables: serves, Reads: []string{"columns"}, Leftovers: b.leftovers,
 		Describe: func(table string) string {
 			if !slices.Contains(serves, table) {
 				return ""

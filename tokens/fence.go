@@ -53,11 +53,13 @@ if ttl > 0 then redis.call('PEXPIRE', KEYS[1], ttl) elseif ttl == 0 then redis.c
 return 1 + dropped`)
 
 // deleteScript removes the grant KEYS[1] of connection ARGV[1] with what belongs to it
-// (KEYS[3] and on), publishes that on channel ARGV[2], and returns the incarnation and
+// (KEYS[4] and on), publishes that on channel ARGV[2], and returns the incarnation and
 // version that were there and how many older changes were dropped, or nothing.
 // It is published even if nothing was there: others may hold a copy of a record that
 // Redis lost. The deletion of something is kept in KEYS[2] as ARGV[3]. What is not a
-// record of ours goes too; ARGV[4] is used where it has no incarnation.
+// record of ours goes too; ARGV[4] is used where it has no incarnation. What else is kept
+// of the connection is to be removed, whether or not there was a record: KEYS[3] notes that
+// as ARGV[5] for ARGV[6] ms.
 var deleteScript = redis.NewScript(outboxLua + `
 local h = {}
 if redis.call('TYPE', KEYS[1]).ok == 'hash' then h = redis.call('HMGET', KEYS[1], 'inc', 'ver') end
@@ -66,7 +68,8 @@ if not inc or not string.match(inc, '^[%w_-]+$') then inc = ARGV[4] end
 if not ver or not string.match(ver, '^%d+$') or #ver > 18 then ver = '0' end
 redis.call('PUBLISH', ARGV[2], ARGV[1] .. ' ' .. (h[1] or '-') .. ' 0')
 local gone = redis.call('DEL', KEYS[1])
-for i = 3, #KEYS do redis.call('DEL', KEYS[i]) end
+redis.call('SET', KEYS[3], ARGV[5], 'PX', ARGV[6])
+for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end
 if gone == 0 then return {} end
 local dropped = keep(KEYS[2], inc, ver, ARGV[3])
 return {inc, ver, tostring(dropped)}`)
@@ -198,8 +201,20 @@ func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte,
 	return from.wid, nil
 }
 
+// ErrRedis is found with errors.Is where Redis did not do what it was asked. Such an error
+// has [CodeUnavailable], and says nothing of Entra or Dataverse.
+var ErrRedis = errors.New("Redis did not do what it was asked")
+
+// redisFault is a cause that is also ErrRedis; its text is its own.
+type redisFault struct{ error }
+
+func (redisFault) Is(target error) bool { return target == ErrRedis }
+
+func (f redisFault) Unwrap() error { return f.error }
+
 func redisError(err error) *Error {
-	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true, Err: err}
+	return &Error{Code: CodeUnavailable, Message: RedisTrouble(err) + "; try again", Retryable: true,
+		Err: redisFault{err}}
 }
 
 // errForeign is an [ErrUnsealable] that is nothing that crmbridge wrote, so that no

@@ -61,12 +61,13 @@ func (s *Source) backfill(ctx context.Context) error {
 }
 
 // relist puts every connection that there is on the list of connections, and every
-// one whose changes wait on the list of those. One that is deleted meanwhile is put
-// there in vain, and passed over by who reads it.
+// one whose changes wait on the list of those, and every deletion on its list. One that is
+// deleted meanwhile is put there in vain, and passed over by who reads it.
 func (s *Store) relist(ctx context.Context) error {
-	return s.scan(ctx, func(keys []string) error {
+	wanted := func(key string) bool { return purposeOf(key) != "" || isPurge(key) }
+	return s.scanFor(ctx, wanted, func(keys []string) error {
 		var connections []redis.Z
-		var changes []string
+		var changes, purges []string
 		for _, key := range keys {
 			id, ok := idOf(key)
 			switch purpose := purposeOf(key); {
@@ -74,6 +75,8 @@ func (s *Store) relist(ctx context.Context) error {
 				connections = append(connections, redis.Z{Member: id})
 			case ok && purpose == changePurpose:
 				changes = append(changes, id)
+			case ok && isPurge(key):
+				purges = append(purges, id)
 			}
 		}
 		if len(connections) > 0 {
@@ -84,6 +87,11 @@ func (s *Store) relist(ctx context.Context) error {
 		for _, id := range changes {
 			if err := announceScript.Run(ctx, s.rdb, []string{changesKey}, id).Err(); err != nil {
 				return redisError(err)
+			}
+		}
+		for _, id := range purges {
+			if err := s.announcePurge(ctx, id); err != nil {
+				return err
 			}
 		}
 		return nil

@@ -86,12 +86,16 @@ func TestLostEntriesComeBack(t *testing.T) {
 		b := newBench(t, rdb)
 		b.connect("acme", 3600)
 		b.connect("other", 3600)
-		rdb.Del(t.Context(), "crmbridge:connections", "crmbridge:changes", "crmbridge:renewals")
+		if err := b.store.Delete(t.Context(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+		rdb.Del(t.Context(), "crmbridge:connections", "crmbridge:changes", "crmbridge:renewals", "crmbridge:purges")
 		rdb.Set(t.Context(), "crmbridge:{not an id}:grant", "x", 0)
 		b.renewing(brisk, nil)
 		await(t, "the lists", func() bool {
 			return rdb.ZCard(t.Context(), "crmbridge:renewals").Val() == 2 &&
-				rdb.ZCard(t.Context(), "crmbridge:changes").Val() == 2
+				rdb.ZCard(t.Context(), "crmbridge:changes").Val() == 2 &&
+				rdb.ZCard(t.Context(), "crmbridge:purges").Val() == 1
 		})
 		if got := b.listed(); !slices.Equal(got, []string{"acme", "other"}) {
 			t.Errorf("%v are listed", got)

@@ -2,6 +2,7 @@ package tokens
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 
@@ -11,6 +12,11 @@ import (
 // scan calls see with the keys of sealed records, from every master of a cluster,
 // one call at a time. A record that is there all the while is seen at least once.
 func (s *Store) scan(ctx context.Context, see func([]string) error) error {
+	return s.scanFor(ctx, func(key string) bool { return purposeOf(key) != "" }, see)
+}
+
+// scanFor is scan of the keys that are wanted.
+func (s *Store) scanFor(ctx context.Context, wanted func(key string) bool, see func([]string) error) error {
 	var mu sync.Mutex
 	through := func(ctx context.Context, node redis.Cmdable) error {
 		for cursor := uint64(0); ; {
@@ -18,7 +24,7 @@ func (s *Store) scan(ctx context.Context, see func([]string) error) error {
 			if err != nil {
 				return redisError(err)
 			}
-			keys = sealedKeys(keys)
+			keys = slices.DeleteFunc(keys, func(key string) bool { return !wanted(key) })
 			if len(keys) > 0 {
 				mu.Lock()
 				err = see(keys)
@@ -34,15 +40,6 @@ func (s *Store) scan(ctx context.Context, see func([]string) error) error {
 		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error { return through(ctx, node) })
 	}
 	return through(ctx, s.rdb)
-}
-
-func sealedKeys(keys []string) (sealed []string) {
-	for _, key := range keys {
-		if purposeOf(key) != "" {
-			sealed = append(sealed, key)
-		}
-	}
-	return sealed
 }
 
 // purposeOf says what is sealed under a key, "" where nothing is.

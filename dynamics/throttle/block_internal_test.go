@@ -14,7 +14,7 @@ func TestSlotsFromBeforeABlockAreNotUsedAfterIt(t *testing.T) {
 	for name, block := range map[string]func(*user){
 		"refused here": func(u *user) {
 			s, _, _ := u.enters(0)
-			u.leave(s, refusal(dynamics.LimitRequests, time.Second))
+			u.leave(s, false, refusal(dynamics.LimitRequests, time.Second))
 		},
 		"heard of": func(u *user) { u.applyRemoteBlock(news{wait: time.Second, limit: dynamics.LimitRequests}) },
 	} {
@@ -47,8 +47,8 @@ func TestTheLongestBlockCounts(t *testing.T) {
 		then func(*user)
 		want time.Duration
 	}{
-		"a shorter refusal":           {func(u *user) { u.leave(oneOfMany, refusal(dynamics.LimitTime, time.Second)) }, 5 * time.Second},
-		"a longer refusal":            {func(u *user) { u.leave(oneOfMany, refusal(dynamics.LimitTime, 8*time.Second)) }, 8 * time.Second},
+		"a shorter refusal":           {func(u *user) { u.leave(oneOfMany, false, refusal(dynamics.LimitTime, time.Second)) }, 5 * time.Second},
+		"a longer refusal":            {func(u *user) { u.leave(oneOfMany, false, refusal(dynamics.LimitTime, 8*time.Second)) }, 8 * time.Second},
 		"heard of a shorter one":      {func(u *user) { u.applyRemoteBlock(news{wait: time.Second}) }, 5 * time.Second},
 		"heard of a longer one":       {func(u *user) { u.applyRemoteBlock(news{wait: 8 * time.Second}) }, 8 * time.Second},
 		"heard of its end":            {func(u *user) { u.applyRemoteBlock(news{}) }, 0},
@@ -62,7 +62,7 @@ func TestTheLongestBlockCounts(t *testing.T) {
 				u := lone(t)
 				u.grant(4)
 				u.inUse = 2
-				u.leave(oneOfMany, refusal(dynamics.LimitRequests, 5*time.Second))
+				u.leave(oneOfMany, false, refusal(dynamics.LimitRequests, 5*time.Second))
 				time.Sleep(time.Nanosecond) // what follows was learnt later
 				begun := time.Now().Add(-time.Nanosecond)
 				c.then(u)
@@ -84,7 +84,7 @@ func TestAnAnswerThatIsOlderThanABlock(t *testing.T) {
 		asked := time.Now()
 		time.Sleep(time.Millisecond)
 		u.inUse = 1
-		u.leave(oneOfMany, refusal(dynamics.LimitRequests, 5*time.Second))
+		u.leave(oneOfMany, false, refusal(dynamics.LimitRequests, 5*time.Second))
 		u.report = report{} // it was told meanwhile
 		u.granted(lease{slots: 4}, asked)
 		if u.leased != 0 || !u.blocked.After(time.Now()) {
@@ -121,7 +121,7 @@ func TestWhatARefusalMeans(t *testing.T) {
 				u.inUse = 1
 				var refused []dynamics.Limit
 				u.t.config.Refused = func(l dynamics.Limit) { refused = append(refused, l) }
-				u.leave(oneOfMany, c.answer)
+				u.leave(oneOfMany, false, c.answer)
 				if got := time.Until(u.blocked); got != c.want {
 					t.Errorf("blocked for %s, want %s", got, c.want)
 				}
@@ -185,7 +185,7 @@ func TestWhatAProbeDecides(t *testing.T) {
 		if s, _, _ := u.enters(0); s != noSlot {
 			t.Errorf("slot %d beside a probe", s)
 		}
-		u.leave(theProbe, dynamics.Answer{})
+		u.leave(theProbe, false, dynamics.Answer{})
 		if !u.mustProbe || u.report.passed || u.probing {
 			t.Errorf("cut short: a probe must be made %v, passed %v, in flight %v", u.mustProbe, u.report.passed, u.probing)
 		}
@@ -194,7 +194,7 @@ func TestWhatAProbeDecides(t *testing.T) {
 		if !u.probing {
 			t.Fatal("whoever waited does not try")
 		}
-		u.leave(theProbe, dynamics.Answer{Answered: true})
+		u.leave(theProbe, false, dynamics.Answer{Answered: true})
 		if u.mustProbe || !u.report.passed || u.probing {
 			t.Errorf("answered: a probe must be made %v, passed %v, in flight %v", u.mustProbe, u.report.passed, u.probing)
 		}

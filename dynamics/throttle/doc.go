@@ -27,6 +27,22 @@
 //
 // A [Throttle] is the process's side.
 //
+// # Calls of jobs
+//
+// A call of a job ([dynamics.WithBackground]) gives way to the user's other calls. In a
+// process it begins only when none of them waits. Over the fleet jobs have the slots that
+// others neither use nor wait for, and never the last four; where nothing else runs they
+// have one, however few slots there are. What jobs have is divided among the processes.
+// Slots that are kept for a next call only, jobs get. Their calls wait in a room of their
+// own, so that they cannot fill that of the others, and no longer than Config.MaxBlock:
+// somebody who asks without pause for as many calls as there are slots holds jobs back for
+// as long as that lasts, and a call that waits in vain holds what others could use. It is
+// refused as Overloaded then. A job's call in flight is not cut short: a process hears of
+// other processes' calls when it asks for slots again, within a quarter of a second, until
+// when it may begin jobs' calls, and those that are in flight end by themselves. Blocks,
+// probes and the ramp count for jobs as for others; a right to probe is another's call
+// before a job's.
+//
 // # Without Redis
 //
 // A process goes on with its share of the slots and what it knows of blocks. How many
@@ -36,8 +52,9 @@
 // from then on. Where one process alone does not reach Redis, the others see its
 // heartbeat missing before its lease ends, and leave its share to it for half a minute;
 // after that it is believed dead, and the fleet may have that share more in flight.
-// With more processes than slots each uses one. The right to probe cannot be shared
-// then: each process makes its own.
+// With more processes than slots each uses one. Of its share jobs have the part that they
+// have of all slots, at least one while nothing else of the process has it. The right to
+// probe cannot be shared then: each process makes its own.
 //
 // # What is shared, and by which key
 //
@@ -48,6 +65,7 @@
 //
 //	in Redis, after crmbridge:      key                                  bound to an environment by
 //	throttle:{org/user/origin}       ids as claimed, and the origin       the origin
+//	throttle:jobs:{org/user/origin}  likewise                             the origin
 //	throttle:blocked                 channel; names such a key            that key
 //	throttle:fleet                   random name of a process             nothing of environments
 //	{id}:grant, :used, :changes      connection                           the connection's, which never changes

@@ -47,6 +47,7 @@ func keyOf(p dynamics.Principal) string {
 // A lease is what Redis answered.
 type lease struct {
 	slots    int            // that this process may use
+	jobs     int            // of them for calls of jobs, at most
 	blocked  time.Duration  // that no call may begin for
 	limit    dynamics.Limit // that this is or was for
 	probe    bool           // one call must be answered before others begin
@@ -56,8 +57,12 @@ type lease struct {
 
 // ask is what a process says of itself with a request for slots.
 type ask struct {
-	wanted, inUse int
-	need          int // see leaseScript
+	wanted    int // for calls that are no job's
+	demand    int // of these calls, in flight or waiting
+	inUse     int // by all calls
+	jobsInUse int // by calls of jobs
+	jobs      int // calls of jobs, in flight or waiting
+	need      int // see leaseScript
 }
 
 const (
@@ -66,26 +71,29 @@ const (
 	needProbing
 )
 
+// jobsKey is where the part of a user's slots is that jobs use, in the same slot of a cluster.
+func jobsKey(key string) string { return keyPrefix + "jobs:" + strings.TrimPrefix(key, keyPrefix) }
+
 func (t *Throttle) run(ctx context.Context, script *redis.Script, key, name string, more ...any) *redis.Cmd {
 	args := []any{name, t.slots(), regrow.Milliseconds(), rampStep.Milliseconds(), rampFirst,
 		t.config.LongestBlock.Milliseconds(), leaseLife.Milliseconds()}
-	return script.Run(ctx, t.config.Redis, []string{key}, append(args, more...)...)
+	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, append(args, more...)...)
 }
 
 func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.inUse, a.need,
+	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.demand, a.inUse, a.jobsInUse, a.jobs, reserved, a.need,
 		turn.Milliseconds(), attentive.Milliseconds()).Int64Slice()
 	if err != nil {
 		return lease{}, err
 	}
-	if len(out) != 6 {
+	if len(out) != 7 {
 		return lease{}, errors.New("the lease script returned something else")
 	}
-	blocked := min(time.Duration(out[1])*time.Millisecond, t.config.LongestBlock)
-	return lease{slots: int(out[0]), blocked: blocked, mayProbe: out[2] == 1, probe: out[3] == 1,
-		limit: dynamics.Limit(out[4]), fleet: int(out[5])}, nil
+	blocked := min(time.Duration(out[2])*time.Millisecond, t.config.LongestBlock)
+	return lease{slots: int(out[0]), jobs: int(out[1]), blocked: blocked, mayProbe: out[3] == 1, probe: out[4] == 1,
+		limit: dynamics.Limit(out[5]), fleet: int(out[6])}, nil
 }
 
 // publish writes a block and has Redis publish it to every process.

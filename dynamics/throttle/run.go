@@ -16,6 +16,9 @@ const (
 	renewEvery = 250 * time.Millisecond
 	// starveEvery is how often a process asks that has calls waiting.
 	starveEvery = 25 * time.Millisecond
+	// jobsEvery is how often it asks where only jobs' calls wait; often enough that one that
+	// holds slots which others want hears of it within a turn.
+	jobsEvery = 100 * time.Millisecond
 	// blockedEvery is how often it asks during a block, whose end it may not have heard of.
 	blockedEvery = 5 * time.Second
 	// redisPause is how long a share is used without Redis before it is tried again.
@@ -98,6 +101,8 @@ func (u *user) ask() time.Duration {
 		return min(redisPause, renewEvery)
 	case u.waiting.Len() > 0:
 		return starveEvery/2 + rand.N(starveEvery)
+	case u.waits():
+		return jobsEvery/2 + rand.N(jobsEvery)
 	}
 	return renewEvery
 }
@@ -107,15 +112,17 @@ func (u *user) ask() time.Duration {
 func (u *user) wants(now time.Time) ask {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	a := ask{wanted: u.inUse + u.waiting.Len(), inUse: u.inUse}
+	most := u.t.config.Concurrency
+	a := ask{inUse: u.inUse, jobsInUse: u.jobs.inUse, jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
+		demand: min(u.inUse-u.jobs.inUse+u.waiting.Len(), most)}
+	a.wanted = a.demand
 	if u.leased > 0 && now.Sub(u.used) <= linger {
-		a.wanted = max(a.wanted+1, u.leased)
+		a.wanted = min(max(a.wanted+1, u.leased-u.jobs.leased), most)
 	}
-	a.wanted = min(a.wanted, u.t.config.Concurrency)
 	switch {
 	case u.probing:
 		a.need = needProbing
-	case u.waiting.Len() > 0:
+	case u.waits():
 		a.need = needProbe
 	default:
 		u.mayProbe = false // it goes back with this question
@@ -131,6 +138,7 @@ func (u *user) granted(got lease, then time.Time) {
 		return
 	}
 	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true
+	u.jobs.leased = got.jobs
 	u.mustProbe, u.mayProbe = got.probe, got.mayProbe && !u.probing
 	if got.blocked > 0 {
 		u.block(now.Add(got.blocked), got.limit)
@@ -148,7 +156,7 @@ func (u *user) alone(now time.Time) {
 		return
 	}
 	if now.Before(u.blocked) {
-		u.leased, u.shared = 0, false
+		u.leased, u.jobs.leased, u.shared = 0, 0, false
 		return
 	}
 	slots := u.t.config.Concurrency
@@ -162,20 +170,19 @@ func (u *user) alone(now time.Time) {
 		share = min(rampFirst, slots, max(share, 1))
 	}
 	u.leased, u.leaseEnd, u.shared = max(1, share), now.Add(redisPause), false
+	u.jobs.leased = jobsShare(u.leased, u.t.config.Concurrency)
 	u.mayProbe = u.mustProbe && !u.probing
 }
 
 // giveBack ends the lease and refuses who still waits.
 func (u *user) giveBack() {
 	u.mu.Lock()
-	for _, w := range u.waiting.Remove(func(*waiter) bool { return true }) {
-		w.decided <- decision{err: closed()}
-	}
-	a := ask{inUse: u.inUse}
+	u.refuse(func(*waiter) bool { return true }, closed())
+	a := ask{inUse: u.inUse, jobsInUse: u.jobs.inUse, demand: u.inUse - u.jobs.inUse}
 	if u.probing {
 		a.need = needProbing
 	}
-	u.leased, u.mayProbe = 0, false
+	u.leased, u.jobs.leased, u.mayProbe = 0, 0, false
 	u.mu.Unlock()
 	// The process may be closing; what cannot be given back ends by itself.
 	_, _ = u.t.lease(context.WithoutCancel(u.t.ctx), u.key, u.name, a)

@@ -26,12 +26,13 @@ type Config struct {
 	// that or more, one call of the fleet is sent after this time, and its outcome
 	// decides. Default [dynamics.MaxRetryAfter], which is also the most.
 	LongestBlock time.Duration
-	// MaxWaiting bounds the calls of one user that wait in this process. Default 256.
+	// MaxWaiting bounds the calls of one user that wait in this process; as many of jobs
+	// may wait besides. Default 256.
 	MaxWaiting int
 	// Log gets a line when Redis is lost and found. Default: none.
 	Log *slog.Logger
-	// Waited is told how long calls waited that did, Refused each refusal by a
-	// limit. They must not block. Default: nothing.
+	// Waited is told how long calls waited that did, without those of jobs, which wait for
+	// all others; Refused each refusal by a limit. They must not block. Default: nothing.
 	Waited  func(time.Duration)
 	Refused func(dynamics.Limit)
 }
@@ -99,32 +100,25 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, queue string
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err)
 	}
-	begun := time.Now()
+	begun, job := time.Now(), dynamics.Background(ctx)
 	u, slot, w, err := t.join(ctx, p, queue)
 	if err != nil {
 		return nil, err
 	}
 	if w == nil {
-		return u.leaver(slot), nil
+		return u.leaver(slot, job), nil
 	}
-	var got decision
-	select {
-	case got = <-w.decided:
-	case <-ctx.Done():
-		if !u.withdraw(w) {
-			if got = <-w.decided; got.err == nil {
-				u.leaver(got.slot)(dynamics.Answer{}) // the slot came at the same moment
-			}
-		}
-		return nil, ended(ctx.Err())
+	got, err := u.wait(ctx, w)
+	if err != nil {
+		return nil, err
 	}
-	if t.config.Waited != nil {
+	if t.config.Waited != nil && !job {
 		t.config.Waited(time.Since(begun))
 	}
 	if got.err != nil {
 		return nil, got.err
 	}
-	return u.leaver(got.slot), nil
+	return u.leaver(got.slot, job), nil
 }
 
 // ProbeSoon brings the end of a block forward, here and in the fleet; see

@@ -30,6 +30,7 @@ const (
 
 // A waiter is a call that waits for a slot. decided gets one value.
 type waiter struct {
+	job      bool      // it gives way; see jobs.go
 	deadline time.Time // zero: none
 	decided  chan decision
 }
@@ -54,7 +55,8 @@ type user struct {
 	leaseEnd time.Time
 	shared   bool // the lease is Redis's, not this process's own share
 	waiting  fair.Queue[*waiter]
-	used     time.Time // when a call last began or ended
+	used     time.Time // when a call last began or ended that is no job's
+	jobs     jobs
 
 	blocked   time.Time // no call begins before
 	blockedAt time.Time // when that was learnt
@@ -93,40 +95,50 @@ func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	u.used = now
-	w := &waiter{decided: make(chan decision, 1)}
+	w := &waiter{decided: make(chan decision, 1), job: dynamics.Background(ctx)}
+	if w.job {
+		u.jobs.used = now
+	} else {
+		u.used = now
+	}
 	w.deadline, _ = ctx.Deadline()
 	if wait := u.blocked.Sub(now); wait > 0 && u.tooLong(w) {
 		return noSlot, nil, throttled(wait, u.limit)
 	}
-	if u.waiting.Len() == 0 {
-		if s := u.take(now); s != noSlot {
+	before := u.waitingRoom(w.job)
+	if before.Len() == 0 && (!w.job || u.waiting.Len() == 0) {
+		if s := u.take(now, w.job); s != noSlot {
 			return s, nil, nil
 		}
 	}
-	if u.waiting.Len() >= u.t.config.MaxWaiting {
+	if before.Len() >= u.t.config.MaxWaiting {
 		return noSlot, nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
 	}
-	u.waiting.Push(queue, w)
+	before.Push(queue, w)
 	u.wake()
 	return noSlot, w, nil
 }
 
-// take gives a slot that is held and that no call has.
-func (u *user) take(now time.Time) slot {
+// take gives a slot that is held and that no call has, to a job's call or to another.
+func (u *user) take(now time.Time, job bool) slot {
+	s := noSlot
 	switch {
 	case !now.After(u.blocked) || !now.Before(u.leaseEnd):
 		return noSlot
 	case u.mayProbe && !u.probing:
 		u.mayProbe, u.probing = false, true
-		u.inUse++
-		return theProbe
-	case !u.mustProbe && u.inUse < u.leased:
-		u.inUse++
-		return oneOfMany
+		s = theProbe
+	case !u.mustProbe && u.inUse < u.leased && (!job || u.jobs.mayUse()):
+		s = oneOfMany
+	default:
+		return noSlot
 	}
-	return noSlot
+	u.inUse++
+	if job {
+		u.jobs.inUse++
+	}
+	return s
 }
 
 // tooLong reports whether a waiter need not wait for the end of the block.
@@ -145,25 +157,30 @@ func (u *user) wake() {
 func (u *user) withdraw(w *waiter) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return len(u.waiting.Remove(func(o *waiter) bool { return o == w })) == 1
+	return len(u.waitingRoom(w.job).Remove(func(o *waiter) bool { return o == w })) == 1
 }
 
 // leaver ends one call, however often it is called.
-func (u *user) leaver(s slot) func(dynamics.Answer) {
+func (u *user) leaver(s slot, job bool) func(dynamics.Answer) {
 	var left atomic.Bool
 	return func(a dynamics.Answer) {
 		if left.CompareAndSwap(false, true) {
-			u.leave(s, a)
+			u.leave(s, job, a)
 		}
 	}
 }
 
-func (u *user) leave(s slot, a dynamics.Answer) {
+func (u *user) leave(s slot, job bool, a dynamics.Answer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now := time.Now()
-	u.used = now
 	u.inUse--
+	if job {
+		u.jobs.inUse--
+		u.jobs.used = now
+	} else {
+		u.used = now
+	}
 	if s == theProbe {
 		u.probing = false
 	}
@@ -202,9 +219,14 @@ func (u *user) block(until time.Time, limit dynamics.Limit) {
 		return
 	}
 	u.blocked, u.blockedAt, u.limit = until, time.Now(), limit
-	u.leased, u.shared, u.mayProbe = 0, false, false
-	for _, w := range u.waiting.Remove(u.tooLong) {
-		w.decided <- decision{err: throttled(time.Until(until), limit)}
+	u.leased, u.jobs.leased, u.shared, u.mayProbe = 0, 0, false, false
+	u.refuse(u.tooLong, throttled(time.Until(until), limit))
+}
+
+// refuse takes those who match from among those who wait.
+func (u *user) refuse(match func(*waiter) bool, err error) {
+	for _, w := range append(u.waiting.Remove(match), u.jobs.waiting.Remove(match)...) {
+		w.decided <- decision{err: err}
 	}
 }
 
@@ -245,14 +267,15 @@ func (u *user) lift(now time.Time) {
 	}
 }
 
-// dispatch gives slots to those who wait.
+// dispatch gives slots to those who wait, and to jobs' calls where no other waits.
 func (u *user) dispatch(now time.Time) {
-	for u.waiting.Len() > 0 {
-		s := u.take(now)
+	for u.waits() {
+		job := u.waiting.Len() == 0
+		s := u.take(now, job)
 		if s == noSlot {
 			return
 		}
-		w, _ := u.waiting.Pop()
+		w, _ := u.waitingRoom(job).Pop()
 		w.decided <- decision{slot: s}
 	}
 }
@@ -261,6 +284,6 @@ func (u *user) dispatch(now time.Time) {
 func (u *user) idle(now time.Time) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.inUse == 0 && u.waiting.Len() == 0 && now.Sub(u.used) > linger && now.After(u.blocked) &&
-		u.report == report{}
+	return u.inUse == 0 && !u.waits() && now.Sub(u.used) > linger && now.Sub(u.jobs.used) > linger &&
+		now.After(u.blocked) && u.report == report{}
 }

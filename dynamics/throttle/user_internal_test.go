@@ -134,12 +134,12 @@ func TestWhatAProcessAsksFor(t *testing.T) {
 		}
 		asks(ask{}, "at first")
 		_, _, _ = u.enters(0)
-		asks(ask{wanted: 1, need: needProbe}, "one waits")
+		asks(ask{wanted: 1, demand: 1, need: needProbe}, "one waits")
 		u.grant(1)
-		asks(ask{wanted: 2, inUse: 1}, "one is in flight")
+		asks(ask{wanted: 2, demand: 1, inUse: 1}, "one is in flight")
 		u.grant(8)
-		asks(ask{wanted: 8, inUse: 1}, "slots are held")
-		u.leave(oneOfMany, dynamics.Answer{})
+		asks(ask{wanted: 8, demand: 1, inUse: 1}, "slots are held")
+		u.leave(oneOfMany, false, dynamics.Answer{})
 		asks(ask{wanted: 8}, "just after the last call")
 		time.Sleep(linger + 1)
 		asks(ask{}, "a while after it")
@@ -147,9 +147,9 @@ func TestWhatAProcessAsksFor(t *testing.T) {
 		for range 4 {
 			_, _, _ = u.enters(0)
 		}
-		asks(ask{wanted: 8, inUse: 8, need: needProbe}, "more wait than there are slots")
+		asks(ask{wanted: 8, demand: 8, inUse: 8, need: needProbe}, "more wait than there are slots")
 		u.probing = true
-		asks(ask{wanted: 8, inUse: 8, need: needProbing}, "a probe is in flight")
+		asks(ask{wanted: 8, demand: 8, inUse: 8, need: needProbing}, "a probe is in flight")
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -30,12 +31,16 @@ var (
 const (
 	codeWrongLastSequence   = 10071 // the guard does not fit
 	codeWrongLastUnknown    = 10164 // another publish on the subject is in process; also hits a lone writer
-	codeBatchUnknown        = 10158 // the batch is not complete, or was given up
+	codeInProcess           = 10158 // a message of the same id is in process
+	codeBatchIncomplete     = 10176 // the batch is not complete, or was given up: nothing of it is stored
 	codeTooManyBatches      = 10210
 	codeBatchTooLarge       = 10199
 	codeStreamFull          = 10077
 	codeHeadersTooLarge     = 10097
+	codeMessageTooLarge     = 10054 // for the stream's max_msg_size
 	codeInsufficientStorage = 10047
+	codeNoResources         = 10023
+	codeAccountFull         = 10002
 )
 
 // A ledger reads and writes the records of jobs in CRM_STATE.
@@ -72,8 +77,12 @@ func (l ledger) write(ctx context.Context, record messages.JobRecord, at uint64)
 	return publishGuarded(ctx, l.js, msg, at)
 }
 
-// errorText is how much of an error's message a record keeps, in bytes.
-const errorText = 1 << 10
+// errorText is how much of an error's message a record keeps, and errorWord of what is one
+// word there, in bytes.
+const (
+	errorText = 1 << 10
+	errorWord = 64
+)
 
 // bounded shortens what may be long in a record, so that it keeps to MaxJobRecord.
 func bounded(record messages.JobRecord) messages.JobRecord {
@@ -82,13 +91,13 @@ func bounded(record messages.JobRecord) messages.JobRecord {
 	}
 	short := *record.Error
 	short.Details = nil
-	if len(short.Message) > errorText {
-		short.Message = short.Message[:errorText]
+	short.Message = route.HeaderText(short.Message, errorText)
+	if len(short.AdminConsentURL) > errorText {
+		short.AdminConsentURL = ""
 	}
-	if short.Dynamics != nil {
-		said := *short.Dynamics
-		said.Message = ""
-		short.Dynamics = &said
+	if said := short.Dynamics; said != nil {
+		short.Dynamics = &messages.DynamicsError{Status: said.Status, Code: route.HeaderText(said.Code, errorWord),
+			RequestID: route.HeaderText(said.RequestID, errorWord)}
 	}
 	record.Error = &short
 	return record
@@ -178,10 +187,18 @@ func acknowledged(answer []byte) (uint64, error) {
 		return ack.Sequence, nil
 	case ack.Error == nil:
 		return 0, fmt.Errorf("%w: the acknowledgement has no sequence", errUnknown)
-	case ack.Error.ErrorCode == codeWrongLastSequence, ack.Error.ErrorCode == codeWrongLastUnknown:
-		return 0, fmt.Errorf("%w: %w", errConflict, ack.Error)
-	case ack.Error.ErrorCode == codeBatchUnknown:
-		return 0, fmt.Errorf("%w: %w", errUnknown, ack.Error)
 	}
-	return 0, ack.Error
+	return 0, refused(ack.Error)
+}
+
+// refused is the error of a publish that JetStream refused: errConflict, errUnknown, or what
+// it said.
+func refused(answer *jetstream.APIError) error {
+	switch answer.ErrorCode {
+	case codeWrongLastSequence, codeWrongLastUnknown:
+		return fmt.Errorf("%w: %w", errConflict, answer)
+	case codeInProcess, codeBatchIncomplete:
+		return fmt.Errorf("%w: %w", errUnknown, answer)
+	}
+	return answer
 }

@@ -17,6 +17,7 @@ type claimed struct {
 	record   messages.JobRecord
 	revision uint64                  // of the record
 	message  *jetstream.RawStreamMsg // the job, from CRM_JOBS
+	since    time.Time               // when the claim was sent: its lease runs from there
 }
 
 func (c claimed) key() jobKey { return jobKey{c.record.Connection, c.record.ID} }

@@ -18,7 +18,9 @@ type admission struct {
 
 	mu       sync.Mutex
 	closed   bool
-	inFlight int
+	inFlight int                   // requests
+	pages    int                   // slots that pages of jobs have
+	freed    chan struct{}         // tells jobs
 	queues   map[string]*connQueue // of connections with requests, now or lately
 	waiting  []*connQueue          // the queues that are not empty; they take turns
 	next     int
@@ -46,7 +48,8 @@ type verdict struct {
 
 func newAdmission(bounds admissionBounds, run func(*request), refuse func(*request, verdict)) *admission {
 	bounds.perConnection = min(bounds.inFlight, bounds.perConnection)
-	return &admission{bounds: bounds, run: run, refuse: refuse, queues: map[string]*connQueue{}}
+	return &admission{bounds: bounds, run: run, refuse: refuse, queues: map[string]*connQueue{},
+		freed: make(chan struct{}, 1)}
 }
 
 // push lets a request run, lets it wait, or refuses it. It may refuse others that wait.
@@ -195,7 +198,7 @@ const shareFactor = 4
 
 // mayRun reports whether one more request of a connection may run.
 func (a *admission) mayRun(q *connQueue, now time.Time) bool {
-	free := a.bounds.inFlight - a.inFlight
+	free := a.bounds.inFlight - a.taken()
 	switch {
 	case free <= 0 || q.running >= a.bounds.perConnection:
 		return false
@@ -237,7 +240,9 @@ func (a *admission) left(r *request, answered bool, now time.Time) []*request {
 	if answered {
 		q.alive = now
 	}
-	return a.dispatch(now)
+	begun := a.dispatch(now)
+	a.free()
+	return begun
 }
 
 // dispatch lets requests that wait run, as far as there are slots; connections take turns.

@@ -70,11 +70,11 @@ func TestHeadersOfARequest(t *testing.T) {
 			}
 		})
 	}
-	got := traceHeaders(nats.Header{"Traceparent": {"00-1"}, "TRACESTATE": {strings.Repeat("x", 513)}})
+	got := route.Trace(nats.Header{"Traceparent": {"00-1"}, "TRACESTATE": {strings.Repeat("x", 513)}})
 	if len(got) != 1 || got[messages.HeaderTraceParent][0] != "00-1" {
 		t.Errorf("%v", got)
 	}
-	if got := traceHeaders(nats.Header{"tracestate": {strings.Repeat("x", 512)}, "traceparent": {"a\nb"}}); len(got) != 1 {
+	if got := route.Trace(nats.Header{"tracestate": {strings.Repeat("x", 512)}, "traceparent": {"a\nb"}}); len(got) != 1 {
 		t.Errorf("%v", got)
 	}
 }
@@ -162,7 +162,7 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 }
 
 func TestLevelsOfAnswers(t *testing.T) {
-	if levelOf(nil) != slog.LevelInfo {
+	if route.Level(nil) != slog.LevelInfo {
 		t.Error("success is not said at level info")
 	}
 	for code, want := range map[messages.Code]slog.Level{
@@ -170,7 +170,7 @@ func TestLevelsOfAnswers(t *testing.T) {
 		messages.UpstreamError: slog.LevelWarn, messages.Unavailable: slog.LevelWarn, messages.Overloaded: slog.LevelWarn,
 		messages.InvalidRequest: slog.LevelInfo, messages.NotFound: slog.LevelInfo, messages.DeadlineExceeded: slog.LevelInfo,
 	} {
-		if got := levelOf(messages.Errorf(code, "so")); got != want {
+		if got := route.Level(messages.Errorf(code, "so")); got != want {
 			t.Errorf("%s: %s", code, got)
 		}
 	}

@@ -157,7 +157,7 @@ func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, reply *r
 
 // newReply starts the reply to a message; it is counted when it ends.
 func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) *reply {
-	trace := traceHeaders(msg.Header)
+	trace := route.Trace(msg.Header)
 	call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, trace)
 	return &reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered,
 		count: func(fault *messages.Error, rows int) {
@@ -173,11 +173,11 @@ func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arri
 	if fault != nil && !reply.ended {
 		unsent = reply.fail(fault)
 	}
-	code := codeOf(fault)
+	code := route.CodeOf(fault)
 	if fault == nil {
-		code = codeOf(reply.passed) // what came of a job is no news
+		code = route.CodeOf(reply.passed) // what came of a job is no news
 	}
-	c.journal.line(levelOf(fault), "answered", e.operation, reply.call.Connection, code, func() []any {
+	c.journal.line(route.Level(fault), "answered", e.operation, reply.call.Connection, code, func() []any {
 		attrs := []any{"rows", reply.rows, "request_id", reply.call.RequestID}
 		if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
 			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
@@ -190,27 +190,4 @@ func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arri
 		}
 		return append(attrs, "took", time.Since(arrived).Round(time.Microsecond))
 	})
-}
-
-// levelOf marks what an operator should look at: defects and set-up faults.
-func levelOf(fault *messages.Error) slog.Level {
-	if fault == nil {
-		return slog.LevelInfo
-	}
-	switch fault.Code {
-	case messages.Internal, messages.ConfigurationError:
-		return slog.LevelError
-	case messages.UpstreamError, messages.Unavailable, messages.Overloaded:
-		return slog.LevelWarn
-	default:
-		return slog.LevelInfo
-	}
-}
-
-// codeOf is the error's code, ok for none.
-func codeOf(fault *messages.Error) string {
-	if fault == nil {
-		return "ok"
-	}
-	return string(fault.Code)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -67,7 +68,7 @@ func (m *metrics) watch(registry prometheus.Registerer, load func() (backlog, by
 
 // count counts one request that got its answer.
 func (m *metrics) count(op messages.Operation, fault *messages.Error, took time.Duration, rows int) {
-	m.requests.WithLabelValues(string(op), codeOf(fault)).Inc()
+	m.requests.WithLabelValues(string(op), route.CodeOf(fault)).Inc()
 	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
 	if rows > 0 {
 		m.rows.WithLabelValues(string(op)).Add(float64(rows))

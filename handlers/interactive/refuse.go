@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -83,7 +84,7 @@ func answeredHeaders(in nats.Header) nats.Header {
 	if len(in) == 0 {
 		return nil
 	}
-	out := traceHeaders(in)
+	out := nats.Header(route.Trace(in))
 	for _, values := range out {
 		values[0] = strings.Clone(values[0])
 	}

@@ -1,14 +1,10 @@
 package interactive
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -36,10 +32,6 @@ type reply struct {
 // headerRoom is how many bytes crmbridge's own headers of a reply can take, without the
 // request id and the trace context.
 const headerRoom = 128
-
-// leastSentence is what is left of an error's message, in bytes, however little room
-// there is.
-const leastSentence = 16
 
 // minBudget keeps room for an error on servers with a tiny max_payload.
 const minBudget = 256
@@ -93,11 +85,11 @@ func (r *reply) partHeader(p route.Part) (nats.Header, error) {
 		}
 		r.passed = messages.Errorf(code, "%s", header.Get(messages.HeaderServiceError))
 	}
-	if int64(headerSize(header)+len(p.Body)) > r.nc.MaxPayload() {
+	if int64(route.HeaderSize(header)+len(p.Body)) > r.nc.MaxPayload() {
 		header.Del(messages.HeaderTraceParent)
 		header.Del(messages.HeaderTraceState)
 	}
-	if size := int64(headerSize(header) + len(p.Body)); size > r.nc.MaxPayload() {
+	if size := int64(route.HeaderSize(header) + len(p.Body)); size > r.nc.MaxPayload() {
 		r.passed = nil
 		return nil, messages.Errorf(messages.TooLarge,
 			"the stored message has %d bytes with its headers and the NATS server takes %d in one message; read it "+
@@ -120,53 +112,16 @@ func (r *reply) fail(fault *messages.Error) error {
 	if r.numbered {
 		r.pages++
 	}
-	if strings.TrimSpace(headerText(fault.Message, len(fault.Message))) == "" { // no answer leaves without a sentence
-		worded := *fault
-		worded.Message = fault.Code.Sentence()
-		fault = &worded
-	}
-	var header nats.Header
-	var body []byte
-	for _, room := range []int{512, 128, 32, 0} {
-		var err error
-		header = r.errorHeader(fault, room)
-		if body, err = errorBody(r.call, fault, room); err != nil {
-			return err
-		}
-		if int64(headerSize(header)+len(body)) <= r.nc.MaxPayload() {
-			break
-		}
-	}
-	return r.publish(header, body)
-}
-
-// errorHeader is the header of an error; room is how much of its message and of
-// the trace context there is room for.
-func (r *reply) errorHeader(fault *messages.Error, room int) nats.Header {
 	header := r.header()
-	if room < 512 {
-		header.Del(messages.HeaderTraceParent)
-		header.Del(messages.HeaderTraceState)
-	}
-	header.Set(messages.HeaderServiceErrorCode, strconv.Itoa(fault.Code.Number()))
-	header.Set(messages.HeaderErrorCode, string(fault.Code))
-	header.Set(messages.HeaderServiceError, headerText(fault.Message, max(room, leastSentence)))
 	if r.numbered {
 		header.Set(messages.HeaderPage, strconv.Itoa(r.pages))
 		header.Set(messages.HeaderLast, "true")
 	}
-	return header
-}
-
-// headerSize is what a header takes on the wire.
-func headerSize(header nats.Header) int {
-	size := len("NATS/1.0\r\n\r\n")
-	for name, values := range header {
-		for _, value := range values {
-			size += len(name) + len(value) + len(": \r\n")
-		}
+	body, err := route.ErrorMessage(r.call, header, fault, int(r.nc.MaxPayload()))
+	if err != nil {
+		return err
 	}
-	return size
+	return r.publish(header, body)
 }
 
 func (r *reply) header() nats.Header {
@@ -192,40 +147,4 @@ func (r *reply) publish(header nats.Header, body []byte) error {
 		return messages.Errorf(messages.Unavailable, "the answer could not be published").Because(err)
 	}
 	return nil
-}
-
-// errorBody encodes an error; below full room what Dataverse said and the details
-// go before the code and the message do.
-func errorBody(c route.Call, fault *messages.Error, room int) ([]byte, error) {
-	out := messages.ErrorReply{Error: fault}
-	out.SetHead(c.RequestID, c.Connection)
-	if room < 512 {
-		short := *fault
-		short.Details, short.Dynamics = nil, nil
-		short.Message = headerText(fault.Message, max(room, leastSentence))
-		out.Error = &short
-	}
-	body, err := json.Marshal(&out)
-	if err != nil {
-		return nil, fmt.Errorf("encode the error: %w", err)
-	}
-	return body, nil
-}
-
-// headerText makes text fit for a header: one line of at most room bytes.
-func headerText(text string, room int) string {
-	text = strings.Map(func(c rune) rune {
-		if c < ' ' || c == 0x7f {
-			return ' '
-		}
-		return c
-	}, text)
-	if room = max(room, 0); len(text) <= room {
-		return text
-	}
-	text = text[:room]
-	for len(text) > 0 && !utf8.ValidString(text) {
-		text = text[:len(text)-1]
-	}
-	return text
 }

@@ -35,11 +35,12 @@ func (a *admission) swept(now time.Time) (begun []*request, out []denied) {
 	for _, q := range a.waiting {
 		out = a.sweepQueue(q, now, out)
 	}
+	a.free() // what waited for a slot may be refused now
 	return begun, out
 }
 
 func (a *admission) sweepQueue(q *connQueue, now time.Time, out []denied) []denied {
-	noSlot := q.running < a.bounds.perConnection || a.inFlight >= a.bounds.inFlight
+	noSlot := q.running < a.bounds.perConnection || a.taken() >= a.bounds.inFlight
 	least := q.pace(now) / 2 // no answer comes in less
 	for of := range q.requesters.all {
 		for i := 0; i < len(of.waiting); {

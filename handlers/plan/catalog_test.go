@@ -24,8 +24,19 @@ type environment struct {
 	control emulator.Control
 	client  *dynamics.Client
 
-	mu   sync.Mutex
-	read []string // paths of metadata
+	mu     sync.Mutex
+	read   []string // paths of metadata
+	asJobs int      // requests that give way to others
+}
+
+// RoundTrip lets a request go to the environment.
+func (e *environment) RoundTrip(r *http.Request) (*http.Response, error) {
+	if dynamics.Background(r.Context()) {
+		e.mu.Lock()
+		e.asJobs++
+		e.mu.Unlock()
+	}
+	return http.DefaultTransport.RoundTrip(r)
 }
 
 func (e *environment) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -81,7 +92,7 @@ func emulate(t *testing.T) *environment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.client, err = dynamics.New(dynamics.Config{Hosts: hosts, RetryDelay: time.Millisecond,
+	e.client, err = dynamics.New(dynamics.Config{Hosts: hosts, RetryDelay: time.Millisecond, Transport: e,
 		Tokens: granted{dynamics.Access{Environment: web.URL, Tables: []string{"accounts"}, Token: dynamics.NewSecret(grant.Token)}}})
 	if err != nil {
 		t.Fatal(err)
@@ -177,6 +188,19 @@ func TestTheFleetReadsOnce(t *testing.T) {
 	shared.fails = errors.New("the cache is away")
 	if got := columnsOf(t, catalogOf(shared, 0), e.open(t, "acme")); len(got) != len(first) {
 		t.Errorf("%d columns of %d", len(got), len(first))
+	}
+}
+
+// Requests wait for what a job reads for all, so that its calls do not give way.
+func TestAJobReadsMetadataForAll(t *testing.T) {
+	e := emulate(t)
+	ctx := dynamics.WithBackground(t.Context())
+	all, err := catalogOf(&fleet{}, 0).Of(e.open(t, "acme"), accounts).All(ctx, MaxAge)
+	if err != nil || len(all) == 0 || e.reads() == 0 {
+		t.Fatalf("%d columns, %d readings, %v", len(all), e.reads(), err)
+	}
+	if e.asJobs != 0 {
+		t.Errorf("%d of its calls give way", e.asJobs)
 	}
 }
 

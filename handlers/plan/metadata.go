@@ -102,7 +102,7 @@ func (c *Columns) load(ctx context.Context, kind string, maxAge time.Duration) (
 		return d, nil
 	}
 	c.reading = budget.From(ctx).Part()
-	ctx = budget.With(ctx, c.reading)
+	ctx = dynamics.WithoutBackground(budget.With(ctx, c.reading)) // others wait for what a job reads here
 	found, done, err := c.fromFleet(ctx, kind, maxAge)
 	if done != nil {
 		defer done()

@@ -42,6 +42,9 @@ type Job struct {
 	From []byte
 	// Sequential has rows read one page after the other.
 	Sequential bool
+	// MaxParts is how many parts may come up to one with a Part.Place, that one counted; 0 is
+	// any number. A page of Dataverse that takes more is to be read again with fewer rows.
+	MaxParts int
 	// Encode compresses a body; nil leaves bodies as they are. [Call.Budget] bounds what it
 	// returns. The operation calls it, since how many rows fit depends on it.
 	Encode func(body []byte) ([]byte, error)

@@ -23,6 +23,10 @@ type Route struct {
 	// Numbered says that the requester may have asked for a sequence of parts. Until
 	// the body is read it counts as if that were so.
 	Numbered bool
+
+	// Pages says that the operation may answer with any number of parts, and that as a job it
+	// takes a turn for each page itself; see [Job.Turn].
+	Pages bool
 }
 
 // Needs says whether a request must name a connection.
@@ -93,7 +97,7 @@ func ManyOf[In any, P interface {
 }](table messages.Table, numbered func(In) bool,
 	operate func(context.Context, Call, In) iter.Seq2[Part, error]) Route {
 	request := messages.CodecFor[In](table)
-	return Route{Numbered: numbered != nil, Serve: func(ctx context.Context, c Call, body []byte) Answer {
+	return Route{Numbered: numbered != nil, Pages: true, Serve: func(ctx context.Context, c Call, body []byte) Answer {
 		in, c, err := decode[In, P](ctx, c, request, body, OneConnection)
 		if err != nil {
 			return Answer{Call: c, Numbered: numbered != nil, Parts: fails(err)}

@@ -1,0 +1,206 @@
+package durable
+
+import (
+	"hash/maphash"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// hashSeed is for the hashes of records, which are compared within this process only.
+var hashSeed = maphash.MakeSeed()
+
+// hashOf tells the revisions of a record apart: no two are equal, since it counts its writes.
+func hashOf(record []byte) uint64 { return maphash.Bytes(hashSeed, record) }
+
+// longestWait bounds how long a record can have a job wait.
+const longestWait = 30 * 24 * time.Hour
+
+// instantOf is a time of the wall clock on the lane's own.
+func (l *Lane) instantOf(at time.Time) instant {
+	return l.now().after(min(time.Until(at), longestWait))
+}
+
+// now is the present instant.
+func (l *Lane) now() instant { return instant(time.Since(l.began)) }
+
+// hear takes in what was published as a job's record. It is a hint: what is published may
+// be refused by the stream, and what is stored may be missed. So nothing that cannot be
+// repaired is done on it.
+func (l *Lane) hear(subject string, body []byte) {
+	rest, _ := strings.CutPrefix(subject, "crm.state.")
+	connection, id, ok := strings.Cut(rest, ".")
+	if !ok || len(body) > messages.MaxJobRecord || !messages.ValidConnection(connection) || !messages.ValidJobID(id) {
+		return
+	}
+	var record messages.JobRecord
+	if json.Unmarshal(body, &record) != nil {
+		return
+	}
+	record.Connection, record.ID = connection, id
+	again := l.now()
+	if record.RetryAt != nil {
+		again = l.instantOf(*record.RetryAt)
+	}
+	if look := l.board.heard(record, hashOf(body), l.now(), again); look != nil {
+		l.look(look)
+	}
+	l.wake()
+}
+
+// heard takes in a record. It returns an open job of this process where the record says that
+// it is not this process's any more.
+func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant) (look *openJob) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queues[record.Connection]
+	if q != nil && q.open[record.ID] != nil {
+		return b.heardOpen(q.open[record.ID], record, hash)
+	}
+	switch {
+	case record.State.Ended():
+		delete(b.strangers, jobKey{record.Connection, record.ID})
+		b.heardEnd(q, record.ID, now)
+	case record.Owner == b.name:
+		// It was written just before the job was closed here.
+	case record.Owner != "":
+		q = b.queueOf(record.Connection)
+		h := q.others[record.ID]
+		if h == nil {
+			h = b.hold(q, b.heardClaim(q, record), hash, now)
+		}
+		h.renew(hash, now, b)
+		h.job = record.Job
+		b.settle(q, now, false)
+	case q != nil:
+		b.heardReturn(q, record, now, again)
+	}
+	return nil
+}
+
+func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (look *openJob) {
+	switch {
+	case record.Owner == b.name:
+		o.job = record.Job
+		return nil
+	case o.claiming:
+		if record.Owner != "" {
+			o.foreign, o.job = hash, record.Job
+		}
+		return nil
+	}
+	foreign := record.State == messages.JobCancelled || record.Owner != ""
+	if !foreign || o.looking {
+		return nil
+	}
+	o.looking = true
+	return o
+}
+
+// heardEnd forgets a job that has ended. If its message is still there when its owner is
+// gone, the count of the stream's messages tells.
+func (b *board) heardEnd(q *queue, id string, now instant) {
+	if q == nil {
+		return
+	}
+	switch at := q.indexOf(id); {
+	case q.others[id] != nil:
+		delete(q.others, id)
+	case at >= 0:
+		b.take(q, at)
+	case q.beyond > 0:
+		q.beyond--
+	}
+	b.settle(q, now, false)
+}
+
+// heardClaim takes a job that another process has claimed out of those that wait.
+func (b *board) heardClaim(q *queue, record messages.JobRecord) waiting {
+	key := jobKey{record.Connection, record.ID}
+	if s, ok := b.strangers[key]; ok {
+		delete(b.strangers, key)
+		return s
+	}
+	if at := q.indexOf(record.ID); at >= 0 {
+		return b.take(q, at)
+	}
+	if q.beyond > 0 {
+		q.beyond--
+	}
+	return waiting{id: record.ID, at: record.QueuedAt.UnixNano(), expires: never, op: b.ops.index(record.Operation)}
+}
+
+// heardReturn lets a job wait that its owner has given back.
+func (b *board) heardReturn(q *queue, record messages.JobRecord, now, again instant) {
+	fresh := q.idle()
+	if record.Error != nil && record.Error.Code == messages.Throttled {
+		q.blocked = max(q.blocked, again)
+	}
+	if h := q.others[record.ID]; h != nil {
+		delete(q.others, record.ID)
+		w := h.waiting
+		w.after, w.known, w.lapsed = again, true, false
+		b.comeBack(q, w, now)
+	} else if at := q.indexOf(record.ID); at >= 0 {
+		q.jobs[at].after, q.jobs[at].known = again, true
+	}
+	b.settle(q, now, fresh)
+}
+
+// tick does what time brings: leases run out, and queues that waited for a time have
+// something to offer again.
+func (b *board) tick(now instant) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, s := range b.strangers {
+		if now >= s.expires {
+			delete(b.strangers, key)
+			q := b.queueOf(key.connection)
+			fresh := q.idle()
+			b.insert(q, s)
+			b.settle(q, now, fresh)
+		}
+	}
+	for q := range b.watched {
+		fresh := q.idle()
+		for id, h := range q.others {
+			if now >= h.lapses {
+				delete(q.others, id)
+				b.lapse(q, h, now)
+			}
+		}
+		b.settle(q, now, fresh)
+	}
+}
+
+// lapse lets a job wait whose owner has not been heard of for a lease.
+func (b *board) lapse(q *queue, h *held, now instant) {
+	w := h.waiting
+	w.lapsed, w.after = true, 0
+	if b.leftAlone(w, now) {
+		b.strand(jobKey{q.connection, w.id}, w)
+		return
+	}
+	// Also where the stream is to be read on before it: its record is known here only.
+	b.insert(q, w)
+}
+
+// leftAlone reports whether a job is of an operation that this process does not have, and
+// has not expired.
+func (b *board) leftAlone(w waiting, now instant) bool {
+	return w.op != 0 && now < w.expires && !b.knows(b.ops.names[w.op])
+}
+
+// renewAll begins all leases anew: this process heard nothing while it was cut off.
+func (b *board) renewAll(now instant) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for q := range b.watched {
+		for _, h := range q.others {
+			h.renew(h.hash, now, b)
+		}
+	}
+}

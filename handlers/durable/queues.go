@@ -1,0 +1,419 @@
+package durable
+
+import (
+	"container/list"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// An instant is a time on this process's own monotonic clock, in nanoseconds since the lane
+// was made. No instant is ever compared with another process's.
+type instant int64
+
+// never is later than any instant that is met.
+const never = instant(1) << 62
+
+// after adds a duration, without running over.
+func (i instant) after(d time.Duration) instant {
+	if d > time.Duration(never-i) {
+		return never
+	}
+	return i + instant(max(d, -time.Duration(i)))
+}
+
+// A waiting is a job that waits to be claimed, of about 110 bytes with its id.
+type waiting struct {
+	seq     uint64 // in CRM_JOBS; 0 where only the job's record was heard of
+	id      string
+	at      int64   // when it was published, in nanoseconds since 1970
+	expires instant // then it is met whatever else holds it back, to be ended
+	after   instant // it is passed over until then
+	hash    uint64  // of the record that was not changed for a lease
+	op      opIndex
+	gen     uint8 // of the last reading of the stream that had it
+	known   bool  // it has a record, as far as is known
+	lapsed  bool  // it had an owner, whose lease has run out
+}
+
+// A held is a job that another process runs, as far as was heard.
+type held struct {
+	waiting
+	lapses instant      // then it may be taken over, if its record stays as it is
+	job    messages.Job // as its record was heard last
+}
+
+// An openJob is one that this process has claimed, or is about to.
+type openJob struct {
+	waiting
+	queue *queue
+	// lose ends the execution, with one of the causes in outcome.go.
+	lose    func(cause error)
+	slot    bool // it has the slot of its claim still
+	turns   int  // that ended
+	leaving bool // it was told to make way
+	looking bool // its record is being read, since somebody else wrote it
+	job     messages.Job
+
+	claiming bool   // it is not known yet whether it is this process's
+	foreign  uint64 // hash of the record by which another process was heard to have it, 0 for none
+}
+
+// A queue has the jobs of one connection.
+type queue struct {
+	connection string
+	jobs       []waiting // in the order of the stream
+	others     map[string]*held
+	open       map[string]*openJob
+	pages      []*pageTurn // of open jobs that wait for a slot
+
+	// Jobs beyond those in memory are read when these have become few.
+	from    uint64 // where the stream is read on for them; below it everything was looked at
+	more    bool   // there are jobs from there on
+	beyond  int    // about how many
+	late    int    // of these, how many came while the last reading was under way
+	filling bool
+
+	blocked instant // until then Dataverse wants nothing of the user
+
+	in    *list.List // board.ring or board.fresh, nil while it has nothing to offer
+	place *list.Element
+	wakes instant // when it has something to offer, if nothing else changes
+	claim bool    // of a page and a claim, a claim is next
+}
+
+// Bounds of what is kept in memory.
+const (
+	queueMost = 1_000
+	boardMost = 200_000
+	// refillBelow is how few jobs of a queue in memory have the next ones read.
+	refillBelow = 500
+	// among is how many of a queue's first jobs one is chosen from, so that processes
+	// seldom choose the same.
+	among = 64
+	// openPerQueue bounds the open jobs of a connection in one process.
+	openPerQueue = 16
+	// openFactor is how many jobs may be open for each slot.
+	openFactor = 4
+	// strangersMost bounds the jobs of unknown operations that are looked at when they expire.
+	strangersMost = 10_000
+)
+
+// A board has the queues of all connections, and says what is next.
+type board struct {
+	perUser int                              // USER_CONCURRENCY
+	openMax int                              // how many jobs may be open
+	lease   time.Duration                    // of records
+	jitter  func() time.Duration             // of a takeover
+	knows   func(op messages.Operation) bool // whether this process has the operation
+	name    string                           // of this process, in records
+	most    int                              // jobs of one connection in memory; fewer while memory is full
+	memory  int                              // jobs in memory at most
+
+	mu        sync.Mutex
+	queues    map[string]*queue
+	fresh     list.List           // queues that had nothing and have; they go first
+	ring      list.List           // all others that have something to offer
+	firsts    int                 // how many fresh ones went first while the ring waited
+	watched   map[*queue]struct{} // with jobs of others, or that wake
+	busy      map[*queue]struct{} // with open jobs
+	waits     int                 // jobs in memory
+	opened    int
+	paging    int     // open jobs that wait for a slot
+	leaving   int     // open jobs that were told to make way
+	paused    instant // no claims until then, since they failed
+	pause     time.Duration
+	strangers map[jobKey]waiting // jobs that are left alone until they expire
+	strange   int                // more than those
+	gen       uint8
+	ops       opNames
+	hungry    map[*queue]struct{} // of which more should be read
+	filling   int                 // queues that are being read on
+	room      chan struct{}       // closed when there may be room again
+}
+
+func newBoard(perUser, slots int, lease time.Duration, name string) *board {
+	return &board{perUser: perUser, openMax: openFactor * slots, lease: lease, name: name, most: queueMost,
+		memory: boardMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{}, busy: map[*queue]struct{}{},
+		strangers: map[jobKey]waiting{}, hungry: map[*queue]struct{}{}, ops: newOpNames(),
+		jitter: func() time.Duration { return rand.N(takeoverJitter) },
+		knows:  func(messages.Operation) bool { return true }}
+}
+
+// takeoverJitter spreads takeovers, so that not one process gets all jobs of a dead one.
+const takeoverJitter = 2 * time.Second
+
+// queueOf is the connection's queue, made where it is missing.
+func (b *board) queueOf(connection string) *queue {
+	q := b.queues[connection]
+	if q == nil {
+		q = &queue{connection: connection}
+		b.queues[connection] = q
+	}
+	return q
+}
+
+// idle reports whether a queue has nothing of its own process's to do.
+func (q *queue) idle() bool {
+	return len(q.jobs) == 0 && len(q.open) == 0 && len(q.pages) == 0 && !q.more
+}
+
+// find is where a job of a sequence is or belongs among those that wait.
+func (q *queue) find(seq uint64) (int, bool) {
+	return slices.BinarySearchFunc(q.jobs, seq, func(w waiting, seq uint64) int {
+		switch {
+		case w.seq < seq:
+			return -1
+		case w.seq > seq:
+			return 1
+		}
+		return 0
+	})
+}
+
+// indexOf is where a job waits, -1 for nowhere. Those that are claimed are near the front.
+func (q *queue) indexOf(id string) int {
+	return slices.IndexFunc(q.jobs, func(w waiting) bool { return w.id == id })
+}
+
+// insert lets a job wait in its place.
+func (b *board) insert(q *queue, w waiting) {
+	at, _ := q.find(w.seq)
+	w.gen = b.gen
+	q.jobs = slices.Insert(q.jobs, at, w)
+	b.waits++
+}
+
+// take removes a job that waits. The shorter side moves: most are near the front.
+func (b *board) take(q *queue, at int) waiting {
+	w := q.jobs[at]
+	if at < len(q.jobs)/2 {
+		copy(q.jobs[1:at+1], q.jobs[:at])
+		q.jobs[0] = waiting{}
+		q.jobs = q.jobs[1:]
+	} else {
+		q.jobs = slices.Delete(q.jobs, at, at+1)
+	}
+	b.waits--
+	if len(q.jobs) == 0 {
+		q.jobs = nil
+	}
+	if b.waits < b.memory/4 && b.most < queueMost {
+		b.most = min(2*b.most, queueMost)
+		for _, q := range b.queues {
+			b.hunger(q)
+		}
+	}
+	b.hunger(q)
+	if b.room != nil && b.waits < b.memory {
+		close(b.room)
+		b.room = nil
+	}
+	return w
+}
+
+// hunger notes that more jobs of a queue should be read, if they should.
+func (b *board) hunger(q *queue) {
+	if q.more && !q.filling && len(q.jobs) <= min(refillBelow, b.most/2) {
+		b.hungry[q] = struct{}{}
+	}
+}
+
+// A followed is a job as it was read from CRM_JOBS.
+type followed struct {
+	seq        uint64
+	op         messages.Operation
+	connection string
+	id         string
+	at         time.Time
+	expires    instant
+}
+
+func (b *board) waitingOf(f followed) waiting {
+	return waiting{seq: f.seq, id: f.id, at: f.at.UnixNano(), expires: f.expires, op: b.ops.index(f.op), gen: b.gen}
+}
+
+// follow takes in a job that the stream has. full is not nil where there is no room for it:
+// then it is followed again when full is closed.
+func (b *board) follow(f followed, now instant) (full <-chan struct{}) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	key := jobKey{f.connection, f.id}
+	if !b.knows(f.op) && now < f.expires {
+		b.strand(key, b.waitingOf(f))
+		return nil
+	}
+	q := b.queueOf(f.connection)
+	switch {
+	case b.seen(q, f):
+	case q.more && f.seq >= q.from:
+		q.beyond++
+		q.late++
+	case len(q.jobs) >= b.most || b.waits >= b.memory && !b.squeeze(q):
+		if len(q.jobs) == 0 && !q.more {
+			if b.forget(q); b.room == nil {
+				b.room = make(chan struct{})
+			}
+			return b.room
+		}
+		if !q.more { // what was squeezed out comes before it
+			q.more, q.from, q.beyond, q.late = true, f.seq, 0, 0
+		}
+		q.beyond++
+		q.late++
+		b.hunger(q)
+	default:
+		fresh := q.idle()
+		b.insert(q, b.waitingOf(f))
+		b.settle(q, now, fresh)
+	}
+	return nil
+}
+
+// seen marks a job that is known as one that the stream has.
+func (b *board) seen(q *queue, f followed) bool {
+	if h := q.others[f.id]; h != nil && (h.seq == 0 || h.seq == f.seq) {
+		h.gen = b.gen
+		h.seq, h.at, h.expires, h.op = f.seq, f.at.UnixNano(), f.expires, b.ops.index(f.op)
+		return true
+	}
+	if o := q.open[f.id]; o != nil && (o.seq == 0 || o.seq == f.seq) {
+		o.seq, o.gen = f.seq, b.gen
+		return true
+	}
+	if at, ok := q.find(f.seq); ok {
+		q.jobs[at].gen = b.gen
+		return true
+	}
+	return false
+}
+
+// squeeze makes room for a queue where memory is full: every queue may have half as many
+// jobs, and those with more lose their last ones, which are read again in time.
+func (b *board) squeeze(q *queue) bool {
+	for b.waits >= b.memory && b.most > 1 {
+		b.most /= 2
+		for _, other := range b.queues {
+			b.trim(other)
+		}
+	}
+	return b.waits < b.memory && len(q.jobs) < b.most
+}
+
+// trim takes a queue's last jobs out of memory.
+func (b *board) trim(q *queue) {
+	if len(q.jobs) <= b.most {
+		return
+	}
+	out := q.jobs[b.most:]
+	if q.more {
+		q.beyond += len(out)
+	} else {
+		q.more, q.beyond = true, len(out)
+	}
+	q.from = out[0].seq
+	b.waits -= len(out)
+	q.jobs = slices.Clone(q.jobs[:b.most])
+}
+
+// strand leaves a job alone until it expires: its operation is not known here, or its record
+// has a newer form.
+func (b *board) strand(key jobKey, w waiting) {
+	w.gen = b.gen
+	if _, ok := b.strangers[key]; !ok && len(b.strangers) >= strangersMost {
+		b.strange++
+		return
+	}
+	b.strangers[key] = w
+}
+
+// forget removes a queue that has nothing.
+func (b *board) forget(q *queue) {
+	if q.idle() && len(q.others) == 0 && q.place == nil {
+		delete(b.queues, q.connection)
+		delete(b.watched, q)
+		delete(b.hungry, q)
+	}
+}
+
+// again begins a reading of the stream from its start. What it does not have is dropped by
+// swept.
+func (b *board) again() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.gen++
+	b.strange = 0
+	for _, q := range b.queues {
+		q.beyond, q.late = 0, 0
+	}
+}
+
+// swept ends a reading of the stream from its start to a sequence: jobs up to it that it had
+// no longer are dropped. Those that are open end by themselves.
+func (b *board) swept(upTo uint64, now instant) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for key, s := range b.strangers {
+		if s.gen != b.gen {
+			delete(b.strangers, key)
+		}
+	}
+	for _, q := range b.queues {
+		before := len(q.jobs)
+		q.jobs = slices.DeleteFunc(q.jobs, func(w waiting) bool { return w.gen != b.gen && w.seq <= upTo })
+		b.waits -= before - len(q.jobs)
+		for id, h := range q.others {
+			if h.gen != b.gen && h.seq <= upTo {
+				delete(q.others, id)
+			}
+		}
+		b.hunger(q)
+		b.settle(q, now, false)
+	}
+}
+
+// count is how many jobs the stream has, as far as is known.
+func (b *board) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.waits + b.opened + len(b.strangers) + b.strange
+	for _, q := range b.queues {
+		n += q.beyond + len(q.others)
+	}
+	return n
+}
+
+// An opIndex stands for the name of an operation.
+type opIndex uint16
+
+// opNames keeps names of operations once. Names beyond maxOpNames, which others can make up,
+// are one.
+type opNames struct {
+	names []messages.Operation
+	by    map[messages.Operation]opIndex
+}
+
+const maxOpNames = 1_000
+
+func newOpNames() opNames {
+	return opNames{names: []messages.Operation{"unknown"}, by: map[messages.Operation]opIndex{}}
+}
+
+func (o *opNames) index(op messages.Operation) opIndex {
+	if i, ok := o.by[op]; ok {
+		return i
+	}
+	if len(o.names) >= maxOpNames || len(op) > maxOpName {
+		return 0
+	}
+	i := opIndex(len(o.names))
+	o.names = append(o.names, op)
+	o.by[op] = i
+	return i
+}
+
+// maxOpName bounds the length of a name that is kept.
+const maxOpName = 128

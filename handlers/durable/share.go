@@ -1,0 +1,219 @@
+package durable
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/nats-io/nats.go/jetstream"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// connectionShare is the part of CRM_RESULTS, as a divisor, that one connection may hold.
+// Beyond it only its oldest running job goes on, up to twice as much.
+const connectionShare = 4
+
+// shares know how full CRM_RESULTS is, and what connections hold of it. What they know is a
+// moment old.
+type shares struct {
+	lane *Lane
+
+	mu     sync.Mutex
+	room   room
+	held   map[string]holding
+	warned time.Time
+}
+
+// A room is how much CRM_RESULTS may hold, and holds.
+type room struct {
+	bound, used int64
+	at          time.Time
+}
+
+// A holding is what one connection's jobs hold.
+type holding struct {
+	jobs []holder
+	at   time.Time
+	keep time.Duration
+}
+
+// A holder is a job with results.
+type holder struct {
+	id      string
+	bytes   int64
+	queued  time.Time
+	running bool
+}
+
+const (
+	// shareAge is how long what is known is used, at least.
+	shareAge = time.Second
+	// shareCost is how many times as long as finding out took it is used.
+	shareCost = 20
+	// sharesKept bounds the connections that something is known of.
+	sharesKept = 1000
+	// shareReads are how many records are read at a time.
+	shareReads = 16
+)
+
+func newShares(l *Lane) *shares { return &shares{lane: l, held: map[string]holding{}} }
+
+// mayStore is how many bytes of results the job may have.
+func (x *execution) mayStore() int64 {
+	bound := x.lane.options.JobMaxBytes
+	if quarter := x.lane.shares.quarter(); quarter > 0 {
+		bound = min(bound, quarter)
+	}
+	return bound
+}
+
+// share is an error where the job's connection holds its share of CRM_RESULTS, and the job is
+// not the one that goes on.
+func (x *execution) share(ctx context.Context) error {
+	s := x.lane.shares
+	now, err := s.look(ctx)
+	if err != nil || now.used < now.bound/connectionShare {
+		return nil // who cannot be asked how full it is says so when it is written to
+	}
+	jobs, err := s.of(ctx, x.key.connection)
+	if err != nil {
+		return nil
+	}
+	quarter, sum, oldest := now.bound/connectionShare, x.bytes, true
+	own := x.hold.known()
+	for _, job := range jobs {
+		if job.id == x.key.id {
+			continue
+		}
+		sum += job.bytes
+		if job.running && cmp.Or(job.queued.Compare(own.QueuedAt), cmp.Compare(job.id, own.ID)) < 0 {
+			oldest = false
+		}
+	}
+	if sum < quarter || oldest && sum < 2*quarter {
+		return nil
+	}
+	x.lane.metrics.fullWaits.Inc()
+	return patient(messages.Errorf(messages.Overloaded, "the results of the connection's jobs take %d bytes, and they "+
+		"may take %d, a quarter of what %s holds; the job waits until some are removed, with jobs.delete or by their age",
+		sum, quarter, messages.ResultsStream).After(jittered(fullRetry)))
+}
+
+// quarter is one connection's share in bytes, 0 where it is not known.
+func (s *shares) quarter() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.room.bound / connectionShare
+}
+
+// look is how full CRM_RESULTS is.
+func (s *shares) look(ctx context.Context) (room, error) {
+	s.mu.Lock()
+	known := s.room
+	s.mu.Unlock()
+	if time.Since(known.at) < shareAge && !known.at.IsZero() {
+		return known, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	stream, err := s.lane.js.Stream(ctx, messages.ResultsStream)
+	if err != nil {
+		return known, fmt.Errorf("look how full %s is: %w", messages.ResultsStream, err)
+	}
+	info := stream.CachedInfo()
+	known = room{bound: info.Config.MaxBytes, used: int64(min(info.State.Bytes, 1<<62)), at: time.Now()}
+	if known.bound <= 0 { // its operator took the bound away
+		known.bound = s.lane.options.ResultsMaxBytes
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room = known
+	return known, nil
+}
+
+// of is what the jobs of a connection hold: those that have results, by their records.
+func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
+	s.mu.Lock()
+	known, ok := s.held[connection]
+	s.mu.Unlock()
+	if ok && time.Since(known.at) < known.keep {
+		return known.jobs, nil
+	}
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 5*apiWait)
+	defer cancel()
+	results, err := s.lane.js.Stream(ctx, messages.ResultsStream)
+	if err != nil {
+		return nil, fmt.Errorf("look what a connection holds: %w", err)
+	}
+	info, err := results.Info(ctx, jetstream.WithSubjectFilter(messages.ResultSubject(connection, "*")))
+	if err != nil {
+		return nil, fmt.Errorf("look what a connection holds: %w", err)
+	}
+	jobs, err := s.records(ctx, connection, info.State.Subjects)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.held) >= sharesKept {
+		clear(s.held)
+	}
+	s.held[connection] = holding{jobs: jobs, at: time.Now(), keep: max(shareAge, shareCost*time.Since(began))}
+	return jobs, nil
+}
+
+// records reads the records of jobs that have results.
+func (s *shares) records(ctx context.Context, connection string, subjects map[string]uint64) ([]holder, error) {
+	records, err := s.lane.js.Stream(ctx, messages.StateStream)
+	if err != nil {
+		return nil, fmt.Errorf("look what a connection holds: %w", err)
+	}
+	prefix := len(messages.ResultSubject(connection, ""))
+	jobs := make([]holder, len(subjects))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(shareReads)
+	i := 0
+	for subject := range subjects {
+		id, at := subject[prefix:], &jobs[i]
+		i++
+		group.Go(func() error {
+			msg, err := records.GetLastMsgForSubject(ctx, messages.StateSubject(connection, id))
+			var record messages.JobRecord
+			switch {
+			case errors.Is(err, jetstream.ErrMsgNotFound):
+				return nil
+			case err != nil:
+				return fmt.Errorf("look what a connection holds: %w", err)
+			case json.Unmarshal(msg.Data, &record) == nil:
+				*at = holder{id: id, bytes: max(record.Bytes, 0), queued: record.QueuedAt, running: record.Owner != ""}
+			}
+			return nil
+		})
+	}
+	return jobs, group.Wait()
+}
+
+// fullWarning is how often a full stream is warned of.
+const fullWarning = time.Minute
+
+// warnFull says once a minute that the stream takes nothing more, and why.
+func (s *shares) warnFull(said *jetstream.APIError) {
+	s.mu.Lock()
+	due := time.Since(s.warned) >= fullWarning
+	if due {
+		s.warned = time.Now()
+	}
+	s.mu.Unlock()
+	if due {
+		s.lane.log.Warn("jobs wait: the stream "+messages.ResultsStream+" takes nothing more; results that have been read "+
+			"make room with jobs.delete, and RESULTS_MAX_BYTES says how large the stream is made",
+			"limit", said.Description, "code", said.ErrorCode)
+	}
+}
