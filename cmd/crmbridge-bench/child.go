@@ -82,6 +82,9 @@ func (c *child) start() error {
 	return nil
 }
 
+// interrupt asks a process to end in order.
+var interrupt = os.Interrupt
+
 // kill ends the process at once and waits until it is gone.
 func (c *child) kill() { c.end(os.Kill) }
 

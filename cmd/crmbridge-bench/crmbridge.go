@@ -80,6 +80,14 @@ func (w *world) addCrmbridge(env []string, args ...string) (*crmbridge, error) {
 	return c, c.start()
 }
 
+// start starts the process; what its wire knew was of the one before.
+func (c *crmbridge) start() error {
+	if c.pid() == 0 {
+		c.wire.forgetAll()
+	}
+	return c.child.start()
+}
+
 // awaitFleet waits until all processes are ready.
 func (w *world) awaitFleet() error {
 	for _, c := range w.fleet {

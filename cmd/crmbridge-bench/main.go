@@ -26,7 +26,13 @@ import (
 
 // commands are those of the program. The hidden ones are its own processes.
 type commands struct {
-	Chaos chaosCommand `cmd:"" help:"Kill, pause and cut everything while jobs run, and look at every row afterwards."`
+	Chaos    chaosCommand    `cmd:"" help:"Kill, pause and cut everything while jobs run, and look at every row afterwards."`
+	Fairness fairnessCommand `cmd:"" help:"What one connection's backlog costs another one."`
+	Idle     idleCommand     `cmd:"" help:"What connections cost that have nothing to do."`
+	Scale    scaleCommand    `cmd:"" help:"How many small jobs 1, 2 and 4 processes do."`
+	Throttle throttleCommand `cmd:"" help:"A job that Dataverse throttles waits without holding anything."`
+	Poison   poisonCommand   `cmd:"" help:"A job that kills whoever runs it; and what follows on SIGTERM."`
+	OldNew   oldNewCommand   `cmd:"" name:"old-new" help:"Two versions side by side, of which one knows a table more."`
 
 	Serve serveCommand `cmd:"" hidden:""`
 	NATS  natsCommand  `cmd:"" name:"nats" hidden:""`

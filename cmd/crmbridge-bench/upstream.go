@@ -11,6 +11,7 @@ import (
 // counts those that were answered in full.
 type upstream struct {
 	delay atomic.Int64 // of a page, nanoseconds
+	slow  atomic.Int64 // of WhoAmI, nanoseconds
 	// pages counts the pages of rows that were answered with 200, lookups the answers to
 	// queries for a single row, and everything the other ones.
 	pages, lookups, everything atomic.Int64
@@ -21,6 +22,9 @@ func (u *upstream) setDelay(d time.Duration) { u.delay.Store(int64(d)) }
 
 func (u *upstream) wrap(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if delay := time.Duration(u.slow.Load()); delay > 0 && strings.HasSuffix(r.URL.Path, "/WhoAmI") {
+			sleep(r.Context(), delay)
+		}
 		if r.Method != http.MethodGet || !strings.HasSuffix(r.URL.Path, "/accounts") {
 			next.ServeHTTP(w, r)
 			u.everything.Add(1)
@@ -29,12 +33,7 @@ func (u *upstream) wrap(next http.Handler) http.Handler {
 		lookup := r.URL.Query().Get("$top") == "1"
 		if delay := time.Duration(u.delay.Load()); delay > 0 && !lookup {
 			u.inFlight.Add(1)
-			timer := time.NewTimer(delay)
-			select {
-			case <-timer.C:
-			case <-r.Context().Done():
-				timer.Stop()
-			}
+			sleep(r.Context(), delay)
 			u.inFlight.Add(-1)
 		}
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}

@@ -34,6 +34,10 @@ type wire struct {
 	changed  atomic.Int64 // results that were changed
 	faked    atomic.Int64 // heartbeats that were answered here
 
+	// claimed is told of each record that this process publishes as a job's new owner; nil
+	// is nobody.
+	claimed atomic.Pointer[func(subject string)]
+
 	mu    sync.Mutex
 	deaf  time.Time       // nothing of CRM_STATE passes until then
 	owned map[string]bool // records that said that a job is run by this process
@@ -49,6 +53,21 @@ func (w *wire) beDeaf(d time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deaf = time.Now().Add(d)
+}
+
+// owns reports whether the process runs a job, as far as its records say.
+func (w *wire) owns(j job) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.owned[messages.StateSubject(j.connection, j.id)]
+}
+
+// forgetAll is for a process that begins anew.
+func (w *wire) forgetAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	clear(w.owned)
+	w.deaf = time.Time{}
 }
 
 func (w *wire) isDeaf() bool { return time.Now().Before(w.deaf) }
@@ -105,8 +124,13 @@ func (w *wire) swallow(m *message) []byte {
 		if w.owned == nil {
 			w.owned = map[string]bool{}
 		}
-		if w.owned[m.subject] = running; !running {
+		if !running {
 			delete(w.owned, m.subject)
+		} else if !w.owned[m.subject] {
+			w.owned[m.subject] = true
+			if tell := w.claimed.Load(); tell != nil {
+				go (*tell)(m.subject)
+			}
 		}
 		return nil
 	}
