@@ -49,14 +49,14 @@ func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
 		s.code = messages.Internal
 	}
 	var err error
-	if s.page, err = strconv.Atoi(msg.Header.Get(messages.HeaderPage)); err != nil || s.page < 1 {
+	if s.page, err = strconv.Atoi(msg.Header.Get(messages.HeaderPage)); err != nil || s.page < 1 || s.page > mostCounted {
 		return s, fmt.Errorf("%w: its %s is no number", errForeign, messages.HeaderPage)
 	}
-	if s.rows, err = strconv.ParseInt(msg.Header.Get(messages.HeaderRows), 10, 64); err != nil || s.rows < 0 {
+	if s.rows, err = strconv.ParseInt(msg.Header.Get(messages.HeaderRows), 10, 64); err != nil || s.rows < 0 || s.rows > mostCounted {
 		return s, fmt.Errorf("%w: its %s is no number", errForeign, messages.HeaderRows)
 	}
 	if text := msg.Header.Get(messages.HeaderTotal); text != "" {
-		if total, err := strconv.ParseInt(text, 10, 64); err == nil && total >= 0 {
+		if total, err := strconv.ParseInt(text, 10, 64); err == nil && total >= 0 && total <= mostCounted {
 			s.total = &total
 		}
 	}
