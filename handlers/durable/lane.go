@@ -46,9 +46,12 @@ type Slots interface {
 
 // Options say how the lane works. Zero values mean the default.
 type Options struct {
-	Connections Connections    // required
-	Sealer      Sealer         // required
-	Memory      *budget.Budget // nil: not bounded
+	Connections Connections // required
+	// Stored is the incarnation that a connection has now, never from a cache, "" where there
+	// is none: jobs are run and ended by it. nil asks Connections.
+	Stored func(ctx context.Context, connection string) (string, error)
+	Sealer Sealer         // required
+	Memory *budget.Budget // nil: not bounded
 
 	// MaxInFlight is how many pages and requests the process may have in hand; four times as many
 	// jobs may be open. Default 256.

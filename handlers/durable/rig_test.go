@@ -50,10 +50,7 @@ func newRig(t testing.TB) *rig {
 
 func newRigWith(t testing.TB, change func(*server.Options)) *rig {
 	t.Helper()
-	s := streamstest.Server(t, change)
-	nc, js := streamstest.Connect(t, s)
-	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t), log: slog.New(slog.DiscardHandler)}
-	r.connections.set("acme", "inc-1")
+	r := bareRig(t, change)
 	for _, config := range []jetstream.StreamConfig{
 		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true},
 		{Name: messages.ResultsStream, Subjects: []string{messages.ResultSubjects}, Discard: jetstream.DiscardNew, MaxBytes: 1 << 30, AllowAtomicPublish: true},
@@ -61,10 +58,20 @@ func newRigWith(t testing.TB, change func(*server.Options)) *rig {
 		{Name: messages.DeadStream, Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1},
 	} {
 		config.AllowDirect = true
-		if _, err := js.CreateStream(t.Context(), config); err != nil {
+		if _, err := r.js.CreateStream(t.Context(), config); err != nil {
 			t.Fatal(err)
 		}
 	}
+	return r
+}
+
+// bareRig has no streams: lanes make them.
+func bareRig(t testing.TB, change func(*server.Options)) *rig {
+	t.Helper()
+	s := streamstest.Server(t, change)
+	nc, js := streamstest.Connect(t, s)
+	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t), log: slog.New(slog.DiscardHandler)}
+	r.connections.set("acme", "inc-1")
 	return r
 }
 
@@ -94,6 +101,15 @@ func (c *connections) Incarnation(_ context.Context, connection string) (string,
 		return "", &tokens.Error{Code: tokens.CodeConnectionNotFound, Message: "there is no such connection"}
 	}
 	return c.known[connection], nil
+}
+
+// stored is what the lane asks; "" is none.
+func (c *connections) stored(ctx context.Context, connection string) (string, error) {
+	incarnation, err := c.Incarnation(ctx, connection)
+	if tokens.CodeOf(err) == tokens.CodeConnectionNotFound {
+		return "", nil
+	}
+	return incarnation, err
 }
 
 // boxes seal with a key of the test's own.
@@ -128,7 +144,7 @@ func (b *boxes) Open(sealed, data []byte) ([]byte, error) {
 
 // lane is a lane without dispatch: tests claim and run.
 func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Operation]route.Route, change func(*Options)) *Lane {
-	options := Options{Connections: r.connections, Sealer: r.sealer, MaxInFlight: 256, ResultsMaxBytes: 4 << 30,
+	options := Options{Connections: r.connections, Stored: r.connections.stored, Sealer: r.sealer, MaxInFlight: 256, ResultsMaxBytes: 4 << 30,
 		JobMaxBytes: 4 << 30, JobLifetime: 24 * time.Hour, Lease: 15 * time.Second, Heartbeat: 5 * time.Second}
 	if change != nil {
 		change(&options)
@@ -154,10 +170,10 @@ func (r *rig) publish(op messages.Operation, id, body string, header ...string) 
 		r.Fatal(err)
 	}
 	stored, err := messageAt(r.Context(), r.js, messages.JobsStream, ack.Sequence)
-	if err != nil || stored == nil {
+	if err != nil {
 		r.Fatal(err)
 	}
-	return stored
+	return stored // nil where a lane was as quick
 }
 
 // claim makes a job a lane's, whoever had it.

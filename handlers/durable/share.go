@@ -113,12 +113,22 @@ func (s *shares) quarter() int64 {
 	return s.room.bound / connectionShare
 }
 
+// known is what is known of CRM_RESULTS, and whether it is the caller's to look again; the
+// others go on with what is known meanwhile.
+func (s *shares) known() (known room, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known = s.room
+	if due = known.at.IsZero() || time.Since(known.at) >= s.age; due && !known.at.IsZero() {
+		s.room.at = time.Now()
+	}
+	return known, due
+}
+
 // look is how full CRM_RESULTS is.
 func (s *shares) look(ctx context.Context) (room, error) {
-	s.mu.Lock()
-	known := s.room
-	s.mu.Unlock()
-	if time.Since(known.at) < s.age && !known.at.IsZero() {
+	known, due := s.known()
+	if !due {
 		return known, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
@@ -138,12 +148,23 @@ func (s *shares) look(ctx context.Context) (room, error) {
 	return known, nil
 }
 
+// knownOf is known of what a connection holds.
+func (s *shares) knownOf(connection string) (known holding, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.held[connection]
+	if due = !ok || time.Since(known.at) >= known.keep; due && ok {
+		again := known
+		again.at = time.Now()
+		s.held[connection] = again
+	}
+	return known, due
+}
+
 // of is what the jobs of a connection hold: those that have results, by their records.
 func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
-	s.mu.Lock()
-	known, ok := s.held[connection]
-	s.mu.Unlock()
-	if ok && time.Since(known.at) < known.keep {
+	known, due := s.knownOf(connection)
+	if !due {
 		return known.jobs, nil
 	}
 	began := time.Now()

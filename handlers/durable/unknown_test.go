@@ -13,6 +13,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
 // A cutter stands between a client and the NATS server. It cuts the connection at a place
@@ -166,7 +168,14 @@ func TestAnOutcomeThatIsNotKnown(t *testing.T) {
 				}
 				return nil
 			}
-			l := r.lane("one", js, only(o.route()), func(o *Options) { o.Heartbeat = 200 * time.Millisecond })
+			begun := 0
+			operation := o.route()
+			serve := operation.Serve
+			operation.Serve = func(ctx context.Context, c route.Call, body []byte) route.Answer {
+				begun++
+				return serve(ctx, c, body)
+			}
+			l := r.lane("one", js, only(operation), func(o *Options) { o.Heartbeat = 200 * time.Millisecond })
 			r.publish(someOp, "j", `{}`)
 			if out := r.execute(l, "j"); !out.ended {
 				t.Fatalf("%+v", out)
@@ -174,6 +183,9 @@ func TestAnOutcomeThatIsNotKnown(t *testing.T) {
 			r.whole("j", 80)
 			if want := []int{0, 10, 20, 30, 40, 50, 60, 70}; !slices.Equal(read, want) {
 				t.Errorf("pages read: %v", read)
+			}
+			if begun != 1 {
+				t.Errorf("the operation was begun %d times: its own page is another's to it", begun)
 			}
 			if c.cuts < 3 {
 				t.Errorf("%d cuts", c.cuts)
