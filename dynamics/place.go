@@ -12,8 +12,9 @@ import (
 //
 // Dataverse's links hold the request's own options and a $skiptoken ("Page results using
 // OData", https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results).
-// How they are encoded is the server's affair, so they are compared decoded. A link of
-// another form is kept as it is, where it is short and names no filter.
+// How they are encoded is the server's affair, so they are compared decoded. A link that is
+// all of its server's own is kept as it is, where it is short and names no filter. One with
+// a filter other than the query's is not followed: its token is, with the query.
 
 // maxOtherLink bounds the query of a link that is no $skiptoken behind the query that was
 // sent, in bytes.
@@ -26,25 +27,35 @@ const (
 
 const skipToken = "$skiptoken"
 
-// PlaceAfter returns where the page after p begins, for [Session.LinkTo] with the same
-// query, which may be on another day and in another process; "" where p is the last. A
-// link that cannot be kept so is Upstream.
-func (q *Prepared) PlaceAfter(p *Page) (string, error) {
+// After returns where the page after p begins, and the link to it. The place is for
+// [Session.LinkTo] with the same query, which may be on another day and in another process.
+// Both are "" where p is the last page. A link that cannot be kept so is Upstream.
+func (s *Session) After(q *Prepared, p *Page) (place, link string, err error) {
 	if p.next == "" {
-		return "", nil
+		return "", "", nil
 	}
 	_, query, _ := strings.Cut(p.next, "?")
 	token, same := q.token(query)
 	switch {
 	case same:
-		return placeToken + token, nil
+		return placeToken + token, p.next, nil
 	case len(query) <= maxOtherLink && !namesFilter(query):
-		return placeQuery + query, nil
+		return placeQuery + query, p.next, nil
+	case token == "":
+		return "", "", unusable(q.op, "the link to the next page asks for something else than the query that was sent",
+			nil)
 	}
-	return "", unusable(q.op, "the link to the next page asks for something else than the query that was sent", nil)
+	place = placeToken + token
+	if link, err = s.LinkTo(q, place); err == nil {
+		err = s.follow(&request{op: q.op}, q.table.Set, link)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return place, link, nil
 }
 
-// LinkTo returns the link of a page that begins at a place of [Prepared.PlaceAfter], to be
+// LinkTo returns the link of a page that begins at a place of [Session.After], to be
 // followed with [Session.Page].
 func (s *Session) LinkTo(p *Prepared, place string) (string, error) {
 	base := s.environment + s.client.root() + p.table.Set + "?"
@@ -57,8 +68,9 @@ func (s *Session) LinkTo(p *Prepared, place string) (string, error) {
 	return "", refuse(p.op, "", "the place to go on at is none")
 }
 
-// token finds the one $skiptoken in a link's query, and reports whether everything else in
-// it is the query that was sent. $count may be missing: it is of the first page.
+// token finds the one $skiptoken in a link's query, "" where there is none or more, and
+// reports whether everything else in it is the query that was sent. $count may be missing:
+// it is of the first page.
 func (q *Prepared) token(query string) (token string, same bool) {
 	sent, err := decoded(q.options)
 	if err != nil {
@@ -85,7 +97,10 @@ func (q *Prepared) token(query string) (token string, same bool) {
 	if !slices.Equal(got, sent) {
 		sent = slices.DeleteFunc(sent, func(option string) bool { return option == "$count=true" })
 	}
-	return token, tokens == 1 && token != "" && slices.Equal(got, sent)
+	if tokens != 1 {
+		return "", false
+	}
+	return token, token != "" && slices.Equal(got, sent)
 }
 
 // decoded are a query's options, decoded and in order.

@@ -71,7 +71,7 @@ func (j *searchJob) split(ctx context.Context) error {
 		return nil
 	}
 	read := &pageRead{ctx: ctx, page: page, of: first, within: first.bounds}
-	if read.next, err = j.rows.PlaceAfter(page); err != nil {
+	if read.next, read.link, err = j.session.After(j.rows, page); err != nil {
 		return err
 	}
 	if read.trail.circles(read.next) {
@@ -87,37 +87,22 @@ func (j *searchJob) split(ctx context.Context) error {
 // slices makes the ranges of what the first page and all that follow it hold. The first
 // one is that of the page.
 func (j *searchJob) slices(ctx context.Context, page *dynamics.Page, n int64) (*rangeTable, error) {
-	without := newRange(dynamics.TimeRange{WithoutTime: true})
 	newest, there, err := j.session.Newest(ctx, j.entity.Rows, j.query.Filter)
 	if err != nil {
 		return nil, err
 	}
-	all := dynamics.TimeRange{FromAny: true, ToAny: true}
-	first := newRange(all)
-	if !there { // of rows that are made from now on
-		return &rangeTable{open: []*openRange{first, without}}, nil
-	}
 	from, timed := page.Moment(page.Len() - 1)
-	first.whole = timed
-	if !timed { // the page has rows without a time at its end, and the range begins behind those
+	switch {
+	case !there: // all are without a time, but for what is made from now on
+		from, newest, timed = 0, time.Unix(0, 0), false
+	case !timed: // the range begins behind those that are
 		oldest, _, err := j.session.Oldest(ctx, j.entity.Rows, j.query.Filter)
 		if err != nil {
 			return nil, err
 		}
 		from = oldest.Unix()
 	}
-	all.From, all.To = from, max(newest.Unix(), from)+1
-	pieces := all.Split(n)
-	first.to, first.open = pieces[0].To, pieces[0].ToAny
-	if !timed {
-		first.asked = pieces[0]
-	}
-	table := &rangeTable{open: []*openRange{first}}
-	for _, piece := range pieces[1:] {
-		table.open = append(table.open, newRange(piece))
-	}
-	table.open = append(table.open, without)
-	return table, nil
+	return slicedTable(from, newest.Unix(), timed, n), nil
 }
 
 // goOnInParallel goes on at the place of a job that is read in parallel.

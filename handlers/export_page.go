@@ -19,6 +19,7 @@ type pageRead struct {
 	done  func()          // ends its turn
 	page  *dynamics.Page
 	next  string // place behind it, "" where nothing follows
+	link  string // to the page there
 	trail trail
 	parts []route.Part
 	rows  int // in parts
@@ -59,7 +60,7 @@ func (e *export) fetch(ctx context.Context, read *pageRead, query *dynamics.Prep
 			return err
 		}
 		read.trail = past
-		if read.next, err = query.PlaceAfter(read.page); err != nil {
+		if read.next, read.link, err = e.session.After(query, read.page); err != nil {
 			return err
 		}
 		if read.next != "" && read.trail.circles(read.next) {
@@ -94,11 +95,23 @@ func (e *export) cut(read *pageRead) (err error) {
 	return err
 }
 
+// span is what the table learns of the page.
+func (p *pageRead) span() pageSpan {
+	span := pageSpan{rows: p.page.Len(), next: p.next, link: p.link, trail: p.trail}
+	if span.rows > 0 {
+		span.last, span.timed = p.page.Moment(span.rows - 1)
+		var timed bool
+		if span.first, timed = p.page.Moment(0); !timed {
+			span.first = span.last
+		}
+	}
+	return span
+}
+
 // publish delivers a page that was read.
 func (e *export) publish(read *pageRead) error {
 	defer read.end()
 	r := read.of
-	r.busy = false
 	e.readers.learn(read.page.Limited(), read.round)
 	if read.size > 0 && (e.at.Size == 0 || read.size < e.at.Size) {
 		e.at.Size = read.size
@@ -131,7 +144,7 @@ func (p *pageRead) lost(r *openRange) bool {
 // deliver yields the parts of a page, and moves its rows out of the table: the place
 // behind it has them no more.
 func (e *export) deliver(read *pageRead) error {
-	if ends := e.advance(read); read.rows > 0 || ends {
+	if ends := e.table.advance(read.of, read.span()); read.rows > 0 || ends {
 		e.empty = 0
 	} else if e.empty++; e.empty < maxEmptyPages {
 		return nil
@@ -150,30 +163,4 @@ func (e *export) deliver(read *pageRead) error {
 		}
 	}
 	return e.hand(read.parts, place)
-}
-
-// advance moves the range of a page behind it, and reports whether it ends there.
-func (e *export) advance(read *pageRead) (ends bool) {
-	r, page := read.of, read.page
-	if ends = read.next == ""; !ends && page.Len() > 0 {
-		ends = r.past(page.Moment(page.Len() - 1))
-	}
-	if ends {
-		e.table.drop(r)
-		return true
-	}
-	r.place, r.link, r.trail = read.next, page.NextLink(), read.trail
-	if page.Len() == 0 {
-		return false
-	}
-	first, timed := page.Moment(0)
-	last, also := page.Moment(page.Len() - 1)
-	if !timed || !also {
-		return false
-	}
-	if r.pages++; r.pages == 1 {
-		r.start = first
-	}
-	r.at = last
-	return false
 }

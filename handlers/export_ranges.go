@@ -33,7 +33,7 @@ type bounds struct {
 // An openRange is a range of which rows are still to come.
 type openRange struct {
 	bounds
-	// place is that of its next page, "" its beginning; see [dynamics.Prepared.PlaceAfter].
+	// place is that of its next page, "" its beginning; see [dynamics.Session.After].
 	place string
 	trail trail
 
@@ -42,8 +42,8 @@ type openRange struct {
 	rows  *dynamics.Prepared // asked, nil until it is needed
 	busy  bool               // a page of it is being read, or waits to be delivered
 	pages int                // delivered
-	start int64              // second of the first row
-	at    int64              // second of the last row
+	first int64              // second of the first row of the last page
+	at    int64              // second of its last row
 }
 
 // newRange is a range from its beginning.
@@ -68,10 +68,12 @@ func (r *bounds) past(second int64, there bool) bool {
 // column could do so.
 func (r *openRange) divisible() bool { return !r.asked.WithoutTime && r.pages > 0 && r.to-r.at > 1 }
 
-// left estimates the pages that are left, from the time that one has taken so far.
+// left estimates the pages that are left, from the time that the last one took in. The
+// estimate may be far off, where rows lie thick behind thin ones, so it only chooses among
+// ranges: an idle reader that takes an empty half in vain costs one call.
 func (r *openRange) left() float64 {
-	time := float64(r.at-r.start) / float64(r.pages)
-	if time <= 0 { // all in one second so far
+	time := float64(r.at - r.first)
+	if time <= 0 { // all in one second
 		return math.Inf(1)
 	}
 	return float64(r.to-r.at) / time
@@ -101,7 +103,7 @@ func (t *rangeTable) free() *openRange {
 			victim = r
 		}
 	}
-	if victim == nil || victim.left() < leastLeft {
+	if victim == nil {
 		return nil
 	}
 	half := victim.split()
@@ -109,9 +111,49 @@ func (t *rangeTable) free() *openRange {
 	return half
 }
 
-// leastLeft is how many pages a range must have left, by estimate, to be split: one is
-// under way.
-const leastLeft = 1.5
+// slicedTable is the table of a search whose first page has a next link: from is the second
+// of the last row there, or of the oldest of all where the page ends with rows that have
+// no time, newest that of the newest. It cuts what is left in n slices, the first of which
+// is the page's own; the page is asked for without bounds.
+func slicedTable(from, newest int64, timed bool, n int64) *rangeTable {
+	all := dynamics.TimeRange{From: from, To: max(newest, from) + 1, FromAny: true, ToAny: true}
+	t := &rangeTable{}
+	for i, piece := range all.Split(n) {
+		r := newRange(piece)
+		if r.whole = timed && i == 0; r.whole {
+			r.asked = dynamics.TimeRange{FromAny: true, ToAny: true}
+		}
+		t.open = append(t.open, r)
+	}
+	t.open = append(t.open, newRange(dynamics.TimeRange{WithoutTime: true}))
+	return t
+}
+
+// A pageSpan is what the table learns of a page.
+type pageSpan struct {
+	rows        int
+	first, last int64 // seconds of the first and the last row
+	timed       bool  // the last one has one
+	next        string
+	link        string
+	trail       trail
+}
+
+// advance moves a range behind its page, and reports whether it ends there.
+func (t *rangeTable) advance(r *openRange, page pageSpan) (ends bool) {
+	r.busy = false
+	if page.next == "" || page.rows > 0 && r.past(page.last, page.timed) {
+		t.drop(r)
+		return true
+	}
+	r.place, r.link, r.trail = page.next, page.link, page.trail
+	if page.rows == 0 || !page.timed {
+		return false
+	}
+	r.pages++
+	r.first, r.at = page.first, page.last
+	return false
+}
 
 // drop ends a range.
 func (t *rangeTable) drop(r *openRange) {

@@ -158,8 +158,13 @@ func (l *testLane) execute(t testing.TB, how crash, nth int) error {
 		if len(group) > job.MaxParts && job.MaxParts > 0 {
 			t.Fatalf("%d parts are to be stored together", len(group))
 		}
+		bodies := 0
 		for _, one := range group { // as they are now: bodies must have stayed
 			l.store(t, one)
+			bodies += len(one.Body)
+		}
+		if use := l.memory.Usage(); use.Used < int64(bodies) {
+			t.Fatalf("%d bytes are counted for bodies of %d", use.Used, bodies)
 		}
 		l.groups++
 		if group = nil; part.Last {

@@ -128,7 +128,6 @@ func (j *searchJob) step(ctx context.Context, read func(context.Context) error) 
 		if place, err = j.placeAfter(j.search.page); err != nil {
 			return false, err
 		}
-		j.at.Link = j.search.page.NextLink()
 		if j.empty++; rows == 0 && j.empty < maxEmptyPages {
 			return true, nil
 		}
@@ -203,12 +202,13 @@ func (j *searchJob) pack(ctx context.Context, page *dynamics.Page, wanted func(r
 	return k.parts(ctx)
 }
 
-// placeAfter is the place behind a page of the sequence.
+// placeAfter moves the sequence behind a page, and is the place there.
 func (j *searchJob) placeAfter(page *dynamics.Page) ([]byte, error) {
-	at, err := j.rows.PlaceAfter(page)
+	at, link, err := j.session.After(j.rows, page)
 	if err != nil {
 		return nil, err
 	}
+	j.at.Link = link
 	if j.trail.circles(at) {
 		return nil, inCircles()
 	}

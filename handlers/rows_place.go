@@ -34,7 +34,7 @@ type rowsPlace struct {
 	Size  int    `json:"s,omitempty"`
 	Total *int64 `json:"c,omitempty"`
 	// At is the place of the next page, of a search in one sequence; see
-	// [dynamics.Prepared.PlaceAfter].
+	// [dynamics.Session.After].
 	At string `json:"a,omitempty"`
 	// Link is the next link of a reading of changes, which has no filter.
 	Link  string `json:"l,omitempty"`

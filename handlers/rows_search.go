@@ -60,7 +60,7 @@ type search struct {
 	resumed bool   // the place to go on with came from the requester
 	checked bool   // see checkEnd
 	byTime  bool   // a job reads in the order of creation
-	place   string // of a job to go on at; see [dynamics.Prepared.PlaceAfter]
+	place   string // of a job to go on at; see [dynamics.Session.After]
 
 	page  *dynamics.Page // the page being delivered, nil before the first
 	row   int            // its next row to deliver

@@ -1,6 +1,7 @@
 package emulator
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -192,16 +193,16 @@ func (r *record) account(t *table) Account {
 	return a
 }
 
-func accountRecords(t *table, rows []*Account) []*record {
-	out := make([]*record, len(rows))
+func accountRecords(t *table, rows iter.Seq[*Account]) []*record {
+	var out []*record
 	maker := newAccountMaker(t)
-	for i, a := range rows {
+	for a := range rows {
 		r, ok := maker.record(a)
 		if !ok {
 			panic("emulator: a generated account has a GUID that is none: " + a.ID)
 		}
 		r.fill(t)
-		out[i] = r
+		out = append(out, r)
 	}
 	return out
 }

@@ -3,13 +3,13 @@ package durable
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // What became of the attempt to claim a job; also the label of its metric.
@@ -73,9 +73,7 @@ func (l *Lane) claimNew(ctx context.Context, o *openJob) (got claiming, conflict
 	}
 	if c.message == nil {
 		// It ended, and even its record has been removed since, or it never was there.
-		if err := deleteMessage(ctx, l.js, messages.StateStream, c.revision); err != nil {
-			l.seldom.warn("the record of a job that is gone was not removed", "error", err)
-		}
+		l.removeRecord(ctx, c.revision)
 		return claiming{verdict: claimGone}, false
 	}
 	return claiming{verdict: claimMade, claimed: c.describe()}, false
@@ -92,6 +90,9 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 	case err != nil:
 		return claiming{verdict: claimError, err: err}
 	case message == nil:
+		if record.Owner == l.name {
+			l.removeRecord(ctx, revision)
+		}
 		return claiming{verdict: claimGone}
 	}
 	expired := l.now() >= o.expires
@@ -102,7 +103,7 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 	case record.Digest == "" && record.Owner != "" && record.Owner != l.name && (!o.lapsed || o.hash != hash):
 		return claiming{verdict: claimLost, hash: hash} // its first owner says soon whose record it is
 	default:
-		return l.another(ctx, o, message)
+		return l.another(ctx, o, record, revision, message)
 	}
 	switch {
 	case record.State.Ended():
@@ -114,7 +115,7 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 		return claiming{verdict: claimLater, again: *record.RetryAt}
 	}
 	verdict := claimMade
-	if record.Owner != "" && record.Owner != l.name {
+	if record.Owner != "" && (record.Owner != l.name || o.lapsed) {
 		verdict = claimOver
 		record.Takeovers++
 	}
@@ -162,8 +163,30 @@ func (l *Lane) release(ctx context.Context, c claimed, why error) claiming {
 	return claiming{verdict: claimError, err: why}
 }
 
+// removeRecord removes the record of a claim whose job is gone.
+func (l *Lane) removeRecord(ctx context.Context, revision uint64) {
+	if err := deleteMessage(ctx, l.js, messages.StateStream, revision); err != nil {
+		l.seldom.warn("the record of a job that is gone was not removed", "error", err)
+	}
+}
+
+// anotherAgain is when a job is looked at again whose connection could not be asked for.
+const anotherAgain = 5 * time.Second
+
 // another ends a job that was published under an id that another job had: nothing of it runs.
-func (l *Lane) another(ctx context.Context, o *openJob, message *jetstream.RawStreamMsg) claiming {
+// Where the other job's connection is gone, and was made again, it is the record that goes.
+func (l *Lane) another(ctx context.Context, o *openJob, record storedRecord, revision uint64,
+	message *jetstream.RawStreamMsg) claiming {
+	if record.Incarnation != "" {
+		current, err := l.options.Connections.Incarnation(ctx, o.queue.connection)
+		switch {
+		case err != nil && tokens.CodeOf(err) != tokens.CodeConnectionNotFound:
+			return claiming{verdict: claimLater, again: time.Now().Add(anotherAgain)}
+		case err == nil && current != record.Incarnation:
+			l.removeRecord(ctx, revision)
+			return claiming{verdict: claimLater, again: time.Now()}
+		}
+	}
 	if err := deleteMessage(ctx, l.js, messages.JobsStream, message.Sequence); err != nil {
 		return claiming{verdict: claimError, err: err}
 	}
@@ -174,11 +197,17 @@ func (l *Lane) another(ctx context.Context, o *openJob, message *jetstream.RawSt
 
 // message is the job's message, nil where there is none any more.
 func (l *Lane) message(ctx context.Context, o *openJob) (*jetstream.RawStreamMsg, error) {
-	if o.seq != 0 {
-		return messageAt(ctx, l.js, messages.JobsStream, o.seq)
+	if o.seq == 0 {
+		return lastOf(ctx, l.js, messages.JobsStream, l.board.operation(o).JobSubject(o.queue.connection, o.id))
 	}
-	return lastOf(ctx, l.js, messages.JobsStream,
-		l.board.operation(o).JobSubject(o.queue.connection, o.id))
+	msg, err := messageAt(ctx, l.js, messages.JobsStream, o.seq)
+	if err == nil && msg != nil {
+		// A stream that was deleted and made again has other messages under the same sequences.
+		if _, connection, id, _ := messages.ParseJobSubject(msg.Subject); connection != o.queue.connection || id != o.id {
+			return nil, nil
+		}
+	}
+	return msg, err
 }
 
 // A storedRecord is a job's record as it was read.
@@ -235,31 +264,3 @@ func (c claimed) describe() claimed {
 	}
 	return c
 }
-
-// deleteMessage removes the message of a sequence. One that is gone is no error.
-func deleteMessage(ctx context.Context, js jetstream.JetStream, stream string, at uint64) error {
-	ctx, cancel := context.WithTimeout(ctx, apiWait)
-	defer cancel()
-	ask, err := json.Marshal(map[string]any{"seq": at, "no_erase": true})
-	if err != nil {
-		return fmt.Errorf("encode a request to JetStream: %w", err)
-	}
-	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+stream, ask)
-	if err != nil {
-		return fmt.Errorf("delete from stream %s: %w", stream, err)
-	}
-	var answer struct {
-		Error *jetstream.APIError `json:"error"`
-	}
-	if err := json.Unmarshal(reply.Data, &answer); err != nil {
-		return fmt.Errorf("delete from stream %s: the answer is not JetStream's: %w", stream, err)
-	}
-	if answer.Error == nil || answer.Error.ErrorCode == jetstream.JSErrCodeMessageNotFound ||
-		answer.Error.ErrorCode == codeNoMessage {
-		return nil
-	}
-	return fmt.Errorf("delete from stream %s: %w", stream, answer.Error)
-}
-
-// codeNoMessage is JetStream's word on deleting a sequence that is gone.
-const codeNoMessage = 10043

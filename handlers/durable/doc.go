@@ -20,17 +20,24 @@
 // # Rooms
 //
 //	lane          start and stop, and what the others share
-//	follower      CRM_JOBS and the records, as this process hears of them
+//	follower      CRM_JOBS, as this process reads it
+//	heard         the records, as they are published: hints, and when leases run out
 //	queues        the jobs of each connection that wait, and those that others run
-//	turns         which connection's page or job is next, for every free slot
+//	refill        jobs of a long queue that memory has no room for at first
+//	turns         which connection's page or job is next
+//	dispatch      free slots, and what is done with them
+//	known         what waits and runs, for jobs.list and the metrics
 //	claim         taking a job, and taking one over
 //	ledger        reading and writing records
 //	hold          a claimed job: its heartbeat, and whether it still is this process's
 //	run           one execution, from the last stored page to the end or until it must wait
+//	begin         where an execution begins, and what ends a job before anything is executed
+//	chain         the last stored message of a job's results
 //	publish       a page on its way to CRM_RESULTS; batch for what takes several messages
 //	checkpoint    the sealed place in a stored page
 //	verdict       what an error means for a job: final, again later, or wait
-//	end           the end of a job, each step repeatable
+//	end           the end of a job, each step repeatable; cancel for who does not own the job
+//	release       giving a job back
 //	share         how much of CRM_RESULTS a connection may hold
 //	jobs_*        the operations jobs.get, jobs.list and so on
 //	purge         what is left of a deleted connection

@@ -34,11 +34,12 @@ type follower struct {
 // Times of the follower.
 const (
 	pullMost     = 2_000            // messages asked for at once; small pulls were seen to stall
-	pullWait     = 10 * time.Second // for new messages, before they are asked for again
-	pullBeat     = 2 * time.Second  // a server that says nothing for two beats is gone
+	defaultPull  = 10 * time.Second // for new messages, before they are asked for again
+	pullBeats    = 5                // in one pull; a server that says nothing for two of them is gone
 	followerIdle = time.Minute      // then the server forgets a consumer that nobody pulls from
 	retryFirst   = 200 * time.Millisecond
-	retryMost    = 30 * time.Second
+	retryMost    = 3 * time.Second  // while NATS does not answer
+	retryMissing = 30 * time.Second // where somebody has to mend something first
 	troubleAfter = 15 * time.Second // jobs that are not heard of for so long are trouble
 )
 
@@ -83,8 +84,11 @@ func (l *Lane) follow(ctx context.Context, failed error) {
 			wait = retryFirst
 		}
 		pauseFor(ctx, wait/2+rand.N(wait))
-		wait = min(2*wait, retryMost)
-		failed = l.prepare(ctx)
+		most := retryMost
+		if failed = l.prepare(ctx); lasts(failed) {
+			most = retryMissing
+		}
+		wait = min(2*wait, most)
 	}
 }
 
@@ -141,9 +145,9 @@ func (l *Lane) followOnce(ctx context.Context) error {
 
 // pull asks for messages once, and waits for them for a while.
 func (l *Lane) pull(ctx context.Context, c jetstream.Consumer, receive func(jetstream.Msg) error) error {
-	pull, cancel := context.WithTimeout(ctx, min(pullWait, max(l.recountEvery, 3*pullBeat)))
+	pull, cancel := context.WithTimeout(ctx, l.pullWait)
 	defer cancel()
-	batch, err := c.Fetch(pullMost, jetstream.FetchContext(pull), jetstream.FetchHeartbeat(pullBeat))
+	batch, err := c.Fetch(pullMost, jetstream.FetchContext(pull), jetstream.FetchHeartbeat(l.pullWait/pullBeats))
 	if err != nil {
 		return fmt.Errorf("ask for jobs: %w", err)
 	}
@@ -298,12 +302,13 @@ func (s *follower) prepared(err error, l *Lane) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	was := s.missing
-	lasts := errors.Is(err, streams.ErrStreams) || errors.Is(err, streams.ErrLifetime)
 	switch {
 	case err == nil:
 		s.missing = ""
-	case lasts || was == notStarted:
+	case lasts(err):
 		s.missing = err.Error()
+	case was == notStarted:
+		s.missing = "JetStream does not answer; may this NATS user publish to $JS.API.>? (" + err.Error() + ")"
 	}
 	switch {
 	case s.missing == was:
@@ -313,6 +318,11 @@ func (s *follower) prepared(err error, l *Lane) {
 		l.log.Warn("there is no durable lane: jobs are not run until this is mended; requests are answered",
 			"error", s.missing)
 	}
+}
+
+// lasts reports whether an error stays until somebody has mended what it names.
+func lasts(err error) bool {
+	return errors.Is(err, streams.ErrStreams) || errors.Is(err, streams.ErrLifetime)
 }
 
 // failed notes that jobs are not heard of.

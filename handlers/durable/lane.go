@@ -120,6 +120,7 @@ type Lane struct {
 	slots  Slots
 	board  *board
 	shares *shares
+	places places // of the pages that were read last
 	// execute runs a claimed job; tests replace it.
 	execute func(ctx context.Context, c claimed, turn turnFunc) outcome
 
@@ -134,8 +135,9 @@ type Lane struct {
 	intake    sync.WaitGroup // follower, dispatcher, reading on
 	work      sync.WaitGroup // jobs in hand
 
-	state        follower
-	recountEvery time.Duration
+	state follower
+	// recountEvery and pullWait are the follower's; tests shorten them.
+	recountEvery, pullWait time.Duration
 }
 
 // New makes a lane that Start starts. Until then it answers that there is none.
@@ -156,12 +158,12 @@ func New(nc *nats.Conn, options Options) (*Lane, error) {
 	l.execute, l.shares = l.run, newShares(l)
 	l.following, l.unfollow = context.WithCancel(context.Background())
 	l.working, l.abandon = context.WithCancelCause(context.Background())
-	l.state.missing, l.recountEvery = notStarted, defaultRecount
+	l.state.missing, l.recountEvery, l.pullWait = notStarted, defaultRecount, defaultPull
 	return l, nil
 }
 
 // firstWait is how long Start waits for the streams.
-const firstWait = 10 * time.Second
+const firstWait = 5 * time.Second
 
 // Start makes the streams where they are missing, and takes jobs in until Shutdown. Where
 // there can be no durable lane (no JetStream, an old one, no room) that is logged, Trouble

@@ -66,11 +66,8 @@ type noSealer struct{}
 func (noSealer) Seal(plain, _ []byte) ([]byte, error)  { return plain, nil }
 func (noSealer) Open(sealed, _ []byte) ([]byte, error) { return sealed, nil }
 
-// turner is what an execution is given to take turns with.
-type turner = func(context.Context) (context.Context, func(), error)
-
 // An executor stands in for the execution of a job.
-type executor = func(l *Lane, ctx context.Context, c claimed, turn turner) outcome
+type executor = func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome
 
 // testLane is a lane of one process, and its slots.
 type testLane struct {
@@ -92,7 +89,7 @@ func startLane(t testing.TB, s *server.Server, slots int, run executor, change f
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.execute = func(ctx context.Context, c claimed, turn turner) outcome { return run(l, ctx, c, turn) }
+	l.execute = func(ctx context.Context, c claimed, turn turnFunc) outcome { return run(l, ctx, c, turn) }
 	if change != nil {
 		change(l)
 	}
@@ -214,7 +211,7 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 	_, js := streamstest.Connect(t, s)
 	var seen runs
 	hold := make(chan struct{})
-	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turner) outcome {
+	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
 		<-hold
 		_, done, err := turn(ctx)
 		if err != nil {
@@ -255,7 +252,7 @@ func TestShutdownGivesBack(t *testing.T) {
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	running := make(chan jobKey, 10)
-	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turner) outcome {
+	l := startLane(t, s, 4, func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
 		if _, done, err := turn(ctx); err == nil {
 			defer done()
 		}

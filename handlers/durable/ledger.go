@@ -157,6 +157,30 @@ func storedMessage(ctx context.Context, js jetstream.JetStream, stream string,
 	return out, nil
 }
 
+// deleteMessage removes the message of a sequence. One that is gone is no error.
+func deleteMessage(ctx context.Context, js jetstream.JetStream, stream string, at uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, apiWait)
+	defer cancel()
+	ask, err := json.Marshal(map[string]any{"seq": at, "no_erase": true})
+	if err != nil {
+		return fmt.Errorf("encode a request to JetStream: %w", err)
+	}
+	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.DELETE."+stream, ask)
+	if err != nil {
+		return fmt.Errorf("delete from stream %s: %w", stream, err)
+	}
+	var answer struct {
+		Error *jetstream.APIError `json:"error"`
+	}
+	if err := json.Unmarshal(reply.Data, &answer); err != nil {
+		return fmt.Errorf("delete from stream %s: the answer is not JetStream's: %w", stream, err)
+	}
+	if answer.Error == nil || gone(answer.Error) {
+		return nil
+	}
+	return fmt.Errorf("delete from stream %s: %w", stream, answer.Error)
+}
+
 // expectedLastSubjectSequence is the guard of every publish of the lane.
 const expectedLastSubjectSequence = "Nats-Expected-Last-Subject-Sequence"
 
