@@ -16,6 +16,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -180,6 +181,9 @@ func (l *Lane) Start(ctx context.Context, routes map[messages.Operation]route.Ro
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, streams.ErrLifetime) {
+		return err
 	}
 	l.intake.Go(func() { l.follow(l.following, err) })
 	l.intake.Go(func() { l.dispatch(l.following) })
