@@ -345,7 +345,9 @@ func TestTwoJobsOfOneIDAtOnce(t *testing.T) {
 	publishJobs(t, js, "crm.accounts.search.job.a.one", "crm.accounts.count.job.a.one")
 	await(t, "both are known", func() bool { return l.board.count() == 2 })
 	close(release)
-	await(t, "nothing is left", func() bool { return l.board.count() == 0 && messagesIn(t, js, messages.JobsStream) == 0 })
+	await(t, "nothing is left", func() bool {
+		return len(seen.seen()) >= 1 && l.board.count() == 0 && messagesIn(t, js, messages.JobsStream) == 0
+	})
 	seen.once(t, 1)
 }
 
@@ -385,7 +387,9 @@ func TestJobsThatAreGoneAndThatWait(t *testing.T) {
 	// Another process hears of it too, and does not try it before its time.
 	startLane(t, s, 1, quickly(&seen), nil)
 	l.slots.Give()
-	await(t, "nothing is left", func() bool { return messagesIn(t, js, messages.JobsStream) == 0 && l.board.count() == 0 })
+	await(t, "nothing is left", func() bool {
+		return len(seen.seen()) >= 2 && messagesIn(t, js, messages.JobsStream) == 0 && l.board.count() == 0
+	})
 	seen.once(t, 2)
 	if n := messagesIn(t, js, messages.StateStream); n != 2 {
 		t.Errorf("there are %d records", n)

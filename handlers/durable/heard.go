@@ -78,6 +78,8 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (l
 	case record.Owner == b.name:
 		o.job = record.Job
 		return nil
+	case o.claiming && o.isOlder(record):
+		return nil
 	case o.claiming:
 		o.foreign, o.job, o.over = 0, record.Job, record.State.Ended()
 		if record.Owner != "" {
