@@ -24,8 +24,6 @@ const (
 	furtherRanges = 4
 )
 
-var createdOn = Column{Logical: "createdon", Type: DateTime}
-
 // Count returns the number of rows of t that match f, exact for unchanging data;
 // nil counts all. Dataverse's $count stops at 5000 and its aggregates refuse more
 // than 50,000 rows ("Aggregate data using OData", limitations,
@@ -179,21 +177,10 @@ func (c *counter) moment(ctx context.Context, desc bool) (at time.Time, there bo
 	return row.At.UTC(), true, nil
 }
 
-func both(f Filter, g ...Filter) Filter {
-	all := And(g)
-	if f != nil {
-		all = append(And{f}, g...)
-	}
-	if len(all) == 1 {
-		return all[0]
-	}
-	return all
-}
-
 // countByRange counts what is too much for one aggregate, range by range of the time
 // of creation.
 func (c *counter) countByRange(ctx context.Context) (int64, error) {
-	todo := []timeRange{{withoutTime: true}}
+	todo := []TimeRange{{WithoutTime: true}}
 	low, there, err := c.moment(ctx, false)
 	if err != nil {
 		return 0, err
@@ -203,8 +190,8 @@ func (c *counter) countByRange(ctx context.Context) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
-		whole := timeRange{from: low.Unix(), to: max(high.Unix(), low.Unix()) + 1, fromAny: true, toAny: true}
-		todo = append(todo, whole.split(firstRanges)...)
+		whole := TimeRange{From: low.Unix(), To: max(high.Unix(), low.Unix()) + 1, FromAny: true, ToAny: true}
+		todo = append(todo, whole.Split(firstRanges)...)
 	}
 	var total atomic.Int64
 	for len(todo) > 0 {
@@ -224,10 +211,10 @@ func (c *counter) countByRange(ctx context.Context) (int64, error) {
 		if err := group.Wait(); err != nil {
 			return 0, err
 		}
-		var next []timeRange
+		var next []TimeRange
 		for i, one := range todo {
 			if refused[i] {
-				next = append(next, one.split(furtherRanges)...)
+				next = append(next, one.Split(furtherRanges)...)
 			}
 		}
 		todo = next
@@ -236,53 +223,11 @@ func (c *counter) countByRange(ctx context.Context) (int64, error) {
 }
 
 // countRange counts one range, by reading it where it cannot be split further.
-func (c *counter) countRange(ctx context.Context, one timeRange) (int64, error) {
-	f := both(c.filter, one.filter()...)
+func (c *counter) countRange(ctx context.Context, one TimeRange) (int64, error) {
+	f := one.Within(c.filter)
 	n, err := c.aggregate(ctx, f)
-	if KindOf(err) == AggregateLimit && !one.divisible() || withoutAggregates(err) {
+	if KindOf(err) == AggregateLimit && !one.Divisible() || withoutAggregates(err) {
 		return c.read(ctx, f)
 	}
 	return n, err
-}
-
-// A timeRange is the rows that were created in the seconds from from up to but
-// not including to. The outermost ones are open, so that together they are all
-// rows whatever comes in the meantime.
-type timeRange struct {
-	from, to       int64 // Unix seconds
-	fromAny, toAny bool  // that bound is only what splits go by
-	withoutTime    bool  // the rows without a time of creation instead
-}
-
-func (s timeRange) divisible() bool { return !s.withoutTime && s.to-s.from > 1 }
-
-// split makes at most n ranges of s.
-func (s timeRange) split(n int64) []timeRange {
-	n = min(n, s.to-s.from)
-	out := make([]timeRange, 0, n)
-	for i := range n {
-		out = append(out, timeRange{
-			from: s.from + (s.to-s.from)*i/n, to: s.from + (s.to-s.from)*(i+1)/n,
-			fromAny: s.fromAny && i == 0, toAny: s.toAny && i == n-1,
-		})
-	}
-	return out
-}
-
-// filter is the condition of s, in addition to the count's own filter.
-func (s timeRange) filter() []Filter {
-	at := func(op Op, second int64) Filter {
-		return Test{Column: createdOn, Op: op, Values: []string{time.Unix(second, 0).UTC().Format(time.RFC3339)}}
-	}
-	switch {
-	case s.withoutTime:
-		return []Filter{Test{Column: createdOn, Op: IsNull}}
-	case s.fromAny && s.toAny:
-		return []Filter{Test{Column: createdOn, Op: NotNull}}
-	case s.fromAny:
-		return []Filter{at(Lt, s.to)}
-	case s.toAny:
-		return []Filter{at(Ge, s.from)}
-	}
-	return []Filter{at(Ge, s.from), at(Lt, s.to)}
 }

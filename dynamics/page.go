@@ -19,6 +19,7 @@ type Page struct {
 	count   int64
 	counted bool
 	hint    int  // of parallel calls
+	limited bool // an attempt was refused for a limit
 	shared  bool // several calls have it; see flights
 	lease   *budget.Lease
 }
@@ -47,13 +48,28 @@ func (p *Page) ETag(i int) string {
 // two times by the same query, say that it has kept its place among the others.
 func (p *Page) Key(i int) uint64 { return p.store.at(i).key }
 
+// Moment returns the first value of Query.OrderBy in row i, in Unix seconds, rounded down;
+// there is false where the row has none. It is for pages of a query with Moments.
+func (p *Page) Moment(i int) (second int64, there bool) {
+	at := p.store.at(i)
+	return at.moment, at.moment != noMoment
+}
+
+// Limited reports whether Dataverse refused an attempt at this page for one of its service
+// protection limits before it gave it. It is for pages of a query with Moments.
+func (p *Page) Limited() bool { return p.limited }
+
 // NextLink returns the link to the next page for [Session.Page], "" on the last.
 func (p *Page) NextLink() string { return p.next }
 
 // WithoutCookie reports whether the link to the next page has a page's number and no
 // place to go on from: such pages end at [MaxSimplePaging] rows.
-func (p *Page) WithoutCookie() bool {
-	link := strings.ToLower(p.next)
+func (p *Page) WithoutCookie() bool { return WithoutCookie(p.next) }
+
+// WithoutCookie is [Page.WithoutCookie] of a link. Its page depends on the size of the
+// pages before it.
+func WithoutCookie(link string) bool {
+	link = strings.ToLower(link)
 	return strings.Contains(link, "pagenumber") && !strings.Contains(link, "pagingcookie")
 }
 
@@ -72,7 +88,11 @@ func (p *Page) ParallelHint() int { return p.hint }
 
 // parallelHint reads x-ms-dop-hint.
 func parallelHint(h http.Header) int {
-	n, err := strconv.ParseUint(h.Get(hintHeader), 10, 32)
+	text := h.Get(hintHeader)
+	if text == "" { // most often, without an error to be made
+		return 0
+	}
+	n, err := strconv.ParseUint(text, 10, 32)
 	if err != nil || n > maxParallelHint {
 		return 0
 	}

@@ -27,6 +27,7 @@ type place struct {
 	block             int
 	begin, data, etag int // the row is [begin:data], its entity tag [data:etag]
 	key               uint64
+	moment            int64 // see Page.Moment
 	id                [idLength]byte
 }
 

@@ -16,6 +16,7 @@ type Prepared struct {
 	layout  *layout
 	labels  []labels // by member; nil where no member has any
 	form    [sha256.Size]byte
+	moments bool   // see Query.Moments
 	options string // encoded query options
 	prefer  string
 	redact  redaction
@@ -76,6 +77,13 @@ func (c *Client) prepare(t Table, q *Query, op string, tracked bool) (*Prepared,
 	p := &Prepared{table: t, op: op, layout: l, form: l.sum, prefer: preferences(size, l)}
 	p.redact.query = q
 	p.label(q.Select)
+	if q.Moments {
+		if len(q.OrderBy) == 0 || q.OrderBy[0].Column.Type != DateTime {
+			return nil, refuse("query", "", "moments are of an order by a date and time")
+		}
+		p.moments = true
+		p.form = sha256.Sum256(append(p.form[:], "moments"...)) // pages without them are others
+	}
 	return p, nil
 }
 

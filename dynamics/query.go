@@ -54,6 +54,8 @@ type Query struct {
 	// Count asks for the number of matching rows with the first page, which
 	// Dataverse caps at 5000; [Session.Count] is exact.
 	Count bool
+	// Moments keeps the first column of OrderBy, of type DateTime, for [Page.Moment].
+	Moments bool
 }
 
 // fit writes f in the plainest form that Dataverse takes: within its bound on

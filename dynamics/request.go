@@ -28,6 +28,8 @@ type request struct {
 	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
 	room   *budget.Lease // of the attempt's buffers
+	// limited is set where an attempt is refused for a limit, nil where nobody asks.
+	limited *bool
 	// strict: the answer is short and what it says is kept, so that it is searched
 	// for every form of the token.
 	strict bool
@@ -58,6 +60,9 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 	for attempt := 1; ; attempt++ {
 		err := c.try(ctx, &r, token, attempt)
 		e, ok := errors.AsType[*Error](err)
+		if ok && r.limited != nil && e.limit() != NoLimit {
+			*r.limited = true
+		}
 		switch {
 		case err == nil:
 			return nil

@@ -2,6 +2,8 @@ package dynamics
 
 import (
 	"bytes"
+	"math"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -183,7 +185,13 @@ func (r *rowReader) finish(p *Page) error {
 	if r.l.deleted > 0 && r.isDeleted() {
 		return r.finishDeleted(p)
 	}
-	at := place{key: r.key()}
+	at := place{key: r.key(), moment: noMoment}
+	if r.p.moments {
+		var err error
+		if at.moment, err = r.moment(); err != nil {
+			return err
+		}
+	}
 	if _, ok := appendGUID(at.id[:0], r.raw(r.l.idAt, partValue)); !ok {
 		return pageFault("a row has no " + r.p.table.Key)
 	}
@@ -207,6 +215,22 @@ func (r *rowReader) finish(p *Page) error {
 	}
 	at.etag = len(dst)
 	return p.store.add(r.b, block, dst, at)
+}
+
+// noMoment is the moment of a row that has none.
+const noMoment = math.MinInt64
+
+// moment reads the value that rows are ordered by first.
+func (r *rowReader) moment() (int64, error) {
+	raw := r.raw(r.l.keys[0], partValue)
+	if raw == nil {
+		return noMoment, nil
+	}
+	at, err := time.Parse(time.RFC3339, string(bytes.Trim(raw, `"`)))
+	if err != nil {
+		return 0, pageFault("column " + r.l.properties[r.l.keys[0]] + " does not hold a date and time")
+	}
+	return at.Unix(), nil // rounds down before 1970 too
 }
 
 // most is about as long as the row that was read can be when it is written. Only

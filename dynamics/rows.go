@@ -45,12 +45,16 @@ func (s *Session) page(ctx context.Context, p *Prepared, r request) (*Page, erro
 			page, err = readPage(b, p)
 			return err
 		}
+		if p.moments { // who reads in that order reads several pages at once
+			r.limited = new(bool)
+		}
 		if err := s.do(ctx, r); err != nil {
 			if page != nil {
 				page.Release()
 			}
 			return nil, err
 		}
+		page.limited = r.limited != nil && *r.limited
 		return page, nil
 	})
 	if err != nil {

@@ -146,8 +146,22 @@ func (s *Session) same(op string, a Access) error {
 		s.told, s.tables = time.Now(), a.Tables
 		return nil
 	}
+	return connectionChanged(op)
+}
+
+func connectionChanged(op string) error {
 	return &Error{Kind: Invalid, Op: op, Message: ErrConnectionChanged.Error() + "; open it again",
 		Err: ErrConnectionChanged}
+}
+
+// IsOf returns ErrConnectionChanged where the session's connection has another incarnation
+// than the given one: work that was begun for a connection is not done for a later one of
+// the same id.
+func (s *Session) IsOf(incarnation string) error {
+	if s.incarnation == incarnation {
+		return nil
+	}
+	return connectionChanged("open")
 }
 
 // maxRenewals is how often a 401 is reported to the TokenSource for one request: the

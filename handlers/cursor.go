@@ -101,22 +101,33 @@ func (c cursors) seal(at any) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode the cursor: %w", err)
 	}
-	var small bytes.Buffer
-	squeeze, err := flate.NewWriter(&small, flate.BestSpeed)
+	small, err := deflated(plain)
 	if err != nil {
 		return "", fmt.Errorf("compress the cursor: %w", err)
 	}
-	if _, err := squeeze.Write(plain); err != nil {
-		return "", fmt.Errorf("compress the cursor: %w", err)
-	}
-	if err := squeeze.Close(); err != nil {
-		return "", fmt.Errorf("compress the cursor: %w", err)
-	}
-	sealed, err := c.sealer.Seal(small.Bytes(), c.associated())
+	sealed, err := c.sealer.Seal(small, c.associated())
 	if err != nil {
 		return "", fmt.Errorf("seal the cursor: %w", err)
 	}
 	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// deflated compresses what holds the same words many times.
+func deflated(plain []byte) ([]byte, error) {
+	var small bytes.Buffer
+	squeeze, err := flate.NewWriter(&small, flate.BestSpeed)
+	if err == nil {
+		_, err = squeeze.Write(plain)
+	}
+	if err == nil {
+		err = squeeze.Close()
+	}
+	return small.Bytes(), err
+}
+
+// inflated reads what deflated made, up to most bytes.
+func inflated(small []byte, most int64) ([]byte, error) {
+	return io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), most))
 }
 
 // open reads a cursor back into a position. Whatever is wrong with it, the
@@ -136,7 +147,7 @@ func (c cursors) open(text string, into any) error {
 	if err != nil {
 		return c.another(sealed)
 	}
-	plain, err := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(small)), maxCursorPlain))
+	plain, err := inflated(small, maxCursorPlain)
 	if err != nil {
 		return badCursor()
 	}

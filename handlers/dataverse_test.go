@@ -195,7 +195,7 @@ func routesOf(t testing.TB, operations *Operations) map[messages.Operation]route
 
 // served starts a NATS server and a consumer of operations there, and returns a
 // requester.
-func served(t *testing.T, operations *Operations) *nats.Conn {
+func served(t testing.TB, operations *Operations) *nats.Conn {
 	t.Helper()
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
 		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
@@ -223,7 +223,7 @@ func served(t *testing.T, operations *Operations) *nats.Conn {
 	return requester
 }
 
-func dial(t *testing.T, url string) *nats.Conn {
+func dial(t testing.TB, url string) *nats.Conn {
 	t.Helper()
 	nc, err := nats.Connect(url)
 	if err != nil {

@@ -59,13 +59,13 @@ func grantOf(a tokens.Access) dynamics.Access {
 
 // emulate starts an environment with the given number of accounts, the only table that is
 // served.
-func emulate(t *testing.T, accounts int) *emulated {
+func emulate(t testing.TB, accounts int) *emulated {
 	t.Helper()
 	return emulateTables(t, emulator.Options{Accounts: accounts, Contacts: -1}, messages.Accounts)
 }
 
 // emulateTables starts an environment whose tables are served.
-func emulateTables(t *testing.T, options emulator.Options, tables ...messages.Table) *emulated {
+func emulateTables(t testing.TB, options emulator.Options, tables ...messages.Table) *emulated {
 	t.Helper()
 	server, err := emulator.New(options)
 	if err != nil {
@@ -127,7 +127,7 @@ func emulateTables(t *testing.T, options emulator.Options, tables ...messages.Ta
 }
 
 // connect makes the connection acme, in which the application acts.
-func (e *emulated) connect(t *testing.T) *emulated {
+func (e *emulated) connect(t testing.TB) *emulated {
 	t.Helper()
 	reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: acme, EnvironmentURL: e.url, Grant: messages.GrantClientCredentials})
 	if err != nil || reply.Connection.Made == nil || reply.Connection.Made.Status != messages.StatusActive {
@@ -137,7 +137,7 @@ func (e *emulated) connect(t *testing.T) *emulated {
 }
 
 // as fails the test unless err is an answered error of code, and returns it.
-func as(t *testing.T, err error, code messages.Code) *messages.Error {
+func as(t testing.TB, err error, code messages.Code) *messages.Error {
 	t.Helper()
 	fault, ok := errors.AsType[*messages.Error](err)
 	if !ok || fault.Code != code {

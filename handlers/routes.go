@@ -23,6 +23,12 @@ type Operations struct {
 	Tables []messages.Table
 	// Jobs is the durable lane; nil where there is none.
 	Jobs Jobs
+	// UserCalls is how many calls of one user the fleet has in flight; a job that reads in
+	// parallel takes half of them at most. 0 is any number.
+	UserCalls int
+	// Purge removes the jobs and results of a connection that was deleted; nil where there are
+	// none. What it cannot do is done later, see [tokens.Store.PurgeDeleted].
+	Purge func(ctx context.Context, connection string)
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 }
@@ -37,11 +43,21 @@ type rowOperations struct {
 // already where the connection is not for the table: what was read before is kept, and
 // an answer may come from that alone.
 func (o *rowOperations) open(ctx context.Context, c route.Call) (*dynamics.Session, error) {
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.Operations.open(ctx, c)
 	if err != nil {
 		return nil, err
 	}
 	return session, session.Permits(o.entity.Rows)
+}
+
+// open is the session of a call. A job's is refused where the connection was made again
+// since the job began.
+func (o *Operations) open(ctx context.Context, c route.Call) (*dynamics.Session, error) {
+	session, err := o.Dynamics.Open(ctx, c.Connection)
+	if err == nil && c.Job != nil {
+		err = session.IsOf(c.Job.Incarnation)
+	}
+	return session, err
 }
 
 // Routes is every operation of the tables that are served. Its error says what is wrong

@@ -16,6 +16,9 @@ import (
 // changes answers contacts.changes and its like: one page of what changed.
 func (o *rowOperations) changes(ctx context.Context, c route.Call,
 	in messages.ChangesRequest) iter.Seq2[route.Part, error] {
+	if c.Job != nil {
+		return o.changesJob(ctx, c, in)
+	}
 	return func(yield func(route.Part, error) bool) { yield(o.changed(ctx, c, in)) }
 }
 
@@ -139,7 +142,10 @@ func (w *changes) next(ctx context.Context) (route.Part, error) {
 		p, size, err := w.reply(ctx, page, everything(page))
 		fits := size <= w.call.Budget
 		if err == nil && fits && page.Deleted() > 0 {
-			p, size, err = w.settled(ctx, page)
+			var t delivery
+			if t, err = w.settled(ctx, page); err == nil {
+				p, size, err = w.reply(ctx, page, t)
+			}
 		}
 		if err != nil {
 			page.Release()

@@ -7,7 +7,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
 // A deleted row can come back: Dataverse's recycle bin restores it under its id
@@ -27,12 +26,12 @@ const (
 	looksAtOnce = 4
 )
 
-// settled is the reply to a page of which some ids are deleted.
-func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p route.Part, size int, err error) {
-	t := everything(page)
+// settled is what is delivered of a page of which some ids are deleted.
+func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (t delivery, err error) {
+	t = everything(page)
 	there, err := w.stillThere(ctx, t.deleted)
 	if err != nil {
-		return route.Part{}, 0, err
+		return t, err
 	}
 	gone := make(map[string]bool, len(t.deleted))
 	t.deleted = slices.DeleteFunc(t.deleted, func(id string) bool {
@@ -55,7 +54,7 @@ func (w *changes) settled(ctx context.Context, page *dynamics.ChangesPage) (p ro
 		}
 	}
 	t.rows = rows
-	return w.reply(ctx, page, t)
+	return t, nil
 }
 
 // stillThere finds those of the ids that are still there, with their rows.

@@ -19,6 +19,9 @@ import (
 // as it takes.
 func (o *rowOperations) search(ctx context.Context, c route.Call,
 	in messages.SearchRequest) iter.Seq2[route.Part, error] {
+	if c.Job != nil {
+		return o.searchJob(ctx, c, in)
+	}
 	return func(yield func(route.Part, error) bool) {
 		s, err := o.newSearch(ctx, c, in)
 		if err == nil {
@@ -53,9 +56,11 @@ type search struct {
 	from    position // where this answer begins
 	at      position
 	stream  bool
-	sent    int  // rows of this answer
-	resumed bool // the place to go on with came from the requester
-	checked bool // see checkEnd
+	sent    int    // rows of this answer
+	resumed bool   // the place to go on with came from the requester
+	checked bool   // see checkEnd
+	byTime  bool   // a job reads in the order of creation
+	place   string // of a job to go on at; see [dynamics.Session.After]
 
 	page  *dynamics.Page // the page being delivered, nil before the first
 	row   int            // its next row to deliver
@@ -188,13 +193,27 @@ const maxEmptyPages = 5
 func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
 	s.release()
 	s.at = s.from
+	if err = s.plan(ctx, p); err != nil {
+		return err
+	}
+	if s.place != "" {
+		if s.at.Link, err = s.session.LinkTo(s.rows, s.place); err != nil {
+			return err
+		}
+	}
+	return s.load(ctx)
+}
+
+// plan makes the query.
+func (s *search) plan(ctx context.Context, p plan.Planner) (err error) {
 	if s.query, err = p.Search(ctx, s.asked); err != nil {
 		return err
 	}
-	if s.rows, err = s.session.Prepare(s.entity.Rows, s.query); err != nil {
-		return err
+	if s.byTime {
+		s.query.OrderBy, s.query.Moments = []dynamics.Order{{Column: dynamics.CreatedOn()}}, true
 	}
-	return s.load(ctx)
+	s.rows, err = s.session.Prepare(s.entity.Rows, s.query)
+	return err
 }
 
 // next makes the answer's next part.
@@ -265,8 +284,7 @@ func (s *search) read(ctx context.Context) (err error) {
 		return s.pagesEnd(err)
 	}
 	if dynamics.KindOf(err) == dynamics.Expired && !s.resumed {
-		return messages.Errorf(messages.UpstreamError,
-			"Dataverse did not take its own link to the next page; send the request again").Because(err)
+		return linkRefused(err)
 	}
 	if err == nil && s.query.Count && s.at.Total == nil {
 		err = s.count(ctx)
@@ -276,6 +294,12 @@ func (s *search) read(ctx context.Context) (err error) {
 		err = s.checkEnd(ctx)
 	}
 	return err
+}
+
+// linkRefused is the error where Dataverse does not take a link that it has just given.
+func linkRefused(err error) error {
+	return messages.Errorf(messages.UpstreamError,
+		"Dataverse did not take its own link to the next page; send the request again").Because(err)
 }
 
 // resume finds the first row after what was delivered of a page: the one after

@@ -1,6 +1,10 @@
 package handlers
 
-import "context"
+import (
+	"context"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+)
 
 // A page that is larger than a message would be read anew for each of the messages
 // that it takes in page mode, whole each time. So after the first page has shown how
@@ -17,7 +21,16 @@ const fillOfPages = 7
 // beginning, since all links of a search are followed with the preferences of its
 // first page ("Page results using OData",
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results).
-func (s *search) resizable() bool { return s.at.Link == "" && !s.resumed && s.sent == 0 }
+//
+// A job reads all of its pages itself, and has to end with rows of any length. Where a
+// link has a cookie, which says behind which row its page begins, it is followed with
+// another size rather than not at all.
+func (s *search) resizable() bool {
+	if s.call.Job != nil {
+		return !dynamics.WithoutCookie(s.at.Link)
+	}
+	return s.at.Link == "" && !s.resumed && s.sent == 0
+}
 
 // fit reads the first page again in fewer rows where not all of them fit the message.
 func (s *search) fit(ctx context.Context) error {

@@ -19,7 +19,7 @@ func (o *Operations) usersGet(ctx context.Context, c route.Call, in messages.Use
 	if err := checkUserGet(in); err != nil {
 		return messages.UserReply{}, err
 	}
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return messages.UserReply{}, err
 	}

@@ -10,7 +10,7 @@ import (
 // usersWhoAmI answers users.whoami: whom Dataverse takes the connection for.
 func (o *Operations) usersWhoAmI(ctx context.Context, c route.Call,
 	_ messages.ConnectionRequest) (messages.WhoAmIReply, error) {
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session, err := o.open(ctx, c)
 	if err != nil {
 		return messages.WhoAmIReply{}, err
 	}

@@ -88,11 +88,32 @@ func readReply[Out any](msg *nats.Msg, codec Codec[Out]) (*Out, error) {
 		}
 		return nil, reply.Error
 	}
+	if stream := acknowledging(msg); stream != "" {
+		return nil, Errorf(ConfigurationError, "the JetStream stream %s acknowledged the request in crmbridge's place; "+
+			"take requests out of its subjects", Printable(stream))
+	}
 	var out Out
 	if err := codec.Read(msg.Data, &out); err != nil {
 		return nil, fmt.Errorf("the answer is not what crmbridge sends: %w", withoutValue(err))
 	}
 	return &out, nil
+}
+
+// acknowledging is the stream whose acknowledgement a message is, "" where it is none. It
+// would read as an answer without anything in it. crmbridge's replies have a request id.
+func acknowledging(msg *nats.Msg) string {
+	const longest = 1 << 10
+	if msg.Header.Get(HeaderRequestID) != "" || len(msg.Data) > longest {
+		return ""
+	}
+	var ack struct {
+		Stream string `json:"stream"`
+		Seq    uint64 `json:"seq"`
+	}
+	if json.Unmarshal(msg.Data, &ack) != nil || ack.Seq == 0 {
+		return ""
+	}
+	return ack.Stream
 }
 
 func isError(msg *nats.Msg) bool {

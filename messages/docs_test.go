@@ -59,6 +59,26 @@ func TestDocumentsListTheContract(t *testing.T) {
 			t.Errorf("the status %s is not listed", status)
 		}
 	}
+	for _, state := range messages.JobStates() {
+		if !strings.Contains(page, "\n| `"+string(state)+"` |") {
+			t.Errorf("the state %s of jobs is not listed", state)
+		}
+	}
+	for _, stream := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream, messages.DeadStream, messages.EventsStream} {
+		if !strings.Contains(page, "`"+stream+"`") {
+			t.Errorf("the stream %s is not listed", stream)
+		}
+	}
+	_, headers, _ := strings.Cut(page, "\n## Headers\n")
+	headers, _, _ = strings.Cut(headers, "\n## ")
+	for _, header := range []string{messages.HeaderRequestID, messages.HeaderDeadline, messages.HeaderTraceParent, messages.HeaderTraceState,
+		messages.HeaderPage, messages.HeaderLast, messages.HeaderRows, messages.HeaderTotal, messages.HeaderCheckpoint, messages.HeaderIncarnation,
+		messages.HeaderContentEncoding, messages.HeaderOperation, messages.HeaderAttempts, messages.HeaderRetryOf, messages.HeaderErrorCode,
+		messages.HeaderServiceErrorCode, messages.HeaderServiceError} {
+		if !strings.Contains(headers, "`"+header+"`") {
+			t.Errorf("the header %s is not listed", header)
+		}
+	}
 	for _, kind := range []string{messages.EventConnected, messages.EventReauthorizationRequired, messages.EventDeleted} {
 		if !strings.Contains(page, "\n| `"+kind+"` | ") {
 			t.Errorf("the event %s is not listed", kind)

@@ -1,6 +1,8 @@
 package messages
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -122,6 +124,18 @@ type Job struct {
 	// Incarnation is the connection's; results with another one belong to a connection of
 	// the same id that is gone. It is missing until the job has begun.
 	Incarnation string `json:"incarnation,omitzero" jsonschema:"the connection's incarnation, as in Crm-Incarnation of the results"`
+	// Digest is JobDigest of the job. It is missing until the job has begun.
+	Digest string `json:"digest,omitzero" jsonschema:"of the job's subject and body: another job under the same id has another"`
+}
+
+// JobDigest tells jobs of one id apart, by their subject and body: 128 bits of SHA-256 over both
+// with a zero byte between, in hex.
+func JobDigest(subject string, body []byte) string {
+	h := sha256.New()
+	h.Write([]byte(subject))
+	h.Write([]byte{0})
+	h.Write(body)
+	return hex.EncodeToString(h.Sum(nil)[:16])
 }
 
 // JobForm is the form of a [JobRecord] that this version writes. A newer one is left to
@@ -141,8 +155,6 @@ type JobRecord struct {
 	// Owner is the process that runs the job, "" where none does.
 	Owner string `json:"owner,omitzero"`
 	// Beat counts the writes of the record, so that no two of them are equal.
-	Beat int64 `json:"beat"`
-	// Digest is of the job's subject and body: another job under the same id has another.
-	Digest    string `json:"digest,omitzero"`
+	Beat      int64  `json:"beat"`
 	RequestID string `json:"request_id"`
 }

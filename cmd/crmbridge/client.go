@@ -62,7 +62,7 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) {
+		if errors.Is(err, nats.ErrPermissionViolation) && !doesWithout(err) {
 			refuse(notPermitted(err)) // nobody would answer
 		}
 	}
@@ -76,6 +76,14 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 		return cause
 	}
 	return err
+}
+
+// doesWithout reports whether commands do without what is not permitted: hearing of a job's
+// progress, and looking for a job in its stream, which crmbridge tells of too.
+func doesWithout(err error) bool {
+	state, _, _ := strings.Cut(messages.StateSubjects, "*")
+	return strings.Contains(err.Error(), `Subscription to "`+state) ||
+		strings.Contains(err.Error(), `Publish to "$JS.API.DIRECT.GET.`+messages.JobsStream)
 }
 
 // notPermitted explains what NATS does not let this user do.

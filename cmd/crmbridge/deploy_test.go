@@ -70,7 +70,10 @@ func TestTheDeployedPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	for _, subject := range []string{"crm.accounts.search.request.acme", "$JS.API.STREAM.DELETE.CRM_EVENTS", "$JS.API.STREAM.PURGE.CRM_EVENTS", "$JS.API.STREAM.CREATE.OTHER", "crm.state.acme.1"} {
+	for _, subject := range []string{"crm.accounts.search.request.acme", "$JS.API.STREAM.DELETE.CRM_EVENTS", "$JS.API.STREAM.PURGE.CRM_EVENTS", "$JS.API.STREAM.CREATE.OTHER",
+		"$JS.API.STREAM.DELETE.CRM_RESULTS", "$JS.API.STREAM.UPDATE.CRM_RESULTS", "$JS.API.CONSUMER.CREATE.CRM_RESULTS.x",
+		"$JS.API.CONSUMER.MSG.NEXT.CRM_RESULTS.acme-reader", "$JS.API.STREAM.MSG.DELETE.CRM_EVENTS",
+		"crm.results.acme", "crm.jobs.get.request.acme"} {
 		if err := refusedPublish(own, subject); err == nil {
 			t.Errorf("crmbridge may publish to %s", subject)
 		}

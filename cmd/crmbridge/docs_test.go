@@ -217,6 +217,16 @@ func TestDeployedRightsFollowTheOperations(t *testing.T) {
 		granted("CRMBRIDGE", "crm."+entity+".*.request")
 		granted("CRMBRIDGE", "crm."+entity+".*.request.*")
 	}
+	for _, subject := range messages.JobSubjects(nil) {
+		granted("CRMBRIDGE", subject)
+		granted("CAMPAIGNS", strings.Replace(subject, ".job.*.*", ".job.acme.*", 1))
+		granted("CAMPAIGNS", strings.Replace(subject, ".job.*.*", ".job.globex.*", 1))
+	}
+	for _, subject := range []string{messages.ResultSubjects, messages.StateSubjects, messages.DeadSubjects} {
+		granted("CRMBRIDGE", subject)
+		_, entity, _ := strings.Cut(strings.TrimSuffix(subject, ".*.*"), ".")
+		entities[entity] = true // reserved: never that of an operation
+	}
 	for _, match := range regexp.MustCompile(`"crm\.([^.]+)\.\*`).FindAllStringSubmatch(rights["CRMBRIDGE"], -1) {
 		if !entities[match[1]] {
 			t.Errorf("crmbridge may subscribe to %s, which it does not serve", match[0])

@@ -28,6 +28,7 @@ type commands struct {
 	Connections  connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
 	kong.Plugins                     // one group for each table
 	Users        usersCommands       `cmd:"" help:"Show users."`
+	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
 	Version      versionCommand      `cmd:"" help:"Print the version."`

@@ -18,6 +18,7 @@ type tableCommands struct {
 	Count   rowsCount   `cmd:"" help:"Count ${rows}."`
 	Fields  rowsFields  `cmd:"" help:"List the fields that ${rows} have."`
 	Changes rowsChanges `cmd:"" help:"Show what changed since last time."`
+	Export  rowsExport  `cmd:"" help:"Write all ${rows} to a file, through crashes and restarts."`
 }
 
 // ofTable is the table that a command asks about.
@@ -32,6 +33,7 @@ func newTableCommands(table messages.Table) *tableCommands {
 		Count:   rowsCount{ofTable: of},
 		Fields:  rowsFields{ofTable: of},
 		Changes: rowsChanges{ofTable: of},
+		Export:  rowsExport{ofTable: of},
 	}
 }
 
@@ -52,7 +54,7 @@ func tableGroups(tables []messages.Table) kong.Plugins {
 // texts of the commands in it.
 func groupTag(table messages.Table) reflect.StructTag {
 	tag := fmt.Sprintf("cmd:%q name:%q help:%q", "", table.Name,
-		fmt.Sprintf("Search, count and show %s, their fields and what changed.", table.Name))
+		fmt.Sprintf("Search, count, show and export %s, their fields and what changed.", table.Name))
 	for _, variable := range [][2]string{
 		{"rows", table.Name}, {"row", table.One}, {"defaults", strings.Join(table.DefaultFields, ",")},
 	} {

@@ -35,7 +35,7 @@ func (c *call) apply(t *table, rows []any, o options, text string) (*answer, *fa
 	groups := c.group(x, rows)
 	if order != nil {
 		slices.SortStableFunc(groups, func(a, b *group) int {
-			return compareKeys(order, groupKeys(c.v, order, a.row), groupKeys(c.v, order, b.row))
+			return compareKeys(order, keysOf(c.v, order, a.row), keysOf(c.v, order, b.row))
 		})
 	}
 	w := newRowWriter(c, t, &query{selects: x.groups})
@@ -62,14 +62,6 @@ func (c *call) apply(t *table, rows []any, o options, text string) (*answer, *fa
 		}
 	}
 	return &answer{status: http.StatusOK, body: append(b, "]}"...)}, nil
-}
-
-func groupKeys(v *snapshot, order []ordering, row any) []sortKey {
-	out := make([]sortKey, len(order))
-	for i, o := range order {
-		out[i] = o.key(v, o.col.get(v, row))
-	}
-	return out
 }
 
 // ordering reads $orderby, which knows the columns of the groups and refuses the aliases in the documented words.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"testing"
+	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
@@ -108,6 +109,63 @@ func BenchmarkFirst(b *testing.B) {
 		for range s.Control().Accounts() {
 			break
 		}
+	}
+}
+
+// BenchmarkRange is a page of 5000 of 500,000 rows, of a range of createdon and ordered by it, as a parallel export asks for it; with
+// changes a row is rewritten before each page. The server of so many rows takes some seconds and 600 MB.
+func BenchmarkRange(b *testing.B) {
+	s, err := emulator.New(emulator.Options{Accounts: 500_000, Contacts: -1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := httptest.NewServer(s)
+	defer srv.Close()
+	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
+		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer res.Body.Close()
+	token := accessToken(b, res.Body)
+	begin := time.Now()
+	warm(b, srv.URL, token)
+	b.Logf("making the rows: %s", time.Since(begin))
+	var ids []string
+	for a := range s.Control().Accounts() {
+		if ids = append(ids, a.ID); len(ids) == 5000 {
+			break
+		}
+	}
+	const base = "/api/data/v9.2/accounts?$select=name,websiteurl,industrycode,accountclassificationcode,revenue,numberofemployees,address1_city," +
+		"_ownerid_value,createdon,donotemail"
+	created := "&$orderby=createdon,accountid&$filter=" + url.QueryEscape("createdon ge 2020-01-01T00:00:00Z and createdon lt 2022-01-01T00:00:00Z")
+	for _, c := range []struct {
+		name, target string
+		changes      bool
+	}{{"key", base, false}, {"createdon", base + created, false}, {"createdon, changes", base + created, true}} {
+		b.Run(c.name, func(b *testing.B) {
+			for n := 0; b.Loop(); n++ {
+				if c.changes {
+					s.Control().Table("accounts").SetCreated(ids[n%len(ids)], time.Unix(1_600_000_000+int64(n), 0))
+				}
+				req, err := http.NewRequestWithContext(b.Context(), "GET", srv.URL+c.target, nil)
+				if err != nil {
+					b.Fatal(err)
+				}
+				req.Header.Set("Authorization", "Bearer "+token)
+				req.Header.Set("Prefer", `odata.maxpagesize=5000,odata.include-annotations="OData.Community.Display.V1.FormattedValue"`)
+				res, err := http.DefaultClient.Do(req)
+				if err != nil {
+					b.Fatal(err)
+				}
+				size, err := io.Copy(io.Discard, res.Body)
+				res.Body.Close()
+				if err != nil || res.StatusCode != 200 || size < 100_000 {
+					b.Fatal(res.Status, size, err)
+				}
+			}
+		})
 	}
 }
 

@@ -23,6 +23,8 @@ type Counts struct {
 	// "accounts/$count", "systemusers(key)/teammembership_association", "EntityDefinitions" and so on; the operations of a batch
 	// count beside their "$batch".
 	Data map[string]int `json:"data"`
+	// Answered counts those of Data that were answered with 200 and the whole body.
+	Answered map[string]int `json:"answered"`
 	// Unauthorized counts 401 answers, ClaimsChallenges those of them that asked for claims, Faults the answers given by
 	// [Control.Fail].
 	Unauthorized     int `json:"unauthorized"`
@@ -43,11 +45,11 @@ func (c Counts) TokenRequests() int {
 
 func noCounts() Counts {
 	return Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, TokenNumbers: map[string]int{}, Assertions: map[string]int{},
-		Discovery: map[string]int{}, Data: map[string]int{}}
+		Discovery: map[string]int{}, Data: map[string]int{}, Answered: map[string]int{}}
 }
 
 func (c Counts) clone() Counts {
-	for _, m := range []*map[string]int{&c.Tokens, &c.TokenErrors, &c.TokenNumbers, &c.Assertions, &c.Discovery, &c.Data} {
+	for _, m := range []*map[string]int{&c.Tokens, &c.TokenErrors, &c.TokenNumbers, &c.Assertions, &c.Discovery, &c.Data, &c.Answered} {
 		*m = maps.Clone(*m)
 	}
 	return c
@@ -88,6 +90,9 @@ func (c Control) ResetCounts() {
 		*now = noCounts()
 	})
 }
+
+// SetParallelHint changes what x-ms-dop-hint recommends on the answers of Dataverse; 0 or less is not sent.
+func (c Control) SetParallelHint(n int) { c.s.hint.Store(int64(max(n, 0))) }
 
 // Users are all users, built-in ones and those of the options.
 func (c Control) Users() []User {

@@ -51,6 +51,9 @@ var commands = []command{
 	}},
 	{http.MethodPost, "profile", "[?name=]", "with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
 	{http.MethodPost, "table", "[?name=]", "with a Table as JSON: adds it; off=1 removes the added one whose set is name", setTable},
+	{http.MethodPost, "created", "[?id=&at=][&table=]", "with a list of Created as JSON: when all rows were created; with id= and at= when one was, off=1 for never", setCreated},
+	{http.MethodPost, "record-count", "?count=[&table=]", "what RetrieveTotalRecordCount tells; off=1: what was counted", recordCount},
+	{http.MethodPost, "dop-hint", "?value=", "what x-ms-dop-hint recommends; off=1: it is not sent", parallelHint},
 	{http.MethodPost, "sales", "", "the environment has Dynamics 365 Sales; off=1: it has not", switched(Control.SetSales)},
 	{http.MethodPost, "row", "[?table=]", "with a row as JSON: puts it; with off=1 and id= deletes one", setRow},
 	{http.MethodPost, "fail", "", "with a Fault as JSON: throttle, delay, break or refuse requests to come", fail},
@@ -178,6 +181,51 @@ func setRow(r controlRequest) (any, error) {
 	}
 	id, err := r.table().Put(row)
 	return map[string]any{"ok": true, "id": id}, err
+}
+
+func setCreated(r controlRequest) (any, error) {
+	id, at := r.get("id"), time.Time{}
+	if id == "" {
+		var list []Created
+		b, err := r.body(maxRowBody)
+		if err == nil {
+			err = json.Unmarshal(b, &list)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the body must be a list such as [{\"percent\":70,\"from\":\"2024-01-01T08:00:00Z\",\"span\":\"1h\"}]: %w", err)
+		}
+		return nil, r.table().SpreadCreated(list)
+	}
+	if r.on {
+		var err error
+		if at, err = time.Parse(time.RFC3339, r.get("at")); err != nil {
+			return nil, errors.New("at must be a time such as 2024-02-29T08:00:00Z")
+		}
+	}
+	return nil, unless(r.table().SetCreated(id, at), errors.New("id must be that of a row, and table its entity set"))
+}
+
+func recordCount(r controlRequest) (any, error) {
+	n := int64(-1)
+	if r.on {
+		var err error
+		if n, err = strconv.ParseInt(r.get("count"), 10, 64); err != nil || n < 0 {
+			return nil, errors.New("count must be a number of rows")
+		}
+	}
+	return nil, unless(r.table().SetRecordCount(n), errors.New("table must be an entity set"))
+}
+
+func parallelHint(r controlRequest) (any, error) {
+	n := 0
+	if r.on {
+		var err error
+		if n, err = strconv.Atoi(r.get("value")); err != nil || n < 1 || n > 1000 {
+			return nil, errors.New("value must be a number from 1 to 1000")
+		}
+	}
+	r.c.SetParallelHint(n)
+	return nil, nil
 }
 
 func setProfile(r controlRequest) (any, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 )
 
@@ -87,6 +88,9 @@ func (s *Server) serveData(w http.ResponseWriter, r *http.Request) {
 		fail.write(w, c.prefs)
 		return
 	}
+	if a.status == http.StatusOK && truncate == 0 {
+		s.tally.add(func(n *Counts) { n.Answered[route]++ })
+	}
 	c.send(w, a, truncate)
 }
 
@@ -153,7 +157,9 @@ func (s *Server) dataHeaders(w http.ResponseWriter) {
 	h["CRM.ServiceId"] = []string{"CRMAppPool"}
 	h["AuthActivityId"] = []string{randomGUID().String()}
 	h.Set("X-Source", "1731719815223252,2081962121381")
-	h.Set("x-ms-dop-hint", "4")
+	if hint := s.hint.Load(); hint > 0 {
+		h.Set("x-ms-dop-hint", strconv.FormatInt(hint, 10))
+	}
 	h.Add("Set-Cookie", "ReqClientId="+id+"; expires=Fri, 03-May-2074 10:00:00 GMT; path=/; secure; HttpOnly")
 }
 

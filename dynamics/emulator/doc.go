@@ -56,6 +56,9 @@
 //	POST /_emulator/secure?column=[&table=]   secures a column; off=1 takes that back
 //	POST /_emulator/profile[?name=]           with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name
 //	POST /_emulator/table[?name=]             with a Table as JSON: adds it; off=1 removes the added one whose set is name
+//	POST /_emulator/created[?id=&at=][&table=] with a list of Created as JSON: when all rows were created; with id= and at= when one was, off=1 for never
+//	POST /_emulator/record-count?count=[&table=] what RetrieveTotalRecordCount tells; off=1: what was counted
+//	POST /_emulator/dop-hint?value=           what x-ms-dop-hint recommends; off=1: it is not sent
 //	POST /_emulator/sales                     the environment has Dynamics 365 Sales; off=1: it has not
 //	POST /_emulator/row[?table=]              with a row as JSON: puts it; with off=1 and id= deletes one
 //	POST /_emulator/fail                      with a Fault as JSON: throttle, delay, break or refuse requests to come
@@ -73,6 +76,16 @@
 //	{"kind":"unavailable","probability":0.05,"seed":7}
 //	{"kind":"slow","probability":0.01,"drip_bytes":64,"drip_every":"20ms"}
 //	{"kind":"bad-cookie"}
+//
+// Of the faults that apply to a request the first one that was queued strikes. So every tenth page fails in one of many ways, and all
+// others take 300 ms:
+//
+//	{"route":"accounts","probability":0.1,"seed":7,"retry_after":2,"kinds":["throttle","error","gateway","unavailable","reset","truncate","slow"]}
+//	{"route":"accounts","delay":"300ms","times":-1}
+//
+// Most rows were created within one hour, some without leaving a time:
+//
+//	[{"percent":70,"from":"2024-01-01T08:00:00Z","span":"1h"},{"percent":1,"null":true}]
 //
 // Searches are held back for what they cost, half of the tries, with a status of one's own:
 //
@@ -119,7 +132,9 @@
 // net/http does not let through; within a batch it is there. Query functions over hierarchies, fiscal periods, business units and
 // teams are refused; how those over dates read their spans is told in filter_date.go. Whether the negative operators but ne match
 // columns without a value is not known of the real service: [Options.NegativesSkipNull] gives the other answer. The average of whole
-// numbers is cut to one. RetrieveTotalRecordCount tells what was counted when the server was made, or up to a day ago.
+// numbers is cut to one. RetrieveTotalRecordCount tells what was counted when the server was made, or up to a day ago. A row that is
+// put with a createdon keeps it, as with overriddencreatedon, which is no column here. x-ms-dop-hint is 4 on every answer of Dataverse,
+// refusals too, as seen; what real environments recommend at other sizes is not known.
 // Metadata cannot be asked for relationships, keys and global option sets, and $filter on EntityDefinitions is refused, as some real
 // environments do; which privilege refers to which object type code, what the functions about privileges ask for themselves, and the
 // words for a privilege of too small a depth are guesses. Members of metadata on which nothing here depends have made-up values.

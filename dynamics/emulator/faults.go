@@ -56,8 +56,9 @@ type Fault struct {
 	// Probability, when above 0, strikes each request by chance, up to 1; Seed makes the chances repeatable, 0 means 1.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
-	// Kind fills in what is not set of the members below.
-	Kind string `json:"kind,omitempty"`
+	// Kind fills in what is not set of the members below. Kinds are several instead, of which each time one strikes, by chance.
+	Kind  string   `json:"kind,omitempty"`
+	Kinds []string `json:"kinds,omitempty"`
 	// Number, when not 0, makes it a refusal of Entra's: the AADSTS number, with the OAuth error (empty means invalid_grant),
 	// suberror and claims, and Body as its text. Status 0 means the one that Entra uses.
 	Number   int    `json:"number,omitempty"`
@@ -85,6 +86,7 @@ type Fault struct {
 type queued struct {
 	Fault
 	chance *rand.Rand // nil where it strikes for sure
+	which  *rand.Rand // of the kinds
 }
 
 type faults struct {
@@ -104,6 +106,12 @@ func (f *faults) next(where, route string, follows bool) (Fault, bool) {
 			continue
 		}
 		hit := x.Fault
+		if len(x.Kinds) > 0 {
+			hit.Kind, hit.Kinds = x.Kinds[x.which.IntN(len(x.Kinds))], nil
+			if hit.Kind == KindBadCookie && !follows {
+				continue
+			}
+		}
 		if x.Times > 0 {
 			if x.Times--; x.Times == 0 {
 				f.list = append(f.list[:i:i], f.list[i+1:]...)
@@ -116,7 +124,7 @@ func (f *faults) next(where, route string, follows bool) (Fault, bool) {
 
 // Fail queues a fault; of those that apply to a request the first strikes.
 func (c Control) Fail(f Fault) {
-	x := &queued{Fault: f}
+	x := &queued{Fault: f, which: rand.New(rand.NewPCG(max(f.Seed, 1), 0x6b69_6e64))}
 	if f.Where == "" {
 		x.Where = FaultData
 	}

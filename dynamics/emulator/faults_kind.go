@@ -146,8 +146,14 @@ func (x Fault) check() error {
 		return fmt.Errorf("where is %q; it must be data, token, authorize or discovery", x.Where)
 	case x.Kind != "" && !slices.Contains(kinds, x.Kind):
 		return fmt.Errorf("kind is %q; it must be one of %s", x.Kind, strings.Join(kinds, ", "))
-	case slices.Contains(dataOnly, x.Kind) && !data:
+	case x.Kind != "" && len(x.Kinds) > 0:
+		return errors.New("a fault has kind or kinds, not both")
+	case !data && slices.Contains(dataOnly, x.Kind):
 		return fmt.Errorf("kind %s is for where data", x.Kind)
+	case !data && slices.ContainsFunc(x.Kinds, func(k string) bool { return slices.Contains(dataOnly, k) }):
+		return fmt.Errorf("kinds %s are for where data", strings.Join(dataOnly, ", "))
+	case slices.ContainsFunc(x.Kinds, func(k string) bool { return !slices.Contains(kinds, k) }):
+		return fmt.Errorf("kinds are %s; each must be one of %s", strings.Join(x.Kinds, ", "), strings.Join(kinds, ", "))
 	case x.Route != "" && !data:
 		return errors.New("route is for where data")
 	case x.Number != 0 && data:
@@ -158,8 +164,8 @@ func (x Fault) check() error {
 		return fmt.Errorf("status is %d; it must be from 200 to 599", x.Status)
 	case x.Delay < 0 || x.DripEvery < 0 || x.DripBytes < 0 || x.Truncate < 0 || x.RetryAfter < 0:
 		return errors.New("delay, drip_every, drip_bytes, truncate and retry_after must not be negative")
-	case x.does() == (Fault{}).does():
-		return errors.New("the fault does nothing: set kind, number, status, delay, reset, truncate or drip_bytes")
+	case x.does() == (Fault{}).does() && len(x.Kinds) == 0:
+		return errors.New("the fault does nothing: set kind, kinds, number, status, delay, reset, truncate or drip_bytes")
 	}
 	return nil
 }

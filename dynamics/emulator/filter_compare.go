@@ -46,8 +46,10 @@ func (p *filterParser) compare(left operand, op string, right operand, neg bool)
 	case right.col != nil:
 		return p.compareColumns(left.col, op, right.col)
 	case right.null && op == "eq":
+		p.edges = append(p.edges, edge{left.col, op, nil})
 		return func(r any) bool { return !get(v, r).ok }, nil
 	case right.null && op == "ne":
+		p.edges = append(p.edges, edge{left.col, op, nil})
 		return func(r any) bool { return get(v, r).ok }, nil
 	case right.null:
 		return func(any) bool { return false }, nil
@@ -57,6 +59,9 @@ func (p *filterParser) compare(left operand, op string, right operand, neg bool)
 		return nil, fail
 	}
 	onNull := op == "ne"
+	if k := left.col.kind; !onNull && k != kindLookup && k != kindChoices && !k.textual() {
+		p.edges = append(p.edges, edge{left.col, op, with})
+	}
 	return func(r any) bool {
 		x := get(v, r)
 		if !x.ok {

@@ -25,23 +25,30 @@ type filterParser struct {
 	tests   int
 	nots    int // that are open
 	aliases map[string]string
+	edges   []edge // of the conditions that all must hold
 }
 
 // compile turns $filter into a predicate over rows of t.
 func (c *call) compile(t *table, text string, aliases map[string]string) (predicate, *fault) {
+	pred, _, fail := c.compileEdges(t, text, aliases)
+	return pred, fail
+}
+
+// compileEdges is compile, with edges of the rows that pass.
+func (c *call) compileEdges(t *table, text string, aliases map[string]string) (predicate, []edge, *fault) {
 	tokens, fail := lex(text)
 	if fail != nil {
-		return nil, fail
+		return nil, nil, fail
 	}
 	p := &filterParser{c: c, t: t, text: text, tokens: tokens, aliases: aliases}
 	pred, fail := p.or(false)
 	if fail != nil {
-		return nil, fail
+		return nil, nil, fail
 	}
 	if p.peek().kind != tokEnd {
-		return nil, p.unexpected()
+		return nil, nil, p.unexpected()
 	}
-	return pred, nil
+	return pred, p.edges, nil
 }
 
 func (p *filterParser) peek() token { return p.tokens[p.at] }
@@ -95,6 +102,7 @@ func (p *filterParser) and(neg bool) (predicate, *fault) {
 
 // chain joins operands; under a not, or becomes and.
 func (p *filterParser) chain(word string, neg bool, operand func(bool) (predicate, *fault)) (predicate, *fault) {
+	before := len(p.edges)
 	first, fail := operand(neg)
 	if fail != nil {
 		return nil, fail
@@ -111,6 +119,9 @@ func (p *filterParser) chain(word string, neg bool, operand func(bool) (predicat
 		return first, nil
 	}
 	stop := (word == "or") != neg // any, or all
+	if stop {
+		p.edges = p.edges[:before]
+	}
 	return func(row any) bool {
 		for _, x := range list {
 			if x(row) == stop {

@@ -2,32 +2,37 @@ package emulator
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"time"
 )
 
-// generate makes the accounts: special ones first, the rest from words and places. The same options give the same rows.
-func generate(o Options, d *directory) []*Account {
-	if o.Accounts < 0 {
-		return nil
+// generate yields the accounts: special ones first, the rest from words and places. The same options give the same rows.
+func generate(o Options, d *directory) iter.Seq[*Account] {
+	return func(yield func(*Account) bool) {
+		g := newGenerator(o, d)
+		for i := range o.Accounts {
+			a := g.account(i, o.Seed)
+			if i%11 == 5 && i > 50 { // a subsidiary of an earlier company
+				a.ParentID = rowID("account", o.Seed, g.rng.IntN(i/2)).String()
+			}
+			if hasPrimary(i, o) {
+				a.PrimaryContactID = rowID("contact", o.Seed, i).String()
+			}
+			if !yield(a) {
+				return
+			}
+		}
 	}
+}
+
+func newGenerator(o Options, d *directory) *generator {
 	g := &generator{rng: rand.New(rand.NewPCG(o.Seed, 0x6372_6d62)), owners: owners(d), seen: map[string]bool{}}
 	for _, n := range specialNames {
 		g.seen[n] = true
 	}
-	rows := make([]*Account, 0, o.Accounts)
-	for i := range o.Accounts {
-		a := g.account(i, o.Seed)
-		if i%11 == 5 && i > 50 { // a subsidiary of an earlier company
-			a.ParentID = rows[g.rng.IntN(i/2)].ID
-		}
-		if hasPrimary(i, o) {
-			a.PrimaryContactID = rowID("contact", o.Seed, i).String()
-		}
-		rows = append(rows, a)
-	}
-	return rows
+	return g
 }
 
 // owners are who owns rows: users, and one team.

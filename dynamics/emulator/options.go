@@ -34,6 +34,8 @@ type Options struct {
 	// Contacts is the number of generated contacts; 0 means two and a half for each account. Negative means none. Rows of a table are
 	// made when somebody needs them first.
 	Contacts int
+	// Created is when a part of the generated rows was created; the rest was within the nine years from 2016 on.
+	Created []Created
 	// Seed varies the generated rows; the same seed gives the same rows. 0 means 1.
 	Seed uint64
 	// TenantID and TenantDomain name the directory; empty means DefaultTenantID and DefaultTenantDomain.
@@ -65,6 +67,9 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
+	// ParallelHint is what x-ms-dop-hint recommends; 0 means 4, as a real environment did. Negative means that it is not sent.
+	// [Control.SetParallelHint] changes that while the server runs.
+	ParallelHint int
 	// NoSales is an environment without Dynamics 365 Sales; [Control.SetSales] changes that while the server runs.
 	NoSales bool
 	// NoChangeTracking switches change tracking of all tables off; [Control.SetChangeTracking] does so while the server runs.
@@ -152,6 +157,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.MaxPageSize == 0 {
 		o.MaxPageSize = 5000
 	}
+	if o.ParallelHint == 0 {
+		o.ParallelHint = 4
+	}
 	if o.SimplePagingRows == 0 {
 		o.SimplePagingRows = simplePagingRows
 	}
@@ -183,6 +191,9 @@ func (o Options) check() error {
 	}
 	if o.Contacts > 2_500_000 {
 		errs = append(errs, fmt.Errorf("emulator: Contacts is %d, at most 2,500,000 are made", o.Contacts))
+	}
+	if err := checkCreated(o.Created); err != nil {
+		errs = append(errs, fmt.Errorf("emulator: %w", err))
 	}
 	if o.MaxPageSize < 1 || o.MaxPageSize > 5000 {
 		errs = append(errs, fmt.Errorf("emulator: MaxPageSize is %d, it must be between 1 and 5000", o.MaxPageSize))

@@ -2,10 +2,9 @@ package emulator
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"sort"
 	"strings"
-	"sync"
 )
 
 // Rows in an order, and which of them a query is about.
@@ -66,7 +65,7 @@ func btoi(b bool) int {
 	return 0
 }
 
-// sorted are rows in an order; keys are those of the rows one after the other, nil where the order is that of the primary key.
+// sorted are rows in an order; keys are those of the rows one after the other, nil where they are read from the rows.
 type sorted struct {
 	order []ordering
 	rows  []any
@@ -79,7 +78,16 @@ func (x sorted) at(v *snapshot, i int) []sortKey {
 	if x.keys != nil {
 		return x.keys[i*n : (i+1)*n]
 	}
-	return []sortKey{x.order[0].key(v, x.order[0].col.get(v, x.rows[i]))}
+	return keysOf(v, x.order, x.rows[i])
+}
+
+// keysOf are the keys of one row.
+func keysOf(v *snapshot, order []ordering, row any) []sortKey {
+	out := make([]sortKey, len(order))
+	for i, o := range order {
+		out[i] = o.key(v, o.col.get(v, row))
+	}
+	return out
 }
 
 // after is the first row behind the place where a page ended.
@@ -88,16 +96,7 @@ func (x sorted) after(v *snapshot, from *cookie) int {
 	for i, o := range x.order {
 		last[i] = o.key(v, from.last[i])
 	}
-	low, high := 0, len(x.rows)
-	for low < high {
-		mid := int(uint(low+high) >> 1)
-		if compareKeys(x.order, x.at(v, mid), last) <= 0 {
-			low = mid + 1
-		} else {
-			high = mid
-		}
-	}
-	return low
+	return sort.Search(len(x.rows), func(i int) bool { return compareKeys(x.order, x.at(v, i), last) > 0 })
 }
 
 // sort orders rows that come in the order of their primary keys.
@@ -117,79 +116,25 @@ func (v *snapshot) sort(rows []any, order []ordering) sorted {
 	slices.SortFunc(index, func(a, b int32) int {
 		return compareKeys(order, keys[int(a)*n:int(a+1)*n], keys[int(b)*n:int(b+1)*n])
 	})
-	out := sorted{order: order, rows: make([]any, len(rows)), keys: make([]sortKey, 0, len(keys))}
+	out := sorted{order: order, rows: make([]any, len(rows))}
 	for i, k := range index {
 		out.rows[i] = rows[k]
+	}
+	if plain(order) {
+		return out
+	}
+	out.keys = make([]sortKey, 0, len(keys))
+	for _, k := range index {
 		out.keys = append(out.keys, keys[int(k)*n:int(k+1)*n]...)
 	}
 	return out
 }
 
-// The orders of whole tables that were asked for last, some of each, so that who pages through one does not have it sorted for
-// each page. An order holds about 100 bytes per row and column.
-const (
-	keptOrders    = 4    // of a table
-	smallestOrder = 1000 // rows
-)
-
-type orders struct {
-	mu   sync.Mutex
-	list []keptOrder // the last one used is the last
-}
-
-type keptOrder struct {
-	v           *snapshot
-	table, name string
-	rows        sorted
-}
-
-func (x *orders) get(v *snapshot, table, name string) (sorted, bool) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	i := slices.IndexFunc(x.list, func(k keptOrder) bool { return k.v == v && k.table == table && k.name == name })
-	if i < 0 {
-		return sorted{}, false
-	}
-	k := x.list[i]
-	x.list = append(slices.Delete(x.list, i, i+1), k)
-	return k.rows, true
-}
-
-func (x *orders) put(k keptOrder) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	n, oldest := 0, -1
-	for i := range x.list {
-		if x.list[i].table == k.table {
-			if n++; oldest < 0 {
-				oldest = i
-			}
-		}
-	}
-	if n == keptOrders {
-		x.list = slices.Delete(x.list, oldest, oldest+1)
-	}
-	x.list = append(x.list, k)
-}
-
-// inOrder sorts rows of the table, or finds what was sorted for another page.
-func (c *call) inOrder(t *table, rows []any, order []ordering) sorted {
-	if t.slots == 0 || len(rows) < smallestOrder || len(order) == 1 && !order[0].desc {
-		return c.v.sort(rows, order)
-	}
-	if all := t.rows(c.v); len(rows) != len(all) || &rows[0] != &all[0] {
-		return c.v.sort(rows, order)
-	}
-	var name strings.Builder
-	for _, o := range order {
-		fmt.Fprintf(&name, "%s %t %t,", o.col.name, o.desc, o.col.hidden)
-	}
-	if out, ok := c.s.orders.get(c.v, t.logical, name.String()); ok {
-		return out
-	}
-	out := c.v.sort(rows, order)
-	c.s.orders.put(keptOrder{c.v, t.logical, name.String(), out})
-	return out
+// plain says that the keys of an order are read from a row without effort, and follow from nothing but the row.
+func plain(order []ordering) bool {
+	return !slices.ContainsFunc(order, func(o ordering) bool {
+		return o.col.kind == kindLookup || o.col.kind == kindChoices || o.col.kind.textual()
+	})
 }
 
 // choose filters, sorts and skips what earlier pages had, up to the limit of the query. The total, of all pages, is there where the
@@ -200,9 +145,10 @@ func (c *call) choose(rows []any, q *query) (out []any, total int) {
 		few = keep(rows, q.filter, len(rows))
 	}
 	in := c.inOrder(q.t, few, q.order)
-	start, limit := 0, len(in.rows)
+	low, high := in.window(c.v, q.edges)
+	start, limit := low, len(in.rows)
 	if q.from != nil {
-		start = in.after(c.v, q.from)
+		start = min(max(low, in.after(c.v, q.from)), high)
 	}
 	if q.limit > 0 {
 		limit = min(limit, q.limit)
@@ -211,11 +157,11 @@ func (c *call) choose(rows []any, q *query) (out []any, total int) {
 	case q.filter == nil:
 		total = len(in.rows)
 	case q.count:
-		for _, r := range in.rows {
+		for _, r := range in.rows[low:high] {
 			total += btoi(q.filter(r))
 		}
 	}
-	return keep(in.rows[start:], q.filter, limit), total
+	return keep(in.rows[start:high], q.filter, limit), total
 }
 
 // keep returns the first rows that pass.

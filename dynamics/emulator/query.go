@@ -90,6 +90,7 @@ type query struct {
 	selects []*column // all columns to write, automatic ones included
 	context string    // the list after the entity set in @odata.context, with parentheses
 	filter  predicate // nil passes all
+	edges   []edge    // that all rows are within which pass
 	order   []ordering
 	top     int // -1 when absent
 	limit   int // how many rows are needed; 0 means all
@@ -113,7 +114,7 @@ func (c *call) bind(t *table, o options) (*query, *fault) {
 		q.context = expandedContext(q.context, q.expand)
 	}
 	if text, ok := o.get("$filter"); ok {
-		if q.filter, fail = c.compile(t, text, o.aliases); fail != nil {
+		if q.filter, q.edges, fail = c.compileEdges(t, text, o.aliases); fail != nil {
 			return nil, fail
 		}
 	}

@@ -2,6 +2,7 @@ package emulator
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,10 +19,12 @@ type recordCounts struct {
 	mu sync.Mutex
 	at time.Time
 	n  map[string]int // by logical name
+	// set is what a test wants them to be.
+	set map[string]int64
 }
 
 // recordCounts are the counts as of the last time that somebody counted.
-func (s *Server) recordCounts() map[string]int {
+func (s *Server) recordCounts() map[string]int64 {
 	x := &s.counted
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -36,7 +39,32 @@ func (s *Server) recordCounts() map[string]int {
 			}
 		}
 	}
-	return x.n
+	out := make(map[string]int64, len(x.n))
+	for name, n := range x.n {
+		out[name] = int64(n)
+	}
+	maps.Copy(out, x.set)
+	return out
+}
+
+// SetRecordCount has RetrieveTotalRecordCount tell a number that is not true, as one of yesterday is, or the 0 of an environment
+// that never counted; a negative one takes that back. False where there is no such table.
+func (c TableControl) SetRecordCount(n int64) bool {
+	t, x := c.table(), &c.s.counted
+	if t == nil {
+		return false
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n < 0 {
+		delete(x.set, t.logical)
+		return true
+	}
+	if x.set == nil {
+		x.set = map[string]int64{}
+	}
+	x.set[t.logical] = n
+	return true
 }
 
 // totalRecordCount answers RetrieveTotalRecordCount(EntityNames=…), the names as an alias or inline; one bad name fails all.
@@ -68,7 +96,7 @@ func (c *call) totalRecordCount(path []segment) (*answer, *fault) {
 		there[t.logical] = true
 	}
 	counts := c.s.recordCounts()
-	values := make([]int, len(names))
+	values := make([]int64, len(names))
 	for i, n := range names {
 		if values[i] = counts[n]; !there[n] { // one that was added since the last count has none
 			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("Entity %s was not found in the CRM system", n)}

@@ -27,6 +27,7 @@ type Server struct {
 	limiter *limiter
 	orders  orders
 	counted recordCounts
+	hint    atomic.Int64 // x-ms-dop-hint; 0 is none
 	serial  atomic.Int64 // of access tokens
 	expired atomic.Int64 // serials up to here are expired
 }
@@ -50,7 +51,12 @@ func New(opts Options) (*Server, error) {
 	s.schema = newSchema(dir)
 	for _, t := range rowTables() {
 		n, rows := t.first(t, opts, dir)
-		s.data.firstRows(s.schema.table(t.set), n, rows)
+		t := s.schema.table(t.set)
+		s.data.firstRows(t, n, func() []*record {
+			list := rows()
+			t.spread(list, opts.Seed, opts.Created)
+			return list
+		})
 	}
 	if opts.NoChangeTracking {
 		s.Control().SetChangeTracking(false)
@@ -58,6 +64,7 @@ func New(opts Options) (*Server, error) {
 	if opts.NoSales {
 		s.schema.product(sales, false)
 	}
+	s.hint.Store(int64(max(opts.ParallelHint, 0)))
 	s.recordCounts()
 	return s, nil
 }

@@ -2,8 +2,6 @@ package durable
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"time"
 
@@ -39,13 +37,7 @@ type claiming struct {
 }
 
 // digestOf tells jobs of one id apart, by their subject and body.
-func digestOf(subject string, body []byte) string {
-	h := sha256.New()
-	h.Write([]byte(subject))
-	h.Write([]byte{0})
-	h.Write(body)
-	return hex.EncodeToString(h.Sum(nil)[:16])
-}
+func digestOf(subject string, body []byte) string { return messages.JobDigest(subject, body) }
 
 // claim tries to make a job this process's: by compare-and-set on its record, at first on
 // there being none. Then the job is read, from the stream's leader; what the follower saw

@@ -31,10 +31,13 @@
 //	ledger        reading and writing records
 //	hold          a claimed job: its heartbeat, and whether it still is this process's
 //	run           one execution, from the last stored page to the end or until it must wait
+//	begin         where an execution begins, and what ends a job before anything is executed
+//	chain         the last stored message of a job's results
 //	publish       a page on its way to CRM_RESULTS; batch for what takes several messages
 //	checkpoint    the sealed place in a stored page
 //	verdict       what an error means for a job: final, again later, or wait
-//	end           the end of a job, each step repeatable
+//	end           the end of a job, each step repeatable; cancel for who does not own the job
+//	release       giving a job back
 //	share         how much of CRM_RESULTS a connection may hold
 //	jobs_*        the operations jobs.get, jobs.list and so on
 //	purge         what is left of a deleted connection

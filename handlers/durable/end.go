@@ -3,7 +3,7 @@ package durable
 import (
 	"context"
 	"errors"
-	"fmt"
+	"log/slog"
 	"strconv"
 	"time"
 
@@ -11,7 +11,6 @@ import (
 
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
-	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // mostEnds is how often an end is published again because a page came first.
@@ -80,7 +79,7 @@ func (x *execution) settle(ctx context.Context) (messages.JobRecord, error) {
 		return record, err
 	}
 	if first {
-		x.report(x.at.fault(), "job ended")
+		x.report(route.Level(x.at.fault()), "job ended", x.at.fault())
 		x.lane.metrics.ends.WithLabelValues(route.CodeOf(x.at.fault())).Inc()
 	}
 	if x.message == nil {
@@ -193,8 +192,14 @@ func (x *execution) recordOther(ctx context.Context) (record messages.JobRecord,
 // ended changes a record to that of a job with the stored end.
 func (x *execution) ended(r *messages.JobRecord) {
 	finished := x.at.time.UTC()
-	if x.at.page > r.Pages && x.rows == 0 {
-		r.Bytes += x.at.size // of an end that a predecessor stored
+	if missing := int64(x.at.page - r.Pages); missing > 0 {
+		// Another process stored them and did not come to say how long they are: as long as
+		// the others.
+		each := x.at.size
+		if r.Pages > 0 {
+			each = max(each, r.Bytes/int64(r.Pages))
+		}
+		r.Bytes += missing * each
 	}
 	r.State, r.Owner, r.RetryAt, r.FinishedAt = x.at.state(), "", nil, &finished
 	r.Pages, r.Rows, r.Total, r.Error = x.at.page, x.at.rows, x.at.total, x.at.fault()
@@ -214,75 +219,8 @@ func (x *execution) named(r messages.JobRecord) messages.JobRecord {
 	return r
 }
 
-// giveBack lets anybody run the job again.
-func (x *execution) giveBack(ctx context.Context, v verdict) outcome {
-	x.hold.stop()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*apiWait)
-	defer cancel()
-	var again time.Time
-	if v.after > 0 {
-		again = time.Now().Add(v.after)
-		if overdue := x.call.Deadline; !overdue.IsZero() && again.After(overdue) {
-			again = overdue // whoever meets it then ends it
-		}
-	}
-	err := x.hold.write(ctx, func(r *messages.JobRecord) {
-		r.State, r.Owner, r.Attempts, r.RetryAt = messages.JobQueued, "", v.attempts, nil
-		if v.fault != nil {
-			at := again.UTC()
-			r.RetryAt, r.Error = &at, v.fault
-		}
-	})
-	if err != nil {
-		return outcome{lost: true}
-	}
-	if v.fault != nil {
-		x.report(v.fault, "job waits")
-	}
-	return outcome{again: again, blocked: v.blocked}
-}
-
-// unended is what becomes of a job whose end could not be stored.
-func (x *execution) unended(ctx context.Context, err error) outcome {
-	switch {
-	case errors.Is(err, errNotOurs), errors.Is(err, errOther):
-		return outcome{lost: true}
-	case context.Cause(ctx) != nil:
-		return x.giveBack(ctx, verdict{attempts: x.hold.known().Attempts})
-	}
-	v := judge(route.Classify(ctx, false, err), x.hold.known().Attempts)
-	if v.final || v.after == 0 {
-		v.after = jittered(waitRetry)
-	}
-	v.attempts = x.hold.known().Attempts
-	return x.giveBack(ctx, v)
-}
-
-// clear removes the message of a job whose record says that it has ended.
-func (l *Lane) clear(ctx context.Context, c claimed) outcome {
-	current, err := l.options.Connections.Incarnation(ctx, c.record.Connection)
-	switch {
-	case err != nil && tokens.CodeOf(err) != tokens.CodeConnectionNotFound:
-		return outcome{again: time.Now().Add(jittered(waitRetry))}
-	case err == nil && c.record.Incarnation != "" && c.record.Incarnation != current:
-		// The record is of a connection that is gone, and this job was published since.
-		if err := deleteMessage(ctx, l.js, messages.StateStream, c.revision); err != nil {
-			return outcome{lost: true}
-		}
-		return outcome{}
-	}
-	if err := deleteMessage(ctx, l.js, messages.JobsStream, c.message.Sequence); err != nil {
-		return outcome{lost: true}
-	}
-	return outcome{ended: true}
-}
-
 // report writes the line of an execution that ended its job, or has to be made again.
-func (x *execution) report(fault *messages.Error, what string) {
-	level := route.Level(fault)
-	if what != "job ended" {
-		level = min(level, 0) // an attempt that failed is nothing to look at
-	}
+func (x *execution) report(level slog.Level, what string, fault *messages.Error) {
 	attrs := []any{"operation", x.call.Operation, "connection", x.key.connection, "code", route.CodeOf(fault),
 		"job", x.key.id, "rows", x.rows, "request_id", x.call.RequestID}
 	if fault != nil && fault.Unwrap() != nil {
@@ -290,65 +228,4 @@ func (x *execution) report(fault *messages.Error, what string) {
 	}
 	x.lane.log.Log(context.Background(), level, what, append(attrs, "took",
 		time.Since(x.began).Round(time.Microsecond))...)
-}
-
-// cancelJob ends a job of a connection before its time and returns it; one that has ended is
-// returned as it is. Its owner learns of it by the record's change, and is kept from storing
-// another page by the end itself.
-func (l *Lane) cancelJob(ctx context.Context, connection, id string) (messages.Job, error) {
-	x, ended, err := l.toCancel(ctx, jobKey{connection, id})
-	if err != nil || ended != nil {
-		return valueOf(ended), err
-	}
-	if x.at, err = x.last(ctx); err != nil {
-		return messages.Job{}, fmt.Errorf("read the results of job %s: %w", id, err)
-	}
-	if !x.at.last {
-		if err := x.fail(ctx, messages.Errorf(messages.Cancelled, "the job was cancelled")); err != nil {
-			return messages.Job{}, err
-		}
-	}
-	record, err := x.settle(ctx)
-	return record.Job, err
-}
-
-func valueOf(job *messages.Job) messages.Job {
-	if job == nil {
-		return messages.Job{}
-	}
-	return *job
-}
-
-// toCancel finds a job that has not ended; ended is one that has.
-func (l *Lane) toCancel(ctx context.Context, key jobKey) (x *execution, ended *messages.Job, err error) {
-	incarnation, err := l.options.Connections.Incarnation(ctx, key.connection)
-	if err != nil {
-		return nil, nil, err
-	}
-	record, at, err := l.ledger.read(ctx, key.connection, key.id)
-	if err != nil {
-		return nil, nil, fmt.Errorf("read the record of job %s: %w", key.id, err)
-	}
-	if record.Incarnation != "" && record.Incarnation != incarnation {
-		record, at = messages.JobRecord{}, 0 // of a connection of the same id that is gone
-	}
-	if record.State.Ended() {
-		return nil, &record.Job, nil
-	}
-	// The operation is not known where there is no record; only one job of an id is run.
-	subject := messages.Operation("*.*").JobSubject(key.connection, key.id)
-	if at != 0 && record.Operation != "" {
-		subject = record.Operation.JobSubject(key.connection, key.id)
-	}
-	message, err := lastOf(ctx, l.js, messages.JobsStream, subject)
-	switch {
-	case err != nil:
-		return nil, nil, fmt.Errorf("read job %s: %w", key.id, err)
-	case message == nil && at == 0:
-		return nil, nil, messages.Errorf(messages.NotFound, "the connection has no job of this id")
-	case message != nil:
-		record.Operation, _, _, _ = messages.ParseJobSubject(message.Subject)
-	}
-	record.Connection, record.ID, record.Incarnation = key.connection, key.id, incarnation
-	return l.newExecution(claimed{record: record, message: message}, nil), nil, nil
 }

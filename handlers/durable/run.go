@@ -1,8 +1,6 @@
 package durable
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -62,11 +60,14 @@ func (l *Lane) newExecution(c claimed, turn turnFunc) *execution {
 		incarnation: c.record.Incarnation, bytes: c.record.Bytes, maxParts: maxParts}
 	x.call = route.Call{Operation: c.record.Operation, RequestID: c.record.RequestID, Connection: x.key.connection,
 		Scope: x.key.connection}
-	if !messages.ValidRequestID(x.call.RequestID) {
-		x.call.RequestID = route.NewRequestID()
-	}
 	if c.message != nil {
 		x.trace = route.Trace(c.message.Header)
+		if id := c.message.Header.Get(messages.HeaderRequestID); messages.ValidRequestID(id) {
+			x.call.RequestID = id
+		}
+	}
+	if !messages.ValidRequestID(x.call.RequestID) {
+		x.call.RequestID = route.NewRequestID()
 	}
 	x.call.Budget = x.budget()
 	return x
@@ -102,66 +103,18 @@ func (x *execution) proceed(ctx context.Context) error {
 	return nil
 }
 
-// begin finds out where the job stands: from what is stored of its results, and nothing else.
-func (x *execution) begin(ctx context.Context) error {
-	record := x.hold.known()
-	at, unread := x.read(ctx)
-	if unread != nil && !errors.Is(unread, errForeign) {
-		return unread
-	}
-	// The connection is asked after the results were read: see dismiss.
-	current, err := x.lane.options.Connections.Incarnation(ctx, x.key.connection)
-	if err == nil {
-		x.incarnation = current
-		if unread != nil || at.sequence != 0 && at.incarnation != current {
-			at, unread = x.last(ctx)
-		}
-		err = unread
-	} else if x.incarnation = cmp.Or(record.Incarnation, at.incarnation); at.last && at.incarnation == x.incarnation {
-		err = nil // whatever becomes of the connection, the job has ended
-		current = x.incarnation
-	}
-	x.at = afterAll(at, record)
-	switch {
-	case err != nil:
-		return err
-	case record.Incarnation != "" && record.Incarnation != current:
-		// The record is of a connection that is gone, and this job was published since.
-		x.forget()
-	case at.sequence == 0 && record.Pages > 0:
-		return errLost
-	}
-	x.moveTo(at)
-	return nil
-}
-
-// afterAll is the place behind everything that is stored, or was.
-func afterAll(at stored, record messages.JobRecord) stored {
-	if at.page < record.Pages {
-		at.page, at.rows = record.Pages, max(at.rows, record.Rows)
-	}
-	return at
-}
-
-// forget takes a record for that of a job that nobody has run.
-func (x *execution) forget() {
-	x.bytes = 0
-	x.note(func(r *messages.JobRecord) {
-		r.Pages, r.Rows, r.Bytes, r.Total, r.Attempts, r.Takeovers = 0, 0, 0, nil, 0, 0
-	})
-}
-
 // moveTo goes to a place that this execution has not stored.
 func (x *execution) moveTo(at stored) {
 	x.at = at
 	x.note(func(r *messages.JobRecord) {
 		r.Incarnation, r.RequestID = x.incarnation, x.call.RequestID
+		if at.sequence == 0 || at.last {
+			return // what an end says is noted when it is finished
+		}
 		if at.page > r.Pages { // a new page was stored and not noted
 			r.Attempts, r.Takeovers = 0, min(r.Takeovers, 1)
 		}
-		if at.sequence != 0 {
-			r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
-		}
+		r.Pages, r.Rows, r.Total = at.page, at.rows, at.total
 	})
 }
 
@@ -178,7 +131,9 @@ func (x *execution) advance(p page, sequence uint64) {
 	x.lane.metrics.pages.Add(float64(len(p.messages)))
 	x.note(func(r *messages.JobRecord) {
 		r.Pages, r.Rows, r.Bytes, r.Total = x.at.page, x.at.rows, x.bytes, p.total
-		r.Attempts, r.Takeovers, r.Error = 0, 0, nil
+		if !p.last { // an end says how it came to that
+			r.Attempts, r.Takeovers, r.Error = 0, 0, nil
+		}
 	})
 }
 
@@ -195,74 +150,6 @@ func (x *execution) fresh(ctx context.Context) error {
 		return nil
 	}
 	return x.hold.fresh(ctx)
-}
-
-// errOverdue: the job's deadline has passed.
-var errOverdue = errors.New("the job's deadline has passed")
-
-// permit finds what ends a job before anything is executed.
-func (x *execution) permit() error {
-	x.call.Deadline = x.message.Time.Add(x.lane.options.JobLifetime)
-	header := x.message.Header
-	if text := header.Get(messages.HeaderDeadline); text != "" {
-		deadline, err := dynamics.ParseTime(text)
-		if err != nil {
-			return messages.Invalid(messages.HeaderDeadline, "must be an RFC 3339 time such as 2026-01-31T12:00:00Z")
-		}
-		if deadline.Before(x.call.Deadline) {
-			x.call.Deadline = deadline
-		}
-	}
-	if id := header.Get(messages.HeaderRequestID); id != "" && !messages.ValidRequestID(id) {
-		return messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII characters without spaces",
-			messages.MaxRequestID)
-	}
-	if !time.Now().Before(x.call.Deadline) {
-		return errOverdue
-	}
-	if n := x.hold.known().Takeovers; n >= mostTakeovers {
-		return final(messages.Errorf(messages.Internal, "%d processes in a row ended, or stood still, while they ran "+
-			"this job, and stored no page of it; it is not tried again", n))
-	}
-	return nil
-}
-
-// errUnknownOperation: the operation is left to processes that know it.
-var errUnknownOperation = errors.New("this process does not know the operation")
-
-// prepare reads the job's own options, and takes the memory that its body holds.
-func (x *execution) prepare() (*budget.Account, error) {
-	var known bool
-	if x.route, known = x.lane.routes[x.call.Operation]; !known {
-		return nil, errUnknownOperation
-	}
-	account, err := x.lane.options.Memory.Open(int64(len(x.message.Data)))
-	if err != nil {
-		return nil, err
-	}
-	var fault *messages.Error
-	if x.options, x.body, fault = messages.SplitJobOptions(x.message.Data); fault != nil {
-		account.Close()
-		return nil, fault
-	}
-	return account, nil
-}
-
-// resume opens the checkpoint of the last stored page.
-func (x *execution) resume() error {
-	if x.at.sequence == 0 {
-		x.place = nil
-		return nil
-	}
-	point, err := x.lane.open(x.at.checkpoint, x.key, x.incarnation, x.at.page)
-	if err != nil {
-		return err
-	}
-	x.place, x.bytes = bytes.Clone(point.place), point.bytes+int64(len(x.at.checkpoint))
-	if x.place == nil {
-		x.place = []byte{} // a place, and not the beginning
-	}
-	return nil
 }
 
 // serve has the operation read what follows on the last stored page, and stores it. A panic
@@ -335,10 +222,11 @@ func (x *execution) conclude(ctx context.Context, err error) outcome {
 	switch {
 	case err == nil:
 		return x.finish(ctx)
-	case errors.Is(err, errNotOurs), errors.Is(err, errOther), errors.Is(err, errNewerForm):
+	case errors.Is(err, errNotOurs), errors.Is(err, errOther):
 		return outcome{lost: true}
-	case errors.Is(err, errStopping), errors.Is(err, errMakeWay), errors.Is(err, errUnknownOperation),
-		errors.Is(err, context.Canceled) && ctx.Err() != nil:
+	case errors.Is(err, errNewerForm), errors.Is(err, errUnknownOperation): // for newer processes
+		return x.giveBack(ctx, verdict{attempts: x.hold.known().Attempts, after: waitRetry})
+	case errors.Is(err, errStopping), errors.Is(err, errMakeWay), ctx.Err() != nil:
 		return x.giveBack(ctx, verdict{attempts: x.hold.known().Attempts})
 	}
 	v := judge(x.classify(ctx, err), x.hold.known().Attempts)
@@ -359,7 +247,7 @@ func (x *execution) classify(ctx context.Context, err error) *messages.Error {
 		return final(messages.Errorf(messages.DeadlineExceeded, "the job was not done by its deadline, %s",
 			x.call.Deadline.UTC().Format(time.RFC3339)).Because(err))
 	case errors.Is(err, errLost):
-		if _, gone := x.lane.options.Connections.Incarnation(ctx, x.key.connection); tokens.CodeOf(gone) ==
+		if _, gone := x.lane.incarnation(ctx, x.key.connection); tokens.CodeOf(gone) ==
 			tokens.CodeConnectionNotFound {
 			return route.Classify(ctx, false, gone)
 		}

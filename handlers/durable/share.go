@@ -23,6 +23,7 @@ const connectionShare = 4
 // moment old.
 type shares struct {
 	lane *Lane
+	age  time.Duration // for which what is known is used at least
 
 	mu     sync.Mutex
 	room   room
@@ -52,9 +53,9 @@ type holder struct {
 }
 
 const (
-	// shareAge is how long what is known is used, at least.
+	// shareAge is how long what is known is used.
 	shareAge = time.Second
-	// shareCost is how many times as long as finding out took it is used.
+	// shareCost is how many times as long as finding out took it is used besides.
 	shareCost = 20
 	// sharesKept bounds the connections that something is known of.
 	sharesKept = 1000
@@ -62,7 +63,7 @@ const (
 	shareReads = 16
 )
 
-func newShares(l *Lane) *shares { return &shares{lane: l, held: map[string]holding{}} }
+func newShares(l *Lane) *shares { return &shares{lane: l, age: shareAge, held: map[string]holding{}} }
 
 // mayStore is how many bytes of results the job may have.
 func (x *execution) mayStore() int64 {
@@ -112,12 +113,22 @@ func (s *shares) quarter() int64 {
 	return s.room.bound / connectionShare
 }
 
+// known is what is known of CRM_RESULTS, and whether it is the caller's to look again; the
+// others go on with what is known meanwhile.
+func (s *shares) known() (known room, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known = s.room
+	if due = known.at.IsZero() || time.Since(known.at) >= s.age; due && !known.at.IsZero() {
+		s.room.at = time.Now()
+	}
+	return known, due
+}
+
 // look is how full CRM_RESULTS is.
 func (s *shares) look(ctx context.Context) (room, error) {
-	s.mu.Lock()
-	known := s.room
-	s.mu.Unlock()
-	if time.Since(known.at) < shareAge && !known.at.IsZero() {
+	known, due := s.known()
+	if !due {
 		return known, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
@@ -137,12 +148,23 @@ func (s *shares) look(ctx context.Context) (room, error) {
 	return known, nil
 }
 
+// knownOf is known of what a connection holds.
+func (s *shares) knownOf(connection string) (known holding, due bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known, ok := s.held[connection]
+	if due = !ok || time.Since(known.at) >= known.keep; due && ok {
+		again := known
+		again.at = time.Now()
+		s.held[connection] = again
+	}
+	return known, due
+}
+
 // of is what the jobs of a connection hold: those that have results, by their records.
 func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
-	s.mu.Lock()
-	known, ok := s.held[connection]
-	s.mu.Unlock()
-	if ok && time.Since(known.at) < known.keep {
+	known, due := s.knownOf(connection)
+	if !due {
 		return known.jobs, nil
 	}
 	began := time.Now()
@@ -165,7 +187,11 @@ func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
 	if len(s.held) >= sharesKept {
 		clear(s.held)
 	}
-	s.held[connection] = holding{jobs: jobs, at: time.Now(), keep: max(shareAge, shareCost*time.Since(began))}
+	keep := s.age
+	if keep > 0 {
+		keep += shareCost * time.Since(began)
+	}
+	s.held[connection] = holding{jobs: jobs, at: time.Now(), keep: keep}
 	return jobs, nil
 }
 

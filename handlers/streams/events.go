@@ -59,7 +59,7 @@ func Events(ctx context.Context, js jetstream.JetStream) error {
 // Why words why there is no stream.
 func Why(err error) string {
 	switch {
-	case absent(err):
+	case Absent(err):
 		return "this NATS account has none (or this user may not use it)"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return "it does not answer"

@@ -23,7 +23,7 @@ const batchesLevel = 2
 func recent(ctx context.Context, js jetstream.JetStream) error {
 	info, err := js.AccountInfo(ctx)
 	switch {
-	case err != nil && absent(err):
+	case err != nil && Absent(err):
 		return fmt.Errorf("%w: it needs JetStream, and %s", ErrStreams, Why(err))
 	case err != nil:
 		return fmt.Errorf("ask for JetStream: %w", err)

@@ -140,15 +140,15 @@ func capturingSubject(ctx context.Context, js jetstream.JetStream, subject strin
 			"acknowledgement for an answer; "+
 			"take them out of its subjects", ErrCaptured, name, subject)
 	}
-	if err := names.Err(); err != nil && !absent(err) {
+	if err := names.Err(); err != nil && !Absent(err) {
 		return fmt.Errorf("ask JetStream which streams capture %s: %w", subject, err)
 	}
 	return nil
 }
 
-// absent reports whether the server or the account has no JetStream:
+// Absent reports whether the server or the account has no JetStream:
 // then there is nothing to find out.
-func absent(err error) bool {
+func Absent(err error) bool {
 	return errors.Is(err, jetstream.ErrJetStreamNotEnabled) ||
 		errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount) ||
 		errors.Is(err, nats.ErrNoResponders)

@@ -62,7 +62,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
 		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables),
-		Reads: handlers.Reads(messages.Operations(b.config.Tables)),
+		Reads: handlers.Reads(messages.Operations(b.config.Tables)), Leftovers: b.purger.Clear,
 	})
 	if err != nil {
 		return nil, err
@@ -71,6 +71,6 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
 		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log),
-		BusCompletion: b.config.BusCompletion,
+		BusCompletion: b.config.BusCompletion, UserCalls: b.config.UserCalls,
 	}, nil
 }

@@ -43,17 +43,28 @@ func Root(t testing.TB) string {
 	}
 }
 
-// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder.
-// The password of a user is "secret-" and the user's name.
+// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder, and
+// with the user reader, which is there in comments. The password of a user is "secret-" and
+// the user's name.
 func DeployedNATS(t testing.TB, port int) *server.Server {
 	t.Helper()
-	text := File(t, "deploy/nats.conf")
+	return deployed(t, port, strings.ReplaceAll(File(t, "deploy/nats.conf"), "#| ", ""))
+}
+
+// DeployedAccounts is the same with deploy/nats-accounts.conf.
+func DeployedAccounts(t testing.TB, port int) *server.Server {
+	t.Helper()
+	return deployed(t, port, File(t, "deploy/nats-accounts.conf"))
+}
+
+func deployed(t testing.TB, port int, text string) *server.Server {
+	t.Helper()
 	text = strings.Replace(text, "port: 4222", fmt.Sprintf("host: 127.0.0.1\nport: %d", port), 1)
 	text = regexp.MustCompile(`(?m)^http: .*$`).ReplaceAllString(text, "")
 	text = strings.Replace(text, `"/data/jetstream"`, fmt.Sprintf("%q", t.TempDir()), 1)
-	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "ADMINISTRATOR"} {
+	for _, name := range regexp.MustCompile(`\$(\w+)_NATS_PASSWORD`).FindAllStringSubmatch(text, -1) {
 		// A variable of the file comes before one of the process, which tests share.
-		text = fmt.Sprintf("%s_NATS_PASSWORD: secret-%s\n", name, strings.ToLower(name)) + text
+		text = fmt.Sprintf("%s_NATS_PASSWORD: secret-%s\n", name[1], strings.ToLower(name[1])) + text
 	}
 	name := t.TempDir() + "/nats.conf"
 	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

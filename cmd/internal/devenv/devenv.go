@@ -21,8 +21,11 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// Ports are where servers listen on 127.0.0.1; 0 takes a free port.
+// Ports are where servers listen on 127.0.0.1; 0 takes a free port, None starts no server.
 type Ports struct{ NATS, Redis, Emulator int }
+
+// None is the port of a server that is not started.
+const None = -1
 
 // Services are NATS, Redis and Microsoft, as far as crmbridge can tell.
 type Services struct {
@@ -44,12 +47,18 @@ func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.H
 			err = errors.Join(err, s.Stop())
 		}
 	}()
-	for _, start := range []func() error{
-		func() error { return s.startNATS(ports.NATS) },
-		func() error { return s.startRedis(ports.Redis) },
-		func() error { return s.startEmulator(ports.Emulator, options, wrap) },
+	for _, part := range []struct {
+		port  int
+		start func(port int) error
+	}{
+		{ports.NATS, s.startNATS},
+		{ports.Redis, s.startRedis},
+		{ports.Emulator, func(port int) error { return s.startEmulator(port, options, wrap) }},
 	} {
-		if err = start(); err != nil {
+		if part.port == None {
+			continue
+		}
+		if err = part.start(part.port); err != nil {
 			return s, err
 		}
 	}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+type rowsExport struct {
+	ofTable
+	client
+	connection
+	Out        string   `required:"" placeholder:"FILE" help:"Write to this file, which ends in .csv or .jsonl."`
+	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
+	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy    []string `placeholder:"NAME" help:"Order, for example -created_at,name; by default there is none, and ${rows} are read in parallel."`
+	Limit      int      `placeholder:"N" help:"At most this many rows."`
+	Total      bool     `help:"Count the matching ${rows} first, so that the progress is one of the whole."`
+	Zstd       bool     `help:"Compress the results on their way; the file is not compressed."`
+	Sequential bool     `help:"Read one page after the other."`
+	Consumer   string   `placeholder:"NAME" help:"Read the results from their stream by a consumer of this name, which is faster and takes the right to make one; by default each page is asked for."`
+}
+
+// Help shows examples.
+func (c *rowsExport) Help() string {
+	x, export := examplesFor(c.table), "crmbridge "+c.table.Name+" export acme"
+	return `Writes every row that matches to a file. crmbridge reads them as a job, which goes on when this
+command ends. The same command goes on with the same file, after Ctrl-C, a closed terminal, kill -9 or a
+power cut, and writes no row twice: FILE.job beside the file holds the job and how far the file is. When
+the file is whole, the results and FILE.job are removed.
+
+A .csv file has a header line, and cells as tables show them: the label of a choice, the name of a lookup.
+A .jsonl file has each row as JSON on a line of its own, with everything. Only the owner may read either.
+Without --order-by the order of the rows is not the same in every export.
+
+Examples:
+  ` + export + ` --out acme-` + c.table.Name + `.csv
+  ` + export + ` --out acme.jsonl --where '` + x.choice + `' --fields ` + strings.Join(c.table.DefaultFields, ",") + ` --zstd
+
+` + c.fieldsHelp() + `
+
+` + c.whereHelp()
+}
+
+// Run writes the file, from where an earlier run ended.
+func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
+	in, err := c.request()
+	if err != nil {
+		return err
+	}
+	file, err := openExport(c.Out, in)
+	if err != nil {
+		return err
+	}
+	defer file.close()
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		err := c.export(ctx, ask, std, file)
+		switch ended, failed := errors.AsType[*messages.JobError](err); {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
+			fmt.Fprintf(std.err, "%s has %d %s so far. The job goes on: the same command again goes on with the file, "+
+				"and 'crmbridge jobs cancel %s %s' ends it.\n", c.Out, file.state.Rows, c.table.Name, c.Connection,
+				file.state.JobID)
+			return ctx.Err()
+		case failed && file.state.Page == 0:
+			file.forget() // there is nothing to go on with
+			return c.Where.explain(ended)
+		case failed, isCode(err, messages.NotFound), isCode(err, messages.ConnectionNotFound):
+			return fmt.Errorf("%w; %s stays as it is, with %d %s, which are not all: remove it and %s to begin again",
+				c.Where.explain(err), c.Out, file.state.Rows, c.table.Name, sideFile(c.Out))
+		}
+		return c.Where.explain(err)
+	})
+}
+
+func isCode(err error, code messages.Code) bool {
+	fault, ok := errors.AsType[*messages.Error](err)
+	return ok && fault.Code == code
+}
+
+// request is what the job is asked for, and what a file must have been begun with to go on
+// with it.
+func (c *rowsExport) request() (exportRequest, error) {
+	ending := strings.ToLower(filepath.Ext(c.Out))
+	if ending != csvEnding && ending != jsonlEnding {
+		return exportRequest{}, fmt.Errorf("%w: --out: %s must end in %s or %s", bridge.ErrUsage, c.Out, csvEnding,
+			jsonlEnding)
+	}
+	if !messages.ValidConnection(c.Connection) {
+		return exportRequest{}, messages.Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
+	}
+	where, err := c.Where.tree()
+	if err != nil {
+		return exportRequest{}, err
+	}
+	in := exportRequest{Table: c.table.Name, Search: messages.SearchRequest{Target: c.target(), Where: where,
+		Fields: c.Fields, OrderBy: c.OrderBy, Limit: messages.Count(c.Limit), IncludeTotal: c.Total}}
+	if c.Zstd {
+		in.Options.Encoding = messages.EncodingZstd
+	}
+	if c.Sequential {
+		parallel := false
+		in.Options.Parallel = &parallel
+	}
+	return in, nil
+}
+
+// export publishes the job where that has not been done, and writes its results to the file.
+func (c *rowsExport) export(ctx context.Context, ask *asker, std *stdio, file *exportFile) error {
+	if err := c.publish(ctx, ask, file); err != nil {
+		return err
+	}
+	progress := c.follow(ctx, ask, std, file)
+	defer progress.end()
+	if !file.state.Whole {
+		if err := c.write(ctx, ask, file, progress); err != nil {
+			return err
+		}
+	}
+	progress.end()
+	remove := func(ctx context.Context, id string) (bool, error) {
+		return ask.client.Jobs().Delete(ctx, c.Connection, id)
+	}
+	if _, err := once(ctx, ask, remove, file.state.JobID); err != nil && !isCode(err, messages.NotFound) {
+		fmt.Fprintf(std.err, "The file is whole, and the results could not be removed (%s): "+
+			"'crmbridge jobs delete %s %s' does it, or they are gone after 48 h.\n", term.Safe(err.Error()), c.Connection,
+			file.state.JobID)
+	}
+	if err := file.finish(); err != nil {
+		return err
+	}
+	answer := struct {
+		Connection string `json:"connection"`
+		Job        string `json:"job_id"`
+		File       string `json:"file"`
+		Rows       int64  `json:"rows"`
+		Pages      int    `json:"pages"`
+	}{c.Connection, file.state.JobID, c.Out, file.state.Rows, file.state.Page}
+	return c.print(std, answer, func() error {
+		_, err := fmt.Fprintf(std.err, "%d %s in %s\n", file.state.Rows, c.table.Name, c.Out)
+		return err
+	})
+}
+
+// publish publishes the job once. Its id is in the side file before, so that a run after a
+// crash publishes the same one.
+func (c *rowsExport) publish(ctx context.Context, ask *asker, file *exportFile) error {
+	if file.state.Published {
+		return nil
+	}
+	if file.state.JobID == "" {
+		id, err := uuid.NewV7()
+		if err != nil {
+			return fmt.Errorf("make the job's id: %w", err)
+		}
+		file.state.JobID = id.String()
+		if err := file.save(); err != nil {
+			return err
+		}
+	}
+	how := messages.JobPublication{JobOptions: file.state.Request.Options, ID: file.state.JobID}
+	publish := func(ctx context.Context, in messages.SearchRequest) (*messages.PublishedJob, error) {
+		return ask.client.Table(c.table).SearchJob(ctx, in, how)
+	}
+	if _, err := once(ctx, ask, publish, file.state.Request.Search); err != nil {
+		return err
+	}
+	file.state.Published = true
+	return file.save()
+}
+
+// write appends page after page.
+func (c *rowsExport) write(ctx context.Context, ask *asker, file *exportFile, progress *exportProgress) error {
+	format := newRowFormat(c.Out, c.table, c.Fields)
+	options := messages.ResultsOptions{From: file.state.Page + 1, Stream: c.Consumer != "", Consumer: c.Consumer}
+	for result, err := range ask.client.Jobs().Results(ctx, c.Connection, file.state.JobID, options) {
+		if err != nil {
+			return err
+		}
+		chunk, rows, err := format.page(result)
+		if err != nil {
+			return err
+		}
+		if err := file.append(chunk, rows, result); err != nil {
+			return err
+		}
+		progress.wrote(result, file.state.Rows)
+	}
+	if !file.state.Whole {
+		return messages.Errorf(messages.Internal, "the results ended before their last page")
+	}
+	return nil
+}

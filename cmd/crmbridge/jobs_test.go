@@ -1,0 +1,81 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// The commands about jobs: what crmbridge is asked, and what is printed.
+func TestJobsCommands(t *testing.T) {
+	const answer = `{"request_id":"r","job":{"id":"j","operation":"accounts.search","connection":"acme","state":"failed","pages":2,"rows":10,"total":50,"bytes":7,"attempts":5,"error":{"code":"unavailable","message":"no\u001b[2J"},"retry_of":"i"}}`
+	for _, test := range []struct {
+		args, subject, answer string
+		status                int
+		asked, stdout, stderr string
+	}{
+		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "state        failed\nrows         10 of 50\npages        2\n", ""},
+		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, "", "error        unavailable: no [2J\n", ""},
+		{"jobs get acme j --json", "crm.jobs.get.request.acme", answer, 0, "", `"retry_of": "i"`, ""},
+		{"jobs get acme a.b", "", "", 1, "", "", "invalid_request: job_id: is not the id of a job"},
+		{"jobs cancel acme j", "crm.jobs.cancel.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "attempts     5\n", ""},
+		{"jobs retry acme j", "crm.jobs.retry.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "retry of     i\n", ""},
+		{"jobs retry acme j --as k", "crm.jobs.retry.request.acme", answer, 0, `"new_job_id":"k"`, "", ""},
+		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0, `{"connection":"acme","job_id":"j"}`, "j is deleted\n", ""},
+		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":false}`, 0, "", "there was no job j, and so nothing was deleted\n", ""},
+		{"jobs delete acme j --json", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0, "", `"deleted": true`, ""},
+		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"}]}`, 0, `{"connection":"acme","page_size":1000}`, " j    acme        accounts.search  queued  0     0", "1 jobs\n"},
+		{"jobs list", "crm.jobs.list.request", `{"jobs":[]}`, 0, `{"page_size":1000}`, "", "0 jobs\n"},
+		{"jobs list acme --json", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}]}`, 0, "", `"id": "j"`, ""},
+		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
+		{"jobs list acme", "crm.jobs.list.request.acme", `{"error":{"code":"not_supported","message":"no JetStream"}}`, 1, "", "", "not_supported: no JetStream\n"},
+		{"jobs get acme j", "", "", 1, "", "", "unavailable: no crmbridge listens on crm.jobs.get.request.acme"},
+		{"jobs get acme", "", "", 2, "", "", "<job>"},
+	} {
+		t.Run(test.args, func(t *testing.T) {
+			a := newAnswers(t)
+			if test.subject != "" {
+				a.give(test.subject, test.answer)
+			}
+			status, stdout, stderr := a.run(strings.Fields(test.args)...)
+			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
+				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status, stdout, test.stdout, stderr, test.stderr)
+			}
+			if asked := a.requests(); !strings.Contains(asked, test.asked) {
+				t.Errorf("asked %s, want %s", asked, test.asked)
+			}
+		})
+	}
+}
+
+// On a terminal a person is asked before results go.
+func TestDeletingAJobAsksOnATerminal(t *testing.T) {
+	var out, err strings.Builder
+	std := &stdio{out: &out, err: &err, live: true, in: strings.NewReader("n\n")}
+	c := jobsDelete{job: job{connection: connection{"acme"}, Job: "j"}}
+	c.URL = "nats://127.0.0.1:1" // where nobody listens
+	if fault := c.Run(t.Context(), std); codeOf(fault) != messages.Cancelled || !strings.Contains(err.String(), "Delete job j of acme") {
+		t.Errorf("%v, asked %q", fault, err.String())
+	}
+}
+
+// The line of an export shows the part, the rate and what the job waits for.
+func TestExportProgressLine(t *testing.T) {
+	var out strings.Builder
+	std := &stdio{err: &out, live: true}
+	p := &exportProgress{line: std.progress(), rows: "accounts", stop: func() {}}
+	p.heard(&messages.Job{State: messages.JobQueued})
+	total := int64(200)
+	p.wrote(&messages.Result{Total: &total}, 50)
+	p.end()
+	p.heard(&messages.Job{State: messages.JobQueued}) // too late to be seen
+	for _, want := range []string{"0 accounts  the job waits for its turn", "[#####---------------]  25 %  50 accounts of 200"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q lacks %q", out.String(), want)
+		}
+	}
+	if !strings.HasSuffix(out.String(), beginning) {
+		t.Errorf("the line is left: %q", out.String())
+	}
+}
