@@ -163,6 +163,9 @@ func (r *resultsReader) read(ctx context.Context) (*Result, error) {
 			}
 		}
 		if err != nil && !r.again(ctx, err) {
+			if final, ok := errors.AsType[finalError](err); ok {
+				err = final.error
+			}
 			return nil, err
 		}
 		if err == nil && r.waited && r.missing == 0 {
@@ -217,8 +220,9 @@ func (r *resultsReader) consider(ctx context.Context) (ended bool, err error) {
 	case !job.State.Ended() && job.Pages < r.next:
 		return false, nil
 	}
-	// The page may be on its way. What is still missing after some tries is gone.
-	if r.missing++; r.missing <= mostMissing {
+	// A page that should be there may be on its way from the stream's leader. What is still
+	// missing after some tries is gone.
+	if r.missing++; job.Pages >= r.next && r.missing <= mostMissing {
 		return false, nil
 	}
 	switch {
@@ -240,8 +244,8 @@ func (r *resultsReader) consider(ctx context.Context) (ended bool, err error) {
 	return false, &JobError{Connection: r.connection, JobID: r.id, Cause: cause}
 }
 
-// mostMissing is how often a page that the job's record speaks of is looked for.
-const mostMissing = 3
+// mostMissing is how often a page that the job is known to have is looked for: about 3 s long.
+const mostMissing = 6
 
 func errAgedOut(id string, page int, more string) *Error {
 	return Errorf(NotFound, "page %d of job %s is not kept any more%s: results are kept for 48 h, and until the job "+

@@ -5,6 +5,8 @@ package messagestest
 import (
 	"context"
 	"errors"
+	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,17 +52,84 @@ func NewLane(t testing.TB, change func(*server.Options)) *Lane {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("NATS did not start")
 	}
+	return newLane(t, s, 1)
+}
+
+func newLane(t testing.TB, s *server.Server, replicas int) *Lane {
+	t.Helper()
 	l := &Lane{Server: s, t: t, asked: map[messages.Operation]int{}}
 	l.NC = l.Connect()
+	var err error
 	if l.JS, err = jetstream.New(l.NC); err != nil {
 		t.Fatal(err)
 	}
 	for _, config := range streams() {
-		if _, err := l.JS.CreateStream(t.Context(), config); err != nil {
-			t.Fatal(err)
+		config.Replicas = replicas
+		end := time.Now().Add(time.Minute)
+		for { // a cluster takes a while before it makes streams
+			if _, err = l.JS.CreateStream(t.Context(), config); err == nil {
+				break
+			}
+			if replicas == 1 || time.Now().After(end) {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	return l
+}
+
+// NewCluster is a lane on three servers, with three replicas of each stream. The first server
+// is Lane.Server.
+func NewCluster(t testing.TB) (*Lane, []*server.Server) {
+	t.Helper()
+	var routes []*url.URL // each server must know the others before it starts
+	for range 3 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []*server.Server
+	for i, route := range routes {
+		port, err := strconv.Atoi(route.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := server.NewServer(&server.Options{ServerName: "n" + strconv.Itoa(i), Host: "127.0.0.1",
+			Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		all = append(all, s)
+	}
+	for _, s := range all {
+		if !s.ReadyForConnections(30 * time.Second) {
+			t.Fatal("NATS did not start")
+		}
+	}
+	return newLane(t, all[0], len(all)), all
+}
+
+// Leader is the number of the server that leads a stream.
+func (l *Lane) Leader(stream string) int {
+	l.t.Helper()
+	info, err := l.JS.Stream(context.Background(), stream)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	leader, err := strconv.Atoi(strings.TrimPrefix(info.CachedInfo().Cluster.Leader, "n"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return leader
 }
 
 func streams() []jetstream.StreamConfig {
