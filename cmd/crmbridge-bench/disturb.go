@@ -226,6 +226,6 @@ func (w *world) why(jobs []job) {
 			waits == nil)
 	}
 	for _, c := range w.fleet {
-		w.say("%s, pid %d; its log ends with:\n%s", c.name, c.pid(), strings.TrimSpace(c.tail(1500)))
+		w.say("%s, pid %d; %s; its log ends with:\n%s", c.name, c.pid(), c.jobMetrics(ctx), strings.TrimSpace(c.tail(1500)))
 	}
 }

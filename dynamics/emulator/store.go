@@ -228,9 +228,9 @@ func (s *store) changeSet(logical string, f func(version int64, x *rowSet)) {
 // sets when the row was modified, and what else has no value but must have one.
 func (s *store) put(t *table, r *record, now time.Time) string {
 	at := now.UTC().Truncate(time.Second).Unix()
-	if slot := t.column(t.key).slot; r.cell(slot) == nil {
+	if key := t.column(t.key); !r.value(key).ok {
 		r.id = randomGUID()
-		r.cells[slot] = &r.id
+		r.set(key, value{ok: true, id: r.id})
 	}
 	r.fill(t)
 	r.date(t, at)
@@ -293,10 +293,10 @@ func (s *store) rewriteAll(t *table, f func(r *record, version int64) *record) {
 // date sets when the row was modified, and created where that is not known.
 func (r *record) date(t *table, at int64) {
 	if c := t.column("modifiedon"); c != nil && c.stored() {
-		r.cells[c.slot] = &at
+		r.set(c, numberCellValue(at))
 	}
-	if c := t.column("createdon"); c != nil && c.stored() && r.cells[c.slot] == nil {
-		r.cells[c.slot] = &at
+	if c := t.column("createdon"); c != nil && c.stored() && !r.value(c).ok {
+		r.set(c, numberCellValue(at))
 	}
 }
 
@@ -307,25 +307,20 @@ func (r *record) fill(t *table) {
 		if !c.stored() {
 			continue
 		}
-		cell := &r.cells[c.slot]
-		switch {
+		switch x := r.value(c); {
 		case c.name == "ownerid":
-			if id, ok := (*cell).(*guid); ok {
-				r.owner = *id
+			if x.ok {
+				r.owner = x.id
 			}
-		case c.kind == kindBool && !c.custom && *cell == nil:
-			*cell = &smallNumbers[0]
+		case c.kind == kindBool && !c.custom && !x.ok:
+			r.set(c, numberCellValue(0))
 		case c.kind == kindState:
-			if n, ok := (*cell).(*int64); ok {
-				state = *n
-			} else {
-				*cell = &smallNumbers[0]
-			}
-		case c.kind == kindStatus && cellValue(c.kind, *cell).n == 0:
+			state = x.n
+			r.set(c, numberCellValue(state))
+		case c.kind == kindStatus && x.n == 0:
 			for _, o := range c.options {
 				if int64(o.state) == state {
-					n := int64(o.value)
-					*cell = &n
+					r.set(c, numberCellValue(int64(o.value)))
 					break
 				}
 			}

@@ -510,7 +510,7 @@ func TestKnownJobs(t *testing.T) {
 		x.publish(connection, "3", "1", "2", "4")
 	}
 	x.slot()
-	x.heardOf("b", "1", messages.JobRunning, "other", 0)
+	x.heardOf("c", "1", messages.JobRunning, "other", 0)
 	var got []string
 	running := 0
 	for after := (jobKey{}); ; {

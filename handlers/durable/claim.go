@@ -197,9 +197,6 @@ func (l *Lane) another(ctx context.Context, o *openJob, record storedRecord, rev
 
 // message is the job's message, nil where there is none any more.
 func (l *Lane) message(ctx context.Context, o *openJob) (*jetstream.RawStreamMsg, error) {
-	if o.seq == 0 {
-		return lastOf(ctx, l.js, messages.JobsStream, l.board.operation(o).JobSubject(o.queue.connection, o.id))
-	}
 	msg, err := messageAt(ctx, l.js, messages.JobsStream, o.seq)
 	if err == nil && msg != nil {
 		// A stream that was deleted and made again has other messages under the same sequences.

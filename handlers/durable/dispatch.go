@@ -137,6 +137,9 @@ func (b *board) refused(o *openJob, got claiming, now, again instant) {
 		w.known, w.lapsed = true, false
 		b.strand(jobKey{q.connection, w.id}, w)
 	case claimLost:
+		if o.over {
+			break
+		}
 		b.hold(q, w, cmp.Or(got.hash, o.foreign), now).job = o.job
 	case claimLater:
 		w.known, w.lapsed, w.after = true, false, again
@@ -173,7 +176,7 @@ func (b *board) operation(o *openJob) messages.Operation {
 func (b *board) isHeld(o *openJob) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return o.foreign != 0
+	return o.foreign != 0 || o.over
 }
 
 // owned notes that a claim was made.

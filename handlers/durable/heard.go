@@ -67,14 +67,7 @@ func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant
 	case record.Owner == b.name:
 		// It was written just before the job was closed here.
 	case record.Owner != "":
-		q = b.queueOf(record.Connection)
-		h := q.others[record.ID]
-		if h == nil {
-			h = b.hold(q, b.heardClaim(q, record), hash, now)
-		}
-		h.renew(hash, now, b)
-		h.job = record.Job
-		b.settle(q, now, false)
+		b.heardClaim(record, hash, now)
 	case q != nil:
 		b.heardReturn(q, record, now, again)
 	}
@@ -87,8 +80,9 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (l
 		o.job = record.Job
 		return nil
 	case o.claiming:
+		o.foreign, o.job, o.over = 0, record.Job, record.State.Ended()
 		if record.Owner != "" {
-			o.foreign, o.job = hash, record.Job
+			o.foreign = hash
 		}
 		return nil
 	}
@@ -117,20 +111,26 @@ func (b *board) heardEnd(q *queue, id string, now instant) {
 	b.settle(q, now, false)
 }
 
-// heardClaim takes a job that another process has claimed out of those that wait.
-func (b *board) heardClaim(q *queue, record messages.JobRecord) waiting {
+// heardClaim notes that another process runs a job. One that is not known is met when the
+// stream is read that far: a claim that was refused is heard too, also after the job's end.
+func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) {
 	key := jobKey{record.Connection, record.ID}
-	if s, ok := b.strangers[key]; ok {
+	s, strange := b.strangers[key]
+	q := b.queues[key.connection]
+	if strange {
 		delete(b.strangers, key)
-		return s
+		q = b.queueOf(key.connection)
+		b.hold(q, s, hash, now)
+	} else if q == nil {
+		return
+	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 {
+		b.hold(q, b.take(q, at), hash, now)
 	}
-	if at := q.indexOf(record.ID); at >= 0 {
-		return b.take(q, at)
+	if h := q.others[key.id]; h != nil {
+		h.renew(hash, now, b)
+		h.job = record.Job
 	}
-	if q.beyond > 0 {
-		q.beyond--
-	}
-	return waiting{id: record.ID, at: record.QueuedAt.UnixNano(), expires: never, op: b.ops.index(record.Operation)}
+	b.settle(q, now, false)
 }
 
 // heardReturn lets a job wait that its owner has given back.

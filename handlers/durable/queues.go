@@ -27,7 +27,7 @@ func (i instant) after(d time.Duration) instant {
 
 // A waiting is a job that waits to be claimed, of about 110 bytes with its id.
 type waiting struct {
-	seq     uint64 // in CRM_JOBS; 0 where only the job's record was heard of
+	seq     uint64 // in CRM_JOBS
 	id      string
 	at      int64   // when it was published, in nanoseconds since 1970
 	expires instant // then it is met whatever else holds it back, to be ended
@@ -60,6 +60,7 @@ type openJob struct {
 
 	claiming bool   // it is not known yet whether it is this process's
 	foreign  uint64 // hash of the record by which another process was heard to have it, 0 for none
+	over     bool   // it was heard to have ended meanwhile
 }
 
 // A queue has the jobs of one connection.
@@ -275,13 +276,12 @@ func (b *board) follow(f followed, now instant) (full <-chan struct{}) {
 
 // seen marks a job that is known as one that the stream has.
 func (b *board) seen(q *queue, f followed) bool {
-	if h := q.others[f.id]; h != nil && (h.seq == 0 || h.seq == f.seq) {
+	if h := q.others[f.id]; h != nil && h.seq == f.seq {
 		h.gen = b.gen
-		h.seq, h.at, h.expires, h.op = f.seq, f.at.UnixNano(), f.expires, b.ops.index(f.op)
 		return true
 	}
-	if o := q.open[f.id]; o != nil && (o.seq == 0 || o.seq == f.seq) {
-		o.seq, o.gen = f.seq, b.gen
+	if o := q.open[f.id]; o != nil && o.seq == f.seq {
+		o.gen = b.gen
 		return true
 	}
 	if at, ok := q.find(f.seq); ok {
