@@ -25,6 +25,9 @@ func (o *Operations) connectionsGet(ctx context.Context, c route.Call,
 func (o *Operations) connectionsDelete(ctx context.Context, c route.Call,
 	_ messages.ConnectionRequest) (messages.DeletedReply, error) {
 	there, err := o.Store.DeleteIfThere(ctx, c.Connection)
+	if err == nil && o.Purge != nil {
+		o.Purge(ctx, c.Connection)
+	}
 	return messages.DeletedReply{Deleted: there}, err
 }
 

@@ -26,6 +26,9 @@ type Operations struct {
 	// UserCalls is how many calls of one user the fleet has in flight; a job that reads in
 	// parallel takes half of them at most. 0 is any number.
 	UserCalls int
+	// Purge removes the jobs and results of a connection that was deleted; nil where there are
+	// none. What it cannot do is done later, see [tokens.Store.PurgeDeleted].
+	Purge func(ctx context.Context, connection string)
 	// BusCompletion lets applications complete authorizations over NATS.
 	BusCompletion bool
 }

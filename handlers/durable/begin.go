@@ -20,7 +20,7 @@ func (x *execution) begin(ctx context.Context) error {
 		return unread
 	}
 	// The connection is asked after the results were read: see dismiss.
-	current, err := x.lane.options.Connections.Incarnation(ctx, x.key.connection)
+	current, err := x.lane.incarnation(ctx, x.key.connection)
 	if err == nil {
 		x.incarnation = current
 		if unread != nil || at.sequence != 0 && at.incarnation != current {

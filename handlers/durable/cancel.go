@@ -47,7 +47,7 @@ func (l *Lane) messageOf(ctx context.Context, op messages.Operation, key jobKey)
 
 // toCancel finds a job that has not ended; ended is one that has.
 func (l *Lane) toCancel(ctx context.Context, key jobKey) (x *execution, ended *messages.Job, err error) {
-	incarnation, err := l.options.Connections.Incarnation(ctx, key.connection)
+	incarnation, err := l.incarnation(ctx, key.connection)
 	if err != nil {
 		return nil, nil, err
 	}

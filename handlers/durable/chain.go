@@ -12,6 +12,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // stored is the last message of a job's results, which alone says how far the job has come.
@@ -109,10 +110,23 @@ func (x *execution) last(ctx context.Context) (stored, error) {
 // business of this execution.
 var errOther = errors.New("the connection has another incarnation")
 
+// incarnation is that of a connection as it is stored now. Its error is connection_not_found
+// where there is none.
+func (l *Lane) incarnation(ctx context.Context, connection string) (string, error) {
+	if l.options.Stored == nil {
+		return l.options.Connections.Incarnation(ctx, connection)
+	}
+	current, err := l.options.Stored(ctx, connection)
+	if err == nil && current == "" {
+		err = &tokens.Error{Code: tokens.CodeConnectionNotFound, Message: "there is no such connection"}
+	}
+	return current, err
+}
+
 // dismiss deletes a message of an incarnation that has ended. The connection is asked after
 // the message was read: an incarnation that it does not have by then never comes again.
 func (x *execution) dismiss(ctx context.Context, s stored) error {
-	current, err := x.lane.options.Connections.Incarnation(ctx, x.key.connection)
+	current, err := x.lane.incarnation(ctx, x.key.connection)
 	switch {
 	case err != nil:
 		return err

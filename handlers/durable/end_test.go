@@ -169,6 +169,8 @@ func TestWhatIsOfAnotherIncarnation(t *testing.T) {
 		}
 		return nil
 	}}.route()), nil)
+	// What this process remembers of the connection is no reason to delete anything.
+	left.options.Connections = remembers("inc-1")
 	if out := left.run(t.Context(), c, freely); !out.lost {
 		t.Errorf("%+v", out)
 	}
@@ -176,6 +178,11 @@ func TestWhatIsOfAnotherIncarnation(t *testing.T) {
 		t.Errorf("%d messages", len(all))
 	}
 }
+
+// remembers is a cache that has not heard of a change.
+type remembers string
+
+func (r remembers) Incarnation(context.Context, string) (string, error) { return string(r), nil }
 
 // Redis is away when the job begins: it waits, and that counts as nothing.
 func TestRedisIsAway(t *testing.T) {

@@ -12,10 +12,14 @@ import (
 
 // available fails where there is no durable lane, with the reason.
 func (l *Lane) available() error {
-	if why := l.missing(); why != "" {
+	switch why := l.missing(); why {
+	case "":
+		return nil
+	case notStarted:
+		return messages.Errorf(messages.Unavailable, "this process is starting; ask again").After(time.Second)
+	default:
 		return messages.Errorf(messages.NotSupported, "this crmbridge runs no jobs: %s", why)
 	}
-	return nil
 }
 
 // present is the incarnation of a connection, for an operation on its jobs.

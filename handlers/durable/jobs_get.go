@@ -35,12 +35,21 @@ type view struct {
 	record  messages.JobRecord
 	at      uint64                  // of the record, 0 for none
 	last    stored                  // the last result; the zero value for none
-	message *jetstream.RawStreamMsg // the job, where there is no record of it; nil for none
+	message *jetstream.RawStreamMsg // the job, where its record does not describe it; nil for none
 	lost    bool                    // it has ended, and the results are not all there that should be
 }
 
-// view reads what there is of a job.
+// view reads what there is of a job. Its message goes last: a job that has none, and no record
+// that describes it, has ended meanwhile or is not there, which another look tells.
 func (l *Lane) view(ctx context.Context, key jobKey, incarnation string) (view, error) {
+	v, err := l.viewOnce(ctx, key, incarnation)
+	if err != nil || v.described() || v.message != nil {
+		return v, err
+	}
+	return l.viewOnce(ctx, key, incarnation)
+}
+
+func (l *Lane) viewOnce(ctx context.Context, key jobKey, incarnation string) (view, error) {
 	v := view{key: key}
 	var err error
 	if v.record, v.at, err = l.recordOf(ctx, key, incarnation); err != nil {
@@ -58,9 +67,10 @@ func (l *Lane) view(ctx context.Context, key jobKey, incarnation string) (view, 
 		}
 		return v, err
 	}
-	if v.at == 0 {
-		v.message, err = l.messageOf(ctx, "*.*", key)
+	if v.described() {
+		return v, nil
 	}
+	v.message, err = l.messageOf(ctx, "*.*", key)
 	return v, err
 }
 
@@ -113,6 +123,10 @@ func (l *Lane) tooYoung(ctx context.Context, record messages.JobRecord) (bool, e
 	age := stream.CachedInfo().Config.MaxAge
 	return age == 0 || time.Since(*record.FinishedAt) < age-skew, nil
 }
+
+// described reports whether the record says what the job's message does. The first one of a
+// job does not: it is written before the message is read.
+func (v view) described() bool { return v.at != 0 && v.record.Digest != "" }
 
 // there reports whether there is anything of the job.
 func (v view) there() bool { return v.at != 0 || v.last.page > 0 || v.message != nil }

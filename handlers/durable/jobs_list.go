@@ -237,15 +237,13 @@ func (l *Lane) describeOne(ctx context.Context, key jobKey, message, incarnation
 	}
 	if msg != nil && json.Unmarshal(msg.Data, &v.record) == nil && ofIncarnation(v.record.Incarnation, incarnation) {
 		v.at = msg.Sequence
-		job := v.job()
-		return &job, nil
+	} else {
+		v.record = messages.JobRecord{}
 	}
-	v.record = messages.JobRecord{}
-	if message == "" {
-		return nil, nil
+	if !v.described() && message != "" {
+		v.message, err = direct(ctx, l.js, messages.JobsStream, directAsk{LastBySubject: message})
 	}
-	if v.message, err = direct(ctx, l.js, messages.JobsStream, directAsk{LastBySubject: message}); err != nil ||
-		v.message == nil {
+	if err != nil || !v.there() {
 		return nil, err
 	}
 	job := v.job()

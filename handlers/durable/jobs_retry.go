@@ -83,16 +83,7 @@ func (l *Lane) retried(ctx context.Context, as jobKey, id,
 	if err != nil || !v.there() {
 		return messages.Job{}, false, err
 	}
-	if job = v.job(); job.RetryOf == "" && v.at != 0 { // its first owner has not said yet what it found
-		message, err := l.messageOf(ctx, "*.*", as)
-		if err != nil {
-			return messages.Job{}, false, err
-		}
-		if message != nil {
-			job.RetryOf = message.Header.Get(messages.HeaderRetryOf)
-		}
-	}
-	if job.RetryOf != id {
+	if job = v.job(); job.RetryOf != id {
 		return messages.Job{}, true, messages.Invalid("new_job_id", "is the id of another job of the connection")
 	}
 	return job, true, nil

@@ -16,6 +16,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -45,9 +46,12 @@ type Slots interface {
 
 // Options say how the lane works. Zero values mean the default.
 type Options struct {
-	Connections Connections    // required
-	Sealer      Sealer         // required
-	Memory      *budget.Budget // nil: not bounded
+	Connections Connections // required
+	// Stored is the incarnation that a connection has now, never from a cache, "" where there
+	// is none: jobs are run and ended by it. nil asks Connections.
+	Stored func(ctx context.Context, connection string) (string, error)
+	Sealer Sealer         // required
+	Memory *budget.Budget // nil: not bounded
 
 	// MaxInFlight is how many pages and requests the process may have in hand; four times as many
 	// jobs may be open. Default 256.
@@ -177,6 +181,9 @@ func (l *Lane) Start(ctx context.Context, routes map[messages.Operation]route.Ro
 	cancel()
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, streams.ErrLifetime) {
+		return err
 	}
 	l.intake.Go(func() { l.follow(l.following, err) })
 	l.intake.Go(func() { l.dispatch(l.following) })

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -33,13 +34,20 @@ type Purger struct {
 	log       *slog.Logger
 	stop      context.CancelFunc
 	done      chan struct{}
-	said      string // what was logged last
+	said      string       // what was logged last
+	silent    atomic.Int64 // when JetStream did not answer, in Unix milliseconds; 0 where it did
 }
 
 const (
 	purgeLook = 5 * time.Second // between two looks for others' deletions, and as much again by chance
-	purgeWait = 5 * time.Second // for one connection, while somebody waits
+	purgeWait = 3 * time.Second // for one connection, while somebody waits
+	// purgeSilent is how long nobody has to wait for a JetStream that did not answer, which is
+	// also what a user of NATS meets who has not got the rights that a purge takes.
+	purgeSilent = 30 * time.Second
 )
+
+// errSilent: JetStream did not answer a moment ago.
+var errSilent = errors.New("JetStream does not answer; may this NATS user look at and purge the streams of jobs?")
 
 // StartPurger looks for deleted connections until Shutdown.
 func StartPurger(ctx context.Context, nc *nats.Conn, deletions Deletions, log *slog.Logger) (*Purger, error) {
@@ -95,7 +103,8 @@ func (p *Purger) report(ctx context.Context, err error) {
 func (p *Purger) Deleted(ctx context.Context, connection string) {
 	ctx, cancel := context.WithTimeout(ctx, purgeWait)
 	defer cancel()
-	if err := p.purgeForeign(ctx, connection); err != nil && !streams.Absent(err) {
+	err := p.unlessSilent(ctx, func() error { return p.purgeForeign(ctx, connection) })
+	if err != nil && !streams.Absent(err) {
 		p.log.WarnContext(ctx, "jobs and results of a deleted connection could not be removed at once; it is tried again",
 			"connection", connection, "error", err)
 	}
@@ -104,10 +113,29 @@ func (p *Purger) Deleted(ctx context.Context, connection string) {
 // Clear removes everything of a connection that is about to be made. Where there is no
 // JetStream there is nothing.
 func (p *Purger) Clear(ctx context.Context, connection string) error {
-	err := p.purge(ctx, connection, func(context.Context, string) (string, error) { return "", nil })
+	ctx, cancel := context.WithTimeout(ctx, purgeWait)
+	defer cancel()
+	err := p.unlessSilent(ctx, func() error {
+		return p.purge(ctx, connection, func(context.Context, string) (string, error) { return "", nil })
+	})
 	if streams.Absent(err) {
 		return nil
 	}
+	return err
+}
+
+// unlessSilent does something that somebody waits for, unless JetStream did not answer the last
+// one who waited.
+func (p *Purger) unlessSilent(ctx context.Context, purge func() error) error {
+	if at := p.silent.Load(); at != 0 && time.Since(time.UnixMilli(at)) < purgeSilent {
+		return errSilent
+	}
+	err := purge()
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		p.silent.Store(time.Now().UnixMilli())
+		return fmt.Errorf("%w: %w", errSilent, err)
+	}
+	p.silent.Store(0)
 	return err
 }
 

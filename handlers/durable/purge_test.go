@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
@@ -162,6 +163,34 @@ func TestClear(t *testing.T) {
 	}
 	if left := holds(t, js); len(left) > 0 {
 		t.Errorf("%v are left", left)
+	}
+}
+
+// Nobody waits again and again for a JetStream that does not answer.
+func TestASilentJetStreamIsWaitedForOnce(t *testing.T) {
+	nc, _ := streamstest.Connect(t, streamstest.Server(t, func(o *server.Options) { o.JetStream = false }))
+	asked := make(chan struct{}, 10)
+	if _, err := nc.Subscribe("$JS.API.>", func(*nats.Msg) { asked <- struct{}{} }); err != nil {
+		t.Fatal(err)
+	}
+	p, err := StartPurger(t.Context(), nc, &deletions{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Shutdown()
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := p.Clear(ctx, "acme"); !errors.Is(err, errSilent) {
+		t.Errorf("%v", err)
+	}
+	for range 3 {
+		if err := p.Clear(t.Context(), "acme"); !errors.Is(err, errSilent) {
+			t.Errorf("%v", err)
+		}
+		p.Deleted(t.Context(), "acme")
+	}
+	if n := len(asked); n != 1 {
+		t.Errorf("it was asked %d times", n)
 	}
 }
 

@@ -61,7 +61,7 @@ func (x *execution) unended(ctx context.Context, err error) outcome {
 
 // clear removes the message of a job whose record says that it has ended.
 func (l *Lane) clear(ctx context.Context, c claimed) outcome {
-	current, err := l.options.Connections.Incarnation(ctx, c.record.Connection)
+	current, err := l.incarnation(ctx, c.record.Connection)
 	switch {
 	case err != nil && tokens.CodeOf(err) != tokens.CodeConnectionNotFound:
 		return outcome{again: time.Now().Add(jittered(waitRetry))}

@@ -103,6 +103,15 @@ func (c *connections) Incarnation(_ context.Context, connection string) (string,
 	return c.known[connection], nil
 }
 
+// stored is what the lane asks; "" is none.
+func (c *connections) stored(ctx context.Context, connection string) (string, error) {
+	incarnation, err := c.Incarnation(ctx, connection)
+	if tokens.CodeOf(err) == tokens.CodeConnectionNotFound {
+		return "", nil
+	}
+	return incarnation, err
+}
+
 // boxes seal with a key of the test's own.
 type boxes struct{ aead cipher.AEAD }
 
@@ -135,7 +144,7 @@ func (b *boxes) Open(sealed, data []byte) ([]byte, error) {
 
 // lane is a lane without dispatch: tests claim and run.
 func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Operation]route.Route, change func(*Options)) *Lane {
-	options := Options{Connections: r.connections, Sealer: r.sealer, MaxInFlight: 256, ResultsMaxBytes: 4 << 30,
+	options := Options{Connections: r.connections, Stored: r.connections.stored, Sealer: r.sealer, MaxInFlight: 256, ResultsMaxBytes: 4 << 30,
 		JobMaxBytes: 4 << 30, JobLifetime: 24 * time.Hour, Lease: 15 * time.Second, Heartbeat: 5 * time.Second}
 	if change != nil {
 		change(&options)

@@ -247,7 +247,7 @@ func (x *execution) classify(ctx context.Context, err error) *messages.Error {
 		return final(messages.Errorf(messages.DeadlineExceeded, "the job was not done by its deadline, %s",
 			x.call.Deadline.UTC().Format(time.RFC3339)).Because(err))
 	case errors.Is(err, errLost):
-		if _, gone := x.lane.options.Connections.Incarnation(ctx, x.key.connection); tokens.CodeOf(gone) ==
+		if _, gone := x.lane.incarnation(ctx, x.key.connection); tokens.CodeOf(gone) ==
 			tokens.CodeConnectionNotFound {
 			return route.Classify(ctx, false, gone)
 		}

@@ -34,6 +34,7 @@ type Config struct {
 	MaxInFlight   int
 	MemoryBudget  int64 // bytes
 	UserCalls     int   // USER_CONCURRENCY
+	Jobs          Jobs
 	ShutdownGrace time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
@@ -49,6 +50,14 @@ type Config struct {
 	// Tables are those that this deployment serves: what people who connect from now on
 	// are asked for, and what operations there are.
 	Tables []messages.Table
+}
+
+// Jobs are the settings of the durable lane.
+type Jobs struct {
+	Replicas        int   // of streams that are made
+	ResultsMaxBytes int64 // of CRM_RESULTS where it is made
+	Lifetime        time.Duration
+	MaxBytes        int64 // of the results of one job
 }
 
 // Config reads the settings. The error lists every fault, one a line, each with
@@ -71,6 +80,7 @@ func (s Settings) Config() (Config, error) {
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
 		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
+		Jobs:          r.jobs(s),
 		ShutdownGrace: r.duration("SHUTDOWN_GRACE", s.ShutdownGrace, time.Hour),
 		LogLevel:      r.level(s.LogLevel),
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),

@@ -53,26 +53,30 @@ func planMemory(bytes int64) memoryPlan {
 	return p
 }
 
-var byteSize = regexp.MustCompile(`^([0-9]{1,15})(|B|KiB|MiB|GiB|kB|MB|GB|Ki|Mi|Gi)$`)
+var byteSize = regexp.MustCompile(`^([0-9]{1,15})(|B|KiB|MiB|GiB|TiB|kB|MB|GB|TB|Ki|Mi|Gi|Ti)$`)
 
-// memory reads MEMORY_BUDGET: bytes, with a unit or without.
+// memory reads MEMORY_BUDGET.
 func (r *reader) memory(text string) int64 {
 	if text == "" {
 		return defaultMemory(memoryLimit())
 	}
-	units := map[string]int64{"": 1, "B": 1, "kB": 1000, "MB": 1000_000, "GB": 1000_000_000,
-		"KiB": 1 << 10, "MiB": mib, "GiB": gib, "Ki": 1 << 10, "Mi": mib, "Gi": gib}
-	const right = "must be a number of bytes from 64MiB, such as 512MiB, 1GiB or 536870912"
+	return r.size("MEMORY_BUDGET", text, leastMemory, "from 64MiB, such as 512MiB, 1GiB or 536870912")
+}
+
+// size reads a number of bytes, with a unit or without. right says which are taken.
+func (r *reader) size(name, text string, least int64, right string) int64 {
+	units := map[string]int64{"": 1, "B": 1, "kB": 1000, "MB": 1000_000, "GB": 1000_000_000, "TB": 1000_000_000_000,
+		"KiB": 1 << 10, "MiB": mib, "GiB": gib, "TiB": gib << 10, "Ki": 1 << 10, "Mi": mib, "Gi": gib, "Ti": gib << 10}
 	parts := byteSize.FindStringSubmatch(strings.TrimSpace(text))
 	if parts == nil {
-		r.fault("MEMORY_BUDGET", right)
-		return leastMemory
+		r.fault(name, "must be a number of bytes %s", right)
+		return least
 	}
 	n, err := strconv.ParseInt(parts[1], 10, 64)
 	unit := units[parts[2]]
-	if err != nil || n > math.MaxInt64/8/unit || n*unit < leastMemory {
-		r.fault("MEMORY_BUDGET", right)
-		return leastMemory
+	if err != nil || n > math.MaxInt64/8/unit || n*unit < least {
+		r.fault(name, "must be a number of bytes %s", right)
+		return least
 	}
 	return n * unit
 }

@@ -26,7 +26,7 @@ var errNotYet = errors.New("not yet: it follows when NATS and Redis are there")
 func (b *Bridge) checks() []check {
 	return []check{
 		{"nats", b.checkNATS}, {"subscriptions", b.checkSubscriptions}, {"jetstream", b.checkJetStream},
-		{"redis", b.checkRedis}, {"draining", b.checkDraining},
+		{"jobs", b.checkJobs}, {"redis", b.checkRedis}, {"draining", b.checkDraining},
 	}
 }
 

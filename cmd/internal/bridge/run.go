@@ -19,6 +19,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
+	"github.com/crmbridge/crmbridge/handlers/durable"
 	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/handlers/streams"
@@ -44,6 +45,8 @@ type Bridge struct {
 	authorizer *tokens.Authorizer
 	events     *events.Publisher
 	consumer   atomic.Pointer[interactive.Consumer]
+	lane       atomic.Pointer[durable.Lane]
+	purger     *durable.Purger
 	stopping   atomic.Bool
 	memory     *budget.Budget
 	divided    memoryPlan
@@ -105,10 +108,18 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	b.onStop(func(ctx context.Context) error { b.events.Shutdown(ctx); return nil })
+	if err = b.startPurger(ctx, store); err != nil {
+		return b, err
+	}
 	operations, err := b.wire(store)
 	if err != nil {
 		return b, err
 	}
+	lane, err := b.newLane()
+	if err != nil {
+		return b, err
+	}
+	operations.Jobs, operations.Purge = lane, b.purger.Deleted
 	if err = b.listen("HTTP_ADDR", config.HTTPAddr, b.authorizer.Handler()); err != nil {
 		return b, err
 	}
@@ -129,6 +140,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	b.consumer.Store(consumer)
+	if err = b.startLane(ctx, lane, routes, consumer.Slots()); err != nil {
+		return b, err
+	}
 	log.Info("ready", "version", Version(), "public_url", config.PublicURL, "admin", config.AdminAddr)
 	return b, nil
 }
@@ -236,7 +250,9 @@ func (b *Bridge) Stop() error {
 	if consumer := b.consumer.Load(); consumer != nil {
 		grace, cancel := context.WithTimeout(context.Background(), b.config.ShutdownGrace)
 		defer cancel()
-		errs = append(errs, consumer.Shutdown(grace))
+		jobs := make(chan error, 1)
+		go func() { jobs <- b.stopLane(grace) }() // jobs are given back while requests are still answered
+		errs = append(errs, consumer.Shutdown(grace), <-jobs)
 	}
 	last, done := context.WithTimeout(context.Background(), stopWait)
 	defer done()

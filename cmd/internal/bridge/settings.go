@@ -54,6 +54,11 @@ type Settings struct {
 
 	UserConcurrency string `name:"user-concurrency" env:"USER_CONCURRENCY" default:"40" placeholder:"N" help:"Dataverse calls in flight for one user over the whole fleet: ${default}. Dataverse refuses at 52."`
 
+	NATSReplicas    string `name:"nats-replicas" env:"NATS_REPLICAS" default:"1" placeholder:"N" help:"Replicas of streams that are made: ${default}. Those that are there stay as they are."`
+	ResultsMaxBytes string `name:"results-max-bytes" env:"RESULTS_MAX_BYTES" default:"4GiB" placeholder:"BYTES" help:"What the stream of jobs' results may hold where it is made: ${default}. One connection may hold a quarter."`
+	JobLifetime     string `name:"job-lifetime" env:"JOB_LIFETIME" default:"24h" placeholder:"DURATION" help:"How long after its publication a job may run: ${default}. Results are kept for 24h longer at least."`
+	JobMaxBytes     string `name:"job-max-bytes" env:"JOB_MAX_BYTES" default:"4GiB" placeholder:"BYTES" help:"What the results of one job may take: ${default}, and never more than a connection may hold."`
+
 	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in flight may take after SIGTERM: ${default}."`
 	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
 	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`

@@ -62,7 +62,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
 		Operator: b.config.Operator, Tables: messages.TableNames(b.config.Tables), Describe: describe(b.config.Tables),
-		Reads: handlers.Reads(messages.Operations(b.config.Tables)),
+		Reads: handlers.Reads(messages.Operations(b.config.Tables)), Leftovers: b.purger.Clear,
 	})
 	if err != nil {
 		return nil, err
