@@ -50,15 +50,15 @@ const mostCounted = 1 << 50
 
 // sane is a record without numbers that no job comes to: another NATS user may have written it.
 func sane(r messages.JobRecord) messages.JobRecord {
-	r.Pages, r.Rows, r.Bytes = counted(r.Pages), counted(r.Rows), counted(r.Bytes)
-	r.Attempts, r.Takeovers = counted(r.Attempts), counted(r.Takeovers)
+	r.Pages, r.Rows, r.Bytes = countable(r.Pages), countable(r.Rows), countable(r.Bytes)
+	r.Attempts, r.Takeovers = countable(r.Attempts), countable(r.Takeovers)
 	if r.Total != nil && (*r.Total < 0 || *r.Total > mostCounted) {
 		r.Total = nil
 	}
 	return r
 }
 
-func counted[N int | int64](n N) N { return min(max(n, 0), mostCounted) }
+func countable[N int | int64](n N) N { return min(max(n, 0), mostCounted) }
 
 // afterAll is the place behind everything that is stored, or was.
 func afterAll(at stored, record messages.JobRecord) stored {

@@ -69,7 +69,7 @@ func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
 // number reads a header that counts something.
 func number(msg *jetstream.RawStreamMsg, name string) (int64, bool) {
 	n, err := strconv.ParseInt(msg.Header.Get(name), 10, 64)
-	return n, err == nil && n == counted(n)
+	return n, err == nil && n == countable(n)
 }
 
 // fault is the error that an end stands for, nil for none.
