@@ -37,6 +37,11 @@
 //	answer     all parts of what an operation returns for one call
 //	reply      how the interactive lane publishes an answer
 //	cursor     the sealed place from which a later request goes on
+//	job        a request that the durable lane runs, to the last page; see [route.Job]
+//	place      where a job goes on after a page that is stored, without its query
+//	turn       what a job's page is read within, until its parts are stored
+//	export     a search that runs as a job and reads several ranges of the time of
+//	           creation at once; see export.go and export_ranges.go
 //	slot       what a request holds while it is in flight; their number is limited
 //	in flight  being worked on: no longer waiting, not yet answered
 //	queue      requests of one connection, or of one of its requesters, that wait
@@ -53,6 +58,11 @@
 // starts goroutines, they run under [dynamics.Guard]: a panic in one would end the
 // process otherwise. What it waited for it delivers only after
 // [dynamics.Session.Confirm], unless a call of the session did that.
+//
+// It may be sent as a job too. One with a single reply needs nothing for that but to open
+// its session with the call, which refuses a connection that was made again since; one
+// with many parts gives the place after each page of Dataverse (rows_job.go,
+// rows_changes_job.go).
 //
 // # Adding a table
 //

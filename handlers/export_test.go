@@ -43,7 +43,11 @@ func TestMessagesOfAnExport(t *testing.T) {
 func TestAnExportHasEachRowOnce(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	e, ids := filled(t, random, 900)
-	for i := range 15 {
+	jobs := 15
+	if testing.Short() { // all take more than a second
+		jobs = 4
+	}
+	for i := range jobs {
 		in := messages.SearchRequest{PageSize: messages.Count(1 + random.IntN(100)), Fields: []string{"id", "name"}, IncludeTotal: i%2 == 0}
 		l := newLane(t, e.operations, "accounts.search", in)
 		l.call.Budget = 2000 + random.IntN(20_000)
