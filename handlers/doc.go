@@ -16,10 +16,11 @@
 //	handlers/plan         a request's fields, order and filter in the columns of one
 //	                      environment, and the catalog of these columns
 //	handlers/interactive  the lane that answers requests: request in, reply out
+//	handlers/durable      the lane of jobs: what is stored goes on in any process
 //	handlers/events       the changes of connections, published to CRM_EVENTS
 //	handlers/streams      makes crmbridge's streams, and refuses those that capture requests
 //
-// Only interactive, events and streams import the NATS client; imports_test.go holds
+// Only interactive, durable, events and streams import the NATS client; imports_test.go holds
 // that.
 //
 // # Words

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +25,12 @@ func (l *Lane) Page(ctx context.Context, connection, id string, page int) (route
 	}
 	f := finder{lane: l, key: jobKey{connection, id}, incarnation: incarnation, page: page}
 	found, err := f.find(ctx)
+	for range again {
+		if !errors.Is(err, errStoredSince) {
+			break
+		}
+		found, err = f.find(ctx)
+	}
 	if err != nil {
 		return route.Part{}, asked(ctx, err)
 	}
@@ -58,6 +65,13 @@ type finder struct {
 // most bounds the messages that are read for one page. Halving what lies between two pages
 // takes about 40 at the most.
 const most = 100
+
+// again is how often a page is looked for that was not there, and is when it is asked whether
+// it will come.
+const again = 3
+
+// errStoredSince: the page was stored while it was looked for.
+var errStoredSince = errors.New("the page was stored while it was looked for")
 
 func (f *finder) find(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 	if at, ok := f.lane.places.of(f.key, f.incarnation); ok && at.page < f.page && f.page-at.page <= 2 {
@@ -193,9 +207,8 @@ func (f *finder) absent(ctx context.Context) error {
 		return err
 	case !v.there():
 		return noJob()
-	case v.last.page >= f.page: // stored since
-		return messages.Errorf(messages.Unavailable, "page %d was stored in this moment; ask again", f.page).
-			After(time.Second)
+	case v.last.page >= f.page:
+		return errStoredSince
 	case v.lost:
 		return messages.Errorf(messages.NotFound, "page %d is not stored: results were lost; run the job again under "+
 			"another id", f.page)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -509,4 +510,34 @@ func TestOperationsWithoutALane(t *testing.T) {
 	}
 	_, err := l.List(t.Context(), messages.JobsListRequest{PageSize: 1}, 1<<20)
 	fails(t, err, messages.NotSupported, "no durable lane")
+}
+
+// Readers that wait for the next page of a job that runs are told that it is not there yet, or
+// get it: nothing else.
+func TestPagesThatAreReadWhileTheyAreStored(t *testing.T) {
+	r := newRig(t)
+	l := r.lane("one", r.js, nil, nil)
+	const pages, readers = 200, 4
+	r.publish(someOp, "j", `{}`)
+	var reading sync.WaitGroup
+	for range readers {
+		reading.Go(func() {
+			for page := 1; page <= pages; {
+				part, err := l.Page(t.Context(), "acme", "j", page)
+				fault, ok := errors.AsType[*messages.Error](err)
+				switch {
+				case err == nil && string(part.Body) == strconv.Itoa(page):
+					page++
+				case ok && fault.Code == messages.NotFound && fault.Retryable:
+				default:
+					t.Errorf("page %d: %s, %v", page, part.Body, err)
+					return
+				}
+			}
+		})
+	}
+	for page := 1; page <= pages; page++ {
+		r.putResult("j", page, strconv.Itoa(page))
+	}
+	reading.Wait()
 }

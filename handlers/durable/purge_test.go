@@ -24,10 +24,18 @@ type deletions struct {
 	incarnations map[string]string
 	asked        func() // when an incarnation is asked for
 	err          error
+	due          chan string // connections that are to be purged; nil is none
+	purged       chan error  // what became of that
 }
 
-func (d *deletions) PurgeDeleted(context.Context, func(context.Context, string) error) (int, error) {
-	return 0, nil
+func (d *deletions) PurgeDeleted(ctx context.Context, purge func(context.Context, string) error) (int, error) {
+	select {
+	case connection := <-d.due:
+		d.purged <- purge(ctx, connection)
+		return 1, nil
+	default:
+		return 0, nil
+	}
 }
 
 func (d *deletions) Incarnation(_ context.Context, connection string) (string, error) {
@@ -149,6 +157,23 @@ func TestAPurgeSparesTheNextIncarnation(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Every process works off the list of deletions, so that none is forgotten by a crash.
+func TestDeletionsOfOthersAreWorkedOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it waits for a look at the list, which is up to 10 s away")
+	}
+	d := &deletions{due: make(chan string, 1), purged: make(chan error, 1)}
+	d.due <- "acme"
+	_, js := purging(t, d)
+	everything(t, js, "acme", "one")
+	if err := <-d.purged; err != nil {
+		t.Fatal(err)
+	}
+	if left := holds(t, js); len(left) > 0 {
+		t.Errorf("%v are left", left)
 	}
 }
 

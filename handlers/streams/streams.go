@@ -1,6 +1,5 @@
 // Package streams makes crmbridge's JetStream streams, looks whether those of the durable
-// lane can be used, and sees to it that no stream
-// captures requests.
+// lane can be used, and sees to it that no stream captures requests.
 package streams
 
 import (
