@@ -283,6 +283,9 @@ func TestPublishingWhatNobodyTakes(t *testing.T) {
 
 // A user who may not publish there is told so by name.
 func TestPublishingWithoutPermission(t *testing.T) {
+	if testing.Short() {
+		t.Skip("what is not allowed is found out by waiting")
+	}
 	lane := messagestest.NewLane(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "all", Password: "x"},
 			{Username: "some", Password: "x", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"crm.users.*.job.>"}}}}}
@@ -322,6 +325,9 @@ func TestPublishingWithFewRights(t *testing.T) {
 
 // After a restart of NATS an id still names its job.
 func TestPublishingAfterARestart(t *testing.T) {
+	if testing.Short() {
+		t.Skip("NATS is stopped and started")
+	}
 	folder := t.TempDir()
 	var options *server.Options
 	lane := messagestest.NewLane(t, func(o *server.Options) { o.StoreDir = folder; options = o })

@@ -165,6 +165,15 @@ func TestPublishersOfADeployment(t *testing.T) {
 			return nil
 		})
 	}
+	folder := t.TempDir()
+	var said strings.Builder
+	status := run([]string{"accounts", "export", "demo", "--out", filepath.Join(folder, "a.csv"), "--where=citi = London", "--nats-url=" + w.NATSURL}, &said, &said)
+	if status != 1 || !strings.Contains(said.String(), "invalid_request: where.field: there is no field \"citi\"") || !strings.Contains(said.String(), "\n  citi = London\n  ^^^^\n") {
+		t.Errorf("status %d: %s", status, said.String())
+	}
+	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
 	if job, err := publish("name"); err == nil || !isCode(err, messages.InvalidRequest) {
 		t.Errorf("another job under the id: %+v, %v", job, err)
 	}

@@ -295,6 +295,7 @@ func TestExportOfAJobThatFails(t *testing.T) {
 
 // Results that were removed meanwhile are said to be gone, and the file stays.
 func TestExportOfResultsThatAreGone(t *testing.T) {
+	bridgetest.Long(t, "pages that are gone are looked for several times")
 	e := newExporting(t, []string{firstPage, lastPage}, messages.JobRunning)
 	out := filepath.Join(t.TempDir(), "a.jsonl")
 	interruptExport(t, e, out, 2)
