@@ -3,6 +3,7 @@ package messages_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -319,65 +320,35 @@ func TestPublishingWithFewRights(t *testing.T) {
 	}
 }
 
-// On three servers a publisher's answers are the same, also while the leader of the stream is
-// away.
-func TestPublishingToACluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("a cluster takes seconds to choose leaders")
-	}
-	lane, servers := messagestest.NewCluster(t)
+// After a restart of NATS an id still names its job.
+func TestPublishingAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	var options *server.Options
+	lane := messagestest.NewLane(t, func(o *server.Options) { o.StoreDir = folder; options = o })
 	lane.Answer()
-	nc := lane.Connect()
-	client := messages.NewClient(nc)
-	publish := func(id, email string) (*messages.PublishedJob, error) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		return client.UserJob(ctx, messages.UserGetRequest{Target: acme, Email: email}, messages.JobPublication{ID: id})
+	reconnected := make(chan struct{}, 1)
+	client := messages.NewClient(lane.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+		nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} })))
+	publish := func() (*messages.PublishedJob, error) {
+		return client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: "a"})
 	}
-	for round, known := range []bool{false, true, true} {
-		if job, err := publish("a", "x@y"); err != nil || job.Known != known {
-			t.Errorf("round %d: %+v, %v", round, job, err)
-		}
+	if job, err := publish(); err != nil || job.Known {
+		t.Fatalf("%+v, %v", job, err)
 	}
-	if _, err := publish("a", "z@y"); codeOf(err) != messages.InvalidRequest {
-		t.Errorf("another job: %v", err)
-	}
-	stream, err := lane.JS.Stream(t.Context(), messages.JobsStream)
+	options.Port = lane.Server.Addr().(*net.TCPAddr).Port
+	lane.Server.Shutdown()
+	lane.Server.WaitForShutdown()
+	again, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := stream.CachedInfo().Config
-	config.MaxMsgs = 1
-	if _, err := lane.JS.UpdateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
+	again.Start()
+	t.Cleanup(func() { again.Shutdown(); again.WaitForShutdown() })
+	<-reconnected
+	if job, err := publish(); err != nil || !job.Known {
+		t.Errorf("%+v, %v", job, err)
 	}
-	if job, err := publish("b", "x@y"); codeOf(err) != messages.Overloaded || job != nil {
-		t.Errorf("full: %+v, %v", job, err)
-	}
-	if job, err := publish("a", "x@y"); err != nil || !job.Known {
-		t.Errorf("full, but there: %+v, %v", job, err)
-	}
-	config.MaxMsgs = -1
-	if _, err := lane.JS.UpdateStream(t.Context(), config); err != nil {
-		t.Fatal(err)
-	}
-	leader := lane.Leader(messages.JobsStream)
-	if servers[leader] == lane.Server {
-		// The client's own server stays: another one leads.
-		if _, err := nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+messages.JobsStream, nil, 10*time.Second); err != nil {
-			t.Fatal(err)
-		}
-		for end := time.Now().Add(time.Minute); servers[leader] == lane.Server && time.Now().Before(end); leader = lane.Leader(messages.JobsStream) {
-			time.Sleep(100 * time.Millisecond)
-		}
-	}
-	servers[leader].Shutdown()
-	for _, id := range []string{"c", "d", ""} {
-		if job, err := publish(id, "x@y"); err != nil || job.Known {
-			t.Errorf("%q without the leader: %+v, %v", id, job, err)
-		}
-	}
-	if n := waiting(t, lane); n != 4 {
+	if n := waiting(t, lane); n != 1 {
 		t.Errorf("%d jobs wait", n)
 	}
 }

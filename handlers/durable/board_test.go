@@ -13,10 +13,12 @@ import (
 // A table is a board that a test plays on, without NATS and without a clock.
 type table struct {
 	*board
-	t    testing.TB
-	now  instant
-	seq  uint64
-	told map[jobKey]error // executions that were told to end
+	t   testing.TB
+	now instant
+	seq uint64
+	// beats counts the records that were heard of, as a stored one counts its writes.
+	beats int64
+	told  map[jobKey]error // executions that were told to end
 }
 
 func newTable(t testing.TB, slots int) *table {
@@ -90,7 +92,8 @@ func (x *table) order(n int) (got string) {
 
 // heardOf has a record be heard.
 func (x *table) heardOf(connection, id string, state messages.JobState, owner string, again time.Duration) *openJob {
-	record := messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, State: state}, Owner: owner}
+	x.beats++
+	record := messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, State: state}, Owner: owner, Beat: x.beats}
 	return x.heard(record, hashOf([]byte(owner+string(state))), x.now, x.now.after(again))
 }
 
@@ -375,6 +378,26 @@ func TestRecordsOfTheJobBefore(t *testing.T) {
 	x.tick(x.now)
 	if o = x.slot(); o == nil || !o.known {
 		t.Errorf("%+v", o)
+	}
+}
+
+// Every process that starts tries to claim what is claimed already. What it publishes is
+// refused, and heard all the same: it does not prolong the lease of an owner that is dead.
+func TestRefusedClaimsProlongNoLease(t *testing.T) {
+	x := newTable(t, 100)
+	x.publish("a", "1")
+	for range 3 {
+		x.heardOf("a", "1", messages.JobRunning, "dead", 0)
+	}
+	for i := range 3 {
+		x.now = x.now.after(5 * time.Second)
+		record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: messages.JobRunning},
+			Owner: fmt.Sprintf("starts%d", i), Beat: 1}
+		x.heard(record, hashOf([]byte(record.Owner)), x.now, x.now)
+	}
+	x.tick(x.now)
+	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed || o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
+		t.Errorf("a lease after the owner's last word there is %+v", o)
 	}
 }
 

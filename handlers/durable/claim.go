@@ -32,6 +32,7 @@ type claiming struct {
 	verdict verdictOfClaim
 	claimed claimed
 	hash    uint64    // of the record that was read, 0 for none
+	beat    int64     // of that record
 	again   time.Time // of claimLater
 	err     error     // of claimError
 }
@@ -101,7 +102,8 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 		return claiming{verdict: claimNewer}
 	case record.isOf(message):
 	case record.Digest == "" && record.Owner != "" && record.Owner != l.name && (!o.lapsed || o.hash != hash):
-		return claiming{verdict: claimLost, hash: hash} // its first owner says soon whose record it is
+		// Its first owner says soon whose record it is.
+		return claiming{verdict: claimLost, hash: hash, beat: record.Beat}
 	default:
 		return l.another(ctx, o, record, revision, message)
 	}
@@ -110,7 +112,7 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 		return claiming{verdict: claimEnded, hash: hash,
 			claimed: claimed{record: record.JobRecord, revision: revision, message: message, since: time.Now()}}
 	case record.Owner != "" && record.Owner != l.name && (!o.lapsed || o.hash != hash):
-		return claiming{verdict: claimLost, hash: hash}
+		return claiming{verdict: claimLost, hash: hash, beat: record.Beat}
 	case record.Owner == "" && record.RetryAt != nil && time.Until(*record.RetryAt) > 0 && !expired:
 		return claiming{verdict: claimLater, again: *record.RetryAt}
 	}

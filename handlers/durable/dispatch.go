@@ -145,7 +145,8 @@ func (b *board) refused(o *openJob, got claiming, now, again instant) {
 			b.comeBack(q, w, now)
 			break
 		}
-		b.hold(q, w, cmp.Or(got.hash, o.foreign), now).job = o.job
+		h := b.hold(q, w, cmp.Or(got.hash, o.foreign), now)
+		h.job, h.beat = o.job, got.beat
 	case claimLater:
 		w.known, w.lapsed, w.after = true, false, again
 		b.comeBack(q, w, now)

@@ -144,9 +144,11 @@ func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) 
 	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 && !q.jobs[at].isOlder(record) {
 		b.hold(q, b.take(q, at), hash, now)
 	}
-	if h := q.others[key.id]; h != nil {
+	// A record counts its writes. One that counts no further was not stored: every process
+	// that starts tries to claim what is claimed, and must not prolong the lease of the dead.
+	if h := q.others[key.id]; h != nil && record.Beat > h.beat {
 		h.renew(hash, now, b)
-		h.job = record.Job
+		h.job, h.beat = record.Job, record.Beat
 	}
 	b.settle(q, now, false)
 }

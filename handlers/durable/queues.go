@@ -43,6 +43,7 @@ type waiting struct {
 type held struct {
 	waiting
 	lapses instant      // then it may be taken over, if its record stays as it is
+	beat   int64        // of that record; what is heard with none above it was refused
 	job    messages.Job // as its record was heard last
 }
 

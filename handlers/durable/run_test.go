@@ -59,16 +59,18 @@ func TestAJobRuns(t *testing.T) {
 	}
 }
 
+type turnKey struct{}
+
 // An operation with one answer: the lane takes its turn, encodes it, and it is the end.
 func TestAJobOfOnePart(t *testing.T) {
 	r := newRig(t)
 	turns, done := 0, 0
 	turn := func(ctx context.Context) (context.Context, func(), error) {
 		turns++
-		return context.WithValue(ctx, struct{}{}, turns), func() { done++ }, nil
+		return context.WithValue(ctx, turnKey{}, turns), func() { done++ }, nil
 	}
 	l := r.lane("one", r.js, map[messages.Operation]route.Route{oneOp: {Serve: func(ctx context.Context, c route.Call, _ []byte) route.Answer {
-		if turns != 1 || done != 0 || ctx.Value(struct{}{}) != 1 {
+		if turns != 1 || done != 0 || ctx.Value(turnKey{}) != 1 {
 			t.Error("no turn was taken")
 		}
 		return route.Answer{Call: c, Parts: func(yield func(route.Part, error) bool) {
