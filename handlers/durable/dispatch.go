@@ -20,7 +20,7 @@ func (l *Lane) dispatch(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
 	for reconnects := uint64(0); ; {
-		l.fill()
+		l.fill(ctx)
 		l.refillHungry()
 		select {
 		case <-ctx.Done():
@@ -46,8 +46,8 @@ func (l *Lane) wake() {
 }
 
 // fill takes slots for as long as they are of use.
-func (l *Lane) fill() {
-	for l.board.wants(l.now()) {
+func (l *Lane) fill(ctx context.Context) {
+	for ctx.Err() == nil && l.board.wants(l.now()) {
 		if !l.slots.Take() {
 			break
 		}
@@ -138,6 +138,11 @@ func (b *board) refused(o *openJob, got claiming, now, again instant) {
 		b.strand(jobKey{q.connection, w.id}, w)
 	case claimLost:
 		if o.over {
+			break
+		}
+		if o.free {
+			w.known, w.lapsed = true, false
+			b.comeBack(q, w, now)
 			break
 		}
 		h := b.hold(q, w, cmp.Or(got.hash, o.foreign), now)

@@ -54,6 +54,9 @@ func (r *runs) once(t testing.TB, want int) {
 
 // Several processes share the jobs: each runs once, and they seldom want the same.
 func TestSeveralProcessesShareJobs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it runs 1,000 jobs")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -79,6 +82,9 @@ func TestSeveralProcessesShareJobs(t *testing.T) {
 
 // More jobs of a connection than memory has room for are read when there is, in every process.
 func TestMoreJobsThanMemoryHas(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it runs 900 jobs")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -113,6 +119,9 @@ func lease(d time.Duration) func(*Lane) {
 // Jobs of a process that has died are taken over, once, and the records count it; those of a
 // process whose heartbeat goes on are not.
 func TestTakeovers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for leases to run out")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	const dead, alive = 6, 6
@@ -213,6 +222,9 @@ func TestALostJobIsHeardOf(t *testing.T) {
 // The follower is made again where its consumer is deleted, where the streams are, and where
 // the server is started again; nothing is run twice or forgotten.
 func TestTheFollowerIsMadeAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for a server to start again")
+	}
 	dir := t.TempDir()
 	s := streamstest.Server(t, func(o *server.Options) { o.StoreDir = dir })
 	_, js := streamstest.Connect(t, s, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
@@ -259,6 +271,9 @@ func TestTheFollowerIsMadeAgain(t *testing.T) {
 
 // What the follower has missed is found by the count of the stream's messages.
 func TestMissedJobsAreFound(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for the messages to be counted")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -334,6 +349,9 @@ func TestAnIDRunsOnce(t *testing.T) {
 
 // Two jobs of one id and different operations that wait at the same time: one runs.
 func TestTwoJobsOfOneIDAtOnce(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for a lease")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	release := make(chan struct{})
@@ -354,6 +372,9 @@ func TestTwoJobsOfOneIDAtOnce(t *testing.T) {
 // A job whose message is gone when it is claimed leaves no record, and one that is given back
 // with a time runs after it.
 func TestJobsThatAreGoneAndThatWait(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it waits for a job's time")
+	}
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs

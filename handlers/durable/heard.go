@@ -58,7 +58,7 @@ func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant
 	defer b.mu.Unlock()
 	q := b.queues[record.Connection]
 	if q != nil && q.open[record.ID] != nil {
-		return b.heardOpen(q.open[record.ID], record, hash)
+		return b.heardOpen(q.open[record.ID], record, hash, again)
 	}
 	switch {
 	case record.State.Ended():
@@ -73,7 +73,7 @@ func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant
 	return nil
 }
 
-func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (look *openJob) {
+func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64, again instant) (look *openJob) {
 	switch {
 	case record.Owner == b.name:
 		o.job = record.Job
@@ -81,9 +81,11 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (l
 	case o.claiming && o.isOlder(record):
 		return nil
 	case o.claiming:
-		o.foreign, o.job, o.over = 0, record.Job, record.State.Ended()
+		o.foreign, o.job, o.over, o.free = 0, record.Job, record.State.Ended(), false
 		if record.Owner != "" {
 			o.foreign = hash
+		} else if !o.over {
+			o.free, o.after = true, again
 		}
 		return nil
 	}

@@ -260,7 +260,7 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 	}
 }
 
-// Shutdown gives back what is in hand.
+// Shutdown gives back what is in hand, and another process goes on with it.
 func TestShutdownGivesBack(t *testing.T) {
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
@@ -288,6 +288,25 @@ func TestShutdownGivesBack(t *testing.T) {
 			if err != nil || record.State != messages.JobQueued || record.Owner != "" {
 				t.Errorf("%s of %s: %+v, %v", id, connection, record, err)
 			}
+		}
+	}
+	second := make(chan claimed, 8)
+	next := func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
+		second <- c
+		<-ctx.Done()
+		return giveBack(l, c)
+	}
+	other := startLane(t, s, 8, next, nil)
+	successor := startLane(t, s, 8, next, nil)
+	owners := map[string]int{}
+	for range 4 {
+		c := <-second
+		owners[c.record.Owner]++
+	}
+	other.stop() // while the other hears of it
+	for range owners[other.name] {
+		if c := <-second; c.record.Owner != successor.name {
+			t.Errorf("%+v", c.record)
 		}
 	}
 }

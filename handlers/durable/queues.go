@@ -62,7 +62,8 @@ type openJob struct {
 
 	claiming bool   // it is not known yet whether it is this process's
 	foreign  uint64 // hash of the record by which another process was heard to have it, 0 for none
-	over     bool   // it was heard to have ended meanwhile
+	over     bool   // it was heard to have ended meanwhile,
+	free     bool   // or to have been given back
 }
 
 // A queue has the jobs of one connection.
