@@ -30,13 +30,17 @@ type chaosCommand struct {
 
 	Mutate  string        `default:"" enum:",no-guard,msg-id" help:"Breaks the lane on the wire, so that the check must fail: no-guard takes the expected last sequence off every result, msg-id gives each the id CONNECTION.JOB.PAGE (seen with 3 servers)."`
 	Seed    uint64        `default:"1" help:"Of the disturbances: ${default}."`
-	Timeout time.Duration `default:"15m" help:"Of each form: ${default}."`
+	Timeout time.Duration `default:"30m" help:"Of each form: ${default}."`
 }
 
 // shorten makes it the short form.
 func (c *chaosCommand) shorten() {
 	c.Rows, c.Jobs, c.Form = min(c.Rows, 60_000), min(c.Jobs, 2), "mixed"
 	c.Timeout = min(c.Timeout, 4*time.Minute)
+	// A job of a dead process is taken over after 15 to 17 s: who kills more often waits
+	// for takeovers most of the time.
+	c.Kill, c.Pause, c.Hold, c.KillLeader = max(c.Kill, 11*time.Second), max(c.Pause, 17*time.Second), min(c.Hold, 4*time.Second),
+		max(c.KillLeader, 15*time.Second)
 }
 
 // connection is what the jobs of a run belong to.
