@@ -142,7 +142,7 @@ type pageSpan struct {
 // advance moves a range behind its page, and reports whether it ends there.
 func (t *rangeTable) advance(r *openRange, page pageSpan) (ends bool) {
 	r.busy = false
-	if page.next == "" || page.rows > 0 && r.past(page.last, page.timed) {
+	if page.next == "" || r.past(page.last, page.timed) {
 		t.drop(r)
 		return true
 	}

@@ -134,7 +134,8 @@ func (s *timedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		slices.Reverse(found)
 	}
 	if place := query.Get("$skiptoken"); place != "" {
-		n, _ := strconv.Atoi(strings.TrimPrefix(place, "pagingcookie"))
+		number, _, _ := strings.Cut(strings.TrimPrefix(place, "pagingcookie"), "_")
+		n, _ := strconv.Atoi(number)
 		last := s.rows[slices.IndexFunc(s.rows, func(r timedRow) bool { return r.n == n })]
 		found = slices.DeleteFunc(found, func(row timedRow) bool { return s.order(row, last) <= 0 })
 	}
@@ -154,7 +155,7 @@ func (s *timedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer["@odata.count"] = len(found)
 	}
 	if len(page) < len(found) {
-		base, _, _ := strings.Cut(r.URL.RawQuery, "&$skiptoken")
+		base, _, _ := strings.Cut(strings.ReplaceAll(r.URL.RawQuery, "%24", "$"), "&$skiptoken")
 		place := "pagingcookie" + strconv.Itoa(page[len(page)-1].n)
 		rest := base + "&$skiptoken=" + place
 		if s.link != nil {

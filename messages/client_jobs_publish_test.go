@@ -3,6 +3,7 @@ package messages_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -316,5 +317,38 @@ func TestPublishingWithFewRights(t *testing.T) {
 	}
 	if err := nc.Flush(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// After a restart of NATS an id still names its job.
+func TestPublishingAfterARestart(t *testing.T) {
+	folder := t.TempDir()
+	var options *server.Options
+	lane := messagestest.NewLane(t, func(o *server.Options) { o.StoreDir = folder; options = o })
+	lane.Answer()
+	reconnected := make(chan struct{}, 1)
+	client := messages.NewClient(lane.Connect(nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond),
+		nats.ReconnectHandler(func(*nats.Conn) { reconnected <- struct{}{} })))
+	publish := func() (*messages.PublishedJob, error) {
+		return client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: "a"})
+	}
+	if job, err := publish(); err != nil || job.Known {
+		t.Fatalf("%+v, %v", job, err)
+	}
+	options.Port = lane.Server.Addr().(*net.TCPAddr).Port
+	lane.Server.Shutdown()
+	lane.Server.WaitForShutdown()
+	again, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Start()
+	t.Cleanup(func() { again.Shutdown(); again.WaitForShutdown() })
+	<-reconnected
+	if job, err := publish(); err != nil || !job.Known {
+		t.Errorf("%+v, %v", job, err)
+	}
+	if n := waiting(t, lane); n != 1 {
+		t.Errorf("%d jobs wait", n)
 	}
 }

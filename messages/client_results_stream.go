@@ -61,6 +61,12 @@ func (s *streamedResults) message(ctx context.Context, page int) (*nats.Msg, err
 		if err != nil {
 			return nil, fmt.Errorf("read from stream %s: %w", ResultsStream, err)
 		}
+		if meta.Sequence.Stream <= s.last { // so would those that another reader made the consumer for
+			if err := s.again("messages come that were read before"); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		number, err := strconv.Atoi(msg.Header.Get(HeaderPage))
 		if err != nil || number < 1 {
 			return nil, Errorf(Internal, "a result of job %s has no number", s.r.id)

@@ -46,6 +46,14 @@
 // names of its table, [Operation.Schemas] describes it, and [Client.Table] asks.
 // All of them take a table that [Tables] does not list, too.
 //
+// # Jobs
+//
+// What takes long is published as a job: [TableClient.SearchJob] and the other methods whose
+// names end in Job. [Client.Jobs] asks about jobs, and [TableClient.JobPages] reads what they
+// bring, from any page on. A publication is acknowledged by JetStream, which is no answer of
+// crmbridge's; after an error of it the client finds out whether the job is known, and says
+// so ([PublishedJob.Known]). Subjects, streams and records are in [Job] and [JobRecord].
+//
 // # Decoding
 //
 // Requests are read strictly: an unknown member, a member given twice, a value

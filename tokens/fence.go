@@ -203,7 +203,7 @@ func (s *Store) write(ctx context.Context, from fence, inc string, plain []byte,
 
 // ErrRedis is found with errors.Is where Redis did not do what it was asked. Such an error
 // has [CodeUnavailable], and says nothing of Entra or Dataverse.
-var ErrRedis = errors.New("Redis did not do what it was asked")
+var ErrRedis = errors.New("what Redis was asked for was not done")
 
 // redisFault is a cause that is also ErrRedis; its text is its own.
 type redisFault struct{ error }

@@ -83,6 +83,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 			t.Errorf("crmbridge may subscribe to %s", subject)
 		}
 	}
+	exports := t.TempDir()
 	for _, c := range []struct {
 		user, prefix string
 		args         []string
@@ -95,6 +96,14 @@ func TestTheDeployedPermissions(t *testing.T) {
 		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "other", "--page-size=1"}, 1, "Permissions Violation"},
 		{"campaigns", "_INBOX.campaigns", []string{"connections", "delete", "acme"}, 1, "Permissions Violation"},
 		{"campaigns", "", []string{"accounts", "search", "acme", "--page-size=1"}, 1, "NATS_INBOX_PREFIX"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/a.csv"}, 0, "20 accounts in"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "other", "--out=" + exports + "/b.csv"}, 1, "Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/c.csv", "--consumer=acme-reader"}, 1, "Permissions Violation"},
+		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/d.csv", "--consumer=acme-reader"}, 0, "20 accounts in"},
+		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/e.csv", "--consumer=another"}, 1, "Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"jobs", "list", "acme"}, 0, "accounts.search"},
+		{"campaigns", "_INBOX.campaigns", []string{"jobs", "get", "other", "x"}, 1, "Permissions Violation"},
+		{"administrator", "_INBOX.administrators", []string{"jobs", "list"}, 0, "jobs\n"},
 	} {
 		t.Run(c.user+" "+strings.Join(c.args, " ")+" "+c.prefix, func(t *testing.T) {
 			var stdout, stderr strings.Builder

@@ -97,7 +97,7 @@ type column struct {
 	hidden              bool             // from the caller: the column reads as null
 	get                 func(v *snapshot, row any) value
 
-	// Of tables whose rows are records: where the cell is, or what the value follows from.
+	// Of tables whose rows are records: where the cell is among those of its kind, or what the value follows from.
 	slot    int
 	compute func(in inputs) value
 	inputs  []string
@@ -155,6 +155,7 @@ type table struct {
 	props               map[string]*column
 	names               map[string]*column // columns by logical name
 	slots               int                // cells of a record; 0 where rows are no records
+	cells               cellCounts         // by what they hold
 	tracking            bool               // changes can be asked for
 	product             string             // what brings the table to an environment, "" where every one has it
 	first               firstRows          // the rows that a server begins with
@@ -249,14 +250,23 @@ func (t *table) place(c *column) {
 		c.slot = -1
 		return
 	}
-	slot, k := t.slots, c.kind
+	n := t.cells.of(c.kind)
+	slot := *n
 	c.slot = slot
+	*n++
 	t.slots++
 	if c.name == t.key {
 		c.get = func(_ *snapshot, r any) value { return value{ok: true, id: r.(*record).id} }
 		return
 	}
-	c.get = func(_ *snapshot, r any) value { return cellValue(k, r.(*record).cell(slot)) }
+	switch n {
+	case &t.cells.texts:
+		c.get = func(_ *snapshot, r any) value { return textValue(r.(*record), slot) }
+	case &t.cells.ids:
+		c.get = func(_ *snapshot, r any) value { return idValue(r.(*record), slot) }
+	default:
+		c.get = func(_ *snapshot, r any) value { return numberValue(r.(*record), slot) }
+	}
 }
 
 // derive has a column's value follow from others.

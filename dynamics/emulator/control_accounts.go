@@ -47,7 +47,7 @@ func (c Control) Accounts() iter.Seq[Account] {
 // one. It returns the ID, or "" where ID is not a GUID.
 func (c Control) PutAccount(a Account) string {
 	t := c.s.schema.table("accounts")
-	r, ok := newAccountMaker(t).record(&a)
+	r, ok := newAccountMaker(t, false).record(&a)
 	if !ok {
 		return ""
 	}

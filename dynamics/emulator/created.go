@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -69,33 +70,28 @@ func newSpreader(t *table, seed uint64, list []Created) *spreader {
 }
 
 // next is when the next row was created; false leaves it as it is.
-func (x *spreader) next() (at *int64, ok bool) {
+func (x *spreader) next() (at value, ok bool) {
 	n := x.rng.IntN(100)
 	for _, part := range x.list {
 		if n -= part.Percent; n >= 0 {
 			continue
 		}
 		if part.Null {
-			return nil, true
+			return value{}, true
 		}
-		seconds := part.From.Unix() + x.rng.Int64N(max(1, int64(part.Span/time.Second)))
-		return &seconds, true
+		return numberCellValue(part.From.Unix() + x.rng.Int64N(max(1, int64(part.Span/time.Second)))), true
 	}
-	return nil, false
+	return value{}, false
 }
 
 // createdAt sets when a record was created that nobody reads yet. It was not modified before.
-func (r *record) createdAt(created, modified *column, at *int64) {
-	if at == nil {
-		r.cells[created.slot] = nil
-		return
-	}
-	r.cells[created.slot] = at
+func (r *record) createdAt(created, modified *column, at value) {
+	r.set(created, at)
 	if modified == nil || !modified.stored() {
 		return
 	}
-	if m := cellValue(modified.kind, r.cell(modified.slot)); m.ok && m.n < *at {
-		r.cells[modified.slot] = at
+	if m := r.value(modified); at.ok && m.ok && m.n < at.n {
+		r.set(modified, at)
 	}
 }
 
@@ -113,16 +109,12 @@ func (t *table) spread(rows []*record, seed uint64, list []Created) {
 }
 
 // again is the record as it is written anew: createdon is another, versionnumber and modifiedon are those of the write.
-func (r *record) again(t *table, version, now int64, at *int64) *record {
+func (r *record) again(t *table, version, now int64, at value) *record {
 	out := *r
-	out.version = version
-	out.cells = append(make([]any, 0, len(r.cells)), r.cells...)
-	created := &out.cells[t.column("createdon").slot]
-	if *created = nil; at != nil {
-		*created = at
-	}
+	out.version, out.numbers = version, slices.Clone(r.numbers)
+	out.set(t.column("createdon"), at)
 	if m := t.column("modifiedon"); m != nil && m.stored() {
-		out.cells[m.slot] = &now
+		out.set(m, numberCellValue(now))
 	}
 	return &out
 }
@@ -144,10 +136,9 @@ func (c TableControl) SetCreated(id string, at time.Time) bool {
 	if err != nil || !ok {
 		return false
 	}
-	var created *int64
+	created := value{}
 	if !at.IsZero() {
-		seconds := at.Unix()
-		created = &seconds
+		created = numberCellValue(at.Unix())
 	}
 	now := c.s.opts.Now().Unix()
 	return c.s.data.rewrite(t, key, func(r *record, version int64) *record { return r.again(t, version, now, created) })

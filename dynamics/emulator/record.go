@@ -14,119 +14,80 @@ import (
 type record struct {
 	id, owner guid
 	version   int64
-	// cells are by the slots of the table's columns: nil, a *string, an *int64 or a *guid. Where the table has got columns since
-	// the record was made there are fewer.
-	cells []any
-}
-
-// boxes are where cells point to. Those of rows that are made together lie together, as an allocation for each of a million cells
-// costs more than all else about them.
-type boxes struct {
+	// The cells, by the slots of the table's columns: texts and several choices, "" where there is no value; numbers, dates and
+	// choices, noNumber where there is none; ids, noID where there is none. Where the table has got columns since the
+	// record was made there are fewer. A page reads them row by row, so that those of a row lie together.
 	texts   []string
 	numbers []int64
 	ids     []guid
 }
 
-// boxed puts a value into a box of the last chunk, or of a new one.
-func boxed[T any](chunk *[]T, v T) any {
-	if len(*chunk) == cap(*chunk) {
-		*chunk = make([]T, 0, min(max(8, 2*cap(*chunk)), 1024))
-	}
-	*chunk = append(*chunk, v)
-	return &(*chunk)[len(*chunk)-1]
-}
+// noNumber is the cell of a number that has no value.
+const noNumber = math.MinInt64
 
-func (b *boxes) text(s string) any {
-	if s == "" {
-		return nil
-	}
-	return boxed(&b.texts, s)
-}
-
-func (b *boxes) number(n int64) any {
-	if n >= 0 && n < int64(len(smallNumbers)) {
-		return &smallNumbers[n]
-	}
-	return boxed(&b.numbers, n)
-}
-
-func (b *boxes) id(g guid) any { return boxed(&b.ids, g) }
-
-// smallNumbers are the cells of choices and the like; nobody writes to them.
-var smallNumbers = func() (out [256]int64) {
-	for i := range out {
-		out[i] = int64(i)
-	}
-	return out
-}()
-
-func (r *record) cell(slot int) any {
-	if slot < len(r.cells) {
-		return r.cells[slot]
-	}
-	return nil
-}
+// noID is that of an id; the zero GUID is one.
+var noID = guid{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
 // Row is a row by the logical names of its columns; one that is not there has no value. Values are a string for texts, GUIDs and
 // lookups; an int for whole numbers and choices, and ten-thousandths for money and decimals; a bool; a time.Time; an []int32 for
 // several choices. Where a row is put in, money and decimals may be a json.Number or a string too, in units, and dates a string.
 type Row map[string]any
 
-// toCell is a value as records keep it. Of a wrong type or form it says what is right.
-func (c *column) toCell(b *boxes, v any) (any, error) {
+// toValue is a value of [Row] as queries see it. Of a wrong type or form it says what is right.
+func (c *column) toValue(v any) (value, error) {
 	switch {
 	case v == nil:
-		return nil, nil
+		return value{}, nil
 	case c.kind.textual():
 		if s, ok := v.(string); ok {
-			return b.text(s), nil
+			return textCellValue(s), nil
 		}
-		return nil, c.wants(v, "a string")
+		return value{}, c.wants(v, "a string")
 	case c.kind == kindGUID || c.kind == kindLookup:
 		s, _ := v.(string)
 		if s == "" {
 			if _, ok := v.(string); ok {
-				return nil, nil
+				return value{}, nil
 			}
 		} else if id, ok := parseGUID(s); ok {
-			return b.id(id), nil
+			return value{ok: true, id: id}, nil
 		}
-		return nil, c.wants(v, "a GUID as a string")
+		return value{}, c.wants(v, "a GUID as a string")
 	case c.kind == kindDateTime || c.kind == kindDate:
-		return c.dateCell(b, v)
+		return c.dateValue(v)
 	case c.kind == kindChoices:
-		return c.choicesCell(b, v)
+		return c.choicesValue(v)
 	case c.kind == kindBool:
 		if on, ok := v.(bool); ok {
-			return b.number(int64(btoi(on))), nil
+			return numberCellValue(int64(btoi(on))), nil
 		}
-		return nil, c.wants(v, "true or false")
+		return value{}, c.wants(v, "true or false")
 	}
-	return c.numberCell(b, v)
+	return c.numberValue(v)
 }
 
 func (c *column) wants(v any, what string) error {
 	return fmt.Errorf("column %s: %v (%T) must be %s", c.name, v, v, what)
 }
 
-func (c *column) dateCell(b *boxes, v any) (any, error) {
+func (c *column) dateValue(v any) (value, error) {
 	switch x := v.(type) {
 	case time.Time:
 		if x.IsZero() {
-			return nil, nil
+			return value{}, nil
 		}
-		return b.number(x.Unix()), nil
+		return numberCellValue(x.Unix()), nil
 	case string:
 		for _, layout := range []string{time.RFC3339, time.DateOnly} {
 			if at, err := time.Parse(layout, x); err == nil {
-				return b.number(at.Unix()), nil
+				return numberCellValue(at.Unix()), nil
 			}
 		}
 	}
-	return nil, c.wants(v, "a time.Time, or a date and time as in 2024-02-29T08:00:00Z")
+	return value{}, c.wants(v, "a time.Time, or a date and time as in 2024-02-29T08:00:00Z")
 }
 
-func (c *column) choicesCell(b *boxes, v any) (any, error) {
+func (c *column) choicesValue(v any) (value, error) {
 	var list []int32
 	switch x := v.(type) {
 	case []int32:
@@ -135,17 +96,17 @@ func (c *column) choicesCell(b *boxes, v any) (any, error) {
 		for _, e := range x {
 			n, ok := wholeNumber(e)
 			if !ok || n != int64(int32(n)) {
-				return nil, c.wants(v, "a list of the integers of options")
+				return value{}, c.wants(v, "a list of the integers of options")
 			}
 			list = append(list, int32(n))
 		}
 	default:
-		return nil, c.wants(v, "a list of the integers of options")
+		return value{}, c.wants(v, "a list of the integers of options")
 	}
-	return b.text(joinChoices(list)), nil
+	return textCellValue(joinChoices(list)), nil
 }
 
-func (c *column) numberCell(b *boxes, v any) (any, error) {
+func (c *column) numberValue(v any) (value, error) {
 	if c.kind.scaled() {
 		var text string
 		switch x := v.(type) {
@@ -157,16 +118,16 @@ func (c *column) numberCell(b *boxes, v any) (any, error) {
 		if text != "" {
 			n, ok := scaledNumber(text)
 			if !ok {
-				return nil, c.wants(v, "a number with at most four decimals")
+				return value{}, c.wants(v, "a number with at most four decimals")
 			}
-			return b.number(n), nil
+			return numberCellValue(n), nil
 		}
 	}
 	n, ok := wholeNumber(v)
 	if !ok {
-		return nil, c.wants(v, "a whole number")
+		return value{}, c.wants(v, "a whole number")
 	}
-	return b.number(n), nil
+	return numberCellValue(n), nil
 }
 
 func wholeNumber(v any) (int64, bool) {
@@ -199,19 +160,6 @@ func scaledNumber(text string) (int64, bool) {
 	return r.Num().Int64(), r.IsInt() && r.Num().IsInt64()
 }
 
-// cellValue is a cell as queries see it; one of another type than the column's is null.
-func cellValue(k kind, cell any) value {
-	switch x := cell.(type) {
-	case *string:
-		return value{ok: k.textual() || k == kindChoices, s: *x}
-	case *int64:
-		return value{ok: !k.textual() && k != kindChoices && k != kindGUID && k != kindLookup, n: *x}
-	case *guid:
-		return value{ok: k == kindGUID || k == kindLookup, id: *x}
-	}
-	return value{}
-}
-
 // public is a cell as [Row] has it; nil is no value.
 func (c *column) public(x value) any {
 	switch {
@@ -232,10 +180,10 @@ func (c *column) public(x value) any {
 }
 
 // record is the row as the store keeps it; it fails where a column is not there, has no cell, or its value is none of its type.
-func (t *table) record(row Row) (*record, error) { return t.boxedRecord(&boxes{}, row) }
+func (t *table) record(row Row) (*record, error) { return t.recordOf(&maker{n: t.cells}, row) }
 
-func (t *table) boxedRecord(b *boxes, row Row) (*record, error) {
-	r := &record{cells: make([]any, t.slots)}
+func (t *table) recordOf(m *maker, row Row) (*record, error) {
+	r := m.record()
 	for name, v := range row {
 		c := t.column(name)
 		if c == nil {
@@ -247,33 +195,30 @@ func (t *table) boxedRecord(b *boxes, row Row) (*record, error) {
 		if !c.stored() {
 			return nil, fmt.Errorf("column %s is computed from others", name)
 		}
-		var err error
-		if r.cells[c.slot], err = c.toCell(b, v); err != nil {
+		x, err := c.toValue(v)
+		if err != nil {
 			return nil, err
 		}
+		r.set(c, x)
 	}
 	r.id = r.key(t)
 	return r, nil
 }
 
 // key is what the cell of the primary key holds; the zero GUID where it has no value.
-func (r *record) key(t *table) guid {
-	if id, ok := r.cell(t.column(t.key).slot).(*guid); ok {
-		return *id
-	}
-	return guid{}
-}
+func (r *record) key(t *table) guid { return r.value(t.column(t.key)).id }
 
 // records are generated rows, which hold when they were created and modified.
 func (t *table) records(rows iter.Seq[Row]) []*record {
 	var out []*record
-	b := &boxes{}
+	m := &maker{n: t.cells, many: true}
 	for row := range rows {
-		r, err := t.boxedRecord(b, row)
+		r, err := t.recordOf(m, row)
 		if err != nil {
 			panic("emulator: " + err.Error()) // a generator that does not know its table
 		}
 		r.fill(t)
+		r.pack()
 		out = append(out, r)
 	}
 	return out
@@ -286,7 +231,7 @@ func (t *table) row(r *record) Row {
 		if !c.stored() || c.name == t.key {
 			continue
 		}
-		if v := c.public(cellValue(c.kind, r.cell(c.slot))); v != nil {
+		if v := c.public(r.value(c)); v != nil {
 			out[c.name] = v
 		}
 	}

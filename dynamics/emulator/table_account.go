@@ -80,11 +80,11 @@ var isMember = func() map[string]bool {
 type accountMaker struct {
 	t       *table
 	columns []*column // of accountMembers; nil where it was removed
-	boxes   boxes
+	maker   maker
 }
 
-func newAccountMaker(t *table) *accountMaker {
-	m := &accountMaker{t: t, columns: make([]*column, len(accountMembers))}
+func newAccountMaker(t *table, many bool) *accountMaker {
+	m := &accountMaker{t: t, columns: make([]*column, len(accountMembers)), maker: maker{n: t.cells, many: many}}
 	for i := range accountMembers {
 		m.columns[i] = t.column(accountMembers[i].column)
 	}
@@ -93,57 +93,59 @@ func newAccountMaker(t *table) *accountMaker {
 
 // record is the account as the store keeps it; false where a GUID is none.
 func (m *accountMaker) record(a *Account) (*record, bool) {
-	r := &record{cells: make([]any, m.t.slots)}
+	r := m.maker.record()
 	for i, c := range m.columns {
 		if c == nil {
 			continue
 		}
-		var ok bool
-		if r.cells[c.slot], ok = m.cell(c, accountMembers[i].of(a)); !ok {
+		x, ok := memberValue(c, accountMembers[i].of(a))
+		if !ok {
 			return nil, false
 		}
+		r.set(c, x)
 	}
 	for name, v := range a.More {
 		if c := m.t.column(name); c != nil && c.stored() {
-			r.cells[c.slot], _ = c.toCell(&m.boxes, v) // of another type it is null
+			x, _ := c.toValue(v) // of another type it is null
+			r.set(c, x)
 		}
 	}
 	r.id = r.key(m.t)
 	return r, true
 }
 
-// cell is a member of [Account] as a cell.
-func (m *accountMaker) cell(c *column, p any) (cell any, ok bool) {
+// memberValue is a member of [Account] as queries see it.
+func memberValue(c *column, p any) (out value, ok bool) {
 	switch x := p.(type) {
 	case *string:
 		if *x == "" || c.kind.textual() {
-			return m.boxes.text(*x), true
+			return textCellValue(*x), true
 		}
 		id, ok := parseGUID(*x)
-		return m.boxes.id(id), ok
+		return value{ok: ok, id: id}, ok
 	case **int32:
 		if *x == nil {
-			return nil, true
+			return value{}, true
 		}
-		return m.boxes.number(int64(**x)), true
+		return numberCellValue(int64(**x)), true
 	case **int64:
 		if *x == nil {
-			return nil, true
+			return value{}, true
 		}
-		return m.boxes.number(**x), true
+		return numberCellValue(**x), true
 	case *int32:
-		return m.boxes.number(int64(*x)), true
+		return numberCellValue(int64(*x)), true
 	case *bool:
-		return m.boxes.number(int64(btoi(*x))), true
+		return numberCellValue(int64(btoi(*x))), true
 	case *time.Time:
 		if x.IsZero() {
-			return nil, true
+			return value{}, true
 		}
-		return m.boxes.number(x.Unix()), true
+		return numberCellValue(x.Unix()), true
 	case *[]int32:
-		return m.boxes.text(joinChoices(*x)), true
+		return textCellValue(joinChoices(*x)), true
 	}
-	return nil, false
+	return value{}, false
 }
 
 // account is the record as an Account.
@@ -155,7 +157,7 @@ func (r *record) account(t *table) Account {
 		if c == nil {
 			continue
 		}
-		x := cellValue(c.kind, r.cell(c.slot))
+		x := r.value(c)
 		if !x.ok {
 			continue
 		}
@@ -182,7 +184,7 @@ func (r *record) account(t *table) Account {
 	}
 	for _, c := range t.columns {
 		if !isMember[c.name] && c.stored() {
-			if v := c.public(cellValue(c.kind, r.cell(c.slot))); v != nil {
+			if v := c.public(r.value(c)); v != nil {
 				if a.More == nil {
 					a.More = map[string]any{}
 				}
@@ -195,13 +197,14 @@ func (r *record) account(t *table) Account {
 
 func accountRecords(t *table, rows iter.Seq[*Account]) []*record {
 	var out []*record
-	maker := newAccountMaker(t)
+	maker := newAccountMaker(t, true)
 	for a := range rows {
 		r, ok := maker.record(a)
 		if !ok {
 			panic("emulator: a generated account has a GUID that is none: " + a.ID)
 		}
 		r.fill(t)
+		r.pack()
 		out = append(out, r)
 	}
 	return out

@@ -200,7 +200,8 @@ func TestJobsGiveWay(t *testing.T) {
 func TestJobsWaitInARoomOfTheirOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		u := lone(t)
-		enter := map[bool]func() (slot, *waiter, error){true: u.job, false: func() (slot, *waiter, error) { return u.enters(0) }}
+		other := func() (slot, *waiter, error) { return u.enters(0) }
+		enter := map[bool]func() (slot, *waiter, error){true: u.job, false: other}
 		for _, job := range []bool{true, false} {
 			for range 4 {
 				if _, w, err := enter[job](); w == nil {

@@ -45,6 +45,21 @@ func (x *execution) begin(ctx context.Context) error {
 	return nil
 }
 
+// mostCounted bounds numbers in what is stored: more is none of crmbridge's, and would overflow.
+const mostCounted = 1 << 50
+
+// sane is a record without numbers that no job comes to: another NATS user may have written it.
+func sane(r messages.JobRecord) messages.JobRecord {
+	r.Pages, r.Rows, r.Bytes = counted(r.Pages), counted(r.Rows), counted(r.Bytes)
+	r.Attempts, r.Takeovers = counted(r.Attempts), counted(r.Takeovers)
+	if r.Total != nil && (*r.Total < 0 || *r.Total > mostCounted) {
+		r.Total = nil
+	}
+	return r
+}
+
+func counted[N int | int64](n N) N { return min(max(n, 0), mostCounted) }
+
 // afterAll is the place behind everything that is stored, or was.
 func afterAll(at stored, record messages.JobRecord) stored {
 	if at.page < record.Pages {

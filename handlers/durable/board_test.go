@@ -305,8 +305,10 @@ func TestRecordsAreHeard(t *testing.T) {
 	x := newTable(t, 100)
 	x.publish("a", "1", "2", "3", "4")
 	x.heardOf("a", "1", messages.JobRunning, "other", 0)
+	x.heardOf("a", "2", messages.JobRunning, "other", 0)
 	x.heardOf("a", "2", messages.JobDone, "", 0)
 	x.heardOf("a", "3", messages.JobQueued, "", time.Minute)
+	x.heardOf("a", "7", messages.JobRunning, "other", 0) // refused, after the job has ended
 	if n := x.count(); n != 3 {
 		t.Errorf("%d jobs are known", n)
 	}
@@ -320,7 +322,9 @@ func TestRecordsAreHeard(t *testing.T) {
 	if x.heardOf("a", "4", messages.JobRunning, "other", 0) != nil {
 		t.Error("it is looked at twice at once")
 	}
-	x.looked(o)
+	if !x.looked(o) || x.looked(o) {
+		t.Error("it is not looked at again, or for ever")
+	}
 	if x.heardOf("a", "4", messages.JobRunning, "me", 0) != nil || x.heardOf("a", "4", messages.JobDone, "", 0) != nil {
 		t.Error("its own records are looked at")
 	}
@@ -365,6 +369,35 @@ func TestRefusedClaimsProlongNoLease(t *testing.T) {
 	x.tick(x.now)
 	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed || o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
 		t.Errorf("a lease after the owner's last word there is %+v", o)
+	}
+}
+
+// A job that is published again is not mistaken for the one before, whose records are heard
+// late; and one that is heard to end while it waits is looked at.
+func TestRecordsOfTheJobBefore(t *testing.T) {
+	x := newTable(t, 100)
+	x.publish("a", "1")
+	for _, state := range []messages.JobState{messages.JobRunning, messages.JobDone} {
+		record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: state, QueuedAt: time.Unix(0, 5)}}
+		if !state.Ended() {
+			record.Owner = "other"
+		}
+		x.heard(record, 1, x.now, x.now)
+	}
+	o := x.slot()
+	if o == nil || o.known {
+		t.Fatalf("%+v", o)
+	}
+	x.end(o)
+	x.publish("a", "1")
+	x.heardOf("a", "1", messages.JobCancelled, "", 0)
+	if x.slot() != nil {
+		t.Error("the cancelled job was claimed at once")
+	}
+	x.now = x.now.after(heardEndAgain)
+	x.tick(x.now)
+	if o = x.slot(); o == nil || !o.known {
+		t.Errorf("%+v", o)
 	}
 }
 

@@ -68,7 +68,8 @@ func (l *Lane) toCancel(ctx context.Context, key jobKey) (x *execution, ended *m
 		return nil, &record.Job, nil
 	case message == nil && at == 0:
 		return nil, nil, messages.Errorf(messages.NotFound, "the connection has no job of this id")
-	case message != nil && record.Operation != "" && message.Subject != record.Operation.JobSubject(key.connection, key.id):
+	case message != nil && record.Operation != "" &&
+		message.Subject != record.Operation.JobSubject(key.connection, key.id):
 		// Another job was published under the id since: it will not run.
 		if message, err = l.messageOf(ctx, record.Operation, key); err != nil {
 			return nil, nil, err

@@ -48,22 +48,28 @@ func readStored(msg *jetstream.RawStreamMsg) (stored, error) {
 	if _, known := effects[s.code]; s.code != "" && !known {
 		s.code = messages.Internal
 	}
-	var err error
-	if s.page, err = strconv.Atoi(msg.Header.Get(messages.HeaderPage)); err != nil || s.page < 1 {
+	page, pageOK := number(msg, messages.HeaderPage)
+	rows, rowsOK := number(msg, messages.HeaderRows)
+	s.page, s.rows = int(page), rows
+	switch {
+	case !pageOK, page < 1:
 		return s, fmt.Errorf("%w: its %s is no number", errForeign, messages.HeaderPage)
-	}
-	if s.rows, err = strconv.ParseInt(msg.Header.Get(messages.HeaderRows), 10, 64); err != nil || s.rows < 0 {
+	case !rowsOK:
 		return s, fmt.Errorf("%w: its %s is no number", errForeign, messages.HeaderRows)
 	}
-	if text := msg.Header.Get(messages.HeaderTotal); text != "" {
-		if total, err := strconv.ParseInt(text, 10, 64); err == nil && total >= 0 {
-			s.total = &total
-		}
+	if total, ok := number(msg, messages.HeaderTotal); ok {
+		s.total = &total
 	}
 	if s.last && s.code != "" {
 		s.data = msg.Data
 	}
 	return s, nil
+}
+
+// number reads a header that counts something.
+func number(msg *jetstream.RawStreamMsg, name string) (int64, bool) {
+	n, err := strconv.ParseInt(msg.Header.Get(name), 10, 64)
+	return n, err == nil && n == counted(n)
 }
 
 // fault is the error that an end stands for, nil for none.

@@ -99,7 +99,7 @@ func (l *Lane) open(text string, key jobKey, incarnation string, page int) (chec
 		return c, fmt.Errorf("%w: it is not compressed as it should be", errUnreadable)
 	}
 	used, n := binary.Uvarint(whole)
-	if n <= 0 || int64(used) < 0 {
+	if n <= 0 || used > mostCounted {
 		return c, fmt.Errorf("%w: it does not say how much is stored", errUnreadable)
 	}
 	return checkpoint{place: whole[n:], bytes: int64(used)}, nil

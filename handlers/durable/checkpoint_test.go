@@ -6,8 +6,10 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"math"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -100,6 +102,47 @@ func TestWhatOthersWroteAmongTheResults(t *testing.T) {
 			if end := all[len(all)-1]; len(all) != 2 || end.Header.Get(messages.HeaderErrorCode) != "internal" || end.Header.Get(messages.HeaderPage) != c.page ||
 				end.Header.Get(messages.HeaderLast) != "true" || record.State != messages.JobFailed || r.dead("j") == nil {
 				t.Errorf("%d messages, %v, %+v", len(all), end.Header, record)
+			}
+		})
+	}
+}
+
+// Numbers in a record that no job comes to change nothing but the record.
+func TestWhatOthersWroteIntoTheRecord(t *testing.T) {
+	for name, change := range map[string]func(*messages.JobRecord){
+		"negative": func(r *messages.JobRecord) {
+			r.Pages, r.Rows, r.Bytes, r.Attempts, r.Takeovers = math.MinInt, math.MinInt, math.MinInt, math.MinInt, math.MinInt
+		},
+		"no bytes left":  func(r *messages.JobRecord) { r.Bytes = math.MaxInt },
+		"a bad id":       func(r *messages.JobRecord) { r.RequestID = "a\nb" },
+		"a long error":   func(r *messages.JobRecord) { r.Error = messages.Errorf("x", "%s", strings.Repeat("\x01é", 5000)) },
+		"a strange mark": func(r *messages.JobRecord) { total := int64(-1); r.Total, r.Digest = &total, "?" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			fails := true
+			l := r.lane("one", r.js, only(counter{rows: 15, read: func(context.Context, int) error {
+				if fails {
+					return errors.New("oh")
+				}
+				return nil
+			}}.route()), nil)
+			r.publish(someOp, "j", `{}`)
+			c, _ := r.claim(l, "j")
+			change(&c.record)
+			if out := l.run(t.Context(), c, freely); out.ended || out.lost {
+				t.Fatalf("%+v", out)
+			}
+			if wait := time.Until(*r.record("j").RetryAt); wait > firstRetry || r.record("j").Attempts != 1 {
+				t.Errorf("%v, %+v", wait, r.record("j"))
+			}
+			fails = false
+			if out := r.execute(l, "j"); !out.ended {
+				t.Fatalf("%+v", out)
+			}
+			r.whole("j", 15)
+			if record := r.record("j"); record.Bytes > 5000 || record.Rows != 15 || !messages.ValidRequestID(record.RequestID) {
+				t.Errorf("%+v", record)
 			}
 		})
 	}

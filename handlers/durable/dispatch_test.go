@@ -148,6 +148,9 @@ func TestTakeovers(t *testing.T) {
 	var seen runs
 	var takeovers atomic.Int64
 	run := func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
+		if c.record.State.Ended() {
+			return finish(l, c) // its message is deleted in this moment
+		}
 		if c.record.Takeovers != 1 || c.record.Owner != l.name || c.record.Digest == "" {
 			t.Errorf("the record is %+v", c.record)
 		}
@@ -342,7 +345,9 @@ func TestTwoJobsOfOneIDAtOnce(t *testing.T) {
 	publishJobs(t, js, "crm.accounts.search.job.a.one", "crm.accounts.count.job.a.one")
 	await(t, "both are known", func() bool { return l.board.count() == 2 })
 	close(release)
-	await(t, "nothing is left", func() bool { return l.board.count() == 0 && messagesIn(t, js, messages.JobsStream) == 0 })
+	await(t, "nothing is left", func() bool {
+		return len(seen.seen()) >= 1 && l.board.count() == 0 && messagesIn(t, js, messages.JobsStream) == 0
+	})
 	seen.once(t, 1)
 }
 
@@ -354,9 +359,10 @@ func TestJobsThatAreGoneAndThatWait(t *testing.T) {
 	var seen runs
 	var tries atomic.Int32
 	var again time.Time
+	var waits jobKey
 	l := startLane(t, s, 1, func(l *Lane, ctx context.Context, c claimed, turn turnFunc) outcome {
 		if tries.Add(1) == 1 {
-			again = time.Now().Add(1500 * time.Millisecond)
+			waits, again = c.key(), time.Now().Add(1500*time.Millisecond)
 			at := again.UTC()
 			c.record.State, c.record.Owner, c.record.RetryAt = messages.JobQueued, "", &at
 			if _, err := l.ledger.write(context.Background(), c.record, c.revision); err != nil {
@@ -364,7 +370,7 @@ func TestJobsThatAreGoneAndThatWait(t *testing.T) {
 			}
 			return outcome{again: again}
 		}
-		if time.Now().Before(again) {
+		if c.key() == waits && time.Now().Before(again) {
 			t.Error("the job ran before its time")
 		}
 		return quickly(&seen)(l, ctx, c, turn)
@@ -381,7 +387,9 @@ func TestJobsThatAreGoneAndThatWait(t *testing.T) {
 	// Another process hears of it too, and does not try it before its time.
 	startLane(t, s, 1, quickly(&seen), nil)
 	l.slots.Give()
-	await(t, "nothing is left", func() bool { return messagesIn(t, js, messages.JobsStream) == 0 && l.board.count() == 0 })
+	await(t, "nothing is left", func() bool {
+		return len(seen.seen()) >= 2 && messagesIn(t, js, messages.JobsStream) == 0 && l.board.count() == 0
+	})
 	seen.once(t, 2)
 	if n := messagesIn(t, js, messages.StateStream); n != 2 {
 		t.Errorf("there are %d records", n)

@@ -180,7 +180,7 @@ func (x *execution) recordOther(ctx context.Context) (record messages.JobRecord,
 		if record.State.Ended() && record.Incarnation == x.incarnation || at == 0 && x.message == nil {
 			return nil // or everything of it is purged
 		}
-		record = x.named(record)
+		record = sane(x.named(record))
 		x.ended(&record)
 		_, err = x.lane.ledger.write(ctx, record, at)
 		first = err == nil

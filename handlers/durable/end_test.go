@@ -276,3 +276,28 @@ func TestAStaleHoldIsRenewedFirst(t *testing.T) {
 		t.Errorf("%v: a fresh one is renewed", err)
 	}
 }
+
+// A message that is deleted twice is as good as deleted, on one server and on three.
+func TestDeletingTwice(t *testing.T) {
+	rigs := map[string]func(testing.TB) *rig{"one server": newRig, "three servers": clusterRig}
+	if testing.Short() {
+		delete(rigs, "three servers") // which have to find a leader for each stream
+	}
+	for name, make := range rigs {
+		t.Run(name, func(t *testing.T) {
+			r := make(t)
+			job := r.publish(someOp, "j", `{}`)
+			for range 2 {
+				if err := deleteMessage(t.Context(), r.js, messages.JobsStream, job.Sequence); err != nil {
+					t.Error(err)
+				}
+			}
+			if err := deleteMessage(t.Context(), r.js, messages.JobsStream, job.Sequence+1000); err != nil {
+				t.Error(err)
+			}
+			if err := deleteMessage(t.Context(), r.js, "CRM_NONE", 1); err == nil {
+				t.Error("a stream that is not there is no error")
+			}
+		})
+	}
+}

@@ -62,8 +62,7 @@ func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant
 	}
 	switch {
 	case record.State.Ended():
-		delete(b.strangers, jobKey{record.Connection, record.ID})
-		b.heardEnd(q, record.ID, now)
+		b.heardEnd(record, now)
 	case record.Owner == b.name:
 		// It was written just before the job was closed here.
 	case record.Owner != "":
@@ -79,6 +78,8 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (l
 	case record.Owner == b.name:
 		o.job = record.Job
 		return nil
+	case o.claiming && o.isOlder(record):
+		return nil
 	case o.claiming:
 		o.foreign, o.job, o.over = 0, record.Job, record.State.Ended()
 		if record.Owner != "" {
@@ -88,24 +89,39 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64) (l
 	}
 	foreign := record.State == messages.JobCancelled || record.Owner != ""
 	if !foreign || o.looking {
+		o.lookAgain = o.lookAgain || foreign
 		return nil
 	}
 	o.looking = true
 	return o
 }
 
-// heardEnd forgets a job that has ended. If its message is still there when its owner is
-// gone, the count of the stream's messages tells.
-func (b *board) heardEnd(q *queue, id string, now instant) {
+// isOlder reports whether a record is of a job that was published under the same id before.
+func (w waiting) isOlder(record messages.JobRecord) bool {
+	return !record.QueuedAt.IsZero() && record.QueuedAt.UnixNano() < w.at
+}
+
+// heardEndAgain is when a job is looked at that ended before it was heard to run.
+const heardEndAgain = time.Second
+
+// heardEnd forgets a job that another process has ended. If its message is still there when
+// that process is gone, the count of the stream's messages tells.
+func (b *board) heardEnd(record messages.JobRecord, now instant) {
+	key := jobKey{record.Connection, record.ID}
+	delete(b.strangers, key)
+	q := b.queues[key.connection]
 	if q == nil {
 		return
 	}
-	switch at := q.indexOf(id); {
-	case q.others[id] != nil:
-		delete(q.others, id)
-	case at >= 0:
-		b.take(q, at)
-	case q.beyond > 0:
+	h := q.others[key.id]
+	switch at := q.indexOf(key.id); {
+	case h != nil && !h.isOlder(record):
+		delete(q.others, key.id)
+	case h != nil:
+	case at >= 0 && !q.jobs[at].isOlder(record):
+		// It was cancelled, or run while nothing was heard, or the record was refused.
+		q.jobs[at].known, q.jobs[at].after = true, now.after(heardEndAgain)
+	case at < 0 && q.beyond > 0:
 		q.beyond--
 	}
 	b.settle(q, now, false)
@@ -123,7 +139,7 @@ func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) 
 		b.hold(q, s, hash, now)
 	} else if q == nil {
 		return
-	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 {
+	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 && !q.jobs[at].isOlder(record) {
 		b.hold(q, b.take(q, at), hash, now)
 	}
 	// A record counts its writes. One that counts no further was not stored: every process

@@ -140,7 +140,7 @@ func (v view) job() messages.Job {
 	job.ID, job.Connection = v.key.id, v.key.connection
 	if m := v.message; m != nil {
 		job.Operation, _, _, _ = messages.ParseJobSubject(m.Subject)
-		job.QueuedAt = m.Time.UTC()
+		job.QueuedAt, job.Digest = m.Time.UTC(), digestOf(m.Subject, m.Data)
 		if of := m.Header.Get(messages.HeaderRetryOf); messages.ValidJobID(of) {
 			job.RetryOf = of
 		}

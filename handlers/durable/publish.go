@@ -32,7 +32,7 @@ var errMoved = errors.New("somebody else stored a page")
 // page writes parts as the messages after the last stored one. With more than one, they are
 // a batch.
 func (x *execution) page(parts []route.Part) (page, error) {
-	var p page
+	p := page{total: x.at.total}
 	rows := x.at.rows
 	for i, part := range parts {
 		rows += int64(part.Rows)
@@ -133,7 +133,7 @@ const guardRoom = 160
 // errMoved where the job now is somewhere else (x.at), also where it has ended; one of the
 // claim; or why the page cannot be stored.
 func (x *execution) store(ctx context.Context, p page) error {
-	began := time.Now()
+	began, waited := time.Now(), false
 	for {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -151,6 +151,11 @@ func (x *execution) store(ctx context.Context, p page) error {
 			if stored, err := x.look(ctx, p); stored || err != nil {
 				return err
 			}
+		}
+		if said, ok := full(err); ok && !waited {
+			waited = true
+			x.lane.metrics.fullWaits.Inc()
+			x.lane.shares.warnFull(said)
 		}
 		if err := x.refusal(err, p, time.Since(began)); err != nil {
 			return err
@@ -198,6 +203,14 @@ func (x *execution) refusal(err error, p page, took time.Duration) error {
 	case !ok:
 		return fmt.Errorf("publish a page: %w", err)
 	}
+	if _, is := full(err); is {
+		if took < x.patience() {
+			return nil
+		}
+		return patient(messages.Errorf(messages.Overloaded, "the stream %s takes nothing more: %s; results that "+
+			"have been read make room with jobs.delete", messages.ResultsStream, said.Description).
+			After(jittered(fullRetry)).Because(err))
+	}
 	switch said.ErrorCode {
 	case codeTooManyBatches:
 		if took < x.patience() {
@@ -206,15 +219,6 @@ func (x *execution) refusal(err error, p page, took time.Duration) error {
 		return patient(messages.Errorf(messages.Overloaded, "the stream %s has too many open batches "+
 			"(max_batch_inflight_per_stream or max_batch_inflight_total of the NATS server)",
 			messages.ResultsStream).Because(err))
-	case codeStreamFull, codeInsufficientStorage, codeNoResources, codeAccountFull:
-		x.lane.metrics.fullWaits.Inc()
-		x.lane.shares.warnFull(said)
-		if took < x.patience() {
-			return nil
-		}
-		return patient(messages.Errorf(messages.Overloaded, "the stream %s takes nothing more: %s; results that "+
-			"have been read make room with jobs.delete", messages.ResultsStream, said.Description).
-			After(jittered(fullRetry)).Because(err))
 	case codeBatchTooLarge:
 		if len(p.messages) < 2 {
 			break
@@ -237,6 +241,19 @@ func (x *execution) refusal(err error, p page, took time.Duration) error {
 	}
 	return messages.Errorf(messages.Internal, "the stream %s refused a page: %s", messages.ResultsStream,
 		said.Description).Because(err)
+}
+
+// full reports whether a publish was refused for want of room, by whichever limit.
+func full(err error) (*jetstream.APIError, bool) {
+	said, ok := errors.AsType[*jetstream.APIError](err)
+	if !ok {
+		return nil, false
+	}
+	switch said.ErrorCode {
+	case codeStreamFull, codeInsufficientStorage, codeNoResources, codeAccountFull:
+		return said, true
+	}
+	return nil, false
 }
 
 // fullRetry is when a job is run again for which there is no room: with the time that a

@@ -52,12 +52,13 @@ type openJob struct {
 	waiting
 	queue *queue
 	// lose ends the execution, with one of the causes in outcome.go.
-	lose    func(cause error)
-	slot    bool // it has the slot of its claim still
-	turns   int  // that ended
-	leaving bool // it was told to make way
-	looking bool // its record is being read, since somebody else wrote it
-	job     messages.Job
+	lose      func(cause error)
+	slot      bool // it has the slot of its claim still
+	turns     int  // that ended
+	leaving   bool // it was told to make way
+	looking   bool // its record is being read, since somebody else wrote it,
+	lookAgain bool // and has written it again
+	job       messages.Job
 
 	claiming bool   // it is not known yet whether it is this process's
 	foreign  uint64 // hash of the record by which another process was heard to have it, 0 for none

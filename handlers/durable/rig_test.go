@@ -50,16 +50,33 @@ func newRig(t testing.TB) *rig {
 
 func newRigWith(t testing.TB, change func(*server.Options)) *rig {
 	t.Helper()
-	r := bareRig(t, change)
+	return bareRig(t, change).withStreams(1)
+}
+
+// clusterRig has three servers, of which each stream is on all.
+func clusterRig(t testing.TB) *rig {
+	t.Helper()
+	r := rigOn(t, streamstest.Cluster(t, 3)[0])
+	return r.withStreams(3)
+}
+
+func (r *rig) withStreams(replicas int) *rig {
+	r.Helper()
 	for _, config := range []jetstream.StreamConfig{
 		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true},
 		{Name: messages.ResultsStream, Subjects: []string{messages.ResultSubjects}, Discard: jetstream.DiscardNew, MaxBytes: 1 << 30, AllowAtomicPublish: true},
 		{Name: messages.StateStream, Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1},
 		{Name: messages.DeadStream, Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1},
 	} {
-		config.AllowDirect = true
-		if _, err := r.js.CreateStream(t.Context(), config); err != nil {
-			t.Fatal(err)
+		config.AllowDirect, config.Replicas = true, replicas
+		for until := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+			_, err := r.js.CreateStream(r.Context(), config)
+			if err == nil {
+				break
+			}
+			if time.Now().After(until) {
+				r.Fatal(err)
+			}
 		}
 	}
 	return r
@@ -68,7 +85,11 @@ func newRigWith(t testing.TB, change func(*server.Options)) *rig {
 // bareRig has no streams: lanes make them.
 func bareRig(t testing.TB, change func(*server.Options)) *rig {
 	t.Helper()
-	s := streamstest.Server(t, change)
+	return rigOn(t, streamstest.Server(t, change))
+}
+
+func rigOn(t testing.TB, s *server.Server) *rig {
+	t.Helper()
 	nc, js := streamstest.Connect(t, s)
 	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t), log: slog.New(slog.DiscardHandler)}
 	r.connections.set("acme", "inc-1")

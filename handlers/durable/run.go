@@ -47,6 +47,7 @@ func (l *Lane) run(ctx context.Context, c claimed, turn turnFunc) outcome {
 	if c.record.State.Ended() {
 		return l.clear(ctx, c)
 	}
+	c.record = sane(c.record)
 	ctx, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	x := l.newExecution(c, turn)

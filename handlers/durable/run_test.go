@@ -2,6 +2,7 @@ package durable
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -57,16 +59,18 @@ func TestAJobRuns(t *testing.T) {
 	}
 }
 
+type turnKey struct{}
+
 // An operation with one answer: the lane takes its turn, encodes it, and it is the end.
 func TestAJobOfOnePart(t *testing.T) {
 	r := newRig(t)
 	turns, done := 0, 0
 	turn := func(ctx context.Context) (context.Context, func(), error) {
 		turns++
-		return context.WithValue(ctx, struct{}{}, turns), func() { done++ }, nil
+		return context.WithValue(ctx, turnKey{}, turns), func() { done++ }, nil
 	}
 	l := r.lane("one", r.js, map[messages.Operation]route.Route{oneOp: {Serve: func(ctx context.Context, c route.Call, _ []byte) route.Answer {
-		if turns != 1 || done != 0 || ctx.Value(struct{}{}) != 1 {
+		if turns != 1 || done != 0 || ctx.Value(turnKey{}) != 1 {
 			t.Error("no turn was taken")
 		}
 		return route.Answer{Call: c, Parts: func(yield func(route.Part, error) bool) {
@@ -373,5 +377,38 @@ func TestALongErrorOnASmallServer(t *testing.T) {
 	}
 	if msg := r.of(messages.StateStream, messages.StateSubject("acme", "j")); len(msg.Data) > messages.MaxJobRecord || !json.Valid(msg.Data) {
 		t.Errorf("the record has %d bytes", len(msg.Data))
+	}
+}
+
+// On a server with a small max_payload a body of the whole budget fits, with the longest
+// headers that a requester can send.
+func TestTheBudgetOfABody(t *testing.T) {
+	for _, most := range []int32{4 << 10, 64 << 10, 1 << 20} {
+		r := newRigWith(t, func(o *server.Options) { o.MaxPayload = most })
+		budget := 0
+		l := r.lane("one", r.js, only(route.Route{Pages: true, Serve: func(_ context.Context, c route.Call, _ []byte) route.Answer {
+			budget = c.Budget
+			total := int64(1 << 60)
+			place := make([]byte, min(int(most)/8, 20<<10))
+			_, _ = rand.Read(place)
+			return route.Answer{Call: c, Parts: func(yield func(route.Part, error) bool) {
+				part := route.Part{Body: numbers(0, 1, 0), Rows: 1, Total: &total, Encoded: true}
+				part.Body = append(part.Body, strings.Repeat(" ", c.Budget-len(part.Body))...)
+				first, again := part, part
+				again.Place = func() ([]byte, error) { return place, nil }
+				part.Last, part.Body, part.Rows = true, numbers(2, 1, 0), 1
+				again.Body = append(numbers(1, 1, 0), strings.Repeat(" ", c.Budget-len(numbers(1, 1, 0)))...)
+				_ = yield(first, nil) && yield(again, nil) && yield(part, nil)
+			}}
+		}}), nil)
+		r.publish(someOp, "j", ``, messages.HeaderRequestID, strings.Repeat("r", messages.MaxRequestID),
+			messages.HeaderTraceParent, strings.Repeat("p", 60), messages.HeaderTraceState, strings.Repeat("s", 512))
+		if out := r.execute(l, "j"); !out.ended || r.record("j").State != messages.JobDone {
+			t.Fatalf("max_payload %d, budget %d: %+v %+v", most, budget, out, r.record("j").Error)
+		}
+		r.whole("j", 3)
+		if least := int(most)/2 - 2000; budget < least {
+			t.Errorf("max_payload %d: a body may have %d bytes", most, budget)
+		}
 	}
 }

@@ -218,7 +218,7 @@ func (s *shares) records(ctx context.Context, connection string, subjects map[st
 			case err != nil:
 				return fmt.Errorf("look what a connection holds: %w", err)
 			case json.Unmarshal(msg.Data, &record) == nil:
-				*at = holder{id: id, bytes: max(record.Bytes, 0), queued: record.QueuedAt, running: record.Owner != ""}
+				*at = holder{id: id, bytes: sane(record).Bytes, queued: record.QueuedAt, running: record.Owner != ""}
 			}
 			return nil
 		})

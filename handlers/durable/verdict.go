@@ -113,12 +113,24 @@ var (
 	errWaits = errors.New("this passes by itself")
 )
 
+// marked is a cause with a mark; its text is the cause's.
+type marked struct{ mark, cause error }
+
+func (m marked) Error() string {
+	if m.cause == nil {
+		return m.mark.Error()
+	}
+	return m.cause.Error()
+}
+
+func (m marked) Unwrap() []error { return []error{m.mark, m.cause} }
+
 // final marks an error with which the job ends, whatever its code.
 func final(fault *messages.Error) *messages.Error {
-	return fault.Because(errors.Join(errFinal, fault.Unwrap()))
+	return fault.Because(marked{errFinal, fault.Unwrap()})
 }
 
 // patient marks an error that has the job wait, whatever its code.
 func patient(fault *messages.Error) *messages.Error {
-	return fault.Because(errors.Join(errWaits, fault.Unwrap()))
+	return fault.Because(marked{errWaits, fault.Unwrap()})
 }

@@ -16,7 +16,19 @@ func TestZombies(t *testing.T) {
 	if testing.Short() {
 		jobs, rows = 3, 150 // each is a few hundred guarded publishes
 	}
-	r := newRig(t)
+	zombies(t, newRig(t), jobs, rows)
+}
+
+// The same in a cluster, which answers duplicates and conflicts by other rules than a server
+// alone.
+func TestZombiesInACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("three servers have to find a leader for each stream")
+	}
+	zombies(t, clusterRig(t), 6, 300)
+}
+
+func zombies(t *testing.T, r *rig, jobs, rows int) {
 	for n := range jobs {
 		seed := uint64(time.Now().UnixNano())
 		t.Logf("job %d: seed %d", n, seed)

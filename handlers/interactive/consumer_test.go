@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -64,6 +65,57 @@ func answering(operate func(context.Context, route.Call) (string, error)) route.
 		text, err := operate(ctx, c)
 		return echoed{Text: text}, err
 	})
+}
+
+// A part that was written before goes on as it is, with the requester's own id; an error in it
+// is one, and counted under a code of the closed list.
+func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
+	stored := func(body string, header ...string) route.Part {
+		part := route.Part{Body: []byte(body), Last: true, Header: route.Header{"Crm-Request-Id": {"of-the-job"}, "Crm-Page": {"7"}, "traceparent": {"of-the-job"}}}
+		for i := 0; i < len(header); i += 2 {
+			part.Header[header[i]] = []string{header[i+1]}
+		}
+		return part
+	}
+	long := strings.Repeat("x", 63<<10)
+	var part route.Part
+	c, requester := run(t, Options{}, route.Stored(route.OneConnection, func(context.Context, route.Call, echo) (route.Part, error) { return part, nil }))
+	for _, test := range []struct {
+		part              route.Part
+		body, code, count string
+	}{
+		{stored("any bytes\x00"), "any bytes\x00", "", "ok"},
+		{stored(`{"error":{}}`, "Crm-Error-Code", "cancelled"), `{"error":{}}`, "cancelled", "cancelled"},
+		{stored("{}", "Crm-Error-Code", "made up 17"), "{}", "made up 17", "internal"},
+		{stored(long), long, "", "ok"},
+		{stored(long, "Crm-Note", strings.Repeat("x", 2<<10)), "", "too_large", "too_large"},
+	} {
+		part = test.part
+		before := counted(t, c, test.count)
+		msg := nats.NewMsg(op.ScopedSubject("acme"))
+		msg.Header.Set(messages.HeaderRequestID, "mine")
+		msg.Header.Set(messages.HeaderTraceParent, "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
+		reply, err := requester.RequestMsg(msg, 10*time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if test.body != "" && string(reply.Data) != test.body || reply.Header.Get(messages.HeaderErrorCode) != test.code {
+			t.Errorf("%.50s %v", reply.Data, reply.Header)
+		}
+		if ids := reply.Header.Values(messages.HeaderRequestID); len(ids) != 1 || ids[0] != "mine" || test.body != "" && reply.Header.Get(messages.HeaderPage) != "7" ||
+			reply.Header.Get(messages.HeaderTraceParent) == "of-the-job" {
+			t.Errorf("%v", reply.Header)
+		}
+		if after := counted(t, c, test.count); after != before+1 {
+			t.Errorf("%.50s: %v answers with code %s were counted", reply.Data, after-before, test.count)
+		}
+	}
+}
+
+// counted is how many answers were counted with a code.
+func counted(t *testing.T, c *Consumer, code string) float64 {
+	t.Helper()
+	return testutil.ToFloat64(c.metrics.requests.WithLabelValues(string(op), code))
 }
 
 // always asks for the numbers of an answer's parts.

@@ -4,7 +4,8 @@ package messagestest
 
 import (
 	"context"
-	"errors"
+	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"sync"
@@ -50,17 +51,84 @@ func NewLane(t testing.TB, change func(*server.Options)) *Lane {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("NATS did not start")
 	}
+	return newLane(t, s, 1)
+}
+
+func newLane(t testing.TB, s *server.Server, replicas int) *Lane {
+	t.Helper()
 	l := &Lane{Server: s, t: t, asked: map[messages.Operation]int{}}
 	l.NC = l.Connect()
+	var err error
 	if l.JS, err = jetstream.New(l.NC); err != nil {
 		t.Fatal(err)
 	}
 	for _, config := range streams() {
-		if _, err := l.JS.CreateStream(t.Context(), config); err != nil {
-			t.Fatal(err)
+		config.Replicas = replicas
+		end := time.Now().Add(time.Minute)
+		for { // a cluster takes a while before it makes streams
+			if _, err = l.JS.CreateStream(t.Context(), config); err == nil {
+				break
+			}
+			if replicas == 1 || time.Now().After(end) {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 	return l
+}
+
+// NewCluster is a lane on three servers, with three replicas of each stream. The first server
+// is Lane.Server.
+func NewCluster(t testing.TB) (*Lane, []*server.Server) {
+	t.Helper()
+	var routes []*url.URL // each server must know the others before it starts
+	for range 3 {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		routes = append(routes, &url.URL{Scheme: "nats", Host: listener.Addr().String()})
+		if err := listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var all []*server.Server
+	for i, route := range routes {
+		port, err := strconv.Atoi(route.Port())
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := server.NewServer(&server.Options{ServerName: "n" + strconv.Itoa(i), Host: "127.0.0.1",
+			Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true, Routes: routes,
+			Cluster: server.ClusterOpts{Name: "test", Host: "127.0.0.1", Port: port}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Start()
+		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+		all = append(all, s)
+	}
+	for _, s := range all {
+		if !s.ReadyForConnections(30 * time.Second) {
+			t.Fatal("NATS did not start")
+		}
+	}
+	return newLane(t, all[0], len(all)), all
+}
+
+// Leader is the number of the server that leads a stream.
+func (l *Lane) Leader(stream string) int {
+	l.t.Helper()
+	info, err := l.JS.Stream(context.Background(), stream)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	leader, err := strconv.Atoi(strings.TrimPrefix(info.CachedInfo().Cluster.Leader, "n"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return leader
 }
 
 func streams() []jetstream.StreamConfig {
@@ -83,62 +151,6 @@ func (l *Lane) Connect(options ...nats.Option) *nats.Conn {
 	}
 	l.t.Cleanup(nc.Close)
 	return nc
-}
-
-// Answer answers jobs.get, jobs.results, jobs.list, jobs.cancel and jobs.delete from now on.
-func (l *Lane) Answer() {
-	l.t.Helper()
-	for op, with := range map[messages.Operation]func(messages.JobRequest, *nats.Msg) (*nats.Msg, *messages.Error){
-		messages.JobsGet: l.get, messages.JobsResults: l.results, messages.JobsDelete: l.delete,
-		messages.JobsCancel: l.cancel, messages.JobsList: l.list,
-	} {
-		if _, err := l.NC.QueueSubscribe(op.ScopedSubject("*"), messages.QueueGroup, func(msg *nats.Msg) {
-			l.mu.Lock()
-			l.asked[op]++
-			refuse := l.refuse
-			l.mu.Unlock()
-			var in messages.JobRequest
-			var reply *nats.Msg
-			var fault *messages.Error
-			if err := json.Unmarshal(msg.Data, &in); err != nil {
-				fault = messages.Invalid("", "%v", err)
-			}
-			if refuse != nil && fault == nil {
-				fault = refuse(op, msg)
-			}
-			if fault == nil {
-				reply, fault = with(in, msg)
-			}
-			if fault != nil {
-				reply = bodied(messages.ErrorReply{Error: fault})
-				reply.Header.Set(messages.HeaderErrorCode, string(fault.Code))
-			}
-			reply.Header.Set(messages.HeaderRequestID, msg.Header.Get(messages.HeaderRequestID))
-			reply.Subject = msg.Reply
-			if err := l.NC.PublishMsg(reply); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
-				l.t.Error(err)
-			}
-		}); err != nil {
-			l.t.Fatal(err)
-		}
-	}
-	if err := l.NC.Flush(); err != nil {
-		l.t.Fatal(err)
-	}
-}
-
-// Refuse has requests answered with what refuse returns, unless that is nil.
-func (l *Lane) Refuse(refuse func(op messages.Operation, msg *nats.Msg) *messages.Error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.refuse = refuse
-}
-
-// Asked is how often an operation has been asked for.
-func (l *Lane) Asked(op messages.Operation) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.asked[op]
 }
 
 func bodied(body any) *nats.Msg {
@@ -217,92 +229,4 @@ func (l *Lane) last(name, subject string) *jetstream.RawStreamMsg {
 		return nil
 	}
 	return msg
-}
-
-// job is what is known of a job.
-func (l *Lane) job(connection, id string) (messages.JobRecord, *messages.Error) {
-	var record messages.JobRecord
-	if msg := l.last(messages.StateStream, messages.StateSubject(connection, id)); msg != nil {
-		if err := json.Unmarshal(msg.Data, &record); err != nil {
-			return record, messages.Errorf(messages.Internal, "%v", err)
-		}
-	} else if msg := l.last(messages.JobsStream, messages.Operation("*.*").JobSubject(connection, id)); msg != nil {
-		op, _, _, _ := messages.ParseJobSubject(msg.Subject)
-		record.Job = messages.Job{ID: id, Connection: connection, Operation: op, State: messages.JobQueued,
-			Digest: messages.JobDigest(msg.Subject, msg.Data)}
-	} else {
-		return record, messages.Errorf(messages.NotFound, "there is no job %s", id)
-	}
-	if msg := l.last(messages.ResultsStream, messages.ResultSubject(connection, id)); msg != nil {
-		record.Pages, _ = strconv.Atoi(msg.Header.Get(messages.HeaderPage))
-	}
-	return record, nil
-}
-
-func (l *Lane) get(in messages.JobRequest, _ *nats.Msg) (*nats.Msg, *messages.Error) {
-	record, fault := l.job(in.Connection, in.JobID)
-	return bodied(messages.JobReply{Job: record.Job}), fault
-}
-
-func (l *Lane) cancel(in messages.JobRequest, _ *nats.Msg) (*nats.Msg, *messages.Error) {
-	record, fault := l.job(in.Connection, in.JobID)
-	if fault == nil && !record.State.Ended() {
-		record.State = messages.JobCancelled
-		l.Record(record)
-	}
-	return bodied(messages.JobReply{Job: record.Job}), fault
-}
-
-func (l *Lane) list(in messages.JobRequest, _ *nats.Msg) (*nats.Msg, *messages.Error) {
-	stream, err := l.JS.Stream(context.Background(), messages.StateStream)
-	if err != nil {
-		return nil, messages.Errorf(messages.Unavailable, "%v", err)
-	}
-	info, err := stream.Info(context.Background(), jetstream.WithSubjectFilter(messages.StateSubject(in.Connection, "*")))
-	if err != nil {
-		return nil, messages.Errorf(messages.Unavailable, "%v", err)
-	}
-	var reply messages.JobsListReply
-	for subject := range info.State.Subjects {
-		record, fault := l.job(in.Connection, subject[strings.LastIndexByte(subject, '.')+1:])
-		if fault != nil {
-			return nil, fault
-		}
-		reply.Jobs = append(reply.Jobs, record.Job)
-	}
-	return bodied(reply), nil
-}
-
-func (l *Lane) delete(in messages.JobRequest, _ *nats.Msg) (*nats.Msg, *messages.Error) {
-	_, fault := l.job(in.Connection, in.JobID)
-	l.purge(messages.ResultsStream, messages.ResultSubject(in.Connection, in.JobID))
-	l.purge(messages.StateStream, messages.StateSubject(in.Connection, in.JobID))
-	return bodied(messages.DeletedReply{Deleted: fault == nil}), nil
-}
-
-func (l *Lane) results(in messages.JobRequest, msg *nats.Msg) (*nats.Msg, *messages.Error) {
-	var which messages.JobResultsRequest
-	if err := json.Unmarshal(msg.Data, &which); err != nil {
-		return nil, messages.Invalid("", "%v", err)
-	}
-	stream, err := l.JS.Stream(context.Background(), messages.ResultsStream)
-	if err != nil {
-		return nil, messages.Errorf(messages.Unavailable, "%v", err)
-	}
-	record, _ := l.job(in.Connection, in.JobID)
-	subject := messages.ResultSubject(in.Connection, in.JobID)
-	for at := uint64(1); ; {
-		stored, err := stream.GetMsg(context.Background(), at, jetstream.WithGetMsgSubject(subject))
-		if err != nil {
-			return nil, messages.Errorf(messages.NotFound, "there is no page %d", which.Page)
-		}
-		its := stored.Header.Get(messages.HeaderIncarnation)
-		if stored.Header.Get(messages.HeaderPage) == strconv.Itoa(int(which.Page)) && its == record.Incarnation {
-			reply := nats.NewMsg("")
-			reply.Data, reply.Header = stored.Data, stored.Header
-			reply.Header.Del(messages.HeaderCheckpoint)
-			return reply, nil
-		}
-		at = stored.Sequence + 1
-	}
 }

@@ -51,10 +51,10 @@ func (b *Bridge) startPurger(ctx context.Context, store *tokens.Store) error {
 }
 
 // newLane makes the durable lane, which answers that there is none until it is started.
-func (b *Bridge) newLane() (*durable.Lane, error) {
+func (b *Bridge) newLane(store *tokens.Store) (*durable.Lane, error) {
 	lane, err := durable.New(b.nats, durable.Options{
-		Connections: b.source, Sealer: b.config.Keyset, Memory: b.memory, MaxInFlight: b.config.MaxInFlight,
-		PerConnection: b.config.UserCalls, ResultsMaxBytes: b.config.Jobs.ResultsMaxBytes,
+		Connections: b.source, Stored: store.Incarnation, Sealer: b.config.Keyset, Memory: b.memory,
+		MaxInFlight: b.config.MaxInFlight, PerConnection: b.config.UserCalls, ResultsMaxBytes: b.config.Jobs.ResultsMaxBytes,
 		JobMaxBytes: b.config.Jobs.MaxBytes, JobLifetime: b.config.Jobs.Lifetime, Replicas: b.config.Jobs.Replicas,
 		Tables: b.config.Tables, Log: b.log, Metrics: b.registry,
 	})

@@ -115,7 +115,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err != nil {
 		return b, err
 	}
-	lane, err := b.newLane()
+	lane, err := b.newLane(store)
 	if err != nil {
 		return b, err
 	}

@@ -71,6 +71,6 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
 		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log),
-		BusCompletion: b.config.BusCompletion,
+		BusCompletion: b.config.BusCompletion, UserCalls: b.config.UserCalls,
 	}, nil
 }

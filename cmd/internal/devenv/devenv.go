@@ -87,7 +87,7 @@ func (s *Services) startNATS(port int) error {
 		port = server.RANDOM_PORT
 	}
 	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
-		JetStream: true, StoreDir: folder, NoLog: true, NoSigs: true, MaxPending: maxPending})
+		JetStream: true, JetStreamMaxStore: maxStore, StoreDir: folder, NoLog: true, NoSigs: true, MaxPending: maxPending})
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}
@@ -166,6 +166,10 @@ func (s *Services) startEmulator(port int, options emulator.Options, wrap func(h
 
 // maxPending is what deploy/nats.conf sets, in bytes: bursts do not cut clients off.
 const maxPending = 512 << 20
+
+// maxStore is what streams may ask for, in bytes: those that crmbridge makes, however full the
+// disk is. Nothing is taken of it before it is used.
+const maxStore = 16 << 30
 
 const loopback = "127.0.0.1"
 

@@ -2,7 +2,9 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,6 +12,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -61,6 +64,31 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 	}
 	w.Bridge(settings, nil)
 	bridgetest.AwaitReadyz(t, settings, 200, "[+]jetstream ok: events are not published until JetStream is there")
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]jobs ok: JetStream does not answer")
+	w.Connect("acme") // there is nothing to be cleared before
+	_, nc := w.Client()
+	for _, op := range []string{"get", "cancel", "delete", "retry"} {
+		reply, err := nc.Request("crm.jobs."+op+".request.acme", []byte(`{"job_id":"j"}`), 10*time.Second)
+		if err != nil || reply.Header.Get(messages.HeaderErrorCode) != "not_supported" || !strings.Contains(string(reply.Data), "this crmbridge runs no jobs: JetStream does not answer") {
+			t.Errorf("jobs.%s: %v, %s", op, err, reply.Data)
+		}
+	}
+}
+
+// A JOB_LIFETIME for which the streams do not keep results is refused, and the setting named.
+func TestServeRefusesALifetimeThatTheStreamsDoNotKeep(t *testing.T) {
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	settings.JobLifetime = "25h"
+	config, err := settings.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := bridge.Start(t.Context(), config, slog.New(slog.DiscardHandler))
+	if !errors.Is(err, bridge.ErrConfiguration) || !strings.Contains(err.Error(), "JOB_LIFETIME is too long") || !strings.Contains(err.Error(), "CRM_RESULTS") {
+		t.Errorf("%v, %v", b, err)
+	}
 }
 
 // With the shipped nats.conf a process that stands still gets no more requests after
