@@ -37,3 +37,18 @@ func TestChaosWithoutTheGuard(t *testing.T) {
 		t.Errorf("status %d: %s", status, said)
 	}
 }
+
+// With ids on results three servers let a process go on whose job another one runs; without
+// them the guard stops it, under the same disturbance.
+func TestChaosWithIDsOnResults(t *testing.T) {
+	bridgetest.Long(t, "processes are cut off from records for 25 s")
+	for _, c := range []struct {
+		args   []string
+		status int
+	}{{[]string{"--mutate=" + mutateMsgID}, 1}, {nil, 0}} {
+		status, said := chaos(t, append(c.args, "--replicas=3", "--deaf=6s")...)
+		if status != c.status || status == 1 && !strings.Contains(said, "is on page") {
+			t.Errorf("%v: status %d: %s", c.args, status, said)
+		}
+	}
+}

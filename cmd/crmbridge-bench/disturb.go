@@ -34,7 +34,7 @@ const shortDisturbance = 32 * time.Second
 // disturb begins to disturb the run; the function that it returns ends that and mends all.
 func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	if r.Short {
+	if r.Short && r.Deaf == 0 {
 		// What is left is done in peace, within the minute.
 		ctx, cancel = context.WithTimeout(ctx, shortDisturbance)
 	}
@@ -95,7 +95,7 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 		}
 		r.done.redis.Add(1)
 	})
-	if r.Short {
+	if r.Short && r.Deaf == 0 {
 		context.AfterFunc(ctx, func() {
 			r.emulator.Control().Clear()
 			for _, c := range r.fleet {
