@@ -352,26 +352,6 @@ func TestRecordsAreHeard(t *testing.T) {
 	}
 }
 
-// Every process that starts tries to claim what is claimed already. What it publishes is
-// refused, and heard all the same: it does not prolong the lease of an owner that is dead.
-func TestRefusedClaimsProlongNoLease(t *testing.T) {
-	x := newTable(t, 100)
-	x.publish("a", "1")
-	for range 3 {
-		x.heardOf("a", "1", messages.JobRunning, "dead", 0)
-	}
-	for i := range 3 {
-		x.now = x.now.after(5 * time.Second)
-		record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: messages.JobRunning},
-			Owner: fmt.Sprintf("starts%d", i), Beat: 1}
-		x.heard(record, hashOf([]byte(record.Owner)), x.now, x.now)
-	}
-	x.tick(x.now)
-	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed || o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
-		t.Errorf("a lease after the owner's last word there is %+v", o)
-	}
-}
-
 // A job that is published again is not mistaken for the one before, whose records are heard
 // late; and one that is heard to end while it waits is looked at.
 func TestRecordsOfTheJobBefore(t *testing.T) {
@@ -398,6 +378,26 @@ func TestRecordsOfTheJobBefore(t *testing.T) {
 	x.tick(x.now)
 	if o = x.slot(); o == nil || !o.known {
 		t.Errorf("%+v", o)
+	}
+}
+
+// Every process that starts tries to claim what is claimed already. What it publishes is
+// refused, and heard all the same: it does not prolong the lease of an owner that is dead.
+func TestRefusedClaimsProlongNoLease(t *testing.T) {
+	x := newTable(t, 100)
+	x.publish("a", "1")
+	for range 3 {
+		x.heardOf("a", "1", messages.JobRunning, "dead", 0)
+	}
+	for i := range 3 {
+		x.now = x.now.after(5 * time.Second)
+		record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: messages.JobRunning},
+			Owner: fmt.Sprintf("starts%d", i), Beat: 1}
+		x.heard(record, hashOf([]byte(record.Owner)), x.now, x.now)
+	}
+	x.tick(x.now)
+	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed || o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
+		t.Errorf("a lease after the owner's last word there is %+v", o)
 	}
 }
 

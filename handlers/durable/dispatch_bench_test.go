@@ -76,7 +76,7 @@ func BenchmarkClaims(b *testing.B) {
 			b.ReportMetric(float64(done)/b.Elapsed().Seconds(), "jobs/s")
 			lost := 0.0
 			for _, l := range lanes {
-				lost += counted(b, l, claimLost)
+				lost += claimsOf(b, l, claimLost)
 			}
 			b.ReportMetric(lost/float64(done), "lost/job")
 		})

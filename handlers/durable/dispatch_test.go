@@ -82,15 +82,15 @@ func TestMoreJobsThanMemoryHas(t *testing.T) {
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
-	small := func(l *Lane) { l.board.memory, l.board.most = 300, 100 }
+	small := func(l *Lane) { l.board.memory, l.board.most = 120, 40 }
 	a, b := startLane(t, s, 4, quickly(&seen), small), startLane(t, s, 4, quickly(&seen), small)
-	publishJobs(t, js, search("a", 2_000)...)
-	publishJobs(t, js, search("b", 1_000)...)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= 3_000 })
+	publishJobs(t, js, search("a", 600)...)
+	publishJobs(t, js, search("b", 300)...)
+	await(t, "all have run", func() bool { return len(seen.seen()) >= 900 })
 	for _, l := range []*testLane{a, b} {
 		await(t, "nothing is left", func() bool { return l.board.count() == 0 })
 	}
-	seen.once(t, 3_000)
+	seen.once(t, 900)
 }
 
 // crash leaves a claimed job as a process does that was killed.
@@ -421,7 +421,7 @@ func TestForeignRecords(t *testing.T) {
 }
 
 // A turn carries an account of the memory budget and says that nobody waits for it; without
-// memory the job gives its slot to others meanwhile, and at last gives up.
+// memory the job gives its slot to others meanwhile.
 func TestTurns(t *testing.T) {
 	memory, err := budget.New(budget.Bounds{Bytes: 1 << 20, Reserve: 1 << 18, Intake: 1 << 18})
 	if err != nil {
@@ -446,7 +446,14 @@ func TestTurns(t *testing.T) {
 		seen.add(c.key())
 		return finish(l, c)
 	}, func(l *Lane) { l.options.Memory = memory })
+	full, err := memory.Open(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
 	publishJobs(t, js, search("a", 2)...)
+	await(t, "a turn finds no memory", func() bool { return memory.Usage().Refused > 0 })
+	await(t, "its slot is free", func() bool { return l.slots.left() == 1 })
+	full.Close()
 	await(t, "they have run", func() bool { return len(seen.seen()) == 2 && l.board.count() == 0 })
 	if use := memory.Usage(); use.Used != 0 {
 		t.Errorf("%+v", use)

@@ -226,10 +226,10 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 			return giveBack(l, c)
 		}
 		defer done()
-		seen.add(c.key())
 		mu.Lock()
 		claims = append(claims, claimOf{c.record.Connection, *c.record.StartedAt})
 		mu.Unlock()
+		seen.add(c.key())
 		return finish(l, c)
 	}, nil)
 	const many = 3_000
@@ -239,6 +239,8 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 	await(t, "b is known", func() bool { return l.board.count() == many+1 })
 	close(hold)
 	await(t, "all have run", func() bool { return len(seen.seen()) >= many+1 })
+	mu.Lock()
+	defer mu.Unlock()
 	slices.SortFunc(claims, func(a, b claimOf) int { return a.at.Compare(b.at) })
 	for i, c := range claims {
 		if c.connection == "b" && i > 8 { // four were open before, and as many may be claimed at once

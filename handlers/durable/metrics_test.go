@@ -12,8 +12,8 @@ import (
 	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 )
 
-// counted is how many claims of a lane came out so.
-func counted(t testing.TB, l *testLane, verdict verdictOfClaim) float64 {
+// claimsOf is how many claims of a lane came out so.
+func claimsOf(t testing.TB, l *testLane, verdict verdictOfClaim) float64 {
 	t.Helper()
 	return testutil.ToFloat64(l.metrics.claims.WithLabelValues(string(verdict)))
 }
@@ -29,7 +29,7 @@ func TestMetrics(t *testing.T) {
 		return finish(l, c)
 	}, func(l *Lane) { l.board.perUser = 40; l.metrics = newMetrics(registry, l) })
 	publishJobs(t, js, search("secret-a", 51)...)
-	await(t, "one is open", func() bool { return counted(t, l, claimMade) == 1 })
+	await(t, "one is open", func() bool { return claimsOf(t, l, claimMade) == 1 })
 	publishJobs(t, js, search("secret-b", 3)...)
 	await(t, "all are known", func() bool { return l.board.count() == 54 })
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
