@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,19 +25,36 @@ type chaosCommand struct {
 
 	Kill       time.Duration `default:"5s" help:"A crmbridge is killed (-9) so often: ${default}; 0s is never, here and below."`
 	Pause      time.Duration `default:"7s" help:"A crmbridge is paused (SIGSTOP, 1 to 20 s) so often: ${default}."`
-	Hold       time.Duration `default:"9s" help:"A result is held on its way to NATS for 16 to 22 s so often: ${default}."`
+	Hold       time.Duration `default:"45s" help:"A result is held on its way to NATS for 16 to 22 s so often: ${default}."`
 	KillLeader time.Duration `default:"15s" help:"With three NATS servers the leader of CRM_RESULTS is killed so often: ${default}. A single one is killed twice."`
-	Deaf       time.Duration `default:"0s" help:"A crmbridge is cut off from the records of jobs for 25 s so often, and its heartbeats are answered by nobody's server: it goes on with jobs that others took over. Default never, every 6 s with --mutate=msg-id."`
+	Deaf       time.Duration `default:"0s" help:"A crmbridge is cut off from the records of jobs for 25 s so often, and its heartbeats are answered by nobody's server: it goes on with jobs that others took over. Nothing else is disturbed then. Default never, every 6 s with --mutate=msg-id."`
 
 	Mutate  string        `default:"" enum:",no-guard,msg-id" help:"Breaks the lane on the wire, so that the check must fail: no-guard takes the expected last sequence off every result, msg-id gives each the id CONNECTION.JOB.PAGE (seen with 3 servers)."`
 	Seed    uint64        `default:"1" help:"Of the disturbances: ${default}."`
-	Timeout time.Duration `default:"15m" help:"Of each form: ${default}."`
+	Timeout time.Duration `default:"30m" help:"Of each form: ${default}."`
 }
 
 // shorten makes it the short form.
 func (c *chaosCommand) shorten() {
 	c.Rows, c.Jobs, c.Form = min(c.Rows, 60_000), min(c.Jobs, 2), "mixed"
 	c.Timeout = min(c.Timeout, 4*time.Minute)
+	// A job of a dead process is taken over after 15 to 17 s: who kills more often waits
+	// for takeovers most of the time.
+	c.Kill, c.Pause, c.Hold, c.KillLeader = max(c.Kill, 11*time.Second), max(c.Pause, 17*time.Second), min(c.Hold, 4*time.Second),
+		max(c.KillLeader, 15*time.Second)
+}
+
+// onlyDeaf is what ids break: processes that go on with jobs of others. Whatever else cuts a
+// process short would hide it.
+func (c *chaosCommand) onlyDeaf() {
+	c.Kill, c.Pause, c.Hold, c.KillLeader = 0, 0, 0, 0
+	if c.Deaf == 0 {
+		c.Deaf = 6 * time.Second
+	}
+	if c.Short {
+		c.Form = "parallel"
+		c.Delay = cmp.Or(c.Delay, 4*time.Second)
+	}
 }
 
 // connection is what the jobs of a run belong to.
@@ -47,8 +65,8 @@ func (c *chaosCommand) Run(ctx context.Context, p *printer) error {
 	if c.Short {
 		c.shorten()
 	}
-	if c.Mutate == mutateMsgID && c.Deaf == 0 {
-		c.Deaf = 6 * time.Second
+	if c.Mutate == mutateMsgID || c.Deaf > 0 {
+		c.onlyDeaf()
 	}
 	forms := []string{c.Form}
 	if c.Form == "both" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,9 +28,16 @@ func (d *disturbances) String() string {
 		d.holds.Load(), d.deaf.Load(), d.servers.Load(), d.redis.Load())
 }
 
+// shortDisturbance is how long the short form is disturbed.
+const shortDisturbance = 32 * time.Second
+
 // disturb begins to disturb the run; the function that it returns ends that and mends all.
 func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
+	if r.Short && r.Deaf == 0 {
+		// What is left is done in peace, within the minute.
+		ctx, cancel = context.WithTimeout(ctx, shortDisturbance)
+	}
 	var running sync.WaitGroup
 	seed := r.Seed
 	every := func(period time.Duration, do func(ctx context.Context, chance *rand.Rand)) {
@@ -53,16 +61,15 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 	}
 	every(r.Kill, r.killOne)
 	every(r.Pause, func(ctx context.Context, chance *rand.Rand) {
-		victim := r.fleet[chance.IntN(len(r.fleet))]
+		victim := r.victim(chance)
 		wait := time.Second + time.Duration(chance.Int64N(int64(19*time.Second)))
 		running.Go(func() { r.pauseOne(ctx, victim, wait) })
 	})
 	every(r.Hold, func(_ context.Context, chance *rand.Rand) {
-		victim := r.fleet[chance.IntN(len(r.fleet))]
-		victim.wire.armHold(16*time.Second + time.Duration(chance.Int64N(int64(6*time.Second))))
+		r.victim(chance).wire.armHold(16*time.Second + time.Duration(chance.Int64N(int64(6*time.Second))))
 	})
 	every(r.Deaf, func(_ context.Context, chance *rand.Rand) {
-		r.fleet[chance.IntN(len(r.fleet))].wire.beDeaf(25 * time.Second)
+		r.victim(chance).wire.beDeaf(25 * time.Second)
 		r.done.deaf.Add(1)
 	})
 	if r.Replicas > 1 {
@@ -88,6 +95,14 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 		}
 		r.done.redis.Add(1)
 	})
+	if r.Short && r.Deaf == 0 {
+		context.AfterFunc(ctx, func() {
+			r.emulator.Control().Clear()
+			for _, c := range r.fleet {
+				c.wire.armHold(0)
+			}
+		})
+	}
 	return func() {
 		cancel()
 		running.Wait()
@@ -115,9 +130,22 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// victim is a process by chance. The short form, which has little time, takes one that runs
+// a job, where there is one.
+func (r *chaosRun) victim(chance *rand.Rand) *crmbridge {
+	of := r.fleet
+	if r.Short {
+		of = slices.DeleteFunc(slices.Clone(of), func(c *crmbridge) bool { return !c.wire.ownsAny() })
+		if len(of) == 0 {
+			of = r.fleet
+		}
+	}
+	return of[chance.IntN(len(of))]
+}
+
 // killOne kills a crmbridge at once and starts it again.
 func (r *chaosRun) killOne(_ context.Context, chance *rand.Rand) {
-	victim := r.fleet[chance.IntN(len(r.fleet))]
+	victim := r.victim(chance)
 	victim.kill()
 	r.done.kills.Add(1)
 	if err := victim.start(); err != nil {

@@ -62,6 +62,13 @@ func (w *wire) owns(j job) bool {
 	return w.owned[messages.StateSubject(j.connection, j.id)]
 }
 
+// ownsAny reports whether the process runs any job, as far as its records say.
+func (w *wire) ownsAny() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.owned) > 0
+}
+
 // forgetAll is for a process that begins anew.
 func (w *wire) forgetAll() {
 	w.mu.Lock()

@@ -61,6 +61,32 @@ func TestTheDeployedPermissions(t *testing.T) {
 			return err
 		})
 	}
+	// A tenant's job runs, and its results are read without a part of JetStream's API.
+	tenant, err := nats.Connect(as("campaigns"), nats.CustomInboxPrefix("_INBOX.campaigns"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tenant.Close()
+	bridgetest.Await(t, "an accepted job", func() error {
+		_, err := tenant.Request("crm.accounts.search.job.acme.first", []byte(`{"limit":3}`), 5*time.Second)
+		return err
+	})
+	bridgetest.Await(t, "a job's results", func() error {
+		page, err := tenant.Request("crm.jobs.results.request.acme", []byte(`{"job_id":"first","page":1}`), 5*time.Second)
+		if err == nil && page.Header.Get(messages.HeaderLast) != "true" {
+			err = errors.New(string(page.Data))
+		}
+		return err
+	})
+	for _, ask := range []string{"get", "cancel", "delete"} {
+		bridgetest.Await(t, "jobs."+ask, func() error {
+			reply, err := tenant.Request("crm.jobs."+ask+".request.acme", []byte(`{"job_id":"first"}`), 5*time.Second)
+			if err == nil && reply.Header.Get(messages.HeaderErrorCode) != "" {
+				err = errors.New(string(reply.Data))
+			}
+			return err
+		})
+	}
 	if said := log.String(); strings.Contains(said, "ermissions") || strings.Contains(said, "level=ERROR") {
 		t.Errorf("crmbridge lacks a right:\n%s", said)
 	}
