@@ -32,7 +32,8 @@ type claiming struct {
 	verdict verdictOfClaim
 	claimed claimed
 	hash    uint64    // of the record that was read, 0 for none
-	beat    int64     // of that record
+	owner   string    // of that record,
+	beat    int64     // and how often it was written
 	again   time.Time // of claimLater
 	err     error     // of claimError
 }
@@ -82,10 +83,11 @@ func (l *Lane) claimNew(ctx context.Context, o *openJob) (got claiming, conflict
 
 // claimKnown claims a job that has a record, if the record allows it.
 func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
-	record, revision, hash, err := l.record(ctx, o)
+	record, revision, hash, err := l.recordNow(ctx, o)
 	if err != nil {
 		return claiming{verdict: claimError, err: err}
 	}
+	elsewhere := o.elsewhere(record.JobRecord, hash, l.name)
 	message, err := l.message(ctx, o)
 	switch {
 	case err != nil:
@@ -101,9 +103,9 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 	case record.Form > messages.JobForm && !expired:
 		return claiming{verdict: claimNewer}
 	case record.isOf(message):
-	case record.Digest == "" && record.Owner != "" && record.Owner != l.name && (!o.lapsed || o.hash != hash):
+	case record.Digest == "" && elsewhere:
 		// Its first owner says soon whose record it is.
-		return claiming{verdict: claimLost, hash: hash, beat: record.Beat}
+		return claiming{verdict: claimLost, hash: hash, owner: record.Owner, beat: record.Beat}
 	default:
 		return l.another(ctx, o, record, revision, message)
 	}
@@ -111,8 +113,8 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 	case record.State.Ended():
 		return claiming{verdict: claimEnded, hash: hash,
 			claimed: claimed{record: record.JobRecord, revision: revision, message: message, since: time.Now()}}
-	case record.Owner != "" && record.Owner != l.name && (!o.lapsed || o.hash != hash):
-		return claiming{verdict: claimLost, hash: hash, beat: record.Beat}
+	case elsewhere:
+		return claiming{verdict: claimLost, hash: hash, owner: record.Owner, beat: record.Beat}
 	case record.Owner == "" && record.RetryAt != nil && time.Until(*record.RetryAt) > 0 && !expired:
 		return claiming{verdict: claimLater, again: *record.RetryAt}
 	}
@@ -132,6 +134,35 @@ func (l *Lane) claimKnown(ctx context.Context, o *openJob) claiming {
 	return claiming{verdict: verdict, claimed: c.describe()}
 }
 
+// elsewhere reports whether a job's record says that another process runs it, whose lease has
+// not run out.
+func (o *openJob) elsewhere(r messages.JobRecord, hash uint64, name string) bool {
+	return r.Owner != "" && r.Owner != name && (!o.lapsed || o.hash != hash)
+}
+
+// isBefore reports whether a record was read that is older than one by which the job was
+// heard to be given back: that one is on its way to the stream, or was refused.
+func (o *openJob) isBefore(r messages.JobRecord) bool { return r.Owner != "" && r.Beat < o.back }
+
+// backAfter is when a record is read again that was read before the giving back was stored.
+var backAfter = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond}
+
+// recordNow is record, a little later where the job was heard to be given back and is not yet.
+func (l *Lane) recordNow(ctx context.Context, o *openJob) (storedRecord, uint64, uint64, error) {
+	record, revision, hash, err := l.record(ctx, o)
+	for _, wait := range backAfter {
+		if err != nil || !o.isBefore(record.JobRecord) {
+			break
+		}
+		pauseFor(l.following, wait)
+		record, revision, hash, err = l.record(ctx, o)
+	}
+	return record, revision, hash, err
+}
+
+// ownReads is how often a record is read again to see whether it was written.
+const ownReads = 5
+
 // own writes a record that says that this process runs the job. Where no answer comes, the
 // record is read: it may have been written.
 func (l *Lane) own(ctx context.Context, record messages.JobRecord, at uint64) (claimed, error) {
@@ -145,8 +176,13 @@ func (l *Lane) own(ctx context.Context, record messages.JobRecord, at uint64) (c
 	record.Form = messages.JobForm
 	record.Beat++
 	if errors.Is(err, errUnknown) {
-		if found, stored, readErr := l.ledger.read(ctx, record.Connection, record.ID); readErr == nil &&
-			found.Owner == l.name && found.Beat == record.Beat && stored > at && found.State == record.State {
+		found, stored, readErr := l.ledger.read(ctx, record.Connection, record.ID)
+		for again := 0; readErr != nil && again < ownReads; again++ {
+			pauseFor(ctx, apiAgain)
+			found, stored, readErr = l.ledger.read(ctx, record.Connection, record.ID)
+		}
+		if readErr == nil && found.Owner == l.name && found.Beat == record.Beat && stored > at &&
+			found.State == record.State {
 			revision, err = stored, nil
 		}
 	}

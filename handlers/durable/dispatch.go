@@ -32,7 +32,7 @@ func (l *Lane) dispatch(ctx context.Context) {
 				reconnects = n
 				l.board.renewAll(l.now())
 			}
-			l.board.tick(l.now())
+			l.verify(l.board.tick(l.now()))
 		}
 	}
 }
@@ -141,12 +141,15 @@ func (b *board) refused(o *openJob, got claiming, now, again instant) {
 			break
 		}
 		if o.free {
-			w.known, w.lapsed = true, false
+			w.known, w.lapsed, w.after, w.back = true, false, o.after, o.beat
 			b.comeBack(q, w, now)
 			break
 		}
 		h := b.hold(q, w, cmp.Or(got.hash, o.foreign), now)
-		h.job, h.beat = o.job, got.beat
+		h.job, h.owner, h.beat = o.job, cmp.Or(got.owner, o.owner), got.beat
+		if got.hash == 0 || o.foreign != 0 || w.back > got.beat {
+			h.look = now.after(b.lookIn()) // what was heard counts for more, or nothing was read
+		}
 	case claimLater:
 		w.known, w.lapsed, w.after = true, false, again
 		b.comeBack(q, w, now)

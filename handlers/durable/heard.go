@@ -78,10 +78,11 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64, ag
 	case record.Owner == b.name:
 		o.job = record.Job
 		return nil
-	case o.claiming && o.isOlder(record):
+	case o.claiming && (o.isOlder(record) || record.Beat < o.beat):
 		return nil
 	case o.claiming:
-		o.foreign, o.job, o.over, o.free = 0, record.Job, record.State.Ended(), false
+		o.foreign, o.owner, o.beat, o.job = 0, record.Owner, record.Beat, record.Job
+		o.over, o.free = record.State.Ended(), false
 		if record.Owner != "" {
 			o.foreign = hash
 		} else if !o.over {
@@ -141,38 +142,52 @@ func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) 
 		b.hold(q, s, hash, now)
 	} else if q == nil {
 		return
-	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 && !q.jobs[at].isOlder(record) {
+	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 && !q.jobs[at].isOlder(record) &&
+		record.Beat > q.jobs[at].back {
 		b.hold(q, b.take(q, at), hash, now)
 	}
-	// A record counts its writes. One that counts no further was not stored: every process
-	// that starts tries to claim what is claimed, and must not prolong the lease of the dead.
-	if h := q.others[key.id]; h != nil && record.Beat > h.beat {
+	h := q.others[key.id]
+	switch {
+	case h == nil:
+	case h.owner == "": // it was not held, or nothing was known of its owner
+		h.renew(hash, now, b)
+		h.job, h.owner, h.beat = record.Job, record.Owner, record.Beat
+		h.look = now.after(b.lookIn())
+	case h.owner != record.Owner:
+		// It was taken over, or that was refused: every process that starts tries to claim what is
+		// claimed, and must not prolong the lease of the dead.
+		h.look = min(h.look, now.after(b.lookIn()))
+	case record.Beat > h.beat: // a record counts its writes: one that counts no further was not stored
 		h.renew(hash, now, b)
 		h.job, h.beat = record.Job, record.Beat
 	}
 	b.settle(q, now, false)
 }
 
-// heardReturn lets a job wait that its owner has given back.
+// heardReturn lets a job wait that its owner has given back. Where that was refused, a claim
+// finds its owner. A time that is far away is believed for a lease only: whoever claims the job
+// then reads when it is to run.
 func (b *board) heardReturn(q *queue, record messages.JobRecord, now, again instant) {
 	fresh := q.idle()
 	if record.Error != nil && record.Error.Code == messages.Throttled {
 		q.blocked = max(q.blocked, again)
 	}
+	again = min(again, now.after(b.lease+b.jitter()))
 	if h := q.others[record.ID]; h != nil {
 		delete(q.others, record.ID)
 		w := h.waiting
-		w.after, w.known, w.lapsed = again, true, false
+		w.after, w.known, w.lapsed, w.back = again, true, false, max(w.back, record.Beat)
 		b.comeBack(q, w, now)
-	} else if at := q.indexOf(record.ID); at >= 0 {
-		q.jobs[at].after, q.jobs[at].known = again, true
+	} else if at := q.indexOf(record.ID); at >= 0 && record.Beat >= q.jobs[at].back && !q.jobs[at].isOlder(record) {
+		w := &q.jobs[at]
+		w.after, w.known, w.back = again, true, record.Beat
 	}
 	b.settle(q, now, fresh)
 }
 
 // tick does what time brings: leases run out, and queues that waited for a time have
-// something to offer again.
-func (b *board) tick(now instant) {
+// something to offer again. It returns jobs whose records are to be read.
+func (b *board) tick(now instant) (looks []heldLook) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for key, s := range b.strangers {
@@ -190,10 +205,15 @@ func (b *board) tick(now instant) {
 			if now >= h.lapses {
 				delete(q.others, id)
 				b.lapse(q, h, now)
+			} else if now >= h.look && !b.looking && len(looks) < looksMost {
+				h.look = never
+				looks = append(looks, heldLook{key: jobKey{q.connection, id}, seq: h.seq, beat: h.beat, owner: h.owner})
 			}
 		}
 		b.settle(q, now, fresh)
 	}
+	b.looking = b.looking || len(looks) > 0
+	return looks
 }
 
 // lapse lets a job wait whose owner has not been heard of for a lease.
@@ -221,6 +241,7 @@ func (b *board) renewAll(now instant) {
 	for q := range b.watched {
 		for _, h := range q.others {
 			h.renew(h.hash, now, b)
+			h.look = min(h.look, now.after(b.lookIn()))
 		}
 	}
 }

@@ -33,6 +33,7 @@ type waiting struct {
 	expires instant // then it is met whatever else holds it back, to be ended
 	after   instant // it is passed over until then
 	hash    uint64  // of the record that was not changed for a lease
+	back    int64   // beat of the record by which it was heard to be given back
 	op      opIndex
 	gen     uint8 // of the last reading of the stream that had it
 	known   bool  // it has a record, as far as is known
@@ -43,8 +44,10 @@ type waiting struct {
 type held struct {
 	waiting
 	lapses instant      // then it may be taken over, if its record stays as it is
+	owner  string       // of that record, "" where it was not read or heard
 	beat   int64        // of that record; what is heard with none above it was refused
 	job    messages.Job // as its record was heard last
+	look   instant      // then its record is read, to see whether what was heard is so
 }
 
 // An openJob is one that this process has claimed, or is about to.
@@ -62,6 +65,8 @@ type openJob struct {
 
 	claiming bool   // it is not known yet whether it is this process's
 	foreign  uint64 // hash of the record by which another process was heard to have it, 0 for none
+	owner    string // of that record
+	beat     int64  // of the record that was heard last, of those that may count
 	over     bool   // it was heard to have ended meanwhile,
 	free     bool   // or to have been given back
 }
@@ -112,6 +117,7 @@ type board struct {
 	openMax int                              // how many jobs may be open
 	lease   time.Duration                    // of records
 	jitter  func() time.Duration             // of a takeover
+	lookIn  func() time.Duration             // when what was heard of an owner is looked at
 	knows   func(op messages.Operation) bool // whether this process has the operation
 	name    string                           // of this process, in records
 	most    int                              // jobs of one connection in memory; fewer while memory is full
@@ -130,6 +136,7 @@ type board struct {
 	leaving   int     // open jobs that were told to make way
 	paused    instant // no claims until then, since they failed
 	pause     time.Duration
+	looking   bool               // records are being read
 	strangers map[jobKey]waiting // jobs that are left alone until they expire
 	strange   int                // more than those
 	gen       uint8
@@ -144,6 +151,7 @@ func newBoard(perUser, slots int, lease time.Duration, name string) *board {
 		memory: boardMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{}, busy: map[*queue]struct{}{},
 		strangers: map[jobKey]waiting{}, hungry: map[*queue]struct{}{}, ops: newOpNames(),
 		jitter: func() time.Duration { return rand.N(takeoverJitter) },
+		lookIn: func() time.Duration { return lookFirst + rand.N(lookFirst) },
 		knows:  func(messages.Operation) bool { return true }}
 }
 

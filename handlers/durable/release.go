@@ -15,7 +15,7 @@ import (
 func (x *execution) giveBack(ctx context.Context, v verdict) outcome {
 	x.hold.stop()
 	attempts := x.hold.known().Attempts
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*apiWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), x.lane.options.Lease)
 	defer cancel()
 	var again time.Time
 	if v.after > 0 {

@@ -158,6 +158,7 @@ func (b *board) choose(q *queue, now instant) *openJob {
 		return nil
 	}
 	o := &openJob{waiting: b.take(q, first[rand.N(n)]), queue: q, slot: true, claiming: true}
+	o.beat = o.back
 	if q.open == nil {
 		q.open = map[string]*openJob{}
 	}
@@ -271,7 +272,7 @@ func (b *board) shut(o *openJob, out outcome, now instant, again instant) {
 	switch {
 	case out.ended:
 	case out.lost:
-		b.hold(q, o.waiting, 0, now)
+		b.hold(q, o.waiting, 0, now).look = now.after(b.lookIn())
 	default:
 		w := o.waiting
 		w.known, w.lapsed, w.hash = true, false, 0
@@ -308,12 +309,12 @@ func (b *board) comeBack(q *queue, w waiting, now instant) {
 	}
 }
 
-// hold notes that another process runs a job.
+// hold notes that another process runs a job, as its record was read.
 func (b *board) hold(q *queue, w waiting, hash uint64, now instant) *held {
 	if q.others == nil {
 		q.others = map[string]*held{}
 	}
-	h := &held{waiting: w}
+	h := &held{waiting: w, look: never}
 	h.gen = b.gen
 	h.renew(hash, now, b)
 	q.others[w.id] = h
