@@ -21,6 +21,8 @@ type admission struct {
 	inFlight int                   // requests
 	pages    int                   // slots that pages of jobs have
 	freed    chan struct{}         // tells jobs
+	asked    time.Time             // when a job last found no slot of its least; zero where it got one
+	lapsing  bool                  // what is owed to jobs goes to requests in a moment
 	queues   map[string]*connQueue // of connections with requests, now or lately
 	waiting  []*connQueue          // the queues that are not empty; they take turns
 	next     int
@@ -143,6 +145,7 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 	of.push(r)
 	a.backlog++
 	a.bytes += r.size
+	a.lapse(now)
 	if !q.listed {
 		q.listed = true
 		a.waiting = append(a.waiting, q)
@@ -198,7 +201,7 @@ const shareFactor = 4
 
 // mayRun reports whether one more request of a connection may run.
 func (a *admission) mayRun(q *connQueue, now time.Time) bool {
-	free := a.bounds.inFlight - a.taken()
+	free := a.bounds.inFlight - a.taken() - a.owed(now)
 	switch {
 	case free <= 0 || q.running >= a.bounds.perConnection:
 		return false
@@ -268,6 +271,7 @@ func (a *admission) dispatch(now time.Time) (begun []*request) {
 		a.begin(r, now)
 		begun = append(begun, r)
 	}
+	a.lapse(now)
 	return begun
 }
 

@@ -97,3 +97,74 @@ func TestNoPagesAtTheEnd(t *testing.T) {
 		t.Error("a page got a slot")
 	}
 }
+
+// Requests without end do not keep jobs from running: these have their least at every moment,
+// from when they ask for it.
+func TestRequestsDoNotStarveJobs(t *testing.T) {
+	for _, c := range []struct{ slots, least int }{{1, 1}, {8, 1}, {32, 2}, {256, 16}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := rehearse(admissionBounds{inFlight: c.slots, perConnection: 40, messages: 1 << 20, bytes: 1 << 30})
+			slots, next := Slots{s.a}, 0
+			flood := func() { // as many wait as run
+				for backlog, _ := s.a.load(); backlog < c.slots; backlog, _ = s.a.load() {
+					s.push(fmt.Sprintf("c%d", next%900), 10, time.Hour)
+					next++
+				}
+			}
+			flood()
+			if takeAll(slots) != 0 {
+				t.Fatalf("of %d slots none is free", c.slots)
+			}
+			pages, most := 0, 0
+			ended := 0
+			for range 20 * c.slots {
+				time.Sleep(10 * time.Millisecond)
+				if ended < len(s.ran) {
+					s.a.leave(s.ran[ended], true)
+					ended++
+				}
+				flood()
+				pages += takeAll(slots)
+				most = max(most, pages)
+				if pages > c.least {
+					t.Fatalf("of %d slots jobs have %d while requests wait", c.slots, pages)
+				}
+				if running := len(s.ran) - ended; running+pages > c.slots {
+					t.Fatalf("%d requests and %d pages of %d", running, pages, c.slots)
+				}
+				if c.slots == 1 && pages == 1 { // the other one's turn
+					slots.Give()
+					pages = 0
+				}
+			}
+			if most != c.least {
+				t.Errorf("of %d slots jobs have had %d at a time, want %d", c.slots, most, c.least)
+			}
+			if len(s.ran) < 5*c.slots {
+				t.Errorf("only %d requests ran", len(s.ran))
+			}
+		})
+	}
+}
+
+// What is kept for a job that does not come for it goes to the requests that wait.
+func TestWhatJobsDoNotTakeGoesToRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := rehearse(admissionBounds{inFlight: 1, perConnection: 40, messages: 2048, bytes: 1 << 20})
+		slots := Slots{s.a}
+		s.push("a", 10, time.Minute)
+		if slots.Take() {
+			t.Fatal("there is a slot")
+		}
+		s.push("b", 10, time.Minute)
+		s.a.leave(s.ran[0], true)
+		if len(s.ran) != 1 || !freed(slots) {
+			t.Fatalf("%d requests ran, or nobody told the jobs", len(s.ran))
+		}
+		time.Sleep(owedFor)
+		synctest.Wait()
+		if len(s.ran) != 2 {
+			t.Error("the request still waits")
+		}
+	})
+}
