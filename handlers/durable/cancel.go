@@ -11,7 +11,9 @@ import (
 
 // cancelJob ends a job of a connection before its time and returns it; one that has ended is
 // returned as it is. Its owner learns of it by the record's change, and is kept from storing
-// another page by the end itself.
+// another page by the end itself. Where the stream takes nothing more the end cannot be stored,
+// and the job is not cancelled: overloaded. A record alone that says so would be no end for
+// whoever reads the results, and whoever takes the job over goes by these.
 func (l *Lane) cancelJob(ctx context.Context, connection, id string) (messages.Job, error) {
 	x, ended, err := l.toCancel(ctx, jobKey{connection, id})
 	if err != nil || ended != nil {

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -86,4 +89,30 @@ func TestCancelAJobWhoseEndIsStored(t *testing.T) {
 		t.Errorf("%+v, %v", job, err)
 	}
 	r.whole("j", 15)
+}
+
+// Where the stream takes nothing more a job cannot be cancelled: the answer says what to do, and
+// nothing has changed. With room it is.
+func TestCancelWhereTheStreamIsFull(t *testing.T) {
+	r := newRig(t)
+	filler := nats.NewMsg(messages.ResultSubject("globex", "k"))
+	filler.Data = make([]byte, 20<<10)
+	if _, err := r.js.PublishMsg(t.Context(), filler); err != nil {
+		t.Fatal(err)
+	}
+	r.bound(func(c *jetstream.StreamConfig) { c.MaxBytes = 10 << 10 })
+	l := r.lane("one", r.js, only(counter{rows: 10}.route()), quick)
+	r.publish(someOp, "j", `{}`)
+	_, err := l.cancelJob(t.Context(), "acme", "j")
+	if fault := fails(t, err, messages.Overloaded, "jobs.delete"); fault.RetryAfter() <= 0 {
+		t.Errorf("%+v", fault)
+	}
+	if record := r.record("j"); record.State != "" || !r.waits("j") || len(r.results("j")) != 0 {
+		t.Errorf("%+v", record)
+	}
+	r.bound(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 })
+	if job, err := l.cancelJob(t.Context(), "acme", "j"); err != nil || job.State != messages.JobCancelled || r.waits("j") {
+		t.Errorf("%+v, %v", job, err)
+	}
+	r.whole("j", 0)
 }
