@@ -223,6 +223,9 @@ func (l *Lane) received(ctx context.Context, msg jetstream.Msg, expected *uint64
 func (l *Lane) takeIn(ctx context.Context, msg jetstream.Msg, about *jetstream.MsgMetadata) error {
 	f, ok := l.followed(msg, about)
 	if !ok {
+		l.board.alien(about.Sequence.Stream, msg.Subject())
+		l.seldom.warn("stream "+messages.JobsStream+" has a message that is no job: it is left alone",
+			"subject", messages.Printable(msg.Subject()), "sequence", about.Sequence.Stream)
 		return nil
 	}
 	for {
@@ -239,10 +242,11 @@ func (l *Lane) takeIn(ctx context.Context, msg jetstream.Msg, about *jetstream.M
 	}
 }
 
-// followed reads what there is of a job; ok is false for what is none.
+// followed reads what there is of a job; ok is false for what is none: no job can be asked for,
+// or its results be read, whose id or connection is none.
 func (l *Lane) followed(msg jetstream.Msg, about *jetstream.MsgMetadata) (f followed, ok bool) {
 	op, connection, id, ok := messages.ParseJobSubject(msg.Subject())
-	if !ok {
+	if !ok || !messages.ValidConnection(connection) || !messages.ValidJobID(id) {
 		return f, false
 	}
 	expires := about.Timestamp.Add(l.options.JobLifetime)

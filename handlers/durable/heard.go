@@ -117,14 +117,16 @@ func (b *board) heardEnd(record messages.JobRecord, now instant) {
 		return
 	}
 	h := q.others[key.id]
-	switch at := q.indexOf(key.id); {
+	switch w := q.peek(key.id); {
 	case h != nil && !h.isOlder(record):
 		delete(q.others, key.id)
 	case h != nil:
-	case at >= 0 && !q.jobs[at].isOlder(record):
+	case w != nil && !w.isOlder(record):
 		// It was cancelled, or run while nothing was heard, or the record was refused.
-		q.jobs[at].known, q.jobs[at].after = true, now.after(heardEndAgain)
-	case at < 0 && q.beyond > 0:
+		w, _ := b.pull(q, key.id)
+		w.known, w.after = true, now.after(heardEndAgain)
+		b.place(q, w)
+	case w == nil && q.beyond > 0:
 		q.beyond--
 	}
 	b.settle(q, now, false)
@@ -142,9 +144,9 @@ func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) 
 		b.hold(q, s, hash, now)
 	} else if q == nil {
 		return
-	} else if at := q.indexOf(key.id); q.others[key.id] == nil && at >= 0 && !q.jobs[at].isOlder(record) &&
-		record.Beat > q.jobs[at].back {
-		b.hold(q, b.take(q, at), hash, now)
+	} else if w := q.peek(key.id); q.others[key.id] == nil && w != nil && !w.isOlder(record) && record.Beat > w.back {
+		w, _ := b.pull(q, key.id)
+		b.hold(q, w, hash, now)
 	}
 	h := q.others[key.id]
 	switch {
@@ -178,9 +180,10 @@ func (b *board) heardReturn(q *queue, record messages.JobRecord, now, again inst
 		w := h.waiting
 		w.after, w.known, w.lapsed, w.back = again, true, false, max(w.back, record.Beat)
 		b.comeBack(q, w, now)
-	} else if at := q.indexOf(record.ID); at >= 0 && record.Beat >= q.jobs[at].back && !q.jobs[at].isOlder(record) {
-		w := &q.jobs[at]
+	} else if w := q.peek(record.ID); w != nil && record.Beat >= w.back && !w.isOlder(record) {
+		w, _ := b.pull(q, record.ID)
 		w.after, w.known, w.back = again, true, record.Beat
+		b.comeBack(q, w, now)
 	}
 	b.settle(q, now, fresh)
 }

@@ -23,7 +23,7 @@ func (b *board) depth(now instant) (d depth) {
 	oldest := time.Now().UnixNano()
 	old := func(w waiting) { oldest = min(oldest, w.at) }
 	for _, q := range b.queues {
-		n := len(q.jobs) + q.beyond
+		n := len(q.jobs) + len(q.delayed) + q.beyond
 		if n == 0 {
 			continue
 		}
@@ -33,11 +33,14 @@ func (b *board) depth(now instant) (d depth) {
 		if len(q.jobs) > 0 {
 			old(q.jobs[0])
 		}
+		for _, w := range q.delayed {
+			old(w)
+		}
 	}
 	for _, w := range b.strangers {
 		old(w)
 	}
-	d.pending += len(b.strangers) + b.strange
+	d.pending += len(b.strangers) + b.strays.n
 	d.age = max(time.Since(time.Unix(0, oldest)), 0)
 	return d
 }
@@ -115,6 +118,9 @@ func (b *board) jobsOf(name string, stranded []waiting, l *Lane) (jobs []message
 		}
 		for _, h := range q.others {
 			running(h.waiting, h.job)
+		}
+		for _, w := range q.delayed {
+			jobs = append(jobs, queued(w))
 		}
 		for _, w := range q.jobs {
 			jobs = append(jobs, queued(w))

@@ -74,7 +74,9 @@ type openJob struct {
 // A queue has the jobs of one connection.
 type queue struct {
 	connection string
-	jobs       []waiting // in the order of the stream
+	jobs       []waiting          // in the order of the stream
+	delayed    map[string]waiting // not to be run for a while, by id
+	soonest    instant            // of these
 	others     map[string]*held
 	open       map[string]*openJob
 	pages      []*pageTurn // of open jobs that wait for a slot
@@ -107,8 +109,6 @@ const (
 	openPerQueue = 16
 	// openFactor is how many jobs may be open for each slot.
 	openFactor = 4
-	// strangersMost bounds the jobs of unknown operations that are looked at when they expire.
-	strangersMost = 10_000
 )
 
 // A board has the queues of all connections, and says what is next.
@@ -122,6 +122,8 @@ type board struct {
 	name    string                           // of this process, in records
 	most    int                              // jobs of one connection in memory; fewer while memory is full
 	memory  int                              // jobs in memory at most
+	// strangersMost bounds the jobs in memory that are left alone.
+	strangersMost int
 
 	mu        sync.Mutex
 	queues    map[string]*queue
@@ -137,8 +139,10 @@ type board struct {
 	paused    instant // no claims until then, since they failed
 	pause     time.Duration
 	looking   bool               // records are being read
+	delays    int                // jobs that are delayed
 	strangers map[jobKey]waiting // jobs that are left alone until they expire
-	strange   int                // more than those
+	strays    strays             // more of those
+	aliens    aliens             // messages that are no jobs
 	gen       uint8
 	ops       opNames
 	hungry    map[*queue]struct{} // of which more should be read
@@ -148,7 +152,7 @@ type board struct {
 
 func newBoard(perUser, slots int, lease time.Duration, name string) *board {
 	return &board{perUser: perUser, openMax: openFactor * slots, lease: lease, name: name, most: queueMost,
-		memory: boardMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{}, busy: map[*queue]struct{}{},
+		memory: boardMost, strangersMost: strangersMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{}, busy: map[*queue]struct{}{},
 		strangers: map[jobKey]waiting{}, hungry: map[*queue]struct{}{}, ops: newOpNames(),
 		jitter: func() time.Duration { return rand.N(takeoverJitter) },
 		lookIn: func() time.Duration { return lookFirst + rand.N(lookFirst) },
@@ -170,7 +174,7 @@ func (b *board) queueOf(connection string) *queue {
 
 // idle reports whether a queue has nothing of its own process's to do.
 func (q *queue) idle() bool {
-	return len(q.jobs) == 0 && len(q.open) == 0 && len(q.pages) == 0 && !q.more
+	return len(q.jobs) == 0 && len(q.delayed) == 0 && len(q.open) == 0 && len(q.pages) == 0 && !q.more
 }
 
 // find is where a job of a sequence is or belongs among those that wait.
@@ -193,8 +197,13 @@ func (q *queue) indexOf(id string) int {
 
 // insert lets a job wait in its place.
 func (b *board) insert(q *queue, w waiting) {
-	at, _ := q.find(w.seq)
 	w.gen = b.gen
+	b.place(q, w)
+}
+
+// place is insert for a job that was known.
+func (b *board) place(q *queue, w waiting) {
+	at, _ := q.find(w.seq)
 	q.jobs = slices.Insert(q.jobs, at, w)
 	b.waits++
 }
@@ -234,113 +243,6 @@ func (b *board) hunger(q *queue) {
 	}
 }
 
-// A followed is a job as it was read from CRM_JOBS.
-type followed struct {
-	seq        uint64
-	op         messages.Operation
-	connection string
-	id         string
-	at         time.Time
-	expires    instant
-}
-
-func (b *board) waitingOf(f followed) waiting {
-	return waiting{seq: f.seq, id: f.id, at: f.at.UnixNano(), expires: f.expires, op: b.ops.index(f.op), gen: b.gen}
-}
-
-// follow takes in a job that the stream has. full is not nil where there is no room for it:
-// then it is followed again when full is closed.
-func (b *board) follow(f followed, now instant) (full <-chan struct{}) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	key := jobKey{f.connection, f.id}
-	if !b.knows(f.op) && now < f.expires {
-		b.strand(key, b.waitingOf(f))
-		return nil
-	}
-	q := b.queueOf(f.connection)
-	switch {
-	case b.seen(q, f):
-	case q.more && f.seq >= q.from:
-		q.beyond++
-		q.late++
-	case len(q.jobs) >= b.most || b.waits >= b.memory && !b.squeeze(q):
-		if len(q.jobs) == 0 && !q.more {
-			if b.forget(q); b.room == nil {
-				b.room = make(chan struct{})
-			}
-			return b.room
-		}
-		if !q.more { // what was squeezed out comes before it
-			q.more, q.from, q.beyond, q.late = true, f.seq, 0, 0
-		}
-		q.beyond++
-		q.late++
-		b.hunger(q)
-	default:
-		fresh := q.idle()
-		b.insert(q, b.waitingOf(f))
-		b.settle(q, now, fresh)
-	}
-	return nil
-}
-
-// seen marks a job that is known as one that the stream has.
-func (b *board) seen(q *queue, f followed) bool {
-	if h := q.others[f.id]; h != nil && h.seq == f.seq {
-		h.gen = b.gen
-		return true
-	}
-	if o := q.open[f.id]; o != nil && o.seq == f.seq {
-		o.gen = b.gen
-		return true
-	}
-	if at, ok := q.find(f.seq); ok {
-		q.jobs[at].gen = b.gen
-		return true
-	}
-	return false
-}
-
-// squeeze makes room for a queue where memory is full: every queue may have half as many
-// jobs, and those with more lose their last ones, which are read again in time.
-func (b *board) squeeze(q *queue) bool {
-	for b.waits >= b.memory && b.most > 1 {
-		b.most /= 2
-		for _, other := range b.queues {
-			b.trim(other)
-		}
-	}
-	return b.waits < b.memory && len(q.jobs) < b.most
-}
-
-// trim takes a queue's last jobs out of memory.
-func (b *board) trim(q *queue) {
-	if len(q.jobs) <= b.most {
-		return
-	}
-	out := q.jobs[b.most:]
-	if q.more {
-		q.beyond += len(out)
-	} else {
-		q.more, q.beyond = true, len(out)
-	}
-	q.from = out[0].seq
-	b.waits -= len(out)
-	q.jobs = slices.Clone(q.jobs[:b.most])
-}
-
-// strand leaves a job alone until it expires: its operation is not known here, or its record
-// has a newer form.
-func (b *board) strand(key jobKey, w waiting) {
-	w.gen = b.gen
-	if _, ok := b.strangers[key]; !ok && len(b.strangers) >= strangersMost {
-		b.strange++
-		return
-	}
-	b.strangers[key] = w
-}
-
 // forget removes a queue that has nothing.
 func (b *board) forget(q *queue) {
 	if q.idle() && len(q.others) == 0 && q.place == nil {
@@ -349,82 +251,3 @@ func (b *board) forget(q *queue) {
 		delete(b.hungry, q)
 	}
 }
-
-// again begins a reading of the stream from its start. What it does not have is dropped by
-// swept.
-func (b *board) again() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.gen++
-	b.strange = 0
-	for _, q := range b.queues {
-		q.beyond, q.late = 0, 0
-	}
-}
-
-// swept ends a reading of the stream from its start to a sequence: jobs up to it that it had
-// no longer are dropped. Those that are open end by themselves.
-func (b *board) swept(upTo uint64, now instant) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for key, s := range b.strangers {
-		if s.gen != b.gen {
-			delete(b.strangers, key)
-		}
-	}
-	for _, q := range b.queues {
-		before := len(q.jobs)
-		q.jobs = slices.DeleteFunc(q.jobs, func(w waiting) bool { return w.gen != b.gen && w.seq <= upTo })
-		b.waits -= before - len(q.jobs)
-		for id, h := range q.others {
-			if h.gen != b.gen && h.seq <= upTo {
-				delete(q.others, id)
-			}
-		}
-		b.hunger(q)
-		b.settle(q, now, false)
-	}
-}
-
-// count is how many jobs the stream has, as far as is known.
-func (b *board) count() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := b.waits + b.opened + len(b.strangers) + b.strange
-	for _, q := range b.queues {
-		n += q.beyond + len(q.others)
-	}
-	return n
-}
-
-// An opIndex stands for the name of an operation.
-type opIndex uint16
-
-// opNames keeps names of operations once. Names beyond maxOpNames, which others can make up,
-// are one.
-type opNames struct {
-	names []messages.Operation
-	by    map[messages.Operation]opIndex
-}
-
-const maxOpNames = 1_000
-
-func newOpNames() opNames {
-	return opNames{names: []messages.Operation{"unknown"}, by: map[messages.Operation]opIndex{}}
-}
-
-func (o *opNames) index(op messages.Operation) opIndex {
-	if i, ok := o.by[op]; ok {
-		return i
-	}
-	if len(o.names) >= maxOpNames || len(op) > maxOpName {
-		return 0
-	}
-	i := opIndex(len(o.names))
-	o.names = append(o.names, op)
-	o.by[op] = i
-	return i
-}
-
-// maxOpName bounds the length of a name that is kept.
-const maxOpName = 128

@@ -17,8 +17,20 @@ type refill struct {
 	most  int
 }
 
-// refillHungry reads on queues whose jobs in memory have become few.
+// refillHungry reads on queues whose jobs in memory have become few, and jobs that are left
+// alone when these have.
 func (l *Lane) refillHungry() {
+	if r, ok := l.board.nextStrays(); ok {
+		l.intake.Go(func() {
+			got, next, err := l.readStrays(l.following, r)
+			if err != nil && l.following.Err() == nil {
+				l.seldom.warn("jobs of unknown operations could not be read", "error", err)
+				pauseFor(l.following, retryFirst)
+			}
+			l.board.strayed(r, got, next, err, l.now())
+			l.wake()
+		})
+	}
 	for {
 		r, ok := l.board.nextRefill()
 		if !ok {
@@ -70,15 +82,15 @@ func (l *Lane) readOn(ctx context.Context, r refill) (got []followed, left int, 
 		return nil, 0, err
 	}
 	defer l.forgetConsumer(c)
-	all := int(c.CachedInfo().NumPending)
-	want := min(all, r.most)
-	for len(got) < want {
-		batch, err := c.Fetch(want-len(got), jetstream.FetchMaxWait(apiWait))
+	left = int(c.CachedInfo().NumPending)
+	for left > 0 && len(got) < r.most {
+		batch, err := c.Fetch(min(left, r.most-len(got)), jetstream.FetchMaxWait(apiWait))
 		if err != nil {
 			return nil, 0, fmt.Errorf("ask for jobs: %w", err)
 		}
-		before := len(got)
+		before := left
 		for msg := range batch.Messages() {
+			left--
 			about, err := msg.Metadata()
 			if err != nil {
 				return nil, 0, fmt.Errorf("a message of a connection's jobs: %w", err)
@@ -90,11 +102,11 @@ func (l *Lane) readOn(ctx context.Context, r refill) (got []followed, left int, 
 		if err := batch.Error(); err != nil {
 			return nil, 0, err
 		}
-		if len(got) == before {
-			break // some were deleted meanwhile
+		if left == before {
+			return got, 0, nil // the others were deleted meanwhile
 		}
 	}
-	return got, all - want, nil
+	return got, left, nil
 }
 
 // refilled takes in what was read of a queue.
@@ -116,8 +128,8 @@ func (b *board) refilled(r refill, got []followed, left int, err error, now inst
 			b.insert(q, b.waitingOf(f))
 		}
 	}
-	q.beyond = left + q.late
-	if q.beyond == 0 {
+	q.beyond = max(left-b.knownFrom(q, q.from), 0) + q.late
+	if left == 0 && q.late == 0 {
 		q.more = false
 	} else {
 		b.hunger(q)

@@ -42,6 +42,9 @@ func (q *queue) claimable(now instant) (ok bool, wakes instant) {
 		}
 		wakes = min(wakes, at)
 	}
+	if len(q.delayed) > 0 {
+		wakes = min(wakes, q.soonest)
+	}
 	return false, wakes
 }
 
@@ -49,6 +52,7 @@ func (q *queue) claimable(now instant) (ok bool, wakes instant) {
 // has something to offer, and nowhere as soon as it has not. fresh says that it had nothing
 // before the change.
 func (b *board) settle(q *queue, now instant, fresh bool) {
+	b.ripen(q, now)
 	claimable, wakes := q.claimable(now)
 	q.wakes = wakes
 	switch offers := claimable || len(q.pages) > 0; {
@@ -302,6 +306,7 @@ func (b *board) comeBack(q *queue, w waiting, now instant) {
 	switch {
 	case b.leftAlone(w, now):
 		b.strand(jobKey{q.connection, w.id}, w)
+	case b.delay(q, w, now):
 	case q.more && w.seq >= q.from:
 		q.beyond++
 	default:
