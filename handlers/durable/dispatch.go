@@ -3,12 +3,9 @@ package durable
 import (
 	"cmp"
 	"context"
-	"errors"
-	"sync"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -193,102 +190,4 @@ func (b *board) owned(o *openJob) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	o.claiming = false
-}
-
-// leastHeld is what a page is taken to hold in any case, in bytes.
-const leastHeld = 4 << 10
-
-// memoryWait is how long a page waits for memory with its turn; then the job is given back.
-const memoryWait = 10 * time.Second
-
-// turn waits until a job may read one more page: see [route.Job]. The first one uses the
-// slot of the claim. Who finds no memory gives the slot to others meanwhile.
-func (l *Lane) turn(ctx context.Context, o *openJob) (context.Context, func(), error) {
-	for until := time.Now().Add(memoryWait); ; {
-		if err := l.slot(ctx, o); err != nil {
-			return ctx, nil, err
-		}
-		account, err := l.options.Memory.Open(leastHeld)
-		if err == nil {
-			page := dynamics.WithBackground(budget.With(ctx, account))
-			return page, sync.OnceFunc(func() {
-				account.Close()
-				l.board.turned(o)
-				l.slots.Give()
-			}), nil
-		}
-		l.slots.Give()
-		full, ok := errors.AsType[*budget.Error](err)
-		if !ok || time.Now().Add(full.After).After(until) {
-			return ctx, nil, err
-		}
-		wait := time.NewTimer(full.After)
-		select {
-		case <-ctx.Done():
-			wait.Stop()
-			return ctx, nil, context.Cause(ctx)
-		case <-wait.C:
-		}
-	}
-}
-
-// slot waits for a slot and the connection's turn.
-func (l *Lane) slot(ctx context.Context, o *openJob) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	p, has := l.board.queuePage(o, l.now())
-	if has {
-		return nil
-	}
-	l.wake()
-	select {
-	case <-p.granted:
-		return nil
-	case <-ctx.Done():
-		if !l.board.withdraw(p, l.now()) {
-			l.slots.Give()
-		}
-		return context.Cause(ctx)
-	}
-}
-
-// lookAfter is when the record of an open job is read that somebody else was heard to write:
-// it is heard before it is stored, and may be refused.
-var lookAfter = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second}
-
-// look reads the record of an open job that somebody else wrote, and ends its execution
-// where it is not this process's any more.
-func (l *Lane) look(o *openJob) {
-	l.work.Go(func() {
-		for again := true; again; again = l.board.looked(o) {
-			for _, wait := range lookAfter {
-				pauseFor(l.working, wait)
-				record, at, err := l.ledger.read(l.working, o.queue.connection, o.id)
-				if err == nil && at != 0 && (record.State.Ended() || record.Owner != l.name) {
-					l.board.lose(o, errNotOurs)
-					return
-				}
-			}
-		}
-	})
-}
-
-// looked reports whether a job's record was heard to be written again meanwhile.
-func (b *board) looked(o *openJob) (again bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	again = o.lookAgain && b.isOpen(o)
-	o.looking, o.lookAgain = again, false
-	return again
-}
-
-func (b *board) isOpen(o *openJob) bool { return o.queue.open[o.id] == o }
-
-func (b *board) lose(o *openJob, cause error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if o.lose != nil && b.isOpen(o) {
-		o.lose(cause)
-	}
 }

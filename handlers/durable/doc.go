@@ -20,14 +20,19 @@
 // # Rooms
 //
 //	lane          start and stop, and what the others share
-//	follower      CRM_JOBS, as this process reads it
+//	follower      CRM_JOBS, as this process reads it; trouble: what keeps it from that
 //	heard         the records, as they are published: hints, and when leases run out
+//	looks         records that are read to see whether what was heard is so
 //	queues        the jobs of each connection that wait, and those that others run
+//	intake        jobs on their way into the queues, and what memory has no room for
+//	delayed       jobs that are not to be run for a while
+//	strangers     jobs that are left alone, and messages that are no jobs; operations: their names
 //	refill        jobs of a long queue that memory has no room for at first
-//	turns         which connection's page or job is next
-//	dispatch      free slots, and what is done with them
+//	turns         which connection's page or job is next; way: which one gives way
+//	dispatch      free slots, and what is done with them; slot: a page's
+//	shut          where a job goes that is not open any more
 //	known         what waits and runs, for jobs.list and the metrics
-//	claim         taking a job, and taking one over
+//	claim         taking a job, and taking one over; another: one whose id was used before
 //	ledger        reading and writing records
 //	hold          a claimed job: its heartbeat, and whether it still is this process's
 //	run           one execution, from the last stored page to the end or until it must wait

@@ -116,3 +116,43 @@ func (b *board) lookedAll() {
 	defer b.mu.Unlock()
 	b.looking = false
 }
+
+// lookAfter is when the record of an open job is read that somebody else was heard to write:
+// it is heard before it is stored, and may be refused.
+var lookAfter = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second}
+
+// look reads the record of an open job that somebody else wrote, and ends its execution
+// where it is not this process's any more.
+func (l *Lane) look(o *openJob) {
+	l.work.Go(func() {
+		for again := true; again; again = l.board.looked(o) {
+			for _, wait := range lookAfter {
+				pauseFor(l.working, wait)
+				record, at, err := l.ledger.read(l.working, o.queue.connection, o.id)
+				if err == nil && at != 0 && (record.State.Ended() || record.Owner != l.name) {
+					l.board.lose(o, errNotOurs)
+					return
+				}
+			}
+		}
+	})
+}
+
+// looked reports whether a job's record was heard to be written again meanwhile.
+func (b *board) looked(o *openJob) (again bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	again = o.lookAgain && b.isOpen(o)
+	o.looking, o.lookAgain = again, false
+	return again
+}
+
+func (b *board) isOpen(o *openJob) bool { return o.queue.open[o.id] == o }
+
+func (b *board) lose(o *openJob, cause error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if o.lose != nil && b.isOpen(o) {
+		o.lose(cause)
+	}
+}

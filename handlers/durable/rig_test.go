@@ -268,11 +268,24 @@ func (r *rig) results(id string) (all []*jetstream.RawStreamMsg) {
 // record is a job's record; none is the zero value.
 func (r *rig) record(id string) messages.JobRecord {
 	r.Helper()
-	record, _, err := ledger{r.js}.read(context.WithoutCancel(r.Context()), "acme", id)
-	if err != nil {
-		r.Fatal(err)
+	return patiently(r, func() (messages.JobRecord, error) {
+		record, _, err := ledger{r.js}.read(context.WithoutCancel(r.Context()), "acme", id)
+		return record, err
+	})
+}
+
+// patiently asks again where no answer comes in time: the machine is busy.
+func patiently[T any](t testing.TB, ask func() (T, error)) T {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		got, err := ask()
+		if err == nil {
+			return got
+		}
+		if tries == 10 || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatal(err)
+		}
 	}
-	return record
 }
 
 // waits reports whether the job's message is still there.
@@ -287,11 +300,9 @@ func (r *rig) dead(id string) *jetstream.RawStreamMsg {
 
 func (r *rig) of(stream, subject string) *jetstream.RawStreamMsg {
 	r.Helper()
-	msg, err := lastOf(context.WithoutCancel(r.Context()), r.js, stream, subject)
-	if err != nil {
-		r.Fatal(err)
-	}
-	return msg
+	return patiently(r, func() (*jetstream.RawStreamMsg, error) {
+		return lastOf(context.WithoutCancel(r.Context()), r.js, stream, subject)
+	})
 }
 
 // whole checks that a job's results are all its rows once, numbered without a gap, with one
