@@ -23,6 +23,9 @@ type poisonCommand struct {
 // mostTakeovers is after how many takeovers without a new page a job is given up.
 const mostTakeovers = 8
 
+// dyingAfter is when after its claim a process dies of the job.
+const dyingAfter = 500 * time.Millisecond
+
 // Run measures and gives the verdict.
 func (c *poisonCommand) Run(ctx context.Context, p *printer) (err error) {
 	w, err := newWorld(ctx, p, setup{processes: 3, env: []string{"LOG_LEVEL=warn"},
@@ -49,7 +52,11 @@ func (c *poisonCommand) Run(ctx context.Context, p *printer) (err error) {
 	var killed atomic.Int64
 	for _, victim := range w.fleet {
 		kill := func(subject string) {
-			if subject == messages.StateSubject(poison.connection, poison.id) {
+			if subject != messages.StateSubject(poison.connection, poison.id) {
+				return
+			}
+			// Who claims the job to end it has done so by then, and nothing kills it.
+			if _ = sleep(ctx, dyingAfter); victim.wire.owns(poison) {
 				killed.Add(1)
 				victim.kill()
 				_ = victim.start() // a supervisor; where it fails the run does
@@ -57,7 +64,7 @@ func (c *poisonCommand) Run(ctx context.Context, p *printer) (err error) {
 		}
 		victim.wire.claimed.Store(&kill)
 	}
-	w.upstream.slow.Store(int64(time.Second)) // so that the process is killed while it runs the job
+	w.upstream.slow.Store(int64(4 * dyingAfter)) // so that the process is killed while it runs the job
 	if err := w.publish(&poison); err != nil {
 		return err
 	}
