@@ -15,11 +15,15 @@ import (
 // tickEvery is how often what only time changes is looked at.
 const tickEvery = time.Second
 
+// deafAfter is how long after a tick the next one comes only where the process did not run.
+const deafAfter = 3 * tickEvery
+
 // dispatch gives free slots to whose turn it is until ctx ends.
 func (l *Lane) dispatch(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	for reconnects := uint64(0); ; {
+	heard := l.now() // all that was published until then
+	for reconnects := l.nc.Stats().Reconnects; ; {
 		l.fill(ctx)
 		l.refillHungry()
 		select {
@@ -28,11 +32,15 @@ func (l *Lane) dispatch(ctx context.Context) {
 		case <-l.kick:
 		case <-l.slots.Freed():
 		case <-tick.C:
-			if n := l.nc.Stats().Reconnects; n != reconnects {
-				reconnects = n
-				l.board.renewAll(l.now())
+			if !l.nc.IsConnected() {
+				continue // no lease runs out meanwhile, and nothing can be claimed
 			}
-			l.board.tick(l.now())
+			now, n := l.now(), l.nc.Stats().Reconnects
+			if deaf := time.Duration(now - heard); n != reconnects || deaf > deafAfter {
+				l.board.stoodStill(deaf, now)
+			}
+			heard, reconnects = now, n
+			l.board.tick(now)
 		}
 	}
 }
