@@ -20,7 +20,7 @@ type chaosCommand struct {
 	Processes int           `default:"3" help:"Processes of crmbridge: ${default}."`
 	Replicas  int           `default:"1" enum:"1,3" help:"NATS servers: 1, or 3 of one cluster."`
 	Form      string        `default:"both" enum:"both,parallel,sequential,mixed" help:"How jobs read: parallel, sequential, both one after the other, or mixed."`
-	Delay     time.Duration `default:"0s" help:"Delay of a page of the emulated Dataverse. 0s is what makes an undisturbed run take more than a minute."`
+	Delay     time.Duration `default:"0s" help:"Delay of a page of the emulated Dataverse. 0s is what makes a disturbed run take minutes."`
 	Short     bool          `help:"A form of at most a minute: fewer rows, mixed, no undisturbed run before."`
 
 	Kill       time.Duration `default:"5s" help:"A crmbridge is killed (-9) so often: ${default}; 0s is never, here and below."`
@@ -155,7 +155,9 @@ func (r *chaosRun) how(i int) (parallel bool, pageSize, readers int) {
 // mostReaders is how many readers a parallel job has: twice x-ms-dop-hint, which is 4 here.
 const mostReaders = 8
 
-// delay makes an undisturbed run take about a minute; the short form a quarter of that.
+// delay makes an undisturbed run take about half a minute, and one that is disturbed minutes:
+// a process lives for 15 s on average, which is as long as it must watch a record before it
+// takes a job over.
 func (r *chaosRun) delay() time.Duration {
 	switch {
 	case r.Delay > 0:
@@ -163,9 +165,9 @@ func (r *chaosRun) delay() time.Duration {
 	case r.Short:
 		return 700 * time.Millisecond
 	case r.form == "sequential":
-		return 600 * time.Millisecond
+		return 300 * time.Millisecond
 	}
-	return 4 * time.Second
+	return 2 * time.Second
 }
 
 func (r *chaosRun) jobs(prefix string) []job {

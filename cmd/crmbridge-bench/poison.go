@@ -133,12 +133,7 @@ func drain(w *world, all *promises) error {
 				return err
 			}
 		}
-		var owner *crmbridge
-		for _, c := range w.fleet {
-			if c.wire.owns(j) {
-				owner = c
-			}
-		}
+		owner := w.ownerOf(j, nil)
 		if owner == nil {
 			return errors.New("nobody seems to run the job that is drained")
 		}
@@ -150,7 +145,7 @@ func drain(w *world, all *promises) error {
 			if err != nil {
 				return err
 			}
-			if took := time.Since(begun); !owner.wire.owns(j) {
+			if took := time.Since(begun); w.ownerOf(j, owner) != nil {
 				worst = max(worst, took)
 				all.say("page %s comes from a successor %.2f s after SIGTERM", msg.Header.Get(messages.HeaderPage), took.Seconds())
 				break
@@ -169,5 +164,15 @@ func drain(w *world, all *promises) error {
 	}
 	all.keep(worst < 2*time.Second, "a successor published at most %.2f s after SIGTERM, %d times, pages of %.0f ms included (at most 2)",
 		worst.Seconds(), times, ms(pageDelay))
+	return nil
+}
+
+// ownerOf is the process that runs a job, another one than but; nil is none.
+func (w *world) ownerOf(j job, but *crmbridge) *crmbridge {
+	for _, c := range w.fleet {
+		if c != but && c.wire.owns(j) {
+			return c
+		}
+	}
 	return nil
 }
