@@ -15,14 +15,12 @@ import (
 // tickEvery is how often what only time changes is looked at.
 const tickEvery = time.Second
 
-// deafAfter is how long after a tick the next one comes only where the process did not run.
-const deafAfter = 3 * tickEvery
-
 // dispatch gives free slots to whose turn it is until ctx ends.
 func (l *Lane) dispatch(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	heard := l.now() // all that was published until then
+	var cut time.Duration // for how long NATS is away
+	last := l.now()
 	for reconnects := l.nc.Stats().Reconnects; ; {
 		l.fill(ctx)
 		l.refillHungry()
@@ -32,14 +30,19 @@ func (l *Lane) dispatch(ctx context.Context) {
 		case <-l.kick:
 		case <-l.slots.Freed():
 		case <-tick.C:
-			if !l.nc.IsConnected() {
-				continue // no lease runs out meanwhile, and nothing can be claimed
-			}
 			now, n := l.now(), l.nc.Stats().Reconnects
-			if deaf := time.Duration(now - heard); n != reconnects || deaf > deafAfter {
-				l.board.stoodStill(deaf, now)
+			// A process that was stopped was not cut off all the time: records that did not change
+			// meanwhile are those of dead owners.
+			passed := min(time.Duration(now-last), 2*tickEvery)
+			last = now
+			if away := !l.nc.IsConnected(); away || n != reconnects {
+				reconnects = n
+				if cut += passed; away {
+					continue // no lease runs out meanwhile, and nothing can be claimed
+				}
 			}
-			heard, reconnects = now, n
+			l.board.stoodStill(cut, now)
+			cut = 0
 			l.board.tick(now)
 		}
 	}

@@ -214,10 +214,13 @@ func (b *board) leftAlone(w waiting, now instant) bool {
 	return w.op != 0 && now < w.expires && !b.knows(b.ops.names[w.op])
 }
 
-// stoodStill prolongs all leases by a time in which this process heard nothing, because it was
-// cut off or did not run. They do not begin anew: where connections break again and again, the
-// jobs of the dead would never be taken over.
+// stoodStill prolongs all leases by a time in which this process was cut off, as the owners may
+// have been. They do not begin anew: where connections break again and again, the jobs of the
+// dead would never be taken over.
 func (b *board) stoodStill(deaf time.Duration, now instant) {
+	if deaf <= 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for q := range b.watched {
