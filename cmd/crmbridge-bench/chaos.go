@@ -174,14 +174,7 @@ func (r *chaosRun) jobs(prefix string) []job {
 	var jobs []job
 	for i := range r.Jobs {
 		parallel, pageSize, _ := r.how(i)
-		// No two ask for the same: equal pages that are read at once are read only once.
-		fields := []string{"id", "name", "created_at"}
-		for bit, more := range []string{"email", "city", "modified_at"} {
-			if i>>bit&1 == 1 {
-				fields = append(fields, more)
-			}
-		}
-		body := map[string]any{"fields": fields, "page_size": pageSize}
+		body := map[string]any{"fields": distinctFields(i), "page_size": pageSize}
 		if !parallel {
 			body["parallel"] = false
 		}

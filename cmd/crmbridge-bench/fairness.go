@@ -186,7 +186,7 @@ func (f *fairness) exports() error {
 	}
 	if err := f.fill(40, func(i int) job {
 		return newJob(accountsSearch, "a", fmt.Sprintf("export-%d", i), map[string]any{"page_size": 100, "parallel": false,
-			"fields": []string{"id", "name"}})
+			"fields": distinctFields(i)})
 	}); err != nil {
 		return err
 	}
