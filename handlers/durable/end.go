@@ -134,11 +134,10 @@ func (x *execution) letter() *nats.Msg {
 	if x.hold != nil {
 		record = x.hold.known()
 	}
-	bare := unquoted(*fault) // a job that failed has one
 	msg := nats.NewMsg(messages.DeadSubject(x.key.connection, x.key.id))
 	msg.Data = x.message.Data
 	for _, room := range []int{512, 0} {
-		route.ErrorHeader(msg.Header, &bare, room)
+		route.ErrorHeader(msg.Header, fault, room)
 		msg.Header.Set(messages.HeaderOperation, string(x.call.Operation))
 		msg.Header.Set(messages.HeaderRequestID, x.call.RequestID)
 		msg.Header.Set(messages.HeaderAttempts, strconv.Itoa(record.Attempts))

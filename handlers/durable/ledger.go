@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -90,7 +89,7 @@ func bounded(record messages.JobRecord) messages.JobRecord {
 	if record.Error == nil {
 		return record
 	}
-	short := unquoted(*record.Error)
+	short := *record.Error
 	short.Details = nil
 	short.Message = route.HeaderText(short.Message, errorText)
 	if len(short.AdminConsentURL) > errorText {
@@ -102,22 +101,6 @@ func bounded(record messages.JobRecord) messages.JobRecord {
 	}
 	record.Error = &short
 	return record
-}
-
-// unquoted is an error without Dataverse's own words, which may quote a value of the filter: the
-// answer among the results has them, records and headers of dead letters are seen by others too.
-func unquoted(fault messages.Error) messages.Error {
-	said := fault.Dynamics
-	if said == nil || said.Message == "" {
-		return fault
-	}
-	// Errorf has made the text valid in the same way.
-	fault.Message = strings.ReplaceAll(fault.Message, strings.ToValidUTF8(said.Message, "?"),
-		"its own words are in the job's last result")
-	bare := *said
-	bare.Message = ""
-	fault.Dynamics = &bare
-	return fault
 }
 
 // lastOf is the last message of a subject, from the stream's leader; nil where there is none.
