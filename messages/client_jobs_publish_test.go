@@ -248,6 +248,24 @@ func TestPublishingWithoutAStream(t *testing.T) {
 	}
 }
 
+// Where crmbridge runs no jobs and no stream takes any, its reason is the error, and soon.
+func TestPublishingWhereNoJobsAreRun(t *testing.T) {
+	lane, client, _ := laneClient(t, true)
+	if err := lane.JS.DeleteStream(t.Context(), messages.JobsStream); err != nil {
+		t.Fatal(err)
+	}
+	lane.Refuse(func(messages.Operation, *nats.Msg) *messages.Error {
+		return messages.Errorf(messages.NotSupported, "this crmbridge runs no jobs: it needs JetStream")
+	})
+	for _, how := range []messages.JobPublication{{}, {ID: "given"}} {
+		job, err := client.WhoAmIJob(t.Context(), "acme", how)
+		if codeOf(err) != messages.NotSupported || job == nil || !messages.ValidJobID(job.ID) ||
+			!strings.Contains(err.Error(), "not accepted: this crmbridge runs no jobs: it needs JetStream") {
+			t.Errorf("%+v, %v", job, err)
+		}
+	}
+}
+
 // A job that no stream ever takes is an error at once.
 func TestPublishingWhatNobodyTakes(t *testing.T) {
 	lane := messagestest.NewLane(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })

@@ -74,6 +74,9 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		case failed && file.state.Page == 0:
 			file.forget() // there is nothing to go on with
 			return c.Where.explain(ended)
+		case isCode(err, messages.ConnectionNotFound) && file.state.Page == 0:
+			file.forget()
+			return err
 		case failed, isCode(err, messages.NotFound), isCode(err, messages.ConnectionNotFound):
 			return fmt.Errorf("%w; %s stays as it is, with %d %s, which are not all: remove it and %s to begin again",
 				c.Where.explain(err), c.Out, file.state.Rows, c.table.Name, sideFile(c.Out))
@@ -97,6 +100,9 @@ func (c *rowsExport) request() (exportRequest, error) {
 	}
 	if !messages.ValidConnection(c.Connection) {
 		return exportRequest{}, messages.Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
+	}
+	if c.Consumer != "" && !messages.ValidConnection(c.Consumer) {
+		return exportRequest{}, fmt.Errorf("%w: --consumer must be 1 to 64 letters, digits, _ and -", bridge.ErrUsage)
 	}
 	where, err := c.Where.tree()
 	if err != nil {

@@ -248,7 +248,8 @@ func TestExportRefusals(t *testing.T) {
 			holds(t, out, held)
 		})
 	}
-	for _, args := range [][]string{{"--out", filepath.Join(folder, "a.xlsx")}, {"--out", "/no/such/folder/a.csv"}, {"--out", filepath.Join(folder, "b.csv"), "--where", "city"}, {}} {
+	for _, args := range [][]string{{"--out", filepath.Join(folder, "a.xlsx")}, {"--out", "/no/such/folder/a.csv"}, {"--out", filepath.Join(folder, "b.csv"), "--where", "city"},
+		{"--out", filepath.Join(folder, "b.csv"), "--consumer", "a.b"}, {}} {
 		if status, _, stderr := e.run(append([]string{"accounts", "export", "acme"}, args...)...); status != program.ExitUsage {
 			t.Errorf("%s: status %d, %s", args, status, stderr)
 		}
@@ -290,6 +291,22 @@ func TestExportOfAJobThatFails(t *testing.T) {
 				t.Errorf("left: %v, %v", entries, err)
 			}
 		}
+	}
+}
+
+// A connection that there is not leaves nothing behind either.
+func TestExportOfNoConnection(t *testing.T) {
+	e := newExporting(t, nil, messages.JobRunning)
+	e.Refuse(func(messages.Operation, *nats.Msg) *messages.Error {
+		return messages.Errorf(messages.ConnectionNotFound, "there is no such connection")
+	})
+	out := filepath.Join(t.TempDir(), "a.csv")
+	status, _, stderr := e.run("accounts", "export", "acme", "--out", out)
+	if status != program.ExitError || !strings.Contains(stderr, "connection_not_found: there is no such connection\n") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v, %v", entries, err)
 	}
 }
 
