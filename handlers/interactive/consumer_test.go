@@ -71,7 +71,8 @@ func answering(operate func(context.Context, route.Call) (string, error)) route.
 // is one, and counted under a code of the closed list.
 func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 	stored := func(body string, header ...string) route.Part {
-		part := route.Part{Body: []byte(body), Last: true, Header: route.Header{"Crm-Request-Id": {"of-the-job"}, "Crm-Page": {"7"}, "traceparent": {"of-the-job"}}}
+		part := route.Part{Body: []byte(body), Last: true,
+			Header: route.Header{"Crm-Request-Id": {"of-the-job"}, "Crm-Page": {"7"}, "traceparent": {"of-the-job"}}}
 		for i := 0; i < len(header); i += 2 {
 			part.Header[header[i]] = []string{header[i+1]}
 		}
@@ -79,7 +80,8 @@ func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 	}
 	long := strings.Repeat("x", 63<<10)
 	var part route.Part
-	c, requester := run(t, Options{}, route.Stored(route.OneConnection, func(context.Context, route.Call, echo) (route.Part, error) { return part, nil }))
+	c, requester := run(t, Options{}, route.Stored(route.OneConnection,
+		func(context.Context, route.Call, echo) (route.Part, error) { return part, nil }))
 	for _, test := range []struct {
 		part              route.Part
 		body, code, count string
@@ -99,10 +101,12 @@ func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if test.body != "" && string(reply.Data) != test.body || reply.Header.Get(messages.HeaderErrorCode) != test.code {
+		if test.body != "" && string(reply.Data) != test.body ||
+			reply.Header.Get(messages.HeaderErrorCode) != test.code {
 			t.Errorf("%.50s %v", reply.Data, reply.Header)
 		}
-		if ids := reply.Header.Values(messages.HeaderRequestID); len(ids) != 1 || ids[0] != "mine" || test.body != "" && reply.Header.Get(messages.HeaderPage) != "7" ||
+		if ids := reply.Header.Values(messages.HeaderRequestID); len(ids) != 1 || ids[0] != "mine" ||
+			test.body != "" && reply.Header.Get(messages.HeaderPage) != "7" ||
 			reply.Header.Get(messages.HeaderTraceParent) == "of-the-job" {
 			t.Errorf("%v", reply.Header)
 		}
