@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -29,16 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // broker is a NATS server of the test's own and a connection to it.
 func broker(t *testing.T) *nats.Conn {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
-		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
+	s := streamstest.Server(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	return dial(t, s.ClientURL())
 }
 

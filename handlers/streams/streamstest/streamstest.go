@@ -19,6 +19,12 @@ func Server(t testing.TB, change func(*server.Options)) *server.Server {
 	if change != nil {
 		change(options)
 	}
+	return Run(t, options)
+}
+
+// Run starts a NATS server with these options that ends with the test.
+func Run(t testing.TB, options *server.Options) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
