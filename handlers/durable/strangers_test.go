@@ -98,9 +98,7 @@ func TestStraysAreRead(t *testing.T) {
 		defer l.board.mu.Unlock()
 		return len(l.board.strangers) == 10 && l.board.strays.n == 30
 	})
-	if n := l.board.count(); n != 40 || len(seen.seen()) != 20 {
-		t.Errorf("%d are known, %d ran", n, len(seen.seen()))
-	}
+	await(t, "all are counted", func() bool { return l.board.count() == 40 && len(seen.seen()) == 20 })
 }
 
 // Messages in the stream that are no jobs are counted, so that the stream is not read again and

@@ -219,7 +219,8 @@ func TestAFullStreamOfResults(t *testing.T) {
 			if at := time.Now(); len(ended) == 2 && pages > rest { // the third waits for this room
 				bridgetest.Await(t, "a job that goes on", func() error {
 					if _, now, more := held(connection); more <= rest && len(now) < 2 {
-						return fmt.Errorf("%v pages", more)
+						_, body := r.ask("crm.jobs.list.request."+connection, `{}`)
+						return fmt.Errorf("%v pages, %v were there: %v", more, rest, body)
 					}
 					return nil
 				})
