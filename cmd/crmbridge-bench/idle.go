@@ -19,14 +19,15 @@ type idleCommand struct {
 	Processes   int           `default:"3" help:"Processes of crmbridge: ${default}."`
 	For         time.Duration `default:"60s" help:"How long NATS's CPU is looked at: ${default}."`
 	Replicas    int           `default:"1" enum:"1,3" help:"NATS servers: 1, or 3 of one cluster."`
+	Unknown     bool          `help:"Do not make the connections, which takes minutes: their jobs fail, and leave in the streams what done ones leave, and a dead letter."`
 }
 
-// Run measures and gives the verdict. The connections are not made: what their jobs leave in
-// the streams (results, record, dead letter) is the same, and more than that of a job that is
-// done.
+// Run measures and gives the verdict.
 func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: c.Processes,
-		env: []string{replicated(c.Replicas), "LOG_LEVEL=error"}, emulator: emulator.Options{Accounts: -1, Contacts: -1}})
+		env: []string{replicated(c.Replicas), "LOG_LEVEL=error"},
+		emulator: emulator.Options{Accounts: -1, Contacts: -1, Users: people(64),
+			Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}})
 	if err != nil {
 		return err
 	}
@@ -35,7 +36,14 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	begun := time.Now()
-	if err := w.fill(c.Connections, func(i int) job { return small(fmt.Sprintf("gone%d", i), "old") }); err != nil {
+	connections := numbered("idle", c.Connections)
+	if !c.Unknown {
+		if err := w.connectAll(connections); err != nil {
+			return err
+		}
+		p.say("%d connections (%.0f s)", c.Connections, time.Since(begun).Seconds())
+	}
+	if err := w.fill(c.Connections, func(i int) job { return small(connections[i], "old") }); err != nil {
 		return err
 	}
 	if err := w.awaitEmpty(10 * time.Minute); err != nil {
@@ -48,6 +56,13 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	p.say("%d jobs of as many connections have ended (%.0f s)", c.Connections, time.Since(begun).Seconds())
 	all := &promises{printer: p}
 	all.keep(state.CachedInfo().State.Msgs == uint64(c.Connections), "%s has %d records", messages.StateStream, state.CachedInfo().State.Msgs)
+	dead, err := w.js.Stream(ctx, messages.DeadStream)
+	if err != nil {
+		return err
+	}
+	if letters := dead.CachedInfo().State.Msgs; !c.Unknown {
+		all.keep(letters == 0, "%d of the jobs failed", letters)
+	}
 	consumers, err := w.consumers(ctx)
 	if err != nil {
 		return err
