@@ -220,13 +220,18 @@ func (b *board) leftAlone(w waiting, now instant) bool {
 	return w.op != 0 && now < w.expires && !b.knows(b.ops.names[w.op])
 }
 
-// renewAll begins all leases anew: this process heard nothing while it was cut off.
-func (b *board) renewAll(now instant) {
+// stoodStill prolongs all leases by a time in which this process was cut off, as the owners may
+// have been. They do not begin anew: where connections break again and again, the jobs of the
+// dead would never be taken over.
+func (b *board) stoodStill(deaf time.Duration, now instant) {
+	if deaf <= 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for q := range b.watched {
 		for _, h := range q.others {
-			h.renew(h.hash, now, b)
+			h.lapses = min(h.lapses.after(deaf), now.after(b.lease+b.jitter()))
 		}
 	}
 }
