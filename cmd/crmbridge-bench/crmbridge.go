@@ -24,6 +24,7 @@ type serveCommand struct {
 // Run serves until a signal.
 func (c *serveCommand) Run(ctx context.Context) error {
 	endWithParent()
+	defer profile("crmbridge")()
 	if c.More == "" {
 		return c.Serve(ctx, os.Stderr)
 	}
