@@ -18,7 +18,7 @@ type scaleCommand struct {
 // Run measures and gives the verdict.
 func (c *scaleCommand) Run(ctx context.Context, p *printer) (err error) {
 	defer profile("bench")()
-	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: 1,
+	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: 1, direct: true,
 		env: []string{replicated(c.Replicas), "MAX_IN_FLIGHT=32", "LOG_LEVEL=warn"},
 		emulator: emulator.Options{Accounts: 10, Contacts: -1, Users: people(8), Latency: 50 * time.Millisecond,
 			Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}})
