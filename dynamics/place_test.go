@@ -15,7 +15,8 @@ import (
 func filtered() dynamics.Query {
 	q := nameOnly
 	q.Count = true
-	q.Filter = dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.Eq, Values: []string{"Canary & Söhne+Co"}}
+	q.Filter = dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.Eq,
+		Values: []string{"Canary & Söhne+Co"}}
 	return q
 }
 
@@ -89,7 +90,8 @@ func TestAPlaceIsAToken(t *testing.T) {
 
 // A link of another form is kept where it is short and names no filter.
 func TestAPlaceIsALink(t *testing.T) {
-	for _, link := range []string{"$skiptoken=7", "page=2", "$skiptoken=7&$select=name", "$skiptoken=" + strings.Repeat("x", 4<<10-11),
+	for _, link := range []string{"$skiptoken=7", "page=2", "$skiptoken=7&$select=name",
+		"$skiptoken=" + strings.Repeat("x", 4<<10-11),
 		filteredOptions[:13] + "&x=1"} {
 		place, asked, err := placed(t, filtered(), link)
 		if err != nil || place != "q"+link || asked != link {
@@ -189,12 +191,14 @@ func TestTheLastPageHasNoPlaceBehindIt(t *testing.T) {
 }
 
 // timed asks for rows in the order of their creation.
-var timed = dynamics.Query{Select: nameOnly.Select, PageSize: 2, Moments: true, OrderBy: []dynamics.Order{{Column: dynamics.CreatedOn()}}}
+var timed = dynamics.Query{Select: nameOnly.Select, PageSize: 2, Moments: true,
+	OrderBy: []dynamics.Order{{Column: dynamics.CreatedOn()}}}
 
 func TestMoments(t *testing.T) {
 	row := func(at string) string { return `{"accountid":"` + someID + `","name":"x"` + at + `}` }
 	for text, want := range map[string]int64{
-		`,"createdon":"1970-01-01T00:00:01Z"`: 1, `,"createdon":"1970-01-01T00:00:01.999Z"`: 1, `,"createdon":"1969-12-31T23:59:58.001Z"`: -2,
+		`,"createdon":"1970-01-01T00:00:01Z"`: 1, `,"createdon":"1970-01-01T00:00:01.999Z"`: 1,
+		`,"createdon":"1969-12-31T23:59:58.001Z"`:  -2,
 		`,"createdon":"1970-01-01T02:00:05+02:00"`: 5, `,"createdon":"9999-12-31T23:59:59Z"`: 253402300799,
 		`,"createdon":null`: -1, ``: -1,
 	} {
@@ -209,7 +213,8 @@ func TestMoments(t *testing.T) {
 			t.Errorf("%s", page.Row(0))
 		}
 	}
-	for _, text := range []string{`,"createdon":7`, `,"createdon":"7"`, `,"createdon":"1970-01-01"`, `,"createdon":{}`, `,"createdon":"1970-01-01T00:00:01"`} {
+	for _, text := range []string{`,"createdon":7`, `,"createdon":"7"`, `,"createdon":"1970-01-01"`,
+		`,"createdon":{}`, `,"createdon":"1970-01-01T00:00:01"`} {
 		_, err := readOne(t, timed, `{"value":[`+row(text)+`]}`)
 		kind(t, err, dynamics.Upstream)
 	}
@@ -307,7 +312,8 @@ func TestRangesOfTime(t *testing.T) {
 	if _, there, err := s.Newest(t.Context(), accounts, none); there || err != nil {
 		t.Errorf("%t, %v", there, err)
 	}
-	if len(whole.Split(1)) != 1 || whole.Split(1)[0] != whole || (dynamics.TimeRange{From: 1, To: 2}).Divisible() || (dynamics.TimeRange{From: 1, To: 5, WithoutTime: true}).Divisible() {
+	if len(whole.Split(1)) != 1 || whole.Split(1)[0] != whole || (dynamics.TimeRange{From: 1, To: 2}).Divisible() ||
+		(dynamics.TimeRange{From: 1, To: 5, WithoutTime: true}).Divisible() {
 		t.Error("a range is split wrongly")
 	}
 }

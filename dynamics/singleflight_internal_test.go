@@ -20,7 +20,8 @@ func TestWhatAFlightIsOf(t *testing.T) {
 	client := &Client{}
 	industry := Output{Column: Column{Logical: "industrycode", Type: Choice}, As: "industry", Labels: map[int]string{1: "a", 2: "b"}}
 	key := func(change func(*asked)) flightKey {
-		a := asked{ctx: t.Context(), session: Session{connection: "acme", incarnation: "1", principal: Principal{User: "ada"}},
+		a := asked{ctx: t.Context(), session: Session{connection: "acme", incarnation: "1",
+			principal: Principal{User: "ada"}},
 			r:       request{op: "op", origin: "https://o.crm.dynamics.com", path: "/x", query: "y", prefer: "p"},
 			outputs: []Output{industry, {Column: Column{Logical: "name", Type: Text}, As: "name"}},
 			order:   []Order{{Column: Column{Logical: "name", Type: Text}}},

@@ -24,6 +24,7 @@ import (
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -197,16 +198,7 @@ func routesOf(t testing.TB, operations *Operations) map[messages.Operation]route
 // requester.
 func served(t testing.TB, operations *Operations) *nats.Conn {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
-		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
+	s := streamstest.Server(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	requester := dial(t, s.ClientURL())
 	c, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), routesOf(t, operations),
 		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})

@@ -23,7 +23,8 @@ func BenchmarkExport(b *testing.B) {
 		for hint, title := range map[int]string{4: "hint 4", 8: "hint 8"} {
 			b.Run(name+"/"+title, func(b *testing.B) {
 				const rows, wait = 300_000, 300 * time.Millisecond
-				e := emulateTables(b, emulator.Options{Accounts: rows, Contacts: -1, Created: created}, messages.Accounts).connect(b)
+				e := emulateTables(b, emulator.Options{Accounts: rows, Contacts: -1, Created: created},
+					messages.Accounts).connect(b)
 				e.operations.UserCalls = 40
 				e.control.SetParallelHint(hint)
 				e.control.Table("accounts").SetRecordCount(rows)

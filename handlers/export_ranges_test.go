@@ -186,7 +186,8 @@ func TestHowRangesAreShared(t *testing.T) {
 			ratio := float64(simulatedRows) / simulatedPage / took
 			t.Logf("%s, %d readers: %.1f times as fast, %d calls", name, readers, ratio, s.calls)
 			if ratio < least {
-				t.Errorf("%s, %d readers: %.2f times as fast with %d calls, want %.1f", name, readers, ratio, s.calls, least)
+				t.Errorf("%s, %d readers: %.2f times as fast with %d calls, want %.1f", name, readers, ratio, s.calls,
+					least)
 			}
 			if s.calls > 185 {
 				t.Errorf("%s, %d readers: %d calls for 100 pages", name, readers, s.calls)
@@ -213,7 +214,8 @@ func TestRangesHaveEachRowOnce(t *testing.T) {
 // A place tells of the whole table.
 func TestATableIsWrittenDown(t *testing.T) {
 	table := slicedTable(1000, 2000, true, 5)
-	table.advance(table.open[0], pageSpan{rows: 3, first: 900, last: 1000, timed: true, next: "tA", trail: trail{Pages: 3, Sum: 1 << 63}})
+	table.advance(table.open[0], pageSpan{rows: 3, first: 900, last: 1000, timed: true, next: "tA",
+		trail: trail{Pages: 3, Sum: 1 << 63}})
 	table.advance(table.open[1], pageSpan{rows: 3, first: 1250, last: 1260, timed: true, next: "tB"})
 	table.open = append(table.open, table.open[1].split())
 	raw, err := json.Marshal(table.snapshot(7))
@@ -229,7 +231,8 @@ func TestATableIsWrittenDown(t *testing.T) {
 		t.Fatal(again, err)
 	}
 	for i, r := range table.open {
-		if o := again.open[i]; o.bounds != r.bounds || o.place != r.place || o.trail != r.trail || o.busy || o.pages != 0 {
+		if o := again.open[i]; o.bounds != r.bounds || o.place != r.place || o.trail != r.trail || o.busy ||
+			o.pages != 0 {
 			t.Errorf("range %d is %+v, was %+v", i, o, r)
 		}
 	}
@@ -250,7 +253,8 @@ func TestWhatARangeHas(t *testing.T) {
 			if r.asked.FromAny {
 				low = -5
 			}
-			table.advance(r, pageSpan{rows: 1, first: low, last: low + random.Int64N(max(r.to-low, 1)), timed: true, next: "x"})
+			table.advance(r, pageSpan{rows: 1, first: low, last: low + random.Int64N(max(r.to-low, 1)), timed: true,
+				next: "x"})
 			if r.divisible() {
 				table.open = append(table.open, r.split())
 			}

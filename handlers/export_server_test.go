@@ -55,7 +55,8 @@ func newTimedServer(t testing.TB, rows []timedRow, change ...func(*dynamics.Conf
 	s := &timedServer{rows: rows, incarnation: "1"}
 	s.Server = httptest.NewServer(s)
 	t.Cleanup(s.Close)
-	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(s.URL, "http://")}, true)
+	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(s.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,14 +77,16 @@ func newTimedServer(t testing.TB, rows []timedRow, change ...func(*dynamics.Conf
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.operations = &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	s.operations = &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
+		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
 	return s
 }
 
 func (s *timedServer) Access(context.Context, string) (dynamics.Access, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return dynamics.Access{Environment: s.URL, Incarnation: s.incarnation, Token: dynamics.NewSecret("x"), Tables: []string{"accounts"}}, nil
+	return dynamics.Access{Environment: s.URL, Incarnation: s.incarnation, Token: dynamics.NewSecret("x"),
+		Tables: []string{"accounts"}}, nil
 }
 
 func (s *timedServer) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -123,7 +126,8 @@ func (s *timedServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	found := slices.DeleteFunc(slices.Clone(s.rows), func(row timedRow) bool {
 		for _, c := range comparedWith.FindAllStringSubmatch(query.Get("$filter"), -1) {
 			bound, _ := time.Parse(time.RFC3339, c[2])
-			if row.none != (c[1] == "eq") || c[1] == "ge" && row.at < bound.Unix() || c[1] == "lt" && row.at >= bound.Unix() {
+			if row.none != (c[1] == "eq") || c[1] == "ge" && row.at < bound.Unix() || c[1] == "lt" &&
+				row.at >= bound.Unix() {
 				return true
 			}
 		}

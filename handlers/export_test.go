@@ -23,7 +23,8 @@ import (
 func TestMessagesOfAnExport(t *testing.T) {
 	rows, ids := timedRows(200, 0, evenly)
 	s := newTimedServer(t, rows)
-	l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"}, IncludeTotal: true})
+	l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"},
+		IncludeTotal: true})
 	l.once(t)
 	sameRows(t, l.ids(t), ids)
 	for i, r := range l.stored {
@@ -48,7 +49,8 @@ func TestAnExportHasEachRowOnce(t *testing.T) {
 		jobs = 4
 	}
 	for i := range jobs {
-		in := messages.SearchRequest{PageSize: messages.Count(1 + random.IntN(100)), Fields: []string{"id", "name"}, IncludeTotal: i%2 == 0}
+		in := messages.SearchRequest{PageSize: messages.Count(1 + random.IntN(100)), Fields: []string{"id", "name"},
+			IncludeTotal: i%2 == 0}
 		l := newLane(t, e.operations, "accounts.search", in)
 		l.call.Budget = 2000 + random.IntN(20_000)
 		if i%2 == 1 {
@@ -102,7 +104,8 @@ func evenly(i int) int64 { return 1_600_000_000 + 2*int64(i) }
 // exported runs an export of a timed server to its end.
 func exported(t *testing.T, s *timedServer, size messages.Count) *testLane {
 	t.Helper()
-	l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: size, Fields: []string{"id", "name"}})
+	l := newLane(t, s.operations, "accounts.search",
+		messages.SearchRequest{PageSize: size, Fields: []string{"id", "name"}})
 	l.once(t)
 	return l
 }
@@ -117,7 +120,8 @@ func TestAnExportOfRowsWithoutATime(t *testing.T) {
 			s.nullsLast = nullsLast
 			l := exported(t, s, 10)
 			sameRows(t, l.ids(t), ids)
-			crashed := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"}})
+			crashed := newLane(t, s.operations, "accounts.search",
+				messages.SearchRequest{PageSize: 10, Fields: []string{"id"}})
 			crashed.finish(t, rand.New(rand.NewPCG(13, uint64(without))))
 			sameRows(t, crashed.ids(t), ids)
 		}
@@ -188,7 +192,8 @@ func TestWhichJobsAreReadInParallel(t *testing.T) {
 // Pages are read at once as often as the environment recommends, within bounds.
 func TestHowManyReaders(t *testing.T) {
 	for _, c := range []struct{ hint, userCalls, want int }{
-		{0, 0, 12}, {1, 0, 4}, {2, 0, 4}, {4, 0, 8}, {8, 0, 16}, {9, 0, 16}, {1000, 0, 16}, {0, 40, 12}, {0, 20, 10}, {8, 20, 10}, {1, 4, 2}, {4, 1, 1}, {0, 3, 1},
+		{0, 0, 12}, {1, 0, 4}, {2, 0, 4}, {4, 0, 8}, {8, 0, 16}, {9, 0, 16}, {1000, 0, 16}, {0, 40, 12}, {0, 20, 10},
+		{8, 20, 10}, {1, 4, 2}, {4, 1, 1}, {0, 3, 1},
 	} {
 		if got := newReaders(c.hint, c.userCalls); got.now != c.want || got.most != c.want {
 			t.Errorf("hint %d, %d calls of the user: %+v, want %d", c.hint, c.userCalls, got, c.want)
@@ -233,7 +238,8 @@ func TestRefusedReadersBecomeFew(t *testing.T) {
 	var refused sync.Map
 	var under, answered, most atomic.Int64
 	s.before = func(w http.ResponseWriter, query url.Values) bool {
-		if _, again := refused.LoadOrStore(query.Get("$filter")+query.Get("$skiptoken")+query.Get("$orderby"), true); !again {
+		if _, again := refused.LoadOrStore(query.Get("$filter")+query.Get("$skiptoken")+query.Get("$orderby"),
+			true); !again {
 			w.WriteHeader(http.StatusTooManyRequests)
 			return true
 		}
@@ -283,7 +289,8 @@ func TestPagesUnderWay(t *testing.T) {
 // The error of one page ends the execution when all others have stopped, and what was
 // stored stays: the job goes on behind it.
 func TestAPageOfAnExportThatFails(t *testing.T) {
-	for status, code := range map[int]messages.Code{http.StatusBadRequest: messages.InvalidRequest, http.StatusForbidden: messages.PermissionDenied,
+	for status, code := range map[int]messages.Code{http.StatusBadRequest: messages.InvalidRequest,
+		http.StatusForbidden:      messages.PermissionDenied,
 		http.StatusNotImplemented: messages.UpstreamError} {
 		rows, ids := timedRows(500, 20, evenly)
 		s := newTimedServer(t, rows)
@@ -342,7 +349,8 @@ func TestNoTurn(t *testing.T) {
 	s := newTimedServer(t, rows)
 	for _, sequential := range []bool{true, false} {
 		for after := range int64(8) {
-			l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 5, Fields: []string{"id"}})
+			l := newLane(t, s.operations, "accounts.search",
+				messages.SearchRequest{PageSize: 5, Fields: []string{"id"}})
 			l.call.Job.Sequential = sequential
 			turn, taken := l.call.Job.Turn, atomic.Int64{}
 			stopping := errors.New("stopping")
@@ -369,7 +377,8 @@ func TestPagesThatAreTooLong(t *testing.T) {
 			body          int64
 		}{"parts": {200, 7, 0}, "one part": {200, 1, 0}, "body": {10_000, 900, 3000}, "both": {1000, 2, 3000}} {
 			s := newTimedServer(t, rows, func(config *dynamics.Config) { config.MaxBody = c.body })
-			l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 100, Fields: []string{"id", "name"}})
+			l := newLane(t, s.operations, "accounts.search",
+				messages.SearchRequest{PageSize: 100, Fields: []string{"id", "name"}})
 			l.call.Job.Sequential, l.call.Job.MaxParts, l.call.Budget = sequential, c.parts, c.budget
 			l.finish(t, rand.New(rand.NewPCG(15, 16)))
 			sameRows(t, l.ids(t), ids)
@@ -378,7 +387,8 @@ func TestPagesThatAreTooLong(t *testing.T) {
 			}
 		}
 		s := newTimedServer(t, rows)
-		l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 100, Fields: []string{"id", "name"}})
+		l := newLane(t, s.operations, "accounts.search",
+			messages.SearchRequest{PageSize: 100, Fields: []string{"id", "name"}})
 		l.call.Job.Sequential, l.call.Budget = sequential, 100
 		if err := l.execute(t, never, 0); codeOf(t, err) != messages.TooLarge {
 			t.Errorf("a row that fits no message: %v", err)
@@ -402,7 +412,8 @@ func TestPagesWithoutRows(t *testing.T) {
 			empty++
 			place, _, _ = strings.Cut(place, "_")
 			query.Set("$skiptoken", fmt.Sprintf("%s_%d", place, empty)) // the same place by another name
-			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%s/api/data/v9.2/accounts?%s"}`, s.URL, strings.ReplaceAll(query.Encode(), "+", "%20"))
+			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"%s/api/data/v9.2/accounts?%s"}`, s.URL,
+				strings.ReplaceAll(query.Encode(), "+", "%20"))
 			return true
 		}
 		l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"}})
@@ -445,18 +456,26 @@ func TestLinksOfAJob(t *testing.T) {
 		"another filter": {func(base, place string) string {
 			return base + "x&$skiptoken=" + place + "&$filter=name%20eq%20%27x%27"
 		}, &where, ""},
-		"an alias":           {func(_, place string) string { return "@p1=1&$skiptoken=" + place }, &where, ""},
-		"two tokens":         {func(base, place string) string { return base + "&$skiptoken=" + place + "&$skiptoken=" + place }, &where, messages.UpstreamError},
+		"an alias": {func(_, place string) string { return "@p1=1&$skiptoken=" + place }, &where, ""},
+		"two tokens": {func(base,
+			place string) string {
+			return base + "&$skiptoken=" + place + "&$skiptoken=" + place
+		}, &where, messages.UpstreamError},
 		"a token of its own": {func(_, place string) string { return "$skiptoken=" + place }, nil, ""},
-		"much of its own":    {func(_, place string) string { return "$skiptoken=" + place + "&x=" + strings.Repeat("x", 5000) }, nil, ""},
-		"no token":           {func(base, place string) string { return base + "&place=" + place }, &where, messages.UpstreamError},
+		"much of its own": {func(_, place string) string {
+			return "$skiptoken=" + place + "&x=" +
+				strings.Repeat("x", 5000)
+		}, nil, ""},
+		"no token": {func(base, place string) string { return base + "&place=" + place }, &where,
+			messages.UpstreamError},
 	} {
 		for _, sequential := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, sequential %t", name, sequential), func(t *testing.T) {
 				s := newTimedServer(t, rows)
 				s.operations.UserCalls = 2 // one reader, and so one range for all of them
 				s.link = c.link
-				l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"}, Where: c.where})
+				l := newLane(t, s.operations, "accounts.search",
+					messages.SearchRequest{PageSize: 10, Fields: []string{"id"}, Where: c.where})
 				l.call.Job.Sequential = sequential
 				var err error
 				for n := 0; n < 50 && err == nil && !l.ended; n++ {

@@ -75,6 +75,10 @@ func TestDependenciesPointOneWay(t *testing.T) {
 		{"handlers/", module + "/cmd"},
 		{"handlers/route/", module + "/handlers"}, {"handlers/streams/", module + "/handlers"},
 		{"handlers/plan/", module + "/handlers/interactive"}, {"handlers/plan/", module + "/handlers/events"},
+		{"handlers/plan/", module + "/handlers/durable"}, {"handlers/plan/", module + "/handlers/streams"},
+		{"handlers/durable/", module + "/handlers/interactive"}, {"handlers/durable/", module + "/handlers/events"},
+		{"handlers/durable/", module + "/handlers/plan"},
+		{"handlers/interactive/", module + "/handlers/durable"}, {"handlers/events/", module + "/handlers/durable"},
 	} {
 		for _, file := range importers(t, rule.imported) {
 			if strings.HasPrefix(file, rule.folder) {
@@ -97,7 +101,8 @@ func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
 	}
 	for _, dep := range deps {
 		for _, kept := range []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis", module + "/dynamics/emulator",
-			module + "/messages/messagestest", "testing", "net/http/httptest"} {
+			module + "/messages/messagestest", module + "/handlers/streams/streamstest",
+			"testing", "net/http/httptest"} {
 			if dep == kept || strings.HasPrefix(dep, kept+"/") {
 				t.Errorf("crmbridge is linked with %s", dep)
 			}

@@ -8,7 +8,8 @@ import (
 )
 
 // jobsDelete answers jobs.delete; that there is nothing to delete is no error, and said.
-func (o *Operations) jobsDelete(ctx context.Context, c route.Call, in messages.JobRequest) (messages.DeletedReply, error) {
+func (o *Operations) jobsDelete(ctx context.Context, c route.Call, in messages.JobRequest) (
+	messages.DeletedReply, error) {
 	if err := checkJobID("job_id", in.JobID); err != nil {
 		return messages.DeletedReply{}, err
 	}

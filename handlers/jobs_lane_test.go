@@ -69,8 +69,9 @@ func newLane(t testing.TB, o *Operations, op messages.Operation, in any) *testLa
 		t.Fatal(err)
 	}
 	l := &testLane{operation: op, serve: routesOf(t, o)[op].Serve, body: body, memory: memory}
-	l.call = route.Call{Operation: op, RequestID: "x", Scope: "acme", Connection: "acme", Deadline: time.Now().Add(time.Hour),
-		Budget: 1 << 20, Job: &route.Job{ID: "job", Incarnation: session.Incarnation(), MaxParts: 900, Turn: l.turn}}
+	l.call = route.Call{Operation: op, RequestID: "x", Scope: "acme", Connection: "acme",
+		Deadline: time.Now().Add(time.Hour),
+		Budget:   1 << 20, Job: &route.Job{ID: "job", Incarnation: session.Incarnation(), MaxParts: 900, Turn: l.turn}}
 	return l
 }
 

@@ -20,7 +20,8 @@ func (o *Operations) jobsRetry(ctx context.Context, c route.Call,
 		}
 	}
 	if in.NewJobID == in.JobID {
-		return messages.JobReply{}, messages.Invalid("new_job_id", "is the id of the job that failed; give another, or none")
+		return messages.JobReply{}, messages.Invalid("new_job_id",
+			"is the id of the job that failed; give another, or none")
 	}
 	job, err := o.jobs().Retry(ctx, c.Connection, in.JobID, in.NewJobID)
 	return messages.JobReply{Job: job}, err

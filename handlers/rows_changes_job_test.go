@@ -18,7 +18,8 @@ func cursorOf(t testing.TB, l *testLane) string {
 	for i, r := range l.stored {
 		last := i == len(l.stored)-1
 		if r.HasMore == last || (r.NextCursor != "") != last {
-			t.Fatalf("message %d of %d has more: %t, cursor of %d bytes", i+1, len(l.stored), r.HasMore, len(r.NextCursor))
+			t.Fatalf("message %d of %d has more: %t, cursor of %d bytes", i+1, len(l.stored), r.HasMore,
+				len(r.NextCursor))
 		}
 	}
 	return l.stored[len(l.stored)-1].NextCursor
@@ -30,7 +31,8 @@ func TestAChangesJob(t *testing.T) {
 	random := rand.New(rand.NewPCG(21, 22))
 	e, ids := filled(t, random, 400)
 	for i := range 8 {
-		l := newLane(t, e.operations, "accounts.changes", messages.ChangesRequest{Fields: []string{"id", "name"}, PageSize: messages.Count(5 + random.IntN(150))})
+		l := newLane(t, e.operations, "accounts.changes",
+			messages.ChangesRequest{Fields: []string{"id", "name"}, PageSize: messages.Count(5 + random.IntN(150))})
 		l.call.Budget = 3000 + random.IntN(20_000)
 		if i%2 == 1 {
 			l.call.Job.Encode = encoder(t)
@@ -70,9 +72,11 @@ func TestAChangesJob(t *testing.T) {
 func TestAChangesJobOfRowsThatChange(t *testing.T) {
 	random := rand.New(rand.NewPCG(23, 24))
 	e, ids := filled(t, random, 300)
-	l := newLane(t, e.operations, "accounts.changes", messages.ChangesRequest{Fields: []string{"id", "name"}, PageSize: 30})
+	l := newLane(t, e.operations, "accounts.changes",
+		messages.ChangesRequest{Fields: []string{"id", "name"}, PageSize: 30})
 	l.between = func() {
-		e.control.PutAccount(emulator.Account{ID: ids[random.IntN(len(ids))], Name: fmt.Sprintf("changed %d", random.Int())})
+		e.control.PutAccount(emulator.Account{ID: ids[random.IntN(len(ids))],
+			Name: fmt.Sprintf("changed %d", random.Int())})
 		e.control.DeleteAccount(ids[random.IntN(len(ids))])
 		e.control.PutAccount(emulator.Account{Name: "new"})
 	}
@@ -122,7 +126,8 @@ func TestAChangesJobThatCannotGoOn(t *testing.T) {
 					return false
 				}
 				w.Header().Set("Preference-Applied", r.Header.Get("Prefer"))
-				_, _ = fmt.Fprintf(w, `{"value":[%s],"@odata.nextLink":"%s/api/data/v9.2/accounts?$skiptoken=10"}`, d.changed[10], d.URL)
+				_, _ = fmt.Fprintf(w, `{"value":[%s],"@odata.nextLink":"%s/api/data/v9.2/accounts?$skiptoken=10"}`,
+					d.changed[10], d.URL)
 				return true
 			}
 		}, messages.UpstreamError},
@@ -137,7 +142,8 @@ func TestAChangesJobThatCannotGoOn(t *testing.T) {
 				}
 				d.refuse = c.refuse(d)
 			})
-			l := newLane(t, d.operations, "accounts.changes", messages.ChangesRequest{Fields: []string{"id"}, PageSize: 10})
+			l := newLane(t, d.operations, "accounts.changes",
+				messages.ChangesRequest{Fields: []string{"id"}, PageSize: 10})
 			var err error
 			for n := 0; n < 30 && err == nil && !l.ended; n++ {
 				err = l.execute(t, afterStoring, 0)

@@ -182,7 +182,8 @@ func fewerRows(rows, most int) int { return max(1, min(rows/2, most)) }
 
 func (j *searchJob) manyParts() error {
 	return messages.Errorf(messages.TooLarge, "a page of %s takes more than %d messages, and in this order it cannot "+
-		"be read in smaller pages; ask for fewer fields, or give a smaller page_size", j.entity.Name, j.call.Job.MaxParts)
+		"be read in smaller pages; ask for fewer fields, or give a smaller page_size", j.entity.Name,
+		j.call.Job.MaxParts)
 }
 
 // pack makes the parts of those rows of a page that are wanted.

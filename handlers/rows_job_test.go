@@ -27,7 +27,8 @@ func filled(t testing.TB, random *rand.Rand, n int) (e *emulated, ids []string) 
 		case 3, 4:
 			at = begin.Add(2000*time.Hour + time.Duration(random.IntN(60))*time.Second)
 		}
-		ids = append(ids, e.control.PutAccount(emulator.Account{Name: fmt.Sprintf("Name %d %s", i, strings.Repeat("x", random.IntN(200))), CreatedOn: at}))
+		ids = append(ids, e.control.PutAccount(emulator.Account{Name: fmt.Sprintf("Name %d %s", i,
+			strings.Repeat("x", random.IntN(200))), CreatedOn: at}))
 	}
 	return e, ids
 }
@@ -38,7 +39,8 @@ func TestASearchJobInSequence(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	e, ids := filled(t, random, 700)
 	for i := range 12 {
-		in := messages.SearchRequest{PageSize: messages.Count(1 + random.IntN(150)), Fields: []string{"id", "name"}, IncludeTotal: i%2 == 0}
+		in := messages.SearchRequest{PageSize: messages.Count(1 + random.IntN(150)), Fields: []string{"id", "name"},
+			IncludeTotal: i%2 == 0}
 		if i%3 == 0 {
 			in.OrderBy = []string{"-name"}
 		}
@@ -80,8 +82,9 @@ func TestASearchJobInSequence(t *testing.T) {
 // Five thousand rows of twelve columns, compressed, are one message.
 func TestACompressedPageIsOneMessage(t *testing.T) {
 	e := emulate(t, 5001).connect(t)
-	l := newLane(t, e.operations, "accounts.search", messages.SearchRequest{Fields: []string{"id", "name", "website", "industry", "employees", "city", "country",
-		"email", "phone", "classification", "revenue", "created_at"}})
+	l := newLane(t, e.operations, "accounts.search",
+		messages.SearchRequest{Fields: []string{"id", "name", "website", "industry", "employees", "city", "country",
+			"email", "phone", "classification", "revenue", "created_at"}})
 	l.call.Job.Encode, l.call.Job.Sequential = encoder(t), true
 	l.once(t)
 	if len(l.stored) != 2 || len(l.stored[0].Accounts) != 5000 || len(l.stored[1].Accounts) != 1 {
@@ -125,7 +128,8 @@ func TestAPlaceHoldsNoQuery(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if !bytes.HasPrefix(plain, []byte(`{"v":1,`)) || bytes.Contains(bytes.ToLower(plain), []byte("canary")) || bytes.Contains(plain, []byte("$filter")) ||
+			if !bytes.HasPrefix(plain, []byte(`{"v":1,`)) || bytes.Contains(bytes.ToLower(plain), []byte("canary")) ||
+				bytes.Contains(plain, []byte("$filter")) ||
 				bytes.Contains(plain, []byte("contains")) || bytes.Contains(plain, []byte("$select")) {
 				t.Errorf("%s", plain)
 			}
@@ -141,10 +145,14 @@ func TestAPlaceHoldsNoQuery(t *testing.T) {
 func TestPlacesOfOtherForms(t *testing.T) {
 	e := emulate(t, 100).connect(t)
 	for place, code := range map[string]messages.Code{
-		`{"v":2,"a":"tx"}`: messages.Unavailable, "": messages.Internal, "{": messages.Internal, "z": messages.Internal, "zz": messages.Internal,
-		`{"v":0,"a":"tx"}`: messages.Internal, `{"v":1}`: messages.Internal, `{"v":1,"a":"x"}`: messages.InvalidRequest, `{"v":1,"n":-1,"a":"tx"}`: messages.Internal,
-		`{"v":1,"a":"ta&$filter=name eq 'x'"}`: messages.InvalidRequest, `{"v":1,"a":"q$filter=x"}`: messages.InvalidRequest, `{"v":1,"a":"qx y"}`: messages.UpstreamError,
-		`{"v":1,"a":"tx","r":{"n":1,"o":[{"b":2,"a":"tx"}]}}`: messages.Internal, `{"v":1,"r":{"n":1}}`: messages.Internal, `{"v":1,"r":{"n":1,"o":[{"b":64}]}}`: messages.Internal,
+		`{"v":2,"a":"tx"}`: messages.Unavailable, "": messages.Internal, "{": messages.Internal,
+		"z": messages.Internal, "zz": messages.Internal,
+		`{"v":0,"a":"tx"}`: messages.Internal, `{"v":1}`: messages.Internal,
+		`{"v":1,"a":"x"}`: messages.InvalidRequest, `{"v":1,"n":-1,"a":"tx"}`: messages.Internal,
+		`{"v":1,"a":"ta&$filter=name eq 'x'"}`: messages.InvalidRequest,
+		`{"v":1,"a":"q$filter=x"}`:             messages.InvalidRequest, `{"v":1,"a":"qx y"}`: messages.UpstreamError,
+		`{"v":1,"a":"tx","r":{"n":1,"o":[{"b":2,"a":"tx"}]}}`: messages.Internal,
+		`{"v":1,"r":{"n":1}}`: messages.Internal, `{"v":1,"r":{"n":1,"o":[{"b":64}]}}`: messages.Internal,
 		`{"v":1,"r":{"n":0,"o":[{"b":2}]}}`: messages.Internal, `{"v":1,"r":{"n":1,"o":[{"b":8}]}}`: messages.Internal,
 		`{"v":1,"r":{"n":1,"o":[` + strings.Repeat(`{},`, 64) + `{}]}}`: messages.Internal,
 	} {
@@ -184,7 +192,8 @@ func TestJobsThatAreRefused(t *testing.T) {
 			}
 		}
 	}
-	for _, in := range []messages.SearchRequest{{Mode: messages.ModeStream, PageSize: 4}, {Mode: messages.ModePage, PageSize: 4}} {
+	for _, in := range []messages.SearchRequest{{Mode: messages.ModeStream, PageSize: 4},
+		{Mode: messages.ModePage, PageSize: 4}} {
 		l := newLane(t, e.operations, "accounts.search", in)
 		l.once(t)
 		if len(l.ids(t)) != 10 {
@@ -196,8 +205,10 @@ func TestJobsThatAreRefused(t *testing.T) {
 // A connection that was made again gets nothing of a job of the old one.
 func TestAJobOfAnotherIncarnation(t *testing.T) {
 	e := emulate(t, 10).connect(t)
-	for op, in := range map[messages.Operation]any{"accounts.search": messages.SearchRequest{}, "accounts.changes": messages.ChangesRequest{}, "accounts.count": messages.CountRequest{},
-		"accounts.get": map[string]string{"account_id": nobody}, "accounts.fields": messages.FieldsRequest{}, "users.whoami": struct{}{}, "users.get": messages.UserGetRequest{UserID: nobody}} {
+	for op, in := range map[messages.Operation]any{"accounts.search": messages.SearchRequest{},
+		"accounts.changes": messages.ChangesRequest{}, "accounts.count": messages.CountRequest{},
+		"accounts.get": map[string]string{"account_id": nobody}, "accounts.fields": messages.FieldsRequest{},
+		"users.whoami": struct{}{}, "users.get": messages.UserGetRequest{UserID: nobody}} {
 		l := newLane(t, e.operations, op, in)
 		l.call.Job.Incarnation = "another"
 		err := l.execute(t, never, 0)
@@ -210,7 +221,8 @@ func TestAJobOfAnotherIncarnation(t *testing.T) {
 // Operations with one answer run as they do on the interactive lane.
 func TestJobsOfOnePart(t *testing.T) {
 	e := emulate(t, 10).connect(t)
-	for op, in := range map[messages.Operation]any{"accounts.count": messages.CountRequest{}, "accounts.fields": messages.FieldsRequest{}, "users.whoami": struct{}{},
+	for op, in := range map[messages.Operation]any{"accounts.count": messages.CountRequest{},
+		"accounts.fields": messages.FieldsRequest{}, "users.whoami": struct{}{},
 		"users.get": messages.UserGetRequest{Email: emulator.DefaultUser}} {
 		l := newLane(t, e.operations, op, in)
 		parts := 0

@@ -22,7 +22,8 @@ func TestPartsOfAPage(t *testing.T) {
 	for range 3000 {
 		k := &packing{entity: entity, end: []byte(`,"e":"` + strings.Repeat("e", random.IntN(40)) + `"}`),
 			last: []byte(`,"l":"` + strings.Repeat("l", random.IntN(200)) + `"}`)}
-		k.call = route.Call{RequestID: "r", Connection: "acme", Budget: 300 + random.IntN(300), Job: &route.Job{MaxParts: random.IntN(30)}}
+		k.call = route.Call{RequestID: "r", Connection: "acme", Budget: 300 + random.IntN(300),
+			Job: &route.Job{MaxParts: random.IntN(30)}}
 		longest := 1 + random.IntN(120)
 		for range random.IntN(40) {
 			k.rows = append(k.rows, []byte(`"`+strings.Repeat("x", random.IntN(longest))+`"`))
@@ -34,14 +35,18 @@ func TestPartsOfAPage(t *testing.T) {
 			}
 		}
 		if random.IntN(2) == 0 {
-			k.call.Job.Encode = func(body []byte) ([]byte, error) { return slices.Clone(body[:len(body)-len(body)/7]), nil } // shorter, somehow
+			k.call.Job.Encode = func(body []byte) ([]byte, error) {
+				return slices.Clone(body[:len(body)-len(body)/7]),
+					nil
+			} // shorter, somehow
 		}
 		parts, err := k.parts(t.Context())
 		if errors.Is(err, errManyParts) {
 			continue
 		}
 		if err != nil {
-			if code := route.Classify(t.Context(), false, err).Code; code != messages.TooLarge || k.frame(true)+longest+2 < k.call.Budget {
+			if code := route.Classify(t.Context(), false, err).Code; code != messages.TooLarge ||
+				k.frame(true)+longest+2 < k.call.Budget {
 				t.Fatal(err)
 			}
 			continue
@@ -73,7 +78,8 @@ func TestPartsOfAPage(t *testing.T) {
 				End      *string          `json:"e"`
 				Last     *string          `json:"l"`
 			}
-			if err := json.Unmarshal(part.Body, &body); err != nil || (body.End == nil) != last || (body.Last == nil) == last || (body.Deleted != nil) != (k.between != "") {
+			if err := json.Unmarshal(part.Body, &body); err != nil || (body.End == nil) != last ||
+				(body.Last == nil) == last || (body.Deleted != nil) != (k.between != "") {
 				t.Fatalf("%s: %v", part.Body, err)
 			}
 			rows = append(rows, body.Accounts...)
@@ -82,7 +88,8 @@ func TestPartsOfAPage(t *testing.T) {
 		if from != items {
 			t.Fatalf("%d items of %d", from, items)
 		}
-		if k.call.Job.Encode == nil && (deleted != len(k.deleted) || !slices.EqualFunc(rows, k.rows, func(a jsontext.Value, b []byte) bool { return string(a) == string(b) })) {
+		if k.call.Job.Encode == nil && (deleted != len(k.deleted) ||
+			!slices.EqualFunc(rows, k.rows, func(a jsontext.Value, b []byte) bool { return string(a) == string(b) })) {
 			t.Fatalf("%d rows and %d deletions", len(rows), deleted)
 		}
 	}

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/handlers/plan"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -107,15 +107,7 @@ func (c canned) Refused(ctx context.Context, connection string, _ dynamics.Acces
 // searched starts a NATS server and a consumer of all operations, and returns a
 // requester's connection.
 func searched(b *testing.B, environment canned) *nats.Conn {
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Start()
-	b.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		b.Fatal("NATS did not start")
-	}
+	s := streamstest.Server(b, nil)
 	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", nil, false)
 	if err != nil {
 		b.Fatal(err)

@@ -89,8 +89,9 @@ func readReply[Out any](msg *nats.Msg, codec Codec[Out]) (*Out, error) {
 		return nil, reply.Error
 	}
 	if stream := acknowledging(msg); stream != "" {
-		return nil, Errorf(ConfigurationError, "the JetStream stream %s acknowledged the request in crmbridge's place; "+
-			"take requests out of its subjects", Printable(stream))
+		return nil, Errorf(ConfigurationError,
+			"the JetStream stream %s acknowledged the request in crmbridge's place; "+
+				"take requests out of its subjects", Printable(stream))
 	}
 	var out Out
 	if err := codec.Read(msg.Data, &out); err != nil {

@@ -54,10 +54,12 @@ func TestPublishingToACluster(t *testing.T) {
 	leader := lane.Leader(messages.JobsStream)
 	if servers[leader] == lane.Server {
 		// The client's own server stays: another one leads.
-		if _, err := nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+messages.JobsStream, nil, 10*time.Second); err != nil {
+		if _, err := nc.Request("$JS.API.STREAM.LEADER.STEPDOWN."+messages.JobsStream, nil,
+			10*time.Second); err != nil {
 			t.Fatal(err)
 		}
-		for end := time.Now().Add(time.Minute); servers[leader] == lane.Server && time.Now().Before(end); leader = lane.Leader(messages.JobsStream) {
+		for end := time.Now().Add(time.Minute); servers[leader] == lane.Server &&
+			time.Now().Before(end); leader = lane.Leader(messages.JobsStream) {
 			time.Sleep(100 * time.Millisecond)
 		}
 	}

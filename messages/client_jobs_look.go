@@ -29,6 +29,7 @@ func (p *publication) look(ctx context.Context) (found, error) {
 	asking, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
 	job, err := p.client.Jobs().Get(asking, p.job.Connection, p.job.ID)
+	p.unsupported = nil
 	switch fault, answered := errors.AsType[*Error](err); {
 	case err == nil && (job.Operation != p.job.Operation || job.Digest != "" && job.Digest != p.digest()):
 		return foundSame, p.another(job.Operation)
@@ -36,6 +37,8 @@ func (p *publication) look(ctx context.Context) (found, error) {
 		return foundSame, nil
 	case answered && (fault.Code == NotFound || fault.Code == ConnectionNotFound):
 		return foundNot, nil
+	case answered && fault.Code == NotSupported:
+		p.unsupported = fault
 	}
 	stored, answered := p.stored(ctx)
 	switch {

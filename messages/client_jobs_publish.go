@@ -49,7 +49,9 @@ const (
 	publishFirst    = 100 * time.Millisecond // the wait before another attempt, doubled each time
 	publishMost     = 2 * time.Second
 	lookWait        = 5 * time.Second // for one answer about a job
-	fullWait        = 30 * time.Second
+
+	publishUnsupported = 3 // attempts where crmbridge runs no jobs and no stream takes any
+	fullWait           = 30 * time.Second
 )
 
 // publishJob publishes an operation as a job.
@@ -122,6 +124,9 @@ type publication struct {
 	job    PublishedJob
 	given  bool // the id is the caller's and may have been used
 	lost   bool // an attempt went unanswered: a job that is found may be this one
+
+	noStream    bool   // no stream took the last attempt
+	unsupported *Error // what a crmbridge that runs no jobs said, when it was asked last
 }
 
 func (p *publication) publish(ctx context.Context) (*PublishedJob, error) {
@@ -155,6 +160,8 @@ func (p *publication) publish(ctx context.Context) (*PublishedJob, error) {
 		case refused.full() && there == foundNot:
 			return nil, Errorf(Overloaded, "the stream %s is full (%s): the job was not accepted",
 				JobsStream, refused.Description).After(fullWait)
+		case p.noStream && !p.lost && p.unsupported != nil && attempt >= publishUnsupported:
+			return &p.job, Errorf(NotSupported, "the job was not accepted: %s", p.unsupported.Message)
 		case attempt == publishAttempts, ctx.Err() != nil:
 			return p.givenUp(ctx, there, err)
 		}
@@ -213,8 +220,9 @@ func (p *publication) send(ctx context.Context) (refused *refusal, err error) {
 	waiting, cancel := context.WithTimeout(ctx, publishWait)
 	defer cancel()
 	reply, err := p.client.nc.RequestMsgWithContext(waiting, p.msg)
+	p.noStream = errors.Is(err, nats.ErrNoResponders)
 	switch {
-	case errors.Is(err, nats.ErrNoResponders):
+	case p.noStream:
 		return nil, fmt.Errorf("no stream takes jobs on %s: is JetStream there, and has a crmbridge made %s?",
 			p.msg.Subject, JobsStream)
 	case errors.Is(err, nats.ErrMaxPayload):

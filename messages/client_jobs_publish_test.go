@@ -51,7 +51,8 @@ func TestAPublishedJob(t *testing.T) {
 	}{
 		{"search", func(ctx context.Context, how messages.JobPublication) (*messages.PublishedJob, error) {
 			return client.Accounts().SearchJob(ctx, messages.SearchRequest{Target: acme, Fields: []string{"name"}}, how)
-		}, messages.JobPublication{JobOptions: messages.JobOptions{Parallel: &no, Encoding: messages.EncodingZstd}, Deadline: deadline,
+		}, messages.JobPublication{JobOptions: messages.JobOptions{Parallel: &no, Encoding: messages.EncodingZstd},
+			Deadline:  deadline,
 			RequestID: "r1", TraceParent: "00-1-2-01", TraceState: "a=b"},
 			"accounts.search", `{"parallel":false,"encoding":"zstd","connection":"acme","fields":["name"]}`},
 		{"changes", func(ctx context.Context, how messages.JobPublication) (*messages.PublishedJob, error) {
@@ -75,7 +76,8 @@ func TestAPublishedJob(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			job, err := test.publish(t.Context(), test.how)
-			if err != nil || job.Known || job.Operation != test.op || job.Connection != "acme" || !messages.ValidJobID(job.ID) {
+			if err != nil || job.Known || job.Operation != test.op || job.Connection != "acme" ||
+				!messages.ValidJobID(job.ID) {
 				t.Fatalf("%+v, %v", job, err)
 			}
 			if test.how.ID != "" && job.ID != test.how.ID {
@@ -89,7 +91,8 @@ func TestAPublishedJob(t *testing.T) {
 			if err != nil || string(msg.Data) != test.body {
 				t.Fatalf("%v: %s\nwant %s", err, msg.Data, test.body)
 			}
-			if got := msg.Header.Get(messages.HeaderRequestID); got != job.RequestID || test.how.RequestID != "" && got != test.how.RequestID {
+			if got := msg.Header.Get(messages.HeaderRequestID); got != job.RequestID || test.how.RequestID != "" &&
+				got != test.how.RequestID {
 				t.Errorf("request id %q, want %q", got, job.RequestID)
 			}
 			want := ""
@@ -99,7 +102,8 @@ func TestAPublishedJob(t *testing.T) {
 			if got := msg.Header.Get(messages.HeaderDeadline); got != want {
 				t.Errorf("deadline %q, want %q", got, want)
 			}
-			if got := msg.Header.Get("traceparent") + msg.Header.Get("tracestate"); got != test.how.TraceParent+test.how.TraceState {
+			if got := msg.Header.Get("traceparent") + msg.Header.Get("tracestate"); got != test.how.TraceParent+
+				test.how.TraceState {
 				t.Errorf("trace %q", got)
 			}
 			if id := msg.Header.Get(nats.MsgIdHdr); id != "" {
@@ -113,7 +117,8 @@ func TestAPublishedJob(t *testing.T) {
 			return err
 		},
 		"a bad id": func() error {
-			_, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme}, messages.JobPublication{ID: "a.b"})
+			_, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme},
+				messages.JobPublication{ID: "a.b"})
 			return err
 		},
 		"a bad request id": func() error {
@@ -132,14 +137,16 @@ func TestPublishingAnIDAgain(t *testing.T) {
 	for _, answering := range []bool{true, false} {
 		lane, client, _ := laneClient(t, answering)
 		publish := func(limit int, id string) (*messages.PublishedJob, error) {
-			return client.Accounts().SearchJob(t.Context(), messages.SearchRequest{Target: acme, Limit: messages.Count(limit)}, messages.JobPublication{ID: id})
+			return client.Accounts().SearchJob(t.Context(),
+				messages.SearchRequest{Target: acme, Limit: messages.Count(limit)}, messages.JobPublication{ID: id})
 		}
 		for round, known := range []bool{false, true, true} {
 			if job, err := publish(1, "a"); err != nil || job.Known != known {
 				t.Errorf("answering %v, round %d: %+v, %v", answering, round, job, err)
 			}
 		}
-		if job, err := publish(2, "a"); codeOf(err) != messages.InvalidRequest || job != nil || !strings.Contains(err.Error(), "a names another job already, of accounts.search") {
+		if job, err := publish(2, "a"); codeOf(err) != messages.InvalidRequest || job != nil ||
+			!strings.Contains(err.Error(), "a names another job already, of accounts.search") {
 			t.Errorf("answering %v, another body: %+v, %v", answering, job, err)
 		}
 		if n := waiting(t, lane); n != 1 {
@@ -149,10 +156,12 @@ func TestPublishingAnIDAgain(t *testing.T) {
 			continue
 		}
 		// Another operation, and a job that has ended and whose message is gone.
-		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
+		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme},
+			messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
 			t.Errorf("another operation: %v", err)
 		}
-		lane.Record(messages.JobRecord{Job: messages.Job{ID: "a", Connection: "acme", Operation: "accounts.search", State: messages.JobDone,
+		lane.Record(messages.JobRecord{Job: messages.Job{ID: "a", Connection: "acme", Operation: "accounts.search",
+			State:  messages.JobDone,
 			Digest: messages.JobDigest("crm.accounts.search.job.acme.a", []byte(`{"connection":"acme","limit":1}`))}})
 		lane.End("accounts.search", "acme", "a")
 		if job, err := publish(1, "a"); err != nil || !job.Known {
@@ -161,7 +170,8 @@ func TestPublishingAnIDAgain(t *testing.T) {
 		if _, err := publish(2, "a"); codeOf(err) != messages.InvalidRequest {
 			t.Errorf("ended, another body: %v", err)
 		}
-		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
+		if _, err := client.Accounts().CountJob(t.Context(), messages.CountRequest{Target: acme},
+			messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
 			t.Errorf("ended, another operation: %v", err)
 		}
 		if n := waiting(t, lane); n != 0 {
@@ -191,7 +201,8 @@ func TestPublishingToAFullStream(t *testing.T) {
 	}
 	for range 2 {
 		var fault *messages.Error
-		if job, err := publish("b"); !errors.As(err, &fault) || fault.Code != messages.Overloaded || fault.RetryAfter() <= 0 || job != nil ||
+		if job, err := publish("b"); !errors.As(err, &fault) || fault.Code != messages.Overloaded ||
+			fault.RetryAfter() <= 0 || job != nil ||
 			!strings.Contains(err.Error(), "the job was not accepted") {
 			t.Errorf("full: %+v, %v", job, err)
 		}
@@ -216,7 +227,8 @@ func TestPublishingWithoutAnAnswer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			// Somebody else answers first; the stream has the job all the same.
 			nc := lane.Connect()
-			sub, err := nc.Subscribe("crm.users.whoami.job.*.*", func(msg *nats.Msg) { _ = msg.Respond([]byte(mangle)) })
+			sub, err := nc.Subscribe("crm.users.whoami.job.*.*",
+				func(msg *nats.Msg) { _ = msg.Respond([]byte(mangle)) })
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -238,13 +250,33 @@ func TestPublishingWithoutAStream(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	job, err := b.client.WhoAmIJob(ctx, "acme", messages.JobPublication{})
-	if codeOf(err) != messages.Unavailable || job == nil || !messages.ValidJobID(job.ID) || !strings.Contains(err.Error(), "JetStream") {
+	if codeOf(err) != messages.Unavailable || job == nil || !messages.ValidJobID(job.ID) ||
+		!strings.Contains(err.Error(), "JetStream") {
 		t.Errorf("%+v, %v", job, err)
 	}
 	ctx, cancel = context.WithCancel(t.Context())
 	cancel()
-	if job, err := b.client.WhoAmIJob(ctx, "acme", messages.JobPublication{}); !errors.Is(err, context.Canceled) || job == nil {
+	if job, err := b.client.WhoAmIJob(ctx, "acme", messages.JobPublication{}); !errors.Is(err, context.Canceled) ||
+		job == nil {
 		t.Errorf("%+v, %v", job, err)
+	}
+}
+
+// Where crmbridge runs no jobs and no stream takes any, its reason is the error, and soon.
+func TestPublishingWhereNoJobsAreRun(t *testing.T) {
+	lane, client, _ := laneClient(t, true)
+	if err := lane.JS.DeleteStream(t.Context(), messages.JobsStream); err != nil {
+		t.Fatal(err)
+	}
+	lane.Refuse(func(messages.Operation, *nats.Msg) *messages.Error {
+		return messages.Errorf(messages.NotSupported, "this crmbridge runs no jobs: it needs JetStream")
+	})
+	for _, how := range []messages.JobPublication{{}, {ID: "given"}} {
+		job, err := client.WhoAmIJob(t.Context(), "acme", how)
+		if codeOf(err) != messages.NotSupported || job == nil || !messages.ValidJobID(job.ID) ||
+			!strings.Contains(err.Error(), "not accepted: this crmbridge runs no jobs: it needs JetStream") {
+			t.Errorf("%+v, %v", job, err)
+		}
 	}
 }
 
@@ -253,7 +285,8 @@ func TestPublishingWhatNobodyTakes(t *testing.T) {
 	lane := messagestest.NewLane(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	client := messages.NewClient(lane.Connect())
 	long := messages.SearchRequest{Target: acme, Cursor: strings.Repeat("x", 70<<10)}
-	if _, err := client.Accounts().SearchJob(t.Context(), long, messages.JobPublication{}); codeOf(err) != messages.TooLarge {
+	if _, err := client.Accounts().SearchJob(t.Context(), long,
+		messages.JobPublication{}); codeOf(err) != messages.TooLarge {
 		t.Errorf("above max_payload: %v", err)
 	}
 	stream, err := lane.JS.Stream(t.Context(), messages.JobsStream)
@@ -266,17 +299,21 @@ func TestPublishingWhatNobodyTakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	long.Cursor = long.Cursor[:2<<10]
-	if _, err := client.Accounts().SearchJob(t.Context(), long, messages.JobPublication{}); codeOf(err) != messages.TooLarge {
+	if _, err := client.Accounts().SearchJob(t.Context(), long,
+		messages.JobPublication{}); codeOf(err) != messages.TooLarge {
 		t.Errorf("above the stream's bound: %v", err)
 	}
 	config.Subjects = []string{"crm.accounts.*.job.*.*"}
 	if _, err := lane.JS.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lane.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"crm.users.>"}}); err != nil {
+	if _, err := lane.JS.CreateStream(t.Context(),
+		jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"crm.users.>"}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{}); codeOf(err) != messages.ConfigurationError || !strings.Contains(err.Error(), "GREEDY") {
+	if _, err := client.WhoAmIJob(t.Context(), "acme",
+		messages.JobPublication{}); codeOf(err) != messages.ConfigurationError ||
+		!strings.Contains(err.Error(), "GREEDY") {
 		t.Errorf("captured: %v", err)
 	}
 }
@@ -288,11 +325,15 @@ func TestPublishingWithoutPermission(t *testing.T) {
 	}
 	lane := messagestest.NewLane(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "all", Password: "x"},
-			{Username: "some", Password: "x", Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"crm.users.*.job.>"}}}}}
+			{Username: "some", Password: "x",
+				Permissions: &server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"crm.users.*.job.>"}}}}}
 		o.NoAuthUser = "all"
 	})
-	client := messages.NewClient(lane.Connect(nats.UserInfo("some", "x"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})))
-	if _, err := client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: "a"}); codeOf(err) != messages.Unavailable || !errors.Is(err, nats.ErrPermissionViolation) {
+	client := messages.NewClient(lane.Connect(nats.UserInfo("some", "x"),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {})))
+	if _, err := client.WhoAmIJob(t.Context(), "acme",
+		messages.JobPublication{ID: "a"}); codeOf(err) != messages.Unavailable ||
+		!errors.Is(err, nats.ErrPermissionViolation) {
 		t.Errorf("%v", err)
 	}
 }
@@ -301,21 +342,26 @@ func TestPublishingWithoutPermission(t *testing.T) {
 // crmbridge tells whether the id is used.
 func TestPublishingWithFewRights(t *testing.T) {
 	lane := messagestest.NewLane(t, func(o *server.Options) {
-		o.Users = []*server.User{{Username: "all", Password: "x"}, {Username: "few", Password: "x", Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: []string{"crm.jobs.*.request.acme", "crm.users.*.job.acme.*"}},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}}}
+		o.Users = []*server.User{{Username: "all", Password: "x"},
+			{Username: "few", Password: "x", Permissions: &server.Permissions{
+				Publish: &server.SubjectPermission{Allow: []string{"crm.jobs.*.request.acme",
+					"crm.users.*.job.acme.*"}},
+				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+			}}}
 		o.NoAuthUser = "all"
 	})
 	lane.Answer()
-	nc := lane.Connect(nats.UserInfo("few", "x"), nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Error(err) }))
+	nc := lane.Connect(nats.UserInfo("few", "x"),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { t.Error(err) }))
 	client := messages.NewClient(nc)
 	for _, id := range []string{"a", "a", ""} {
-		if job, err := client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: id}); err != nil || id == "" && job.Known {
+		if job, err := client.WhoAmIJob(t.Context(), "acme", messages.JobPublication{ID: id}); err != nil ||
+			id == "" && job.Known {
 			t.Errorf("%q: %+v, %v", id, job, err)
 		}
 	}
-	if _, err := client.UserJob(t.Context(), messages.UserGetRequest{Target: acme}, messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
+	if _, err := client.UserJob(t.Context(), messages.UserGetRequest{Target: acme},
+		messages.JobPublication{ID: "a"}); codeOf(err) != messages.InvalidRequest {
 		t.Errorf("another job: %v", err)
 	}
 	if err := nc.Flush(); err != nil {

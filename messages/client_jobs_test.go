@@ -18,13 +18,16 @@ func TestClientJobs(t *testing.T) {
 	b := newBus(t)
 	asked := ""
 	for op, reply := range map[messages.Operation]string{
-		messages.JobsGet: answer, messages.JobsCancel: answer, messages.JobsRetry: answer, messages.JobsDelete: `{"request_id":"r","deleted":true}`,
+		messages.JobsGet: answer, messages.JobsCancel: answer, messages.JobsRetry: answer,
+		messages.JobsDelete: `{"request_id":"r","deleted":true}`,
 	} {
-		b.answer(op.ScopedSubject("acme"), func(msg *nats.Msg) { asked = msg.Subject + " " + string(msg.Data); b.reply(msg, reply) })
+		b.answer(op.ScopedSubject("acme"),
+			func(msg *nats.Msg) { asked = msg.Subject + " " + string(msg.Data); b.reply(msg, reply) })
 	}
 	jobs := b.client.Jobs()
 	get := func(job *messages.Job, err error) error {
-		if err == nil && (job.ID != "j" || job.State != messages.JobRunning || job.Rows != 10 || *job.Total != 50 || job.Incarnation != "i") {
+		if err == nil && (job.ID != "j" || job.State != messages.JobRunning || job.Rows != 10 || *job.Total != 50 ||
+			job.Incarnation != "i") {
 			t.Errorf("%+v", job)
 		}
 		return err
@@ -65,7 +68,8 @@ func TestClientListsJobs(t *testing.T) {
 		case strings.Contains(body, `"cursor":"circle"`):
 			b.reply(msg, `{"request_id":"r","jobs":[{"id":"x"}],"next_cursor":"circle"}`)
 		case strings.Contains(body, `"cursor":"bad"`):
-			b.reply(msg, `{"error":{"code":"invalid_request","message":"no"}}`, messages.HeaderErrorCode, "invalid_request")
+			b.reply(msg, `{"error":{"code":"invalid_request","message":"no"}}`, messages.HeaderErrorCode,
+				"invalid_request")
 		default:
 			b.reply(msg, `{"request_id":"r","jobs":[{"id":"a"},{"id":"b"}],"next_cursor":"c1"}`)
 		}
@@ -147,10 +151,13 @@ func TestClientProgress(t *testing.T) {
 // A stream that captures requests answers them with its acknowledgement. That is no answer.
 func TestAnAcknowledgementIsNoAnswer(t *testing.T) {
 	lane, client, _ := laneClient(t, false)
-	if _, err := lane.JS.CreateStream(t.Context(), jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"crm.*.*.request.*"}}); err != nil {
+	if _, err := lane.JS.CreateStream(t.Context(),
+		jetstream.StreamConfig{Name: "GREEDY", Subjects: []string{"crm.*.*.request.*"}}); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := client.Accounts().Count(t.Context(), messages.CountRequest{Target: acme}); codeOf(err) != messages.ConfigurationError || !strings.Contains(err.Error(), "GREEDY") {
+	if n, err := client.Accounts().Count(t.Context(),
+		messages.CountRequest{Target: acme}); codeOf(err) != messages.ConfigurationError ||
+		!strings.Contains(err.Error(), "GREEDY") {
 		t.Errorf("%d, %v", n, err)
 	}
 	for _, err := range client.Accounts().Stream(t.Context(), search()) {

@@ -118,7 +118,8 @@ func (s *streamedResults) gap(ctx context.Context, expected, number int) error {
 			return err
 		}
 		if before != nil { // older ones are there: this one did not age
-			return Errorf(Internal, "page %d of job %s is missing between %d and %d: results were lost", expected, s.r.id,
+			return Errorf(Internal, "page %d of job %s is missing between %d and %d: results were lost",
+				expected, s.r.id,
 				s.at, number)
 		}
 	}

@@ -19,7 +19,8 @@ import (
 
 // job is the record of a job of acme.
 func job(id string, state messages.JobState) messages.JobRecord {
-	return messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: "accounts.search", State: state, Incarnation: "i2"}}
+	return messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: "accounts.search",
+		State: state, Incarnation: "i2"}}
 }
 
 // bodyOf is a page of one row that says its number.
@@ -89,12 +90,15 @@ func TestReadersOfResults(t *testing.T) {
 			want: "p3 p4 p5 p6 p7 p8 p9 p10 p11 p12 p13 p14 p15 p16 p17 p18 p19 p20"},
 		{name: "resumed", stored: "1 2 3!", state: "done", from: 3, want: "p3"},
 		{name: "resumed after the end", stored: "1 2 3!", state: "done", from: 4, want: ""},
-		{name: "resumed behind the end", stored: "1 2 3!", state: "done", from: 6, code: "invalid_request", says: "job j has 3 pages; 6 is none"},
+		{name: "resumed behind the end", stored: "1 2 3!", state: "done", from: 6, code: "invalid_request",
+			says: "job j has 3 pages; 6 is none"},
 		{name: "ended by an error", stored: "1 2 e3", state: "failed", want: "p1 p2", code: "throttled", says: "wait"},
 		{name: "an error and nothing else", stored: "e1", state: "failed", code: "throttled"},
 		{name: "another incarnation", stored: "-1 1 -2 2!", state: "done", want: "p1 p2"},
-		{name: "aged out", stored: "~1 ~2 3 4!", state: "done", code: "not_found", says: "page 1 of job j is not kept any more"},
-		{name: "aged out where it goes on", stored: "~1 ~2 3 4!", state: "done", from: 2, code: "not_found", says: "page 2 of job j is not kept any more"},
+		{name: "aged out", stored: "~1 ~2 3 4!", state: "done", code: "not_found",
+			says: "page 1 of job j is not kept any more"},
+		{name: "aged out where it goes on", stored: "~1 ~2 3 4!", state: "done", from: 2, code: "not_found",
+			says: "page 2 of job j is not kept any more"},
 		{name: "aged out before", stored: "~1 ~2 3 4!", state: "done", from: 3, want: "p3 p4"},
 		{name: "no such job", code: "not_found"},
 	} {
@@ -111,7 +115,8 @@ func TestReadersOfResults(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				got, err := names(ctx, client, messages.ResultsOptions{From: test.from, Stream: stream})
-				if got != test.want || codeOf(err) != test.code || test.says != "" && !strings.Contains(err.Error(), test.says) {
+				if got != test.want || codeOf(err) != test.code || test.says != "" &&
+					!strings.Contains(err.Error(), test.says) {
 					t.Errorf("read %q, %v\nwant %q, %s", got, err, test.want, test.code)
 				}
 				_, ended := errors.AsType[*messages.JobError](err)
@@ -197,13 +202,15 @@ func TestReadingThroughOutages(t *testing.T) {
 		t.Errorf("read %q, %v", got, err)
 	}
 	fails, code = 1, messages.PermissionDenied
-	if got, err := names(t.Context(), client, messages.ResultsOptions{}); got != "" || codeOf(err) != messages.PermissionDenied {
+	if got, err := names(t.Context(), client, messages.ResultsOptions{}); got != "" ||
+		codeOf(err) != messages.PermissionDenied {
 		t.Errorf("read %q, %v", got, err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	fails, code = 1000, messages.Unavailable
-	if got, err := names(ctx, client, messages.ResultsOptions{}); got != "" || !errors.Is(err, context.DeadlineExceeded) && codeOf(err) != messages.Unavailable {
+	if got, err := names(ctx, client, messages.ResultsOptions{}); got != "" ||
+		!errors.Is(err, context.DeadlineExceeded) && codeOf(err) != messages.Unavailable {
 		t.Errorf("read %q, %v", got, err)
 	}
 }
@@ -216,7 +223,8 @@ func TestAReadersConsumerIsMadeAgain(t *testing.T) {
 	give(t, lane, "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30 31 32 33 34")
 	lane.Result("acme", "other", 1, bodyOf(1), messages.HeaderIncarnation, "i2")
 	read := 0
-	for page, err := range client.Accounts().JobPages(t.Context(), "acme", "j", messages.ResultsOptions{Stream: true, Consumer: "mine"}) {
+	for page, err := range client.Accounts().JobPages(t.Context(), "acme", "j",
+		messages.ResultsOptions{Stream: true, Consumer: "mine"}) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -225,15 +233,18 @@ func TestAReadersConsumerIsMadeAgain(t *testing.T) {
 		}
 		switch read {
 		case 3, 20:
-			if err := lane.JS.DeleteConsumer(t.Context(), messages.ResultsStream, "mine"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			if err := lane.JS.DeleteConsumer(t.Context(), messages.ResultsStream, "mine"); err != nil &&
+				!errors.Is(err, jetstream.ErrConsumerNotFound) {
 				t.Fatal(err)
 			}
 		case 10: // another reader, of another job
-			if err := lane.JS.DeleteConsumer(t.Context(), messages.ResultsStream, "mine"); err != nil && !errors.Is(err, jetstream.ErrConsumerNotFound) {
+			if err := lane.JS.DeleteConsumer(t.Context(), messages.ResultsStream, "mine"); err != nil &&
+				!errors.Is(err, jetstream.ErrConsumerNotFound) {
 				t.Fatal(err)
 			}
-			if _, err := lane.JS.CreateConsumer(t.Context(), messages.ResultsStream, jetstream.ConsumerConfig{Name: "mine", AckPolicy: jetstream.AckNonePolicy,
-				FilterSubject: messages.ResultSubject("acme", "other")}); err != nil {
+			if _, err := lane.JS.CreateConsumer(t.Context(), messages.ResultsStream,
+				jetstream.ConsumerConfig{Name: "mine", AckPolicy: jetstream.AckNonePolicy,
+					FilterSubject: messages.ResultSubject("acme", "other")}); err != nil {
 				t.Fatal(err)
 			}
 		case 34:
@@ -263,7 +274,8 @@ func TestTwoReadersOfOneName(t *testing.T) {
 			next := 1
 			for tries := 0; ; tries++ {
 				var fault error
-				for result, err := range client.Jobs().Results(t.Context(), "acme", "j", messages.ResultsOptions{From: next, Stream: true}) {
+				for result, err := range client.Jobs().Results(t.Context(), "acme", "j",
+					messages.ResultsOptions{From: next, Stream: true}) {
 					if fault = err; err != nil {
 						break
 					}
@@ -303,17 +315,20 @@ func TestCompressedResults(t *testing.T) {
 		body, encoding, says string
 		most                 int
 	}{
-		"compressed":       {body: string(encoder.EncodeAll([]byte(bodyOf(1)), nil)), encoding: "zstd"},
-		"too large":        {body: string(bomb), encoding: "zstd", most: 1 << 20, says: "page 1 of job j cannot be decompressed"},
+		"compressed": {body: string(encoder.EncodeAll([]byte(bodyOf(1)), nil)), encoding: "zstd"},
+		"too large": {body: string(bomb), encoding: "zstd", most: 1 << 20,
+			says: "page 1 of job j cannot be decompressed"},
 		"large":            {body: string(bomb), encoding: "zstd"},
 		"no zstd":          {body: bodyOf(1), encoding: "zstd", says: "cannot be decompressed"},
 		"another encoding": {body: bodyOf(1), encoding: "br", says: `encoded as "br"`},
 	} {
 		lane, client, _ := laneClient(t, true)
 		lane.Record(job("j", messages.JobDone))
-		lane.Result("acme", "j", 1, test.body, messages.HeaderIncarnation, "i2", messages.HeaderLast, "true", messages.HeaderContentEncoding, test.encoding)
+		lane.Result("acme", "j", 1, test.body, messages.HeaderIncarnation, "i2", messages.HeaderLast, "true",
+			messages.HeaderContentEncoding, test.encoding)
 		got, err := names(t.Context(), client, messages.ResultsOptions{MaxBody: test.most})
-		if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) || err == nil && got == "" {
+		if (err != nil) != (test.says != "") || err != nil && !strings.Contains(err.Error(), test.says) ||
+			err == nil && got == "" {
 			t.Errorf("%s: %.20q, %v", name, got, err)
 		}
 	}
@@ -347,10 +362,11 @@ func TestReadingWithFewRights(t *testing.T) {
 		t.Skip("what is not allowed is found out by waiting")
 	}
 	lane := messagestest.NewLane(t, func(o *server.Options) {
-		o.Users = []*server.User{{Username: "all", Password: "x"}, {Username: "few", Password: "x", Permissions: &server.Permissions{
-			Publish:   &server.SubjectPermission{Allow: []string{"crm.jobs.*.request.acme"}},
-			Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
-		}}}
+		o.Users = []*server.User{{Username: "all", Password: "x"},
+			{Username: "few", Password: "x", Permissions: &server.Permissions{
+				Publish:   &server.SubjectPermission{Allow: []string{"crm.jobs.*.request.acme"}},
+				Subscribe: &server.SubjectPermission{Allow: []string{"_INBOX.>"}},
+			}}}
 		o.NoAuthUser = "all"
 	})
 	lane.Answer()
@@ -358,7 +374,8 @@ func TestReadingWithFewRights(t *testing.T) {
 	give(t, lane, "1")
 	nc := lane.Connect(nats.UserInfo("few", "x"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	read := 0
-	for _, err := range messages.NewClient(nc).Accounts().JobPages(t.Context(), "acme", "j", messages.ResultsOptions{}) {
+	for _, err := range messages.NewClient(nc).Accounts().JobPages(t.Context(), "acme", "j",
+		messages.ResultsOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -64,16 +64,20 @@ func TestDocumentsListTheContract(t *testing.T) {
 			t.Errorf("the state %s of jobs is not listed", state)
 		}
 	}
-	for _, stream := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream, messages.DeadStream, messages.EventsStream} {
+	for _, stream := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream,
+		messages.DeadStream, messages.EventsStream} {
 		if !strings.Contains(page, "`"+stream+"`") {
 			t.Errorf("the stream %s is not listed", stream)
 		}
 	}
 	_, headers, _ := strings.Cut(page, "\n## Headers\n")
 	headers, _, _ = strings.Cut(headers, "\n## ")
-	for _, header := range []string{messages.HeaderRequestID, messages.HeaderDeadline, messages.HeaderTraceParent, messages.HeaderTraceState,
-		messages.HeaderPage, messages.HeaderLast, messages.HeaderRows, messages.HeaderTotal, messages.HeaderCheckpoint, messages.HeaderIncarnation,
-		messages.HeaderContentEncoding, messages.HeaderOperation, messages.HeaderAttempts, messages.HeaderRetryOf, messages.HeaderErrorCode,
+	for _, header := range []string{messages.HeaderRequestID, messages.HeaderDeadline, messages.HeaderTraceParent,
+		messages.HeaderTraceState,
+		messages.HeaderPage, messages.HeaderLast, messages.HeaderRows, messages.HeaderTotal,
+		messages.HeaderCheckpoint, messages.HeaderIncarnation,
+		messages.HeaderContentEncoding, messages.HeaderOperation, messages.HeaderAttempts, messages.HeaderRetryOf,
+		messages.HeaderErrorCode,
 		messages.HeaderServiceErrorCode, messages.HeaderServiceError} {
 		if !strings.Contains(headers, "`"+header+"`") {
 			t.Errorf("the header %s is not listed", header)

@@ -21,7 +21,8 @@ import (
 func connectedToLane(pages ...string) (nc *nats.Conn, stop func()) {
 	folder, err := os.MkdirTemp("", "crmbridge-example")
 	check(err)
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, JetStream: true, StoreDir: folder})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true,
+		JetStream: true, StoreDir: folder})
 	check(err)
 	s.Start()
 	if !s.ReadyForConnections(10 * time.Second) {
@@ -32,7 +33,8 @@ func connectedToLane(pages ...string) (nc *nats.Conn, stop func()) {
 	js, err := jetstream.New(lane)
 	check(err)
 	ctx := context.Background()
-	for name, subjects := range map[string][]string{messages.JobsStream: messages.JobSubjects(nil), messages.ResultsStream: {messages.ResultSubjects}} {
+	for name, subjects := range map[string][]string{messages.JobsStream: messages.JobSubjects(nil),
+		messages.ResultsStream: {messages.ResultSubjects}} {
 		_, err := js.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: subjects, AllowDirect: true})
 		check(err)
 	}

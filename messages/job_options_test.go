@@ -20,13 +20,17 @@ func TestJobOptionsAreTakenOut(t *testing.T) {
 		{`{"parallel":false}`, `{}`, messages.JobOptions{Parallel: &no}},
 		{`{"encoding":"zstd"}`, `{}`, messages.JobOptions{Encoding: "zstd"}},
 		{`{"encoding":"","parallel":null}`, `{}`, messages.JobOptions{}},
-		{` { "parallel" : true , "encoding" : "zstd" , "limit" : 3 } `, `{"limit":3}`, messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
-		{`{"limit":3,"parallel":true,"encoding":"zstd"}`, `{"limit":3}`, messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
-		{`{"parallel":true,"limit":3,"encoding":"zstd","mode":"page"}`, `{"limit":3,"mode":"page"}`, messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
+		{` { "parallel" : true , "encoding" : "zstd" , "limit" : 3 } `, `{"limit":3}`,
+			messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
+		{`{"limit":3,"parallel":true,"encoding":"zstd"}`, `{"limit":3}`,
+			messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
+		{`{"parallel":true,"limit":3,"encoding":"zstd","mode":"page"}`, `{"limit":3,"mode":"page"}`,
+			messages.JobOptions{Parallel: &yes, Encoding: "zstd"}},
 		{`{"p\u0061rallel":false,"limit":3}`, `{"limit":3}`, messages.JobOptions{Parallel: &no}},
 		// Only members of the body itself are options.
 		{`{"where":{"parallel":1,"encoding":[]}}`, `{"where":{"parallel":1,"encoding":[]}}`, messages.JobOptions{}},
-		{`{"where":{"field":"name","op":"eq","value":{"encoding":"zstd"}}}`, `{"where":{"field":"name","op":"eq","value":{"encoding":"zstd"}}}`, messages.JobOptions{}},
+		{`{"where":{"field":"name","op":"eq","value":{"encoding":"zstd"}}}`,
+			`{"where":{"field":"name","op":"eq","value":{"encoding":"zstd"}}}`, messages.JobOptions{}},
 		// What is no body of a request is the operation's to refuse.
 		{`[1]`, `[1]`, messages.JobOptions{}},
 		{`"parallel"`, `"parallel"`, messages.JobOptions{}},
@@ -37,7 +41,8 @@ func TestJobOptionsAreTakenOut(t *testing.T) {
 	} {
 		sent := c.body
 		options, rest, fault := messages.SplitJobOptions([]byte(c.body))
-		if fault != nil || !reflect.DeepEqual(options, c.options) || strings.ReplaceAll(string(rest), " ", "") != strings.ReplaceAll(c.rest, " ", "") {
+		if fault != nil || !reflect.DeepEqual(options, c.options) ||
+			strings.ReplaceAll(string(rest), " ", "") != strings.ReplaceAll(c.rest, " ", "") {
 			t.Errorf("%s: %+v %q %v", c.body, options, rest, fault)
 		}
 		if len(rest) != len(sent) || c.body != sent {
@@ -69,7 +74,8 @@ func TestWrongJobOptionsAreNamed(t *testing.T) {
 		`{"a":[{"parallel":true}],"parallel":[true,true]}`:              {"parallel", "true or false"},
 	} {
 		_, rest, fault := messages.SplitJobOptions([]byte(body))
-		if fault == nil || rest != nil || fault.Code != messages.InvalidRequest || fault.Details[0].Path != want.path || !strings.Contains(fault.Message, want.says) {
+		if fault == nil || rest != nil || fault.Code != messages.InvalidRequest ||
+			fault.Details[0].Path != want.path || !strings.Contains(fault.Message, want.says) {
 			t.Errorf("%.60s: %q %v", body, rest, fault)
 		}
 		if fault != nil && strings.Contains(fault.Message, secret) {
@@ -95,7 +101,8 @@ func TestJobOptionsAreJoined(t *testing.T) {
 		if fault != nil || string(joined) != c.want {
 			t.Errorf("%s: %s %v", c.body, joined, fault)
 		}
-		if options, _, fault := messages.SplitJobOptions(joined); fault != nil || !reflect.DeepEqual(options, c.options) {
+		if options, _, fault := messages.SplitJobOptions(joined); fault != nil ||
+			!reflect.DeepEqual(options, c.options) {
 			t.Errorf("%s: read back: %+v %v", joined, options, fault)
 		}
 	}
@@ -106,7 +113,8 @@ func TestJobOptionsAreJoined(t *testing.T) {
 
 // A body with options taken out is refused and read like one that never had any.
 func FuzzSplitJobOptions(f *testing.F) {
-	for _, body := range []string{`{"parallel":true,"limit":1}`, `{"limit":1,"encoding":"zstd"}`, `{"parallel":true,}`, `{,"parallel":true}`, `{"parallel":true "limit":1}`} {
+	for _, body := range []string{`{"parallel":true,"limit":1}`, `{"limit":1,"encoding":"zstd"}`,
+		`{"parallel":true,}`, `{,"parallel":true}`, `{"parallel":true "limit":1}`} {
 		f.Add(body)
 	}
 	f.Fuzz(func(t *testing.T, body string) {

@@ -124,7 +124,8 @@ func TestJobSchemas(t *testing.T) {
 		text string
 		ok   bool
 	}{
-		{messages.Accounts.Operation(messages.VerbSearch), `{"where":{"field":"name","op":"is_null"},"parallel":false,"encoding":"zstd"}`, true},
+		{messages.Accounts.Operation(messages.VerbSearch),
+			`{"where":{"field":"name","op":"is_null"},"parallel":false,"encoding":"zstd"}`, true},
 		{messages.Accounts.Operation(messages.VerbSearch), `{"parallel":"no"}`, false},
 		{messages.Accounts.Operation(messages.VerbSearch), `{"encoding":"gzip"}`, false},
 		{messages.Accounts.Operation(messages.VerbSearch), `{"paralel":true}`, false},
@@ -145,8 +146,10 @@ func TestJobSchemas(t *testing.T) {
 func TestReplySchemas(t *testing.T) {
 	now, total := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), int64(3)
 	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive, CreatedAt: now, RefreshedAt: &now}
-	job := messages.Job{ID: "01J", Operation: messages.UsersGet, Connection: "acme", State: messages.JobFailed, Pages: 2, Rows: 3, Total: &total,
-		QueuedAt: now, StartedAt: &now, RetryAt: &now, FinishedAt: &now, Error: messages.Invalid("email", "is missing"), RetryOf: "00J", Incarnation: "i"}
+	job := messages.Job{ID: "01J", Operation: messages.UsersGet, Connection: "acme", State: messages.JobFailed,
+		Pages: 2, Rows: 3, Total: &total,
+		QueuedAt: now, StartedAt: &now, RetryAt: &now, FinishedAt: &now,
+		Error: messages.Invalid("email", "is missing"), RetryOf: "00J", Incarnation: "i"}
 	account := messages.Row{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
 	search, get := messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbGet)
 	for _, test := range []struct {
@@ -162,7 +165,8 @@ func TestReplySchemas(t *testing.T) {
 		{messages.ConnectionsCheck, &messages.ChecksReply{Checks: []messages.PermissionCheck{{Name: "accounts.read", Depth: messages.DepthLocal}}}},
 		{messages.UsersWhoAmI, &messages.WhoAmIReply{UserID: "u"}},
 		{messages.JobsGet, &messages.JobReply{Job: job}},
-		{messages.JobsCancel, &messages.JobReply{Job: messages.Job{ID: "01J", State: messages.JobQueued, QueuedAt: now}}},
+		{messages.JobsCancel, &messages.JobReply{Job: messages.Job{ID: "01J", State: messages.JobQueued,
+			QueuedAt: now}}},
 		{messages.JobsRetry, &messages.JobReply{Job: job}},
 		{messages.JobsList, &messages.JobsListReply{Jobs: []messages.Job{job}, NextCursor: "x"}},
 		{messages.JobsResults, &messages.JobResultsReply{}},

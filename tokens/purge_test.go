@@ -20,14 +20,16 @@ const purges = "crmbridge:purges"
 func due(t *testing.T, rdb redis.UniversalClient) {
 	t.Helper()
 	for _, id := range rdb.ZRange(t.Context(), purges, 0, -1).Val() {
-		rdb.ZAdd(t.Context(), purges, redis.Z{Member: id, Score: float64(rdb.Time(t.Context()).Val().Add(-time.Second).UnixMilli())})
+		rdb.ZAdd(t.Context(), purges, redis.Z{Member: id,
+			Score: float64(rdb.Time(t.Context()).Val().Add(-time.Second).UnixMilli())})
 	}
 }
 
 // purged has everything that is due purged, and says of whom.
 func purged(t *testing.T, s *tokens.Store) (ids []string) {
 	t.Helper()
-	n, err := s.PurgeDeleted(t.Context(), func(_ context.Context, id string) error { ids = append(ids, id); return nil })
+	n, err := s.PurgeDeleted(t.Context(),
+		func(_ context.Context, id string) error { ids = append(ids, id); return nil })
 	if err != nil || n != len(ids) {
 		t.Fatal(n, err)
 	}
@@ -127,11 +129,13 @@ func TestPurgesThatFail(t *testing.T) {
 		if err := b.store.Delete(t.Context(), "ahead"); err != nil {
 			t.Fatal(err)
 		}
-		rdb.ZAdd(t.Context(), purges, redis.Z{Member: "ahead", Score: float64(time.Now().Add(365 * 24 * time.Hour).UnixMilli())})
+		rdb.ZAdd(t.Context(), purges, redis.Z{Member: "ahead",
+			Score: float64(time.Now().Add(365 * 24 * time.Hour).UnixMilli())})
 		if ids := purged(t, b.store); len(ids) > 0 {
 			t.Errorf("%v are purged", ids)
 		}
-		if left := rdb.ZRangeWithScores(t.Context(), purges, 0, -1).Val(); len(left) != 1 || left[0].Member != "ahead" ||
+		if left := rdb.ZRangeWithScores(t.Context(), purges, 0, -1).Val(); len(left) != 1 ||
+			left[0].Member != "ahead" ||
 			time.UnixMilli(int64(left[0].Score)).After(time.Now().Add(2*time.Minute)) {
 			t.Errorf("%v are left", left)
 		}
@@ -178,7 +182,8 @@ func TestLeftoversGoBeforeAConnectionIsMade(t *testing.T) {
 		due(t, rdb)
 		purged(t, b.store)
 		fails = errors.New("JetStream is away")
-		if second := b.connect("acme", 3600); second.Incarnation == first.Incarnation || second.Status != tokens.StatusActive {
+		if second := b.connect("acme", 3600); second.Incarnation == first.Incarnation ||
+			second.Status != tokens.StatusActive {
 			t.Errorf("%+v", second)
 		}
 		due(t, rdb)
@@ -201,7 +206,8 @@ func TestIncarnation(t *testing.T) {
 		wantCode(t, err, tokens.CodeConnectionNotFound)
 		back := b.signIn(tokens.Request{Connection: "acme"})
 		pending, err := b.store.Incarnation(t.Context(), "acme")
-		if inc, sourceErr := s.Incarnation(t.Context(), "acme"); pending == "" || err != nil || sourceErr != nil || inc != pending {
+		if inc, sourceErr := s.Incarnation(t.Context(), "acme"); pending == "" || err != nil || sourceErr != nil ||
+			inc != pending {
 			t.Errorf("%q %v, %q %v", pending, err, inc, sourceErr)
 		}
 		made, err := b.auth.Complete(t.Context(), back)

@@ -18,7 +18,8 @@ func TestErrorsOfRedisAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := b.store.Get(t.Context(), "acme")
-	if !errors.Is(err, tokens.ErrRedis) || !errors.Is(err, redis.ErrClosed) || tokens.CodeOf(err) != tokens.CodeUnavailable {
+	if !errors.Is(err, tokens.ErrRedis) || !errors.Is(err, redis.ErrClosed) ||
+		tokens.CodeOf(err) != tokens.CodeUnavailable {
 		t.Errorf("%v", err)
 	}
 	if errors.Is(&tokens.Error{Code: tokens.CodeUnavailable}, tokens.ErrRedis) {

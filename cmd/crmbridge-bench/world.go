@@ -42,6 +42,7 @@ type world struct {
 	fleet       []*crmbridge
 	mutate      string // of every crmbridge's wire
 	direct      bool   // there is no wire
+	claims      claims // of all of them
 
 	stops []func() error
 }

@@ -232,11 +232,16 @@ Try, in another terminal:
   go run ./cmd/crmbridge accounts count demo --where 'industry in (Consulting, Accounting) and website is not null'
   go run ./cmd/crmbridge contacts search demo --where 'department = Marketing' --fields name,job_title,account
   go run ./cmd/crmbridge contacts changes demo --cursor-file demo-contacts.cursor
+  go run ./cmd/crmbridge accounts export demo --out demo-accounts.csv
+  go run ./cmd/crmbridge jobs list demo
   go run ./cmd/crmbridge connections check demo
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
   go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.request \
     '{"connection":"demo","where":{"field":"industry","op":"eq","value":"Consulting"}}'
+  go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.job.demo.job-1 '{"fields":["id","name"]}'
+  go run github.com/nats-io/natscli/nats@latest req crm.jobs.get.request.demo '{"job_id":"job-1"}'
+  go run github.com/nats-io/natscli/nats@latest req crm.jobs.results.request.demo '{"job_id":"job-1","page":1}'
   go run github.com/nats-io/natscli/nats@latest micro stats crmbridge
 `, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL)
 }

@@ -106,4 +106,11 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 			t.Errorf("%s: %v", filter[1], err)
 		}
 	}
+	for _, want := range []string{"accounts export demo --out ",
+		"req " + messages.Operation("accounts.search").JobSubject("demo", "job-1"),
+		"req " + messages.JobsResults.ScopedSubject("demo")} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q to try:\n%s", want, text)
+		}
+	}
 }

@@ -45,7 +45,8 @@ func TestDeployedAccounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, connection := range []string{"acme", "other"} {
-		if err := signin.Connect(t.Context(), messages.NewClient(administrator), connection, w.EmulatorURL, emulator.DefaultUser); err != nil {
+		if err := signin.Connect(t.Context(), messages.NewClient(administrator), connection, w.EmulatorURL,
+			emulator.DefaultUser); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,7 +70,8 @@ func TestDeployedAccounts(t *testing.T) {
 	if err != nil || tenant.Flush() != nil {
 		t.Fatal(err)
 	}
-	for _, subject := range []string{"crm.results.other.1", "crm.results.acme.1", "crm.state.other.1", "crm.state.acme.1"} {
+	for _, subject := range []string{"crm.results.other.1", "crm.results.acme.1", "crm.state.other.1",
+		"crm.state.acme.1"} {
 		if _, err := js.Publish(t.Context(), subject, []byte(subject)); err != nil {
 			t.Fatal(err)
 		}
@@ -82,8 +84,9 @@ func TestDeployedAccounts(t *testing.T) {
 		t.Errorf("look for a job: %v %v", found, err)
 	}
 	// Reading by a consumer that the administrator made.
-	if _, err := js.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream, jetstream.ConsumerConfig{Durable: "acme-reader",
-		FilterSubject: "crm.results.acme.*", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
+	if _, err := js.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream,
+		jetstream.ConsumerConfig{Durable: "acme-reader",
+			FilterSubject: "crm.results.acme.*", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
 	}
 	inbox := tenant.NewInbox()
@@ -110,12 +113,15 @@ func TestDeployedAccounts(t *testing.T) {
 			}
 		}
 	}
-	for _, subject := range []string{"crm.results.other.2", "crm.state.other.2", "crm.dead.other.2", "crm.results.acme.2",
+	for _, subject := range []string{"crm.results.other.2", "crm.state.other.2", "crm.dead.other.2",
+		"crm.results.acme.2",
 		"$JS.API.STREAM.PURGE.CRM_RESULTS", "$JS.API.STREAM.DELETE.CRM_RESULTS", "$JS.API.STREAM.MSG.GET.CRM_RESULTS",
-		"$JS.API.CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.acme.*", "$JS.API.CONSUMER.DELETE.CRM_RESULTS.acme-reader",
+		"$JS.API.CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.acme.*",
+		"$JS.API.CONSUMER.DELETE.CRM_RESULTS.acme-reader",
 		"$JS.API.DIRECT.GET.CRM_RESULTS.crm.results.other.1"} {
 		// An account without JetStream is told so by its own API.
-		if msg, err := tenant.Request(subject, nil, 200*time.Millisecond); err == nil && !strings.Contains(string(msg.Data), `"err_code":10039`) {
+		if msg, err := tenant.Request(subject, nil, 200*time.Millisecond); err == nil &&
+			!strings.Contains(string(msg.Data), `"err_code":10039`) {
 			t.Errorf("%s is answered with %s", subject, msg.Data)
 		}
 	}
@@ -123,7 +129,8 @@ func TestDeployedAccounts(t *testing.T) {
 	if _, err := ask.WhoAmI(t.Context(), "acme"); err != nil {
 		t.Error(err)
 	}
-	for stream, want := range map[string]uint64{messages.ResultsStream: 2, messages.StateStream: 2, messages.JobsStream: 4, messages.DeadStream: 0} {
+	for stream, want := range map[string]uint64{messages.ResultsStream: 2, messages.StateStream: 2,
+		messages.JobsStream: 4, messages.DeadStream: 0} {
 		s, err := js.Stream(t.Context(), stream)
 		if err != nil {
 			t.Fatal(err)

@@ -20,11 +20,13 @@ func deployedLane(t *testing.T) (as func(user string) *nats.Conn) {
 	t.Helper()
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)
-	inbox := map[string]string{"crmbridge": "crmbridge", "campaigns": "campaigns", "reader": "reader", "administrator": "administrators"}
+	inbox := map[string]string{"crmbridge": "crmbridge", "campaigns": "campaigns", "reader": "reader",
+		"administrator": "administrators"}
 	as = func(user string) *nats.Conn {
 		t.Helper()
 		nc, err := nats.Connect(fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port),
-			nats.CustomInboxPrefix("_INBOX."+inbox[user]), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+			nats.CustomInboxPrefix("_INBOX."+inbox[user]),
+			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -50,7 +52,8 @@ func deployedLane(t *testing.T) (as func(user string) *nats.Conn) {
 func TestDeployedRoomForTheStreams(t *testing.T) {
 	port := bridgetest.Port(t)
 	server := bridgetest.DeployedNATS(t, port)
-	nc, err := nats.Connect(fmt.Sprintf("nats://crmbridge:secret-crmbridge@127.0.0.1:%d", port), nats.CustomInboxPrefix("_INBOX.crmbridge"))
+	nc, err := nats.Connect(fmt.Sprintf("nats://crmbridge:secret-crmbridge@127.0.0.1:%d", port),
+		nats.CustomInboxPrefix("_INBOX.crmbridge"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +67,8 @@ func TestDeployedRoomForTheStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream, messages.DeadStream} {
+	for _, name := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream,
+		messages.DeadStream} {
 		if _, err := js.Stream(t.Context(), name); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -91,7 +95,8 @@ func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
 			nc := as(c.user)
 			own := "." + c.connection
 			for _, subject := range []string{"crm.accounts.search.job" + own + ".1", "crm.users.get.job" + own + ".1",
-				"crm.opportunities.changes.job" + own + ".1", "crm.jobs.get.request" + own, "crm.jobs.results.request" + own} {
+				"crm.opportunities.changes.job" + own + ".1", "crm.jobs.get.request" + own,
+				"crm.jobs.results.request" + own} {
 				if err := refusedPublish(nc, subject); err != nil {
 					t.Errorf("may not publish to %s: %v", subject, err)
 				}
@@ -102,14 +107,19 @@ func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
 			for _, subject := range []string{
 				"crm.results" + own + ".1", "crm.results.other.1", "crm.state" + own + ".1", "crm.state.other.1",
 				"crm.dead" + own + ".1", "crm.dead.other.1",
-				"crm.accounts.search.job.other.1", "crm.users.whoami.job.other.1", "crm.connections.delete.job" + own + ".1",
-				"crm.jobs.get.request.other", "crm.jobs.results.request.other", "crm.jobs.cancel.request", "crm.jobs.list.request",
+				"crm.accounts.search.job.other.1", "crm.users.whoami.job.other.1",
+				"crm.connections.delete.job" + own + ".1",
+				"crm.jobs.get.request.other", "crm.jobs.results.request.other", "crm.jobs.cancel.request",
+				"crm.jobs.list.request",
 				"crm.connections.delete.request" + own,
-				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.CRM_RESULTS", "$JS.API.STREAM.INFO.CRM_JOBS",
+				"$JS.API.INFO", "$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.CRM_RESULTS",
+				"$JS.API.STREAM.INFO.CRM_JOBS",
 				"$JS.API.STREAM.CREATE.MINE", "$JS.API.STREAM.UPDATE.CRM_RESULTS", "$JS.API.STREAM.DELETE.CRM_JOBS",
 				"$JS.API.STREAM.PURGE.CRM_RESULTS", "$JS.API.STREAM.PURGE.CRM_JOBS", "$JS.API.STREAM.PURGE.CRM_STATE",
-				"$JS.API.STREAM.MSG.GET.CRM_RESULTS", "$JS.API.STREAM.MSG.GET.CRM_JOBS", "$JS.API.STREAM.MSG.GET.CRM_STATE",
-				"$JS.API.STREAM.MSG.GET.CRM_DEAD", "$JS.API.STREAM.MSG.DELETE.CRM_JOBS", "$JS.API.STREAM.MSG.DELETE.CRM_RESULTS",
+				"$JS.API.STREAM.MSG.GET.CRM_RESULTS", "$JS.API.STREAM.MSG.GET.CRM_JOBS",
+				"$JS.API.STREAM.MSG.GET.CRM_STATE",
+				"$JS.API.STREAM.MSG.GET.CRM_DEAD", "$JS.API.STREAM.MSG.DELETE.CRM_JOBS",
+				"$JS.API.STREAM.MSG.DELETE.CRM_RESULTS",
 				"$JS.API.DIRECT.GET.CRM_RESULTS", "$JS.API.DIRECT.GET.CRM_RESULTS.crm.results.other.1",
 				"$JS.API.DIRECT.GET.CRM_JOBS", "$JS.API.DIRECT.GET.CRM_JOBS.crm.accounts.search.job.other.1",
 				"$JS.API.DIRECT.GET.CRM_STATE.crm.state.other.1", "$JS.API.DIRECT.GET.CRM_DEAD.crm.dead.other.1",
@@ -124,15 +134,19 @@ func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
 				"$JS.API.CONSUMER.DURABLE.CREATE.CRM_RESULTS.acme-reader",
 				"$JS.API.CONSUMER.CREATE.CRM_STATE.acme-reader.crm.state" + own + ".*",
 				"$JS.API.CONSUMER.CREATE.CRM_JOBS.acme-reader.crm.accounts.search.job" + own + ".*",
-				"$JS.API.CONSUMER.LIST.CRM_RESULTS", "$JS.API.CONSUMER.NAMES.CRM_RESULTS", "$JS.API.CONSUMER.LEADER.STEPDOWN.CRM_RESULTS.x",
-				"$JS.API.STREAM.SNAPSHOT.CRM_RESULTS", "$JS.API.STREAM.RESTORE.CRM_RESULTS", "$JS.API.STREAM.LEADER.STEPDOWN.CRM_RESULTS",
-				"$JS.API.STREAM.LIST", "$JS.API.CONSUMER.PAUSE.CRM_RESULTS.other-reader", "$JS.API.CONSUMER.UNPIN.CRM_RESULTS.other-reader",
+				"$JS.API.CONSUMER.LIST.CRM_RESULTS", "$JS.API.CONSUMER.NAMES.CRM_RESULTS",
+				"$JS.API.CONSUMER.LEADER.STEPDOWN.CRM_RESULTS.x",
+				"$JS.API.STREAM.SNAPSHOT.CRM_RESULTS", "$JS.API.STREAM.RESTORE.CRM_RESULTS",
+				"$JS.API.STREAM.LEADER.STEPDOWN.CRM_RESULTS",
+				"$JS.API.STREAM.LIST", "$JS.API.CONSUMER.PAUSE.CRM_RESULTS.other-reader",
+				"$JS.API.CONSUMER.UNPIN.CRM_RESULTS.other-reader",
 			} {
 				if err := refusedPublish(nc, subject); err == nil {
 					t.Errorf("may publish to %s", subject)
 				}
 			}
-			for _, subject := range []string{"crm.results" + own + ".*", "crm.results.>", "crm.state.*.*", "crm.state.other.*", "crm.dead.>",
+			for _, subject := range []string{"crm.results" + own + ".*", "crm.results.>", "crm.state.*.*",
+				"crm.state.other.*", "crm.dead.>",
 				"crm.accounts.*.job.*.*", "$JS.>", "_INBOX.>", "_INBOX.crmbridge.>", ">"} {
 				if err := refusedSubscribe(nc, subject); err == nil {
 					t.Errorf("may subscribe to %s", subject)
@@ -143,7 +157,8 @@ func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
 	t.Run("campaigns has no part of JetStream's API", func(t *testing.T) {
 		nc := as("campaigns")
 		for _, subject := range []string{"$JS.API.DIRECT.GET.CRM_JOBS.crm.accounts.search.job.acme.1",
-			"$JS.API.CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.acme.*", "$JS.API.CONSUMER.MSG.NEXT.CRM_RESULTS.acme-reader",
+			"$JS.API.CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.acme.*",
+			"$JS.API.CONSUMER.MSG.NEXT.CRM_RESULTS.acme-reader",
 			"$JS.ACK.CRM_RESULTS.acme-reader.1.1.1.1.0"} {
 			if err := refusedPublish(nc, subject); err == nil {
 				t.Errorf("may publish to %s", subject)
@@ -182,10 +197,13 @@ func TestDeployedReader(t *testing.T) {
 		return ""
 	}
 	for what, config := range map[string]map[string]any{
-		"a foreign filter": {"durable_name": "acme-reader", "name": "acme-reader", "filter_subject": "crm.results.other.*"},
-		"no filter":        {"durable_name": "acme-reader", "name": "acme-reader"},
-		"several filters":  {"durable_name": "acme-reader", "name": "acme-reader", "filter_subjects": []string{"crm.results.other.*"}},
-		"a foreign name":   {"durable_name": "other-reader", "name": "other-reader", "filter_subject": "crm.results.acme.*"},
+		"a foreign filter": {"durable_name": "acme-reader", "name": "acme-reader",
+			"filter_subject": "crm.results.other.*"},
+		"no filter": {"durable_name": "acme-reader", "name": "acme-reader"},
+		"several filters": {"durable_name": "acme-reader", "name": "acme-reader",
+			"filter_subjects": []string{"crm.results.other.*"}},
+		"a foreign name": {"durable_name": "other-reader", "name": "other-reader",
+			"filter_subject": "crm.results.acme.*"},
 	} {
 		if refused := ask(config); refused == "" {
 			t.Errorf("made a consumer with %s", what)
@@ -195,8 +213,9 @@ func TestDeployedReader(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := js.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream, jetstream.ConsumerConfig{Durable: "acme-reader",
-		FilterSubject: "crm.results.acme.*", AckPolicy: jetstream.AckExplicitPolicy})
+	consumer, err := js.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream,
+		jetstream.ConsumerConfig{Durable: "acme-reader",
+			FilterSubject: "crm.results.acme.*", AckPolicy: jetstream.AckExplicitPolicy})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +252,8 @@ func TestDeployedUsersCannotBeKeptApartByPermissions(t *testing.T) {
 	if _, err := nc.Request("crm.accounts.search.job.acme.1", []byte(`{"limit":1}`), 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := nc.PublishRequest("$JS.API.DIRECT.GET.CRM_JOBS.crm.accounts.search.job.acme.1", "crm.accounts.search.job.other.1", nil); err != nil {
+	if err := nc.PublishRequest("$JS.API.DIRECT.GET.CRM_JOBS.crm.accounts.search.job.acme.1",
+		"crm.accounts.search.job.other.1", nil); err != nil {
 		t.Fatal(err)
 	}
 	bridgetest.Await(t, "a job of another connection by the answer of a direct get", func() error {

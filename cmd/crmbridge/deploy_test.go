@@ -72,7 +72,8 @@ func TestTheDeployedPermissions(t *testing.T) {
 		return err
 	})
 	bridgetest.Await(t, "a job's results", func() error {
-		page, err := tenant.Request("crm.jobs.results.request.acme", []byte(`{"job_id":"first","page":1}`), 5*time.Second)
+		page, err := tenant.Request("crm.jobs.results.request.acme", []byte(`{"job_id":"first","page":1}`),
+			5*time.Second)
 		if err == nil && page.Header.Get(messages.HeaderLast) != "true" {
 			err = errors.New(string(page.Data))
 		}
@@ -96,8 +97,10 @@ func TestTheDeployedPermissions(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer own.Close()
-	for _, subject := range []string{"crm.accounts.search.request.acme", "$JS.API.STREAM.DELETE.CRM_EVENTS", "$JS.API.STREAM.PURGE.CRM_EVENTS", "$JS.API.STREAM.CREATE.OTHER",
-		"$JS.API.STREAM.DELETE.CRM_RESULTS", "$JS.API.STREAM.UPDATE.CRM_RESULTS", "$JS.API.CONSUMER.CREATE.CRM_RESULTS.x",
+	for _, subject := range []string{"crm.accounts.search.request.acme", "$JS.API.STREAM.DELETE.CRM_EVENTS",
+		"$JS.API.STREAM.PURGE.CRM_EVENTS", "$JS.API.STREAM.CREATE.OTHER",
+		"$JS.API.STREAM.DELETE.CRM_RESULTS", "$JS.API.STREAM.UPDATE.CRM_RESULTS",
+		"$JS.API.CONSUMER.CREATE.CRM_RESULTS.x",
 		"$JS.API.CONSUMER.MSG.NEXT.CRM_RESULTS.acme-reader", "$JS.API.STREAM.MSG.DELETE.CRM_EVENTS",
 		"crm.results.acme", "crm.jobs.get.request.acme"} {
 		if err := refusedPublish(own, subject); err == nil {
@@ -122,11 +125,16 @@ func TestTheDeployedPermissions(t *testing.T) {
 		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "other", "--page-size=1"}, 1, "Permissions Violation"},
 		{"campaigns", "_INBOX.campaigns", []string{"connections", "delete", "acme"}, 1, "Permissions Violation"},
 		{"campaigns", "", []string{"accounts", "search", "acme", "--page-size=1"}, 1, "NATS_INBOX_PREFIX"},
-		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/a.csv"}, 0, "20 accounts in"},
-		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "other", "--out=" + exports + "/b.csv"}, 1, "Permissions Violation"},
-		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/c.csv", "--consumer=acme-reader"}, 1, "Permissions Violation"},
-		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/d.csv", "--consumer=acme-reader"}, 0, "20 accounts in"},
-		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/e.csv", "--consumer=another"}, 1, "Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/a.csv"}, 0,
+			"20 accounts in"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "other", "--out=" + exports + "/b.csv"}, 1,
+			"Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/c.csv",
+			"--consumer=acme-reader"}, 1, "Permissions Violation"},
+		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/d.csv",
+			"--consumer=acme-reader"}, 0, "20 accounts in"},
+		{"reader", "_INBOX.reader", []string{"accounts", "export", "acme", "--out=" + exports + "/e.csv",
+			"--consumer=another"}, 1, "Permissions Violation"},
 		{"campaigns", "_INBOX.campaigns", []string{"jobs", "list", "acme"}, 0, "accounts.search"},
 		{"campaigns", "_INBOX.campaigns", []string{"jobs", "get", "other", "x"}, 1, "Permissions Violation"},
 		{"administrator", "_INBOX.administrators", []string{"jobs", "list"}, 0, "jobs\n"},

@@ -90,7 +90,7 @@ func metricNames(t *testing.T) map[string]bool {
 		if strings.HasSuffix(name, "_test.go") {
 			return
 		}
-		for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]+)"`).FindAllStringSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]*[a-z])"`).FindAllStringSubmatch(text, -1) {
 			found[match[1]] = true
 		}
 	})

@@ -74,6 +74,9 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		case failed && file.state.Page == 0:
 			file.forget() // there is nothing to go on with
 			return c.Where.explain(ended)
+		case isCode(err, messages.ConnectionNotFound) && file.state.Page == 0:
+			file.forget()
+			return err
 		case failed, isCode(err, messages.NotFound), isCode(err, messages.ConnectionNotFound):
 			return fmt.Errorf("%w; %s stays as it is, with %d %s, which are not all: remove it and %s to begin again",
 				c.Where.explain(err), c.Out, file.state.Rows, c.table.Name, sideFile(c.Out))
@@ -96,7 +99,11 @@ func (c *rowsExport) request() (exportRequest, error) {
 			jsonlEnding)
 	}
 	if !messages.ValidConnection(c.Connection) {
-		return exportRequest{}, messages.Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
+		return exportRequest{}, messages.Invalid("connection",
+			"is not a connection id: 1 to 64 letters, digits, _ and -")
+	}
+	if c.Consumer != "" && !messages.ValidConnection(c.Consumer) {
+		return exportRequest{}, fmt.Errorf("%w: --consumer must be 1 to 64 letters, digits, _ and -", bridge.ErrUsage)
 	}
 	where, err := c.Where.tree()
 	if err != nil {
@@ -132,7 +139,8 @@ func (c *rowsExport) export(ctx context.Context, ask *asker, std *stdio, file *e
 	}
 	if _, err := once(ctx, ask, remove, file.state.JobID); err != nil && !isCode(err, messages.NotFound) {
 		fmt.Fprintf(std.err, "The file is whole, and the results could not be removed (%s): "+
-			"'crmbridge jobs delete %s %s' does it, or they are gone after 48 h.\n", term.Safe(err.Error()), c.Connection,
+			"'crmbridge jobs delete %s %s' does it, or they are gone after 48 h.\n", term.Safe(err.Error()),
+			c.Connection,
 			file.state.JobID)
 	}
 	if err := file.finish(); err != nil {

@@ -152,7 +152,8 @@ func differing(was, is exportRequest) (string, error) {
 		{"table", was.Table, is.Table}, {"connection", was.Search.Target, is.Search.Target},
 		{"--where", was.Search.Where, is.Search.Where}, {"--fields", was.Search.Fields, is.Search.Fields},
 		{"--order-by", was.Search.OrderBy, is.Search.OrderBy}, {"--limit", was.Search.Limit, is.Search.Limit},
-		{"--total", was.Search.IncludeTotal, is.Search.IncludeTotal}, {"--zstd", was.Options.Encoding, is.Options.Encoding},
+		{"--total", was.Search.IncludeTotal, is.Search.IncludeTotal},
+		{"--zstd", was.Options.Encoding, is.Options.Encoding},
 		{"--sequential", was.Options.Parallel, is.Options.Parallel}, {"request", was, is},
 	} {
 		a, err := canonical(part.was)

@@ -68,7 +68,8 @@ func TestExportOfAJobIsKilled(t *testing.T) {
 	}
 	if _, err := os.Stat(sideFile(out)); err != nil {
 		t.Log("it was done before the last kill")
-	} else if said, err := bridgetest.Program(t, nil, args...).CombinedOutput(); err != nil || !strings.Contains(string(said), fmt.Sprint(accounts, " accounts in ")) {
+	} else if said, err := bridgetest.Program(t, nil, args...).CombinedOutput(); err != nil ||
+		!strings.Contains(string(said), fmt.Sprint(accounts, " accounts in ")) {
 		t.Fatalf("%v: %s", err, said)
 	}
 	got := readFile(t, out)
@@ -76,7 +77,8 @@ func TestExportOfAJobIsKilled(t *testing.T) {
 		t.Errorf("%d bytes, not the %d bytes of the job's pages", len(got), len(want))
 	}
 	other := filepath.Join(folder, "other.jsonl")
-	if said, err := bridgetest.Program(t, nil, "accounts", "export", "demo", "--out", other, fields, "--sequential", "--zstd", "--nats-url="+w.NATSURL,
+	if said, err := bridgetest.Program(t, nil, "accounts", "export", "demo", "--out", other, fields, "--sequential",
+		"--zstd", "--nats-url="+w.NATSURL,
 		"--consumer=demo-reader").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, said)
 	}
@@ -86,7 +88,8 @@ func TestExportOfAJobIsKilled(t *testing.T) {
 	if len(rows) != accounts+1 || !slices.Equal(rows, others) {
 		t.Errorf("%d rows, and another job has %d others", len(rows)-1, len(others)-1)
 	}
-	for job, err := range client.Jobs().All(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "demo"}}) {
+	for job, err := range client.Jobs().All(t.Context(),
+		messages.JobsListRequest{Target: messages.Target{Connection: "demo"}}) {
 		t.Errorf("left: %+v, %v", job, err)
 	}
 }
@@ -167,8 +170,10 @@ func TestPublishersOfADeployment(t *testing.T) {
 	}
 	folder := t.TempDir()
 	var said strings.Builder
-	status := run([]string{"accounts", "export", "demo", "--out", filepath.Join(folder, "a.csv"), "--where=citi = London", "--nats-url=" + w.NATSURL}, &said, &said)
-	if status != 1 || !strings.Contains(said.String(), "invalid_request: where.field: there is no field \"citi\"") || !strings.Contains(said.String(), "\n  citi = London\n  ^^^^\n") {
+	status := run([]string{"accounts", "export", "demo", "--out", filepath.Join(folder, "a.csv"),
+		"--where=citi = London", "--nats-url=" + w.NATSURL}, &said, &said)
+	if status != 1 || !strings.Contains(said.String(), "invalid_request: where.field: there is no field \"citi\"") ||
+		!strings.Contains(said.String(), "\n  citi = London\n  ^^^^\n") {
 		t.Errorf("status %d: %s", status, said.String())
 	}
 	if entries, err := os.ReadDir(folder); err != nil || len(entries) > 0 {

@@ -39,7 +39,8 @@ func newExporting(t *testing.T, pages []string, end messages.JobState) *exportin
 		e.mu.Lock()
 		e.jobs = append(e.jobs, msg.Subject+" "+string(msg.Data))
 		e.mu.Unlock()
-		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op, State: messages.JobRunning, Incarnation: "i"}})
+		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op,
+			State: messages.JobRunning, Incarnation: "i"}})
 		for i, body := range pages {
 			headers := []string{messages.HeaderIncarnation, "i"}
 			if i == len(pages)-1 && end != messages.JobRunning {
@@ -54,7 +55,8 @@ func newExporting(t *testing.T, pages []string, end messages.JobState) *exportin
 			}
 			e.Result(connection, id, i+1, body, headers...)
 		}
-		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op, State: end, Incarnation: "i"}})
+		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op, State: end,
+			Incarnation: "i"}})
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +121,8 @@ func TestExport(t *testing.T) {
 		t.Run(test.file+test.args, func(t *testing.T) {
 			e := newExporting(t, []string{firstPage, `{"accounts":[]}`, lastPage}, messages.JobDone)
 			out := filepath.Join(t.TempDir(), test.file)
-			status, stdout, stderr := e.run(append([]string{"accounts", "export", "acme", "--out", out}, strings.Fields(test.args)...)...)
+			status, stdout, stderr := e.run(append([]string{"accounts", "export", "acme", "--out", out},
+				strings.Fields(test.args)...)...)
 			if status != 0 || stdout != "" || stderr != "3 accounts in "+out+"\n" {
 				t.Fatalf("status %d: %s%s", status, stdout, stderr)
 			}
@@ -131,7 +134,8 @@ func TestExport(t *testing.T) {
 			if n := e.stored(); n != 0 {
 				t.Errorf("%d results are left", n)
 			}
-			if status, _, stderr = e.run("accounts", "export", "acme", "--out", out); status != program.ExitUsage || !strings.Contains(stderr, "is there already") {
+			if status, _, stderr = e.run("accounts", "export", "acme", "--out", out); status != program.ExitUsage ||
+				!strings.Contains(stderr, "is there already") {
 				t.Errorf("again: status %d, %s", status, stderr)
 			}
 			holds(t, out, test.want)
@@ -146,7 +150,8 @@ func TestExportOfOtherTables(t *testing.T) {
 	nc := e.Connect()
 	if _, err := nc.Subscribe("crm.contacts.search.job.acme.*", func(msg *nats.Msg) {
 		op, connection, id, _ := messages.ParseJobSubject(msg.Subject)
-		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op, State: messages.JobDone}})
+		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op,
+			State: messages.JobDone}})
 		e.Result(connection, id, 1, `{"contacts":[{"id":"1"}]}`, messages.HeaderLast, "true")
 	}); err != nil {
 		t.Fatal(err)
@@ -155,7 +160,8 @@ func TestExportOfOtherTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, stdout, stderr := e.run("contacts", "export", "acme", "--json", "--out", out)
-	if status != 0 || !strings.Contains(stdout, `"rows": 1`) || !strings.Contains(stdout, `"job_id": "`) || stderr != "" {
+	if status != 0 || !strings.Contains(stdout, `"rows": 1`) || !strings.Contains(stdout, `"job_id": "`) ||
+		stderr != "" {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 	holds(t, out, `{"id":"1"}`+"\n")
@@ -168,7 +174,8 @@ func TestExportRefusals(t *testing.T) {
 	out := filepath.Join(folder, "a.csv")
 	begin := func() {
 		t.Helper()
-		cmd := bridgetest.Program(t, nil, "accounts", "export", "acme", "--out", out, "--limit=3", "--nats-url="+e.Server.ClientURL())
+		cmd := bridgetest.Program(t, nil, "accounts", "export", "acme", "--out", out, "--limit=3",
+			"--nats-url="+e.Server.ClientURL())
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +186,8 @@ func TestExportRefusals(t *testing.T) {
 			}
 			return err
 		})
-		if status, _, stderr := e.run("accounts", "export", "acme", "--out", out, "--limit=3"); status != program.ExitUsage || !strings.Contains(stderr, "another export writes") {
+		if status, _, stderr := e.run("accounts", "export", "acme", "--out", out,
+			"--limit=3"); status != program.ExitUsage || !strings.Contains(stderr, "another export writes") {
 			t.Errorf("beside another: status %d, %s", status, stderr)
 		}
 		if err := cmd.Process.Signal(syscall.SIGKILL); err != nil {
@@ -203,7 +211,8 @@ func TestExportRefusals(t *testing.T) {
 		file       string // what the file holds before
 		says       string
 	}{
-		"another filter":     {args: "accounts export acme --limit=3 --where city=London", says: "begun with another --where"},
+		"another filter": {args: "accounts export acme --limit=3 --where city=London",
+			says: "begun with another --where"},
 		"another limit":      {args: "accounts export acme", says: "begun with another --limit"},
 		"another connection": {args: "accounts export globex --limit=3", says: "begun with another connection"},
 		"another table":      {args: "contacts export acme --limit=3", says: "begun with another table"},
@@ -214,10 +223,12 @@ func TestExportRefusals(t *testing.T) {
 		"a short file":       {file: "id,name\n", says: "is shorter than"},
 		"no side file":       {side: "-", says: "is there already"},
 		"a bad side file":    {side: "{", says: "cannot be read"},
-		"a bad id":           {side: strings.Replace(string(side), `"job_id": "`, `"job_id": "*.`, 1), says: "cannot be read"},
-		"a negative offset":  {side: strings.Replace(string(side), `"offset": `, `"offset": -`, 1), says: "cannot be read"},
-		"a newer side file":  {side: strings.Replace(string(side), `"form": 1`, `"form": 2`, 1), says: "newer version"},
-		"a huge side file":   {side: strings.Repeat(" ", mostState) + string(side), says: "cannot be read"},
+		"a bad id": {side: strings.Replace(string(side), `"job_id": "`, `"job_id": "*.`, 1),
+			says: "cannot be read"},
+		"a negative offset": {side: strings.Replace(string(side), `"offset": `, `"offset": -`, 1),
+			says: "cannot be read"},
+		"a newer side file": {side: strings.Replace(string(side), `"form": 1`, `"form": 2`, 1), says: "newer version"},
+		"a huge side file":  {side: strings.Repeat(" ", mostState) + string(side), says: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, held := string(side), string(whole)
@@ -248,14 +259,18 @@ func TestExportRefusals(t *testing.T) {
 			holds(t, out, held)
 		})
 	}
-	for _, args := range [][]string{{"--out", filepath.Join(folder, "a.xlsx")}, {"--out", "/no/such/folder/a.csv"}, {"--out", filepath.Join(folder, "b.csv"), "--where", "city"}, {}} {
-		if status, _, stderr := e.run(append([]string{"accounts", "export", "acme"}, args...)...); status != program.ExitUsage {
+	for _, args := range [][]string{{"--out", filepath.Join(folder, "a.xlsx")}, {"--out", "/no/such/folder/a.csv"},
+		{"--out", filepath.Join(folder, "b.csv"), "--where", "city"},
+		{"--out", filepath.Join(folder, "b.csv"), "--consumer", "a.b"}, {}} {
+		if status, _, stderr := e.run(append([]string{"accounts", "export", "acme"},
+			args...)...); status != program.ExitUsage {
 			t.Errorf("%s: status %d, %s", args, status, stderr)
 		}
 	}
 	var diag strings.Builder
 	nowhere := filepath.Join(t.TempDir(), "c.csv")
-	if status := run([]string{"accounts", "export", "acme", "--out", nowhere, "--nats-url=nats://127.0.0.1:1"}, &diag, &diag); status != program.ExitError {
+	if status := run([]string{"accounts", "export", "acme", "--out", nowhere, "--nats-url=nats://127.0.0.1:1"}, &diag,
+		&diag); status != program.ExitError {
 		t.Errorf("without NATS: status %d, %s", status, diag.String())
 	}
 	if entries, err := os.ReadDir(filepath.Dir(nowhere)); err != nil || len(entries) > 0 {
@@ -273,7 +288,8 @@ func TestExportOfAJobThatFails(t *testing.T) {
 		left  string
 	}{
 		{[]string{fault}, []string{"invalid_request: where.field: no", "\n  citi = London\n  ^^^^\n"}, ""},
-		{[]string{firstPage, fault}, []string{"invalid_request: where.field: no", "with 2 accounts, which are not all"}, strings.TrimSuffix(csvWhole, "3,東京,,,\n")},
+		{[]string{firstPage, fault}, []string{"invalid_request: where.field: no",
+			"with 2 accounts, which are not all"}, strings.TrimSuffix(csvWhole, "3,東京,,,\n")},
 	} {
 		e := newExporting(t, test.pages, messages.JobFailed)
 		out := filepath.Join(t.TempDir(), "a.csv")
@@ -293,6 +309,22 @@ func TestExportOfAJobThatFails(t *testing.T) {
 	}
 }
 
+// A connection that there is not leaves nothing behind either.
+func TestExportOfNoConnection(t *testing.T) {
+	e := newExporting(t, nil, messages.JobRunning)
+	e.Refuse(func(messages.Operation, *nats.Msg) *messages.Error {
+		return messages.Errorf(messages.ConnectionNotFound, "there is no such connection")
+	})
+	out := filepath.Join(t.TempDir(), "a.csv")
+	status, _, stderr := e.run("accounts", "export", "acme", "--out", out)
+	if status != program.ExitError || !strings.Contains(stderr, "connection_not_found: there is no such connection\n") {
+		t.Errorf("status %d, %s", status, stderr)
+	}
+	if entries, err := os.ReadDir(filepath.Dir(out)); err != nil || len(entries) > 0 {
+		t.Errorf("left: %v, %v", entries, err)
+	}
+}
+
 // Results that were removed meanwhile are said to be gone, and the file stays.
 func TestExportOfResultsThatAreGone(t *testing.T) {
 	bridgetest.Long(t, "pages that are gone are looked for several times")
@@ -302,10 +334,13 @@ func TestExportOfResultsThatAreGone(t *testing.T) {
 	_, connection, id, _ := messages.ParseJobSubject(strings.Fields(e.published()[0])[0])
 	e.Purge(connection, id)
 	e.Result(connection, id, 4, lastPage, messages.HeaderIncarnation, "i", messages.HeaderLast, "true")
-	e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: "accounts.search", State: messages.JobDone, Incarnation: "i", Pages: 4}})
+	e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: "accounts.search",
+		State: messages.JobDone, Incarnation: "i", Pages: 4}})
 	for range 2 {
 		status, _, stderr := e.run("accounts", "export", "acme", "--out", out)
-		if status != program.ExitError || !strings.Contains(stderr, "not_found: page 3 of job "+id+" is not kept any more") || !strings.Contains(stderr, "with 3 accounts, which are not all") {
+		if status != program.ExitError ||
+			!strings.Contains(stderr, "not_found: page 3 of job "+id+" is not kept any more") ||
+			!strings.Contains(stderr, "with 3 accounts, which are not all") {
 			t.Errorf("status %d, %s", status, stderr)
 		}
 		holds(t, out, lineWhole)
@@ -332,7 +367,8 @@ func interruptExport(t *testing.T, e *exporting, out string, pages int) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
-	if said := diag.String(); cmd.ProcessState.ExitCode() != program.ExitError || !strings.Contains(said, "The job goes on: the same command again goes on with the file") ||
+	if said := diag.String(); cmd.ProcessState.ExitCode() != program.ExitError ||
+		!strings.Contains(said, "The job goes on: the same command again goes on with the file") ||
 		!strings.Contains(said, "crmbridge jobs cancel acme ") || !strings.HasSuffix(said, "interrupted\n") {
 		t.Errorf("status %d, %s", cmd.ProcessState.ExitCode(), said)
 	}
@@ -350,7 +386,8 @@ func TestExportIsKilled(t *testing.T) {
 			for page := range 120 {
 				var rows []string
 				for row := range rand.IntN(40) {
-					rows = append(rows, fmt.Sprintf(`{"id":"%d-%d","name":"%s"}`, page, row, strings.Repeat("é", rand.IntN(200))))
+					rows = append(rows, fmt.Sprintf(`{"id":"%d-%d","name":"%s"}`, page, row,
+						strings.Repeat("é", rand.IntN(200))))
 				}
 				pages = append(pages, `{"accounts":[`+strings.Join(rows, ",")+`]}`)
 				for _, row := range rows {

@@ -15,21 +15,30 @@ func TestJobsCommands(t *testing.T) {
 		status                int
 		asked, stdout, stderr string
 	}{
-		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "state        failed\nrows         10 of 50\npages        2\n", ""},
+		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`,
+			"state        failed\nrows         10 of 50\npages        2\n", ""},
 		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, "", "error        unavailable: no [2J\n", ""},
 		{"jobs get acme j --json", "crm.jobs.get.request.acme", answer, 0, "", `"retry_of": "i"`, ""},
 		{"jobs get acme a.b", "", "", 1, "", "", "invalid_request: job_id: is not the id of a job"},
-		{"jobs cancel acme j", "crm.jobs.cancel.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "attempts     5\n", ""},
-		{"jobs retry acme j", "crm.jobs.retry.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`, "retry of     i\n", ""},
+		{"jobs cancel acme j", "crm.jobs.cancel.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`,
+			"attempts     5\n", ""},
+		{"jobs retry acme j", "crm.jobs.retry.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`,
+			"retry of     i\n", ""},
 		{"jobs retry acme j --as k", "crm.jobs.retry.request.acme", answer, 0, `"new_job_id":"k"`, "", ""},
-		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0, `{"connection":"acme","job_id":"j"}`, "j is deleted\n", ""},
-		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":false}`, 0, "", "there was no job j, and so nothing was deleted\n", ""},
+		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0,
+			`{"connection":"acme","job_id":"j"}`, "j is deleted\n", ""},
+		{"jobs delete acme j", "crm.jobs.delete.request.acme", `{"deleted":false}`, 0, "",
+			"there was no job j, and so nothing was deleted\n", ""},
 		{"jobs delete acme j --json", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0, "", `"deleted": true`, ""},
-		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"}]}`, 0, `{"connection":"acme","page_size":1000}`, " j    acme        accounts.search  queued  0     0", "1 jobs\n"},
+		{"jobs list acme", "crm.jobs.list.request.acme",
+			`{"jobs":[{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"}]}`, 0,
+			`{"connection":"acme","page_size":1000}`, " j    acme        accounts.search  queued  0     0", "1 jobs\n"},
 		{"jobs list", "crm.jobs.list.request", `{"jobs":[]}`, 0, `{"page_size":1000}`, "", "0 jobs\n"},
 		{"jobs list acme --json", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}]}`, 0, "", `"id": "j"`, ""},
-		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}],"next_cursor":"again"}`, 1, "", "", "internal: the answers' cursors lead nowhere"},
-		{"jobs list acme", "crm.jobs.list.request.acme", `{"error":{"code":"not_supported","message":"no JetStream"}}`, 1, "", "", "not_supported: no JetStream\n"},
+		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}],"next_cursor":"again"}`, 1, "", "",
+			"internal: the answers' cursors lead nowhere"},
+		{"jobs list acme", "crm.jobs.list.request.acme",
+			`{"error":{"code":"not_supported","message":"no JetStream"}}`, 1, "", "", "not_supported: no JetStream\n"},
 		{"jobs get acme j", "", "", 1, "", "", "unavailable: no crmbridge listens on crm.jobs.get.request.acme"},
 		{"jobs get acme", "", "", 2, "", "", "<job>"},
 	} {
@@ -39,8 +48,10 @@ func TestJobsCommands(t *testing.T) {
 				a.give(test.subject, test.answer)
 			}
 			status, stdout, stderr := a.run(strings.Fields(test.args)...)
-			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
-				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status, stdout, test.stdout, stderr, test.stderr)
+			if status != test.status || !strings.Contains(stdout, test.stdout) ||
+				!strings.Contains(stderr, test.stderr) {
+				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status,
+					stdout, test.stdout, stderr, test.stderr)
 			}
 			if asked := a.requests(); !strings.Contains(asked, test.asked) {
 				t.Errorf("asked %s, want %s", asked, test.asked)
@@ -55,7 +66,8 @@ func TestDeletingAJobAsksOnATerminal(t *testing.T) {
 	std := &stdio{out: &out, err: &err, live: true, in: strings.NewReader("n\n")}
 	c := jobsDelete{job: job{connection: connection{"acme"}, Job: "j"}}
 	c.URL = "nats://127.0.0.1:1" // where nobody listens
-	if fault := c.Run(t.Context(), std); codeOf(fault) != messages.Cancelled || !strings.Contains(err.String(), "Delete job j of acme") {
+	if fault := c.Run(t.Context(), std); codeOf(fault) != messages.Cancelled ||
+		!strings.Contains(err.String(), "Delete job j of acme") {
 		t.Errorf("%v, asked %q", fault, err.String())
 	}
 }
@@ -70,7 +82,8 @@ func TestExportProgressLine(t *testing.T) {
 	p.wrote(&messages.Result{Total: &total}, 50)
 	p.end()
 	p.heard(&messages.Job{State: messages.JobQueued}) // too late to be seen
-	for _, want := range []string{"0 accounts  the job waits for its turn", "[#####---------------]  25 %  50 accounts of 200"} {
+	for _, want := range []string{"0 accounts  the job waits for its turn",
+		"[#####---------------]  25 %  50 accounts of 200"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q lacks %q", out.String(), want)
 		}

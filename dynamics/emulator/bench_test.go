@@ -112,8 +112,9 @@ func BenchmarkFirst(b *testing.B) {
 	}
 }
 
-// BenchmarkRange is a page of 5000 of 500,000 rows, of a range of createdon and ordered by it, as a parallel export asks for it; with
-// changes a row is rewritten before each page. The server of so many rows takes some seconds and 600 MB.
+// BenchmarkRange is a page of 5000 of 500,000 rows, of a range of createdon and ordered by it, as a
+// parallel export asks for it; with changes a row is rewritten before each page. The server of so
+// many rows takes some seconds and 600 MB.
 func BenchmarkRange(b *testing.B) {
 	s, err := emulator.New(emulator.Options{Accounts: 500_000, Contacts: -1})
 	if err != nil {
@@ -121,8 +122,9 @@ func BenchmarkRange(b *testing.B) {
 	}
 	srv := httptest.NewServer(s)
 	defer srv.Close()
-	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
-		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
+	res, err := http.PostForm(srv.URL+tokenPath,
+		url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
+			"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -139,7 +141,8 @@ func BenchmarkRange(b *testing.B) {
 	}
 	const base = "/api/data/v9.2/accounts?$select=name,websiteurl,industrycode,accountclassificationcode,revenue,numberofemployees,address1_city," +
 		"_ownerid_value,createdon,donotemail"
-	created := "&$orderby=createdon,accountid&$filter=" + url.QueryEscape("createdon ge 2020-01-01T00:00:00Z and createdon lt 2022-01-01T00:00:00Z")
+	created := "&$orderby=createdon,accountid&$filter=" +
+		url.QueryEscape("createdon ge 2020-01-01T00:00:00Z and createdon lt 2022-01-01T00:00:00Z")
 	for _, c := range []struct {
 		name, target string
 		changes      bool

@@ -49,7 +49,8 @@ func noCounts() Counts {
 }
 
 func (c Counts) clone() Counts {
-	for _, m := range []*map[string]int{&c.Tokens, &c.TokenErrors, &c.TokenNumbers, &c.Assertions, &c.Discovery, &c.Data, &c.Answered} {
+	for _, m := range []*map[string]int{&c.Tokens, &c.TokenErrors, &c.TokenNumbers, &c.Assertions, &c.Discovery,
+		&c.Data, &c.Answered} {
 		*m = maps.Clone(*m)
 	}
 	return c

@@ -9,13 +9,14 @@ import (
 	"time"
 )
 
-// Created says when a part of a table's rows was created. An import leaves most rows within an hour, a plug-in that writes
-// createdon many within one second; rows without createdon are known from tables that another system fills.
+// Created says when a part of a table's rows was created. An import leaves most rows within an
+// hour, a plug-in that writes createdon many within one second; rows without createdon are known
+// from tables that another system fills.
 type Created struct {
 	// Percent is how many of a hundred rows, which are chosen by chance.
 	Percent int `json:"percent"`
-	// From and Span are from when on and for how long they were created, evenly, in whole seconds; a Span of less than a second is
-	// one second. Null is instead of both: they have no value.
+	// From and Span are from when on and for how long they were created, evenly, in whole seconds;
+	// a Span of less than a second is one second. Null is instead of both: they have no value.
 	From time.Time     `json:"from"`
 	Span time.Duration `json:"span"` // in JSON "1h" or nanoseconds
 	Null bool          `json:"null"`
@@ -128,8 +129,9 @@ func (c TableControl) creating() (*table, error) {
 	return t, nil
 }
 
-// SetCreated rewrites when a row was created, as a plug-in can, and an import with overriddencreatedon; the zero time is no value.
-// The row is modified by that. It reports whether the row is there.
+// SetCreated rewrites when a row was created, as a plug-in can, and an import with
+// overriddencreatedon; the zero time is no value. The row is modified by that. It reports whether
+// the row is there.
 func (c TableControl) SetCreated(id string, at time.Time) bool {
 	t, err := c.creating()
 	key, ok := parseGUID(id)
@@ -144,8 +146,8 @@ func (c TableControl) SetCreated(id string, at time.Time) bool {
 	return c.s.data.rewrite(t, key, func(r *record, version int64) *record { return r.again(t, version, now, created) })
 }
 
-// SpreadCreated rewrites when the rows of the table were created, as [Options.Created] does for a new server. Those that the list
-// is not about stay as they are.
+// SpreadCreated rewrites when the rows of the table were created, as [Options.Created] does for a
+// new server. Those that the list is not about stay as they are.
 func (c TableControl) SpreadCreated(list []Created) error {
 	t, err := c.creating()
 	if err != nil {

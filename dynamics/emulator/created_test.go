@@ -39,7 +39,8 @@ func near(n, of, percent int) bool { return n*100 > of*(percent-4) && n*100 < of
 
 // A part of the rows was created as the options say; everything else about them is as without.
 func TestWhenRowsWereCreated(t *testing.T) {
-	list := []emulator.Created{{Percent: 40, From: importHour, Span: time.Hour}, {Percent: 30, From: importHour}, {Percent: 10, Null: true}}
+	list := []emulator.Created{{Percent: 40, From: importHour, Span: time.Hour}, {Percent: 30, From: importHour},
+		{Percent: 10, Null: true}}
 	plain := start(t, emulator.Options{Accounts: 2000, Contacts: 2000})
 	g := start(t, emulator.Options{Accounts: 2000, Contacts: 2000, Created: list})
 	for _, set := range []string{"accounts", "contacts", "leads"} {
@@ -54,7 +55,8 @@ func TestWhenRowsWereCreated(t *testing.T) {
 	before := slices.Collect(plain.s.Control().Accounts())
 	for i, a := range slices.Collect(g.s.Control().Accounts()) {
 		a.CreatedOn, a.ModifiedOn = before[i].CreatedOn, before[i].ModifiedOn
-		if fmt.Sprintf("%+v", a)[:200] != fmt.Sprintf("%+v", before[i])[:200] || a.Name != before[i].Name || a.OwnerID != before[i].OwnerID {
+		if fmt.Sprintf("%+v", a)[:200] != fmt.Sprintf("%+v", before[i])[:200] || a.Name != before[i].Name ||
+			a.OwnerID != before[i].OwnerID {
 			t.Fatalf("row %d is another: %+v", i, a)
 		}
 	}
@@ -99,7 +101,8 @@ func TestCreatedOverHTTP(t *testing.T) {
 	}
 	do := func(path, body string, want int) {
 		t.Helper()
-		if r := g.do("POST", "/_emulator/"+path, "", strings.NewReader(body)); r.status != want || r.status == 400 && !strings.Contains(r.body, `"error":"`) {
+		if r := g.do("POST", "/_emulator/"+path, "", strings.NewReader(body)); r.status != want || r.status == 400 &&
+			!strings.Contains(r.body, `"error":"`) {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}
@@ -110,7 +113,8 @@ func TestCreatedOverHTTP(t *testing.T) {
 	}
 	do("created?id="+id+"&at=2001-02-03T04:05:06Z", "", 200)
 	changed(1, 1, "one was rewritten")
-	if r := g.api(tok, "accounts("+id+")?$select=createdon"); !strings.Contains(r.body, `"createdon":"2001-02-03T04:05:06Z"`) {
+	if r := g.api(tok, "accounts("+id+")?$select=createdon"); !strings.Contains(r.body,
+		`"createdon":"2001-02-03T04:05:06Z"`) {
 		t.Error(r.body)
 	}
 	do("created?id="+id+"&off=1", "", 200)
@@ -124,11 +128,15 @@ func TestCreatedOverHTTP(t *testing.T) {
 	}
 	changed(hour, hour+1, "many were rewritten")
 	do("row", `{"name":"earlier","createdon":"1999-01-01T00:00:00Z"}`, 200)
-	if r := g.api(tok, "accounts?$select=name,createdon&$orderby=createdon&$filter="+url.QueryEscape("createdon ne null")+"&$top=1"); !strings.Contains(r.body, `"name":"earlier","createdon":"1999-01-01T00:00:00Z"`) {
+	if r := g.api(tok, "accounts?$select=name,createdon&$orderby=createdon&$filter="+
+		url.QueryEscape("createdon ne null")+"&$top=1"); !strings.Contains(r.body,
+		`"name":"earlier","createdon":"1999-01-01T00:00:00Z"`) {
 		t.Error(r.body)
 	}
-	for path, body := range map[string]string{"created": "{}", "created?table=nix": "[]", "created?table=roles": "[]", "created?id=" + id: "",
-		"created?id=x&at=2001-02-03T04:05:06Z": "", "created?id=" + id + "&at=2001-02-03": "", "created?table=leads": `[{"percent":101,"null":true}]`} {
+	for path, body := range map[string]string{"created": "{}", "created?table=nix": "[]", "created?table=roles": "[]",
+		"created?id=" + id:                     "",
+		"created?id=x&at=2001-02-03T04:05:06Z": "", "created?id=" + id + "&at=2001-02-03": "",
+		"created?table=leads": `[{"percent":101,"null":true}]`} {
 		do(path, body, 400)
 	}
 }
@@ -161,7 +169,8 @@ func TestRecordCountAndHintOverHTTP(t *testing.T) {
 	told("0", "")
 	do("record-count?off=1", 200)
 	told("37", "")
-	for _, path := range []string{"record-count", "record-count?count=-1", "record-count?count=1&table=nix", "record-count?count=1.5",
+	for _, path := range []string{"record-count", "record-count?count=-1", "record-count?count=1&table=nix",
+		"record-count?count=1.5",
 		"dop-hint", "dop-hint?value=0", "dop-hint?value=x", "dop-hint?value=1001"} {
 		do(path, 400)
 	}
@@ -173,15 +182,17 @@ func TestRecordCountAndHintOverHTTP(t *testing.T) {
 	}
 }
 
-// Ranges of createdon that adjoin hold every row once, page by page, also where a third of the rows is of one second; and rows
-// that stay as they are come once whatever becomes of others meanwhile.
+// Ranges of createdon that adjoin hold every row once, page by page, also where a third of the rows
+// is of one second; and rows that stay as they are come once whatever becomes of others meanwhile.
 func TestRangesOfCreatedHoldEveryRowOnce(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 3000, Created: []emulator.Created{
 		{Percent: 30, From: importHour}, {Percent: 40, From: importHour, Span: time.Hour}, {Percent: 3, Null: true}}})
 	tok, c := g.signIn("").AccessToken, g.s.Control()
 	at := func(d time.Duration) string { return importHour.Add(d).Format(time.RFC3339) }
-	ranges := []string{"createdon eq null", "createdon lt " + at(-8760*time.Hour), "createdon ge " + at(-8760*time.Hour) + " and createdon lt " + at(0),
-		"createdon ge " + at(0) + " and createdon lt " + at(time.Second), "createdon ge " + at(time.Second) + " and createdon lt " + at(10*time.Minute),
+	ranges := []string{"createdon eq null", "createdon lt " + at(-8760*time.Hour),
+		"createdon ge " + at(-8760*time.Hour) + " and createdon lt " + at(0),
+		"createdon ge " + at(0) + " and createdon lt " + at(time.Second),
+		"createdon ge " + at(time.Second) + " and createdon lt " + at(10*time.Minute),
 		"createdon ge " + at(10*time.Minute) + " and createdon lt " + at(time.Hour), "createdon ge " + at(time.Hour)}
 	for _, disturbed := range []bool{false, true} {
 		rng := rand.New(rand.NewPCG(3, 4))
@@ -194,7 +205,8 @@ func TestRangesOfCreatedHoldEveryRowOnce(t *testing.T) {
 		seen := map[string]int{}
 		links := make([]string, len(ranges))
 		for i, text := range ranges {
-			links[i] = "/api/data/v9.2/accounts?$select=createdon&$orderby=createdon,accountid&$filter=" + url.QueryEscape("("+text+")")
+			links[i] = "/api/data/v9.2/accounts?$select=createdon&$orderby=createdon,accountid&$filter=" +
+				url.QueryEscape("("+text+")")
 		}
 		for open := len(links); open > 0; {
 			i := rng.IntN(len(links))
@@ -239,7 +251,8 @@ func TestFaultsOfSeveralKinds(t *testing.T) {
 	run := func() (statuses string) {
 		g.s.Control().Clear()
 		g.s.Control().ResetCounts()
-		if r := g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"route":"accounts","probability":0.5,"seed":3,"retry_after":2,"kinds":["throttle","error","gateway","unavailable"]}`)); r.status != 200 {
+		if r := g.do("POST", "/_emulator/fail", "",
+			strings.NewReader(`{"route":"accounts","probability":0.5,"seed":3,"retry_after":2,"kinds":["throttle","error","gateway","unavailable"]}`)); r.status != 200 {
 			t.Fatal(r.body)
 		}
 		for range 100 {
@@ -258,13 +271,15 @@ func TestFaultsOfSeveralKinds(t *testing.T) {
 		}
 	}
 	n := g.s.Control().Counts()
-	if n.Data["accounts"] != 100 || n.Answered["accounts"] != strings.Count(one, "200") || n.Faults != 100-n.Answered["accounts"] {
+	if n.Data["accounts"] != 100 || n.Answered["accounts"] != strings.Count(one, "200") ||
+		n.Faults != 100-n.Answered["accounts"] {
 		t.Errorf("%+v", n)
 	}
 	if again := run(); again != one {
 		t.Error("the same seed strikes otherwise")
 	}
-	for _, text := range []string{`{"kinds":["nix"]}`, `{"kind":"error","kinds":["error"]}`, `{"where":"token","kinds":["error","bad-cookie"]}`, `{"kinds":[]}`} {
+	for _, text := range []string{`{"kinds":["nix"]}`, `{"kind":"error","kinds":["error"]}`,
+		`{"where":"token","kinds":["error","bad-cookie"]}`, `{"kinds":[]}`} {
 		if _, err := emulator.ParseFault([]byte(text)); err == nil {
 			t.Errorf("%s: accepted", text)
 		}

@@ -56,7 +56,8 @@ type Fault struct {
 	// Probability, when above 0, strikes each request by chance, up to 1; Seed makes the chances repeatable, 0 means 1.
 	Probability float64 `json:"probability,omitempty"`
 	Seed        uint64  `json:"seed,omitempty"`
-	// Kind fills in what is not set of the members below. Kinds are several instead, of which each time one strikes, by chance.
+	// Kind fills in what is not set of the members below. Kinds are several instead, of which each
+	// time one strikes, by chance.
 	Kind  string   `json:"kind,omitempty"`
 	Kinds []string `json:"kinds,omitempty"`
 	// Number, when not 0, makes it a refusal of Entra's: the AADSTS number, with the OAuth error (empty means invalid_grant),

@@ -153,7 +153,8 @@ func (x Fault) check() error {
 	case !data && slices.ContainsFunc(x.Kinds, func(k string) bool { return slices.Contains(dataOnly, k) }):
 		return fmt.Errorf("kinds %s are for where data", strings.Join(dataOnly, ", "))
 	case slices.ContainsFunc(x.Kinds, func(k string) bool { return !slices.Contains(kinds, k) }):
-		return fmt.Errorf("kinds are %s; each must be one of %s", strings.Join(x.Kinds, ", "), strings.Join(kinds, ", "))
+		return fmt.Errorf("kinds are %s; each must be one of %s", strings.Join(x.Kinds, ", "),
+			strings.Join(kinds, ", "))
 	case x.Route != "" && !data:
 		return errors.New("route is for where data")
 	case x.Number != 0 && data:

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// generate yields the accounts: special ones first, the rest from words and places. The same options give the same rows.
+// generate yields the accounts: special ones first, the rest from words and places. The same
+// options give the same rows.
 func generate(o Options, d *directory) iter.Seq[*Account] {
 	return func(yield func(*Account) bool) {
 		g := newGenerator(o, d)

@@ -67,8 +67,8 @@ type Options struct {
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
 	// Latency is waited before every answer of the data service.
 	Latency time.Duration
-	// ParallelHint is what x-ms-dop-hint recommends; 0 means 4, as a real environment did. Negative means that it is not sent.
-	// [Control.SetParallelHint] changes that while the server runs.
+	// ParallelHint is what x-ms-dop-hint recommends; 0 means 4, as a real environment did. Negative
+	// means that it is not sent. [Control.SetParallelHint] changes that while the server runs.
 	ParallelHint int
 	// NoSales is an environment without Dynamics 365 Sales; [Control.SetSales] changes that while the server runs.
 	NoSales bool

@@ -6,10 +6,11 @@ import (
 	"sync"
 )
 
-// The orders of whole tables that were asked for last, some of each, so that who pages through one does not have it sorted for
-// each page. Where rows change, a plain order is brought up to date by what became of them, forwards or backwards, so that
-// requests of different moments each find the order of theirs. An order of texts or lookups holds about 60 bytes per row and
-// column, a plain one 16 bytes per row.
+// The orders of whole tables that were asked for last, some of each, so that who pages through one
+// does not have it sorted for each page. Where rows change, a plain order is brought up to date by
+// what became of them, forwards or backwards, so that requests of different moments each find the
+// order of theirs. An order of texts or lookups holds about 60 bytes per row and column, a plain
+// one 16 bytes per row.
 const (
 	keptOrders    = 4    // of a table
 	smallestOrder = 1000 // rows
@@ -36,7 +37,9 @@ type keptOrder struct {
 func (x *orders) of(table string, order []ordering) *keptOrder {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	i := slices.IndexFunc(x.list, func(k *keptOrder) bool { return k.table == table && slices.EqualFunc(k.order, order, sameOrdering) })
+	i := slices.IndexFunc(x.list, func(k *keptOrder) bool {
+		return k.table == table && slices.EqualFunc(k.order, order, sameOrdering)
+	})
 	if i >= 0 {
 		k := x.list[i]
 		x.list = append(slices.Delete(x.list, i, i+1), k)

@@ -33,7 +33,8 @@ func disturb(rng *rand.Rand, c Control, t *table, at func() time.Time) {
 	}
 }
 
-// Whatever becomes of rows, and whichever moment a request is of, it gets the rows in the order in which they are sorted anew.
+// Whatever becomes of rows, and whichever moment a request is of, it gets the rows in the order in
+// which they are sorted anew.
 func TestKeptOrdersFollowEveryChange(t *testing.T) {
 	s, err := New(Options{Accounts: 1500})
 	if err != nil {
@@ -53,7 +54,8 @@ func TestKeptOrdersFollowEveryChange(t *testing.T) {
 		views = append(views, s.data.view())
 	}
 	for i := range 300 {
-		text := []string{"createdon,accountid", "createdon desc", "numberofemployees desc,createdon", "accountid desc"}[rng.IntN(4)]
+		text := []string{"createdon,accountid", "createdon desc", "numberofemployees desc,createdon",
+			"accountid desc"}[rng.IntN(4)]
 		order, fail := accounts.ordering(text)
 		if fail != nil {
 			t.Fatal(fail)
@@ -93,7 +95,10 @@ func TestKeptOrdersWhereChangesAreForgotten(t *testing.T) {
 	}
 	check("after many changes")
 	s.data.drop("account")
-	s.data.firstRows(accounts, 1500, func() []*record { return accountRecords(accounts, generate(Options{Accounts: 1500, Seed: 7}, s.dir)) })
+	s.data.firstRows(accounts, 1500, func() []*record {
+		return accountRecords(accounts,
+			generate(Options{Accounts: 1500, Seed: 7}, s.dir))
+	})
 	check("of a table that was made anew")
 }
 
@@ -121,8 +126,8 @@ func TestATableIsSortedOnce(t *testing.T) {
 	}
 }
 
-// What lies outside of the window of a filter does not pass, in every order; the window is as narrow as the filter where that
-// compares the order's first column.
+// What lies outside of the window of a filter does not pass, in every order; the window is as
+// narrow as the filter where that compares the order's first column.
 func TestWindowsOfFilters(t *testing.T) {
 	s, err := New(Options{Accounts: 400})
 	if err != nil {
@@ -138,26 +143,34 @@ func TestWindowsOfFilters(t *testing.T) {
 	c := &call{s: s, v: s.data.view(), user: s.dir.users[0]}
 	all := slices.Collect(s.Control().Accounts())
 	mid, high := all[0].CreatedOn.Format(time.RFC3339), time.Unix(1_600_000_000, 0).UTC().Format(time.RFC3339)
-	narrow := []string{"createdon ge " + mid, "createdon gt " + high, "createdon lt " + mid, "createdon le " + high, "createdon eq " + high,
+	narrow := []string{"createdon ge " + mid, "createdon gt " + high, "createdon lt " + mid, "createdon le " + high,
+		"createdon eq " + high,
 		"createdon ge " + high + " and createdon lt " + mid, "createdon ge " + mid + " and createdon lt " + mid,
-		"not (createdon ge " + high + ")", "not (createdon lt " + mid + " or createdon gt 2024-01-01T00:00:00Z)", "createdon ge 2020-01-01",
-		"createdon eq null", "createdon ne null", "createdon gt 2020-02-02T02:02:02.5Z", "numberofemployees ge 10 and numberofemployees lt 500",
-		"numberofemployees eq null", "numberofemployees ne null", "not (numberofemployees eq null)", "revenue gt 1000000.5", "revenue le 3e6"}
-	wide := []string{"createdon ge " + mid + " or name eq 'x'", "not (createdon ge " + mid + " and name eq 'x')", "createdon ne " + high,
-		"statecode eq 0 and (createdon lt " + mid + " or numberofemployees eq 3)", "name gt 'M'", "createdon ge " + mid + " and contains(name,'a')"}
+		"not (createdon ge " + high + ")", "not (createdon lt " + mid + " or createdon gt 2024-01-01T00:00:00Z)",
+		"createdon ge 2020-01-01",
+		"createdon eq null", "createdon ne null", "createdon gt 2020-02-02T02:02:02.5Z",
+		"numberofemployees ge 10 and numberofemployees lt 500",
+		"numberofemployees eq null", "numberofemployees ne null", "not (numberofemployees eq null)",
+		"revenue gt 1000000.5", "revenue le 3e6"}
+	wide := []string{"createdon ge " + mid + " or name eq 'x'", "not (createdon ge " + mid + " and name eq 'x')",
+		"createdon ne " + high,
+		"statecode eq 0 and (createdon lt " + mid + " or numberofemployees eq 3)", "name gt 'M'",
+		"createdon ge " + mid + " and contains(name,'a')"}
 	for _, text := range slices.Concat(narrow, wide) {
 		pass, edges, fail := c.compileEdges(accounts, text, nil)
 		if fail != nil {
 			t.Fatal(text, fail)
 		}
-		for _, by := range []string{"createdon", "createdon desc", "numberofemployees,createdon", "numberofemployees desc", "revenue", "revenue desc", "name", ""} {
+		for _, by := range []string{"createdon", "createdon desc", "numberofemployees,createdon",
+			"numberofemployees desc", "revenue", "revenue desc", "name", ""} {
 			order, _ := accounts.ordering(by)
 			in := c.v.sort(accounts.rows(c.v), order)
 			low, high := in.window(c.v, edges)
 			passed := 0
 			for i, r := range in.rows {
 				if pass(r) && (i < low || i >= high) {
-					t.Fatalf("%s by %q: row %d of %d passes, and the window is from %d to %d", text, by, i, len(in.rows), low, high)
+					t.Fatalf("%s by %q: row %d of %d passes, and the window is from %d to %d", text, by, i,
+						len(in.rows), low, high)
 				}
 				passed += btoi(pass(r))
 			}

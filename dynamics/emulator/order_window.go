@@ -2,15 +2,17 @@ package emulator
 
 import "sort"
 
-// edge is a condition that every row fulfils which a filter lets pass: a comparison of a column with a constant. In the order of
-// the column the rows that fulfil it are next to each other, so that the others need not be looked at.
+// edge is a condition that every row fulfils which a filter lets pass: a comparison of a column
+// with a constant. In the order of the column the rows that fulfil it are next to each other, so
+// that the others need not be looked at.
 type edge struct {
 	col  *column
 	op   string          // eq, gt, ge, lt or le
 	with func(value) int // compares with the constant; nil for null, with eq or ne
 }
 
-// after says whether a row is not before the ones that fulfil the edge, in ascending order; those without a value come first.
+// after says whether a row is not before the ones that fulfil the edge, in ascending order; those
+// without a value come first.
 func (b edge) after(x value) bool {
 	switch {
 	case b.with == nil && b.op == "eq":

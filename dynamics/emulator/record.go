@@ -14,9 +14,10 @@ import (
 type record struct {
 	id, owner guid
 	version   int64
-	// The cells, by the slots of the table's columns: texts and several choices, "" where there is no value; numbers, dates and
-	// choices, noNumber where there is none; ids, noID where there is none. Where the table has got columns since the
-	// record was made there are fewer. A page reads them row by row, so that those of a row lie together.
+	// The cells, by the slots of the table's columns: texts and several choices, "" where there is
+	// no value; numbers, dates and choices, noNumber where there is none; ids, noID where there is
+	// none. Where the table has got columns since the record was made there are fewer. A page reads
+	// them row by row, so that those of a row lie together.
 	texts   []string
 	numbers []int64
 	ids     []guid

@@ -16,8 +16,8 @@ func (n *cellCounts) of(k kind) *int {
 	return &n.numbers
 }
 
-// maker makes records. Those that are made together have their cells in common chunks, as an allocation for each of a million rows
-// costs more than all else about them.
+// maker makes records. Those that are made together have their cells in common chunks, as an
+// allocation for each of a million rows costs more than all else about them.
 type maker struct {
 	n       cellCounts
 	many    bool
@@ -43,7 +43,8 @@ func part[T any](chunk *[]T, n int, many bool) []T {
 
 // record is one without values.
 func (m *maker) record() *record {
-	r := &record{texts: part(&m.texts, m.n.texts, m.many), numbers: part(&m.numbers, m.n.numbers, m.many), ids: part(&m.ids, m.n.ids, m.many)}
+	r := &record{texts: part(&m.texts, m.n.texts, m.many), numbers: part(&m.numbers, m.n.numbers, m.many),
+		ids: part(&m.ids, m.n.ids, m.many)}
 	for i := range r.numbers {
 		r.numbers[i] = noNumber
 	}

@@ -47,8 +47,9 @@ func (s *Server) recordCounts() map[string]int64 {
 	return out
 }
 
-// SetRecordCount has RetrieveTotalRecordCount tell a number that is not true, as one of yesterday is, or the 0 of an environment
-// that never counted; a negative one takes that back. False where there is no such table.
+// SetRecordCount has RetrieveTotalRecordCount tell a number that is not true, as one of yesterday
+// is, or the 0 of an environment that never counted; a negative one takes that back. False where
+// there is no such table.
 func (c TableControl) SetRecordCount(n int64) bool {
 	t, x := c.table(), &c.s.counted
 	if t == nil {

@@ -17,7 +17,8 @@ func (x *rowSet) edited(before, after *record) {
 	x.all++
 }
 
-// between are the edits that make the second set of the first, which may be the later one; false where they are not known.
+// between are the edits that make the second set of the first, which may be the later one; false
+// where they are not known.
 func between(from, to *rowSet) ([]edit, bool) {
 	n := to.all - from.all
 	switch {

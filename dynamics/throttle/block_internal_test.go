@@ -47,8 +47,14 @@ func TestTheLongestBlockCounts(t *testing.T) {
 		then func(*user)
 		want time.Duration
 	}{
-		"a shorter refusal":           {func(u *user) { u.leave(oneOfMany, false, refusal(dynamics.LimitTime, time.Second)) }, 5 * time.Second},
-		"a longer refusal":            {func(u *user) { u.leave(oneOfMany, false, refusal(dynamics.LimitTime, 8*time.Second)) }, 8 * time.Second},
+		"a shorter refusal": {func(u *user) {
+			u.leave(oneOfMany, false,
+				refusal(dynamics.LimitTime, time.Second))
+		}, 5 * time.Second},
+		"a longer refusal": {func(u *user) {
+			u.leave(oneOfMany, false,
+				refusal(dynamics.LimitTime, 8*time.Second))
+		}, 8 * time.Second},
 		"heard of a shorter one":      {func(u *user) { u.applyRemoteBlock(news{wait: time.Second}) }, 5 * time.Second},
 		"heard of a longer one":       {func(u *user) { u.applyRemoteBlock(news{wait: 8 * time.Second}) }, 8 * time.Second},
 		"heard of its end":            {func(u *user) { u.applyRemoteBlock(news{}) }, 0},

@@ -42,8 +42,10 @@ func TestSlotsForJobs(t *testing.T) {
 	s.want(two, calls(10, 0), 5, 0, "and wants again")
 	s.want(one, calls(0, 100), 30, 30, "it gets it")
 	s.want(two, calls(10, 0), 10, 0, "at once")
-	s.want(one, ask{wanted: 2, demand: 2, jobs: 100, inUse: 30, jobsInUse: 30}, 30, 28, "jobs in flight, and others come")
-	s.want(one, ask{wanted: 2, demand: 2, jobs: 100, inUse: 29, jobsInUse: 29}, 30, 28, "one has ended, and one can begin")
+	s.want(one, ask{wanted: 2, demand: 2, jobs: 100, inUse: 30, jobsInUse: 30}, 30, 28,
+		"jobs in flight, and others come")
+	s.want(one, ask{wanted: 2, demand: 2, jobs: 100, inUse: 29, jobsInUse: 29}, 30, 28,
+		"one has ended, and one can begin")
 	s.want(one, calls(0, 100), 30, 30, "they are done")
 	s.want(three, calls(0, 100), 0, 0, "jobs of another process")
 	s.want(one, calls(0, 100), 15, 15, "they share")

@@ -15,11 +15,13 @@ func TestCancelAJobThatWaits(t *testing.T) {
 	l := r.lane("one", r.js, only(counter{rows: 5}.route()), nil)
 	r.publish(someOp, "j", `{}`, messages.HeaderRequestID, "req-1", messages.HeaderRetryOf, "before")
 	job, err := l.cancelJob(t.Context(), "acme", "j")
-	if err != nil || job.State != messages.JobCancelled || job.Rows != 0 || job.Operation != someOp || job.RetryOf != "before" || job.ID != "j" {
+	if err != nil || job.State != messages.JobCancelled || job.Rows != 0 || job.Operation != someOp ||
+		job.RetryOf != "before" || job.ID != "j" {
 		t.Fatalf("%+v, %v", job, err)
 	}
 	all := r.results("j")
-	if len(all) != 1 || all[0].Header.Get(messages.HeaderErrorCode) != "cancelled" || all[0].Header.Get(messages.HeaderLast) != "true" ||
+	if len(all) != 1 || all[0].Header.Get(messages.HeaderErrorCode) != "cancelled" ||
+		all[0].Header.Get(messages.HeaderLast) != "true" ||
 		all[0].Header.Get(messages.HeaderRows) != "0" || all[0].Header.Get(messages.HeaderRequestID) != "req-1" {
 		t.Errorf("%+v", all)
 	}
@@ -60,7 +62,8 @@ func TestCancelARunningJob(t *testing.T) {
 	}}.route()), nil)
 	r.publish(someOp, "j", `{}`)
 	out := r.execute(l, "j")
-	if reads != 4 || job.State != messages.JobCancelled || job.Rows != 30 || job.Pages != 4 || out.again.IsZero() == false {
+	if reads != 4 || job.State != messages.JobCancelled || job.Rows != 30 || job.Pages != 4 ||
+		out.again.IsZero() == false {
 		t.Errorf("%d reads, %+v, %+v", reads, job, out)
 	}
 	r.whole("j", 30)

@@ -78,11 +78,15 @@ func TestWhatOthersWroteAmongTheResults(t *testing.T) {
 		header []string
 		page   string // of the end
 	}{
-		"no number":        {[]string{messages.HeaderIncarnation, "inc-1"}, "1"},
-		"a number below 1": {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "0", messages.HeaderRows, "1"}, "1"},
-		"no rows":          {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3", messages.HeaderRows, "-1"}, "4"},
-		"no checkpoint":    {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3", messages.HeaderRows, "7"}, "4"},
-		"not sealed":       {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3", messages.HeaderRows, "7", messages.HeaderCheckpoint, "e30="}, "4"},
+		"no number": {[]string{messages.HeaderIncarnation, "inc-1"}, "1"},
+		"a number below 1": {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "0",
+			messages.HeaderRows, "1"}, "1"},
+		"no rows": {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3",
+			messages.HeaderRows, "-1"}, "4"},
+		"no checkpoint": {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3",
+			messages.HeaderRows, "7"}, "4"},
+		"not sealed": {[]string{messages.HeaderIncarnation, "inc-1", messages.HeaderPage, "3",
+			messages.HeaderRows, "7", messages.HeaderCheckpoint, "e30="}, "4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
@@ -99,8 +103,10 @@ func TestWhatOthersWroteAmongTheResults(t *testing.T) {
 				t.Fatalf("%+v", out)
 			}
 			all, record := r.results("j"), r.record("j")
-			if end := all[len(all)-1]; len(all) != 2 || end.Header.Get(messages.HeaderErrorCode) != "internal" || end.Header.Get(messages.HeaderPage) != c.page ||
-				end.Header.Get(messages.HeaderLast) != "true" || record.State != messages.JobFailed || r.dead("j") == nil {
+			if end := all[len(all)-1]; len(all) != 2 || end.Header.Get(messages.HeaderErrorCode) != "internal" ||
+				end.Header.Get(messages.HeaderPage) != c.page ||
+				end.Header.Get(messages.HeaderLast) != "true" || record.State != messages.JobFailed ||
+				r.dead("j") == nil {
 				t.Errorf("%d messages, %v, %+v", len(all), end.Header, record)
 			}
 		})
@@ -111,11 +117,15 @@ func TestWhatOthersWroteAmongTheResults(t *testing.T) {
 func TestWhatOthersWroteIntoTheRecord(t *testing.T) {
 	for name, change := range map[string]func(*messages.JobRecord){
 		"negative": func(r *messages.JobRecord) {
-			r.Pages, r.Rows, r.Bytes, r.Attempts, r.Takeovers = math.MinInt, math.MinInt, math.MinInt, math.MinInt, math.MinInt
+			r.Pages, r.Rows, r.Bytes, r.Attempts, r.Takeovers = math.MinInt, math.MinInt, math.MinInt, math.MinInt,
+				math.MinInt
 		},
-		"no bytes left":  func(r *messages.JobRecord) { r.Bytes = math.MaxInt },
-		"a bad id":       func(r *messages.JobRecord) { r.RequestID = "a\nb" },
-		"a long error":   func(r *messages.JobRecord) { r.Error = messages.Errorf("x", "%s", strings.Repeat("\x01é", 5000)) },
+		"no bytes left": func(r *messages.JobRecord) { r.Bytes = math.MaxInt },
+		"a bad id":      func(r *messages.JobRecord) { r.RequestID = "a\nb" },
+		"a long error": func(r *messages.JobRecord) {
+			r.Error = messages.Errorf("x", "%s",
+				strings.Repeat("\x01é", 5000))
+		},
 		"a strange mark": func(r *messages.JobRecord) { total := int64(-1); r.Total, r.Digest = &total, "?" },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -141,7 +151,8 @@ func TestWhatOthersWroteIntoTheRecord(t *testing.T) {
 				t.Fatalf("%+v", out)
 			}
 			r.whole("j", 15)
-			if record := r.record("j"); record.Bytes > 5000 || record.Rows != 15 || !messages.ValidRequestID(record.RequestID) {
+			if record := r.record("j"); record.Bytes > 5000 || record.Rows != 15 ||
+				!messages.ValidRequestID(record.RequestID) {
 				t.Errorf("%+v", record)
 			}
 		})
@@ -153,7 +164,8 @@ func TestAnEndOfUnknownKind(t *testing.T) {
 	r := newRig(t)
 	r.publish(someOp, "j", `{}`)
 	msg := nats.NewMsg(messages.ResultSubject("acme", "j"))
-	for name, value := range map[string]string{messages.HeaderIncarnation: "inc-1", messages.HeaderPage: "1", messages.HeaderRows: "0",
+	for name, value := range map[string]string{messages.HeaderIncarnation: "inc-1", messages.HeaderPage: "1",
+		messages.HeaderRows: "0",
 		messages.HeaderLast: "true", messages.HeaderErrorCode: strings.Repeat("odd", 10_000)} {
 		msg.Header.Set(name, value)
 	}
@@ -164,7 +176,8 @@ func TestAnEndOfUnknownKind(t *testing.T) {
 	if out := r.execute(r.lane("one", r.js, nil, nil), "j"); !out.ended {
 		t.Fatalf("%+v", out)
 	}
-	if record := r.record("j"); record.State != messages.JobFailed || record.Error.Code != messages.Internal || record.Error.Message == "" {
+	if record := r.record("j"); record.State != messages.JobFailed || record.Error.Code != messages.Internal ||
+		record.Error.Message == "" {
 		t.Errorf("%+v", record)
 	}
 }
@@ -207,13 +220,15 @@ func TestACheckpointOfANewerVersion(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x := l.newExecution(claimed{record: messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme", Operation: someOp, Incarnation: "inc-1"}}}, nil)
+	x := l.newExecution(claimed{record: messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme",
+		Operation: someOp, Incarnation: "inc-1"}}}, nil)
 	msg := x.resultMessage(1, 3, route.Part{Body: numbers(0, 3, 0)})
 	msg.Header.Set(messages.HeaderCheckpoint, base64.StdEncoding.EncodeToString(box))
 	if _, err := r.js.PublishMsg(t.Context(), msg); err != nil {
 		t.Fatal(err)
 	}
-	if out := r.execute(l, "j"); out.ended || out.again.IsZero() || len(r.results("j")) != 1 || r.record("j").Owner != "" || r.record("j").Attempts != 0 {
+	if out := r.execute(l, "j"); out.ended || out.again.IsZero() || len(r.results("j")) != 1 ||
+		r.record("j").Owner != "" || r.record("j").Attempts != 0 {
 		t.Errorf("%+v", out)
 	}
 }

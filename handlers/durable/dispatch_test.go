@@ -291,7 +291,10 @@ func TestMissedJobsAreFound(t *testing.T) {
 	})
 	publishJobs(t, js, search("forgotten", 1)...)
 	await(t, "it is found", func() bool { return len(seen.seen()) == 2 })
-	await(t, "nothing is left", func() bool { return l.board.count() == 0 && messagesIn(t, js, messages.JobsStream) == 0 })
+	await(t, "nothing is left", func() bool {
+		return l.board.count() == 0 &&
+			messagesIn(t, js, messages.JobsStream) == 0
+	})
 }
 
 // A job runs once however often it is published, also after it has ended; and another job
@@ -426,7 +429,8 @@ func TestForeignRecords(t *testing.T) {
 	if !l.slots.Take() {
 		t.Fatal("no slot")
 	}
-	for id, record := range map[string]string{"broken": `{"form":`, "long": `"` + strings.Repeat("x", messages.MaxJobRecord) + `"`,
+	for id, record := range map[string]string{"broken": `{"form":`,
+		"long":  `"` + strings.Repeat("x", messages.MaxJobRecord) + `"`,
 		"newer": fmt.Sprintf(`{"form":%d,"state":"paused"}`, messages.JobForm+1)} {
 		if _, err := js.Publish(t.Context(), messages.StateSubject("a", id), []byte(record)); err != nil {
 			t.Fatal(err)

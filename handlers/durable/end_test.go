@@ -61,8 +61,10 @@ func TestACrashBetweenTheStepsOfAnEnd(t *testing.T) {
 			}
 			r.whole("j", 20)
 			record, dead := r.record("j"), r.dead("j")
-			if record.State != messages.JobFailed || record.Error.Code != messages.CursorExpired || record.Error.Message != "too old" || record.Rows != 20 ||
-				record.Pages != 3 || dead == nil || string(dead.Data) != `{"limit":7}` || r.waits("j") || record.Bytes == 0 {
+			if record.State != messages.JobFailed || record.Error.Code != messages.CursorExpired ||
+				record.Error.Message != "too old" || record.Rows != 20 ||
+				record.Pages != 3 || dead == nil || string(dead.Data) != `{"limit":7}` || r.waits("j") ||
+				record.Bytes == 0 {
 				t.Errorf("%+v, %+v", record, dead)
 			}
 		})
@@ -91,7 +93,8 @@ func TestARecordThatSaysEnded(t *testing.T) {
 		t.Fatalf("%+v", out)
 	}
 	all := r.results("j")
-	if end := all[len(all)-1]; end.Header.Get(messages.HeaderIncarnation) != "inc-2" || end.Header.Get(messages.HeaderPage) != "1" {
+	if end := all[len(all)-1]; end.Header.Get(messages.HeaderIncarnation) != "inc-2" ||
+		end.Header.Get(messages.HeaderPage) != "1" {
 		t.Errorf("%+v", end.Header)
 	}
 
@@ -109,7 +112,8 @@ func TestWhatIsOfAnotherIncarnation(t *testing.T) {
 	r := newRig(t)
 	old := r.lane("old", r.js, nil, nil)
 	r.publish(someOp, "j", `{}`)
-	x := old.newExecution(claimed{record: messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme", Operation: someOp}},
+	x := old.newExecution(claimed{record: messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme",
+		Operation: someOp}},
 		message: r.of(messages.JobsStream, someOp.JobSubject("acme", "j"))}, freely)
 	stale := func(part route.Part) {
 		x.incarnation, x.at = "inc-0", stored{}
@@ -137,7 +141,8 @@ func TestWhatIsOfAnotherIncarnation(t *testing.T) {
 	l := r.lane("one", r.js, only(counter{rows: 50, read: func(_ context.Context, from int) error {
 		switch from {
 		case 20: // while the page is read
-			stale(route.Part{Body: numbers(0, 3, 0), Rows: 3, Place: func() ([]byte, error) { return []byte("3"), nil }})
+			stale(route.Part{Body: numbers(0, 3, 0), Rows: 3,
+				Place: func() ([]byte, error) { return []byte("3"), nil }})
 		case 40:
 			return messages.Errorf(messages.NotFound, "no")
 		}
@@ -189,9 +194,11 @@ func TestRedisIsAway(t *testing.T) {
 	r := newRig(t)
 	l := r.lane("one", r.js, only(counter{rows: 5}.route()), nil)
 	r.publish(someOp, "j", ``)
-	r.connections.err = &tokens.Error{Code: tokens.CodeUnavailable, Message: "Redis cannot be reached", Retryable: true, Err: tokens.ErrRedis}
+	r.connections.err = &tokens.Error{Code: tokens.CodeUnavailable, Message: "Redis cannot be reached",
+		Retryable: true, Err: tokens.ErrRedis}
 	out, record := r.execute(l, "j"), r.record("j")
-	if out.ended || out.again.IsZero() || record.Attempts != 0 || record.State != messages.JobQueued || record.Error.Code != messages.Unavailable {
+	if out.ended || out.again.IsZero() || record.Attempts != 0 || record.State != messages.JobQueued ||
+		record.Error.Code != messages.Unavailable {
 		t.Errorf("%+v %+v", out, record)
 	}
 	r.connections.err = nil
@@ -244,7 +251,8 @@ func TestHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	back := func(r *messages.JobRecord) { r.State, r.Owner = messages.JobQueued, "" }
-	if err := h.write(t.Context(), back); err != nil || r.record("j").Owner != "" || r.record("j").State != messages.JobQueued {
+	if err := h.write(t.Context(), back); err != nil || r.record("j").Owner != "" ||
+		r.record("j").State != messages.JobQueued {
 		t.Fatalf("%v, %+v", err, r.record("j"))
 	}
 	// Another process takes it.

@@ -56,7 +56,8 @@ func (l *Lane) prepare(ctx context.Context) error {
 		ResultsMaxBytes: l.options.ResultsMaxBytes, JobLifetime: l.options.JobLifetime})
 	if err == nil && l.state.heard == nil {
 		// Before jobs are read: what happens to one after it was read is heard.
-		l.state.heard, err = l.nc.Subscribe(messages.StateSubjects, func(msg *nats.Msg) { l.hear(msg.Subject, msg.Data) })
+		l.state.heard, err = l.nc.Subscribe(messages.StateSubjects,
+			func(msg *nats.Msg) { l.hear(msg.Subject, msg.Data) })
 	}
 	l.state.prepared(err, l)
 	return err
@@ -288,7 +289,8 @@ func (l *Lane) recount(ctx context.Context) error {
 	}
 	if s.differs >= recountTimes {
 		s.differs, s.whole = 0, false
-		return fmt.Errorf("stream %s has %d messages where %d are known: it is read again", messages.JobsStream, has, after)
+		return fmt.Errorf("stream %s has %d messages where %d are known: it is read again", messages.JobsStream, has,
+			after)
 	}
 	return nil
 }

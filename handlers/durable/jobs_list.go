@@ -103,7 +103,8 @@ func listAfter(cursor string, all bool) (jobKey, error) {
 		after.connection, after.id, _ = strings.Cut(string(place), ".")
 	}
 	if err != nil || !messages.ValidJobID(after.id) || all && !messages.ValidConnection(after.connection) {
-		return after, messages.Invalid("cursor", "is not a next_cursor of jobs.list for the same connection, or for none")
+		return after, messages.Invalid("cursor",
+			"is not a next_cursor of jobs.list for the same connection, or for none")
 	}
 	return after, nil
 }

@@ -149,7 +149,9 @@ func TestAWorkerThatStandsStillWhileItsConnectionIsDeleted(t *testing.T) {
 			fails(t, err, messages.NotFound, "no job")
 			_, err = other.Retry(t.Context(), "acme", "j", "")
 			fails(t, err, messages.NotFound, "no dead letter")
-			if list, err := other.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}, 1<<20); err != nil || len(list.Jobs) != 0 {
+			if list, err := other.List(t.Context(),
+				messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10},
+				1<<20); err != nil || len(list.Jobs) != 0 {
 				t.Errorf("%+v, %v", list, err)
 			}
 			put(t, r.js, messages.DeadSubject("acme", "j"), "inc-1")

@@ -26,8 +26,9 @@ func (l *Lane) Retry(ctx context.Context, connection, id, as string) (messages.J
 		return messages.Job{}, asked(ctx, err)
 	}
 	if letter == nil {
-		return messages.Job{}, messages.Errorf(messages.NotFound, "the connection has no dead letter of this job: only "+
-			"jobs that failed have one, for 30 days")
+		return messages.Job{}, messages.Errorf(messages.NotFound,
+			"the connection has no dead letter of this job: only "+
+				"jobs that failed have one, for 30 days")
 	}
 	if as == "" {
 		made, err := uuid.NewV7()
@@ -66,10 +67,12 @@ func (l *Lane) retry(ctx context.Context, as jobKey, id string, letter *jetstrea
 	case there || again != nil:
 		return job, again
 	case err == nil: // and it has ended already, with its record deleted
-		return messages.Job{ID: as.id, Connection: as.connection, Operation: op, State: messages.JobQueued, RetryOf: id}, nil
+		return messages.Job{ID: as.id, Connection: as.connection, Operation: op, State: messages.JobQueued,
+			RetryOf: id}, nil
 	}
 	if fault, ok := errors.AsType[*jetstream.APIError](err); ok && fault.ErrorCode == codeStreamFull {
-		return messages.Job{}, messages.Errorf(messages.Overloaded, "stream %s is full: %s; try again when jobs have ended",
+		return messages.Job{}, messages.Errorf(messages.Overloaded,
+			"stream %s is full: %s; try again when jobs have ended",
 			messages.JobsStream, fault.Description).After(jittered(fullRetry)).Because(err)
 	}
 	return messages.Job{}, err

@@ -79,21 +79,25 @@ func TestAJobIsDescribedFromItsBeginningToItsEnd(t *testing.T) {
 	}
 	message := r.publish(someOp, "j", `{}`, messages.HeaderRetryOf, "i")
 	job, err := l.Get(t.Context(), "acme", "j")
-	if err != nil || job.State != messages.JobQueued || job.Operation != someOp || !job.QueuedAt.Equal(message.Time) || job.RetryOf != "i" ||
+	if err != nil || job.State != messages.JobQueued || job.Operation != someOp ||
+		!job.QueuedAt.Equal(message.Time) || job.RetryOf != "i" ||
 		job.StartedAt != nil || job.ID != "j" || job.Connection != "acme" {
 		t.Errorf("waiting: %+v, %v", job, err)
 	}
 	_, ok := r.claim(l, "j")
-	if job, err = l.Get(t.Context(), "acme", "j"); !ok || err != nil || job.State != messages.JobRunning || job.Pages != 0 {
+	if job, err = l.Get(t.Context(), "acme", "j"); !ok || err != nil || job.State != messages.JobRunning ||
+		job.Pages != 0 {
 		t.Errorf("running: %+v, %v", job, err)
 	}
 	// The record follows the results; what is stored counts.
 	r.putResult("j", 1, "{}", messages.HeaderTotal, "25")
-	if job, err = l.Get(t.Context(), "acme", "j"); err != nil || job.State != messages.JobRunning || job.Pages != 1 || job.Rows != 10 || *job.Total != 25 {
+	if job, err = l.Get(t.Context(), "acme", "j"); err != nil || job.State != messages.JobRunning || job.Pages != 1 ||
+		job.Rows != 10 || *job.Total != 25 {
 		t.Errorf("after a page: %+v, %v", job, err)
 	}
 	r.putResult("j", 2, "{}", messages.HeaderLast, "true", messages.HeaderErrorCode, "too_large")
-	if job, err = l.Get(t.Context(), "acme", "j"); err != nil || job.State != messages.JobFailed || job.Pages != 2 || job.FinishedAt == nil ||
+	if job, err = l.Get(t.Context(), "acme", "j"); err != nil || job.State != messages.JobFailed || job.Pages != 2 ||
+		job.FinishedAt == nil ||
 		job.Error == nil || job.Error.Code != messages.TooLarge {
 		t.Errorf("ended, and the record does not say so yet: %+v, %v", job, err)
 	}
@@ -101,7 +105,8 @@ func TestAJobIsDescribedFromItsBeginningToItsEnd(t *testing.T) {
 	if out := r.execute(l, "k"); !out.ended {
 		t.Fatalf("%+v", out)
 	}
-	if job, err = l.Get(t.Context(), "acme", "k"); err != nil || job.State != messages.JobDone || job.Pages != 3 || job.Rows != 25 || job.Incarnation != "inc-1" {
+	if job, err = l.Get(t.Context(), "acme", "k"); err != nil || job.State != messages.JobDone || job.Pages != 3 ||
+		job.Rows != 25 || job.Incarnation != "inc-1" {
 		t.Errorf("done: %+v, %v", job, err)
 	}
 }
@@ -120,7 +125,8 @@ func TestResultsThatAreGoneAreToldFromThoseThatWereLost(t *testing.T) {
 	l := r.lane("one", r.js, nil, nil)
 	now := time.Now()
 	put := func(id string, finished time.Time) {
-		r.putRecord(messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: someOp, State: messages.JobDone, Pages: 3, Rows: 30,
+		r.putRecord(messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: someOp,
+			State: messages.JobDone, Pages: 3, Rows: 30,
 			FinishedAt: &finished, Incarnation: "inc-1"}})
 	}
 	put("old", now.Add(-50*time.Hour))
@@ -131,14 +137,16 @@ func TestResultsThatAreGoneAreToldFromThoseThatWereLost(t *testing.T) {
 	fails(t, err, messages.NotFound, "not stored any more")
 	put("lost", now.Add(-time.Hour))
 	job, err := l.Get(t.Context(), "acme", "lost")
-	if err != nil || job.State != messages.JobFailed || job.Error == nil || job.Error.Code != messages.Internal || !strings.Contains(job.Error.Message, "results were lost") || job.Pages != 0 {
+	if err != nil || job.State != messages.JobFailed || job.Error == nil || job.Error.Code != messages.Internal ||
+		!strings.Contains(job.Error.Message, "results were lost") || job.Pages != 0 {
 		t.Errorf("lost: %+v, %v", job, err)
 	}
 	_, err = l.Page(t.Context(), "acme", "lost", 2)
 	fails(t, err, messages.NotFound, "results were lost")
 	put("part", now.Add(-time.Hour))
 	r.putResult("part", 1, "{}")
-	if job, err := l.Get(t.Context(), "acme", "part"); err != nil || job.State != messages.JobFailed || job.Pages != 1 || !strings.Contains(job.Error.Message, "1 of 3") {
+	if job, err := l.Get(t.Context(), "acme", "part"); err != nil || job.State != messages.JobFailed ||
+		job.Pages != 1 || !strings.Contains(job.Error.Message, "1 of 3") {
 		t.Errorf("lost in part: %+v, %v", job, err)
 	}
 }
@@ -148,7 +156,8 @@ func TestOperationsIgnoreOtherIncarnations(t *testing.T) {
 	r := newRig(t)
 	l := r.lane("one", r.js, only(counter{rows: 5}.route()), nil)
 	finished := time.Now()
-	r.putRecord(messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme", Operation: someOp, State: messages.JobDone, Pages: 1, FinishedAt: &finished, Incarnation: "inc-0"}})
+	r.putRecord(messages.JobRecord{Job: messages.Job{ID: "j", Connection: "acme", Operation: someOp,
+		State: messages.JobDone, Pages: 1, FinishedAt: &finished, Incarnation: "inc-0"}})
 	r.putResult("j", 1, `{"rows":[1]}`, messages.HeaderIncarnation, "inc-0", messages.HeaderLast, "true")
 	put(t, r.js, messages.DeadSubject("acme", "j"), "inc-0")
 	_, err := l.Get(t.Context(), "acme", "j")
@@ -160,7 +169,8 @@ func TestOperationsIgnoreOtherIncarnations(t *testing.T) {
 	if there, err := l.Delete(t.Context(), "acme", "j"); err != nil || there {
 		t.Errorf("%v, %v", there, err)
 	}
-	list, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}, 1<<20)
+	list, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"},
+		PageSize: 10}, 1<<20)
 	if err != nil || len(list.Jobs) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
@@ -169,7 +179,8 @@ func TestOperationsIgnoreOtherIncarnations(t *testing.T) {
 	if job, err := l.Get(t.Context(), "acme", "j"); err != nil || job.State != messages.JobQueued || job.Pages != 0 {
 		t.Errorf("%+v, %v", job, err)
 	}
-	list, err = l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}, 1<<20)
+	list, err = l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"},
+		PageSize: 10}, 1<<20)
 	if err != nil || len(list.Jobs) != 1 || list.Jobs[0].State != messages.JobQueued {
 		t.Errorf("%+v, %v", list, err)
 	}
@@ -191,11 +202,13 @@ func TestJobsAreListedPageByPage(t *testing.T) {
 			r.publish(someOp, id, `{}`)
 		}
 		if i%3 != 0 || i%2 == 0 {
-			r.putRecord(messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: someOp, State: messages.JobDone}})
+			r.putRecord(messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: someOp,
+				State: messages.JobDone}})
 		}
 	}
 	r.putRecord(messages.JobRecord{Job: messages.Job{ID: "j07", Connection: "other", State: messages.JobDone}})
-	for _, c := range []struct{ size, budget, pages int }{{100, 1 << 20, 1}, {25, 1 << 20, 1}, {24, 1 << 20, 2}, {10, 1 << 20, 3}, {1, 1 << 20, 25}, {100, 1500, 0}} {
+	for _, c := range []struct{ size, budget, pages int }{{100, 1 << 20, 1}, {25, 1 << 20, 1}, {24, 1 << 20, 2},
+		{10, 1 << 20, 3}, {1, 1 << 20, 25}, {100, 1500, 0}} {
 		var got []string
 		in := messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: messages.Count(c.size)}
 		pages := 0
@@ -223,7 +236,8 @@ func TestJobsAreListedPageByPage(t *testing.T) {
 		}
 	}
 	for _, cursor := range []string{"!", "", "YSBi", listCursor(strings.Repeat("x", 65)), listCursor("acme.j01")} {
-		_, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1, Cursor: cursor}, 1<<20)
+		_, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"},
+			PageSize: 1, Cursor: cursor}, 1<<20)
 		if cursor != "" {
 			fails(t, err, messages.InvalidRequest, "next_cursor")
 		}
@@ -298,7 +312,9 @@ func TestPagesAreFoundWithoutAConsumer(t *testing.T) {
 		for range page % 7 * page % 11 {
 			put(t, r.js, messages.ResultSubject("other", "x"), "inc-2")
 		}
-		r.putResult("j", page, fmt.Sprintf(`{"page":%d}`, page), messages.HeaderCheckpoint, "sealed", messages.HeaderRequestID, "r", "Nats-Expected-Stream", messages.ResultsStream, "Status", "404", "Nats-Sequence", "1")
+		r.putResult("j", page, fmt.Sprintf(`{"page":%d}`, page), messages.HeaderCheckpoint, "sealed",
+			messages.HeaderRequestID, "r", "Nats-Expected-Stream", messages.ResultsStream, "Status", "404",
+			"Nats-Sequence", "1")
 	}
 	check := func(page int) {
 		t.Helper()
@@ -306,12 +322,14 @@ func TestPagesAreFoundWithoutAConsumer(t *testing.T) {
 		if err != nil || string(part.Body) != fmt.Sprintf(`{"page":%d}`, page) || !part.Last {
 			t.Errorf("page %d: %s, %v", page, part.Body, err)
 		}
-		for _, name := range []string{messages.HeaderCheckpoint, messages.HeaderRequestID, "Nats-Expected-Stream", "Status", "Nats-Sequence", "Nats-Stream"} {
+		for _, name := range []string{messages.HeaderCheckpoint, messages.HeaderRequestID, "Nats-Expected-Stream",
+			"Status", "Nats-Sequence", "Nats-Stream"} {
 			if part.Header[name] != nil {
 				t.Errorf("page %d has the header %s", page, name)
 			}
 		}
-		if nats.Header(part.Header).Get(messages.HeaderPage) != strconv.Itoa(page) || nats.Header(part.Header).Get(messages.HeaderIncarnation) != "inc-1" {
+		if nats.Header(part.Header).Get(messages.HeaderPage) != strconv.Itoa(page) ||
+			nats.Header(part.Header).Get(messages.HeaderIncarnation) != "inc-1" {
 			t.Errorf("page %d has the headers %v", page, part.Header)
 		}
 	}
@@ -341,12 +359,15 @@ func TestPagesAreFoundWithoutAConsumer(t *testing.T) {
 	fails(t, err, messages.NotFound, "the first one that is has number 42")
 	check(42)
 	// A page in the middle is gone.
-	gone, err := storedMessage(t.Context(), r.js, messages.ResultsStream, map[string]any{"next_by_subj": messages.ResultSubject("acme", "j"), "seq": 1})
+	gone, err := storedMessage(t.Context(), r.js, messages.ResultsStream,
+		map[string]any{"next_by_subj": messages.ResultSubject("acme", "j"), "seq": 1})
 	if err != nil || gone == nil {
 		t.Fatal(err)
 	}
 	at, _ := l.places.of(jobKey{"acme", "j"}, "inc-1")
-	if next, err := direct(t.Context(), r.js, messages.ResultsStream, directAsk{NextBySubject: messages.ResultSubject("acme", "j"), Sequence: at.sequence + 1}); err != nil || deleteMessage(t.Context(), r.js, messages.ResultsStream, next.Sequence) != nil {
+	if next, err := direct(t.Context(), r.js, messages.ResultsStream,
+		directAsk{NextBySubject: messages.ResultSubject("acme", "j"), Sequence: at.sequence + 1}); err != nil ||
+		deleteMessage(t.Context(), r.js, messages.ResultsStream, next.Sequence) != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -376,7 +397,8 @@ func TestForeignMessagesAreNoPages(t *testing.T) {
 		}
 		_, err := l.Get(t.Context(), "acme", "k")
 		fails(t, err, messages.Internal, "cannot be read")
-		if list, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 10}, 1<<20); err != nil || len(list.Jobs) != 0 {
+		if list, err := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"},
+			PageSize: 10}, 1<<20); err != nil || len(list.Jobs) != 0 {
 			t.Errorf("%+v, %v", list, err)
 		}
 	}
@@ -395,7 +417,8 @@ func TestDeadJobsAreRunAgain(t *testing.T) {
 		t.Errorf("%+v, %v", job, err)
 	}
 	message := r.of(messages.JobsStream, someOp.JobSubject("acme", "k"))
-	if message == nil || string(message.Data) != `{"limit":3}` || message.Header.Get(messages.HeaderRequestID) != "req-1" {
+	if message == nil || string(message.Data) != `{"limit":3}` ||
+		message.Header.Get(messages.HeaderRequestID) != "req-1" {
 		t.Fatalf("%+v", message)
 	}
 	for range 2 { // asked again it is the same job, waiting or ended
@@ -439,7 +462,8 @@ func TestDeadJobsAreRunAgain(t *testing.T) {
 func TestEndedJobsAreDeleted(t *testing.T) {
 	r := newRig(t)
 	failing := counter{rows: 5, read: func(context.Context, int) error { return messages.Invalid("where", "is wrong") }}
-	l := r.lane("one", r.js, map[messages.Operation]route.Route{someOp: counter{rows: 25}.route(), oneOp: failing.route()}, nil)
+	l := r.lane("one", r.js, map[messages.Operation]route.Route{someOp: counter{rows: 25}.route(),
+		oneOp: failing.route()}, nil)
 	r.publish(someOp, "j", `{}`)
 	_, err := l.Delete(t.Context(), "acme", "j")
 	fails(t, err, messages.InvalidRequest, "cancel it first")
@@ -458,7 +482,8 @@ func TestEndedJobsAreDeleted(t *testing.T) {
 	// An end is stored, and whoever stored it has died.
 	r.publish(oneOp, "half", `{}`)
 	r.claim(l, "half")
-	r.putResult("half", 1, `{"error":{"code":"too_large","message":"m"}}`, messages.HeaderLast, "true", messages.HeaderErrorCode, "too_large")
+	r.putResult("half", 1, `{"error":{"code":"too_large","message":"m"}}`, messages.HeaderLast, "true",
+		messages.HeaderErrorCode, "too_large")
 	for _, id := range []string{"a", "dead", "half"} {
 		for _, want := range []bool{true, false} {
 			if there, err := l.Delete(t.Context(), "acme", id); err != nil || there != want {
@@ -486,14 +511,17 @@ func TestOperationsWithoutALane(t *testing.T) {
 	l := r.lane("one", r.js, nil, nil)
 	every := func() map[string]error {
 		_, get := l.Get(t.Context(), "acme", "j")
-		_, list := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"}, PageSize: 1}, 1<<20)
+		_, list := l.List(t.Context(), messages.JobsListRequest{Target: messages.Target{Connection: "acme"},
+			PageSize: 1}, 1<<20)
 		_, page := l.Page(t.Context(), "acme", "j", 1)
 		_, cancel := l.Cancel(t.Context(), "acme", "j")
 		_, retry := l.Retry(t.Context(), "acme", "j", "")
 		_, remove := l.Delete(t.Context(), "acme", "j")
-		return map[string]error{"get": get, "list": list, "page": page, "cancel": cancel, "retry": retry, "delete": remove}
+		return map[string]error{"get": get, "list": list, "page": page, "cancel": cancel, "retry": retry,
+			"delete": remove}
 	}
-	for _, stream := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream, messages.DeadStream} {
+	for _, stream := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream,
+		messages.DeadStream} {
 		if err := r.js.DeleteStream(t.Context(), stream); err != nil {
 			t.Fatal(err)
 		}

@@ -116,8 +116,9 @@ func (x *execution) fits(p page) error {
 			continue
 		}
 		if len(msg.Data) <= x.call.Budget {
-			return final(messages.Errorf(messages.TooLarge, "a page of %d bytes has %d bytes of headers, its checkpoint "+
-				"among them, and the NATS server takes %d bytes in one message (max_payload)", len(msg.Data),
+			return final(messages.Errorf(messages.TooLarge,
+				"a page of %d bytes has %d bytes of headers, its checkpoint "+
+					"among them, and the NATS server takes %d bytes in one message (max_payload)", len(msg.Data),
 				size-int64(len(msg.Data)), most))
 		}
 		return final(messages.Errorf(messages.TooLarge, "the answer has %d bytes and the NATS server takes %d in one "+

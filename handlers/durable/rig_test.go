@@ -63,8 +63,10 @@ func clusterRig(t testing.TB) *rig {
 func (r *rig) withStreams(replicas int) *rig {
 	r.Helper()
 	for _, config := range []jetstream.StreamConfig{
-		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew, DiscardNewPerSubject: true},
-		{Name: messages.ResultsStream, Subjects: []string{messages.ResultSubjects}, Discard: jetstream.DiscardNew, MaxBytes: 1 << 30, AllowAtomicPublish: true},
+		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1,
+			Discard: jetstream.DiscardNew, DiscardNewPerSubject: true},
+		{Name: messages.ResultsStream, Subjects: []string{messages.ResultSubjects}, Discard: jetstream.DiscardNew,
+			MaxBytes: 1 << 30, AllowAtomicPublish: true},
 		{Name: messages.StateStream, Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1},
 		{Name: messages.DeadStream, Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1},
 	} {
@@ -91,7 +93,8 @@ func bareRig(t testing.TB, change func(*server.Options)) *rig {
 func rigOn(t testing.TB, s *server.Server) *rig {
 	t.Helper()
 	nc, js := streamstest.Connect(t, s)
-	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t), log: slog.New(slog.DiscardHandler)}
+	r := &rig{TB: t, server: s, nc: nc, js: js, connections: &connections{}, sealer: newBoxes(t),
+		log: slog.New(slog.DiscardHandler)}
 	r.connections.set("acme", "inc-1")
 	return r
 }
@@ -164,9 +167,11 @@ func (b *boxes) Open(sealed, data []byte) ([]byte, error) {
 }
 
 // lane is a lane without dispatch: tests claim and run.
-func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Operation]route.Route, change func(*Options)) *Lane {
-	options := Options{Connections: r.connections, Stored: r.connections.stored, Sealer: r.sealer, MaxInFlight: 256, ResultsMaxBytes: 4 << 30,
-		JobMaxBytes: 4 << 30, JobLifetime: 24 * time.Hour, Lease: 15 * time.Second, Heartbeat: 5 * time.Second}
+func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Operation]route.Route,
+	change func(*Options)) *Lane {
+	options := Options{Connections: r.connections, Stored: r.connections.stored, Sealer: r.sealer, MaxInFlight: 256,
+		ResultsMaxBytes: 4 << 30,
+		JobMaxBytes:     4 << 30, JobLifetime: 24 * time.Hour, Lease: 15 * time.Second, Heartbeat: 5 * time.Second}
 	if change != nil {
 		change(&options)
 	}

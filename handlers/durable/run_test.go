@@ -32,7 +32,8 @@ func TestAJobRuns(t *testing.T) {
 	}
 	l := r.lane("one", r.js, only(o), nil)
 	deadline := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
-	job := r.publish(someOp, "j", `{"parallel":false,"limit":3}`, messages.HeaderRequestID, "req-1", "Traceparent", "00-a", messages.HeaderDeadline, deadline.Format(time.RFC3339))
+	job := r.publish(someOp, "j", `{"parallel":false,"limit":3}`, messages.HeaderRequestID, "req-1", "Traceparent",
+		"00-a", messages.HeaderDeadline, deadline.Format(time.RFC3339))
 
 	if out := r.execute(l, "j"); !out.ended {
 		t.Fatalf("%+v", out)
@@ -41,17 +42,22 @@ func TestAJobRuns(t *testing.T) {
 	all := r.results("j")
 	for i, msg := range all {
 		last := i == len(all)-1
-		if msg.Header.Get(messages.HeaderRequestID) != "req-1" || msg.Header.Get(messages.HeaderTraceParent) != "00-a" ||
-			msg.Header.Get(messages.HeaderIncarnation) != "inc-1" || (msg.Header.Get(messages.HeaderCheckpoint) == "") != last {
+		if msg.Header.Get(messages.HeaderRequestID) != "req-1" ||
+			msg.Header.Get(messages.HeaderTraceParent) != "00-a" ||
+			msg.Header.Get(messages.HeaderIncarnation) != "inc-1" ||
+			(msg.Header.Get(messages.HeaderCheckpoint) == "") != last {
 			t.Errorf("headers of message %d: %v", i+1, msg.Header)
 		}
 	}
-	if !seen.Deadline.Equal(deadline) || seen.Scope != "acme" || seen.Connection != "acme" || !seen.Job.Sequential || seen.Job.ID != "j" || seen.Job.MaxParts != maxParts || seen.Job.Encode != nil {
+	if !seen.Deadline.Equal(deadline) || seen.Scope != "acme" || seen.Connection != "acme" || !seen.Job.Sequential ||
+		seen.Job.ID != "j" || seen.Job.MaxParts != maxParts || seen.Job.Encode != nil {
 		t.Errorf("the call is %+v, %+v", seen, seen.Job)
 	}
 	record := r.record("j")
-	if record.State != messages.JobDone || record.Rows != 95 || record.Pages != 10 || record.Owner != "" || record.FinishedAt == nil ||
-		record.Bytes < 95 || record.Incarnation != "inc-1" || record.RequestID != "req-1" || record.Digest != digestOf(job.Subject, job.Data) {
+	if record.State != messages.JobDone || record.Rows != 95 || record.Pages != 10 || record.Owner != "" ||
+		record.FinishedAt == nil ||
+		record.Bytes < 95 || record.Incarnation != "inc-1" || record.RequestID != "req-1" ||
+		record.Digest != digestOf(job.Subject, job.Data) {
 		t.Errorf("%+v", record)
 	}
 	if r.waits("j") || r.dead("j") != nil {
@@ -69,7 +75,8 @@ func TestAJobOfOnePart(t *testing.T) {
 		turns++
 		return context.WithValue(ctx, turnKey{}, turns), func() { done++ }, nil
 	}
-	l := r.lane("one", r.js, map[messages.Operation]route.Route{oneOp: {Serve: func(ctx context.Context, c route.Call, _ []byte) route.Answer {
+	l := r.lane("one", r.js, map[messages.Operation]route.Route{oneOp: {Serve: func(ctx context.Context, c route.Call,
+		_ []byte) route.Answer {
 		if turns != 1 || done != 0 || ctx.Value(turnKey{}) != 1 {
 			t.Error("no turn was taken")
 		}
@@ -123,15 +130,17 @@ func TestAStalledWorker(t *testing.T) {
 		t.Run(fmt.Sprint(parts), func(t *testing.T) {
 			r := newRig(t)
 			stalled, goOn := make(chan struct{}), make(chan struct{})
-			slow := r.lane("slow", r.js, only(counter{rows: 50, parts: parts, read: func(_ context.Context, from int) error {
-				if from == 20 {
-					close(stalled)
-					<-goOn
-				}
-				return nil
-			}}.route()), nil)
+			slow := r.lane("slow", r.js, only(counter{rows: 50, parts: parts,
+				read: func(_ context.Context, from int) error {
+					if from == 20 {
+						close(stalled)
+						<-goOn
+					}
+					return nil
+				}}.route()), nil)
 			// Its successor's pages have other rows.
-			fast := r.lane("fast", r.js, only(counter{rows: 50, parts: parts, size: func() int { return 7 }}.route()), nil)
+			fast := r.lane("fast", r.js, only(counter{rows: 50, parts: parts, size: func() int { return 7 }}.route()),
+				nil)
 			r.publish(someOp, "j", ``)
 			c, _ := r.claim(slow, "j")
 			first := make(chan outcome, 1)
@@ -170,11 +179,14 @@ func TestWhatErrorsDo(t *testing.T) {
 		}
 		r.whole("final", 20)
 		record, dead := r.record("final"), r.dead("final")
-		if record.State != messages.JobFailed || record.Error == nil || record.Error.Code != messages.PermissionDenied || record.Pages != 3 || record.Rows != 20 {
+		if record.State != messages.JobFailed || record.Error == nil ||
+			record.Error.Code != messages.PermissionDenied || record.Pages != 3 || record.Rows != 20 {
 			t.Errorf("%+v", record)
 		}
-		if dead == nil || string(dead.Data) != `{"limit":1}` || dead.Header.Get(messages.HeaderErrorCode) != "permission_denied" ||
-			dead.Header.Get(messages.HeaderOperation) != string(someOp) || dead.Header.Get(messages.HeaderRequestID) != "req-2" ||
+		if dead == nil || string(dead.Data) != `{"limit":1}` ||
+			dead.Header.Get(messages.HeaderErrorCode) != "permission_denied" ||
+			dead.Header.Get(messages.HeaderOperation) != string(someOp) ||
+			dead.Header.Get(messages.HeaderRequestID) != "req-2" ||
 			dead.Header.Get(messages.HeaderIncarnation) != "inc-1" || dead.Header.Get(messages.HeaderAttempts) != "0" {
 			t.Fatalf("%+v", dead)
 		}
@@ -188,13 +200,16 @@ func TestWhatErrorsDo(t *testing.T) {
 			out := r.execute(fails(messages.Errorf(messages.UpstreamError, "odd")), "counts")
 			record := r.record("counts")
 			if attempt == mostAttempts {
-				if !out.ended || record.State != messages.JobFailed || r.dead("counts").Header.Get(messages.HeaderAttempts) != "5" {
+				if !out.ended || record.State != messages.JobFailed ||
+					r.dead("counts").Header.Get(messages.HeaderAttempts) != "5" {
 					t.Fatalf("%+v %+v", out, record)
 				}
 				break
 			}
-			if out.ended || out.lost || record.Attempts != attempt || record.State != messages.JobQueued || record.Owner != "" ||
-				record.RetryAt == nil || !out.again.Equal(*record.RetryAt) || record.Error.Code != messages.UpstreamError {
+			if out.ended || out.lost || record.Attempts != attempt || record.State != messages.JobQueued ||
+				record.Owner != "" ||
+				record.RetryAt == nil || !out.again.Equal(*record.RetryAt) ||
+				record.Error.Code != messages.UpstreamError {
 				t.Fatalf("attempt %d: %+v %+v", attempt, out, record)
 			}
 		}
@@ -205,7 +220,8 @@ func TestWhatErrorsDo(t *testing.T) {
 		for range 2 * mostAttempts {
 			out := r.execute(fails(messages.Errorf(messages.Throttled, "slow down").After(10*time.Minute)), "waits")
 			record := r.record("waits")
-			if wait := time.Until(out.again); out.ended || !out.blocked || record.Attempts != 0 || wait < 9*time.Minute || wait > 10*time.Minute {
+			if wait := time.Until(out.again); out.ended || !out.blocked || record.Attempts != 0 ||
+				wait < 9*time.Minute || wait > 10*time.Minute {
 				t.Fatalf("%+v %+v", out, record)
 			}
 		}
@@ -217,7 +233,8 @@ func TestWhatErrorsDo(t *testing.T) {
 	})
 	t.Run("panic", func(t *testing.T) {
 		r.publish(someOp, "panic", ``)
-		l := r.lane("one", r.js, only(counter{rows: 30, read: func(context.Context, int) error { panic("oh") }}.route()), nil)
+		l := r.lane("one", r.js, only(counter{rows: 30,
+			read: func(context.Context, int) error { panic("oh") }}.route()), nil)
 		out, record := r.execute(l, "panic"), r.record("panic")
 		if out.ended || record.Attempts != 1 || record.Error.Code != messages.Internal {
 			t.Fatalf("%+v %+v", out, record)
@@ -234,8 +251,10 @@ func TestWhatIsNeverExecuted(t *testing.T) {
 		takes  int
 		want   messages.Code
 	}{
-		"too old":        {change: func(o *Options) { o.JobLifetime = time.Nanosecond }, want: messages.DeadlineExceeded},
-		"deadline":       {header: []string{messages.HeaderDeadline, "2020-01-01T00:00:00Z"}, want: messages.DeadlineExceeded},
+		"too old": {change: func(o *Options) { o.JobLifetime = time.Nanosecond },
+			want: messages.DeadlineExceeded},
+		"deadline": {header: []string{messages.HeaderDeadline, "2020-01-01T00:00:00Z"},
+			want: messages.DeadlineExceeded},
 		"no deadline":    {header: []string{messages.HeaderDeadline, "soon"}, want: messages.InvalidRequest},
 		"request id":     {header: []string{messages.HeaderRequestID, "a b"}, want: messages.InvalidRequest},
 		"options":        {body: `{"encoding":"rot13"}`, want: messages.InvalidRequest},
@@ -245,7 +264,8 @@ func TestWhatIsNeverExecuted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			executed := false
-			l := r.lane("one", r.js, only(counter{rows: 5, read: func(context.Context, int) error { executed = true; return nil }}.route()), c.change)
+			l := r.lane("one", r.js, only(counter{rows: 5,
+				read: func(context.Context, int) error { executed = true; return nil }}.route()), c.change)
 			r.publish(someOp, "j", c.body, c.header...)
 			for range c.takes {
 				if _, ok := r.claim(r.lane("dead", r.js, nil, nil), "j"); !ok {
@@ -304,7 +324,8 @@ func TestAClaimIsGivenBack(t *testing.T) {
 		r.publish(someOp, "j", ``)
 		c, _ := r.claim(l, "j")
 		out, record := l.run(ctx, c, freely), r.record("j")
-		if out != (outcome{}) || record.State != messages.JobQueued || record.Owner != "" || record.Attempts != 0 || record.Rows != 30 || record.RetryAt != nil {
+		if out != (outcome{}) || record.State != messages.JobQueued || record.Owner != "" || record.Attempts != 0 ||
+			record.Rows != 30 || record.RetryAt != nil {
 			t.Fatalf("%+v %+v", out, record)
 		}
 		if out := r.execute(r.lane("two", r.js, only(counter{rows: 50}.route()), nil), "j"); !out.ended {
@@ -335,7 +356,8 @@ func TestResultsThatAreGone(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(messages.ResultSubject("acme", "j"))); err != nil {
+				if err := stream.Purge(t.Context(),
+					jetstream.WithPurgeSubject(messages.ResultSubject("acme", "j"))); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -357,8 +379,10 @@ func TestResultsThatAreGone(t *testing.T) {
 				out = r.execute(l, "j")
 			}
 			all, record := r.results("j"), r.record("j")
-			if !out.ended || len(all) != 1 || all[0].Header.Get(messages.HeaderPage) != "4" || all[0].Header.Get(messages.HeaderLast) != "true" ||
-				all[0].Header.Get(messages.HeaderErrorCode) != string(c.want) || record.State != messages.JobFailed || record.Rows != 30 {
+			if !out.ended || len(all) != 1 || all[0].Header.Get(messages.HeaderPage) != "4" ||
+				all[0].Header.Get(messages.HeaderLast) != "true" ||
+				all[0].Header.Get(messages.HeaderErrorCode) != string(c.want) || record.State != messages.JobFailed ||
+				record.Rows != 30 {
 				t.Errorf("%+v, %d messages, %+v", out, len(all), record)
 			}
 		})
@@ -370,12 +394,14 @@ func TestALongErrorOnASmallServer(t *testing.T) {
 	fault := messages.Errorf(messages.PermissionDenied, "%s", strings.Repeat("long ", 1000))
 	fault.Details = []messages.Detail{{Path: strings.Repeat("p", 500), Message: strings.Repeat("m", 4000)}}
 	r := newRig(t)
-	l := r.lane("one", r.js, only(counter{rows: 5, read: func(context.Context, int) error { return fault }}.route()), nil)
+	l := r.lane("one", r.js, only(counter{rows: 5, read: func(context.Context, int) error { return fault }}.route()),
+		nil)
 	r.publish(someOp, "j", ``)
 	if out := r.execute(l, "j"); !out.ended {
 		t.Fatalf("%+v", out)
 	}
-	if msg := r.of(messages.StateStream, messages.StateSubject("acme", "j")); len(msg.Data) > messages.MaxJobRecord || !json.Valid(msg.Data) {
+	if msg := r.of(messages.StateStream, messages.StateSubject("acme", "j")); len(msg.Data) > messages.MaxJobRecord ||
+		!json.Valid(msg.Data) {
 		t.Errorf("the record has %d bytes", len(msg.Data))
 	}
 }
@@ -386,21 +412,22 @@ func TestTheBudgetOfABody(t *testing.T) {
 	for _, most := range []int32{4 << 10, 64 << 10, 1 << 20} {
 		r := newRigWith(t, func(o *server.Options) { o.MaxPayload = most })
 		budget := 0
-		l := r.lane("one", r.js, only(route.Route{Pages: true, Serve: func(_ context.Context, c route.Call, _ []byte) route.Answer {
-			budget = c.Budget
-			total := int64(1 << 60)
-			place := make([]byte, min(int(most)/8, 20<<10))
-			_, _ = rand.Read(place)
-			return route.Answer{Call: c, Parts: func(yield func(route.Part, error) bool) {
-				part := route.Part{Body: numbers(0, 1, 0), Rows: 1, Total: &total, Encoded: true}
-				part.Body = append(part.Body, strings.Repeat(" ", c.Budget-len(part.Body))...)
-				first, again := part, part
-				again.Place = func() ([]byte, error) { return place, nil }
-				part.Last, part.Body, part.Rows = true, numbers(2, 1, 0), 1
-				again.Body = append(numbers(1, 1, 0), strings.Repeat(" ", c.Budget-len(numbers(1, 1, 0)))...)
-				_ = yield(first, nil) && yield(again, nil) && yield(part, nil)
-			}}
-		}}), nil)
+		l := r.lane("one", r.js, only(route.Route{Pages: true,
+			Serve: func(_ context.Context, c route.Call, _ []byte) route.Answer {
+				budget = c.Budget
+				total := int64(1 << 60)
+				place := make([]byte, min(int(most)/8, 20<<10))
+				_, _ = rand.Read(place)
+				return route.Answer{Call: c, Parts: func(yield func(route.Part, error) bool) {
+					part := route.Part{Body: numbers(0, 1, 0), Rows: 1, Total: &total, Encoded: true}
+					part.Body = append(part.Body, strings.Repeat(" ", c.Budget-len(part.Body))...)
+					first, again := part, part
+					again.Place = func() ([]byte, error) { return place, nil }
+					part.Last, part.Body, part.Rows = true, numbers(2, 1, 0), 1
+					again.Body = append(numbers(1, 1, 0), strings.Repeat(" ", c.Budget-len(numbers(1, 1, 0)))...)
+					_ = yield(first, nil) && yield(again, nil) && yield(part, nil)
+				}}
+			}}), nil)
 		r.publish(someOp, "j", ``, messages.HeaderRequestID, strings.Repeat("r", messages.MaxRequestID),
 			messages.HeaderTraceParent, strings.Repeat("p", 60), messages.HeaderTraceState, strings.Repeat("s", 512))
 		if out := r.execute(l, "j"); !out.ended || r.record("j").State != messages.JobDone {

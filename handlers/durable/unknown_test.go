@@ -53,7 +53,8 @@ func (r *rig) cutter() (*cutter, jetstream.JetStream) {
 			serving.Go(func() { c.serve(client) })
 		}
 	})
-	nc, err := nats.Connect("nats://"+listener.Addr().String(), nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreDiscoveredServers())
+	nc, err := nats.Connect("nats://"+listener.Addr().String(), nats.MaxReconnects(-1),
+		nats.ReconnectWait(20*time.Millisecond), nats.ReconnectJitter(0, 0), nats.IgnoreDiscoveredServers())
 	if err != nil {
 		r.Fatal(err)
 	}

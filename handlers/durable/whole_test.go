@@ -19,7 +19,8 @@ import (
 func (r *rig) process(routes map[messages.Operation]route.Route, slots int, change func(*Lane)) (l *Lane, stop func()) {
 	r.Helper()
 	nc, _ := streamstest.Connect(r, r.server)
-	l, err := New(nc, Options{Connections: r.connections, Sealer: r.sealer, MaxInFlight: slots, Lease: 1500 * time.Millisecond, Heartbeat: 400 * time.Millisecond})
+	l, err := New(nc, Options{Connections: r.connections, Sealer: r.sealer, MaxInFlight: slots,
+		Lease: 1500 * time.Millisecond, Heartbeat: 400 * time.Millisecond})
 	if err != nil {
 		r.Fatal(err)
 	}
@@ -124,7 +125,8 @@ func TestAPoisonousJob(t *testing.T) {
 		}
 	}
 	record := r.ended("poison")
-	if record.State != messages.JobFailed || record.Error.Code != messages.Internal || record.Takeovers != mostTakeovers || record.Rows != 0 || r.dead("poison") == nil {
+	if record.State != messages.JobFailed || record.Error.Code != messages.Internal ||
+		record.Takeovers != mostTakeovers || record.Rows != 0 || r.dead("poison") == nil {
 		t.Errorf("%+v", record)
 	}
 	if n := killed.Load(); n != mostTakeovers {
@@ -173,13 +175,15 @@ func TestADeletedConnectionsWorkerIsStalled(t *testing.T) {
 				if from != at {
 					return nil
 				}
-				for _, name := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream, messages.DeadStream} {
+				for _, name := range []string{messages.JobsStream, messages.ResultsStream, messages.StateStream,
+					messages.DeadStream} {
 					stream, err := r.js.Stream(t.Context(), name)
 					if err != nil {
 						return err
 					}
-					subject := map[string]string{messages.JobsStream: "crm.*.*.job.acme.*", messages.ResultsStream: "crm.results.acme.*",
-						messages.StateStream: "crm.state.acme.*", messages.DeadStream: "crm.dead.acme.*"}[name]
+					subject := map[string]string{messages.JobsStream: "crm.*.*.job.acme.*",
+						messages.ResultsStream: "crm.results.acme.*",
+						messages.StateStream:   "crm.state.acme.*", messages.DeadStream: "crm.dead.acme.*"}[name]
 					if err := stream.Purge(t.Context(), jetstream.WithPurgeSubject(subject)); err != nil {
 						return err
 					}

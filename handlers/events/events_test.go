@@ -11,11 +11,11 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -73,25 +73,8 @@ func change(connection string, version int64) tokens.Change {
 // started runs a publisher on a server with JetStream or without.
 func started(t *testing.T, withJetStream bool) (*outbox, *Publisher, jetstream.JetStream) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: withJetStream,
-		StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := streamstest.Server(t, func(o *server.Options) { o.JetStream = withJetStream })
+	nc, js := streamstest.Connect(t, s)
 	changes := &outbox{changed: make(chan struct{}, 1)}
 	p, err := Start(t.Context(), nc, changes, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {

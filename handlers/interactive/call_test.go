@@ -74,7 +74,8 @@ func TestHeadersOfARequest(t *testing.T) {
 	if len(got) != 1 || got[messages.HeaderTraceParent][0] != "00-1" {
 		t.Errorf("%v", got)
 	}
-	if got := route.Trace(nats.Header{"tracestate": {strings.Repeat("x", 512)}, "traceparent": {"a\nb"}}); len(got) != 1 {
+	if got := route.Trace(nats.Header{"tracestate": {strings.Repeat("x", 512)},
+		"traceparent": {"a\nb"}}); len(got) != 1 {
 		t.Errorf("%v", got)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -29,16 +30,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // broker is a NATS server of the test's own and a connection to it.
 func broker(t *testing.T) *nats.Conn {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
-		StoreDir: t.TempDir(), NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
+	s := streamstest.Server(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
 	return dial(t, s.ClientURL())
 }
 
@@ -71,7 +63,8 @@ func answering(operate func(context.Context, route.Call) (string, error)) route.
 // is one, and counted under a code of the closed list.
 func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 	stored := func(body string, header ...string) route.Part {
-		part := route.Part{Body: []byte(body), Last: true, Header: route.Header{"Crm-Request-Id": {"of-the-job"}, "Crm-Page": {"7"}, "traceparent": {"of-the-job"}}}
+		part := route.Part{Body: []byte(body), Last: true,
+			Header: route.Header{"Crm-Request-Id": {"of-the-job"}, "Crm-Page": {"7"}, "traceparent": {"of-the-job"}}}
 		for i := 0; i < len(header); i += 2 {
 			part.Header[header[i]] = []string{header[i+1]}
 		}
@@ -79,7 +72,8 @@ func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 	}
 	long := strings.Repeat("x", 63<<10)
 	var part route.Part
-	c, requester := run(t, Options{}, route.Stored(route.OneConnection, func(context.Context, route.Call, echo) (route.Part, error) { return part, nil }))
+	c, requester := run(t, Options{}, route.Stored(route.OneConnection,
+		func(context.Context, route.Call, echo) (route.Part, error) { return part, nil }))
 	for _, test := range []struct {
 		part              route.Part
 		body, code, count string
@@ -99,10 +93,12 @@ func TestStoredPartsAreAnsweredAsTheyAre(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if test.body != "" && string(reply.Data) != test.body || reply.Header.Get(messages.HeaderErrorCode) != test.code {
+		if test.body != "" && string(reply.Data) != test.body ||
+			reply.Header.Get(messages.HeaderErrorCode) != test.code {
 			t.Errorf("%.50s %v", reply.Data, reply.Header)
 		}
-		if ids := reply.Header.Values(messages.HeaderRequestID); len(ids) != 1 || ids[0] != "mine" || test.body != "" && reply.Header.Get(messages.HeaderPage) != "7" ||
+		if ids := reply.Header.Values(messages.HeaderRequestID); len(ids) != 1 || ids[0] != "mine" ||
+			test.body != "" && reply.Header.Get(messages.HeaderPage) != "7" ||
 			reply.Header.Get(messages.HeaderTraceParent) == "of-the-job" {
 			t.Errorf("%v", reply.Header)
 		}

@@ -7,11 +7,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -42,15 +42,7 @@ func BenchmarkDeny(b *testing.B) {
 // flooded is a consumer whose connection acme has as much in flight as it may.
 func flooded(b *testing.B) (*Consumer, *endpoint) {
 	b.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s.Start()
-	b.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		b.Fatal("NATS did not start")
-	}
+	s := streamstest.Server(b, nil)
 	nc, err := nats.Connect(s.ClientURL())
 	if err != nil {
 		b.Fatal(err)

@@ -319,15 +319,7 @@ func TestRequestersAreToldApartByWhatTheServerVouchesFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	options.NoLog, options.NoSigs = true, true
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
+	s := begun(t, options)
 	crm := dial(t, strings.Replace(s.ClientURL(), "nats://", "nats://crm:x@", 1))
 	sub, err := crm.SubscribeSync(op.ScopedSubject("*"))
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"go.uber.org/goleak"
 
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -25,26 +26,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // connected starts a NATS server, with JetStream or without, and connects to it.
 func connected(t *testing.T, withJetStream bool) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: withJetStream,
-		StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
-		t.Fatal("NATS did not start")
-	}
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return nc, js
+	s := streamstest.Server(t, func(o *server.Options) { o.JetStream = withJetStream })
+	return streamstest.Connect(t, s)
 }
 
 // config is the configuration of a stream.

@@ -108,7 +108,8 @@ func (l *Lane) list(in messages.JobRequest, _ *nats.Msg) (*nats.Msg, *messages.E
 	if err != nil {
 		return nil, messages.Errorf(messages.Unavailable, "%v", err)
 	}
-	info, err := stream.Info(context.Background(), jetstream.WithSubjectFilter(messages.StateSubject(in.Connection, "*")))
+	info, err := stream.Info(context.Background(),
+		jetstream.WithSubjectFilter(messages.StateSubject(in.Connection, "*")))
 	if err != nil {
 		return nil, messages.Errorf(messages.Unavailable, "%v", err)
 	}

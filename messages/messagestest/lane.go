@@ -133,11 +133,13 @@ func (l *Lane) Leader(stream string) int {
 
 func streams() []jetstream.StreamConfig {
 	return []jetstream.StreamConfig{
-		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+		{Name: messages.JobsStream, Subjects: messages.JobSubjects(nil), MaxMsgsPerSubject: 1,
+			Discard:              jetstream.DiscardNew,
 			DiscardNewPerSubject: true, AllowDirect: true},
 		{Name: messages.ResultsStream, Subjects: []string{messages.ResultSubjects}, Discard: jetstream.DiscardNew,
 			AllowDirect: true},
-		{Name: messages.StateStream, Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1, AllowDirect: true},
+		{Name: messages.StateStream, Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1,
+			AllowDirect: true},
 		{Name: messages.DeadStream, Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1, AllowDirect: true},
 	}
 }

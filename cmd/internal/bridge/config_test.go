@@ -62,12 +62,19 @@ func TestValuesOfSettings(t *testing.T) {
 		{"jobs", "", func(s *bridge.Settings) {
 			s.NATSReplicas, s.ResultsMaxBytes, s.JobMaxBytes, s.JobLifetime = "3", "10GiB", "512MB", "30m"
 		}},
-		{"the least for jobs", "", func(s *bridge.Settings) { s.ResultsMaxBytes, s.JobMaxBytes, s.JobLifetime = "1048576", "1Mi", "1s" }},
-		{"too many replicas", "NATS_REPLICAS: must be a whole number from 1 to 5", func(s *bridge.Settings) { s.NATSReplicas = "6" }},
-		{"no room for results", "RESULTS_MAX_BYTES: must be a number of bytes from 1MiB", func(s *bridge.Settings) { s.ResultsMaxBytes = "1023KiB" }},
+		{"the least for jobs", "", func(s *bridge.Settings) {
+			s.ResultsMaxBytes, s.JobMaxBytes,
+				s.JobLifetime = "1048576", "1Mi", "1s"
+		}},
+		{"too many replicas", "NATS_REPLICAS: must be a whole number from 1 to 5",
+			func(s *bridge.Settings) { s.NATSReplicas = "6" }},
+		{"no room for results", "RESULTS_MAX_BYTES: must be a number of bytes from 1MiB",
+			func(s *bridge.Settings) { s.ResultsMaxBytes = "1023KiB" }},
 		{"results without a number", "RESULTS_MAX_BYTES: ", func(s *bridge.Settings) { s.ResultsMaxBytes = "much" }},
-		{"no room for a job", "JOB_MAX_BYTES: must be a number of bytes from 1MiB", func(s *bridge.Settings) { s.JobMaxBytes = "0" }},
-		{"a life that is none", "JOB_LIFETIME: must be a duration from 1s on", func(s *bridge.Settings) { s.JobLifetime = "a day" }},
+		{"no room for a job", "JOB_MAX_BYTES: must be a number of bytes from 1MiB",
+			func(s *bridge.Settings) { s.JobMaxBytes = "0" }},
+		{"a life that is none", "JOB_LIFETIME: must be a duration from 1s on",
+			func(s *bridge.Settings) { s.JobLifetime = "a day" }},
 		{"a life before now", "JOB_LIFETIME: ", func(s *bridge.Settings) { s.JobLifetime = "-1h" }},
 		{"a life that no stream keeps", "JOB_LIFETIME: ", func(s *bridge.Settings) { s.JobLifetime = "8761h" }},
 		{"a switch that is neither", "BUS_COMPLETION: must be true or false", func(s *bridge.Settings) { s.BusCompletion = "maybe" }},

@@ -54,8 +54,9 @@ func (b *Bridge) startPurger(ctx context.Context, store *tokens.Store) error {
 func (b *Bridge) newLane(store *tokens.Store) (*durable.Lane, error) {
 	lane, err := durable.New(b.nats, durable.Options{
 		Connections: b.source, Stored: store.Incarnation, Sealer: b.config.Keyset, Memory: b.memory,
-		MaxInFlight: b.config.MaxInFlight, PerConnection: b.config.UserCalls, ResultsMaxBytes: b.config.Jobs.ResultsMaxBytes,
-		JobMaxBytes: b.config.Jobs.MaxBytes, JobLifetime: b.config.Jobs.Lifetime, Replicas: b.config.Jobs.Replicas,
+		MaxInFlight: b.config.MaxInFlight, PerConnection: b.config.UserCalls,
+		ResultsMaxBytes: b.config.Jobs.ResultsMaxBytes, JobMaxBytes: b.config.Jobs.MaxBytes,
+		JobLifetime: b.config.Jobs.Lifetime, Replicas: b.config.Jobs.Replicas,
 		Tables: b.config.Tables, Log: b.log, Metrics: b.registry,
 	})
 	if err != nil {

@@ -87,7 +87,8 @@ func (s *Services) startNATS(port int) error {
 		port = server.RANDOM_PORT
 	}
 	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
-		JetStream: true, JetStreamMaxStore: maxStore, StoreDir: folder, NoLog: true, NoSigs: true, MaxPending: maxPending})
+		JetStream: true, JetStreamMaxStore: maxStore, StoreDir: folder, NoLog: true, NoSigs: true,
+		MaxPending: maxPending})
 	if err != nil {
 		return fmt.Errorf("start NATS: %w", err)
 	}

@@ -88,8 +88,10 @@ func (r requester) pages(id string) (rows []string) {
 	r.Helper()
 	seen := map[string]bool{}
 	for page := 1; ; page++ {
-		reply, body := r.ask("crm.jobs.results.request", fmt.Sprintf(`{"connection":"acme","job_id":%q,"page":%d}`, id, page))
-		if code(reply) != "" || reply.Header.Get(messages.HeaderPage) != strconv.Itoa(page) || reply.Header.Get(messages.HeaderIncarnation) == "" ||
+		reply, body := r.ask("crm.jobs.results.request",
+			fmt.Sprintf(`{"connection":"acme","job_id":%q,"page":%d}`, id, page))
+		if code(reply) != "" || reply.Header.Get(messages.HeaderPage) != strconv.Itoa(page) ||
+			reply.Header.Get(messages.HeaderIncarnation) == "" ||
 			reply.Header.Get(messages.HeaderCheckpoint) != "" {
 			r.Fatalf("page %d of %s: %v %v", page, id, reply.Header, body["error"])
 		}
@@ -114,8 +116,9 @@ func (r requester) pages(id string) (rows []string) {
 // leftOf are the subjects of acme in the streams of jobs.
 func (r requester) leftOf() (left []string) {
 	r.Helper()
-	for name, filter := range map[string]string{messages.JobsStream: "crm.*.*.job.acme.*", messages.ResultsStream: "crm.results.acme.*",
-		messages.StateStream: "crm.state.acme.*", messages.DeadStream: "crm.dead.acme.*"} {
+	for name, filter := range map[string]string{messages.JobsStream: "crm.*.*.job.acme.*",
+		messages.ResultsStream: "crm.results.acme.*",
+		messages.StateStream:   "crm.state.acme.*", messages.DeadStream: "crm.dead.acme.*"} {
 		stream, err := r.js.Stream(r.Context(), name)
 		if err != nil {
 			r.Fatal(err)
@@ -166,14 +169,16 @@ func TestJobs(t *testing.T) {
 	_, nc := w.Client()
 	r := newRequester(t, nc)
 
-	if job := r.ended("who"); job["state"] != "done" || job["operation"] != "users.whoami" || job["pages"] != 1.0 || job["connection"] != "acme" {
+	if job := r.ended("who"); job["state"] != "done" || job["operation"] != "users.whoami" || job["pages"] != 1.0 ||
+		job["connection"] != "acme" {
 		t.Errorf("%v", job)
 	}
 	reply, body := r.ask("crm.jobs.results.request.acme", `{"job_id":"who","page":1}`)
 	if code(reply) != "" || body["user_id"] == nil || reply.Header.Get(messages.HeaderLast) != "true" {
 		t.Errorf("%v %v", reply.Header, body)
 	}
-	if job := r.ended("all"); job["state"] != "done" || job["rows"] != float64(accounts) || job["attempts"] != 0.0 || job["started_at"] == nil {
+	if job := r.ended("all"); job["state"] != "done" || job["rows"] != float64(accounts) || job["attempts"] != 0.0 ||
+		job["started_at"] == nil {
 		t.Errorf("%v", job)
 	}
 	if rows := r.pages("all"); len(rows) != accounts {
@@ -182,18 +187,22 @@ func TestJobs(t *testing.T) {
 	for id, says := range map[string]string{"wrong": "page_sise", "of-another": "connection"} {
 		job := r.ended(id)
 		fault, _ := job["error"].(map[string]any)
-		if job["state"] != "failed" || fault["code"] != "invalid_request" || !strings.Contains(fmt.Sprint(fault["message"]), says) {
+		if job["state"] != "failed" || fault["code"] != "invalid_request" ||
+			!strings.Contains(fmt.Sprint(fault["message"]), says) {
 			t.Errorf("%s: %v", id, job)
 		}
 		// The end that is stored is the answer, as it is.
 		reply, body := r.ask("crm.jobs.results.request.acme", fmt.Sprintf(`{"job_id":%q,"page":1}`, id))
 		stored, _ := body["error"].(map[string]any)
-		if code(reply) != "invalid_request" || stored["message"] != fault["message"] || reply.Header.Get(messages.HeaderPage) != "1" {
+		if code(reply) != "invalid_request" || stored["message"] != fault["message"] ||
+			reply.Header.Get(messages.HeaderPage) != "1" {
 			t.Errorf("%s: %v %v", id, reply.Header, body)
 		}
 	}
-	for body, want := range map[string]string{`{"job_id":"all","page":999}`: "not_found", `{"job_id":"none","page":1}`: "not_found",
-		`{"job_id":"all"}`: "invalid_request", `{"job_id":"a.b","page":1}`: "invalid_request", `{"page":1}`: "invalid_request",
+	for body, want := range map[string]string{`{"job_id":"all","page":999}`: "not_found",
+		`{"job_id":"none","page":1}`: "not_found",
+		`{"job_id":"all"}`:           "invalid_request", `{"job_id":"a.b","page":1}`: "invalid_request",
+		`{"page":1}`: "invalid_request",
 		`{"connection":"globex","job_id":"all","page":1}`: "invalid_request"} {
 		if reply, read := r.ask("crm.jobs.results.request.acme", body); code(reply) != want {
 			t.Errorf("%s: %v", body, read)
@@ -218,11 +227,13 @@ func TestJobs(t *testing.T) {
 		t.Errorf("%v", body)
 	}
 	for range 2 { // the second time it has ended
-		if _, body := r.ask("crm.jobs.cancel.request.acme", `{"job_id":"held"}`); body["job"] == nil || body["job"].(map[string]any)["state"] != "cancelled" {
+		if _, body := r.ask("crm.jobs.cancel.request.acme", `{"job_id":"held"}`); body["job"] == nil ||
+			body["job"].(map[string]any)["state"] != "cancelled" {
 			t.Errorf("%v", body)
 		}
 	}
-	if reply, _ := r.ask("crm.jobs.results.request.acme", `{"job_id":"held","page":1}`); code(reply) != "cancelled" || reply.Header.Get(messages.HeaderLast) != "true" {
+	if reply, _ := r.ask("crm.jobs.results.request.acme", `{"job_id":"held","page":1}`); code(reply) != "cancelled" ||
+		reply.Header.Get(messages.HeaderLast) != "true" {
 		t.Errorf("%v", reply.Header)
 	}
 	free()
@@ -242,7 +253,9 @@ func TestJobs(t *testing.T) {
 		t.Errorf("%s are listed", got)
 	}
 
-	if _, body := r.ask("crm.jobs.retry.request.acme", `{"job_id":"wrong","new_job_id":"again"}`); body["job"] == nil || body["job"].(map[string]any)["retry_of"] != "wrong" {
+	if _, body := r.ask("crm.jobs.retry.request.acme",
+		`{"job_id":"wrong","new_job_id":"again"}`); body["job"] == nil ||
+		body["job"].(map[string]any)["retry_of"] != "wrong" {
 		t.Errorf("%v", body)
 	}
 	if job := r.ended("again"); job["state"] != "failed" || job["retry_of"] != "wrong" {

@@ -69,7 +69,8 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 	_, nc := w.Client()
 	for _, op := range []string{"get", "cancel", "delete", "retry"} {
 		reply, err := nc.Request("crm.jobs."+op+".request.acme", []byte(`{"job_id":"j"}`), 10*time.Second)
-		if err != nil || reply.Header.Get(messages.HeaderErrorCode) != "not_supported" || !strings.Contains(string(reply.Data), "this crmbridge runs no jobs: JetStream does not answer") {
+		if err != nil || reply.Header.Get(messages.HeaderErrorCode) != "not_supported" ||
+			!strings.Contains(string(reply.Data), "this crmbridge runs no jobs: JetStream does not answer") {
 			t.Errorf("jobs.%s: %v, %s", op, err, reply.Data)
 		}
 	}
@@ -86,7 +87,8 @@ func TestServeRefusesALifetimeThatTheStreamsDoNotKeep(t *testing.T) {
 		t.Fatal(err)
 	}
 	b, err := bridge.Start(t.Context(), config, slog.New(slog.DiscardHandler))
-	if !errors.Is(err, bridge.ErrConfiguration) || !strings.Contains(err.Error(), "JOB_LIFETIME is too long") || !strings.Contains(err.Error(), "CRM_RESULTS") {
+	if !errors.Is(err, bridge.ErrConfiguration) || !strings.Contains(err.Error(), "JOB_LIFETIME is too long") ||
+		!strings.Contains(err.Error(), "CRM_RESULTS") {
 		t.Errorf("%v, %v", b, err)
 	}
 }

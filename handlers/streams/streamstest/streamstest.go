@@ -14,11 +14,17 @@ import (
 // nil, changes its options before.
 func Server(t testing.TB, change func(*server.Options)) *server.Server {
 	t.Helper()
-	options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, JetStreamMaxStore: 16 << 30, StoreDir: t.TempDir(),
-		NoLog: true, NoSigs: true}
+	options := &server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true,
+		JetStreamMaxStore: 16 << 30, StoreDir: t.TempDir(), NoLog: true, NoSigs: true}
 	if change != nil {
 		change(options)
 	}
+	return Run(t, options)
+}
+
+// Run starts a NATS server with these options that ends with the test.
+func Run(t testing.TB, options *server.Options) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
