@@ -10,7 +10,8 @@ import (
 )
 
 // heardRecord is a record as it is published.
-func heardRecord(t testing.TB, connection, id string, state messages.JobState, owner string) (subject string, body []byte) {
+func heardRecord(t testing.TB, connection, id string, state messages.JobState, owner string) (subject string,
+	body []byte) {
 	t.Helper()
 	body, err := json.Marshal(messages.JobRecord{Form: messages.JobForm, Owner: owner, Beat: 3,
 		Job: messages.Job{ID: id, Connection: connection, Operation: someOp, State: state}})
@@ -46,7 +47,7 @@ func TestOthersJobsLeaveNothingBehind(t *testing.T) {
 		}
 	}
 	b := l.board
-	if len(b.queues) != 0 || len(b.watched) != 0 || len(b.strangers) != 0 || b.waits != 0 || b.ring.Len()+b.fresh.Len() != 0 {
+	if len(b.queues)+len(b.watched)+len(b.strangers)+b.waits+b.ring.Len()+b.fresh.Len() != 0 {
 		t.Errorf("%d queues, %d watched, %d strangers, %d waiting", len(b.queues), len(b.watched), len(b.strangers), b.waits)
 	}
 	subject, body := heardRecord(t, "gone", "j", messages.JobDone, "")

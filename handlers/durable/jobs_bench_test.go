@@ -33,7 +33,8 @@ func BenchmarkOperationsAmongManyRecords(b *testing.B) {
 	for i := range records {
 		connection, id := fmt.Sprintf("c%06d", i/100), fmt.Sprintf("01a22aba-4031-73f2-9d61-%012d", i)
 		body, err := json.Marshal(messages.JobRecord{Form: messages.JobForm, RequestID: id, Beat: 9,
-			Job: messages.Job{ID: id, Connection: connection, Operation: someOp, State: messages.JobDone, Pages: 1, Rows: total, Total: &total,
+			Job: messages.Job{ID: id, Connection: connection, Operation: someOp, State: messages.JobDone,
+				Pages: 1, Rows: total, Total: &total,
 				QueuedAt: finished, StartedAt: &finished, FinishedAt: &finished, Incarnation: "inc-1", Digest: "0123456789abcdef0123456789abcdef"}})
 		if err != nil {
 			b.Fatal(err)
