@@ -20,39 +20,55 @@ type chaosCommand struct {
 	Processes int           `default:"3" help:"Processes of crmbridge: ${default}."`
 	Replicas  int           `default:"1" enum:"1,3" help:"NATS servers: 1, or 3 of one cluster."`
 	Form      string        `default:"both" enum:"both,parallel,sequential,mixed" help:"How jobs read: parallel, sequential, both one after the other, or mixed."`
-	Delay     time.Duration `default:"0s" help:"Delay of a page of the emulated Dataverse. 0s is what makes an undisturbed run take more than a minute."`
+	Delay     time.Duration `default:"0s" help:"Delay of a page of the emulated Dataverse. 0s is what makes a disturbed run take minutes."`
 	Short     bool          `help:"A form of at most a minute: fewer rows, mixed, no undisturbed run before."`
 
 	Kill       time.Duration `default:"5s" help:"A crmbridge is killed (-9) so often: ${default}; 0s is never, here and below."`
 	Pause      time.Duration `default:"7s" help:"A crmbridge is paused (SIGSTOP, 1 to 20 s) so often: ${default}."`
-	Hold       time.Duration `default:"45s" help:"A result is held on its way to NATS for 16 to 22 s so often: ${default}."`
+	Hold       time.Duration `default:"0s" help:"A result is held on its way to NATS for 20 to 24 s so often, and arrives when somebody else runs the job. Nothing else is disturbed then. Default never, every 4 s with --mutate=no-guard."`
 	KillLeader time.Duration `default:"15s" help:"With three NATS servers the leader of CRM_RESULTS is killed so often: ${default}. A single one is killed twice."`
 	Deaf       time.Duration `default:"0s" help:"A crmbridge is cut off from the records of jobs for 25 s so often, and its heartbeats are answered by nobody's server: it goes on with jobs that others took over. Nothing else is disturbed then. Default never, every 6 s with --mutate=msg-id."`
 
 	Mutate  string        `default:"" enum:",no-guard,msg-id" help:"Breaks the lane on the wire, so that the check must fail: no-guard takes the expected last sequence off every result, msg-id gives each the id CONNECTION.JOB.PAGE (seen with 3 servers)."`
 	Seed    uint64        `default:"1" help:"Of the disturbances: ${default}."`
 	Timeout time.Duration `default:"30m" help:"Of each form: ${default}."`
+	Trace   bool          `help:"Print every change of a job's owner, and every disturbance."`
+
+	calms time.Duration // how long a run is disturbed; 0 is to its end
 }
 
 // shorten makes it the short form.
 func (c *chaosCommand) shorten() {
 	c.Rows, c.Jobs, c.Form = min(c.Rows, 60_000), min(c.Jobs, 2), "mixed"
-	c.Timeout = min(c.Timeout, 4*time.Minute)
+	c.Timeout, c.calms = min(c.Timeout, 4*time.Minute), 26*time.Second
 	// A job of a dead process is taken over after 15 to 17 s: who kills more often waits
 	// for takeovers most of the time.
-	c.Kill, c.Pause, c.Hold, c.KillLeader = max(c.Kill, 11*time.Second), max(c.Pause, 17*time.Second), min(c.Hold, 4*time.Second),
-		max(c.KillLeader, 15*time.Second)
+	c.Kill, c.Pause, c.KillLeader = max(c.Kill, 8*time.Second), max(c.Pause, 15*time.Second), max(c.KillLeader, 15*time.Second)
 }
 
-// onlyDeaf is what ids break: processes that go on with jobs of others. Whatever else cuts a
-// process short would hide it.
-func (c *chaosCommand) onlyDeaf() {
-	c.Kill, c.Pause, c.Hold, c.KillLeader = 0, 0, 0, 0
-	if c.Deaf == 0 {
+// calm reports whether only what --hold and --deaf say is disturbed: processes that go on
+// with jobs of others. That is what guards break, and whatever else cuts a process short
+// would hide it.
+func (c *chaosCommand) calm() bool { return c.Hold > 0 || c.Deaf > 0 }
+
+// single makes it a run with one kind of disturbance.
+func (c *chaosCommand) single() {
+	switch {
+	case c.Mutate == mutateMsgID && c.Deaf == 0:
 		c.Deaf = 6 * time.Second
+	case c.Mutate == mutateNoGuard && c.Hold == 0:
+		c.Hold = 4 * time.Second
 	}
+	if !c.calm() {
+		return
+	}
+	c.Kill, c.Pause, c.KillLeader = 0, 0, 0
 	if c.Short {
-		c.Form = "parallel"
+		c.Form, c.calms = "parallel", 45*time.Second
+		c.Delay = cmp.Or(c.Delay, 2*time.Second)
+	}
+	if c.Deaf > 0 {
+		c.calms = 0
 		c.Delay = cmp.Or(c.Delay, 4*time.Second)
 	}
 }
@@ -65,9 +81,7 @@ func (c *chaosCommand) Run(ctx context.Context, p *printer) error {
 	if c.Short {
 		c.shorten()
 	}
-	if c.Mutate == mutateMsgID || c.Deaf > 0 {
-		c.onlyDeaf()
-	}
+	c.single()
 	forms := []string{c.Form}
 	if c.Form == "both" {
 		forms = []string{"parallel", "sequential"}
@@ -114,8 +128,14 @@ type chaosRun struct {
 	*world
 	form string
 
-	claims *claimCounter
-	done   disturbances
+	done disturbances
+}
+
+// trace says what happens, where that is asked for.
+func (r *chaosRun) trace(format string, args ...any) {
+	if r.Trace {
+		r.say(format, args...)
+	}
 }
 
 // how says how the i-th job reads, how large its Dataverse pages are, and by how many readers.
@@ -125,18 +145,19 @@ func (r *chaosRun) how(i int) (parallel bool, pageSize, readers int) {
 	case parallel && r.Short:
 		return true, 500, mostReaders
 	case parallel:
-		return true, 1000, mostReaders
+		return true, 5000, mostReaders
 	case r.Short:
 		return false, 2000, 1
 	}
 	return false, 5000, 1
 }
 
-// mostReaders is how many readers a parallel job may have: 12, or twice x-ms-dop-hint, which
-// is 4 here.
-const mostReaders = 12
+// mostReaders is how many readers a parallel job has: twice x-ms-dop-hint, which is 4 here.
+const mostReaders = 8
 
-// delay makes an undisturbed run take more than a minute; the short form a quarter of that.
+// delay makes an undisturbed run take about 20 s, and one that is disturbed minutes:
+// a process lives for 15 s on average, which is as long as it must watch a record before it
+// takes a job over.
 func (r *chaosRun) delay() time.Duration {
 	switch {
 	case r.Delay > 0:
@@ -144,16 +165,16 @@ func (r *chaosRun) delay() time.Duration {
 	case r.Short:
 		return 700 * time.Millisecond
 	case r.form == "sequential":
-		return 800 * time.Millisecond
+		return 200 * time.Millisecond
 	}
-	return 1300 * time.Millisecond
+	return 1200 * time.Millisecond
 }
 
 func (r *chaosRun) jobs(prefix string) []job {
 	var jobs []job
 	for i := range r.Jobs {
 		parallel, pageSize, _ := r.how(i)
-		body := map[string]any{"fields": []string{"id", "name", "created_at"}, "page_size": pageSize}
+		body := map[string]any{"fields": distinctFields(i), "page_size": pageSize}
 		if !parallel {
 			body["parallel"] = false
 		}
@@ -171,8 +192,8 @@ func (r *chaosRun) run() error {
 	if err != nil {
 		return fmt.Errorf("undisturbed: %w", err)
 	}
-	if r.claims, err = r.countClaims(); err != nil {
-		return err
+	if r.Trace {
+		r.claims.say = r.say
 	}
 	r.upstream.setDelay(r.delay())
 	r.upstream.reset()
@@ -294,7 +315,7 @@ func (r *chaosRun) awaitNoJobs() error {
 // verdict looks at everything that is stored.
 func (r *chaosRun) verdict(jobs []job, want map[string]bool, undisturbed int, took time.Duration) error {
 	var faults []string
-	readers := 0
+	allowed, takeovers, returns := 0, 0, 0
 	for i, j := range jobs {
 		report, err := r.check(r.ctx, j, want)
 		if err != nil {
@@ -303,24 +324,27 @@ func (r *chaosRun) verdict(jobs []job, want map[string]bool, undisturbed int, to
 		if report.code != "" {
 			report.fault("the job ended with %s", report.code)
 		}
-		r.say("job %s: %d messages, %d rows, %d claims, %d faults", j.id, report.pages, report.rows, r.claims.of(j), len(report.faults))
+		of := r.claims.job(j)
+		r.say("job %s: %d messages, %d rows, %d claims, %d takeovers, %d given back, %d faults", j.id, report.pages, report.rows, of.made,
+			of.takeovers, of.returns, len(report.faults))
 		for _, fault := range report.faults {
 			faults = append(faults, fmt.Sprintf("job %s: %s", j.id, fault))
 		}
-		_, _, of := r.how(i)
-		readers = max(readers, of)
+		_, _, readers := r.how(i)
+		allowed += 2 * readers * of.takeovers
+		takeovers += of.takeovers
+		returns += of.returns
 	}
-	again := max(r.claims.all()-len(jobs), 0)
-	pages, most := int(r.upstream.pages.Load()), undisturbed+2*readers*again
+	pages, most := int(r.upstream.pages.Load()), undisturbed+allowed
 	if pages > most {
-		faults = append(faults, fmt.Sprintf("Dataverse answered %d pages, at most %d (%d undisturbed + 2 × %d readers × %d further claims)",
-			pages, most, undisturbed, readers, again))
+		faults = append(faults, fmt.Sprintf("Dataverse answered %d pages, at most %d (%d undisturbed + 2 × readers × takeovers, %d)",
+			pages, most, undisturbed, allowed))
 	}
 	if took < time.Minute && !r.Short {
 		faults = append(faults, fmt.Sprintf("the run took %.0f s, which is too little to be disturbed", took.Seconds()))
 	}
-	r.say("%.1f s; %s; %d further claims; Dataverse pages %d, at most %d (%d undisturbed + 2 × %d × %d)", took.Seconds(), &r.done, again,
-		pages, most, undisturbed, readers, again)
+	r.say("%.1f s; %s; %d takeovers, %d given back; Dataverse pages %d, at most %d (%d undisturbed + 2 × readers × takeovers, %d)",
+		took.Seconds(), &r.done, takeovers, returns, pages, most, undisturbed, allowed)
 	if len(faults) > 0 {
 		return fmt.Errorf("chaos, %s, %d NATS server(s): FAILED\n  %s", r.form, r.Replicas, strings.Join(faults, "\n  "))
 	}

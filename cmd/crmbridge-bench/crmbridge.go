@@ -58,7 +58,7 @@ func (w *world) addCrmbridge(env []string, args ...string) (*crmbridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &crmbridge{admin: "http://" + devenv.Address(adminPort), wire: &wire{mutate: w.mutate}}
+	c := &crmbridge{admin: "http://" + devenv.Address(adminPort), wire: &wire{mutate: w.mutate, claims: &w.claims}}
 	var ports []int
 	for _, behind := range w.cluster.ports {
 		p, err := newProxy(devenv.Address(behind), c.wire)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
@@ -28,15 +25,12 @@ func (d *disturbances) String() string {
 		d.holds.Load(), d.deaf.Load(), d.servers.Load(), d.redis.Load())
 }
 
-// shortDisturbance is how long the short form is disturbed.
-const shortDisturbance = 32 * time.Second
-
 // disturb begins to disturb the run; the function that it returns ends that and mends all.
 func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	if r.Short && r.Deaf == 0 {
-		// What is left is done in peace, within the minute.
-		ctx, cancel = context.WithTimeout(ctx, shortDisturbance)
+	if r.calms > 0 {
+		// What is left is done in peace.
+		ctx, cancel = context.WithTimeout(ctx, r.calms)
 	}
 	var running sync.WaitGroup
 	seed := r.Seed
@@ -66,7 +60,7 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 		running.Go(func() { r.pauseOne(ctx, victim, wait) })
 	})
 	every(r.Hold, func(_ context.Context, chance *rand.Rand) {
-		r.victim(chance).wire.armHold(16*time.Second + time.Duration(chance.Int64N(int64(6*time.Second))))
+		r.victim(chance).wire.armHold(20*time.Second + time.Duration(chance.Int64N(int64(4*time.Second))))
 	})
 	every(r.Deaf, func(_ context.Context, chance *rand.Rand) {
 		r.victim(chance).wire.beDeaf(25 * time.Second)
@@ -85,7 +79,7 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 		})
 	}
 	running.Go(func() {
-		if r.redis == nil || !sleep(ctx, 17*time.Second) {
+		if r.redis == nil || r.calm() || !sleep(ctx, 17*time.Second) {
 			return
 		}
 		r.redis.end(os.Interrupt) // it writes its file
@@ -95,7 +89,7 @@ func (r *chaosRun) disturb(ctx context.Context) (stop func()) {
 		}
 		r.done.redis.Add(1)
 	})
-	if r.Short && r.Deaf == 0 {
+	if r.calms > 0 {
 		context.AfterFunc(ctx, func() {
 			r.emulator.Control().Clear()
 			for _, c := range r.fleet {
@@ -148,6 +142,7 @@ func (r *chaosRun) killOne(_ context.Context, chance *rand.Rand) {
 	victim := r.victim(chance)
 	victim.kill()
 	r.done.kills.Add(1)
+	r.trace("%s was killed", victim.name)
 	if err := victim.start(); err != nil {
 		r.say("%s: %v", victim.name, err)
 	}
@@ -160,6 +155,7 @@ func (r *chaosRun) pauseOne(ctx context.Context, victim *crmbridge, wait time.Du
 		return
 	}
 	r.done.pauses.Add(1)
+	r.trace("%s is paused for %.1f s", victim.name, wait.Seconds())
 	_ = sleep(ctx, wait)
 	victim.resume(pid)
 }
@@ -174,6 +170,7 @@ func (r *chaosRun) killServer(ctx context.Context) {
 	}
 	victim.kill()
 	r.done.servers.Add(1)
+	r.trace("%s was killed", victim.name)
 	_ = sleep(ctx, 2*time.Second)
 	if err := victim.start(); err != nil {
 		r.say("%s: %v", victim.name, err)
@@ -191,54 +188,6 @@ func (r *chaosRun) breakUpstream() {
 		}
 		c.Fail(f)
 	}
-}
-
-// A claimCounter counts how often each job was claimed, as its records say.
-type claimCounter struct {
-	mu    sync.Mutex
-	owner map[string]string // of a record's subject; "" is nobody
-	count map[string]int
-}
-
-func (w *world) countClaims() (*claimCounter, error) {
-	c := &claimCounter{owner: map[string]string{}, count: map[string]int{}}
-	sub, err := w.nc.Subscribe(messages.StateSubjects, func(m *nats.Msg) {
-		var record messages.JobRecord
-		if json.Unmarshal(m.Data, &record) != nil {
-			return
-		}
-		owner := ""
-		if record.State == messages.JobRunning {
-			owner = record.Owner
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if owner != "" && owner != c.owner[m.Subject] {
-			c.count[m.Subject]++
-		}
-		c.owner[m.Subject] = owner
-	})
-	if err != nil {
-		return nil, err
-	}
-	w.onStop(func() error { _ = sub.Unsubscribe(); return nil })
-	return c, w.nc.Flush()
-}
-
-func (c *claimCounter) of(j job) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.count[messages.StateSubject(j.connection, j.id)]
-}
-
-func (c *claimCounter) all() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	n := 0
-	for _, of := range c.count {
-		n += of
-	}
-	return n
 }
 
 // why prints what is known of jobs that do not end.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
@@ -128,7 +129,26 @@ func (f *fairness) crowd() error {
 	if err := stream.Purge(f.ctx); err != nil {
 		return err
 	}
+	begun := time.Now()
+	if err := f.forgotten(); err != nil {
+		return err
+	}
+	f.say("%.0f s after the purge no process waits for a job of it", time.Since(begun).Seconds())
 	return f.quiet()
+}
+
+// forgotten waits until every process has noticed that the jobs of a purged stream are gone:
+// it claims them in vain, in turn with all connections, until its count of messages has
+// differed for minutes and it reads the stream from the start.
+func (f *fairness) forgotten() error {
+	return await(f.ctx, 6*time.Minute, "jobs that were purged are forgotten", func(ctx context.Context) error {
+		for _, c := range f.fleet {
+			if waits := c.jobMetrics(ctx); strings.Contains(waits, "pending ") {
+				return fmt.Errorf("%s: %s", c.name, waits)
+			}
+		}
+		return nil
+	})
 }
 
 // quiet waits until no page is being read.
@@ -166,7 +186,7 @@ func (f *fairness) exports() error {
 	}
 	if err := f.fill(40, func(i int) job {
 		return newJob(accountsSearch, "a", fmt.Sprintf("export-%d", i), map[string]any{"page_size": 100, "parallel": false,
-			"fields": []string{"id", "name"}})
+			"fields": distinctFields(i)})
 	}); err != nil {
 		return err
 	}

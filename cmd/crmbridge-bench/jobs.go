@@ -154,3 +154,15 @@ func (e *ends) count() int {
 
 // accountsSearch is the operation of most jobs here.
 var accountsSearch = messages.Accounts.Operation(messages.VerbSearch)
+
+// distinctFields are the id and other fields, another choice for each i below 64: equal pages
+// that are read at once are read only once.
+func distinctFields(i int) []string {
+	fields := []string{"id"}
+	for bit, more := range []string{"name", "email", "city", "modified_at", "created_at", "phone"} {
+		if i>>bit&1 == 1 {
+			fields = append(fields, more)
+		}
+	}
+	return fields
+}

@@ -270,7 +270,7 @@ func (l *link) copyDown() error {
 				continue
 			}
 		case (op == "MSG" || op == "HMSG") && len(fields) >= 4:
-			_, total, err := sizes(fields, op == "HMSG")
+			header, total, err := sizes(fields, op == "HMSG")
 			if err != nil {
 				return err
 			}
@@ -278,6 +278,7 @@ func (l *link) copyDown() error {
 			if _, err := io.ReadFull(from, payload); err != nil {
 				return err
 			}
+			l.wire.answered(fields[1], payload[header:total])
 			if l.wire.hides(fields[1]) {
 				continue
 			}

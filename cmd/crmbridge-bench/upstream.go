@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -33,13 +34,17 @@ func (u *upstream) wrap(next http.Handler) http.Handler {
 		lookup := r.URL.Query().Get("$top") == "1"
 		if delay := time.Duration(u.delay.Load()); delay > 0 && !lookup {
 			u.inFlight.Add(1)
-			sleep(r.Context(), delay)
+			waited := sleep(r.Context(), delay)
 			u.inFlight.Add(-1)
+			if !waited {
+				return // who asked is gone
+			}
 		}
 		status := &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(status, r) // a fault that cuts the answer panics, and is not counted
 		switch {
-		case status.status != http.StatusOK || r.Context().Err() != nil:
+		// Not the request's context: a client may have read all and be gone already.
+		case status.status != http.StatusOK || status.err != nil:
 		case lookup:
 			u.lookups.Add(1)
 		default:
@@ -48,10 +53,17 @@ func (u *upstream) wrap(next http.Handler) http.Handler {
 	})
 }
 
-// A statusWriter remembers the status.
+// A statusWriter remembers the status, and the first error of writing.
 type statusWriter struct {
 	http.ResponseWriter
 	status int
+	err    error
+}
+
+func (w *statusWriter) Write(b []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(b)
+	w.err = cmp.Or(w.err, err)
+	return n, err
 }
 
 func (w *statusWriter) WriteHeader(status int) {

@@ -34,14 +34,25 @@ type wire struct {
 	changed  atomic.Int64 // results that were changed
 	faked    atomic.Int64 // heartbeats that were answered here
 
-	// claimed is told of each record that this process publishes as a job's new owner; nil
-	// is nobody.
+	// claims is told of each record that was stored; nil is nobody.
+	claims *claims
+	// claimed is told of each job that this process has made its own; nil is nobody.
 	claimed atomic.Pointer[func(subject string)]
 
 	mu    sync.Mutex
-	deaf  time.Time       // nothing of CRM_STATE passes until then
-	owned map[string]bool // records that said that a job is run by this process
+	deaf  time.Time         // nothing of CRM_STATE passes until then
+	owned map[string]bool   // records that were stored and say that this process runs the job
+	sent  map[string]record // those that are not acknowledged yet, by reply subject
 }
+
+// A record is a message for CRM_STATE.
+type record struct {
+	subject string
+	says    messages.JobRecord
+}
+
+// running reports whether the record makes or keeps its writer the owner of a job.
+func (r record) running() bool { return r.says.State == messages.JobRunning && r.says.Owner != "" }
 
 // armHold has the next result held: a network that stands still with the page in it. It
 // arrives when somebody else runs the job.
@@ -74,6 +85,7 @@ func (w *wire) forgetAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	clear(w.owned)
+	clear(w.sent)
 	w.deaf = time.Time{}
 }
 
@@ -114,35 +126,69 @@ func (w *wire) change(m *message) {
 	w.changed.Add(1)
 }
 
+// mostSent bounds the records that are not acknowledged: the answers of a server that was
+// killed never come.
+const mostSent = 10_000
+
 // swallow answers a heartbeat of a deaf process in the server's place. nil means that the
 // message passes.
 func (w *wire) swallow(m *message) []byte {
 	if !strings.HasPrefix(m.subject, statePrefix) || m.reply == "" {
 		return nil
 	}
-	var record messages.JobRecord
-	if json.Unmarshal(m.body, &record) != nil {
+	r := record{subject: m.subject}
+	if json.Unmarshal(m.body, &r.says) != nil {
 		return nil
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	running := record.State == messages.JobRunning && record.Owner != ""
-	if !running || !w.isDeaf() || !w.owned[m.subject] {
-		if w.owned == nil {
-			w.owned = map[string]bool{}
+	if !r.running() || !w.isDeaf() || !w.owned[m.subject] {
+		if w.sent == nil || len(w.sent) > mostSent {
+			w.sent = map[string]record{}
 		}
-		if !running {
-			delete(w.owned, m.subject)
-		} else if !w.owned[m.subject] {
-			w.owned[m.subject] = true
-			if tell := w.claimed.Load(); tell != nil {
-				go (*tell)(m.subject)
-			}
-		}
+		w.sent[m.reply] = r
 		return nil
 	}
 	n := w.faked.Add(1)
 	return fmt.Appendf(nil, `{"stream":%q,"seq":%d}`, messages.StateStream, 1<<40+n)
+}
+
+// answered looks at what a server sends: a record counts when its acknowledgement comes back.
+// A refused one changes nothing.
+func (w *wire) answered(subject string, body []byte) {
+	w.mu.Lock()
+	r, ok := w.sent[subject]
+	delete(w.sent, subject)
+	w.mu.Unlock()
+	if !ok {
+		return
+	}
+	var answer struct {
+		Sequence uint64          `json:"seq"`
+		Error    json.RawMessage `json:"error"`
+	}
+	if json.Unmarshal(body, &answer) != nil || answer.Error != nil || answer.Sequence == 0 {
+		return // also the 503 of a server that has no JetStream yet
+	}
+	if w.claims != nil {
+		w.claims.stored(r.subject, r.says, answer.Sequence)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !r.running() {
+		delete(w.owned, r.subject)
+		return
+	}
+	if w.owned[r.subject] {
+		return
+	}
+	if w.owned == nil {
+		w.owned = map[string]bool{}
+	}
+	w.owned[r.subject] = true
+	if tell := w.claimed.Load(); tell != nil {
+		go (*tell)(r.subject)
+	}
 }
 
 // hides reports whether the process does not hear of a message.

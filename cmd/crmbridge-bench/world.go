@@ -41,6 +41,7 @@ type world struct {
 	publicPort  int
 	fleet       []*crmbridge
 	mutate      string // of every crmbridge's wire
+	claims      claims // of all of them
 
 	stops []func() error
 }

@@ -96,6 +96,11 @@ func (x *execution) permit() error {
 		return messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII characters without spaces",
 			messages.MaxRequestID)
 	}
+	if !messages.ValidJobID(x.key.id) {
+		// No operation on jobs could name it, neither to read nor to delete its results.
+		return messages.Invalid("", "the last part of the job's subject is not the id of a job: 1 to 64 letters, digits, "+
+			"_ and -")
+	}
 	if !time.Now().Before(x.call.Deadline) {
 		return errOverdue
 	}

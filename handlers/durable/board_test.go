@@ -401,16 +401,45 @@ func TestRefusedClaimsProlongNoLease(t *testing.T) {
 	}
 }
 
-// While this process is cut off it hears nothing: no lease runs out because of that.
-func TestLeasesBeginAnewAfterACut(t *testing.T) {
+// While this process is cut off it hears nothing: no lease runs out because of that, and none
+// begins anew, so that the dead are noticed although connections break again and again.
+func TestLeasesStandStillDuringACut(t *testing.T) {
 	x := newTable(t, 100)
 	x.publish("a", "1")
 	x.heardOf("a", "1", messages.JobRunning, "other", 0)
-	x.now = x.now.after(time.Minute)
-	x.renewAll(x.now)
-	x.tick(x.now)
+	pass := func(d, deaf time.Duration) {
+		x.now = x.now.after(d)
+		if deaf > 0 {
+			x.stoodStill(deaf, x.now)
+		}
+		x.tick(x.now)
+	}
+	pass(time.Minute, time.Minute)
 	if x.slot() != nil {
-		t.Error("the job was taken over")
+		t.Fatal("the job was taken over after a cut of a minute in which its owner could not be heard")
+	}
+	for range 4 {
+		pass(6*time.Second, 3*time.Second)
+		if o := x.slot(); o != nil {
+			t.Fatalf("the job was taken over before a lease without the cuts: %+v", o)
+		}
+	}
+	pass(6*time.Second, 3*time.Second)
+	if o := x.slot(); o == nil || !o.lapsed {
+		t.Errorf("a lease and five cuts after the owner's last word there is %+v", o)
+	}
+}
+
+// A lease is no longer after a cut than a new one.
+func TestACutProlongsNoLeaseBeyondANewOne(t *testing.T) {
+	x := newTable(t, 100)
+	x.publish("a", "1")
+	x.heardOf("a", "1", messages.JobRunning, "other", 0)
+	x.stoodStill(time.Hour, x.now)
+	x.now = x.now.after(15 * time.Second)
+	x.tick(x.now)
+	if x.slot() == nil {
+		t.Error("a lease after the cut nobody takes the job over")
 	}
 }
 

@@ -239,6 +239,9 @@ func (l *Lane) record(ctx context.Context, o *openJob) (storedRecord, uint64, ui
 				"connection", o.queue.connection, "job", o.id)
 		} else {
 			record.JobRecord = read
+			if most := msg.Time.Add(longestRetry); read.RetryAt != nil && read.RetryAt.After(most) {
+				record.RetryAt = &most
+			}
 		}
 	}
 	record.Connection, record.ID = o.queue.connection, o.id

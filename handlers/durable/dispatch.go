@@ -19,7 +19,9 @@ const tickEvery = time.Second
 func (l *Lane) dispatch(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
-	for reconnects := uint64(0); ; {
+	var cut time.Duration // for how long NATS is away
+	last := l.now()
+	for reconnects := l.nc.Stats().Reconnects; ; {
 		l.fill(ctx)
 		l.refillHungry()
 		select {
@@ -28,11 +30,20 @@ func (l *Lane) dispatch(ctx context.Context) {
 		case <-l.kick:
 		case <-l.slots.Freed():
 		case <-tick.C:
-			if n := l.nc.Stats().Reconnects; n != reconnects {
+			now, n := l.now(), l.nc.Stats().Reconnects
+			// A process that was stopped was not cut off all the time: records that did not change
+			// meanwhile are those of dead owners.
+			passed := min(time.Duration(now-last), 2*tickEvery)
+			last = now
+			if away := !l.nc.IsConnected(); away || n != reconnects {
 				reconnects = n
-				l.board.renewAll(l.now())
+				if cut += passed; away {
+					continue // no lease runs out meanwhile, and nothing can be claimed
+				}
 			}
-			l.board.tick(l.now())
+			l.board.stoodStill(cut, now)
+			cut = 0
+			l.board.tick(now)
 		}
 	}
 }

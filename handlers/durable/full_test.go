@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -175,6 +176,83 @@ func TestAConnectionsShare(t *testing.T) {
 	}
 	r.whole("old", 120)
 	r.whole("young", 120)
+}
+
+// Jobs that fail cost who publishes them nothing: their ends take no more of the stream than
+// twice the connection's share, and other connections go on.
+func TestEndsKeepToAConnectionsShare(t *testing.T) {
+	r := newRig(t)
+	const most = 160_000
+	r.bound(func(c *jetstream.StreamConfig) { c.MaxBytes = most })
+	l := r.lane("one", r.js, only(counter{rows: 10}.route()), nil)
+	l.shares.age = 0
+	ended, waited := 0, 0
+	for i := range 400 {
+		id := fmt.Sprint("bad-", i)
+		r.publish(someOp, id, `{"encoding":"`+fmt.Sprint(i)+`"}`)
+		if out := r.execute(l, id); out.ended {
+			ended++
+			continue
+		}
+		record := r.record(id)
+		if record.Error == nil || record.Error.Code != messages.Overloaded || record.State != messages.JobQueued {
+			t.Fatalf("%+v", record)
+		}
+		if waited++; waited == 3 {
+			break
+		}
+	}
+	stream, err := r.js.Stream(t.Context(), messages.ResultsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used := stream.CachedInfo().State.Bytes; waited == 0 || ended < 20 || used > most*6/10 {
+		t.Errorf("%d ended, %d waited, %d of %d bytes", ended, waited, used, most)
+	}
+}
+
+// What very many small jobs of a connection hold is found out from some of them.
+func TestTheShareOfManyJobs(t *testing.T) {
+	r := newRig(t)
+	js, err := jetstream.New(r.nc, jetstream.WithPublishAsyncMaxPending(1000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const jobs, each, large = 3 * shareRecords, 700, 1 << 20
+	for i := range jobs {
+		record := messages.JobRecord{Form: 1, Job: messages.Job{State: messages.JobFailed, Bytes: each}}
+		pages := 1
+		if i%1000 == 0 { // a few have nearly everything
+			record.Bytes, pages = large, 3
+		}
+		body, err := json.Marshal(record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := fmt.Sprint("j", i)
+		for range pages {
+			if _, err := js.PublishAsync(messages.ResultSubject("acme", id), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := js.PublishAsync(messages.StateSubject("acme", id), body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	l := r.lane("one", r.js, nil, nil)
+	held, err := l.shares.of(t.Context(), "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := int64(0)
+	for _, job := range held {
+		sum += job.bytes
+	}
+	const all = int64(jobs/1000*large + (jobs-jobs/1000)*each)
+	if len(held) > shareRecords+1 || sum < all*99/100 || sum > all*101/100 {
+		t.Errorf("%d jobs read, %d bytes, want about %d", len(held), sum, all)
+	}
 }
 
 // Limits of the server on batches: too many open ones are waited for, and a page of too many

@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -16,8 +17,13 @@ var hashSeed = maphash.MakeSeed()
 // hashOf tells the revisions of a record apart: no two are equal, since it counts its writes.
 func hashOf(record []byte) uint64 { return maphash.Bytes(hashSeed, record) }
 
-// longestWait bounds how long a record can have a job wait.
-const longestWait = 30 * 24 * time.Hour
+// longestWait bounds how far a time lies ahead, and longestRetry how long a record can have its
+// job wait, or by a throttle its connection: no process of crmbridge asks for more, and whoever
+// else may publish records must not hold up a connection with one of them.
+const (
+	longestWait  = 30 * 24 * time.Hour
+	longestRetry = max(mostRetry, dynamics.MaxRetryAfter)
+)
 
 // instantOf is a time of the wall clock on the lane's own.
 func (l *Lane) instantOf(at time.Time) instant {
@@ -43,7 +49,7 @@ func (l *Lane) hear(subject string, body []byte) {
 	record.Connection, record.ID = connection, id
 	again := l.now()
 	if record.RetryAt != nil {
-		again = l.instantOf(*record.RetryAt)
+		again = min(l.instantOf(*record.RetryAt), again.after(longestRetry))
 	}
 	if look := l.board.heard(record, hashOf(body), l.now(), again); look != nil {
 		l.look(look)
@@ -214,13 +220,18 @@ func (b *board) leftAlone(w waiting, now instant) bool {
 	return w.op != 0 && now < w.expires && !b.knows(b.ops.names[w.op])
 }
 
-// renewAll begins all leases anew: this process heard nothing while it was cut off.
-func (b *board) renewAll(now instant) {
+// stoodStill prolongs all leases by a time in which this process was cut off, as the owners may
+// have been. They do not begin anew: where connections break again and again, the jobs of the
+// dead would never be taken over.
+func (b *board) stoodStill(deaf time.Duration, now instant) {
+	if deaf <= 0 {
+		return
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for q := range b.watched {
 		for _, h := range q.others {
-			h.renew(h.hash, now, b)
+			h.lapses = min(h.lapses.after(deaf), now.after(b.lease+b.jitter()))
 		}
 	}
 }

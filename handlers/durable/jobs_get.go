@@ -79,7 +79,7 @@ func (l *Lane) recordOf(ctx context.Context, key jobKey, incarnation string) (me
 	record, at, err := l.ledger.read(ctx, key.connection, key.id)
 	switch {
 	case err != nil && at != 0:
-		return record, at, fmt.Errorf("%w: %w", errNotReadable, err)
+		return record, at, err
 	case err != nil || !ofIncarnation(record.Incarnation, incarnation):
 		return messages.JobRecord{}, 0, err
 	}

@@ -55,7 +55,7 @@ func (l ledger) read(ctx context.Context, connection, id string) (messages.JobRe
 		return record, 0, err
 	}
 	if err := json.Unmarshal(msg.Data, &record); err != nil {
-		return record, msg.Sequence, fmt.Errorf("the record of job %s of %s cannot be read: %w", id, connection, err)
+		return record, msg.Sequence, fmt.Errorf("the record of job %s of %s: %w: %w", id, connection, errNotReadable, err)
 	}
 	return record, msg.Sequence, nil
 }

@@ -94,7 +94,7 @@ func (x *execution) proceed(ctx context.Context) error {
 		if err := x.resume(); err != nil {
 			return err
 		}
-		if err := x.share(ctx); err != nil {
+		if err := x.share(ctx, false); err != nil {
 			return err
 		}
 		if err := x.serve(ctx); err != nil && !errors.Is(err, errMoved) {
@@ -202,7 +202,7 @@ func (x *execution) pages(ctx context.Context) error {
 			return err
 		}
 		parts = parts[:0]
-		if err := x.share(ctx); err != nil {
+		if err := x.share(ctx, false); err != nil {
 			return err
 		}
 	}
@@ -235,6 +235,9 @@ func (x *execution) conclude(ctx context.Context, err error) outcome {
 		return x.giveBack(ctx, v)
 	}
 	x.note(func(r *messages.JobRecord) { r.Attempts = v.attempts })
+	if err := x.share(ctx, true); err != nil {
+		return x.unended(ctx, err)
+	}
 	if err := x.fail(ctx, v.fault); err != nil {
 		return x.unended(ctx, err)
 	}

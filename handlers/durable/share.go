@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +64,9 @@ const (
 	sharesKept = 1000
 	// shareReads are how many records are read at a time.
 	shareReads = 16
+	// shareRecords are how many records are read for one look: those of the jobs with the most
+	// messages, and as many of the others by chance, which stand for all others.
+	shareRecords = 4_000
 )
 
 func newShares(l *Lane) *shares { return &shares{lane: l, age: shareAge, held: map[string]holding{}} }
@@ -75,8 +81,9 @@ func (x *execution) mayStore() int64 {
 }
 
 // share is an error where the job's connection holds its share of CRM_RESULTS, and the job is
-// not the one that goes on.
-func (x *execution) share(ctx context.Context) error {
+// not the one that goes on. The end of a job that fails is small, and may take up to twice the
+// share too; ends beyond that wait, since jobs that fail cost who publishes them nothing.
+func (x *execution) share(ctx context.Context, end bool) error {
 	s := x.lane.shares
 	now, err := s.look(ctx)
 	if err != nil || now.used < now.bound/connectionShare {
@@ -84,7 +91,9 @@ func (x *execution) share(ctx context.Context) error {
 	}
 	jobs, err := s.of(ctx, x.key.connection)
 	if err != nil {
-		return nil
+		// A connection with so much that it cannot be counted in time is not let through.
+		return patient(messages.Errorf(messages.Overloaded, "what the connection's jobs hold of %s cannot be counted "+
+			"now; the job waits", messages.ResultsStream).After(jittered(fullRetry)).Because(err))
 	}
 	quarter, sum, oldest := now.bound/connectionShare, x.bytes, true
 	own := x.hold.known()
@@ -97,7 +106,7 @@ func (x *execution) share(ctx context.Context) error {
 			oldest = false
 		}
 	}
-	if sum < quarter || oldest && sum < 2*quarter {
+	if sum < quarter || (oldest || end) && sum < 2*quarter {
 		return nil
 	}
 	x.lane.metrics.fullWaits.Inc()
@@ -195,20 +204,20 @@ func (s *shares) of(ctx context.Context, connection string) ([]holder, error) {
 	return jobs, nil
 }
 
-// records reads the records of jobs that have results.
+// records reads the records of jobs that have results. Of very many jobs some stand for the
+// rest: what they hold together is the last one's then, which has no id.
 func (s *shares) records(ctx context.Context, connection string, subjects map[string]uint64) ([]holder, error) {
 	records, err := s.lane.js.Stream(ctx, messages.StateStream)
 	if err != nil {
 		return nil, fmt.Errorf("look what a connection holds: %w", err)
 	}
 	prefix := len(messages.ResultSubject(connection, ""))
-	jobs := make([]holder, len(subjects))
+	read, rest := chosen(subjects)
+	jobs := make([]holder, len(read))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(shareReads)
-	i := 0
-	for subject := range subjects {
+	for i, subject := range read {
 		id, at := subject[prefix:], &jobs[i]
-		i++
 		group.Go(func() error {
 			msg, err := records.GetLastMsgForSubject(ctx, messages.StateSubject(connection, id))
 			var record messages.JobRecord
@@ -223,7 +232,31 @@ func (s *shares) records(ctx context.Context, connection string, subjects map[st
 			return nil
 		})
 	}
-	return jobs, group.Wait()
+	if err := group.Wait(); err != nil || rest == 0 {
+		return jobs, err
+	}
+	var sum int64
+	by := jobs[len(jobs)-shareRecords/2:]
+	for _, job := range by {
+		sum += min(job.bytes, mostCounted/shareRecords)
+	}
+	return append(jobs, holder{bytes: int64(float64(sum) / float64(len(by)) * float64(rest))}), nil
+}
+
+// chosen are the subjects whose records are read, and how many others there are. With others,
+// the second half of them is chosen by chance.
+func chosen(subjects map[string]uint64) (read []string, others int) {
+	read = slices.Collect(maps.Keys(subjects))
+	if len(read) <= shareRecords {
+		return read, 0
+	}
+	slices.SortFunc(read, func(a, b string) int { return cmp.Compare(subjects[b], subjects[a]) })
+	rest := read[shareRecords/2:]
+	for i := range shareRecords / 2 {
+		j := i + rand.N(len(rest)-i)
+		rest[i], rest[j] = rest[j], rest[i]
+	}
+	return read[:shareRecords], len(read) - shareRecords
 }
 
 // fullWarning is how often a full stream is warned of.

@@ -32,11 +32,18 @@ const (
 	DefaultResultsMaxBytes = 4 << 30
 	DefaultJobLifetime     = 24 * time.Hour
 
-	jobsKept     = 8 * 24 * time.Hour
-	resultsKept  = 48 * time.Hour
-	stateKept    = 7 * 24 * time.Hour
-	deadKept     = 30 * 24 * time.Hour
-	deadMaxBytes = 1 << 30
+	jobsKept    = 8 * 24 * time.Hour
+	resultsKept = 48 * time.Hour
+	stateKept   = 7 * 24 * time.Hour
+	deadKept    = 30 * 24 * time.Hour
+
+	// Whoever may publish jobs must not be able to fill the account's storage with them, or with
+	// their records: then no record can be written, and no job of anybody is claimed or ended.
+	// Jobs beyond the bound are refused, of records and dead letters the oldest go: those of jobs
+	// that run are rewritten all the time.
+	jobsMaxBytes  = 512 << 20
+	stateMaxBytes = 2 << 30
+	deadMaxBytes  = 1 << 30
 
 	jobsDuplicate = 2 * time.Minute
 	// leastDuplicate is the shortest window that a server takes. Results have no ids: in a
@@ -88,14 +95,14 @@ func wanted(bounds Bounds) []jetstream.StreamConfig {
 	streams := []jetstream.StreamConfig{
 		{Name: messages.JobsStream, Description: "jobs of crmbridge that have not ended",
 			Subjects: messages.JobSubjects(bounds.Tables), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
-			DiscardNewPerSubject: true, MaxAge: jobsKept, Duplicates: jobsDuplicate},
+			DiscardNewPerSubject: true, MaxAge: jobsKept, MaxBytes: jobsMaxBytes, Duplicates: jobsDuplicate},
 		{Name: messages.ResultsStream, Description: "results of crmbridge's jobs",
 			Subjects: []string{messages.ResultSubjects}, MaxMsgsPerSubject: -1, Discard: jetstream.DiscardNew,
 			MaxAge: resultsKept, MaxBytes: cmp.Or(bounds.ResultsMaxBytes, DefaultResultsMaxBytes),
 			Duplicates: leastDuplicate, AllowAtomicPublish: true},
 		{Name: messages.StateStream, Description: "records of crmbridge's jobs",
 			Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1, MaxAge: stateKept,
-			Duplicates: leastDuplicate},
+			MaxBytes: stateMaxBytes, Duplicates: leastDuplicate},
 		{Name: messages.DeadStream, Description: "requests of crmbridge's jobs that failed for good",
 			Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1, MaxAge: deadKept,
 			MaxBytes: deadMaxBytes, Duplicates: leastDuplicate},

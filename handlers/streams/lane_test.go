@@ -33,9 +33,9 @@ func TestTheStreamsOfTheLaneAreMade(t *testing.T) {
 		one      bool
 		discard  jetstream.DiscardPolicy
 	}{
-		{messages.JobsStream, messages.JobSubjects(nil), 8 * 24 * time.Hour, 2 * time.Minute, -1, true, jetstream.DiscardNew},
+		{messages.JobsStream, messages.JobSubjects(nil), 8 * 24 * time.Hour, 2 * time.Minute, 512 << 20, true, jetstream.DiscardNew},
 		{messages.ResultsStream, []string{"crm.results.*.*"}, 48 * time.Hour, 100 * time.Millisecond, 1 << 30, false, jetstream.DiscardNew},
-		{messages.StateStream, []string{"crm.state.*.*"}, 7 * 24 * time.Hour, 100 * time.Millisecond, -1, true, jetstream.DiscardOld},
+		{messages.StateStream, []string{"crm.state.*.*"}, 7 * 24 * time.Hour, 100 * time.Millisecond, 2 << 30, true, jetstream.DiscardOld},
 		{messages.DeadStream, []string{"crm.dead.*.*"}, 30 * 24 * time.Hour, 100 * time.Millisecond, 1 << 30, true, jetstream.DiscardOld},
 	} {
 		got := config(t, js, c.name)
