@@ -34,6 +34,9 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	if err := w.awaitLane(); err != nil {
 		return err
 	}
+	for _, s := range w.fleet {
+		p.say("%s takes %d MiB before them", s.name, resident(s.pid())>>20)
+	}
 	begun := time.Now()
 	if err := w.fill(c.Connections, func(i int) job { return small(fmt.Sprintf("gone%d", i), "old") }); err != nil {
 		return err
@@ -68,7 +71,7 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 		if err != nil {
 			return err
 		}
-		p.say("%s takes %.2f %% of a core", s.name, 100*share)
+		p.say("%s takes %.2f %% of a core and %d MiB", s.name, 100*share, resident(s.pid())>>20)
 	}
 	return all.verdict("idle")
 }
@@ -85,6 +88,17 @@ func cpuShare(ctx context.Context, pid int, over time.Duration) (float64, error)
 	}
 	after, err := cpuTime(pid)
 	return (after - before).Seconds() / time.Since(begun).Seconds(), err
+}
+
+// resident is how much memory a process has, in bytes, from Linux's /proc; 0 elsewhere.
+func resident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 1 {
+		if pages, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	return 0
 }
 
 // ticks are the parts of a second in /proc on Linux.
