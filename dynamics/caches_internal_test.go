@@ -30,16 +30,19 @@ func TestCachesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var echoes echoIndexes
 		token := func(i int) []string { return []string{fmt.Sprintf("%064d", i)} }
+		of := func(i int) *echoIndex {
+			return echoes.of(token(i), maxEchoIndexes, func() *echoIndex { return newEchoIndex(token(i)) })
+		}
 		for i := range 3 * maxEchoIndexes {
-			if first := echoes.of(token(i)); echoes.of(token(i)) != first || !first.in([]byte(token(i)[0])) {
+			if first := of(i); of(i) != first || !first.in([]byte(token(i)[0])) {
 				t.Fatal("an index is not used again")
 			}
 		}
 		if len(echoes.known) != maxEchoIndexes {
 			t.Errorf("%d indexes are kept", len(echoes.known))
 		}
-		time.Sleep(echoIndexLife)
-		if echoes.of(token(0)); len(echoes.known) != 1 {
+		time.Sleep(echoLife)
+		if of(0); len(echoes.known) != 1 {
 			t.Errorf("%d indexes are kept after their time", len(echoes.known))
 		}
 	})

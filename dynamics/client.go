@@ -101,6 +101,7 @@ type Client struct {
 	breakers breakers
 	layouts  layouts
 	echoes   echoIndexes
+	sieves   perToken[*echoSieve]
 }
 
 // New checks the configuration and makes a client; nothing is sent.

@@ -36,16 +36,36 @@ func (h redaction) echoes(text string) bool {
 	if text == "" || len(h.tokens) == 0 {
 		return false
 	}
-	said := []*echoText{newEchoText(squeeze(text))}
-	if plain := unescape(text); plain != text {
-		said = append(said, newEchoText(squeeze(plain)))
+	said := []string{squeeze(text)}
+	if other := unescape(text); other != text {
+		said = append(said, squeeze(other))
 	}
 	for _, token := range h.tokens {
-		for _, form := range formsOf(token) {
-			form := []byte(squeeze(form))
-			if len(form) >= echoShort && slices.ContainsFunc(said, func(t *echoText) bool { return t.holds(form, min(echoPiece, len(form))) }) {
-				return true
+		if h.sieves != nil && len(token) <= maxSieved {
+			sieve := h.sieves.of([]string{token}, maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
+			if !slices.ContainsFunc(said, sieve.may) {
+				continue
 			}
+		}
+		if echoesOf(token, said) {
+			return true
+		}
+	}
+	return false
+}
+
+// echoesOf looks for each form of a token in squeezed texts.
+func echoesOf(token string, said []string) bool {
+	texts := make([]*echoText, len(said))
+	for i, text := range said {
+		texts[i] = newEchoText(text)
+	}
+	for _, form := range formsOf(token) {
+		form := []byte(squeeze(form))
+		if len(form) >= echoShort && slices.ContainsFunc(texts, func(t *echoText) bool {
+			return t.holds(form, min(echoPiece, len(form)))
+		}) {
+			return true
 		}
 	}
 	return false

@@ -2,17 +2,13 @@ package dynamics
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"io"
-	"maps"
 	"math"
 	"math/bits"
 	"strings"
-	"sync"
-	"time"
 )
 
 // An echoReader reads an answer that is used, and fails where it holds the token
@@ -47,23 +43,15 @@ var errEcho = errors.New("the answer repeats the access token")
 
 // echoIndexes keeps the index of each token that is in use: to make one costs more
 // than to read a small page.
-type echoIndexes struct {
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]*echoIndex
-}
+type echoIndexes struct{ perToken[*echoIndex] }
 
-const (
-	// maxEchoIndexes bounds the indexes that are kept. One takes about 27 KB for a
-	// token of Entra's.
-	maxEchoIndexes = 128
-	// echoIndexLife is for how long one is kept, since it holds the proof of a token:
-	// about as long as Entra's access tokens are valid.
-	echoIndexLife = 90 * time.Minute
-)
+// maxEchoIndexes bounds the indexes that are kept. One takes about 27 KB for a token of
+// Entra's.
+const maxEchoIndexes = 128
 
 // without lets an answer to r through that holds no token.
 func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
-	proof := redaction{}
+	proof := redaction{sieves: r.redact.sieves}
 	for _, token := range r.redact.tokens {
 		if sign := token[strings.LastIndexByte(token, '.')+1:]; len(sign) >= echoExact {
 			proof.tokens = append(proof.tokens, sign[max(0, len(sign)-echoMost):])
@@ -72,41 +60,13 @@ func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
 	if len(proof.tokens) == 0 {
 		return from
 	}
-	e := &echoReader{from: from, op: r.op, forms: k.of(proof.tokens)}
+	forms := k.of(proof.tokens, maxEchoIndexes, func() *echoIndex { return newEchoIndex(proof.tokens) })
+	e := &echoReader{from: from, op: r.op, forms: forms}
 	e.tail = e.space[:0]
 	if r.strict {
 		e.whole = &proof
 	}
 	return e
-}
-
-// of returns the index of the tokens.
-func (k *echoIndexes) of(tokens []string) *echoIndex {
-	var space [2 << 10]byte
-	key := sha256.Sum256(appendTexts(space[:0], tokens...))
-	k.mu.Lock()
-	x := k.known[key]
-	k.mu.Unlock()
-	if x != nil && time.Since(x.made) < echoIndexLife {
-		return x
-	}
-	x = newEchoIndex(tokens)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.known == nil {
-		k.known = map[[sha256.Size]byte]*echoIndex{}
-	}
-	maps.DeleteFunc(k.known, func(_ [sha256.Size]byte, old *echoIndex) bool {
-		return time.Since(old.made) >= echoIndexLife
-	})
-	for other := range k.known { // any one
-		if len(k.known) < maxEchoIndexes {
-			break
-		}
-		delete(k.known, other)
-	}
-	k.known[key] = x
-	return x
 }
 
 // Read reads, and looks at what it has read.
@@ -155,7 +115,6 @@ type echoIndex struct {
 	forms []byte
 	table []uint16 // hash → place in forms, plus one; open addressing
 	bits  [1 << 10]uint64
-	made  time.Time
 }
 
 // caseBits are those in which the cases of eight ASCII letters differ.
@@ -166,7 +125,7 @@ const caseBits = 0x2020202020202020
 const echoStep = echoExact - echoChunk + 1
 
 func newEchoIndex(tokens []string) *echoIndex {
-	x := &echoIndex{made: time.Now()}
+	x := &echoIndex{}
 	for _, token := range tokens {
 		coded := []string{token, reversed(token), hex.EncodeToString([]byte(token))}
 		for offset := range 3 {

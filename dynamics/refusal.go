@@ -27,6 +27,7 @@ type redaction struct {
 	values []string
 	query  *Query   // whose columns the message may name; nil where there is none
 	tokens []string // that the other side was sent, see echo.go
+	sieves *perToken[*echoSieve]
 }
 
 var (

@@ -57,6 +57,7 @@ func (c *Client) send(ctx context.Context, r request, token string) error {
 		return tooLong(r.op)
 	}
 	r.redact = r.redact.knowing(token)
+	r.redact.sieves = &c.sieves
 	for attempt := 1; ; attempt++ {
 		err := c.try(ctx, &r, token, attempt)
 		e, ok := errors.AsType[*Error](err)

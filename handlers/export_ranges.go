@@ -65,8 +65,12 @@ func (r *bounds) past(second int64, there bool) bool {
 }
 
 // divisible reports whether there is a later half: a second is not split, since no other
-// column could do so.
-func (r *openRange) divisible() bool { return !r.asked.WithoutTime && r.pages > 0 && r.to-r.at > 1 }
+// column could do so. Nor is a range whose rows so far lie before it, which a server gives that
+// ignores what it is asked for: its half would begin there.
+func (r *openRange) divisible() bool {
+	begun := r.whole || r.asked.FromAny || r.at >= r.asked.From
+	return !r.asked.WithoutTime && r.pages > 0 && begun && r.to-r.at > 1
+}
 
 // left estimates the pages that are left, from the time that the last one took in. The
 // estimate may be far off, where rows lie thick behind thin ones, so it only chooses among

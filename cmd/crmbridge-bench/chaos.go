@@ -63,14 +63,14 @@ func (c *chaosCommand) single() {
 		return
 	}
 	c.Kill, c.Pause, c.KillLeader = 0, 0, 0
+	delay := 4 * time.Second // a job runs on for longer than a lease
 	if c.Short {
-		c.Form, c.calms = "parallel", 45*time.Second
-		c.Delay = cmp.Or(c.Delay, 2*time.Second)
+		c.Form, c.calms = "parallel", 40*time.Second
+		if c.Deaf == 0 {
+			c.calms, delay = 15*time.Second, 2*time.Second
+		}
 	}
-	if c.Deaf > 0 {
-		c.calms = 0
-		c.Delay = cmp.Or(c.Delay, 4*time.Second)
-	}
+	c.Delay = cmp.Or(c.Delay, delay)
 }
 
 // connection is what the jobs of a run belong to.
@@ -336,7 +336,9 @@ func (r *chaosRun) verdict(jobs []job, want map[string]bool, undisturbed int, to
 		returns += of.returns
 	}
 	pages, most := int(r.upstream.pages.Load()), undisturbed+allowed
-	if pages > most {
+	// A process that is cut off from records reads on, beside the job's owner, for as long as it
+	// is: that has no bound here.
+	if pages > most && r.Deaf == 0 {
 		faults = append(faults, fmt.Sprintf("Dataverse answered %d pages, at most %d (%d undisturbed + 2 × readers × takeovers, %d)",
 			pages, most, undisturbed, allowed))
 	}

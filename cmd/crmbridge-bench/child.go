@@ -36,7 +36,7 @@ func itself(name, folder string, env []string, args ...string) (*child, error) {
 		return nil, fmt.Errorf("find the bench's own program: %w", err)
 	}
 	env = append([]string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + folder}, env...)
-	return &child{name: name, program: self, args: args, env: env, folder: folder}, nil
+	return &child{name: name, program: self, args: args, env: profiled(env), folder: folder}, nil
 }
 
 // endWithParent ends a child when the bench is gone.

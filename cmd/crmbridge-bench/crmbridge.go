@@ -24,6 +24,7 @@ type serveCommand struct {
 // Run serves until a signal.
 func (c *serveCommand) Run(ctx context.Context) error {
 	endWithParent()
+	defer profile("crmbridge")()
 	if c.More == "" {
 		return c.Serve(ctx, os.Stderr)
 	}
@@ -38,7 +39,7 @@ func (c *serveCommand) Run(ctx context.Context) error {
 }
 
 // A crmbridge is one process of the fleet. It reaches every NATS server through proxies of
-// its own.
+// its own, unless its world is direct.
 type crmbridge struct {
 	*child
 	admin string
@@ -61,6 +62,10 @@ func (w *world) addCrmbridge(env []string, args ...string) (*crmbridge, error) {
 	c := &crmbridge{admin: "http://" + devenv.Address(adminPort), wire: &wire{mutate: w.mutate, claims: &w.claims}}
 	var ports []int
 	for _, behind := range w.cluster.ports {
+		if w.direct {
+			ports = append(ports, behind)
+			continue
+		}
 		p, err := newProxy(devenv.Address(behind), c.wire)
 		if err != nil {
 			return nil, err

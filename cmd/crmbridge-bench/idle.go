@@ -19,14 +19,15 @@ type idleCommand struct {
 	Processes   int           `default:"3" help:"Processes of crmbridge: ${default}."`
 	For         time.Duration `default:"60s" help:"How long NATS's CPU is looked at: ${default}."`
 	Replicas    int           `default:"1" enum:"1,3" help:"NATS servers: 1, or 3 of one cluster."`
+	Unknown     bool          `help:"Do not make the connections, which takes minutes: their jobs fail, and leave in the streams what done ones leave, and a dead letter."`
 }
 
-// Run measures and gives the verdict. The connections are not made: what their jobs leave in
-// the streams (results, record, dead letter) is the same, and more than that of a job that is
-// done.
+// Run measures and gives the verdict.
 func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: c.Processes,
-		env: []string{replicated(c.Replicas), "LOG_LEVEL=error"}, emulator: emulator.Options{Accounts: -1, Contacts: -1}})
+		env: []string{replicated(c.Replicas), "LOG_LEVEL=error"},
+		emulator: emulator.Options{Accounts: -1, Contacts: -1, Users: people(64),
+			Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}})
 	if err != nil {
 		return err
 	}
@@ -34,8 +35,18 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	if err := w.awaitLane(); err != nil {
 		return err
 	}
+	for _, s := range w.fleet {
+		p.say("%s takes %d MiB before them", s.name, resident(s.pid())>>20)
+	}
 	begun := time.Now()
-	if err := w.fill(c.Connections, func(i int) job { return small(fmt.Sprintf("gone%d", i), "old") }); err != nil {
+	connections := numbered("idle", c.Connections)
+	if !c.Unknown {
+		if err := w.connectAll(connections); err != nil {
+			return err
+		}
+		p.say("%d connections (%.0f s)", c.Connections, time.Since(begun).Seconds())
+	}
+	if err := w.fill(c.Connections, func(i int) job { return small(connections[i], "old") }); err != nil {
 		return err
 	}
 	if err := w.awaitEmpty(10 * time.Minute); err != nil {
@@ -48,6 +59,13 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	p.say("%d jobs of as many connections have ended (%.0f s)", c.Connections, time.Since(begun).Seconds())
 	all := &promises{printer: p}
 	all.keep(state.CachedInfo().State.Msgs == uint64(c.Connections), "%s has %d records", messages.StateStream, state.CachedInfo().State.Msgs)
+	dead, err := w.js.Stream(ctx, messages.DeadStream)
+	if err != nil {
+		return err
+	}
+	if letters := dead.CachedInfo().State.Msgs; !c.Unknown {
+		all.keep(letters == 0, "%d of the jobs failed", letters)
+	}
 	consumers, err := w.consumers(ctx)
 	if err != nil {
 		return err
@@ -68,7 +86,7 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 		if err != nil {
 			return err
 		}
-		p.say("%s takes %.2f %% of a core", s.name, 100*share)
+		p.say("%s takes %.2f %% of a core and %d MiB", s.name, 100*share, resident(s.pid())>>20)
 	}
 	return all.verdict("idle")
 }
@@ -85,6 +103,17 @@ func cpuShare(ctx context.Context, pid int, over time.Duration) (float64, error)
 	}
 	after, err := cpuTime(pid)
 	return (after - before).Seconds() / time.Since(begun).Seconds(), err
+}
+
+// resident is how much memory a process has, in bytes, from Linux's /proc; 0 elsewhere.
+func resident(pid int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if fields := strings.Fields(string(text)); err == nil && len(fields) > 1 {
+		if pages, err := strconv.ParseInt(fields[1], 10, 64); err == nil {
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	return 0
 }
 
 // ticks are the parts of a second in /proc on Linux.

@@ -30,6 +30,7 @@ type natsCommand struct {
 // Run serves until it is killed.
 func (n *natsCommand) Run(ctx context.Context) error {
 	endWithParent()
+	defer profile("nats")()
 	options := &server.Options{ServerName: n.Name, Host: "127.0.0.1", Port: n.Port, NoSigs: true,
 		JetStream: true, StoreDir: n.Store, JetStreamMaxStore: 64 << 30, JetStreamMaxMemory: 1 << 30,
 		SyncAlways: n.Sync, MaxPending: 512 << 20,

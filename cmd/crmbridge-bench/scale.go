@@ -17,7 +17,8 @@ type scaleCommand struct {
 
 // Run measures and gives the verdict.
 func (c *scaleCommand) Run(ctx context.Context, p *printer) (err error) {
-	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: 1,
+	defer profile("bench")()
+	w, err := newWorld(ctx, p, setup{replicas: c.Replicas, processes: 1, direct: true,
 		env: []string{replicated(c.Replicas), "MAX_IN_FLIGHT=32", "LOG_LEVEL=warn"},
 		emulator: emulator.Options{Accounts: 10, Contacts: -1, Users: people(8), Latency: 50 * time.Millisecond,
 			Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}})
@@ -70,10 +71,12 @@ func (c *scaleCommand) Run(ctx context.Context, p *printer) (err error) {
 			return err
 		}
 		n := c.Jobs * step.processes
+		before := w.cost()
 		took, err := run("job", n)
 		if err != nil {
 			return err
 		}
+		p.say("%s", w.cost().since(before, n))
 		rate := float64(n) / took.Seconds()
 		if step.processes == 1 {
 			single = rate

@@ -41,6 +41,7 @@ type world struct {
 	publicPort  int
 	fleet       []*crmbridge
 	mutate      string // of every crmbridge's wire
+	direct      bool   // there is no wire
 	claims      claims // of all of them
 
 	stops []func() error
@@ -52,6 +53,7 @@ type setup struct {
 	replicas int
 	mutate   string
 	sync     bool // NATS syncs every write
+	direct   bool // no wire stands between crmbridge and NATS: it takes CPU of its own
 	// env are further variables of every crmbridge.
 	env []string
 	// processes is how many crmbridges are started.
@@ -62,7 +64,7 @@ type setup struct {
 
 // newWorld starts a world. It is stopped by stop, also where it could not be started whole.
 func newWorld(ctx context.Context, p *printer, s setup) (w *world, err error) {
-	w = &world{printer: p, ctx: ctx, mutate: s.mutate}
+	w = &world{printer: p, ctx: ctx, mutate: s.mutate, direct: s.direct}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())

@@ -75,11 +75,15 @@ func openExport(name string, request exportRequest) (opened *exportFile, err err
 		return nil, exportError("another export writes %s at the moment", name)
 	}
 	info, err := file.Stat()
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, exportError("%w", err)
+	}
+	named, err := os.Stat(name)
+	switch {
 	case !info.Mode().IsRegular():
 		return nil, exportError("%s is no file", name)
+	case err != nil, !os.SameFile(info, named): // removed by another export that ended before the lock was ours
+		return nil, exportError("another export removed or replaced %s at the moment; try again", name)
 	}
 	f := &exportFile{name: name, file: file, made: made, state: exportState{Form: exportForm, Request: request}}
 	begun, err := f.load(request)

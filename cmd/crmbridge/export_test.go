@@ -454,3 +454,29 @@ func sizeOf(name string) int64 {
 	}
 	return info.Size()
 }
+
+// Exports that end before they have begun remove their file; one that begins meanwhile never
+// writes to a file that has no name any more.
+func TestExportsThatBeginAndEnd(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "a.csv")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for range 500 {
+				f, err := openExport(out, exportRequest{})
+				if err != nil {
+					continue // another one has it
+				}
+				opened, err := f.file.Stat()
+				if err != nil {
+					t.Error(err)
+				}
+				if named, err := os.Stat(out); err != nil || !os.SameFile(named, opened) {
+					t.Errorf("the file that was opened is not the named one: %v", err)
+				}
+				f.close()
+			}
+		})
+	}
+	all.Wait()
+}

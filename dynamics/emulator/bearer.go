@@ -1,9 +1,11 @@
 package emulator
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 )
 
 // bearer finds who is calling, and the claims parameter that the token was asked with. The user is nil for somebody whom the
@@ -13,8 +15,8 @@ func (s *Server) bearer(r *http.Request) (user *systemUser, asked string, ok boo
 	if !strings.EqualFold(scheme, "Bearer") {
 		return nil, "", false
 	}
-	var c claims
-	if s.signer.verify(strings.TrimSpace(token), &c) != nil {
+	c, err := s.verified.of(s.signer, strings.TrimSpace(token))
+	if err != nil {
 		return nil, "", false
 	}
 	now := s.opts.Now().Unix()
@@ -31,6 +33,36 @@ func (s *Server) bearer(r *http.Request) (user *systemUser, asked string, ok boo
 		return nil, "", false
 	}
 	return s.dir.byObject(oid), c.Asked, true
+}
+
+// mostVerified bounds the tokens whose claims are kept, at some 500 B each.
+const mostVerified = 10_000
+
+// verified keeps the claims of tokens whose signature is good: to check it again with every
+// request takes as long as the rest of a small one.
+type verified struct {
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]claims
+}
+
+func (v *verified) of(signer *signer, token string) (claims, error) {
+	key := sha256.Sum256([]byte(token))
+	v.mu.Lock()
+	c, ok := v.known[key]
+	v.mu.Unlock()
+	if ok {
+		return c, nil
+	}
+	if err := signer.verify(token, &c); err != nil {
+		return c, err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.known == nil || len(v.known) >= mostVerified {
+		v.known = map[[sha256.Size]byte]claims{}
+	}
+	v.known[key] = c
+	return c, nil
 }
 
 // challenge is the 401 of section 9.3: values unquoted, the version 1 path, no JSON.

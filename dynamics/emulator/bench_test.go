@@ -12,24 +12,31 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// BenchmarkPage is one page of 5000 rows with labels, as crmbridge asks for it.
-func BenchmarkPage(b *testing.B) {
-	s, err := emulator.New(emulator.Options{})
+// begun is a server for a benchmark, its origin, and an access token for it.
+func begun(b *testing.B, o emulator.Options) (s *emulator.Server, origin, token string) {
+	b.Helper()
+	s, err := emulator.New(o)
 	if err != nil {
 		b.Fatal(err)
 	}
 	srv := httptest.NewServer(s)
-	defer srv.Close()
-	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
-		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
+	b.Cleanup(srv.Close)
+	res, err := http.PostForm(srv.URL+tokenPath,
+		url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
+			"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer res.Body.Close()
-	token := accessToken(b, res.Body)
-	target := srv.URL + "/api/data/v9.2/accounts?$select=name,websiteurl,industrycode,accountclassificationcode,revenue,numberofemployees,address1_city,_ownerid_value,createdon,donotemail&$filter=" +
+	return s, srv.URL, accessToken(b, res.Body)
+}
+
+// BenchmarkPage is one page of 5000 rows with labels, as crmbridge asks for it.
+func BenchmarkPage(b *testing.B) {
+	_, origin, token := begun(b, emulator.Options{})
+	target := origin + "/api/data/v9.2/accounts?$select=name,websiteurl,industrycode,accountclassificationcode,revenue,numberofemployees,address1_city,_ownerid_value,createdon,donotemail&$filter=" +
 		url.QueryEscape("contains(name,'a') and statecode eq 0") + "&$orderby=name"
-	warm(b, srv.URL, token)
+	warm(b, origin, token)
 	for b.Loop() {
 		req, err := http.NewRequestWithContext(b.Context(), "GET", target, nil)
 		if err != nil {
@@ -52,22 +59,10 @@ func BenchmarkPage(b *testing.B) {
 
 // BenchmarkStream is 50,000 rows of 60,000 in pages of 5000, in another order than that of the keys.
 func BenchmarkStream(b *testing.B) {
-	s, err := emulator.New(emulator.Options{Accounts: 60_000})
-	if err != nil {
-		b.Fatal(err)
-	}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	res, err := http.PostForm(srv.URL+tokenPath, url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
-		"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer res.Body.Close()
-	token := accessToken(b, res.Body)
-	warm(b, srv.URL, token)
+	_, origin, token := begun(b, emulator.Options{Accounts: 60_000})
+	warm(b, origin, token)
 	for b.Loop() {
-		target := srv.URL + "/api/data/v9.2/accounts?$select=name,industrycode&$orderby=name&$filter=statecode%20eq%200"
+		target := origin + "/api/data/v9.2/accounts?$select=name,industrycode&$orderby=name&$filter=statecode%20eq%200"
 		for range 10 {
 			req, err := http.NewRequestWithContext(b.Context(), "GET", target, nil)
 			if err != nil {
@@ -116,22 +111,9 @@ func BenchmarkFirst(b *testing.B) {
 // parallel export asks for it; with changes a row is rewritten before each page. The server of so
 // many rows takes some seconds and 600 MB.
 func BenchmarkRange(b *testing.B) {
-	s, err := emulator.New(emulator.Options{Accounts: 500_000, Contacts: -1})
-	if err != nil {
-		b.Fatal(err)
-	}
-	srv := httptest.NewServer(s)
-	defer srv.Close()
-	res, err := http.PostForm(srv.URL+tokenPath,
-		url.Values{"grant_type": {"client_credentials"}, "client_id": {emulator.DefaultClientID},
-			"client_secret": {emulator.DefaultClientSecret}, "scope": {srv.URL + "/.default"}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer res.Body.Close()
-	token := accessToken(b, res.Body)
+	s, origin, token := begun(b, emulator.Options{Accounts: 500_000, Contacts: -1})
 	begin := time.Now()
-	warm(b, srv.URL, token)
+	warm(b, origin, token)
 	b.Logf("making the rows: %s", time.Since(begin))
 	var ids []string
 	for a := range s.Control().Accounts() {
@@ -152,7 +134,7 @@ func BenchmarkRange(b *testing.B) {
 				if c.changes {
 					s.Control().Table("accounts").SetCreated(ids[n%len(ids)], time.Unix(1_600_000_000+int64(n), 0))
 				}
-				req, err := http.NewRequestWithContext(b.Context(), "GET", srv.URL+c.target, nil)
+				req, err := http.NewRequestWithContext(b.Context(), "GET", origin+c.target, nil)
 				if err != nil {
 					b.Fatal(err)
 				}

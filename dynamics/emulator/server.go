@@ -15,21 +15,22 @@ import (
 // Server is one directory and one Dataverse environment. It is safe for concurrent use and owns no goroutine: there is nothing
 // to close.
 type Server struct {
-	opts    Options
-	signer  *signer
-	grants  *grants
-	dir     *directory
-	data    *store
-	schema  *schema
-	tally   tally
-	faults  faults
-	rules   *rules
-	limiter *limiter
-	orders  orders
-	counted recordCounts
-	hint    atomic.Int64 // x-ms-dop-hint; 0 is none
-	serial  atomic.Int64 // of access tokens
-	expired atomic.Int64 // serials up to here are expired
+	opts     Options
+	signer   *signer
+	verified verified
+	grants   *grants
+	dir      *directory
+	data     *store
+	schema   *schema
+	tally    tally
+	faults   faults
+	rules    *rules
+	limiter  *limiter
+	orders   orders
+	counted  recordCounts
+	hint     atomic.Int64 // x-ms-dop-hint; 0 is none
+	serial   atomic.Int64 // of access tokens
+	expired  atomic.Int64 // serials up to here are expired
 }
 
 // New makes a server; it opens no port. It fails only for options that make no sense.

@@ -144,6 +144,10 @@ func (x *execution) dismiss(ctx context.Context, s stored) error {
 
 // read reads the last stored message, again while JetStream does not answer.
 func (x *execution) read(ctx context.Context) (stored, error) {
+	if first := x.first; first != nil {
+		x.first = nil
+		return readStored(first.last)
+	}
 	subject := messages.ResultSubject(x.key.connection, x.key.id)
 	for {
 		msg, err := lastOf(context.WithoutCancel(ctx), x.lane.js, messages.ResultsStream, subject)

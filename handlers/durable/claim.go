@@ -69,15 +69,34 @@ func (l *Lane) claimNew(ctx context.Context, o *openJob) (got claiming, conflict
 	case err != nil:
 		return claiming{verdict: claimError, err: err}, false
 	}
+	// Side by side: neither depends on the other, and both come after the claim.
+	results := l.firstLook(ctx, o)
 	if c.message, err = l.message(ctx, o); err != nil {
+		<-results
 		return l.release(ctx, c, err), false
 	}
+	c.results = <-results
 	if c.message == nil {
 		// It ended, and even its record has been removed since, or it never was there.
 		l.removeRecord(ctx, c.revision)
 		return claiming{verdict: claimGone}, false
 	}
 	return claiming{verdict: claimMade, claimed: c.describe()}, false
+}
+
+// firstLook reads the last result of a job that was claimed just now. What cannot be read is
+// read by the execution.
+func (l *Lane) firstLook(ctx context.Context, o *openJob) <-chan *looked {
+	found := make(chan *looked, 1)
+	l.work.Go(func() {
+		msg, err := lastOf(ctx, l.js, messages.ResultsStream, messages.ResultSubject(o.queue.connection, o.id))
+		if err != nil {
+			found <- nil
+			return
+		}
+		found <- &looked{msg}
+	})
+	return found
 }
 
 // claimKnown claims a job that has a record, if the record allows it.

@@ -42,6 +42,9 @@ func (l *Lane) hear(subject string, body []byte) {
 	if !ok || len(body) > messages.MaxJobRecord || !messages.ValidConnection(connection) || !messages.ValidJobID(id) {
 		return
 	}
+	if !l.board.concerns(jobKey{connection, id}) {
+		return // every process hears of every job: most are no business of it
+	}
 	var record messages.JobRecord
 	if json.Unmarshal(body, &record) != nil {
 		return
@@ -55,6 +58,14 @@ func (l *Lane) hear(subject string, body []byte) {
 		l.look(look)
 	}
 	l.wake()
+}
+
+// concerns reports whether a job's record can change anything here.
+func (b *board) concerns(key jobKey) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	_, strange := b.strangers[key]
+	return strange || b.queues[key.connection] != nil
 }
 
 // heard takes in a record. It returns an open job of this process where the record says that

@@ -25,17 +25,26 @@ type directAsk struct {
 // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md.
 func direct(ctx context.Context, js jetstream.JetStream, stream string,
 	ask directAsk) (*jetstream.RawStreamMsg, error) {
+	reply, err := askStream(ctx, js, "DIRECT.GET", stream, ask)
+	if err != nil {
+		return nil, err
+	}
+	return directAnswer(stream, reply)
+}
+
+// askStream asks JetStream's API for something of a stream.
+func askStream(ctx context.Context, js jetstream.JetStream, api, stream string, ask any) (*nats.Msg, error) {
 	body, err := json.Marshal(ask)
 	if err != nil {
 		return nil, fmt.Errorf("encode a request to JetStream: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.DIRECT.GET."+stream, body)
+	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API."+api+"."+stream, body)
 	if err != nil {
 		return nil, fmt.Errorf("read from stream %s: %w", stream, err)
 	}
-	return directAnswer(stream, reply)
+	return reply, nil
 }
 
 func directAnswer(stream string, reply *nats.Msg) (*jetstream.RawStreamMsg, error) {

@@ -18,7 +18,7 @@ func (l *Lane) Get(ctx context.Context, connection, id string) (messages.Job, er
 	if err != nil {
 		return messages.Job{}, err
 	}
-	known, err := l.view(ctx, jobKey{connection, id}, incarnation)
+	known, err := l.looked(ctx, jobKey{connection, id}, incarnation, true)
 	if err != nil {
 		return messages.Job{}, asked(ctx, err)
 	}
@@ -42,18 +42,29 @@ type view struct {
 // view reads what there is of a job. Its message goes last: a job that has none, and no record
 // that describes it, has ended meanwhile or is not there, which another look tells.
 func (l *Lane) view(ctx context.Context, key jobKey, incarnation string) (view, error) {
-	v, err := l.viewOnce(ctx, key, incarnation)
+	return l.looked(ctx, key, incarnation, false)
+}
+
+// looked is view; brief leaves out the last result of a job that has ended and whose results are
+// all there, since its record says the same.
+func (l *Lane) looked(ctx context.Context, key jobKey, incarnation string, brief bool) (view, error) {
+	v, err := l.viewOnce(ctx, key, incarnation, brief)
 	if err != nil || v.described() || v.message != nil {
 		return v, err
 	}
-	return l.viewOnce(ctx, key, incarnation)
+	return l.viewOnce(ctx, key, incarnation, brief)
 }
 
-func (l *Lane) viewOnce(ctx context.Context, key jobKey, incarnation string) (view, error) {
+func (l *Lane) viewOnce(ctx context.Context, key jobKey, incarnation string, brief bool) (view, error) {
 	v := view{key: key}
 	var err error
 	if v.record, v.at, err = l.recordOf(ctx, key, incarnation); err != nil {
 		return v, err
+	}
+	if brief && v.described() && v.record.State.Ended() {
+		if n, err := l.storedOf(ctx, key); err != nil || v.record.Pages > 0 && n >= v.record.Pages {
+			return v, err
+		}
 	}
 	if v.last, err = l.lastResult(ctx, key, incarnation, false); err != nil {
 		return v, err
@@ -72,6 +83,15 @@ func (l *Lane) viewOnce(ctx context.Context, key jobKey, incarnation string) (vi
 	}
 	v.message, err = l.messageOf(ctx, "*.*", key)
 	return v, err
+}
+
+// storedOf is how many messages the job's results have. A server knows that without reading
+// its file; for a message that nobody asked for lately it reads a block of 8 MB.
+func (l *Lane) storedOf(ctx context.Context, key jobKey) (int, error) {
+	n := 0
+	err := subjectsOf(ctx, l.js, messages.ResultsStream, messages.ResultSubject(key.connection, key.id),
+		func(_ string, messages uint64) { n = int(min(messages, mostCounted)) })
+	return n, err
 }
 
 // recordOf is a job's record, from the stream's leader; the sequence is 0 where there is none.

@@ -117,7 +117,7 @@ type listed struct{ id, message string }
 func (l *Lane) idsAfter(ctx context.Context, connection, after string, n int) ([]listed, error) {
 	first := ids{after: after, most: n}
 	for _, of := range ofConnection(connection)[:2] { // jobs and records
-		err := subjectsOf(ctx, l.js, of.stream, of.filter, func(subject string) {
+		err := subjectsOf(ctx, l.js, of.stream, of.filter, func(subject string, _ uint64) {
 			one := listed{id: subject[strings.LastIndexByte(subject, '.')+1:]}
 			if of.stream == messages.JobsStream {
 				one.message = subject
@@ -157,9 +157,10 @@ func (i *ids) cut() {
 	i.found = i.found[:min(len(i.found), i.most)]
 }
 
-// subjectsOf calls see with every subject of a stream that a filter matches. A server lists
-// up to 100,000 at a time.
-func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter string, see func(subject string)) error {
+// subjectsOf calls see with every subject of a stream that a filter matches, and how many
+// messages it has. A server lists up to 100,000 at a time.
+func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter string,
+	see func(subject string, messages uint64)) error {
 	for offset := 0; ; {
 		ask, err := json.Marshal(map[string]any{"subjects_filter": filter, "offset": offset})
 		if err != nil {
@@ -178,8 +179,8 @@ func subjectsOf(ctx context.Context, js jetstream.JetStream, stream, filter stri
 		if answer.Error != nil {
 			return fmt.Errorf("look at stream %s: %w", stream, answer.Error)
 		}
-		for subject := range answer.State.Subjects {
-			see(subject)
+		for subject, n := range answer.State.Subjects {
+			see(subject, n)
 		}
 		if offset += len(answer.State.Subjects); len(answer.State.Subjects) == 0 || offset >= answer.Total {
 			return nil

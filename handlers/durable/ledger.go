@@ -116,15 +116,9 @@ func messageAt(ctx context.Context, js jetstream.JetStream, stream string, at ui
 // storedMessage asks STREAM.MSG.GET, which the leader answers.
 func storedMessage(ctx context.Context, js jetstream.JetStream, stream string,
 	which map[string]any) (*jetstream.RawStreamMsg, error) {
-	ask, err := json.Marshal(which)
+	reply, err := askStream(ctx, js, "STREAM.MSG.GET", stream, which)
 	if err != nil {
-		return nil, fmt.Errorf("encode a request to JetStream: %w", err)
-	}
-	ctx, cancel := context.WithTimeout(ctx, apiWait)
-	defer cancel()
-	reply, err := js.Conn().RequestWithContext(ctx, "$JS.API.STREAM.MSG.GET."+stream, ask)
-	if err != nil {
-		return nil, fmt.Errorf("read from stream %s: %w", stream, err)
+		return nil, err
 	}
 	var answer struct {
 		Error   *jetstream.APIError `json:"error"`

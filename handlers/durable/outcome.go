@@ -18,7 +18,11 @@ type claimed struct {
 	revision uint64                  // of the record
 	message  *jetstream.RawStreamMsg // the job, from CRM_JOBS
 	since    time.Time               // when the claim was sent: its lease runs from there
+	results  *looked                 // their last message, read after the claim; nil where that was not read
 }
+
+// A looked is what a look at the end of a job's results found: nil for no results.
+type looked struct{ last *jetstream.RawStreamMsg }
 
 func (c claimed) key() jobKey { return jobKey{c.record.Connection, c.record.ID} }
 

@@ -36,9 +36,10 @@ type execution struct {
 	place       []byte // where the operation goes on, nil for the beginning
 	maxParts    int
 
-	at    stored // the last stored message
-	bytes int64  // what the results take
-	rows  int64  // stored by this execution
+	first *looked // what the claim found of the results, for the first reading
+	at    stored  // the last stored message
+	bytes int64   // what the results take
+	rows  int64   // stored by this execution
 }
 
 // run executes a claimed job until it has ended, must wait, or is not this process's any
@@ -57,7 +58,7 @@ func (l *Lane) run(ctx context.Context, c claimed, turn turnFunc) outcome {
 }
 
 func (l *Lane) newExecution(c claimed, turn turnFunc) *execution {
-	x := &execution{lane: l, key: c.key(), turn: turn, message: c.message, began: time.Now(),
+	x := &execution{lane: l, key: c.key(), turn: turn, message: c.message, first: c.results, began: time.Now(),
 		incarnation: c.record.Incarnation, bytes: c.record.Bytes, maxParts: maxParts}
 	x.call = route.Call{Operation: c.record.Operation, RequestID: c.record.RequestID, Connection: x.key.connection,
 		Scope: x.key.connection}

@@ -41,6 +41,7 @@ const (
 	// their records: then no record can be written, and no job of anybody is claimed or ended.
 	// Jobs beyond the bound are refused, of records and dead letters the oldest go: those of jobs
 	// that run are rewritten all the time.
+	// A server without room to reserve that much makes these two without a bound.
 	jobsMaxBytes  = 512 << 20
 	stateMaxBytes = 2 << 30
 	deadMaxBytes  = 1 << 30
@@ -90,22 +91,22 @@ func Lane(ctx context.Context, js jetstream.JetStream, bounds Bounds) error {
 	return longEnough(ages, cmp.Or(bounds.JobLifetime, DefaultJobLifetime))
 }
 
-// wanted are the streams as they are made.
+// wanted are the streams as they are made. Those that must have their room come first.
 func wanted(bounds Bounds) []jetstream.StreamConfig {
 	streams := []jetstream.StreamConfig{
-		{Name: messages.JobsStream, Description: "jobs of crmbridge that have not ended",
-			Subjects: messages.JobSubjects(bounds.Tables), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
-			DiscardNewPerSubject: true, MaxAge: jobsKept, MaxBytes: jobsMaxBytes, Duplicates: jobsDuplicate},
 		{Name: messages.ResultsStream, Description: "results of crmbridge's jobs",
 			Subjects: []string{messages.ResultSubjects}, MaxMsgsPerSubject: -1, Discard: jetstream.DiscardNew,
 			MaxAge: resultsKept, MaxBytes: cmp.Or(bounds.ResultsMaxBytes, DefaultResultsMaxBytes),
 			Duplicates: leastDuplicate, AllowAtomicPublish: true},
-		{Name: messages.StateStream, Description: "records of crmbridge's jobs",
-			Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1, MaxAge: stateKept,
-			MaxBytes: stateMaxBytes, Duplicates: leastDuplicate},
 		{Name: messages.DeadStream, Description: "requests of crmbridge's jobs that failed for good",
 			Subjects: []string{messages.DeadSubjects}, MaxMsgsPerSubject: 1, MaxAge: deadKept,
 			MaxBytes: deadMaxBytes, Duplicates: leastDuplicate},
+		{Name: messages.JobsStream, Description: "jobs of crmbridge that have not ended",
+			Subjects: messages.JobSubjects(bounds.Tables), MaxMsgsPerSubject: 1, Discard: jetstream.DiscardNew,
+			DiscardNewPerSubject: true, MaxAge: jobsKept, MaxBytes: jobsMaxBytes, Duplicates: jobsDuplicate},
+		{Name: messages.StateStream, Description: "records of crmbridge's jobs",
+			Subjects: []string{messages.StateSubjects}, MaxMsgsPerSubject: 1, MaxAge: stateKept,
+			MaxBytes: stateMaxBytes, Duplicates: leastDuplicate},
 	}
 	for i := range streams {
 		streams[i].Storage, streams[i].AllowDirect = jetstream.FileStorage, true
@@ -119,6 +120,13 @@ func present(ctx context.Context, js jetstream.JetStream, want jetstream.StreamC
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
 		stream, err = js.CreateStream(ctx, want)
+		if mayBeUnbounded(want) && lacksRoom(err) {
+			unbounded := want
+			unbounded.MaxBytes = -1
+			if other, again := js.CreateStream(ctx, unbounded); again == nil {
+				stream, err = other, nil
+			}
+		}
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another process was first
 			stream, err = js.Stream(ctx, want.Name)
 		}
@@ -135,6 +143,11 @@ func present(ctx context.Context, js jetstream.JetStream, want jetstream.StreamC
 	}
 	have.Subjects, err = addSubjects(ctx, js, want.Name, want.Subjects)
 	return have, err
+}
+
+// mayBeUnbounded reports whether a stream works without a bound in bytes too.
+func mayBeUnbounded(want jetstream.StreamConfig) bool {
+	return want.Name == messages.JobsStream || want.Name == messages.StateStream
 }
 
 // longEnough compares the time that a job has with that for which the streams keep it.

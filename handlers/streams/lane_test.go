@@ -67,6 +67,24 @@ func TestTheStreamsOfTheLaneAreMade(t *testing.T) {
 	w.Stop()
 }
 
+// A server with room for the results and the dead letters has room for the lane: what only
+// keeps one publisher from filling it is left out.
+func TestTheStreamsOfASmallServerAreMade(t *testing.T) {
+	for room, want := range map[int64][2]int64{6 << 30: {512 << 20, -1}, 5<<30 + 256<<20: {-1, -1}} {
+		_, js := streamstest.Connect(t, streamstest.Server(t, func(o *server.Options) { o.JetStreamMaxStore = room }))
+		for range 2 {
+			if err := Lane(t.Context(), js, Bounds{}); err != nil {
+				t.Fatalf("with %d bytes: %v", room, err)
+			}
+		}
+		for i, name := range []string{messages.JobsStream, messages.StateStream} {
+			if got := config(t, js, name).MaxBytes; got != want[i] {
+				t.Errorf("with %d bytes %s has a bound of %d, want %d", room, name, got, want[i])
+			}
+		}
+	}
+}
+
 // changed makes the streams and changes one before the lane looks at it.
 func changed(t *testing.T, name string, change func(*jetstream.StreamConfig)) (jetstream.JetStream, error) {
 	t.Helper()

@@ -46,6 +46,13 @@ const (
 	codeMaxBytesExceeded = 10122
 )
 
+// lacksRoom reports whether a stream could not be made because of the bytes that it reserves.
+func lacksRoom(err error) bool {
+	fault, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && slices.Contains([]jetstream.ErrorCode{codeNoStorage, codeNoResources, codeAccountResources, codeNoPeers,
+		codeMaxBytesExceeded}, fault.ErrorCode)
+}
+
 // noRoom words why a stream cannot be made: which limit says no, and which setting of
 // crmbridge asked for as much.
 func noRoom(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig, err error) error {

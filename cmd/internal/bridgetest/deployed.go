@@ -8,10 +8,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 )
 
 // File is the text of a file of the repository, named from its root.
@@ -75,22 +76,7 @@ func deployed(t testing.TB, port int, text string) *server.Server {
 		t.Fatal(err)
 	}
 	options.NoLog, options.NoSigs = true, true
-	return StartNATS(t, options)
-}
-
-// StartNATS starts a NATS server that ends with the test.
-func StartNATS(t testing.TB, options *server.Options) *server.Server {
-	t.Helper()
-	s, err := server.NewServer(options)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.Start()
-	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(time.Minute) {
-		t.Fatal("NATS did not start")
-	}
-	return s
+	return streamstest.Run(t, options)
 }
 
 // RedisAdministrator may do everything with the world's Redis, or the test is skipped.

@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -122,7 +122,7 @@ func TestRestoredAccountsInSmallMessages(t *testing.T) {
 
 func testRestoredAccountsInSmallMessages(t *testing.T, table *testedTable) {
 	w := table.world(t, table.options(-1))
-	nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
+	nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
 	w.NATSURL = nc.ClientURL()
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

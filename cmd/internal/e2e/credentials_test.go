@@ -10,6 +10,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 )
 
 // Credentials that are wrong for a while do not end the process: it comes back
@@ -20,7 +21,7 @@ func TestWrongCredentialsForAWhile(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func(password string) *server.Server {
-		return bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
+		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
 	}
 	first := start("right")
 	w.NATSURL = fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -98,7 +99,7 @@ func TestFieldsInSmallMessages(t *testing.T) { forTables(t, testFieldsInSmallMes
 func testFieldsInSmallMessages(t *testing.T, table *testedTable) {
 	w := table.world(t, table.options(50))
 	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
-		nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
+		nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
 		w.NATSURL = nc.ClientURL()
 		w.Bridge(w.Settings(payload == 0), nil)
 		client, _ := w.Client()

@@ -15,6 +15,7 @@ import (
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -175,7 +176,7 @@ func BenchmarkFloodOfOneRequester(b *testing.B) {
 					b.Fatal(err)
 				}
 				options.NoLog, options.NoSigs = true, true
-				s := bridgetest.StartNATS(b, options)
+				s := streamstest.Run(b, options)
 				as := func(user string) string { return strings.Replace(s.ClientURL(), "nats://", "nats://"+user+":x@", 1) }
 				settings := w.Settings(true)
 				settings.URL, w.NATSURL = as("crmbridge"), as("crmbridge")

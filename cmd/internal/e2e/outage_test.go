@@ -13,6 +13,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -69,7 +70,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func() *server.Server {
-		return bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
+		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
 	}
 	first := start()
 	w.NATSURL = first.ClientURL()

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -61,7 +62,7 @@ func testPagesAreAskedForInWhatAMessageHolds(t *testing.T, table *testedTable) {
 	a := asked{set: table.Set}
 	w := bridgetest.NewWrapped(t, table.options(-1), a.wrap)
 	w.Tables = table.Name
-	nc := bridgetest.StartNATS(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
+	nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
 	w.NATSURL = nc.ClientURL()
 	for i := range rows {
 		table.put(w.Emulator.Control(), "", "row "+strconv.Itoa(i), "description", strings.Repeat("d", 900+i%200))
