@@ -38,7 +38,7 @@ type scene struct {
 // act has the process do what it can: claim the job, as the record allows it, and read records.
 func (s *scene) act() {
 	for _, look := range s.tick(s.now) {
-		s.verified(look, looked{stored: s.record.Beat > 0, record: s.record, hash: s.hash, again: s.now}, s.now)
+		s.verified(look, lookedUp{stored: s.record.Beat > 0, record: s.record, hash: s.hash, again: s.now}, s.now)
 	}
 	s.lookedAll()
 	for s.ran == nil && s.wants(s.now) {

@@ -28,8 +28,8 @@ type heldLook struct {
 	owner string
 }
 
-// A looked is what was read for a look.
-type looked struct {
+// A lookedUp is what was read for a look.
+type lookedUp struct {
 	stored bool // there is a record
 	record messages.JobRecord
 	hash   uint64
@@ -55,10 +55,10 @@ func (l *Lane) verify(looks []heldLook) {
 	})
 }
 
-func (l *Lane) lookAt(ctx context.Context, look heldLook) (looked, error) {
+func (l *Lane) lookAt(ctx context.Context, look heldLook) (lookedUp, error) {
 	o := &openJob{waiting: waiting{id: look.key.id, seq: look.seq}, queue: &queue{connection: look.key.connection}}
 	record, at, hash, err := l.record(ctx, o)
-	got := looked{stored: at != 0, record: record.JobRecord, hash: hash, again: l.now()}
+	got := lookedUp{stored: at != 0, record: record.JobRecord, hash: hash, again: l.now()}
 	if record.RetryAt != nil {
 		got.again = l.instantOf(*record.RetryAt)
 	}
@@ -66,7 +66,7 @@ func (l *Lane) lookAt(ctx context.Context, look heldLook) (looked, error) {
 }
 
 // verified takes in the record of a job that another process was heard to run.
-func (b *board) verified(look heldLook, got looked, now instant) {
+func (b *board) verified(look heldLook, got lookedUp, now instant) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	q := b.queues[look.key.connection]
