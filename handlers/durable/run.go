@@ -54,6 +54,7 @@ func (l *Lane) run(ctx context.Context, c claimed, turn turnFunc) outcome {
 	x := l.newExecution(c, turn)
 	x.hold = l.takeHold(c, lose)
 	defer x.hold.stop()
+	defer l.shares.ran(x.key)
 	return x.conclude(ctx, x.proceed(ctx))
 }
 

@@ -31,6 +31,7 @@ type shares struct {
 	mu     sync.Mutex
 	room   room
 	held   map[string]holding
+	own    map[jobKey]int64 // of jobs that this process runs: their records are a heartbeat old
 	warned time.Time
 }
 
@@ -53,6 +54,7 @@ type holder struct {
 	bytes   int64
 	queued  time.Time
 	running bool
+	ended   bool
 }
 
 const (
@@ -69,7 +71,9 @@ const (
 	shareRecords = 4_000
 )
 
-func newShares(l *Lane) *shares { return &shares{lane: l, age: shareAge, held: map[string]holding{}} }
+func newShares(l *Lane) *shares {
+	return &shares{lane: l, age: shareAge, held: map[string]holding{}, own: map[jobKey]int64{}}
+}
 
 // mayStore is how many bytes of results the job may have.
 func (x *execution) mayStore() int64 {
@@ -82,9 +86,12 @@ func (x *execution) mayStore() int64 {
 
 // share is an error where the job's connection holds its share of CRM_RESULTS, and the job is
 // not the one that goes on. The end of a job that fails is small, and may take up to twice the
-// share too; ends beyond that wait, since jobs that fail cost who publishes them nothing.
+// share too; ends beyond that wait, since jobs that fail cost who publishes them nothing. The
+// oldest job goes on in any case while no other job of the connection has ended: there would
+// be nothing that jobs.delete could remove.
 func (x *execution) share(ctx context.Context, end bool) error {
 	s := x.lane.shares
+	s.runs(x.key, x.bytes)
 	now, err := s.look(ctx)
 	if err != nil || now.used < now.bound/connectionShare {
 		return nil // who cannot be asked how full it is says so when it is written to
@@ -95,24 +102,62 @@ func (x *execution) share(ctx context.Context, end bool) error {
 		return patient(messages.Errorf(messages.Overloaded, "what the connection's jobs hold of %s cannot be counted "+
 			"now; the job waits", messages.ResultsStream).After(jittered(fullRetry)).Because(err))
 	}
-	quarter, sum, oldest := now.bound/connectionShare, x.bytes, true
-	own := x.hold.known()
-	for _, job := range jobs {
-		if job.id == x.key.id {
-			continue
-		}
-		sum += job.bytes
-		if job.running && cmp.Or(job.queued.Compare(own.QueuedAt), cmp.Compare(job.id, own.ID)) < 0 {
-			oldest = false
-		}
-	}
-	if sum < quarter || (oldest || end) && sum < 2*quarter {
+	quarter, u := now.bound/connectionShare, s.beside(x.key, x.hold.known().QueuedAt, jobs)
+	sum := x.bytes + u.bytes
+	if sum < quarter || (u.oldest || end) && sum < 2*quarter || u.oldest && !u.ended {
 		return nil
 	}
 	x.lane.metrics.fullWaits.Inc()
 	return patient(messages.Errorf(messages.Overloaded, "the results of the connection's jobs take %d bytes, and they "+
 		"may take %d, a quarter of what %s holds; the job waits until some are removed, with jobs.delete or by their age",
 		sum, quarter, messages.ResultsStream).After(jittered(fullRetry)))
+}
+
+// A usage is what the jobs of a connection hold beside one of them.
+type usage struct {
+	bytes  int64
+	oldest bool // none that runs is older than that one
+	ended  bool // one has ended
+}
+
+// beside is what the jobs of a connection hold without one of them. Of jobs that run in this
+// process it is known to the byte.
+func (s *shares) beside(key jobKey, queued time.Time, jobs []holder) usage {
+	u := usage{oldest: true}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	counted := map[string]bool{key.id: true}
+	for _, job := range jobs {
+		if job.id == key.id {
+			continue
+		}
+		counted[job.id] = true
+		u.bytes += max(job.bytes, s.own[jobKey{key.connection, job.id}])
+		u.ended = u.ended || job.ended
+		if job.running && cmp.Or(job.queued.Compare(queued), cmp.Compare(job.id, key.id)) < 0 {
+			u.oldest = false
+		}
+	}
+	for other, bytes := range s.own {
+		if other.connection == key.connection && !counted[other.id] {
+			u.bytes += bytes // its first page came after the look
+		}
+	}
+	return u
+}
+
+// runs notes what a job holds that this process runs.
+func (s *shares) runs(key jobKey, bytes int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.own[key] = bytes
+}
+
+// ran forgets a job that this process does not run any more.
+func (s *shares) ran(key jobKey) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.own, key)
 }
 
 // quarter is one connection's share in bytes, 0 where it is not known.
@@ -227,7 +272,8 @@ func (s *shares) records(ctx context.Context, connection string, subjects map[st
 			case err != nil:
 				return fmt.Errorf("look what a connection holds: %w", err)
 			case json.Unmarshal(msg.Data, &record) == nil:
-				*at = holder{id: id, bytes: sane(record).Bytes, queued: record.QueuedAt, running: record.Owner != ""}
+				*at = holder{id: id, bytes: sane(record).Bytes, queued: record.QueuedAt,
+					running: record.Owner != "", ended: record.State.Ended()}
 			}
 			return nil
 		})
