@@ -243,11 +243,11 @@ func (l *Lane) takeIn(ctx context.Context, msg jetstream.Msg, about *jetstream.M
 	}
 }
 
-// followed reads what there is of a job; ok is false for what is none: no job can be asked for,
-// or its results be read, whose id or connection is none.
+// followed reads what there is of a job; ok is false for what is none. One whose id is none is
+// followed as far as that can be kept, and ended: whoever published it is to see why.
 func (l *Lane) followed(msg jetstream.Msg, about *jetstream.MsgMetadata) (f followed, ok bool) {
 	op, connection, id, ok := messages.ParseJobSubject(msg.Subject())
-	if !ok || !messages.ValidConnection(connection) || !messages.ValidJobID(id) {
+	if !ok || !messages.ValidConnection(connection) || len(id) > longestID {
 		return f, false
 	}
 	expires := about.Timestamp.Add(l.options.JobLifetime)
@@ -258,6 +258,9 @@ func (l *Lane) followed(msg jetstream.Msg, about *jetstream.MsgMetadata) (f foll
 	return followed{seq: about.Sequence.Stream, op: op, connection: connection, id: id, at: about.Timestamp,
 		expires: l.instantOf(expires)}, true
 }
+
+// longestID bounds what is kept of an id that is none, in bytes.
+const longestID = 255
 
 // caughtUp ends the first reading of what the stream had.
 func (l *Lane) caughtUp(upTo uint64) {

@@ -39,7 +39,7 @@ func (l *Lane) now() instant { return instant(time.Since(l.began)) }
 func (l *Lane) hear(subject string, body []byte) {
 	rest, _ := strings.CutPrefix(subject, "crm.state.")
 	connection, id, ok := strings.Cut(rest, ".")
-	if !ok || len(body) > messages.MaxJobRecord || !messages.ValidConnection(connection) || !messages.ValidJobID(id) {
+	if !ok || len(body) > messages.MaxJobRecord || !messages.ValidConnection(connection) || len(id) > longestID {
 		return
 	}
 	if !l.board.concerns(jobKey{connection, id}) {

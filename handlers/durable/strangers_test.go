@@ -109,11 +109,10 @@ func TestMessagesThatAreNoJobs(t *testing.T) {
 	var seen runs
 	l := startLane(t, s, 4, quickly(&seen), func(l *Lane) { l.recountEvery, l.pullWait = time.Millisecond, 20*time.Millisecond })
 	await(t, "the stream is there", func() bool { return l.Trouble() == "" })
-	aliens := []string{"crm.accounts.search.job.acme." + strings.Repeat("x", 300), "crm.accounts.search.job.é.id",
-		"crm.accounts.search.job.acme.é"}
+	aliens := []string{"crm.accounts.search.job.acme." + strings.Repeat("x", 300), "crm.accounts.search.job.é.id"}
 	publishJobs(t, js, aliens...)
 	// The acknowledgement of a job, where somebody had it sent.
-	msg := &nats.Msg{Subject: search("acme", 1)[0], Reply: "crm.users.whoami.job.acme.ü", Data: []byte("{}")}
+	msg := &nats.Msg{Subject: search("acme", 1)[0], Reply: "crm.users.whoami.job.ü.id", Data: []byte("{}")}
 	if err := nc.PublishMsg(msg); err != nil {
 		t.Fatal(err)
 	}

@@ -90,7 +90,7 @@ func TestHostileJobs(t *testing.T) {
 	}
 	put("accounts.search", strings.Repeat("a", 64), `{"fields":["id"]}`, nil)
 	valid := len(ids)
-	for _, id := range []string{strings.Repeat("b", 65), "é", "a$b", "%00", strings.Repeat("c", 2000)} {
+	for _, id := range []string{strings.Repeat("b", 65), "é", "a$b", "%00", strings.Repeat("c", 255)} {
 		put("accounts.search", id, `{"fields":["id"]}`, nil)
 	}
 	put("accounts.banana", "other-version", `{}`, nil)
