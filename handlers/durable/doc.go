@@ -43,7 +43,7 @@
 //	verdict       what an error means for a job: final, again later, or wait
 //	end           the end of a job, each step repeatable; cancel for who does not own the job
 //	release       giving a job back
-//	share         how much of CRM_RESULTS a connection may hold
+//	share         how much of CRM_RESULTS a connection may hold; share_look: what it holds
 //	jobs_*        the operations jobs.get, jobs.list and so on
 //	purge         what is left of a deleted connection
 //
