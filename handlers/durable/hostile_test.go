@@ -97,16 +97,25 @@ func TestARecordThatWaitsForYears(t *testing.T) {
 	}
 	l.board.follow(followed{seq: 1, op: someOp, connection: "acme", id: "j", at: time.Now(), expires: never}, l.now())
 	l.hear(subject, []byte(body))
-	l.board.mu.Lock()
-	q := l.board.queues["acme"]
-	blocked, w := q.blocked, q.jobs[0]
-	l.board.mu.Unlock()
+	q, blocked, w := l.board.waitingFor("acme", "j")
 	if most := l.now().after(longestRetry); blocked > most || w.after > most || blocked == 0 {
 		t.Errorf("blocked until %v, waits until %v, at most %v", blocked, w.after, most)
 	}
 	if got := l.claim(t.Context(), &openJob{waiting: w, queue: q}); got.verdict != claimLater || time.Until(got.again) > longestRetry {
 		t.Errorf("%+v", got)
 	}
+}
+
+// waitingFor is a queue, until when it is blocked, and one of its jobs: it is kept apart as soon as
+// it is known that its time is far away.
+func (b *board) waitingFor(connection, id string) (*queue, instant, waiting) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	q := b.queues[connection]
+	if at := q.indexOf(id); at >= 0 {
+		return q, q.blocked, q.jobs[at]
+	}
+	return q, q.blocked, q.delayed[id]
 }
 
 // Somebody else's messages among the results end a job, and the dead letter of somebody else is
