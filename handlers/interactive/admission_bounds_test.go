@@ -37,6 +37,13 @@ func rehearse(bounds admissionBounds) *rehearsal {
 	return s
 }
 
+// begun is how many requests have begun.
+func (s *rehearsal) begun() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.ran)
+}
+
 func (s *rehearsal) push(connection string, bytes int, deadline time.Duration) *request {
 	return s.pushFrom("_INBOX.a.b", connection, bytes, deadline)
 }

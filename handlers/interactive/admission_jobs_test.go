@@ -152,18 +152,18 @@ func TestWhatJobsDoNotTakeGoesToRequests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := rehearse(admissionBounds{inFlight: 1, perConnection: 40, messages: 2048, bytes: 1 << 20})
 		slots := Slots{s.a}
-		s.push("a", 10, time.Minute)
+		first := s.push("a", 10, time.Minute)
 		if slots.Take() {
 			t.Fatal("there is a slot")
 		}
 		s.push("b", 10, time.Minute)
-		s.a.leave(s.ran[0], true)
-		if len(s.ran) != 1 || !freed(slots) {
-			t.Fatalf("%d requests ran, or nobody told the jobs", len(s.ran))
+		s.a.leave(first, true)
+		if s.begun() != 1 || !freed(slots) {
+			t.Fatalf("%d requests ran, or nobody told the jobs", s.begun())
 		}
 		time.Sleep(owedFor)
 		synctest.Wait()
-		if len(s.ran) != 2 {
+		if s.begun() != 2 {
 			t.Error("the request still waits")
 		}
 	})
