@@ -22,7 +22,6 @@ func (l *Lane) Answer() {
 	} {
 		if _, err := l.NC.QueueSubscribe(op.ScopedSubject("*"), messages.QueueGroup, func(msg *nats.Msg) {
 			l.mu.Lock()
-			l.asked[op]++
 			refuse := l.refuse
 			l.mu.Unlock()
 			var in messages.JobRequest
@@ -60,13 +59,6 @@ func (l *Lane) Refuse(refuse func(op messages.Operation, msg *nats.Msg) *message
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.refuse = refuse
-}
-
-// Asked is how often an operation has been asked for.
-func (l *Lane) Asked(op messages.Operation) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.asked[op]
 }
 
 // job is what is known of a job.

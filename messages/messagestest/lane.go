@@ -30,7 +30,6 @@ type Lane struct {
 	mu sync.Mutex
 	// Refuse, where it is not nil, may answer a request in place of the lane.
 	refuse func(op messages.Operation, msg *nats.Msg) *messages.Error
-	asked  map[messages.Operation]int
 }
 
 // NewLane starts a lane that ends with the test; change, where it is not nil, changes the
@@ -56,7 +55,7 @@ func NewLane(t testing.TB, change func(*server.Options)) *Lane {
 
 func newLane(t testing.TB, s *server.Server, replicas int) *Lane {
 	t.Helper()
-	l := &Lane{Server: s, t: t, asked: map[messages.Operation]int{}}
+	l := &Lane{Server: s, t: t}
 	l.NC = l.Connect()
 	var err error
 	if l.JS, err = jetstream.New(l.NC); err != nil {
