@@ -23,6 +23,11 @@ const (
 	blockedEvery = 5 * time.Second
 	// redisPause is how long a share is used without Redis before it is tried again.
 	redisPause = time.Second
+	// staleAfter is how old an answer of Redis may be where the process does not hear of
+	// blocks: one may have begun since. It then asks again, but not for ever, since a Redis
+	// may be as slow as that.
+	staleAfter = 100 * time.Millisecond
+	staleMost  = 3
 )
 
 // run is the user's goroutine: it publishes blocks, asks for slots and gives them
@@ -79,17 +84,21 @@ func (u *user) publishBlock() {
 
 // ask gets slots and says when to ask again.
 func (u *user) ask() time.Duration {
-	now := time.Now()
+	now, heard := time.Now(), u.t.hears.Load()
 	got, err := u.t.lease(u.t.ctx, u.key, u.name, u.wants(now))
 	u.t.reached(err)
 
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if err == nil {
+	switch {
+	case err != nil:
+		u.alone(time.Now())
+	case !heard && got.blocked == 0 && time.Since(now) > staleAfter && u.stale < staleMost:
+		u.stale++
+	default:
+		u.stale = 0
 		u.t.fleet.seen(got.fleet)
 		u.granted(got, now)
-	} else {
-		u.alone(time.Now())
 	}
 	u.dispatch(time.Now())
 	switch wait := time.Until(u.blocked); {

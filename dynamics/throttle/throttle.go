@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,6 +48,7 @@ type Throttle struct {
 	stop   context.CancelFunc
 	work   sync.WaitGroup
 	away   awayLog
+	hears  atomic.Bool // of blocks, as soon as they are published
 
 	mu    sync.Mutex
 	users map[dynamics.Principal]*user // each with its keeper

@@ -227,7 +227,7 @@ func TestABlockHoldsForTheFleet(t *testing.T) {
 	t.Parallel()
 	addr, _ := startRedis(t)
 	for attempt := 1; ; attempt++ {
-		stall := watchStalls()
+		stall := watchStalls(t, addr)
 		fault := blockHolds(t, addr, dynamics.Principal{Organization: "org", User: fmt.Sprint("ada", attempt)})
 		if worst := stall(); fault == nil || worst < 50*time.Millisecond || attempt == 5 {
 			if fault != nil {
@@ -238,13 +238,16 @@ func TestABlockHoldsForTheFleet(t *testing.T) {
 	}
 }
 
-// watchStalls measures for how long the machine lets nobody run: what comes late then
-// is not the throttle's fault.
-func watchStalls() (worst func() time.Duration) {
+// watchStalls measures for how long the machine lets nobody run, this process or Redis: what
+// comes late then is not the throttle's fault.
+func watchStalls(t *testing.T, addr string) (worst func() time.Duration) {
+	client := redis.NewClient(&redis.Options{Addr: addr})
 	stop, result := make(chan struct{}), make(chan time.Duration)
 	go func() {
+		defer client.Close()
 		var most time.Duration
 		for last := time.Now(); ; last = time.Now() {
+			_ = client.Ping(t.Context()).Err()
 			select {
 			case <-stop:
 				result <- most
@@ -290,19 +293,20 @@ func blockHolds(t *testing.T, addr string, p dynamics.Principal) error {
 	time.Sleep(wait + 500*time.Millisecond)
 	cancel()
 	work.Wait()
-	late, early, after := 0, 0, 0
+	late, early, after, latest := 0, 0, 0, time.Duration(0)
 	for _, at := range begins {
 		switch since := at.Sub(refused); {
 		case since < 0:
 			early++
 		case since > 250*time.Millisecond && since < wait-20*time.Millisecond:
-			late++
+			late, latest = late+1, since
 		case since >= wait-20*time.Millisecond && since < wait+200*time.Millisecond:
 			after++
 		}
 	}
 	if late > 0 || early == 0 && len(begins) == 0 {
-		return fmt.Errorf("%d calls began while the user was blocked, %d before", late, early)
+		return fmt.Errorf("%d calls of %d began while the user was blocked, the last after %s, %d before",
+			late, len(begins), latest, early)
 	}
 	// Two slots for a quarter of a second and calls of 5 ms: without the ramp it
 	// would be 800 in the first 200 ms.
@@ -310,6 +314,69 @@ func blockHolds(t *testing.T, addr string, p dynamics.Principal) error {
 		return fmt.Errorf("%d calls in the first 200 ms after the block; they must come back, and few at first", after)
 	}
 	return nil
+}
+
+// deaf is a process that cannot subscribe, and whose first question for slots is answered
+// late: what it then gets is from before a block that it has not heard of.
+type deaf struct {
+	late  time.Duration
+	asked atomic.Int64
+}
+
+func (d *deaf) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		c, err := next(ctx, network, addr)
+		return deafConn{c}, err
+	}
+}
+
+func (d *deaf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if len(cmd.Args()) > 10 && err == nil && d.asked.Add(1) == 1 {
+			time.Sleep(d.late)
+		}
+		return err
+	}
+}
+
+func (d *deaf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+type deafConn struct{ net.Conn }
+
+func (c deafConn) Write(b []byte) (int, error) {
+	if bytes.Contains(bytes.ToLower(b), []byte("\nsubscribe\r")) {
+		return 0, errors.New("this connection takes no subscription")
+	}
+	return c.Conn.Write(b)
+}
+
+// Slots from before a block are not used by a process that could not hear of it.
+func TestSlotsFromBeforeABlockAreNotUsed(t *testing.T) {
+	t.Parallel()
+	addr, _ := startRedis(t)
+	hook := &deaf{late: 400 * time.Millisecond}
+	first, second := process(t, addr, throttle.Config{}), process(t, addr, throttle.Config{}, hook)
+	began := make(chan time.Time, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var work sync.WaitGroup
+	work.Go(func() {
+		if leave, err := second.Enter(ctx, ada, "acme"); err == nil {
+			began <- time.Now()
+			leave(dynamics.Answer{})
+		}
+	})
+	within(t, 10*time.Second, "the second process asks", func() bool { return hook.asked.Load() > 0 })
+	leave := enter(t, first)
+	refused := time.Now()
+	leave(dynamics.Answer{Limit: dynamics.LimitRequests, RetryAfter: 2 * time.Second})
+	if since := soon(t, began, "the call").Sub(refused); since < 1900*time.Millisecond {
+		t.Errorf("a call began %s after a refusal for 2 s", since)
+	}
+	work.Wait()
 }
 
 // A call that could not begin before its deadline is refused at once, and so is one

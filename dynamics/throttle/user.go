@@ -54,6 +54,7 @@ type user struct {
 	leased   int
 	leaseEnd time.Time
 	shared   bool // the lease is Redis's, not this process's own share
+	stale    int  // answers in a row that were not used; see staleAfter
 	waiting  fair.Queue[*waiter]
 	used     time.Time // when a call last began or ended that is no job's
 	jobs     jobs

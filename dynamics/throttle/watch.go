@@ -34,6 +34,7 @@ func (t *Throttle) listen() {
 func (t *Throttle) hear() (stood bool) {
 	sub := t.config.Redis.Subscribe(t.ctx, channel)
 	defer func() { _ = sub.Close() }()
+	defer t.hears.Store(false)
 	// Receive does not end with the context; closing does.
 	done := make(chan struct{})
 	defer close(done)
@@ -50,6 +51,7 @@ func (t *Throttle) hear() (stood bool) {
 			return stood
 		}
 		stood = true
+		t.hears.Store(true)
 		if m, ok := m.(*redis.Message); ok {
 			if n, ok := told(m.Payload, t.config.LongestBlock); ok {
 				if u := t.known(n.key); u != nil {
