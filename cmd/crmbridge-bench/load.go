@@ -191,6 +191,17 @@ func (l *load) ended() {
 	}
 }
 
+// answers is how many there were since the last take.
+func (l *load) answers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.counted.took)
+	for _, refused := range l.counted.refused {
+		n += refused
+	}
+	return n
+}
+
 // take is what was counted since the take before.
 func (l *load) take() counted {
 	l.mu.Lock()

@@ -22,7 +22,7 @@ type speedCommand struct {
 	List    bool     `help:"Name the rows and end."`
 	JSON    bool     `name:"json" help:"Print figures as JSON."`
 	Binary  string   `placeholder:"PATH" help:"Measure this build of crmbridge. By default it is built from the folder's sources; 'self' is the code in this program."`
-	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, one for each row."`
+	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, by row; with --binary=self of the bare loop too."`
 }
 
 // Validate refuses what cannot be measured.
@@ -87,11 +87,6 @@ type speed struct {
 
 // start starts everything, and makes the connections.
 func (s *speed) start(ctx context.Context, p *printer) (err error) {
-	if s.Profile != "" {
-		if err := os.MkdirAll(s.Profile, 0o700); err != nil {
-			return fmt.Errorf("make the folder of profiles: %w", err)
-		}
-	}
 	s.world, err = newWorld(ctx, p, setup{direct: true, stub: true, emulator: emulator.Options{Users: people(speedUsers)}})
 	if err != nil {
 		return err
@@ -104,7 +99,11 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 	if s.binary, err = s.build(); err != nil {
 		return err
 	}
-	if _, err := s.addCrmbridge(s.profiling()); err != nil {
+	profiles, err := s.profiling()
+	if err != nil {
+		return err
+	}
+	if _, err := s.addCrmbridge(profiles); err != nil {
 		return err
 	}
 	if err := s.awaitFleet(); err != nil {

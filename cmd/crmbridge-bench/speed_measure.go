@@ -23,8 +23,9 @@ type sample struct {
 	PerSecond float64        `json:"per_second"` // answers
 	P50       time.Duration  `json:"p50"`
 	P99       time.Duration  `json:"p99"`
-	CPU       time.Duration  `json:"cpu"`  // a request, of the side's process only
-	Peak      int64          `json:"peak"` // bytes of memory, of that process
+	CPU       time.Duration  `json:"cpu"`    // a request, of the side's process only
+	Others    time.Duration  `json:"others"` // CPU a request of NATS, the stub and the requester
+	Peak      int64          `json:"peak"`   // bytes of memory, of that process
 	Answers   int            `json:"answers"`
 	Refused   map[string]int `json:"refused,omitempty"`
 	Calls     float64        `json:"calls"` // of the upstream, a request
@@ -51,6 +52,9 @@ func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 		if err := os.Remove(c.logFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return m, err
 		}
+		if err := s.profileItself(c, row); err != nil {
+			return m, err
+		}
 		if err := c.start(); err != nil {
 			return m, err
 		}
@@ -67,8 +71,7 @@ func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 			return m, fmt.Errorf("%s: %w; its log ends with:\n%s", one.name, err, one.process().tail(2000))
 		}
 	}
-	stop := s.profileRow(row)
-	defer stop()
+	defer s.profileRow(row)()
 	for round := range s.Rounds {
 		var both [2]sample
 		for turn := range sides {
@@ -92,7 +95,7 @@ func brackets(s string) string {
 	return "; REFUSED: " + s
 }
 
-// warm is how long a side works before it is measured.
+// warm is how long a side works at least before it is measured.
 const warm = 400 * time.Millisecond
 
 // sample has one side work and measures it.
@@ -101,25 +104,23 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 	if err := s.load.begin(one, row); err != nil {
 		return sample{}, err
 	}
-	sleep(s.ctx, warm)
-	resetPeak(pid)
-	pagesBefore, err := s.stubSays(s.ctx, nil)
-	if err != nil {
+	// In steady state, and long enough for its figures to mean something: on a busy machine a
+	// second may be too short for an answer of each slot.
+	if err := s.work(warm, row.InFlight); err != nil {
 		return sample{}, err
 	}
-	before, err := cpuTime(pid)
+	resetPeak(pid)
+	before, err := s.used(pid)
 	if err != nil {
 		return sample{}, err
 	}
 	s.load.take()
 	begun := time.Now()
-	sleep(s.ctx, time.Duration(s.Seconds*float64(time.Second)))
-	counted, took := s.load.take(), time.Since(begun)
-	after, err := cpuTime(pid)
-	if err != nil {
+	if err := s.work(time.Duration(s.Seconds*float64(time.Second)), 2*row.InFlight); err != nil {
 		return sample{}, err
 	}
-	pages, err := s.stubSays(s.ctx, nil)
+	counted, took := s.load.take(), time.Since(begun)
+	after, err := s.used(pid)
 	peak := peakMemory(pid)
 	if err := errors.Join(err, s.load.end(s.ctx)); err != nil {
 		return sample{}, err
@@ -136,8 +137,49 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 		return sample{}, fmt.Errorf("nothing was answered in %.1f s; refused: %s", took.Seconds(), refusals(counted.refused))
 	}
 	return sample{PerSecond: float64(n) / took.Seconds(), P50: quantile(counted.took, 0.5), P99: quantile(counted.took, 0.99),
-		CPU: (after - before) / time.Duration(n), Peak: peak, Answers: n, Refused: counted.refused,
-		Calls: float64(pages-pagesBefore) / float64(all)}, nil
+		CPU: (after.cpu - before.cpu) / time.Duration(n), Others: (after.others - before.others) / time.Duration(n), Peak: peak,
+		Answers: n, Refused: counted.refused, Calls: float64(after.pages-before.pages) / float64(all)}, nil
+}
+
+// longest is how much longer than it should a side may work for its answers.
+const longest = 20 * time.Second
+
+// work waits for a time and, where that was too short, for a number of answers.
+func (s *speed) work(atLeast time.Duration, answers int) error {
+	if !sleep(s.ctx, atLeast) {
+		return s.ctx.Err()
+	}
+	for late := time.Duration(0); s.load.answers() < answers; late += 20 * time.Millisecond {
+		if late > longest {
+			return fmt.Errorf("%d answers in %s", s.load.answers(), atLeast+longest)
+		}
+		if !sleep(s.ctx, 20*time.Millisecond) {
+			return s.ctx.Err()
+		}
+	}
+	return nil
+}
+
+// A state is what was used up to a moment.
+type state struct {
+	cpu    time.Duration // of the process that is measured
+	others time.Duration // of NATS, the stub, and this process
+	pages  int64         // that the stub has sent
+}
+
+func (s *speed) used(pid int) (now state, err error) {
+	if now.cpu, err = cpuTime(pid); err != nil {
+		return now, err
+	}
+	for _, other := range []int{os.Getpid(), s.stub.pid(), s.cluster.servers[0].pid()} {
+		took, err := cpuTime(other)
+		if err != nil {
+			return now, err
+		}
+		now.others += took
+	}
+	now.pages, err = s.stubSays(s.ctx, nil)
+	return now, err
 }
 
 // look asks once over each connection, and reads every row of the first answer.
