@@ -114,7 +114,9 @@ type given struct{ access dynamics.Access }
 
 func (g *given) Access(context.Context, string) (dynamics.Access, error) { return g.access, nil }
 
-func (g *given) Refused(context.Context, string, dynamics.Access) (dynamics.Access, error) { return g.access, nil }
+func (g *given) Refused(context.Context, string, dynamics.Access) (dynamics.Access, error) {
+	return g.access, nil
+}
 
 // replayed answers from memory, with as little of its own as possible.
 type replayed struct{ page []byte }

@@ -129,6 +129,19 @@ func (a *Account) Lease() *Lease {
 	return l
 }
 
+// Begin is Lease in the caller's own memory, of which an earlier lease must be closed.
+func (a *Account) Begin(l *Lease) *Lease {
+	*l = Lease{}
+	if a == nil {
+		return l
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	l.account = a
+	a.leases.push(l)
+	return l
+}
+
 // Close gives everything back. Leases that are shared stay taken until the others
 // have given them back too.
 func (a *Account) Close() {
@@ -160,8 +173,8 @@ func (a *Account) close() {
 	a.in.open.remove(a)
 }
 
-// A Lease is a part of what an account holds, for one thing. A nil Lease bounds
-// nothing.
+// A Lease is a part of what an account holds, for one thing. A nil Lease, and the zero
+// value, bound nothing.
 type Lease struct {
 	account *Account
 	place   place[Lease] // among the account's
@@ -170,11 +183,13 @@ type Lease struct {
 	over    bool
 }
 
+func (l *Lease) none() bool { return l == nil || l.account == nil }
+
 // Grow takes n more bytes, as soon as there is room for them, the oldest account
 // first. The error is an [*Error] where there was none shortly before ctx's
 // deadline, or ctx's own. Take it before the memory.
 func (l *Lease) Grow(ctx context.Context, n int64) error {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return nil
 	}
 	b := l.account.in
@@ -190,7 +205,7 @@ func (l *Lease) Grow(ctx context.Context, n int64) error {
 // Start is Grow for the first bytes of a piece of work: it waits until there is
 // room for more than them, since what has been begun goes first.
 func (l *Lease) Start(ctx context.Context, n int64) error {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return nil
 	}
 	b := l.account.in
@@ -205,7 +220,7 @@ func (l *Lease) Start(ctx context.Context, n int64) error {
 
 // Shrink gives back n bytes.
 func (l *Lease) Shrink(n int64) {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return
 	}
 	b := l.account.in
@@ -217,7 +232,7 @@ func (l *Lease) Shrink(n int64) {
 
 // Close gives the lease back. It may be called again.
 func (l *Lease) Close() {
-	if l == nil {
+	if l.none() {
 		return
 	}
 	b := l.account.in
@@ -233,7 +248,7 @@ func (l *Lease) Close() {
 // the last of them. A lease is shared once, and does not grow afterwards.
 func (l *Lease) Share(n int) []*Lease {
 	others := make([]*Lease, n)
-	if l == nil {
+	if l.none() {
 		return others
 	}
 	l.account.in.mu.Lock()
@@ -253,7 +268,7 @@ func (l *Lease) Share(n int) []*Lease {
 
 // Join hands a lease that Share made to the account which uses it.
 func (l *Lease) Join(a *Account) {
-	if l == nil || a == nil {
+	if l.none() || a == nil {
 		return
 	}
 	a.in.mu.Lock()
