@@ -20,10 +20,10 @@ import (
 
 // A side answers requests: the bare loop, or crmbridge.
 type side struct {
-	name    string
-	subject string // up to the connection
-	bare    bool
-	process func() *child
+	name      string
+	subject   string // up to the connection
+	bare      bool
+	processes []*child
 }
 
 // A load keeps a number of requests in flight over all connections evenly: each answer is

@@ -9,7 +9,7 @@ import (
 // BenchmarkScannerValid what the standard library takes to check the same.
 func BenchmarkScanner(b *testing.B) {
 	page := stubPage("http://localhost/", 5000)
-	s := scanner{in: page, most: 1 << 20}
+	s := scanner{in: page, wanted: bareWanted, most: 1 << 20}
 	b.SetBytes(int64(len(page)))
 	b.ReportAllocs()
 	for b.Loop() {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -81,7 +80,7 @@ type speed struct {
 	*speedCommand
 	*world
 	connections []string
-	bare        *child
+	bares       []*child
 	load        *load
 }
 
@@ -106,7 +105,7 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 	if _, err := s.addCrmbridge(profiles); err != nil {
 		return err
 	}
-	if err := s.awaitFleet(); err != nil {
+	if err := s.running(1); err != nil {
 		return err
 	}
 	s.connections = numbered("speed", speedUsers)
@@ -114,12 +113,6 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	s.say("%d connections of as many users", len(s.connections))
-	s.bare, err = itself("bare", s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
-		"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
-	if err != nil {
-		return err
-	}
-	s.onStop(func() error { s.bare.kill(); return nil })
 	s.load, err = newLoad(s.cluster.url(), s.connections)
 	if err != nil {
 		return err

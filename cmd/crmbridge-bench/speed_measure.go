@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ type sample struct {
 	P99       time.Duration  `json:"p99"`
 	CPU       time.Duration  `json:"cpu"`    // a request, of the side's process only
 	Others    time.Duration  `json:"others"` // CPU a request of NATS, the stub and the requester
-	Peak      int64          `json:"peak"`   // bytes of memory, of that process
+	Peak      int64          `json:"peak"`   // bytes of memory, of those processes
 	Answers   int            `json:"answers"`
 	Refused   map[string]int `json:"refused,omitempty"`
 	Calls     float64        `json:"calls"` // of the upstream, a request
@@ -42,33 +41,24 @@ type measured struct {
 // row's.
 func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 	m.Row = row
-	form := url.Values{"rows": {strconv.Itoa(row.Rows)}, "delay": {row.Delay.String()}}
-	if _, err := s.stubSays(s.ctx, form); err != nil {
-		return m, fmt.Errorf("set the stub: %w", err)
+	if err := s.setStub(row.Rows, 1, row.Delay); err != nil {
+		return m, err
 	}
-	crmbridge := s.fleet[0]
-	for _, c := range []*child{s.bare, crmbridge.child} {
-		c.end(interrupt)
-		if err := os.Remove(c.logFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return m, err
-		}
+	if err := s.running(0); err != nil {
+		return m, err
+	}
+	for _, c := range []*child{s.bares[0], s.fleet[0].child} {
 		if err := s.profileItself(c, row); err != nil {
 			return m, err
 		}
-		if err := c.start(); err != nil {
-			return m, err
-		}
 	}
-	if err := s.awaitFleet(); err != nil {
+	if err := s.running(1); err != nil {
 		return m, err
 	}
-	sides := []side{
-		{name: "bare", subject: bareSubject, bare: true, process: func() *child { return s.bare }},
-		{name: "crmbridge", subject: accountsSearch.Subject() + ".", process: func() *child { return crmbridge.child }},
-	}
+	sides := s.sides(1)
 	for _, one := range sides {
 		if err := s.look(one, row); err != nil {
-			return m, fmt.Errorf("%s: %w; its log ends with:\n%s", one.name, err, one.process().tail(2000))
+			return m, fmt.Errorf("%s: %w; its log ends with:\n%s", one.name, err, one.processes[0].tail(2000))
 		}
 	}
 	defer s.profileRow(row)()
@@ -77,7 +67,7 @@ func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 		for turn := range sides {
 			i := (turn + round) % 2 // who begins changes
 			if both[i], err = s.sample(sides[i], row); err != nil {
-				return m, fmt.Errorf("%s: %w; its log ends with:\n%s", sides[i].name, err, sides[i].process().tail(2000))
+				return m, fmt.Errorf("%s: %w; its log ends with:\n%s", sides[i].name, err, sides[i].processes[0].tail(2000))
 			}
 		}
 		m.Bare, m.Crmbridge = append(m.Bare, both[0]), append(m.Crmbridge, both[1])
@@ -86,6 +76,64 @@ func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 			ratio(both[1].P99, both[0].P99), brackets(refusals(both[1].Refused)))
 	}
 	return m, nil
+}
+
+// sides are both, each with as many processes, which run.
+func (s *speed) sides(n int) []side {
+	crmbridges := make([]*child, n)
+	for i := range crmbridges {
+		crmbridges[i] = s.fleet[i].child
+	}
+	return []side{
+		{name: "bare", subject: bareSubject, bare: true, processes: s.bares[:n]},
+		{name: "crmbridge", subject: accountsSearch.Subject() + ".", processes: crmbridges},
+	}
+}
+
+// running has as many processes of both sides run, and not one more.
+func (s *speed) running(n int) error {
+	for len(s.bares) < n {
+		c, err := itself("bare"+strconv.Itoa(len(s.bares)+1), s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
+			"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
+		if err != nil {
+			return err
+		}
+		s.onStop(func() error { c.kill(); return nil })
+		s.bares = append(s.bares, c)
+	}
+	for len(s.fleet) < n {
+		if _, err := s.addCrmbridge(nil); err != nil {
+			return err
+		}
+	}
+	for i, c := range s.bares {
+		if err := running(c, i < n); err != nil {
+			return err
+		}
+	}
+	for i, c := range s.fleet {
+		if err := running(c.child, i < n); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.fleet[:n] {
+		if err := await(s.ctx, 2*time.Minute, c.name, c.ready); err != nil {
+			return fmt.Errorf("%w; its log ends with:\n%s", err, c.tail(2000))
+		}
+	}
+	return nil
+}
+
+// running has one process run, or end; its log ends with it, or logs would fill the disk.
+func running(c *child, runs bool) error {
+	if runs {
+		return c.start()
+	}
+	c.end(interrupt)
+	if err := os.Remove(c.logFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove a log: %w", err)
+	}
+	return nil
 }
 
 func brackets(s string) string {
@@ -100,7 +148,6 @@ const warm = 400 * time.Millisecond
 
 // sample has one side work and measures it.
 func (s *speed) sample(one side, row speedRow) (sample, error) {
-	pid := one.process().pid()
 	if err := s.load.begin(one, row); err != nil {
 		return sample{}, err
 	}
@@ -109,8 +156,10 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 	if err := s.work(warm, row.InFlight); err != nil {
 		return sample{}, err
 	}
-	resetPeak(pid)
-	before, err := s.used(pid)
+	for _, c := range one.processes {
+		resetPeak(c.pid())
+	}
+	before, err := s.used(one)
 	if err != nil {
 		return sample{}, err
 	}
@@ -120,8 +169,11 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 		return sample{}, err
 	}
 	counted, took := s.load.take(), time.Since(begun)
-	after, err := s.used(pid)
-	peak := peakMemory(pid)
+	after, err := s.used(one)
+	var peak int64
+	for _, c := range one.processes {
+		peak += peakMemory(c.pid())
+	}
 	if err := errors.Join(err, s.load.end(s.ctx)); err != nil {
 		return sample{}, err
 	}
@@ -162,14 +214,18 @@ func (s *speed) work(atLeast time.Duration, answers int) error {
 
 // A state is what was used up to a moment.
 type state struct {
-	cpu    time.Duration // of the process that is measured
+	cpu    time.Duration // of the processes that are measured
 	others time.Duration // of NATS, the stub, and this process
 	pages  int64         // that the stub has sent
 }
 
-func (s *speed) used(pid int) (now state, err error) {
-	if now.cpu, err = cpuTime(pid); err != nil {
-		return now, err
+func (s *speed) used(one side) (now state, err error) {
+	for _, c := range one.processes {
+		took, err := cpuTime(c.pid())
+		if err != nil {
+			return now, err
+		}
+		now.cpu += took
 	}
 	for _, other := range []int{os.Getpid(), s.stub.pid(), s.cluster.servers[0].pid()} {
 		took, err := cpuTime(other)
@@ -245,15 +301,13 @@ func rightRows(data []byte, from int, bare bool) (int, error) {
 	rows := append(answer.Accounts, answer.Value...)
 	for i, row := range rows {
 		i += from
-		id, revenue, industry := "id", "revenue", any(map[string]any{"value": json.Number(strconv.Itoa(1 + i%(len(speedIndustries)-1))),
-			"label": speedIndustries[1+i%(len(speedIndustries)-1)]})
+		value, label := json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1))), speedIndustries[1+i%(len(speedIndustries)-1)]
 		if bare {
-			id, industry = "accountid", json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1)))
-			row["industry"] = row["industrycode"]
+			row["industry"] = map[string]any{"value": row["industry"], "label": row["industry_label"]}
 		}
-		name := fmt.Sprintf("Jansen & Müller %c%d AG", rowMark, i)
-		if row[id] != speedID(i) || row["name"] != name || row[revenue] != json.Number(speedRevenue(i)) ||
-			fmt.Sprint(row["industry"]) != fmt.Sprint(industry) {
+		industry, _ := row["industry"].(map[string]any)
+		if row["id"] != speedID(i) || row["name"] != fmt.Sprintf("Jansen & Müller %c%d AG", rowMark, i) ||
+			row["revenue"] != json.Number(speedRevenue(i)) || industry["value"] != value || industry["label"] != label {
 			return 0, fmt.Errorf("row %d is %v", i, row)
 		}
 	}
