@@ -46,19 +46,25 @@ func BenchmarkPage(b *testing.B) { benchmarkPage(b, "t") }
 // BenchmarkPageSearched is the same page while its token is looked for in it.
 func BenchmarkPageSearched(b *testing.B) { benchmarkPage(b, jwtToken+jwtToken[len(jwtToken)-80:]) }
 
-func benchmarkPage(b *testing.B, token string) {
-	body, query := benchPage()
-	hosts := policy(b, publicCloud, false)
+// cannedSession asks an environment that answers with body.
+func cannedSession(t testing.TB, body []byte, token string) (session *dynamics.Session, closing func()) {
+	hosts := policy(t, publicCloud, false)
 	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret(token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: canned{body}})
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
-	defer client.Close()
-	session, err := client.Open(b.Context(), "acme")
+	session, err = client.Open(t.Context(), "acme")
 	if err != nil {
-		b.Fatal(err)
+		t.Fatal(err)
 	}
+	return session, client.Close
+}
+
+func benchmarkPage(b *testing.B, token string) {
+	body, query := benchPage()
+	session, closing := cannedSession(b, body, token)
+	defer closing()
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
