@@ -10,8 +10,8 @@ import (
 	"testing/iotest"
 )
 
-// asked are queries whose pages are compared: every type, moments, and changes.
-func asked(t testing.TB) []*Prepared {
+// compared are queries whose pages are compared: every type, moments, and changes.
+func compared(t testing.TB) []*Prepared {
 	t.Helper()
 	c := &Client{}
 	table := Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid"}
@@ -99,12 +99,12 @@ func bend(body string, seed uint64) string {
 func compare(t *testing.T, p *Prepared, text string, size int, cut bool) {
 	t.Helper()
 	var want *oraclePage
-	wrong := newBody(text, false).consume(request{read: func(b *body) (err error) {
+	wrong := newBody(text, false).consume(&request{read: func(b *body) (err error) {
 		want, err = oracleOf(b, p)
 		return err
 	}})
 	var got *Page
-	err := newBody(text, cut).consume(request{read: func(b *body) error {
+	err := newBody(text, cut).consume(&request{read: func(b *body) error {
 		r := newRowReader(p, b, rowDepth)
 		r.buf = make([]byte, size+scanPad)
 		page := &Page{}
@@ -175,7 +175,7 @@ func FuzzScan(f *testing.F) {
 	for _, body := range pageSeeds {
 		f.Add(body, uint64(1), uint16(32))
 	}
-	all := asked(f)
+	all := compared(f)
 	f.Fuzz(func(t *testing.T, body string, seed uint64, size uint16) {
 		body = bend(body, seed)
 		for _, p := range all {
@@ -188,7 +188,7 @@ func FuzzScan(f *testing.F) {
 // TestScanAgainstJSONText is FuzzScan in short: some thousand answers that are bent in
 // some places, through windows of all sizes.
 func TestScanAgainstJSONText(t *testing.T) {
-	all := asked(t)
+	all := compared(t)
 	bends := 1500
 	if testing.Short() {
 		bends = 100

@@ -9,7 +9,21 @@ import (
 // rawScanner is what a page's pass is measured against: it reads an answer into one buffer,
 // finds where each row begins and ends and copies its values, and believes whatever it is
 // sent. Of texts it looks for quotation marks only.
-type rawScanner struct{ body, values []byte }
+type rawScanner struct {
+	from         *bytes.Reader
+	answer       []byte
+	body, values []byte
+}
+
+func newRawScanner(answer []byte) *rawScanner {
+	return &rawScanner{bytes.NewReader(nil), answer, make([]byte, len(answer)+1), make([]byte, 0, len(answer))}
+}
+
+func (s *rawScanner) scan() {
+	if s.from.Reset(s.answer); s.read(s.from) == 0 {
+		panic("no rows")
+	}
+}
 
 func (s *rawScanner) read(from io.Reader) (rows int) {
 	n := 0
@@ -69,13 +83,11 @@ func escapedQuote(body []byte, i int) bool {
 
 // BenchmarkPageRaw is the lenient raw scan of the same page.
 func BenchmarkPageRaw(b *testing.B) {
-	body, _ := benchPage()
+	body, _ := benchPage(5000)
+	s := newRawScanner(body)
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
-	s := rawScanner{make([]byte, len(body)+1), make([]byte, 0, len(body))}
 	for b.Loop() {
-		if rows := s.read(bytes.NewReader(body)); rows != 5000 {
-			b.Fatal(rows)
-		}
+		s.scan()
 	}
 }
