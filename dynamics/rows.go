@@ -1,9 +1,8 @@
 package dynamics
 
 import (
+	"bytes"
 	"context"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Page reads one page of p: the first where link is "", else the one that the link of a
@@ -102,15 +101,17 @@ func (s *Session) Row(ctx context.Context, t Table, id string, columns []Output)
 	var row []byte
 	r := request{op: op, prefer: p.layout.annotations, redact: p.redact, read: func(b *body) error {
 		page := &Page{}
-		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p, b).read(d, page) })
-		if err != nil {
-			return err
+		r := newRowReader(p, b, 1)
+		err := r.one(page)
+		r.release()
+		if err == nil && page.ID(0) != key {
+			err = pageFault("another row than the one that was asked for")
 		}
-		if page.ID(0) != key {
-			return pageFault("another row than the one that was asked for")
+		if err == nil {
+			row = bytes.Clone(page.Row(0))
 		}
-		row = page.Row(0)
-		return nil
+		page.Release()
+		return err
 	}}
 	if err := s.getOf(ctx, t, r, t.Set+"("+key+")", p.layout.selection); err != nil {
 		return nil, err

@@ -38,6 +38,10 @@ func With(ctx context.Context, a *Account) context.Context {
 	return context.WithValue(ctx, contextKey{}, a)
 }
 
+// ContextKey is the key under which a context of a kind of its own returns its *Account, as
+// [With] does.
+func ContextKey() any { return contextKey{} }
+
 // From returns the context's account, nil where there is none.
 func From(ctx context.Context) *Account {
 	a, _ := ctx.Value(contextKey{}).(*Account)
