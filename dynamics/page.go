@@ -35,6 +35,26 @@ func (p *Page) Row(i int) []byte {
 	return p.store.blocks[at.block][at.begin:at.data:at.data]
 }
 
+// AppendRows appends n rows from the first on, with commas between them.
+func (p *Page) AppendRows(dst []byte, first, n int) []byte {
+	for i := first; i < first+n; i++ {
+		if i > first {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, p.Row(i)...)
+	}
+	return dst
+}
+
+// Size is how many bytes [Page.AppendRows] appends.
+func (p *Page) Size(first, n int) int {
+	size := max(n-1, 0) // commas
+	for i := first; i < first+n; i++ {
+		size += len(p.Row(i))
+	}
+	return size
+}
+
 // ID returns the primary key of row i, in lower case.
 func (p *Page) ID(i int) string { return string(p.store.at(i).id[:]) }
 
