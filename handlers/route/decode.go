@@ -84,3 +84,8 @@ func IsGUID(text string) bool {
 func Reserve(ctx context.Context, n int) error {
 	return budget.From(ctx).Grow(ctx, int64(n))
 }
+
+// Release gives back n bytes that [Reserve] took.
+func Release(ctx context.Context, n int) {
+	budget.From(ctx).Shrink(int64(n))
+}
