@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"io"
+	"runtime"
 )
 
 // Serve serves with these settings until ctx ends, then ends in order. It sets the
@@ -15,5 +16,8 @@ func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
 	log := NewLog(stderr, config.LogLevel, config.LogFormat)
 	QuietRedis(log)
 	LimitMemory(config, log)
+	if config.PprofAddr == "" {
+		runtime.MemProfileRate = 0 // what nobody can ask for is not sampled
+	}
 	return Serve(ctx, config, log)
 }
