@@ -149,7 +149,7 @@ func (f *fleetRun) natsLinks() (of []natsLink, err error) {
 		var answer struct {
 			Connections []natsLink `json:"connections"`
 		}
-		text, err := get(f.ctx, "http://"+devenv.Address(port)+"/connz?limit=1024")
+		text, err := getPage(f.ctx, "http://"+devenv.Address(port)+"/connz?limit=1024")
 		if err == nil {
 			err = json.Unmarshal(text, &answer)
 		}
@@ -171,8 +171,8 @@ func (f *fleetRun) natsLinks() (of []natsLink, err error) {
 // benchName is the name of the bench's own connection; nats.go.
 const benchName = "bench"
 
-// get reads a page of at most 16 MiB.
-func get(ctx context.Context, url string) ([]byte, error) {
+// getPage reads a page of at most 16 MiB.
+func getPage(ctx context.Context, url string) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return nil, err
@@ -245,7 +245,7 @@ func (f *fleetRun) sizes(c *fleetCell) error {
 // tokenRequests is how many answers the processes have had of the token endpoint.
 func (f *fleetRun) tokenRequests() (n float64, err error) {
 	for _, c := range f.fleet {
-		text, err := get(f.ctx, c.admin+"/metrics")
+		text, err := getPage(f.ctx, c.admin+"/metrics")
 		if err != nil {
 			return 0, fmt.Errorf("read the metrics of %s: %w", c.name, err)
 		}

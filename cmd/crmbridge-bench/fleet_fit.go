@@ -20,9 +20,9 @@ type fleetPoint struct{ p, c, pc, y float64 }
 
 func (p fleetPoint) terms() [4]float64 { return [4]float64{1, p.p, p.c, p.pc} }
 
-// fit finds the coefficients with the least squares. It reports false where the points leave
+// leastSquares finds the coefficients with the least squares. It reports false where the points leave
 // them open: it takes two numbers of processes and two of connections.
-func fit(points []fleetPoint) (fleetFit, bool) {
+func leastSquares(points []fleetPoint) (fleetFit, bool) {
 	// Each term is scaled to 1, so that a million connections do no harm.
 	var scale [4]float64
 	for _, p := range points {
@@ -164,7 +164,7 @@ func (g fleetFigure) judge(cells []*fleetCell) (fleetVerdict, bool) {
 	}
 	v := fleetVerdict{Figure: g.name, Unit: g.unit}
 	var ok bool
-	if v.fleetFit, ok = fit(points); !ok {
+	if v.fleetFit, ok = leastSquares(points); !ok {
 		return v, false
 	}
 	if largest > 0 {

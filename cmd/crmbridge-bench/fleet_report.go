@@ -71,11 +71,11 @@ func (r fleetReport) tables(out io.Writer) error {
 	}
 	fmt.Fprintln(out, "\nWhat is held")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row(w, "processes", "connections", "fresh MiB", "asked MiB", "KiB a copy", "files", "Redis links", "NATS subs", "Redis MiB", "NATS MiB")
+	tableRow(w, "processes", "connections", "fresh MiB", "asked MiB", "KiB a copy", "files", "Redis links", "NATS subs", "Redis MiB", "NATS MiB")
 	for _, c := range r.Cells {
-		row(w, c.Processes, c.Connections, one(mebibytes(c.FreshMemory)), one(mebibytes(c.Memory)),
-			one(float64(c.Memory-c.FreshMemory)/1024/float64(c.Copies)), c.Files, c.RedisLinks, c.Subs,
-			one(mebibytes(c.RedisMemory)), one(mebibytes(c.NATSMemory)))
+		tableRow(w, c.Processes, c.Connections, tenths(mebibytes(c.FreshMemory)), tenths(mebibytes(c.Memory)),
+			tenths(float64(c.Memory-c.FreshMemory)/1024/float64(c.Copies)), c.Files, c.RedisLinks, c.Subs,
+			tenths(mebibytes(c.RedisMemory)), tenths(mebibytes(c.NATSMemory)))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -85,9 +85,9 @@ func (r fleetReport) tables(out io.Writer) error {
 	}
 	fmt.Fprintln(out, "\nFitted to a + b·P + c·C + d·P·C (for memory c is of each copy of a token)")
 	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row(w, "figure", "a", "b", "c", "d", "± of d", "d at the largest")
+	tableRow(w, "figure", "a", "b", "c", "d", "± of d", "d at the largest")
 	for _, v := range r.Verdicts {
-		row(w, v.Figure+" "+v.Unit, short(v.A), short(v.B), short(v.C), short(v.D), short(v.Noise), one(100*v.Share)+" %")
+		tableRow(w, v.Figure+" "+v.Unit, threeDigits(v.A), threeDigits(v.B), threeDigits(v.C), threeDigits(v.D), threeDigits(v.Noise), tenths(100*v.Share)+" %")
 	}
 	return w.Flush()
 }
@@ -95,22 +95,22 @@ func (r fleetReport) tables(out io.Writer) error {
 func costTable(out io.Writer, title string, cells []*fleetCell, of func(*fleetCell) fleetCost) error {
 	fmt.Fprintf(out, "\n%s\n", title)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	row(w, "processes", "connections", "Redis commands", "bytes in", "bytes out", "NATS messages", "bytes",
+	tableRow(w, "processes", "connections", "Redis commands", "bytes in", "bytes out", "NATS messages", "bytes",
 		"µs CPU crmbridge", "Redis", "NATS")
 	for _, cell := range cells {
 		c := of(cell)
-		row(w, cell.Processes, cell.Connections, one(c.Commands), whole(c.RedisIn), whole(c.RedisOut), one(c.Messages),
-			whole(c.NATSBytes), whole(c.CPU), whole(c.RedisCPU), whole(c.NATSCPU))
+		tableRow(w, cell.Processes, cell.Connections, tenths(c.Commands), units(c.RedisIn), units(c.RedisOut), tenths(c.Messages),
+			units(c.NATSBytes), units(c.CPU), units(c.RedisCPU), units(c.NATSCPU))
 	}
 	return w.Flush()
 }
 
-func one(v float64) string   { return fmt.Sprintf("%.1f", v) }
-func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
-func short(v float64) string { return fmt.Sprintf("%.3g", v) }
+func tenths(v float64) string { return fmt.Sprintf("%.1f", v) }
+func units(v float64) string  { return fmt.Sprintf("%.0f", v) }
+func threeDigits(v float64) string { return fmt.Sprintf("%.3g", v) }
 
-// row writes one line of a table; its last cell ends with a tab, too, so that it is aligned.
-func row(w io.Writer, cells ...any) {
+// tableRow writes one line of a table; its last cell ends with a tab, too, so that it is aligned.
+func tableRow(w io.Writer, cells ...any) {
 	for _, cell := range cells {
 		_, _ = fmt.Fprint(w, cell, "\t") // the writer keeps it for Flush
 	}

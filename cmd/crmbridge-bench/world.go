@@ -32,6 +32,7 @@ type world struct {
 	upstream    upstream
 	emulator    *emulator.Server
 	emulatorURL string
+	stub        *child // nil where the emulator is in this process
 	redis       *child // nil where miniredis stands in
 	redisURL    string
 	cluster     *cluster
@@ -43,6 +44,8 @@ type world struct {
 	mutate      string // of every crmbridge's wire
 	direct      bool   // there is no wire
 	monitored   bool   // NATS tells of itself
+	binary      string // of every crmbridge; empty for the code in this program
+	pprof       string // address of the first crmbridge's profiles
 	claims      claims // of all of them
 
 	stops []func() error
@@ -57,6 +60,7 @@ type setup struct {
 	direct   bool // no wire stands between crmbridge and NATS: it takes CPU of its own
 	// monitored has every NATS server tell of itself over HTTP.
 	monitored bool
+	stub      bool // the upstream is a process of its own, whose pages are fixed
 	// env are further variables of every crmbridge.
 	env []string
 	// processes is how many crmbridges are started.
@@ -87,8 +91,12 @@ func newWorld(ctx context.Context, p *printer, s setup) (w *world, err error) {
 	}
 	s.emulator.RedirectURIs = []string{w.publicURL() + "/oauth/callback"}
 	w.options = s.emulator
+	upstream := w.startEmulator
+	if s.stub {
+		upstream = w.startStub
+	}
 	for _, start := range []func() error{
-		w.startEmulator, w.startRedis,
+		upstream, w.startRedis,
 		func() error { return w.startNATS(max(s.replicas, 1), s.sync) },
 	} {
 		if err = start(); err != nil {
