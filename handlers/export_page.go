@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -109,7 +110,7 @@ func (p *pageRead) span() pageSpan {
 }
 
 // publish delivers a page that was read.
-func (e *export) publish(read *pageRead) error {
+func (e *export) publish(ctx context.Context, read *pageRead) error {
 	defer read.end()
 	r := read.of
 	e.readers.learn(read.page.Limited(), read.round)
@@ -124,7 +125,7 @@ func (e *export) publish(read *pageRead) error {
 			return err
 		}
 	}
-	return e.deliver(read)
+	return e.deliver(ctx, read)
 }
 
 // lost reports whether the range has given away rows of the page since it was begun.
@@ -141,10 +142,13 @@ func (p *pageRead) lost(r *openRange) bool {
 	return false
 }
 
-// deliver yields the parts of a page, and moves its rows out of the table: the place
-// behind it has them no more.
-func (e *export) deliver(read *pageRead) error {
-	if ends := e.table.advance(read.of, read.span()); read.rows > 0 || ends {
+// deliver moves the rows of a page out of the table, so that the place behind it has them no
+// more, and yields its parts. What may be read by then is begun before.
+func (e *export) deliver(ctx context.Context, read *pageRead) error {
+	ends := e.table.advance(read.of, read.span())
+	read.page.Release() // its rows are in the parts
+	read.page = nil
+	if read.rows > 0 || ends {
 		e.empty = 0
 	} else if e.empty++; e.empty < maxEmptyPages {
 		return nil
@@ -162,5 +166,7 @@ func (e *export) deliver(read *pageRead) error {
 			return err
 		}
 	}
-	return e.hand(read.parts, place)
+	e.empty = 0
+	failed := e.start(ctx)
+	return cmp.Or(hand(read.parts, place, e.at.Total, e.yield), failed)
 }
