@@ -22,7 +22,7 @@ import (
 // buildBatch makes POST $batch with r as its only part. Lines end in CRLF: with
 // LF alone Dataverse answers "Stream was not readable". The URL is not copied
 // into a header or parsed, so that a nextLink stays as it is byte for byte.
-func (c *Client) buildBatch(ctx context.Context, r request, token, id string) (*http.Request, error) {
+func (c *Client) buildBatch(ctx context.Context, r *request, token, id string) (*http.Request, error) {
 	target := r.url()
 	if strings.ContainsFunc(target, func(c rune) bool { return c <= ' ' || c == 0x7f }) {
 		return nil, refuse(r.op, "", "the request has no valid address")
@@ -45,9 +45,8 @@ func (c *Client) buildBatch(ctx context.Context, r request, token, id string) (*
 	lines = append(lines, "", "", "--"+boundary+"--", "")
 	content := strings.Join(lines, "\r\n")
 
-	outer := r
-	outer.path, outer.query, outer.link, outer.prefer = c.root()+"$batch", "", "", ""
-	req, err := c.build(ctx, outer, token, id)
+	outer := request{op: r.op, origin: r.origin, path: c.root() + "$batch"}
+	req, err := c.build(ctx, &outer, token, id)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +62,7 @@ func (c *Client) buildBatch(ctx context.Context, r request, token, id string) (*
 // request itself would be, in the same pass. An answer that is not multipart is
 // one to the batch as a whole: a 401, a 429, a gateway's page. Where the part
 // failed the batch has its status and is multipart all the same.
-func batched(r request, resp *http.Response, b *body) error {
+func batched(r *request, resp *http.Response, b *body) error {
 	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if err != nil || kind != "multipart/mixed" || params["boundary"] == "" {
 		switch resp.StatusCode {
@@ -78,9 +77,7 @@ func batched(r request, resp *http.Response, b *body) error {
 		}
 		return unusable(r.op, "the answer to a batch is not multipart/mixed", nil)
 	}
-	whole := r
-	whole.read = func(b *body) error { return readBatch(r, resp, params["boundary"], b) }
-	return b.consume(whole)
+	return b.consume(&request{op: r.op, read: func(b *body) error { return readBatch(r, resp, params["boundary"], b) }})
 }
 
 // maxBatchHead bounds what stands in front of the part's body in bytes: the
@@ -108,7 +105,7 @@ func (g *gate) open() { g.left = math.MaxInt }
 
 // readBatch reads the one part of a batch's answer and insists that there is
 // nothing after it but the end of the batch.
-func readBatch(r request, outer *http.Response, boundary string, b *body) error {
+func readBatch(r *request, outer *http.Response, boundary string, b *body) error {
 	limit := &gate{from: b, left: maxBatchHead}
 	parts := multipart.NewReader(limit, boundary)
 	part, err := parts.NextRawPart()

@@ -22,6 +22,7 @@ type body struct {
 	left   int64
 	read   int64
 	err    error // first failure other than io.EOF
+	ended  bool  // it was read to its end
 
 	work    *budget.Lease // of the attempt's buffers
 	kept    *budget.Lease // of what the answer becomes
@@ -44,14 +45,16 @@ func (b *body) Read(p []byte) (int, error) {
 		return int(b.left), b.err
 	}
 	b.left -= int64(n)
-	if err != nil && err != io.EOF {
+	if err == io.EOF {
+		b.ended = true
+	} else if err != nil {
 		b.err = err
 	}
 	return n, err
 }
 
 // consume lets r read the answer and says whose fault a failure is.
-func (b *body) consume(r request) error {
+func (b *body) consume(r *request) error {
 	limit := b.left
 	err := r.read(b)
 	switch {

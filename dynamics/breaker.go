@@ -43,19 +43,22 @@ func (b *breakers) of(connection, environment string) *breaker {
 		if b.known == nil || len(b.known) >= maxBreakers {
 			b.known = map[circuitKey]*breaker{} // those of working environments hold nothing, the others learn again
 		}
-		one = &breaker{bound: b.bound, inFlight: map[*pass]struct{}{}, waiting: map[*pass]struct{}{}}
+		one = &breaker{bound: b.bound}
 		b.known[key] = one
 	}
 	return one
 }
 
-// admit lets an attempt through, or refuses it without anything sent. The pass must
-// be ended; a request of no connection has none that counts.
-func (b *breakers) admit(ctx context.Context, r *request) (*pass, error) {
+// admit lets an attempt through, or refuses it without anything sent. Its pass must be
+// ended; a request of no connection has none that counts.
+func (b *breakers) admit(ctx context.Context, r *request) error {
 	if r.queue == "" {
-		return nil, nil
+		return nil
 	}
-	return b.of(r.queue, r.environment).admit(ctx, r.op)
+	if r.circuit == nil {
+		r.circuit = b.of(r.queue, r.environment)
+	}
+	return r.circuit.admit(ctx, &r.pass, r.op)
 }
 
 // A breaker is the circuit of one connection: closed while until is zero, open before
@@ -68,19 +71,41 @@ type breaker struct {
 	until    time.Time
 	probe    *pass     // the call that was let through to decide, nil: none is
 	asked    time.Time // when it was let through
-	inFlight map[*pass]struct{}
-	waiting  map[*pass]struct{} // for a call in flight that another made
-	busy     time.Time          // since when there is one in flight
-	answered time.Time          // when the environment last answered anything
-	slowest  time.Duration      // of the answers of late
+	inFlight passes
+	waiting  passes        // for a call in flight that another made
+	busy     time.Time     // since when there is one in flight
+	answered time.Time     // when the environment last answered anything
+	slowest  time.Duration // of the answers of late
 }
 
-// A pass is one attempt's permit. The methods of a nil pass do nothing.
+// A pass is one attempt's permit. The methods of the zero value do nothing.
 type pass struct {
 	of      *breaker
 	patient bool      // there is time enough for a slow answer
 	begun   time.Time // when it was sent, zero before
 	verdict verdict
+	in      *passes // nil: in none
+	at      int     // its index there
+}
+
+// passes are a set.
+type passes []*pass
+
+func (s *passes) add(p *pass) {
+	p.in, p.at = s, len(*s)
+	*s = append(*s, p)
+}
+
+// leave takes the pass out of the set that it is in.
+func (p *pass) leave() {
+	if p.in == nil {
+		return
+	}
+	s, last := *p.in, len(*p.in)-1
+	s[p.at] = s[last]
+	s[p.at].at = p.at
+	s[last] = nil
+	*p.in, p.in = s[:last], nil
 }
 
 // A verdict is what an attempt says about its environment.
@@ -95,25 +120,31 @@ const (
 
 // admit gives a permit. While the circuit is half-open only one call has one, and a
 // call with time enough takes precedence: one that leaves early decides nothing.
-func (b *breaker) admit(ctx context.Context, op string) (*pass, error) {
+func (b *breaker) admit(ctx context.Context, p *pass, op string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
 	b.notice(now)
-	p := &pass{of: b, patient: fits(ctx, b.patience())}
+	*p = pass{of: b, patient: fits(ctx, b.patience())}
 	if b.until.IsZero() {
-		return p, nil
+		return nil
 	}
 	switch since := now.Sub(b.until); {
 	case since < 0:
-		return nil, refused(op, -since, false)
+		return p.refused(op, -since, false)
 	case b.probe != nil && (b.probe.patient || !p.patient) && now.Sub(b.asked) < b.patience()+breakFor:
-		return nil, refused(op, breakFor, false)
+		return p.refused(op, breakFor, false)
 	case !p.patient && since < breakFor:
-		return nil, refused(op, breakFor-since, true)
+		return p.refused(op, breakFor-since, true)
 	}
 	b.probe, b.asked = p, now
-	return p, nil
+	return nil
+}
+
+// refused takes back the pass of a call that is not let through.
+func (p *pass) refused(op string, wait time.Duration, hasty bool) *Error {
+	*p = pass{}
+	return refused(op, wait, hasty)
 }
 
 func refused(op string, wait time.Duration, hasty bool) *Error {
@@ -151,8 +182,8 @@ func (b *breaker) notice(now time.Time) {
 }
 
 // hanging counts those that have waited for long, and all the time without any answer.
-func (b *breaker) hanging(passes map[*pass]struct{}, now time.Time) (n int) {
-	for p := range passes {
+func (b *breaker) hanging(passes []*pass, now time.Time) (n int) {
+	for _, p := range passes {
 		if p.begun.After(b.answered) && now.Sub(p.begun) >= b.patience() {
 			n++
 		}
@@ -175,14 +206,13 @@ func (b *breaker) patience() time.Duration {
 
 // begin says that the attempt is sent now. It is refused where the circuit broke
 // while it waited for its slot or token.
-func (p *pass) begin(op string) error {
-	if p == nil {
+func (p *pass) begin(op string, now time.Time) error {
+	b := p.of
+	if b == nil {
 		return nil
 	}
-	b := p.of
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	b.notice(now)
 	if !b.until.IsZero() && b.probe != p {
 		return refused(op, max(b.until.Sub(now), breakFor), false)
@@ -191,7 +221,7 @@ func (p *pass) begin(op string) error {
 	if len(b.inFlight) == 0 {
 		b.busy = now
 	}
-	b.inFlight[p] = struct{}{}
+	b.inFlight.add(p)
 	return nil
 }
 
@@ -200,13 +230,17 @@ func (b *breaker) watch() *pass {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	p := &pass{of: b, begun: time.Now()}
-	b.waiting[p] = struct{}{}
+	b.waiting.add(p)
 	return p
 }
 
 // learn draws the verdict from an attempt's outcome.
 func (p *pass) learn(err error) {
-	if p != nil {
+	switch {
+	case p.of == nil:
+	case err == nil:
+		p.verdict = reached
+	default:
 		p.verdict = judge(err, time.Since(p.begun), p.of.bound)
 	}
 }
@@ -214,8 +248,6 @@ func (p *pass) learn(err error) {
 func judge(err error, took, bound time.Duration) verdict {
 	e, ok := errors.AsType[*Error](err)
 	switch {
-	case err == nil:
-		return reached
 	case !ok:
 		return noVerdict
 	case e.OfQuery(), strings.EqualFold(e.Code, sqlTimeout):
@@ -236,15 +268,14 @@ func judge(err error, took, bound time.Duration) verdict {
 
 // end gives the permit back and acts on the verdict.
 func (p *pass) end() {
-	if p == nil {
+	b := p.of
+	if b == nil {
 		return
 	}
-	b := p.of
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := time.Now()
-	delete(b.inFlight, p)
-	delete(b.waiting, p)
+	p.leave()
 	decides := b.probe == p
 	if decides {
 		b.probe = nil

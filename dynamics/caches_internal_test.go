@@ -29,12 +29,12 @@ func TestCachesAreBounded(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var echoes echoIndexes
-		token := func(i int) []string { return []string{fmt.Sprintf("%064d", i)} }
+		token := func(i int) string { return fmt.Sprintf("%064d", i) }
 		of := func(i int) *echoIndex {
-			return echoes.of(token(i), maxEchoIndexes, func() *echoIndex { return newEchoIndex(token(i)) })
+			return echoes.of(token(i), maxEchoIndexes, func() *echoIndex { return newEchoIndex([]string{token(i)}) })
 		}
 		for i := range 3 * maxEchoIndexes {
-			if first := of(i); of(i) != first || !first.in([]byte(token(i)[0])) {
+			if first := of(i); of(i) != first || !first.in([]byte(token(i))) {
 				t.Fatal("an index is not used again")
 			}
 		}

@@ -29,7 +29,7 @@ func (c *Client) Challenge(ctx context.Context, environment string) (Challenge, 
 	r := request{op: op, origin: origin, path: c.root(), read: func(*body) error {
 		return pageFault("the environment answers without asking for a token")
 	}}
-	err = c.send(ctx, r, "")
+	err = c.send(ctx, &r, "")
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case !ok:

@@ -27,12 +27,17 @@ type ChangesQuery struct {
 type ChangesPage struct{ *Page }
 
 // Deleted returns the number of deleted rows.
-func (p *ChangesPage) Deleted() int { return p.store.gone }
+func (p *ChangesPage) Deleted() int {
+	if p.store == nil {
+		return 0
+	}
+	return p.store.gone
+}
 
 // DeletedID returns the primary key of deleted row i, in lower case. A row that was
 // made and deleted between two questions may be among them.
 func (p *ChangesPage) DeletedID(i int) string {
-	return string(p.store.deleted[i/rowsAtOnce][i%rowsAtOnce][:])
+	return string(p.store.deleted[i/firstRows][i%firstRows][:])
 }
 
 // DeltaLink returns the link to what changes after this page, "" where there is a

@@ -93,7 +93,7 @@ type Call struct {
 type Client struct {
 	config Config
 	path   string // of the Web API: /api/data/v9.2/
-	http   *http.Client
+	out    readOnly
 	own    *http.Transport // nil if the caller gave one
 	closed atomic.Bool
 
@@ -102,6 +102,9 @@ type Client struct {
 	layouts  layouts
 	echoes   echoIndexes
 	sieves   perToken[*echoSieve]
+	bearers  perToken[string]
+
+	userAgent []string // as all heads have it
 }
 
 // New checks the configuration and makes a client; nothing is sent.
@@ -128,16 +131,14 @@ func New(config Config) (*Client, error) {
 		return nil, errors.New("dynamics: Config.ReceiveBuffer must be from 64 KiB to less than 4 MiB")
 	}
 	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/",
-		breakers: breakers{bound: config.AttemptTimeout}}
+		breakers: breakers{bound: config.AttemptTimeout}, userAgent: []string{config.UserAgent}}
 	if config.Transport == nil {
 		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own
 	}
-	c.http = &http.Client{
-		Transport: readOnly{c.config.Transport},
-		// A redirect would carry the token to wherever the answer points.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	// Not through an http.Client: it would follow a redirect, which carries the token to
+	// wherever the answer points, and it copies each request's head for that.
+	c.out = readOnly{c.config.Transport}
 	return c, nil
 }
 

@@ -126,3 +126,26 @@ func elements(d *jsontext.Decoder, fault string, read func() error) (bool, error
 	_, err := d.ReadToken()
 	return true, err
 }
+
+// expect reads one token of the kind k.
+func expect(d *jsontext.Decoder, k jsontext.Kind, fault string) error {
+	t, err := d.ReadToken()
+	if err != nil {
+		return err
+	}
+	if t.Kind() != k {
+		return pageFault(fault)
+	}
+	return nil
+}
+
+func readString(d *jsontext.Decoder) (string, error) {
+	t, err := d.ReadToken()
+	if err != nil {
+		return "", err
+	}
+	if t.Kind() != '"' {
+		return "", pageFault("the link to the next page is not a text")
+	}
+	return t.String(), nil
+}

@@ -1,10 +1,6 @@
 package dynamics
 
-import (
-	"bytes"
-
-	"github.com/go-json-experiment/json/jsontext"
-)
+import "bytes"
 
 // A deleted row is of another form than the rest of a page of changes:
 //
@@ -42,22 +38,21 @@ func (r *rowReader) finishDeleted(p *Page) error {
 	}
 	quoted := append(append([]byte{'"'}, id...), '"')
 	var one [idLength]byte
-	if _, ok := appendGUID(one[:0], quoted); !ok {
+	if !lowerGUID(&one, quoted) {
 		return pageFault("a deleted row has no id")
 	}
-	return p.store.drop(r.b, one)
+	if err := p.begin(r.body); err != nil {
+		return err
+	}
+	return p.store.drop(r.body, one)
 }
 
 // unquoted returns a text of a deleted row; nil where there is none.
 func (r *rowReader) unquoted(part int) []byte {
-	s := r.at[r.l.deleted+part]
-	if s.end == 0 || r.scratch[s.begin] != '"' {
+	raw := r.member(r.l.deleted + part)
+	if raw == nil || raw[0] != '"' {
 		return nil
 	}
-	text, err := jsontext.AppendUnquote(r.text[:0], r.scratch[s.begin:s.end])
-	if err != nil {
-		return nil
-	}
-	r.text = text
-	return text
+	r.unquote(raw)
+	return r.text
 }

@@ -60,7 +60,7 @@ func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
 	if len(proof.tokens) == 0 {
 		return from
 	}
-	forms := k.of(proof.tokens, maxEchoIndexes, func() *echoIndex { return newEchoIndex(proof.tokens) })
+	forms := k.of(strings.Join(proof.tokens, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(proof.tokens) })
 	e := &echoReader{from: from, op: r.op, forms: forms}
 	e.tail = e.space[:0]
 	if r.strict {

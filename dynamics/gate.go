@@ -106,15 +106,20 @@ func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err
 	if c.config.Gate == nil || !r.principal.known() {
 		return noGate, nil
 	}
-	defer budget.From(ctx).Pause()()
+	account := budget.From(ctx)
+	account.Idle()
+	defer account.Resume()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)
+	if err == nil {
+		return leave, nil
+	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e
 		own.Op = cmp.Or(e.Op, r.op)
 		own.hasty = e.Kind == Overloaded || !fits(ctx, e.RetryAfter)
 		return nil, &own
 	}
-	return leave, err
+	return nil, err
 }
 
 // limit is the limit that an answer of Dataverse is about.

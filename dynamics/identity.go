@@ -34,7 +34,7 @@ func (c *Client) Identify(ctx context.Context, environment, accessToken string) 
 	var id Identity
 	r := whoAmI(&id)
 	r.origin, r.path = origin, c.root()+"WhoAmI"
-	if err := c.send(ctx, r, accessToken); err != nil {
+	if err := c.send(ctx, &r, accessToken); err != nil {
 		return Identity{}, err
 	}
 	if prober, ok := c.config.Gate.(Prober); ok {
@@ -69,7 +69,7 @@ func (c *Client) Names(ctx context.Context, environment, accessToken string, who
 	} {
 		r := request{op: ask.op, origin: origin, path: c.root() + ask.path, query: ask.query, strict: true,
 			most: maxSmallBody, read: into(&row)}
-		_ = c.send(ctx, r, accessToken) // what is not there is not known
+		_ = c.send(ctx, &r, accessToken) // what is not there is not known
 	}
 	names.User, names.UserFull, names.Organization = orEmpty(row.User), orEmpty(row.Full), orEmpty(row.Name)
 	return names

@@ -3,7 +3,6 @@ package dynamics
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -204,14 +203,46 @@ func dateLiteral(kind ColumnType, v string) (string, error) {
 	return moment.Format("2006-01-02T15:04:05.9999999Z"), nil
 }
 
-// rfc3339 is RFC 3339's date-time, section 5.6, without what follows from the
-// calendar. Go's own parser takes more: a comma before the fraction, one digit of
-// an hour, offsets of more than a day; and less: no t and z in lower case.
-var rfc3339 = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)$`)
+// rfc3339 reports whether text has the form of RFC 3339's date-time, section 5.6, without what
+// follows from the calendar. Go's own parser takes more: a comma before the fraction, one
+// digit of an hour, offsets of more than a day; and less: no t and z in lower case.
+func rfc3339(text string) bool {
+	const date, second = "0000-00-00", len("0000-00-00T00:00:00")
+	if len(text) <= second || !shaped(text[:len(date)], date) || text[len(date)]|0x20 != 't' ||
+		!shaped(text[len(date)+1:second], "00:00:00") {
+		return false
+	}
+	rest := text[second:]
+	if rest[0] == '.' {
+		digits := 1
+		for digits < len(rest) && rest[digits] >= '0' && rest[digits] <= '9' {
+			digits++
+		}
+		if digits == 1 {
+			return false
+		}
+		rest = rest[digits:]
+	}
+	if len(rest) == 1 {
+		return rest[0]|0x20 == 'z'
+	}
+	return len(rest) == len("+00:00") && (rest[0] == '+' || rest[0] == '-') && shaped(rest[1:], "00:00") &&
+		rest[1:3] < "24" && rest[4] < '6'
+}
+
+// shaped reports whether text is like form, in which a 0 is any digit.
+func shaped(text, form string) bool {
+	for i := range len(form) {
+		if c := text[i]; form[i] == '0' && (c < '0' || c > '9') || form[i] != '0' && c != form[i] {
+			return false
+		}
+	}
+	return true
+}
 
 // ParseTime reads a moment as RFC 3339 writes it, and nothing else.
 func ParseTime(text string) (time.Time, error) {
-	if !rfc3339.MatchString(text) {
+	if !rfc3339(text) {
 		return time.Time{}, errNoTime // time's own error would repeat the text
 	}
 	at, err := time.Parse(time.RFC3339Nano, strings.ToUpper(text))

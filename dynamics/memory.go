@@ -21,15 +21,15 @@ const exchangeBuffers = 128 << 10
 // of 50 ms.
 const defaultReceiveBuffer = 512 << 10
 
-// room waits until the process has memory for one more call. It is asked for at the
+// makeRoom waits until the process has memory for one more call. It is asked for at the
 // gate, so that whoever waits for a user's turn holds none.
-func (c *Client) room(ctx context.Context, op string) (*budget.Lease, error) {
-	l := budget.From(ctx).Lease()
+func (c *Client) makeRoom(ctx context.Context, r *request) error {
+	l := r.account.Begin(&r.room)
 	if err := l.Start(ctx, int64(c.config.ReceiveBuffer)+exchangeBuffers); err != nil {
 		l.Close()
-		return nil, noRoom(ctx, op, err)
+		return noRoom(ctx, r.op, err)
 	}
-	return l, nil
+	return nil
 }
 
 // noRoom makes the error of a call for which there was no memory.

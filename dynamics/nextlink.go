@@ -57,6 +57,11 @@ func (s *Session) follow(r *request, path, link string) error {
 	return s.checkLoop(r.op, link)
 }
 
+// checkLink checks a link that is to be followed later.
+func (s *Session) checkLink(p *Prepared, link string) error {
+	return s.follow(&request{op: p.op}, p.table.Set, link)
+}
+
 // setURL makes r a request for a link of the collection at path; name says in the error
 // which link it is.
 func (s *Session) setURL(r *request, path, link, name string) error {

@@ -303,3 +303,34 @@ func TestManyRowsAndDeletedIDs(t *testing.T) {
 		}
 	}
 }
+
+// Runs of rows are those rows with commas between, wherever a run begins and ends, also
+// across rows that are too long to stand beside others.
+func TestRunsOfRows(t *testing.T) {
+	const n = 300
+	rows := make([]string, n)
+	for i := range rows {
+		length := i
+		if i%70 == 40 {
+			length = 100 << 10
+		}
+		rows[i] = fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%s"}`, i, guid(i), strings.Repeat("n", length))
+	}
+	page, err := readOne(t, nameOnly, pageOf(rows...))
+	if err != nil || page.Len() != n {
+		t.Fatal(err)
+	}
+	for _, first := range []int{0, 1, 39, 40, 41, 109, 110, 299, 300} {
+		for _, rows := range []int{0, 1, 2, 30, 150, 300} {
+			rows = min(rows, n-first)
+			var want []string
+			for i := range rows {
+				want = append(want, string(page.Row(first+i)))
+			}
+			got := page.AppendRows([]byte("before"), first, rows)
+			if string(got) != "before"+strings.Join(want, ",") || page.Size(first, rows) != len(got)-len("before") {
+				t.Errorf("%d rows from %d on take %d bytes, of size %d", rows, first, len(got), page.Size(first, rows))
+			}
+		}
+	}
+}

@@ -6,147 +6,299 @@ import (
 	"unsafe"
 )
 
-// Rows stand in blocks: a page that grows never copies what it has, needs no memory
-// for both copies at once, and reserves nothing for rows that have not come. A row
-// stands in one block, and a long one in a block of its own.
+// Rows stand in blocks, one behind the other with commas between: a page that grows never
+// copies what it has, needs no memory for both copies at once, and reserves nothing for
+// rows that have not come. A row stands in one block, and a long one in a block of its own.
 const (
-	leastBlock = 8 << 10
-	blockSize  = 256 << 10
-	rowsAtOnce = 64 // places of rows and ids that are made at once
+	firstBlock  = 8 << 10 // what a page has in any case
+	secondBlock = 64 << 10
+	blockSize   = 256 << 10
+	firstTags   = 2 << 10 // bytes of entity tags that a page has room for in any case
+	firstRows   = 64      // and places
+	rowsAtOnce  = 512     // places that are made at once afterwards
 )
 
-// blocks keeps blocks of pages that were released, full-sized ones only: what the
-// collector does not need elsewhere goes to the next page.
-var blocks = sync.Pool{New: func() any { return new([blockSize]byte) }}
-
-// places does the same with places.
-var places = sync.Pool{New: func() any { return new([rowsAtOnce]place) }}
+// What pages had that were released goes to the next ones, as far as the collector does not
+// need it elsewhere. Nothing of it can be read before it has been written again.
+var (
+	stores       = sync.Pool{New: func() any { return new(pageStore) }}
+	secondBlocks = sync.Pool{New: func() any { return new([secondBlock]byte) }}
+	blocks       = sync.Pool{New: func() any { return new([blockSize]byte) }}
+	places       = sync.Pool{New: func() any { return new([rowsAtOnce]place) }}
+)
 
 // A place is where a row stands.
 type place struct {
-	block             int
-	begin, data, etag int // the row is [begin:data], its entity tag [data:etag]
-	key               uint64
-	moment            int64 // see Page.Moment
-	id                [idLength]byte
+	begin, end  int   // in the page's rows with the commas between, as in a piece
+	piece       int32 // that it is in
+	tags        int32 // its entity tag, tags[tags][tag:tagEnd]
+	tag, tagEnd int32
+	key         uint64
+	moment      int64 // see Page.Moment
+	id          [idLength]byte
 }
 
-// A pageStore holds the bytes of a page.
+// A piece is a run of rows that stand one behind the other.
+type piece struct {
+	text  []byte
+	begin int // of its first row, as in a place
+}
+
+// A pageStore holds a page's rows.
 type pageStore struct {
-	blocks  [][]byte // what has been written of them
-	current int      // the block that short rows go to
-	rows    []*[rowsAtOnce]place
-	deleted []*[rowsAtOnce][idLength]byte
-	n, gone int   // rows and deleted rows
+	pieces  []piece
+	current int    // the piece that short rows are added to
+	fresh   []byte // the block of the next piece, nil where the row goes to the current one
+	alone   bool   // the next row has a block of its own
+	made    int    // blocks for short rows
+	tags    [][]byte
+	rows    []*[rowsAtOnce]place // the places behind the first
+	n, end  int                  // rows, and what they take with the commas between
+	deleted []*[firstRows][idLength]byte
+	gone    int   // deleted rows
 	size    int64 // of the blocks
+
+	seconds []*[secondBlock]byte
+	blocks  []*[blockSize]byte
+
+	firstBlock [firstBlock]byte
+	firstTags  [firstTags]byte
+	firstRows  [firstRows]place
+}
+
+// begin makes the store of a page that has a row.
+func (p *Page) begin(b *body) (err error) {
+	if p.store == nil {
+		p.store, err = newPageStore(b)
+	}
+	return err
+}
+
+func newPageStore(b *body) (*pageStore, error) {
+	if err := b.hold(b.kept, int64(unsafe.Sizeof(pageStore{}))); err != nil {
+		return nil, err
+	}
+	s := stores.Get().(*pageStore)
+	s.tags = append(s.tags, s.firstTags[:0])
+	return s, nil
 }
 
 // at returns row i's place.
-func (s *pageStore) at(i int) *place { return &s.rows[i/rowsAtOnce][i%rowsAtOnce] }
+func (s *pageStore) at(i int) *place {
+	if uint(i) >= uint(s.n) {
+		panic("dynamics: the page has no such row")
+	}
+	return s.placeOf(i)
+}
 
-// room returns an empty slice that n bytes can be appended to, and the block that
-// they will stand in.
-func (s *pageStore) room(b *body, n int) (dst []byte, block int, err error) {
-	if len(s.blocks) > 0 {
-		if b := s.blocks[s.current]; cap(b)-len(b) >= n {
-			return b[len(b):], s.current, nil
+func (s *pageStore) placeOf(i int) *place {
+	if i < firstRows {
+		return &s.firstRows[i]
+	}
+	i -= firstRows
+	return &s.rows[i/rowsAtOnce][i%rowsAtOnce]
+}
+
+// row returns the text of row i.
+func (s *pageStore) row(i int) []byte {
+	at := s.at(i)
+	p := &s.pieces[at.piece]
+	return p.text[at.begin-p.begin : at.end-p.begin : at.end-p.begin]
+}
+
+// appendRows appends the rows from first to last, with commas between.
+func (s *pageStore) appendRows(dst []byte, first, last int) []byte {
+	at, end := s.at(first), s.at(last).end
+	begin := at.begin
+	for i := at.piece; ; i++ {
+		p := &s.pieces[i]
+		text := p.text[begin-p.begin : min(end-p.begin, len(p.text))]
+		dst = append(dst, text...)
+		if begin += len(text) + 1; begin > end {
+			return dst
+		}
+		dst = append(dst, ',')
+	}
+}
+
+// room returns an empty slice that n bytes can be appended to, for add.
+func (s *pageStore) room(b *body, n int) ([]byte, error) {
+	if s.fresh = nil; len(s.pieces) > 0 {
+		if text := s.pieces[s.current].text; cap(text)-len(text) > n {
+			return text[len(text)+1 : len(text)+1 : cap(text)], nil
 		}
 	}
-	alone := n > blockSize/8 // so that little of the current block is left unused
-	size := s.next(n)
-	if alone {
-		size = n
+	if s.alone = n > blockSize/8; s.alone { // so that little of the current block is left unused
+		if err := s.take(b, n); err != nil {
+			return nil, err
+		}
+		s.fresh = make([]byte, 0, n)
+		return s.fresh, nil
 	}
-	if err := s.take(b, int64(size)); err != nil {
-		return nil, 0, err
+	if s.made == 0 && n > firstBlock {
+		s.made = 1
 	}
-	switch {
-	case alone:
-		s.blocks = append(s.blocks, make([]byte, 0, n))
-	case size == blockSize:
-		s.blocks = append(s.blocks, blocks.Get().(*[blockSize]byte)[:0])
-		s.current = len(s.blocks) - 1
+	switch s.made++; s.made {
+	case 1: // newPageStore has counted it
+		s.fresh = s.firstBlock[:0]
+	case 2:
+		block, err := s.secondBlock(b)
+		if err != nil {
+			return nil, err
+		}
+		s.fresh = block[:0]
 	default:
-		s.blocks = append(s.blocks, make([]byte, 0, size))
-		s.current = len(s.blocks) - 1
+		if err := s.take(b, blockSize); err != nil {
+			return nil, err
+		}
+		block := blocks.Get().(*[blockSize]byte)
+		s.blocks = append(s.blocks, block)
+		s.fresh = block[:0]
 	}
-	return s.blocks[len(s.blocks)-1], len(s.blocks) - 1, nil
+	return s.fresh, nil
+}
+
+func (s *pageStore) secondBlock(b *body) (*[secondBlock]byte, error) {
+	if err := s.take(b, secondBlock); err != nil {
+		return nil, err
+	}
+	block := secondBlocks.Get().(*[secondBlock]byte)
+	s.seconds = append(s.seconds, block)
+	return block, nil
 }
 
 // take asks for memory. A page must not become longer than an answer may be: names
 // and labels make rows longer than they came.
-func (s *pageStore) take(b *body, n int64) error {
-	if s.size += n; s.size > b.most+blockSize {
+func (s *pageStore) take(b *body, n int) error {
+	if s.size += int64(n); s.size > b.most+blockSize {
 		return &Error{Kind: TooLarge, Message: fmt.Sprintf("the rows of the answer are longer than %d bytes", b.most),
 			Err: errBodyTooLarge}
 	}
-	return b.hold(b.kept, n)
+	return b.hold(b.kept, int64(n))
 }
 
-// next is the size of the next block for short rows: small pages take little.
-func (s *pageStore) next(n int) int {
-	size := leastBlock
-	if len(s.blocks) > 0 {
-		size = 8 * cap(s.blocks[s.current])
+// add keeps a row that was written into the room that there was last, with its entity tag.
+// What else is known of it belongs into the place that it returns.
+func (s *pageStore) add(b *body, written, tag []byte) (*place, error) {
+	at := place{begin: s.end}
+	if s.n > 0 {
+		at.begin++
 	}
-	return min(max(size, 4*n), blockSize)
-}
-
-// add keeps a row that was written into the room of a block.
-func (s *pageStore) add(b *body, block int, written []byte, at place) error {
-	if in := s.blocks[block]; cap(written) == cap(in)-len(in) { // written where there was room for it
-		at.block, at.begin = block, len(in)
-		s.blocks[block] = in[:len(in)+len(written)]
-	} else {
-		if err := s.take(b, int64(cap(written))); err != nil { // it came out longer than it should
-			return err
-		}
-		at.block, at.begin = len(s.blocks), 0
-		s.blocks = append(s.blocks, written)
+	at.end = at.begin + len(written)
+	var err error
+	if at.tags, at.tag, err = s.addTag(b, tag); err != nil {
+		return nil, err
 	}
-	at.data, at.etag = at.data+at.begin, at.etag+at.begin
-	if s.n%rowsAtOnce == 0 {
+	at.tagEnd = at.tag + int32(len(tag))
+	if i := s.n - firstRows; i >= 0 && i%rowsAtOnce == 0 {
 		if err := b.hold(b.kept, int64(unsafe.Sizeof([rowsAtOnce]place{}))); err != nil {
-			return err
+			return nil, err
 		}
 		s.rows = append(s.rows, places.Get().(*[rowsAtOnce]place))
 	}
-	s.n++
-	*s.at(s.n - 1) = at
-	return nil
+	if at.piece, err = s.addText(b, written, at.begin); err != nil {
+		return nil, err
+	}
+	s.n, s.end = s.n+1, at.end
+	to := s.placeOf(s.n - 1)
+	*to = at
+	return to, nil
+}
+
+// addText adds a row to a piece, or makes one of it.
+func (s *pageStore) addText(b *body, written []byte, begin int) (int32, error) {
+	room := cap(s.fresh)
+	if s.fresh == nil {
+		text := s.pieces[s.current].text
+		if room = cap(text) - len(text) - 1; cap(written) == room && s.current == len(s.pieces)-1 {
+			text = text[:len(text)+1+len(written)]
+			text[len(text)-len(written)-1] = ','
+			s.pieces[s.current].text = text
+			return int32(s.current), nil
+		}
+	}
+	s.pieces = append(s.pieces, piece{written, begin})
+	last := len(s.pieces) - 1
+	if cap(written) != room { // it came out longer than it should
+		return int32(last), s.take(b, cap(written))
+	}
+	if !s.alone || s.fresh == nil {
+		s.current = last
+	}
+	return int32(last), nil
+}
+
+// addTag keeps an entity tag.
+func (s *pageStore) addTag(b *body, tag []byte) (tags, at int32, err error) {
+	last := &s.tags[len(s.tags)-1]
+	if len(tag) > cap(*last)-len(*last) {
+		var room []byte
+		if len(tag) > secondBlock/8 {
+			if err := s.take(b, len(tag)); err != nil {
+				return 0, 0, err
+			}
+			room = make([]byte, 0, len(tag))
+		} else {
+			block, err := s.secondBlock(b)
+			if err != nil {
+				return 0, 0, err
+			}
+			room = block[:0]
+		}
+		s.tags = append(s.tags, room)
+		last = &s.tags[len(s.tags)-1]
+	}
+	at = int32(len(*last))
+	*last = append(*last, tag...)
+	return int32(len(s.tags) - 1), at, nil
 }
 
 // drop keeps the id of a deleted row.
 func (s *pageStore) drop(b *body, id [idLength]byte) error {
-	if s.gone%rowsAtOnce == 0 {
-		if err := b.hold(b.kept, rowsAtOnce*idLength); err != nil {
+	if s.gone%firstRows == 0 {
+		if err := b.hold(b.kept, firstRows*idLength); err != nil {
 			return err
 		}
-		s.deleted = append(s.deleted, new([rowsAtOnce][idLength]byte))
+		s.deleted = append(s.deleted, new([firstRows][idLength]byte))
 	}
-	s.deleted[s.gone/rowsAtOnce][s.gone%rowsAtOnce] = id
+	s.deleted[s.gone/firstRows][s.gone%firstRows] = id
 	s.gone++
 	return nil
 }
 
-// release gives the blocks to pages that are read later.
+// maxPieces bounds the pieces for which a store keeps room.
+const maxPieces = 64
+
+// release gives the memory to pages that are read later.
 func (s *pageStore) release() {
-	for _, b := range s.blocks {
-		if cap(b) == blockSize {
-			blocks.Put((*[blockSize]byte)(b[:blockSize]))
-		}
+	for _, block := range s.seconds {
+		secondBlocks.Put(block)
+	}
+	for _, block := range s.blocks {
+		blocks.Put(block)
 	}
 	for _, at := range s.rows {
 		places.Put(at)
 	}
-	*s = pageStore{}
+	clear(s.seconds)
+	clear(s.blocks)
+	clear(s.rows)
+	clear(s.pieces)
+	clear(s.tags)
+	if cap(s.pieces) > maxPieces {
+		s.pieces = nil
+	}
+	s.seconds, s.blocks, s.rows, s.pieces, s.tags = s.seconds[:0], s.blocks[:0], s.rows[:0], s.pieces[:0], s.tags[:0]
+	s.current, s.fresh, s.alone, s.made = 0, nil, false, 0
+	s.n, s.end, s.deleted, s.gone, s.size = 0, 0, nil, 0, 0
+	stores.Put(s)
 }
 
 // Release gives the page's memory to a page that is read later. Neither the page
 // nor a slice that Row returned may be used after it; it need not be called. A page
 // that several calls share is left to the collector.
 func (p *Page) Release() {
-	if !p.shared {
+	if p.store != nil && !p.shared {
 		p.store.release()
 	}
 	p.lease.Close()

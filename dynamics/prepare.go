@@ -17,6 +17,7 @@ type Prepared struct {
 	labels  []labels // by member; nil where no member has any
 	form    [sha256.Size]byte
 	moments bool   // see Query.Moments
+	path    string // of the rows
 	options string // encoded query options
 	prefer  string
 	redact  redaction
@@ -74,7 +75,7 @@ func (c *Client) prepare(t Table, q *Query, op string, tracked bool) (*Prepared,
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{table: t, op: op, layout: l, form: l.sum, prefer: preferences(size, l)}
+	p := &Prepared{table: t, op: op, path: c.root() + t.Set, layout: l, form: l.sum, prefer: preferences(size, l)}
 	p.redact.query = q
 	p.label(q.Select)
 	if q.Moments {

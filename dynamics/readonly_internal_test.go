@@ -85,7 +85,7 @@ func TestOnlyWhatReadsIsSent(t *testing.T) {
 			r.Header.Set(c.header[0], c.header[1])
 		}
 		before := heard.Load()
-		answer, err := client.http.Do(r)
+		answer, err := client.out.RoundTrip(r)
 		if err == nil {
 			back, _ := io.ReadAll(answer.Body)
 			_ = answer.Body.Close()

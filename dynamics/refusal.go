@@ -42,7 +42,7 @@ var (
 )
 
 // refusal reads an answer that is not 200.
-func refusal(r request, resp *http.Response, b *body) error {
+func refusal(r *request, resp *http.Response, b *body) error {
 	e := &Error{Op: r.op, Table: r.table, Status: resp.StatusCode, RequestID: r.redact.requestID(resp.Header)}
 	e.RetryAfter = retryAfter(resp.Header, time.Now())
 	if resp.StatusCode/100 == 3 {

@@ -25,9 +25,8 @@ type request struct {
 	prefer string
 	redact redaction
 	read   func(body *body) error
-	bodies int64         // how many times longer than MaxBody the answer may be; 0 is once
-	most   int64         // bytes that the answer may have, 0 for Config.MaxBody
-	room   *budget.Lease // of the attempt's buffers
+	bodies int64 // how many times longer than MaxBody the answer may be; 0 is once
+	most   int64 // bytes that the answer may have, 0 for Config.MaxBody
 	// limited is set where an attempt is refused for a limit, nil where nobody asks.
 	limited *bool
 	// strict: the answer is short and what it says is kept, so that it is searched
@@ -38,10 +37,24 @@ type request struct {
 	principal   Principal
 	queue       string
 	environment string
-	// current gives the token for an attempt, again says that it is not the first:
-	// whoever waited, at the gate too, may find the connection gone, and must not go
-	// on with what it once had. nil: the token that send got.
-	current func(ctx context.Context, again bool) (string, error)
+	circuit     *breaker // of queue and environment, nil where it has not been looked up
+	// tokens gives the token for each attempt. nil: the token that send got.
+	tokens tokenGiver
+	asked  asked // by a session; it is then tokens
+
+	// What follows is the attempt's under way; it stands here so that none makes it anew.
+	account *budget.Account
+	pass    pass
+	room    budget.Lease // of the attempt's buffers
+	body    body
+	known   [1]string // see know
+}
+
+// A tokenGiver gives the token for an attempt; again says that it is not the first:
+// whoever waited, at the gate too, may find the connection gone, and must not go on with
+// what it once had.
+type tokenGiver interface {
+	token(ctx context.Context, r *request, again bool) (string, error)
 }
 
 // root is the path of the Web API.
@@ -49,24 +62,26 @@ func (c *Client) root() string { return c.path }
 
 // send makes attempts at r until one succeeds, or another would not help or takes too
 // long to wait for; see retryAfter. An empty token sends no Authorization header.
-func (c *Client) send(ctx context.Context, r request, token string) error {
+func (c *Client) send(ctx context.Context, r *request, token string) error {
 	if c.closed.Load() {
 		return &Error{Kind: Unavailable, Op: r.op, Message: ErrClosed.Error(), Err: ErrClosed}
 	}
-	if len(r.url()) > MaxBatchURL {
+	if r.urlLength() > MaxBatchURL {
 		return tooLong(r.op)
 	}
-	r.redact = r.redact.knowing(token)
+	r.know(token)
 	r.redact.sieves = &c.sieves
+	r.account = budget.From(ctx)
 	for attempt := 1; ; attempt++ {
-		err := c.try(ctx, &r, token, attempt)
+		err := c.try(ctx, r, token, attempt)
+		if err == nil {
+			return nil
+		}
 		e, ok := errors.AsType[*Error](err)
 		if ok && r.limited != nil && e.limit() != NoLimit {
 			*r.limited = true
 		}
 		switch {
-		case err == nil:
-			return nil
 		case !ok && ctx.Err() != nil:
 			return ended(ctx, r.op)
 		case !ok: // the TokenSource's are passed on as they are
@@ -92,7 +107,7 @@ const maxTakes = 50
 func (c *Client) try(ctx context.Context, r *request, token string, attempt int) (err error) {
 	for takes := 0; ; takes++ {
 		err = c.admitted(ctx, r, token, attempt, attempt > 1 || takes > 0)
-		if takes == maxTakes || !errors.Is(err, budget.ErrTaken) {
+		if err == nil || takes == maxTakes || !errors.Is(err, budget.ErrTaken) {
 			return err
 		}
 	}
@@ -101,32 +116,32 @@ func (c *Client) try(ctx context.Context, r *request, token string, attempt int)
 // admitted makes an attempt as soon as circuit breaker, gate and memory let it, with
 // the token that is right then.
 func (c *Client) admitted(ctx context.Context, r *request, token string, attempt int, again bool) error {
-	pass, err := c.breakers.admit(ctx, r)
-	if err != nil {
+	if err := c.breakers.admit(ctx, r); err != nil {
 		return err
 	}
-	defer pass.end() // also after a panic, then without a verdict
+	defer r.pass.end() // also after a panic, then without a verdict
 	leave, err := c.enter(ctx, r)
 	if err != nil {
 		return err
 	}
 	var outcome Answer // nothing, also after a panic
 	defer func() { leave(outcome) }()
-	if r.room, err = c.room(ctx, r.op); err != nil {
+	if err = c.makeRoom(ctx, r); err != nil {
 		return err
 	}
 	defer r.room.Close()
-	if r.current != nil {
-		if token, err = r.current(ctx, again); err != nil {
+	if r.tokens != nil {
+		if token, err = r.tokens.token(ctx, r, again); err != nil {
 			return err
 		}
-		r.redact = r.redact.knowing(token)
+		r.know(token)
 	}
-	if err := pass.begin(r.op); err != nil {
+	begun := time.Now()
+	if err := r.pass.begin(r.op, begun); err != nil {
 		return err
 	}
-	err = c.attempt(ctx, *r, token, attempt)
-	pass.learn(err)
+	err = c.attempt(ctx, r, token, attempt, begun)
+	r.pass.learn(err)
 	outcome = answerTo(err)
 	return err
 }
@@ -136,7 +151,7 @@ func tooLong(op string) *Error {
 }
 
 // url is the whole URL, byte for byte as Dataverse wrote it where it did.
-func (r request) url() string {
+func (r *request) url() string {
 	switch {
 	case r.link != "":
 		return r.link
@@ -146,9 +161,19 @@ func (r request) url() string {
 	return r.origin + r.path + "?" + r.query
 }
 
+// urlLength is the length of url.
+func (r *request) urlLength() int {
+	switch {
+	case r.link != "":
+		return len(r.link)
+	case r.query == "":
+		return len(r.origin) + len(r.path)
+	}
+	return len(r.origin) + len(r.path) + len("?") + len(r.query)
+}
+
 // attempt sends r once, reads the whole answer and tells the observer.
-func (c *Client) attempt(ctx context.Context, r request, token string, attempt int) error {
-	begin := time.Now()
+func (c *Client) attempt(ctx context.Context, r *request, token string, attempt int, begun time.Time) error {
 	call := Call{Op: r.op, Attempt: attempt, RequestID: clientRequestID(ctx), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
 	var failure *Error
@@ -156,8 +181,8 @@ func (c *Client) attempt(ctx context.Context, r request, token string, attempt i
 		failure = c.settle(ctx, r, err, &call)
 		failure.wait = c.wait(attempt, failure)
 	}
-	call.Duration = time.Since(begin)
 	if c.config.Observe != nil {
+		call.Duration = time.Since(begun)
 		c.config.Observe(call)
 	}
 	if failure != nil {
@@ -168,7 +193,7 @@ func (c *Client) attempt(ctx context.Context, r request, token string, attempt i
 
 // settle makes every failure an *Error and lets the caller's own ending win over
 // the failures that it causes.
-func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *Error {
+func (c *Client) settle(ctx context.Context, r *request, err error, call *Call) *Error {
 	e, ok := errors.AsType[*Error](err)
 	switch {
 	case ctx.Err() != nil:
@@ -184,28 +209,35 @@ func (c *Client) settle(ctx context.Context, r request, err error, call *Call) *
 	return e
 }
 
-func (c *Client) exchange(ctx context.Context, r request, token string, call *Call) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
-	defer cancel()
+func (c *Client) exchange(ctx context.Context, r *request, token string, call *Call) (err error) {
+	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.config.AttemptTimeout {
+		limited, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
+		defer cancel()
+		ctx = limited // else the caller's own deadline comes first
+	}
 	build, read := c.build, answered
-	if len(r.url()) > MaxURL {
+	if r.urlLength() > MaxURL {
 		build, read = c.buildBatch, batched
 	}
 	req, err := build(ctx, r, token, call.RequestID)
 	if err != nil {
 		return err
 	}
-	resp, err := c.http.Do(req)
+	resp, err := c.out.RoundTrip(req)
 	if err != nil {
 		return err
 	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
-		from = c.echoes.without(r, from)
+		from = c.echoes.without(*r, from)
 	}
-	b := &body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,
+	b := &r.body
+	*b = body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,
 		left: c.config.MaxBody * max(1, r.bodies),
-		work: r.room, kept: budget.From(ctx).Lease()}
+		work: &r.room, kept: r.account.Lease()}
 	if r.most > 0 {
 		b.left = min(b.left, r.most)
 	}
@@ -213,7 +245,9 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 		if err != nil {
 			b.kept.Close() // nothing is kept of an attempt that failed
 		}
-		_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
+		if !b.ended {
+			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
+		}
 		_ = resp.Body.Close()
 		call.Bytes = b.read
 	}()
@@ -227,43 +261,76 @@ func (c *Client) exchange(ctx context.Context, r request, token string, call *Ca
 }
 
 // answered reads the answer to a request that went alone.
-func answered(r request, resp *http.Response, b *body) error {
+func answered(r *request, resp *http.Response, b *body) error {
 	if resp.StatusCode != http.StatusOK {
 		return refusal(r, resp, b)
 	}
 	return b.consume(r)
 }
 
-func (c *Client) build(ctx context.Context, r request, token, id string) (*http.Request, error) {
+// outgoing is what a request's head consists of. Each attempt has its own: the transport
+// may look at that of an attempt which has ended.
+type outgoing struct {
+	url                   url.URL
+	id, prefer, authorize [1]string
+}
+
+// Values that all heads share. Nobody changes them: a transport must not.
+var (
+	acceptJSON   = []string{"application/json"}
+	odataVersion = []string{"4.0"}
+	noneMatch    = []string{"null"}
+)
+
+func (c *Client) build(ctx context.Context, r *request, token, id string) (*http.Request, error) {
 	scheme, host, ok := strings.Cut(r.origin, "://")
 	path, err := url.PathUnescape(r.path)
 	if !ok || err != nil {
 		return nil, refuse(r.op, "", "the request has no valid address")
 	}
-	// RawPath and RawQuery go over the wire as they are, which a nextLink needs.
-	req := (&http.Request{
-		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: host,
-		URL: &url.URL{Scheme: scheme, Host: host, Path: path, RawPath: r.path, RawQuery: r.query},
-		Header: http.Header{
-			"Accept":                 {"application/json"},
-			"Odata-Version":          {"4.0"},
-			"Odata-Maxversion":       {"4.0"},
-			"If-None-Match":          {"null"},
-			"User-Agent":             {c.config.UserAgent},
-			"X-Ms-Client-Request-Id": {id},
-		},
-	}).WithContext(ctx)
+	out := &outgoing{id: [1]string{id}, prefer: [1]string{r.prefer},
+		// RawPath and RawQuery go over the wire as they are, which a nextLink needs.
+		url: url.URL{Scheme: scheme, Host: host, Path: path, RawPath: r.path, RawQuery: r.query}}
+	header := make(http.Header, headSize)
+	header["Accept"] = acceptJSON
+	header["Odata-Version"] = odataVersion
+	header["Odata-Maxversion"] = odataVersion
+	header["If-None-Match"] = noneMatch
+	header["User-Agent"] = c.userAgent
+	header["X-Ms-Client-Request-Id"] = out.id[:]
 	if r.prefer != "" {
-		req.Header.Set("Prefer", r.prefer)
+		header["Prefer"] = out.prefer[:]
 	}
 	if token != "" {
-		if strings.ContainsFunc(token, func(c rune) bool { return c <= ' ' || c > '~' }) {
+		out.authorize[0] = c.bearer(token)
+		if out.authorize[0] == "" {
 			return nil, refuse(r.op, "", "the access token holds a character that no header may hold")
 		}
-		req.Header.Set("Authorization", "Bearer "+token)
+		header["Authorization"] = out.authorize[:]
 	}
-	return req, nil
+	return (&http.Request{
+		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: host,
+		URL: &out.url, Header: header,
+	}).WithContext(ctx), nil
 }
+
+// headSize is how many headers a request has; a map of up to 8 is one piece.
+const headSize = 8
+
+// bearer is the Authorization header for a token, "" where no header may hold it.
+func (c *Client) bearer(token string) string {
+	return c.bearers.of(token, maxBearers, func() string {
+		for i := range len(token) {
+			if token[i] <= ' ' || token[i] > '~' {
+				return ""
+			}
+		}
+		return "Bearer " + token
+	})
+}
+
+// maxBearers bounds the headers that are kept; one is as long as its token.
+const maxBearers = 512
 
 // requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
 // of which the first is kept. What has another form is no id of Dataverse's.

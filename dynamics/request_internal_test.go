@@ -16,6 +16,12 @@ type answers func(*http.Request) (*http.Response, error)
 
 func (f answers) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
+type givesToken func(again bool) string
+
+func (f givesToken) token(_ context.Context, _ *request, again bool) (string, error) {
+	return f(again), nil
+}
+
 // Whoever tries again, after a fault or to make way for an older request, asks whether
 // the connection still is what it was, however short that took.
 func TestEveryFurtherTryAsksForTheToken(t *testing.T) {
@@ -48,11 +54,11 @@ func TestEveryFurtherTryAsksForTheToken(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = client.send(t.Context(), request{op: "x", origin: "https://o.crm.dynamics.com", path: "/api/data/v9.2/x",
-				current: func(_ context.Context, again bool) (string, error) {
+			err = client.send(t.Context(), &request{op: "x", origin: "https://o.crm.dynamics.com", path: "/api/data/v9.2/x",
+				tokens: givesToken(func(again bool) string {
 					asked = append(asked, again)
-					return "token", nil
-				},
+					return "token"
+				}),
 				read: func(*body) error {
 					if read++; read == 1 {
 						return c.read

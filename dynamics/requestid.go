@@ -19,6 +19,10 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 	return context.WithValue(ctx, requestIDKey{}, ClientRequestID(id))
 }
 
+// RequestIDKey is the key under which a context of a kind of its own returns what has a
+// method ClientRequestID() string, which is asked for the id in place of [WithRequestID].
+func RequestIDKey() any { return requestIDKey{} }
+
 // ClientRequestID is the id under which Dataverse sees the work of id. The header
 // takes GUIDs only, without braces
 // (https://github.com/microsoft/api-guidelines, x-ms-client-request-id): a GUID is
@@ -32,8 +36,11 @@ func ClientRequestID(id string) string {
 
 // clientRequestID is that of the context, or a fresh one.
 func clientRequestID(ctx context.Context) string {
-	if id, ok := ctx.Value(requestIDKey{}).(string); ok {
-		return id
+	switch of := ctx.Value(requestIDKey{}).(type) {
+	case string:
+		return of
+	case interface{ ClientRequestID() string }:
+		return of.ClientRequestID()
 	}
 	return uuid.NewString()
 }

@@ -3,218 +3,279 @@ package dynamics
 import (
 	"bytes"
 	"math"
+	"sync"
 	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// rowReader reads rows one after the other into a page, reusing its buffers: no
-// map, struct or string is made for a row.
+// rowReader reads rows one after the other into a page. A row is scanned where it stands
+// in the window; its values are copied once, to where they are delivered from. No map,
+// struct or string is made for a row, and all of the reader's memory is used again.
 type rowReader struct {
+	window
+	nesting nesting // of values that are skipped
 	p       *Prepared
 	l       *layout
-	b       *body
-	scratch []byte // the raw values of the row's slots
-	at      []span // slot → place in scratch
-	etag    span
-	order   []expected // names in the order of the row before
-	text    []byte     // for unquoting
+	row     []byte // the row that was scanned, in the window
+	at      []span // slot → place in row, the entity tag's behind the others
+	mended  []byte // values that are not delivered as they were sent
+	order   order
+	id      [idLength]byte // of the row
+	other   [idLength]byte // of a lookup
+	done    int            // how much of the row has been scanned
+	depth   int            // in how many arrays and objects a row's values stand
+	extra   int            // by how much choices without labels in the answer can lengthen a row
+	text    []byte         // for unquoting
 	labels  []byte
-	longest int // of the values so far
 }
 
-type span struct{ begin, end int } // end 0: not there
+// A span is a part of a row, or of mended where begin is negative. end 0: not there.
+type span struct{ begin, end int }
 
-// expected is a name as it came in the row before. Rows of one answer have the
-// same names in the same order but for missing labels, which makes a comparison
-// cheaper than a map.
-type expected struct {
-	raw  []byte
-	slot int
-}
-
+// The slots of members that are no property's.
 const (
 	slotUnknown = -1
 	slotETag    = -2
 )
 
-func newRowReader(p *Prepared, b *body) *rowReader {
-	l := p.layout
-	slots := l.slotCount()
-	return &rowReader{p: p, l: l, b: b, at: make([]span, slots), order: make([]expected, 0, slots+1)}
+// rowReaders keeps readers with their windows.
+var rowReaders = sync.Pool{New: func() any { return new(rowReader) }}
+
+// newRowReader lends a reader, until its release. A row's values stand in depth arrays and
+// objects.
+func newRowReader(p *Prepared, b *body, depth int) *rowReader {
+	r := rowReaders.Get().(*rowReader)
+	r.reset(b)
+	if r.order.begin(); r.l != p.layout {
+		r.order.reset(p.layout)
+	}
+	r.p, r.l, r.depth = p, p.layout, depth
+	if slots := r.l.slotCount() + 1; cap(r.at) < slots {
+		r.at = make([]span, slots)
+	} else {
+		r.at = r.at[:slots]
+	}
+	r.extra = r.l.frame
+	for i := range r.l.members {
+		if r.l.kinds[r.l.members[i].source] == Choice {
+			r.extra += p.labelsOf(i).longest
+		}
+	}
+	return r
 }
 
-// read reads one object and appends it to p.
-func (r *rowReader) read(d *jsontext.Decoder, p *Page) error {
-	if err := expect(d, '{', "a row is not a JSON object"); err != nil {
+// maxKept bounds each buffer of a reader that is kept, in bytes.
+const maxKept = 16 << 10
+
+func (r *rowReader) release() {
+	r.window.release()
+	if max(cap(r.mended), cap(r.text), cap(r.labels), cap(r.at)*16) > maxKept {
+		return
+	}
+	r.p, r.row = nil, nil
+	rowReaders.Put(r)
+}
+
+// one reads an answer that is one row.
+func (r *rowReader) one(p *Page) error {
+	switch c, err := r.next(); {
+	case err != nil:
+		return err
+	case c != '{':
+		return pageFault("a row is not a JSON object")
+	}
+	if err := r.read(p); err != nil {
 		return err
 	}
+	return r.end()
+}
+
+// read reads the row that begins where the window is, and appends it to p.
+func (r *rowReader) read(p *Page) error {
 	clear(r.at)
-	r.scratch, r.etag = r.scratch[:0], span{}
-	next := 0
-	for d.PeekKind() != '}' {
-		name, err := d.ReadValue()
-		if err != nil {
+	r.mended, r.done, r.order.next = r.mended[:0], 1, 0
+	for {
+		end, err := r.scan(r.window.text(), r.window.at)
+		switch {
+		case err != nil:
 			return err
-		}
-		slot, err := r.slot(name, &next)
-		if err != nil {
-			return err
-		}
-		if slot == slotUnknown {
-			if err := d.SkipValue(); err != nil {
+		case end >= 0:
+			r.row = r.buf[r.window.at:end]
+			if err := r.finish(p); err != nil {
 				return err
 			}
+			r.window.at = end
+			return nil
+		}
+		if err := r.fault(end); err != nil {
+			return err
+		}
+	}
+}
+
+// scan scans the members of the row that begins at w[begin] which have not been scanned
+// yet, and returns where the row ends, or a code.
+func (r *rowReader) scan(w []byte, begin int) (int, error) {
+	i := begin + r.done
+	for {
+		if w[i] <= ' ' {
+			i = scanSpace(w, i)
+		}
+		switch {
+		case w[i] == '}':
+			return i + 1, nil
+		case r.done == 1: // the first member
+		case w[i] == ',':
+			i++
+		default:
+			return ends(w, i), nil
+		}
+		slot, value := r.order.expected(w, i)
+		if value < 0 {
+			var err error
+			if slot, value, err = r.name(w, i); err != nil || value < 0 {
+				return value, err
+			}
+		}
+		if w[value] <= ' ' {
+			value = scanSpace(w, value)
+		}
+		var found marks
+		if c := w[value]; c == '"' {
+			i, found = scanText(w, value)
+		} else if c == '{' || c == '[' {
+			i = r.nesting.skip(w, value, r.depth)
+		} else {
+			i, _ = scanPlain(w, value)
+		}
+		if i < 0 {
+			return i, nil
+		}
+		r.done = i - begin
+		if slot == slotUnknown {
 			continue
 		}
-		place := &r.etag
-		if slot >= 0 {
-			place = &r.at[slot]
+		if slot == slotETag {
+			slot = len(r.at) - 1
 		}
-		if place.end != 0 {
-			return pageFault("a row has one member twice")
+		at := &r.at[slot]
+		if at.end != 0 {
+			return 0, pageFault("a row has one member twice")
 		}
-		v, err := d.ReadValue()
-		if err != nil {
-			return err
+		*at = span{value - begin, i - begin}
+		if found&(markWide|markHalf) != 0 {
+			if err := r.mend(at, w[value:i], found); err != nil {
+				return 0, err
+			}
 		}
-		if err := r.fit(len(v)); err != nil {
-			return err
-		}
-		begin := len(r.scratch)
-		if r.scratch, err = r.keep(v); err != nil {
-			return err
-		}
-		*place = span{begin, len(r.scratch)}
 	}
-	if _, err := d.ReadToken(); err != nil {
-		return err
-	}
-	return r.finish(p)
 }
 
-// fit makes room for a value of n bytes in scratch, and for what is made of it on the
-// way: small rows have it anyway.
-func (r *rowReader) fit(n int) error {
-	const small = 32 << 10
-	if n > max(r.longest, small) {
-		if err := r.b.hold(r.b.work, 2*int64(n-r.longest)); err != nil {
-			return err
+// name reads a name that was not expected, up to its value. It returns the code where
+// there is none.
+func (r *rowReader) name(w []byte, i int) (slot, value int, err error) {
+	if i = scanSpace(w, i); w[i] != '"' {
+		return 0, ends(w, i), nil
+	}
+	end, found := scanText(w, i)
+	if end < 0 {
+		return 0, end, nil
+	}
+	if value = scanSpace(w, end); w[value] != ':' {
+		return 0, ends(w, value), nil
+	}
+	raw := w[i:end]
+	name := raw[1 : len(raw)-1]
+	if found != 0 {
+		if name, err = jsontext.AppendUnquote(r.text[:0], raw); err != nil {
+			return 0, 0, err
 		}
-		r.longest = n
+		r.text = name
 	}
-	size := len(r.scratch) + n
-	if size <= max(cap(r.scratch), small) {
-		return nil
-	}
-	size += min(size, 1<<20)
-	if err := r.b.hold(r.b.work, int64(size)); err != nil {
-		return err
-	}
-	old := int64(cap(r.scratch))
-	r.scratch = append(make([]byte, 0, size), r.scratch...)
-	if old > small {
-		r.b.work.Shrink(old)
-	}
-	return nil
-}
-
-// keep appends a value to scratch, with U+FFFD for half a surrogate pair.
-func (r *rowReader) keep(v jsontext.Value) ([]byte, error) {
+	slot, known := r.l.slots[string(name)]
 	switch {
-	case v[0] != '"':
-		return append(r.scratch, v...), nil
-	case !utf8.Valid(v):
-		return nil, pageFault("a text is not UTF-8")
-	case !bytes.Contains(v, []byte(`\ud`)) && !bytes.Contains(v, []byte(`\uD`)):
-		return append(r.scratch, v...), nil
-	}
-	r.text, _ = jsontext.AppendUnquote(r.text[:0], v) // the error says what is replaced
-	return jsontext.AppendQuote(r.scratch, bytes.ToValidUTF8(r.text, []byte("\uFFFD")))
-}
-
-// slot finds where the member with this raw, quoted name belongs.
-func (r *rowReader) slot(raw []byte, next *int) (int, error) {
-	// A missing label makes the row one or two names shorter: look a bit ahead.
-	for i := *next; i < len(r.order) && i < *next+3; i++ {
-		if bytes.Equal(r.order[i].raw, raw) {
-			*next = i + 1
-			return r.order[i].slot, nil
-		}
-	}
-	name, err := jsontext.AppendUnquote(r.text[:0], raw)
-	if err != nil {
-		return 0, err
-	}
-	r.text = name
-	slot, ok := r.l.slots[string(name)]
-	switch {
-	case ok:
+	case known:
 	case string(name) == "@odata.etag":
 		slot = slotETag
 	default:
 		slot = slotUnknown
 	}
-	if len(r.order) < 4*parts*len(r.l.properties)+16 { // bounded whatever comes
-		at := min(*next, len(r.order))
-		r.order = append(r.order, expected{})
-		copy(r.order[at+1:], r.order[at:])
-		if slot < 0 || !bytes.Equal(raw, r.l.quoted[slot]) {
-			raw = bytes.Clone(raw)
-		} else {
-			raw = r.l.quoted[slot]
-		}
-		r.order[at] = expected{raw: raw, slot: slot}
-		*next = at + 1
-	}
-	return slot, nil
+	r.order.learn(raw, slot)
+	return slot, value + 1, nil
 }
 
-// raw returns a part of property i as it was sent, nil if absent or null.
-func (r *rowReader) raw(i, part int) []byte {
-	s := r.at[i*parts+part]
-	if s.end == 0 || r.scratch[s.begin] == 'n' {
+// mend checks a text's UTF-8, and writes U+FFFD for half a surrogate pair.
+func (r *rowReader) mend(at *span, raw []byte, found marks) error {
+	if found&markWide != 0 && !utf8.Valid(raw) {
+		return pageFault("a text is not UTF-8")
+	}
+	if found&markHalf == 0 {
 		return nil
 	}
-	return r.scratch[s.begin:s.end]
+	r.text, _ = jsontext.AppendUnquote(r.text[:0], raw) // the error says what is replaced
+	begin := len(r.mended)
+	mended, err := jsontext.AppendQuote(r.mended, bytes.ToValidUTF8(r.text, []byte("\uFFFD")))
+	if err != nil {
+		return err
+	}
+	r.mended, *at = mended, span{-1 - begin, len(mended)}
+	return nil
 }
+
+// member returns what is in a slot, as it is delivered; nil if absent or null.
+func (r *rowReader) member(slot int) []byte {
+	s := r.at[slot]
+	switch {
+	case s.end == 0:
+		return nil
+	case s.begin < 0:
+		return r.mended[-1-s.begin : s.end]
+	case r.row[s.begin] == 'n':
+		return nil
+	}
+	return r.row[s.begin:s.end]
+}
+
+// raw returns a part of property i.
+func (r *rowReader) raw(i, part int) []byte { return r.member(i*parts + part) }
 
 // finish writes the row that was read.
 func (r *rowReader) finish(p *Page) error {
 	if r.l.deleted > 0 && r.isDeleted() {
 		return r.finishDeleted(p)
 	}
-	at := place{key: r.key(), moment: noMoment}
+	moment := int64(noMoment)
 	if r.p.moments {
 		var err error
-		if at.moment, err = r.moment(); err != nil {
+		if moment, err = r.moment(); err != nil {
 			return err
 		}
 	}
-	if _, ok := appendGUID(at.id[:0], r.raw(r.l.idAt, partValue)); !ok {
+	if !lowerGUID(&r.id, r.raw(r.l.idAt, partValue)) {
 		return pageFault("a row has no " + r.p.table.Key)
 	}
-	dst, block, err := p.store.room(r.b, r.most())
+	if err := p.begin(r.body); err != nil {
+		return err
+	}
+	dst, err := p.store.room(r.body, r.most())
 	if err != nil {
 		return err
 	}
-	dst, err = r.write(dst)
+	if dst, err = r.write(dst); err != nil {
+		return err
+	}
+	tag := r.member(len(r.at) - 1)
+	if r.at[len(r.at)-1].end != 0 && (tag == nil || tag[0] != '"') {
+		return pageFault("a row's entity tag is not a text")
+	}
+	at, err := p.store.add(r.body, dst, tag)
 	if err != nil {
 		return err
 	}
-	at.data = len(dst)
-	if r.etag.end != 0 {
-		raw := r.scratch[r.etag.begin:r.etag.end]
-		if raw[0] != '"' {
-			return pageFault("a row's entity tag is not a text")
-		}
-		if dst, err = jsontext.AppendUnquote(dst, raw); err != nil {
-			return err
-		}
-	}
-	at.etag = len(dst)
-	return p.store.add(r.b, block, dst, at)
+	at.key, at.moment, at.id = r.key(), moment, r.id
+	return nil
 }
 
 // noMoment is the moment of a row that has none.
@@ -236,12 +297,20 @@ func (r *rowReader) moment() (int64, error) {
 // most is about as long as the row that was read can be when it is written. Only
 // choices get longer, by labels that the answer does not have.
 func (r *rowReader) most() int {
-	n := len(r.scratch) + r.l.frame
+	const short = 4 << 10
+	n := len(r.row) + len(r.mended)
+	if n > short { // most of it may be what nobody asked for
+		n = 0
+		for _, s := range r.at {
+			if s.begin < 0 {
+				s.begin = -1 - s.begin
+			}
+			n += s.end - s.begin
+		}
+	}
+	n += r.extra
 	for i := range r.l.members {
-		switch m := &r.l.members[i]; r.l.kinds[m.source] {
-		case Choice:
-			n += r.p.labelsOf(i).longest
-		case Choices:
+		if m := &r.l.members[i]; r.l.kinds[m.source] == Choices {
 			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + r.p.labelsOf(i).longest)
 		}
 	}

@@ -1,9 +1,8 @@
 package dynamics
 
 import (
+	"bytes"
 	"context"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Page reads one page of p: the first where link is "", else the one that the link of a
@@ -11,17 +10,18 @@ import (
 // One that leads out of the environment or away from the table's rows, and one whose
 // page this session has had already, is refused as Upstream before anything is sent.
 func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, error) {
-	if err := s.permits(p.table, p.op); err != nil {
-		return nil, err
+	if _, permitted := s.stands(p.table.Name); !permitted {
+		return nil, s.permits(p.table, p.op)
 	}
-	r := request{op: p.op}
+	c := &pageCall{query: p}
+	r := &c.request
+	r.op, r.table, r.prefer, r.redact, r.read = p.op, p.table, p.prefer, p.redact, c.readPage
 	if link == "" {
-		r = s.to(p.table.Set, p.options)
-		r.op = p.op
-	} else if err := s.follow(&r, p.table.Set, link); err != nil {
+		r.origin, r.path, r.query = s.environment, p.path, p.options
+	} else if err := s.follow(r, p.table.Set, link); err != nil {
 		return nil, err
 	}
-	page, err := s.page(ctx, p, r)
+	page, err := s.page(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -36,31 +36,42 @@ func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, er
 	return page, nil
 }
 
-// page makes the call that r addresses, or shares the one in flight.
-func (s *Session) page(ctx context.Context, p *Prepared, r request) (*Page, error) {
-	r.table, r.prefer, r.redact = p.table, p.prefer, p.redact
-	key, circuit := s.flightKey(ctx, r, p), s.client.breakers.of(s.connection, s.environment)
-	page, err := s.client.flights.page(ctx, r.op, key, circuit, func() (page *Page, err error) {
-		r.read = func(b *body) (err error) {
-			page, err = readPage(b, p)
-			return err
+// A pageCall is a call for a page: what is sent, what is read, and who waits for it.
+type pageCall struct {
+	request
+	flight
+	query *Prepared
+	got   *Page
+}
+
+func (c *pageCall) readPage(b *body) (err error) {
+	c.got, err = readPage(b, c.query)
+	return err
+}
+
+// make makes the call.
+func (c *pageCall) make(ctx context.Context, s *Session) (*Page, error) {
+	if c.query.moments { // who reads in that order reads several pages at once
+		c.limited = new(bool)
+	}
+	if err := s.run(ctx, &c.request); err != nil {
+		if c.got != nil {
+			c.got.Release()
 		}
-		if p.moments { // who reads in that order reads several pages at once
-			r.limited = new(bool)
-		}
-		if err := s.do(ctx, r); err != nil {
-			if page != nil {
-				page.Release()
-			}
-			return nil, err
-		}
-		page.limited = r.limited != nil && *r.limited
-		return page, nil
-	})
-	if err != nil {
 		return nil, err
 	}
-	if err := s.confirmOf(ctx, p.table, r.op); err != nil { // it may have waited for another's call
+	c.got.limited = c.limited != nil && *c.limited
+	return c.got, nil
+}
+
+// page makes the call, or shares the one in flight.
+func (s *Session) page(ctx context.Context, c *pageCall) (*Page, error) {
+	c.circuit = s.client.breakers.of(s.connection, s.environment)
+	page, mine, err := s.client.flights.page(ctx, s, c)
+	if err != nil || mine {
+		return page, err
+	}
+	if err := s.confirmOf(ctx, c.table, c.op); err != nil { // it has waited for another's call
 		page.Release()
 		return nil, err
 	}
@@ -73,7 +84,7 @@ func (s *Session) checkNext(p *Prepared, page *Page) error {
 	if page.next == "" {
 		return nil
 	}
-	return s.follow(&request{op: p.op}, p.table.Set, page.next)
+	return s.checkLink(p, page.next)
 }
 
 // Row returns one row of t in the form of [Page.Row]. An unknown id is NotFound.
@@ -90,15 +101,17 @@ func (s *Session) Row(ctx context.Context, t Table, id string, columns []Output)
 	var row []byte
 	r := request{op: op, prefer: p.layout.annotations, redact: p.redact, read: func(b *body) error {
 		page := &Page{}
-		err := withDecoder(b, func(d *jsontext.Decoder) error { return newRowReader(p, b).read(d, page) })
-		if err != nil {
-			return err
+		r := newRowReader(p, b, 1)
+		err := r.one(page)
+		r.release()
+		if err == nil && page.ID(0) != key {
+			err = pageFault("another row than the one that was asked for")
 		}
-		if page.ID(0) != key {
-			return pageFault("another row than the one that was asked for")
+		if err == nil {
+			row = bytes.Clone(page.Row(0))
 		}
-		row = page.Row(0)
-		return nil
+		page.Release()
+		return err
 	}}
 	if err := s.getOf(ctx, t, r, t.Set+"("+key+")", p.layout.selection); err != nil {
 		return nil, err

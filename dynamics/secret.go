@@ -17,6 +17,10 @@ type Secret struct{ text *string }
 // NewSecret wraps text.
 func NewSecret(text string) Secret { return Secret{text: &text} }
 
+// SecretAt wraps the text at a place that somebody else keeps, and allocates nothing. What
+// is there must not be changed any more; nil is the zero Secret.
+func SecretAt(text *string) Secret { return Secret{text: text} }
+
 // Reveal returns the text. Its result belongs in an Authorization header and
 // nowhere else.
 func (s Secret) Reveal() string {

@@ -18,12 +18,14 @@ type Session struct {
 	client      *Client
 	connection  string
 	environment string
+	named       string // the environment, as the TokenSource named it
 	incarnation string
 	principal   Principal
 
 	mu       sync.Mutex
-	tables   []string // that may be read, as the TokenSource last said
-	first    *Access
+	tables   []string  // that may be read, as the TokenSource last said
+	first    Access    // what Open got, until it is used
+	unused   bool      // it is there
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
 }
@@ -42,8 +44,9 @@ func (c *Client) Open(ctx context.Context, connection string) (*Session, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &Session{client: c, connection: connection, environment: environment, incarnation: a.Incarnation,
-		principal: a.Principal.in(environment), tables: a.Tables, first: &a, told: time.Now()}, nil
+	return &Session{client: c, connection: connection, environment: environment, named: a.Environment,
+		incarnation: a.Incarnation, principal: a.Principal.in(environment), tables: a.Tables, first: a, unused: true,
+		told: time.Now()}, nil
 }
 
 // Connection returns the connection's id.
@@ -75,11 +78,11 @@ const freshFor = 100 * time.Millisecond
 // access gives the access for the next request.
 func (s *Session) access(ctx context.Context, op string) (Access, error) {
 	s.mu.Lock()
-	first := s.first
-	s.first = nil
+	a, usable := s.first, s.unused && time.Since(s.told) <= freshFor
+	s.first, s.unused = Access{}, false
 	s.mu.Unlock()
-	if first != nil && s.fresh() {
-		return *first, nil
+	if usable {
+		return a, nil
 	}
 	return s.ask(ctx, op)
 }
@@ -93,11 +96,12 @@ func (s *Session) ask(ctx context.Context, op string) (Access, error) {
 	return a, s.same(op, a)
 }
 
-// fresh reports whether the TokenSource said it a moment ago.
-func (s *Session) fresh() bool {
+// stands reports whether the TokenSource said a moment ago that the connection is what it
+// was, and whether the table of that name, "" for none, may be read.
+func (s *Session) stands(table string) (fresh, permitted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.told) <= freshFor
+	return time.Since(s.told) <= freshFor, table == "" || slices.Contains(s.tables, table)
 }
 
 // Confirm asks the TokenSource again, unless it was asked within the last tenth of a
@@ -113,14 +117,6 @@ func (s *Session) Confirm(ctx context.Context, t Table) error {
 // not told that t is read, as the TokenSource last said. It is for whoever answers from
 // what was read before; the session's own calls do it by themselves.
 func (s *Session) Permits(t Table) error { return s.permits(t, t.op("open")) }
-
-func (s *Session) confirm(ctx context.Context, op string) error {
-	if s.fresh() {
-		return nil
-	}
-	_, err := s.ask(ctx, op)
-	return err
-}
 
 // Await is for whoever waits for what another request asks the environment. It counts
 // the caller among those whom a hanging environment keeps waiting, until done is called.
@@ -140,7 +136,7 @@ func (s *Session) Await() (done func(), ok bool) {
 // in another language, which would be kept as the old user's.
 func (s *Session) same(op string, a Access) error {
 	if a.Incarnation == s.incarnation && a.Principal.User == s.principal.User &&
-		SameEnvironment(a.Environment, s.environment) {
+		(a.Environment == s.named || SameEnvironment(a.Environment, s.environment)) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.told, s.tables = time.Now(), a.Tables
@@ -171,53 +167,73 @@ const maxRenewals = 2
 
 // do sends r with a token. An answer that took long is not delivered for a connection
 // that is gone meanwhile, or that was made again for fewer tables.
-func (s *Session) do(ctx context.Context, r request) error {
+func (s *Session) do(ctx context.Context, r request) error { return s.run(ctx, &r) }
+
+func (s *Session) run(ctx context.Context, r *request) error {
 	if err := s.exchange(ctx, r); err != nil {
 		return err
 	}
 	return s.confirmOf(ctx, r.table, r.op)
 }
 
-// confirmOf is confirm before rows or metadata of a table are delivered; a request
-// without a table has the zero Table.
+// confirmOf is asked before rows or metadata of a table are delivered; a request without a
+// table has the zero Table.
 func (s *Session) confirmOf(ctx context.Context, t Table, op string) error {
-	if err := s.confirm(ctx, op); err != nil || t.Name == "" {
-		return err
+	fresh, permitted := s.stands(t.Name)
+	if !fresh {
+		if _, err := s.ask(ctx, op); err != nil {
+			return err
+		}
+		_, permitted = s.stands(t.Name)
 	}
-	return s.permits(t, op)
+	if !permitted {
+		return s.permits(t, op)
+	}
+	return nil
+}
+
+// asked is what a session's request is sent with.
+type asked struct {
+	session *Session
+	access  Access
+}
+
+// token gives the token for an attempt.
+func (a *asked) token(ctx context.Context, r *request, again bool) (string, error) {
+	fresh, permitted := a.session.stands(r.table.Name)
+	if again || !fresh {
+		now, err := a.session.ask(ctx, r.op)
+		if err != nil {
+			return "", err
+		}
+		a.access = now // a 401 is about this one
+		_, permitted = a.session.stands(r.table.Name)
+	}
+	if !permitted { // the connection may have been made again for fewer tables
+		return "", a.session.permits(r.table, r.op)
+	}
+	return a.access.Token.Reveal(), nil
 }
 
 // exchange sends r. A 401 costs a renewal and one more try.
-func (s *Session) exchange(ctx context.Context, r request) error {
-	a, err := s.access(ctx, r.op)
-	if err != nil {
+func (s *Session) exchange(ctx context.Context, r *request) (err error) {
+	a := &r.asked.access
+	if *a, err = s.access(ctx, r.op); err != nil {
 		return err
 	}
 	r.principal, r.queue, r.environment = a.Principal.in(s.environment), s.connection, s.environment
-	r.current = func(ctx context.Context, again bool) (string, error) {
-		if again || !s.fresh() {
-			now, err := s.ask(ctx, r.op)
-			if err != nil {
-				return "", err
-			}
-			a = now // a 401 is about this one
-		}
-		if r.table.Name != "" { // the connection may have been made again for fewer tables
-			if err := s.permits(r.table, r.op); err != nil {
-				return "", err
-			}
-		}
-		return a.Token.Reveal(), nil
-	}
+	r.asked.session, r.tokens = s, &r.asked
 	for range maxRenewals {
-		r.redact = r.redact.knowing(a.Token.Reveal())
-		err = s.client.send(ctx, r, a.Token.Reveal())
+		r.know(a.Token.Reveal())
+		if err = s.client.send(ctx, r, a.Token.Reveal()); err == nil {
+			return nil
+		}
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Kind != Unauthorized {
 			return err
 		}
 		a.Claims = NewSecret(e.Claims)
-		renewed, refusal := s.client.config.Tokens.Refused(ctx, s.connection, a)
+		renewed, refusal := s.client.config.Tokens.Refused(ctx, s.connection, *a)
 		if refusal != nil {
 			return refusal
 		}
@@ -227,7 +243,7 @@ func (s *Session) exchange(ctx context.Context, r request) error {
 		if renewed.Token.Reveal() == a.Token.Reveal() {
 			return err // the same token would get the same answer
 		}
-		a = renewed
+		*a = renewed
 	}
 	return s.client.send(ctx, r, a.Token.Reveal())
 }

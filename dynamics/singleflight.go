@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -14,19 +15,25 @@ import (
 // answer. Nothing is kept once it is there: an audience must not be stale.
 type flights struct {
 	mu    sync.Mutex
-	under map[flightKey]*flight
+	under map[uint64]*flight // by the hash of what they are of
 }
 
-// A flightKey says what is asked for, and whether a job asks: nobody waits for a call that
-// gives way, so that a job's is shared by jobs alone, which share any.
+// A flightKey says what is asked for, whose it is and in what form rows are delivered. Two
+// calls for a page are the same where it is.
 type flightKey struct {
-	of  [sha256.Size]byte
+	connection, incarnation, user, table  string
+	op, origin, path, query, link, prefer string
+	form                                  [sha256.Size]byte
+	// job: a job asks. Nobody waits for a call that gives way, so that a job's is shared
+	// by jobs alone, which share any.
 	job bool
 }
 
 // A flight is one call. Who began it makes it, in its own time; the others wait.
 type flight struct {
-	done   chan struct{}
+	of     flightKey
+	hash   uint64
+	done   chan struct{} // made by the first of the others
 	page   *Page
 	err    error
 	others int
@@ -35,34 +42,43 @@ type flight struct {
 	again  time.Time       // not before then the environment wants to be asked again
 }
 
-// page returns what read returns, for everybody who asks by this key meanwhile. What
+// page returns what the call reads, for everybody who asks for the same meanwhile, and
+// whether the caller's own call was made. What
 // came about because the one who made the call had little time says nothing to the
 // others: one of them makes it again, when the environment wants to be asked again.
 // While the circuit is broken nobody waits for a call that hangs: each asks to be let
 // through.
-func (f *flights) page(ctx context.Context, op string, key flightKey, circuit *breaker,
-	read func() (*Page, error)) (*Page, error) {
+func (f *flights) page(ctx context.Context, s *Session, c *pageCall) (page *Page, mine bool, err error) {
+	circuit := c.circuit
+	c.of = s.flightKey(ctx, &c.request, c.query)
 	for {
 		if circuit.broken() {
-			return read()
+			page, err = c.make(ctx, s)
+			return page, true, err
 		}
-		one, mine := f.join(key)
-		if mine {
-			return f.fly(ctx, key, one, read)
+		one, role := f.join(&c.flight)
+		switch role {
+		case makesIt:
+			page, err = f.fly(ctx, s, c)
+			return page, true, err
+		case goesAlone:
+			page, err = c.make(ctx, s)
+			return page, true, err
 		}
-		if err := one.wait(ctx, op, circuit); err != nil {
+		if err := one.wait(ctx, c.op, circuit); err != nil {
 			f.part(one).Close()
-			return nil, err
+			return nil, false, err
 		}
 		if !one.gaveUp {
-			return f.given(ctx, one)
+			page, err = f.given(ctx, one)
+			return page, false, err
 		}
 		if wait := time.Until(one.again); wait > 0 {
 			if !fits(ctx, wait) {
-				return nil, one.err // it would come to the same
+				return nil, false, one.err // it would come to the same
 			}
-			if ended := sleep(ctx, op, wait); ended != nil {
-				return nil, ended
+			if ended := sleep(ctx, c.op, wait); ended != nil {
+				return nil, false, ended
 			}
 		}
 	}
@@ -118,51 +134,98 @@ func (f *flights) part(one *flight) *budget.Lease {
 	return l
 }
 
-func (f *flights) join(key flightKey) (one *flight, mine bool) {
+// What who asks for a page does about it.
+type role int
+
+const (
+	waits role = iota // for a call in flight
+	makesIt
+	goesAlone // another page's call has the place; it happens to two of 2^64
+)
+
+// join finds the call that is in flight for what mine is for, or lets mine begin.
+func (f *flights) join(mine *flight) (one *flight, does role) {
+	mine.hash = mine.of.hash()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if one = f.under[flightKey{of: key.of}]; one == nil {
-		one = f.under[key]
+	if mine.of.job {
+		others := mine.of
+		others.job = false
+		if one = f.under[others.hash()]; one != nil && one.of == others {
+			one.join()
+			return one, waits
+		}
 	}
-	if one != nil {
-		one.others++
-		return one, false
+	switch one = f.under[mine.hash]; {
+	case one != nil && one.of == mine.of:
+		one.join()
+		return one, waits
+	case one != nil:
+		return nil, goesAlone
 	}
 	if f.under == nil {
-		f.under = map[flightKey]*flight{}
+		f.under = map[uint64]*flight{}
 	}
-	one = &flight{done: make(chan struct{}), gaveUp: true} // as seen where read panics
-	f.under[key] = one
-	return one, true
+	*mine = flight{of: mine.of, hash: mine.hash, gaveUp: true} // as seen where the call panics
+	f.under[mine.hash] = mine
+	return mine, makesIt
 }
 
-func (f *flights) fly(ctx context.Context, key flightKey, one *flight, read func() (*Page, error)) (page *Page,
-	err error) {
+func (one *flight) join() {
+	one.others++
+	if one.done == nil {
+		one.done = make(chan struct{})
+	}
+}
+
+func (f *flights) fly(ctx context.Context, s *Session, c *pageCall) (page *Page, err error) {
+	one := &c.flight
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		delete(f.under, key)
+		delete(f.under, one.hash)
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
 			one.leases = one.page.lease.Share(one.others)
 			own := *one.page // who made it may release it before the others look at it
 			page = &own
 		}
-		close(one.done)
+		if one.done != nil {
+			close(one.done)
+		}
 	}()
-	one.page, one.err = read()
-	one.gaveUp = one.err != nil && ctx.Err() != nil
+	one.page, one.err = c.make(ctx, s)
+	if one.err == nil {
+		one.gaveUp = false
+		return one.page, nil
+	}
+	one.gaveUp = ctx.Err() != nil
 	if e, ok := errors.AsType[*Error](one.err); ok && (e.hasty || e.Kind == Overloaded) {
 		one.gaveUp, one.again = true, time.Now().Add(e.wait)
 	}
 	return one.page, one.err
 }
 
-// flightKey is what makes two calls for a page the same: whose they are, what is
-// sent, and the form in which rows are delivered.
-func (s *Session) flightKey(ctx context.Context, r request, p *Prepared) flightKey {
-	var space [1 << 10]byte
-	key := append(space[:0], p.form[:]...)
-	key = appendTexts(key, p.table.Name, s.connection, s.incarnation, s.principal.User, r.op, r.url(), r.prefer)
-	return flightKey{sha256.Sum256(key), Background(ctx)}
+// flightKey is what a call is of.
+func (s *Session) flightKey(ctx context.Context, r *request, p *Prepared) flightKey {
+	return flightKey{connection: s.connection, incarnation: s.incarnation, user: s.principal.User, table: p.table.Name,
+		op: r.op, origin: r.origin, path: r.path, query: r.query, link: r.link, prefer: r.prefer, form: p.form,
+		job: Background(ctx)}
+}
+
+var flightSeed = maphash.MakeSeed()
+
+// hash tells most calls apart; which are the same the whole key says.
+func (k *flightKey) hash() uint64 {
+	var h maphash.Hash
+	h.SetSeed(flightSeed)
+	for _, text := range [...]string{k.connection, k.incarnation, k.user, k.query, k.link} {
+		_, _ = h.WriteString(text)
+		_ = h.WriteByte(0)
+	}
+	_, _ = h.Write(k.form[:])
+	if k.job {
+		_ = h.WriteByte(1)
+	}
+	return h.Sum64()
 }

@@ -31,7 +31,7 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return a.session.flightKey(a.ctx, a.r, p)
+		return a.session.flightKey(a.ctx, &a.r, p)
 	}
 	seen := map[flightKey]string{}
 	for name, change := range map[string]func(*asked){

@@ -42,9 +42,12 @@ func (r *rowReader) value(dst []byte, i int) ([]byte, error) {
 			return r.choices(dst, m, raw, r.p.labelsOf(i).texts)
 		}
 	case UniqueID:
-		dst = append(dst, '"')
-		if id, ok := appendGUID(dst, raw); ok {
-			return append(id, '"'), nil
+		if m.source == r.l.idAt || lowerGUID(&r.other, raw) {
+			id := &r.other
+			if m.source == r.l.idAt {
+				id = &r.id
+			}
+			return append(append(append(dst, '"'), id[:]...), '"'), nil
 		}
 	case Lookup:
 		return r.lookup(dst, m, raw)
@@ -161,11 +164,11 @@ func (r *rowReader) lookup(dst []byte, m *member, raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	id, ok := appendGUID(append(dst, `{"id":"`...), raw)
-	if !ok {
+	if !lowerGUID(&r.other, raw) {
 		return nil, r.wrongType(m)
 	}
-	dst = orNull(append(id, `","name":`...), name)
+	dst = append(append(dst, `{"id":"`...), r.other[:]...)
+	dst = orNull(append(dst, `","name":`...), name)
 	dst = orNull(append(dst, `,"entity":`...), table)
 	return append(dst, '}'), nil
 }
@@ -195,26 +198,4 @@ func isWhole(raw []byte) bool {
 		}
 	}
 	return len(raw) > 0
-}
-
-// appendGUID appends a quoted GUID without its quotes and in lower case.
-func appendGUID(dst, raw []byte) ([]byte, bool) {
-	if len(raw) != idLength+2 || raw[0] != '"' {
-		return dst, false
-	}
-	begin := len(dst)
-	for i, c := range raw[1 : idLength+1] {
-		switch {
-		case i == 8 || i == 13 || i == 18 || i == 23:
-			if c != '-' {
-				return dst[:begin], false
-			}
-		case c >= 'A' && c <= 'F':
-			c |= 0x20
-		case (c < '0' || c > '9') && (c < 'a' || c > 'f'):
-			return dst[:begin], false
-		}
-		dst = append(dst, c)
-	}
-	return dst, true
 }

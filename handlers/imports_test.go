@@ -89,7 +89,8 @@ func TestDependenciesPointOneWay(t *testing.T) {
 }
 
 // The production binary has nothing in it that is there for development and tests: no
-// broker, no Redis, no emulator of Dataverse.
+// broker, no Redis, no emulator of Dataverse. Nor has it what serves profiles to whoever
+// reaches http.DefaultServeMux.
 func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", module+"/cmd/crmbridge").CombinedOutput()
 	if err != nil {
@@ -102,7 +103,7 @@ func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
 	for _, dep := range deps {
 		for _, kept := range []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis", module + "/dynamics/emulator",
 			module + "/messages/messagestest", module + "/handlers/streams/streamstest",
-			"testing", "net/http/httptest"} {
+			"testing", "net/http/httptest", "net/http/pprof"} {
 			if dep == kept || strings.HasPrefix(dep, kept+"/") {
 				t.Errorf("crmbridge is linked with %s", dep)
 			}

@@ -40,6 +40,15 @@ func CodecFor[T any](table Table) Codec[T] {
 // operation without members can be asked with an empty message. The error is an
 // invalid_request that names the place and never repeats a value.
 func (c Codec[T]) Decode(body []byte) (T, *Error) {
+	var in T
+	if search, ok := any(&in).(*SearchRequest); ok && scanSearch(body, search) {
+		return in, nil
+	}
+	return c.decode(body)
+}
+
+// decode is Decode of a body of any form.
+func (c Codec[T]) decode(body []byte) (T, *Error) {
 	into := new(T)
 	if fault := decode(body, c.Wire(into), c.form); fault != nil {
 		var none T

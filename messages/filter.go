@@ -150,10 +150,46 @@ func HasValue(field string) Where { return Where{Field: field, Op: NotNull} }
 // the columns by crmbridge.
 func (w *Where) Check(path string) *Error {
 	var count whereCount
-	return count.node(w, path, 1)
+	if count.sound(w, 1) {
+		return nil
+	}
+	count = whereCount{}
+	return count.node(w, path, 1) // once more, with the place of the fault
 }
 
 type whereCount struct{ leaves, values int }
+
+// sound reports that a node has no fault: most filters have none, and need no paths.
+func (c *whereCount) sound(w *Where, depth int) bool {
+	leaf := w.Field != "" || w.Op != "" || w.Value != nil
+	switch {
+	case depth > MaxWhereDepth:
+		return false
+	case w.And != nil:
+		return w.Or == nil && w.Not == nil && !leaf && c.soundList(w.And, depth)
+	case w.Or != nil:
+		return w.Not == nil && !leaf && c.soundList(w.Or, depth)
+	case w.Not != nil:
+		return !leaf && c.sound(w.Not, depth+1)
+	}
+	return w.Field != "" && w.Op.Known() && c.within(w)
+}
+
+func (c *whereCount) soundList(nodes []Where, depth int) bool {
+	for i := range nodes {
+		if !c.sound(&nodes[i], depth+1) {
+			return false
+		}
+	}
+	return len(nodes) > 0
+}
+
+// within counts a leaf and its values, and reports whether they are not too many.
+func (c *whereCount) within(w *Where) bool {
+	c.leaves++
+	c.values += elements(w.Value, MaxWhereValues-c.values)
+	return c.leaves <= MaxWhereLeaves && c.values <= MaxWhereValues
+}
 
 func (c *whereCount) node(w *Where, path string, depth int) *Error {
 	if depth > MaxWhereDepth {

@@ -24,6 +24,19 @@ type Access struct {
 	// Claims is the claims challenge that came with Dataverse's refusal, as sent;
 	// only in the argument of [Source.Refused], "" where there was none.
 	Claims Secret
+
+	held *Secret // see Held
+}
+
+// Held is the token where this process keeps it: the same place for as long as the token is
+// the connection's newest, so that giving it on costs nothing. What it points to is never
+// changed.
+func (a Access) Held() *Secret {
+	if a.held == nil {
+		token := a.Token
+		return &token
+	}
+	return a.held
 }
 
 // forcedPause is how long after a forced refresh no other one is tried: a
@@ -38,34 +51,47 @@ const forcedPause = time.Minute
 // configuration_error, unavailable, upstream_error; deadline_exceeded when ctx
 // ended first.
 func (s *Source) Access(ctx context.Context, connection string) (Access, error) {
-	r, err := s.usable(ctx, connection)
-	if err == nil {
-		err = s.entra.listed(r)
+	now := time.Now()
+	h := s.newest(connection, now)
+	if h == nil {
+		var err error
+		if h, err = s.usable(ctx, connection); err != nil {
+			return Access{}, err
+		}
+		now = time.Now()
 	}
-	if err != nil {
+	if err := s.entra.listed(&h.record); err != nil {
 		return Access{}, err
 	}
-	now := time.Now()
+	if now.UnixNano() < h.calm { // nearly every request ends here
+		return h.access(), nil
+	}
+	return s.nearItsEnd(ctx, h, now)
+}
+
+// nearItsEnd is Access with a token whose renewal is due, or that has ended.
+func (s *Source) nearItsEnd(ctx context.Context, h *held, now time.Time) (Access, error) {
+	r := h.record
 	switch left := r.AccessTokenExpiresAt.Sub(now); {
 	case left > s.margin(r, left):
-		return r.grant(), nil
+		return h.access(), nil
 	case left > urgent(r):
 		s.refreshInBackground(r)
-		return r.grant(), nil
+		return h.access(), nil
 	case left > lastMoment && s.local.isAway():
-		return r.grant(), nil // nothing better can be had now
+		return h.access(), nil // nothing better can be had now
 	}
 	fresh, err := s.await(ctx, r, false)
 	if err != nil {
 		// A token that is good for seconds more is better than Entra's trouble.
 		if f, ok := errors.AsType[*Error](err); ok && f.Retryable && time.Until(r.AccessTokenExpiresAt) > lastMoment {
 			// It may have been deleted or replaced while this request waited.
-			now, gone := s.usable(ctx, connection)
+			now, gone := s.usable(ctx, r.ID)
 			if gone != nil {
 				return Access{}, gone
 			}
 			if now.is(r) {
-				return now.grant(), nil
+				return now.access(), nil
 			}
 		}
 		return Access{}, err
@@ -116,38 +142,50 @@ func (s *Source) Refused(ctx context.Context, connection string, a Access) (Acce
 	return fresh.grant(), nil
 }
 
+// newest returns the copy in memory that is known to be the newest, nil for none.
+func (s *Source) newest(connection string, now time.Time) *held {
+	h, due := s.local.get(connection, now)
+	if due {
+		s.used(h.record)
+	}
+	return h
+}
+
 // usable returns a connection that has a grant: the copy in memory, or what
 // Redis holds, or, while Redis is away, a copy that may still be used (localCutOff).
-func (s *Source) usable(ctx context.Context, connection string) (record, error) {
+// With an error it returns what was read all the same, never nil.
+func (s *Source) usable(ctx context.Context, connection string) (*held, error) {
 	now := time.Now()
-	r, due, ok := s.local.get(connection, now)
-	if ok {
-		if due {
-			s.used(r)
-		}
-		return r, nil
+	if h := s.newest(connection, now); h != nil {
+		return h, nil
 	}
-	copied, ok := s.local.fallback(connection, now)
-	if !ok {
-		return s.read(ctx, connection)
+	copied := s.local.fallback(connection, now)
+	if copied == nil {
+		return s.look(ctx, connection)
 	}
 	if !s.local.mayTry(now) {
 		return copied, nil
 	}
 	trying, cancel := context.WithTimeout(ctx, tryTime)
 	defer cancel()
-	r, err := s.read(trying, connection)
+	h, err := s.look(trying, connection)
 	if f, ok := errors.AsType[*Error](err); ok && ctx.Err() == nil &&
 		(f.Code == CodeUnavailable || f.Code == CodeDeadlineExceeded) {
 		s.local.failed(time.Now())
-		if copied, ok := s.local.fallback(connection, time.Now()); ok {
+		if copied := s.local.fallback(connection, time.Now()); copied != nil {
 			return copied, nil
 		}
 		// The copy was dropped meanwhile, for a change that was heard of or made here: now
 		// the request cannot do without Redis, and may take all of its own time for it.
-		return s.read(ctx, connection)
+		return s.look(ctx, connection)
 	}
-	return r, err
+	return h, err
+}
+
+// look is read in the form of a copy.
+func (s *Source) look(ctx context.Context, connection string) (*held, error) {
+	r, err := s.read(ctx, connection)
+	return hold(r), err
 }
 
 // tryTime bounds a look at Redis by a request that could do without.
@@ -185,12 +223,12 @@ func (r record) grantError() error {
 	return newError(CodeReauthorizationRequired, r.LastError, nil)
 }
 
-func (r record) grant() Access {
+func (r *record) grant() Access {
 	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access,
 		ExpiresAt: r.AccessTokenExpiresAt, Tables: r.Tables, OrganizationID: r.OrganizationID, UserID: r.UserID}
 }
 
-func (r record) tokenLife() time.Duration {
+func (r *record) tokenLife() time.Duration {
 	return max(r.AccessTokenExpiresAt.Sub(r.RefreshedAt), 0)
 }
 
@@ -202,7 +240,7 @@ func urgent(r record) time.Duration { return min(30*time.Second, r.tokenLife()/1
 // 5 minutes and a quarter of its life, less up to a quarter of that, so that
 // processes do not begin at once. It is the same for every request of a process.
 func (s *Source) margin(r record, left time.Duration) time.Duration {
-	m := min(5*time.Minute, r.tokenLife()/4)
+	m := renewBefore(&r)
 	if left > m {
 		return m
 	}

@@ -23,7 +23,7 @@ func (e *Entra) again(ctx context.Context, r record) (tokenResponse, error) {
 
 // listed refuses a connection by client_credentials that the operator has taken
 // out of the list, whatever token there still is.
-func (e *Entra) listed(r record) error {
+func (e *Entra) listed(r *record) error {
 	if r.Grant != GrantClientCredentials {
 		return nil
 	}

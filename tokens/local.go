@@ -42,49 +42,53 @@ type local struct {
 	epoch   int64     // number of the subscription; copies from before it are not trusted
 	live    bool      // the subscription stands
 	heard   time.Time // every change before it was received, in this epoch
+	trusted instant   // until when heard proves the copies
 	away    time.Time // Redis is believed away, and is not tried before; zero: it is there
+
+	base time.Time // of every instant; never changed
 }
 
 // entry is one copy, or the place of one that is being loaded. A change removes
 // it, so that a load which began before the change finds its place gone.
 type entry struct {
-	id     string
-	at     *list.Element
-	full   bool
-	copied record
-	epoch  int64
-	seen   time.Time // when the load began that copied comes from
-	usedAt time.Time // when its use was written down last
+	id    string
+	at    *list.Element
+	held  *held // nil while it is being loaded
+	epoch int64
+	seen  time.Time // when the load began that held comes from
+	again instant   // until when held is used without another look
+	use   instant   // until when its use need not be written down again
 }
 
 func newLocal(cutOff, useEvery time.Duration) *local {
-	return &local{cutOff: cutOff, reread: localReread, useEvery: useEvery, entries: map[string]*entry{}}
+	return &local{cutOff: cutOff, reread: localReread, useEvery: useEvery, entries: map[string]*entry{},
+		base: time.Now()}
 }
 
-// get returns the copy that is known to be the newest. due: the connection's
-// use should be written down again.
-func (l *local) get(id string, now time.Time) (r record, due, ok bool) {
+// get returns the copy that is known to be the newest, nil for none. due: the
+// connection's use should be written down again.
+func (l *local) get(id string, now time.Time) (h *held, due bool) {
+	at := l.instant(now)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[id]
-	if e == nil || !e.full || e.epoch != l.epoch || !l.live ||
-		age(now, l.heard) > localTrust || age(now, e.seen) > min(l.reread, l.cutOff) {
-		return record{}, false, false
+	if e == nil || e.held == nil || e.epoch != l.epoch || !l.live || at.after(l.trusted) || at.after(e.again) {
+		return nil, false
 	}
 	l.recent.MoveToFront(e.at)
-	return e.copied, l.due(e, now), true
+	return e.held, l.due(e, at, now)
 }
 
-// fallback returns the copy that may be used while Redis is away.
-func (l *local) fallback(id string, now time.Time) (record, bool) {
+// fallback returns the copy that may be used while Redis is away, nil for none.
+func (l *local) fallback(id string, now time.Time) *held {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[id]
-	if e == nil || !e.full || age(now, l.known(e)) > l.cutOff {
-		return record{}, false
+	if e == nil || e.held == nil || age(now, l.known(e)) > l.cutOff {
+		return nil
 	}
 	l.recent.MoveToFront(e.at)
-	return e.copied, true
+	return e.held
 }
 
 // known is the last moment at which the copy was the newest.
@@ -95,11 +99,11 @@ func (l *local) known(e *entry) time.Time {
 	return e.seen
 }
 
-func (l *local) due(e *entry, now time.Time) bool {
-	if !e.usedAt.IsZero() && age(now, e.usedAt) < l.useEvery {
+func (l *local) due(e *entry, at instant, now time.Time) bool {
+	if !at.reached(e.use) {
 		return false
 	}
-	e.usedAt = now
+	e.use = l.instant(now.Add(l.useEvery))
 	return true
 }
 
@@ -128,20 +132,22 @@ func (l *local) begin(id string, now time.Time) loading {
 // put keeps what a look found, unless a change arrived meanwhile or a later
 // look was quicker. due as in get.
 func (l *local) put(from loading, r record) (due bool) {
+	h := hold(r)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = time.Time{}
 	e := from.place
 	switch {
-	case l.entries[e.id] != e || e.full && from.began.Before(e.seen):
+	case l.entries[e.id] != e || e.held != nil && from.began.Before(e.seen):
 		return false
 	case r.Status != StatusActive:
 		l.remove(e)
 		return false
 	}
-	r.refresh = "" // whoever refreshes reads it from Redis, under the lock
-	e.full, e.copied, e.epoch, e.seen = true, r, from.epoch, from.began
-	return l.due(e, time.Now())
+	e.held, e.epoch, e.seen = h, from.epoch, from.began
+	e.again = l.instant(e.seen.Add(min(l.reread, l.cutOff)))
+	now := time.Now()
+	return l.due(e, l.instant(now), now)
 }
 
 // drop forgets a copy at once.
@@ -158,7 +164,7 @@ func (l *local) changed(id, incarnation string, version int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	e := l.entries[id]
-	if e == nil || version > 0 && e.full && e.copied.Incarnation == incarnation && e.copied.Version >= version {
+	if e == nil || version > 0 && e.held != nil && e.held.Incarnation == incarnation && e.held.Version >= version {
 		return
 	}
 	l.remove(e)
@@ -175,7 +181,7 @@ func (l *local) renewed() (epoch int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, e := range l.entries {
-		e.seen = l.known(e)
+		e.seen = l.known(e) // again is of no use until the copy is put anew: the epoch has passed
 	}
 	l.epoch++
 	l.live, l.heard = false, time.Time{}
@@ -188,6 +194,7 @@ func (l *local) confirmed(epoch int64, t time.Time) {
 	defer l.mu.Unlock()
 	if epoch == l.epoch {
 		l.live, l.heard, l.away = true, t, time.Time{}
+		l.trusted = l.instant(t.Add(localTrust))
 	}
 }
 
@@ -233,10 +240,4 @@ func (l *local) failed(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.away = now.Add(awayPause)
-}
-
-// age counts by both clocks: the monotonic one stands still while a machine
-// sleeps, the other one may be set back.
-func age(now, t time.Time) time.Duration {
-	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
 }

@@ -60,13 +60,13 @@ func TestLocalRules(t *testing.T) {
 				l.put(l.begin("a", at(0)), active(2))
 			}
 			c.do(l)
-			r, _, hit := l.get("a", at(c.at))
-			_, may := l.fallback("a", at(c.at))
+			h, _ := l.get("a", at(c.at))
+			hit, may := h != nil, l.fallback("a", at(c.at)) != nil
 			if hit != c.hit || may != c.cutOf {
 				t.Errorf("usable at once %v, want %v; when Redis is away %v, want %v", hit, c.hit, may, c.cutOf)
 			}
-			if hit && (r.Version != 2 || r.refresh != "") {
-				t.Errorf("version %d, want 2, and no refresh token in memory", r.Version)
+			if hit && (h.Version != 2 || h.refresh != "") {
+				t.Errorf("version %d, want 2, and no refresh token in memory", h.Version)
 			}
 		})
 	}
@@ -105,7 +105,7 @@ func TestLookOvertakenByAChange(t *testing.T) {
 			look := l.begin("a", now)
 			change(l)
 			l.put(look, r)
-			if _, _, hit := l.get("a", now); hit {
+			if h, _ := l.get("a", now); h != nil {
 				t.Error("the old grant is used")
 			}
 		})
@@ -118,7 +118,7 @@ func TestLocalIsBounded(t *testing.T) {
 	for i := range localMost + 100 {
 		id := strconv.Itoa(i)
 		l.put(l.begin(id, now), record{Connection: Connection{ID: id, Incarnation: "i", Version: 1, Status: StatusActive}})
-		if _, _, hit := l.get("0", now); !hit {
+		if h, _ := l.get("0", now); h == nil {
 			t.Fatalf("what is used all the time was thrown away after %d others", i)
 		}
 	}

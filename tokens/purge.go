@@ -176,14 +176,14 @@ func (s *Store) Incarnation(ctx context.Context, id string) (string, error) {
 // Incarnation is that of a connection, connected or not, as requests that use it find it.
 // Errors: connection_not_found, configuration_error, unavailable, deadline_exceeded.
 func (s *Source) Incarnation(ctx context.Context, connection string) (string, error) {
-	if r, _, ok := s.local.get(connection, time.Now()); ok {
-		return r.Incarnation, nil
+	if h, _ := s.local.get(connection, time.Now()); h != nil {
+		return h.Incarnation, nil
 	}
-	r, err := s.usable(ctx, connection)
-	if CodeOf(err) == CodeReauthorizationRequired && r.Incarnation != "" {
-		return r.Incarnation, nil
+	h, err := s.usable(ctx, connection)
+	if CodeOf(err) == CodeReauthorizationRequired && h.Incarnation != "" {
+		return h.Incarnation, nil
 	}
-	return r.Incarnation, err
+	return h.Incarnation, err
 }
 
 // clearWait bounds the removal of what a deleted connection left, while a person waits for

@@ -163,7 +163,7 @@ func (s *Source) renewIfDue(ctx context.Context, id string) (r record, asked boo
 func (s *Source) isDue(r record, used bool) bool {
 	now := time.Now()
 	if used {
-		m := renewBefore(r)
+		m := renewBefore(&r)
 		return r.AccessTokenExpiresAt.Sub(now) <= m+m/4
 	}
 	return now.Sub(r.RefreshedAt) >= s.renewal.KeepAlive*3/4

@@ -48,13 +48,13 @@ func (s *Source) note(r record, used bool) {
 // dueInUse is before the first process would renew because of a request, so that
 // in steady state no request begins a refresh, let alone waits for one.
 func (s *Source) dueInUse(r record) time.Time {
-	m := renewBefore(r)
+	m := renewBefore(&r)
 	return r.AccessTokenExpiresAt.Add(-m - m/4*rand.N(time.Duration(1000))/1000)
 }
 
 // renewBefore is how long before its end the token of a connection in use is
 // renewed at the latest.
-func renewBefore(r record) time.Duration { return min(5*time.Minute, r.tokenLife()/4) }
+func renewBefore(r *record) time.Duration { return min(5*time.Minute, r.tokenLife()/4) }
 
 // dueAtRest keeps a refresh token from ending by inactivity.
 func (s *Source) dueAtRest(r record) time.Time {

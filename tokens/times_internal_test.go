@@ -31,7 +31,7 @@ func TestTimesOfATokensLife(t *testing.T) {
 			if got := urgent(r); got != c.urgent {
 				t.Errorf("of %s, a token with %s left is not sent without waiting, want %s", c.life, got, c.urgent)
 			}
-			if got := renewBefore(r); got != c.early {
+			if got := renewBefore(&r); got != c.early {
 				t.Errorf("of %s, in use: renewed %s before the end, want %s", c.life, got, c.early)
 			}
 			if got := s.margin(r, c.early+1); got != c.early {

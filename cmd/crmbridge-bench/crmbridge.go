@@ -80,6 +80,9 @@ func (w *world) addCrmbridge(env []string, args ...string) (*crmbridge, error) {
 	if err != nil {
 		return nil, err
 	}
+	if w.binary != "" {
+		c.program = w.binary
+	}
 	w.onStop(func() error { c.kill(); return nil })
 	w.fleet = append(w.fleet, c)
 	return c, c.start()

@@ -34,8 +34,12 @@ type commands struct {
 	Poison   poisonCommand   `cmd:"" help:"A job that kills whoever runs it; and what follows on SIGTERM."`
 	OldNew   oldNewCommand   `cmd:"" name:"old-new" help:"Two versions side by side, of which one knows a table more."`
 
+	Speed speedCommand `cmd:"" help:"What the contract costs: crmbridge beside a bare loop that does the same work."`
+
 	Serve serveCommand `cmd:"" hidden:""`
 	NATS  natsCommand  `cmd:"" name:"nats" hidden:""`
+	Stub  stubCommand  `cmd:"" hidden:""`
+	Bare  bareCommand  `cmd:"" hidden:""`
 }
 
 func main() {

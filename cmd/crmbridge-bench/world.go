@@ -32,6 +32,7 @@ type world struct {
 	upstream    upstream
 	emulator    *emulator.Server
 	emulatorURL string
+	stub        *child // nil where the emulator is in this process
 	redis       *child // nil where miniredis stands in
 	redisURL    string
 	cluster     *cluster
@@ -42,6 +43,8 @@ type world struct {
 	fleet       []*crmbridge
 	mutate      string // of every crmbridge's wire
 	direct      bool   // there is no wire
+	binary      string // of every crmbridge; empty for the code in this program
+	pprof       string // address of the first crmbridge's profiles
 	claims      claims // of all of them
 
 	stops []func() error
@@ -54,6 +57,7 @@ type setup struct {
 	mutate   string
 	sync     bool // NATS syncs every write
 	direct   bool // no wire stands between crmbridge and NATS: it takes CPU of its own
+	stub     bool // the upstream is a process of its own, whose pages are fixed
 	// env are further variables of every crmbridge.
 	env []string
 	// processes is how many crmbridges are started.
@@ -84,8 +88,12 @@ func newWorld(ctx context.Context, p *printer, s setup) (w *world, err error) {
 	}
 	s.emulator.RedirectURIs = []string{w.publicURL() + "/oauth/callback"}
 	w.options = s.emulator
+	upstream := w.startEmulator
+	if s.stub {
+		upstream = w.startStub
+	}
 	for _, start := range []func() error{
-		w.startEmulator, w.startRedis,
+		upstream, w.startRedis,
 		func() error { return w.startNATS(max(s.replicas, 1), s.sync) },
 	} {
 		if err = start(); err != nil {

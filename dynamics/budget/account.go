@@ -1,19 +1,16 @@
 package budget
 
-import (
-	"container/list"
-	"context"
-)
+import "context"
 
 // An Account is what one request holds. A nil Account bounds nothing: its methods
 // do nothing. It is safe for concurrent use.
 type Account struct {
 	in     *Budget
 	age    uint64
-	place  *list.Element
-	own    *Lease
-	opened int64 // what it came with
-	leases map[*Lease]struct{}
+	place  place[Account] // among the open ones
+	own    Lease
+	opened int64                // what it came with
+	leases chain[Lease, *Lease] // without its own
 	parts  []*Account
 	whole  *Account // whose part it is, itself where it is none's
 	closed bool
@@ -26,11 +23,11 @@ type Account struct {
 
 // newAccount makes an account that is not open yet; whole is nil where it is no part.
 func (b *Budget) newAccount(age uint64, whole *Account) *Account {
-	a := &Account{in: b, age: age, leases: map[*Lease]struct{}{}, whole: whole}
+	a := &Account{in: b, age: age, whole: whole}
 	if whole == nil {
 		a.whole = a
 	}
-	a.own = &Lease{account: a}
+	a.own.account = a
 	return a
 }
 
@@ -40,6 +37,10 @@ type contextKey struct{}
 func With(ctx context.Context, a *Account) context.Context {
 	return context.WithValue(ctx, contextKey{}, a)
 }
+
+// ContextKey is the key under which a context of a kind of its own returns its *Account, as
+// [With] does.
+func ContextKey() any { return contextKey{} }
 
 // From returns the context's account, nil where there is none.
 func From(ctx context.Context) *Account {
@@ -68,8 +69,22 @@ func (a *Account) Pause() (done func()) {
 	if a == nil {
 		return func() {}
 	}
-	a.idles(1)
-	return func() { a.idles(-1) }
+	a.Idle()
+	return a.Resume
+}
+
+// Idle begins a [Account.Pause], and Resume ends it, for whoever does so for each call.
+func (a *Account) Idle() {
+	if a != nil {
+		a.idles(1)
+	}
+}
+
+// Resume ends what Idle began.
+func (a *Account) Resume() {
+	if a != nil {
+		a.idles(-1)
+	}
 }
 
 func (a *Account) idles(n int) {
@@ -90,7 +105,7 @@ func (a *Account) Part() *Account {
 	part := a.in.newAccount(a.age, a.whole)
 	part.closed = a.closed
 	if !a.closed {
-		part.place = a.in.open.InsertAfter(part, a.place)
+		a.in.open.insert(part, a)
 		a.parts = append(a.parts, part)
 	}
 	return part
@@ -114,7 +129,20 @@ func (a *Account) Lease() *Lease {
 	a.in.mu.Lock()
 	defer a.in.mu.Unlock()
 	l := &Lease{account: a}
-	a.leases[l] = struct{}{}
+	a.leases.push(l)
+	return l
+}
+
+// Begin is Lease in the caller's own memory, of which an earlier lease must be closed.
+func (a *Account) Begin(l *Lease) *Lease {
+	*l = Lease{}
+	if a == nil {
+		return l
+	}
+	a.in.mu.Lock()
+	defer a.in.mu.Unlock()
+	l.account = a
+	a.leases.push(l)
 	return l
 }
 
@@ -139,51 +167,64 @@ func (a *Account) close() {
 	for _, part := range a.parts {
 		part.close()
 	}
-	for l := range a.leases {
+	for l := a.leases.first; l != nil; l = l.place.next {
 		l.drop()
 	}
 	a.own.drop()
 	if a.in.holder == a {
 		a.in.holder, a.in.borrowed = nil, 0
 	}
-	a.in.open.Remove(a.place)
+	a.in.open.remove(a)
 }
 
-// A Lease is a part of what an account holds, for one thing. A nil Lease bounds
-// nothing.
+// A Lease is a part of what an account holds, for one thing. A nil Lease, and the zero
+// value, bound nothing.
 type Lease struct {
 	account *Account
+	place   place[Lease] // among the account's
 	n       int64
 	shared  *int // how many leases hold the same bytes, nil for one
 	over    bool
 }
 
+func (l *Lease) none() bool { return l == nil || l.account == nil }
+
 // Grow takes n more bytes, as soon as there is room for them, the oldest account
 // first. The error is an [*Error] where there was none shortly before ctx's
 // deadline, or ctx's own. Take it before the memory.
 func (l *Lease) Grow(ctx context.Context, n int64) error {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return nil
 	}
 	b := l.account.in
 	b.mu.Lock()
-	return b.wait(ctx, &b.growing, &waiter{lease: l, n: n, ready: make(chan error, 1)})
+	if b.unwaited() && b.ordinarily(n) {
+		l.take(n)
+		b.mu.Unlock()
+		return nil
+	}
+	return b.wait(ctx, &b.growing, l, n)
 }
 
 // Start is Grow for the first bytes of a piece of work: it waits until there is
 // room for more than them, since what has been begun goes first.
 func (l *Lease) Start(ctx context.Context, n int64) error {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return nil
 	}
 	b := l.account.in
 	b.mu.Lock()
-	return b.wait(ctx, &b.starting, &waiter{lease: l, n: n, ready: make(chan error, 1)})
+	if b.unwaited() && b.mayStart(l, n) {
+		l.take(n)
+		b.mu.Unlock()
+		return nil
+	}
+	return b.wait(ctx, &b.starting, l, n)
 }
 
 // Shrink gives back n bytes.
 func (l *Lease) Shrink(n int64) {
-	if l == nil || n <= 0 {
+	if l.none() || n <= 0 {
 		return
 	}
 	b := l.account.in
@@ -195,13 +236,13 @@ func (l *Lease) Shrink(n int64) {
 
 // Close gives the lease back. It may be called again.
 func (l *Lease) Close() {
-	if l == nil {
+	if l.none() {
 		return
 	}
 	b := l.account.in
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	delete(l.account.leases, l)
+	l.account.leases.remove(l)
 	l.drop()
 	b.settle()
 }
@@ -211,7 +252,7 @@ func (l *Lease) Close() {
 // the last of them. A lease is shared once, and does not grow afterwards.
 func (l *Lease) Share(n int) []*Lease {
 	others := make([]*Lease, n)
-	if l == nil {
+	if l.none() {
 		return others
 	}
 	l.account.in.mu.Lock()
@@ -231,7 +272,7 @@ func (l *Lease) Share(n int) []*Lease {
 
 // Join hands a lease that Share made to the account which uses it.
 func (l *Lease) Join(a *Account) {
-	if l == nil || a == nil {
+	if l.none() || a == nil {
 		return
 	}
 	a.in.mu.Lock()
@@ -246,7 +287,7 @@ func (l *Lease) Join(a *Account) {
 	}
 	l.account = a
 	a.whole.held += l.n
-	a.leases[l] = struct{}{}
+	a.leases.push(l)
 }
 
 // take, give and drop are called with the budget's lock.

@@ -18,7 +18,6 @@
 package budget
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"sync"
@@ -42,12 +41,12 @@ type Budget struct {
 
 	mu       sync.Mutex
 	used     int64
-	opened   int64    // the part of used that accounts were opened with
-	borrowed int64    // the part of used that is lent from the reserve
-	holder   *Account // to whom
-	age      uint64   // of the account that was opened last
-	open     list.List
-	growing  queue // by age
+	opened   int64                    // the part of used that accounts were opened with
+	borrowed int64                    // the part of used that is lent from the reserve
+	holder   *Account                 // to whom
+	age      uint64                   // of the account that was opened last
+	open     chain[Account, *Account] // by age, parts behind their whole
+	growing  queue                    // by age
 	starting queue
 	waits    uint64
 	refused  uint64
@@ -100,7 +99,7 @@ type Usage struct {
 func (b *Budget) Usage() Usage {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return Usage{Used: b.used, Bytes: b.bounds.Bytes, Accounts: b.open.Len(),
+	return Usage{Used: b.used, Bytes: b.bounds.Bytes, Accounts: b.open.n,
 		Waiting: len(b.growing) + len(b.starting), Waits: b.waits, Refused: b.refused}
 }
 
@@ -120,7 +119,7 @@ func (b *Budget) Open(n int64) (*Account, error) {
 	a := b.newAccount(b.age, nil)
 	a.opened = n
 	b.opened += n
-	a.place = b.open.PushBack(a)
+	b.open.push(a)
 	a.own.take(n)
 	return a, nil
 }
@@ -134,7 +133,7 @@ func (b *Budget) settle() {
 		}
 	}
 	for len(b.starting) > 0 {
-		if w := b.starting[0]; !b.grant(&b.starting, w, b.mayStart(w)) {
+		if w := b.starting[0]; !b.grant(&b.starting, w, b.mayStart(w.lease, w.n)) {
 			return
 		}
 	}
@@ -174,24 +173,27 @@ func (b *Budget) grant(q *queue, w *waiter, room bool) bool {
 	return true
 }
 
+// unwaited reports whether nobody waits, so that nobody is overtaken.
+func (b *Budget) unwaited() bool { return len(b.growing)+len(b.starting) == 0 }
+
 func (b *Budget) ordinarily(n int64) bool { return b.used-b.borrowed+n <= b.ordinary() }
 
 // mayStart keeps half of the room for what has been begun, so that a piece of work
 // that begins has a chance to end without a stop. The oldest request is not held
 // back: it may be what others wait for. Who has had to make way begins again when
 // nobody else works.
-func (b *Budget) mayStart(w *waiter) bool {
-	a := w.lease.account.whole
-	oldest := b.open.Front().Value == a
-	half := !a.taken && b.used-b.borrowed+w.n <= b.ordinary()/2
-	return b.ordinarily(w.n) && (half || oldest || b.working() < w.n)
+func (b *Budget) mayStart(l *Lease, n int64) bool {
+	a := l.account.whole
+	oldest := b.open.first == a
+	half := !a.taken && b.used-b.borrowed+n <= b.ordinary()/2
+	return b.ordinarily(n) && (half || oldest || b.working() < n)
 }
 
 // working is what is held by those who do not wait.
 func (b *Budget) working() int64 {
 	n := b.used
-	for at := b.open.Front(); at != nil; at = at.Next() {
-		if a := at.Value.(*Account); a == a.whole && a.idle > 0 {
+	for a := b.open.first; a != nil; a = a.place.next {
+		if a == a.whole && a.idle > 0 {
 			n -= a.held
 		}
 	}
@@ -210,7 +212,7 @@ func (b *Budget) reserve(a *Account, working int64) int64 {
 // hasBegun tells a call that gives up more than its account came with.
 func hasBegun(w *waiter) bool {
 	a := w.lease.account
-	return w.lease != a.own && a.whole.held > a.whole.keeps()
+	return w.lease != &a.own && a.whole.held > a.whole.keeps()
 }
 
 // oldestWaiting is of both queues: who begins something waits after all who grow,

@@ -48,7 +48,8 @@ func (q *queue) remove(w *waiter) bool {
 
 // wait is the way of every growth: at once where there is room and nobody older
 // waits, else in turn. It is called with b.mu held, and returns without it.
-func (b *Budget) wait(ctx context.Context, q *queue, w *waiter) error {
+func (b *Budget) wait(ctx context.Context, q *queue, l *Lease, n int64) error {
+	w := &waiter{lease: l, n: n, ready: make(chan error, 1)}
 	q.push(w)
 	b.settle()
 	select {

@@ -102,25 +102,24 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, queue string
 	if err := ctx.Err(); err != nil {
 		return nil, ended(err)
 	}
-	begun, job := time.Now(), dynamics.Background(ctx)
 	u, slot, w, err := t.join(ctx, p, queue)
 	if err != nil {
 		return nil, err
 	}
 	if w == nil {
-		return u.leaver(slot, job), nil
+		return u.leaver(slot, dynamics.Background(ctx)), nil
 	}
 	got, err := u.wait(ctx, w)
 	if err != nil {
 		return nil, err
 	}
-	if t.config.Waited != nil && !job {
-		t.config.Waited(time.Since(begun))
+	if t.config.Waited != nil && !w.job {
+		t.config.Waited(time.Since(w.since))
 	}
 	if got.err != nil {
 		return nil, got.err
 	}
-	return u.leaver(got.slot, job), nil
+	return u.leaver(got.slot, w.job), nil
 }
 
 // ProbeSoon brings the end of a block forward, here and in the fleet; see

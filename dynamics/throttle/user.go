@@ -30,7 +30,8 @@ const (
 
 // A waiter is a call that waits for a slot. decided gets one value.
 type waiter struct {
-	job      bool      // it gives way; see jobs.go
+	job      bool // it gives way; see jobs.go
+	since    time.Time
 	deadline time.Time // zero: none
 	decided  chan decision
 }
@@ -95,20 +96,20 @@ func newUser(t *Throttle, p dynamics.Principal) *user {
 func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	now := time.Now()
-	w := &waiter{decided: make(chan decision, 1), job: dynamics.Background(ctx)}
-	if w.job {
+	now, job := time.Now(), dynamics.Background(ctx)
+	if job {
 		u.jobs.used = now
 	} else {
 		u.used = now
 	}
-	w.deadline, _ = ctx.Deadline()
-	if wait := u.blocked.Sub(now); wait > 0 && u.tooLong(w) {
-		return noSlot, nil, throttled(wait, u.limit)
+	if wait := u.blocked.Sub(now); wait > 0 {
+		if deadline, _ := ctx.Deadline(); u.outlasts(deadline, now) {
+			return noSlot, nil, throttled(wait, u.limit)
+		}
 	}
-	before := u.waitingRoom(w.job)
-	if before.Len() == 0 && (!w.job || u.waiting.Len() == 0) {
-		if s := u.take(now, w.job); s != noSlot {
+	before := u.waitingRoom(job)
+	if before.Len() == 0 && (!job || u.waiting.Len() == 0) {
+		if s := u.take(now, job); s != noSlot {
 			return s, nil, nil
 		}
 	}
@@ -116,6 +117,8 @@ func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 		return noSlot, nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
 	}
+	w := &waiter{decided: make(chan decision, 1), job: job, since: now}
+	w.deadline, _ = ctx.Deadline()
 	before.Push(queue, w)
 	u.wake()
 	return noSlot, w, nil
@@ -142,10 +145,14 @@ func (u *user) take(now time.Time, job bool) slot {
 	return s
 }
 
-// tooLong reports whether a waiter need not wait for the end of the block.
-func (u *user) tooLong(w *waiter) bool {
-	return time.Until(u.blocked) > u.t.config.MaxBlock || !w.deadline.IsZero() && !w.deadline.After(u.blocked)
+// outlasts reports whether who has until deadline, zero for no end, need not wait for the
+// end of the block.
+func (u *user) outlasts(deadline, now time.Time) bool {
+	return u.blocked.Sub(now) > u.t.config.MaxBlock || !deadline.IsZero() && !deadline.After(u.blocked)
 }
+
+// tooLong is outlasts of one who waits.
+func (u *user) tooLong(w *waiter) bool { return u.outlasts(w.deadline, time.Now()) }
 
 func (u *user) wake() {
 	select {
@@ -161,11 +168,19 @@ func (u *user) withdraw(w *waiter) bool {
 	return len(u.waitingRoom(w.job).Remove(func(o *waiter) bool { return o == w })) == 1
 }
 
+// An ending counts the calls that it was used for, so that the end of one of them counts
+// once, also where it is said again after the ending has gone to another.
+type ending struct{ calls atomic.Uint64 }
+
+var endings = sync.Pool{New: func() any { return new(ending) }}
+
 // leaver ends one call, however often it is called.
 func (u *user) leaver(s slot, job bool) func(dynamics.Answer) {
-	var left atomic.Bool
+	mine := endings.Get().(*ending)
+	call := mine.calls.Load()
 	return func(a dynamics.Answer) {
-		if left.CompareAndSwap(false, true) {
+		if mine.calls.CompareAndSwap(call, call+1) {
+			endings.Put(mine)
 			u.leave(s, job, a)
 		}
 	}

@@ -26,6 +26,8 @@ type admission struct {
 	queues   map[string]*connQueue // of connections with requests, now or lately
 	waiting  []*connQueue          // the queues that are not empty; they take turns
 	next     int
+	busy     int       // connections with requests that run or wait
+	lingers  int       // requests that are answered and not over yet, without a slot
 	backlog  int       // messages that wait
 	bytes    int       // of them
 	tidied   time.Time // when idle queues were last removed
@@ -55,21 +57,21 @@ func newAdmission(bounds admissionBounds, run func(*request), refuse func(*reque
 }
 
 // push lets a request run, lets it wait, or refuses it. It may refuse others that wait.
-func (a *admission) push(r *request, name string, who requester) {
-	begin, out := a.decide(r, name, who)
+func (a *admission) push(r *request, name string) {
+	begin, out := a.decide(r, name)
 	if begin {
 		a.run(r)
 	}
 	a.reject(out)
 }
 
-func (a *admission) decide(r *request, name string, who requester) (begin bool, out []denied) {
+func (a *admission) decide(r *request, name string) (begin bool, out []denied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if r.queue = a.queueOf(name, r.arrived); a.closed {
 		return false, []denied{{r, verdict{messages.Unavailable, time.Second}}}
 	}
-	return a.take(r, who, r.arrived)
+	return a.take(r, r.arrived)
 }
 
 type denied struct {
@@ -109,13 +111,13 @@ func (a *admission) queueOf(name string, now time.Time) *connQueue {
 
 // take decides on a request that arrived. Nearly all of a flood is refused because its
 // requester has most requests waiting; of these not even the headers are read.
-func (a *admission) take(r *request, who requester, now time.Time) (begin bool, out []denied) {
+func (a *admission) take(r *request, now time.Time) (begin bool, out []denied) {
 	q := r.queue
 	if q.requesters.size() == 0 && a.mayRun(q, now) {
 		a.begin(r, now)
 		return true, nil
 	}
-	of := q.requesters.queue(who, now)
+	of := q.requesters.queue(requesterOf(r.msg), now)
 	full := a.full(q, r.size, now)
 	if full && !q.givesWay(of) {
 		return false, []denied{{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}}}
@@ -123,7 +125,7 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 	r.deadline = deadlineOf(r.msg, r.arrived)
 	if left := r.deadline.Sub(now); left <= 0 {
 		return false, []denied{{r, verdict{code: messages.DeadlineExceeded}}}
-	} else if need := q.expected(of, now); need > left {
+	} else if need := q.expected(of, now); need > left && !a.even(q, 1) {
 		return false, []denied{{r, verdict{messages.Overloaded, q.retryAfter(need, a.bounds)}}}
 	}
 	// Where there is no room, the longest queue loses its last request: first among the
@@ -145,6 +147,7 @@ func (a *admission) take(r *request, who requester, now time.Time) (begin bool, 
 	of.push(r)
 	a.backlog++
 	a.bytes += r.size
+	a.tally(q)
 	a.lapse(now)
 	if !q.listed {
 		q.listed = true
@@ -159,6 +162,7 @@ func (a *admission) pushOut(q *connQueue, out []denied) []denied {
 	r := from.remove(len(from.waiting) - 1)
 	a.backlog--
 	a.bytes -= r.size
+	a.tally(q)
 	return append(out, denied{r, verdict{messages.Overloaded, q.retryAfter(0, a.bounds)}})
 }
 
@@ -171,7 +175,33 @@ func (a *admission) full(q *connQueue, size int, now time.Time) bool {
 	waits := q.requesters.size()
 	return waits+1 > max(a.bounds.messages/backlogShare, 1) ||
 		q.requesters.bytes()+size > a.bounds.bytes/backlogShare && waits > 0 ||
-		q.running == a.bounds.perConnection && q.standing(now)
+		q.running == a.bounds.perConnection && q.standing(now) && !a.even(q, 1)
+}
+
+// even reports whether a connection has, with some more, no more requests than its even share
+// of the slots. Such a connection asks for nothing that there is no room for: where its
+// requests wait, others have more than theirs, or the machine stands still, and none of them
+// is refused for want of pace.
+func (a *admission) even(q *connQueue, more int) bool {
+	connections := a.busy
+	if !q.busy {
+		connections++
+	}
+	share := min(a.bounds.inFlight/connections, a.bounds.perConnection)
+	return q.running+q.requesters.size()+more <= share
+}
+
+// tally counts the connection among the busy ones, or no more. It follows each change of
+// what it has.
+func (a *admission) tally(q *connQueue) {
+	if busy := q.running > 0 || q.requesters.size() > 0; busy != q.busy {
+		q.busy = busy
+		if busy {
+			a.busy++
+		} else {
+			a.busy--
+		}
+	}
 }
 
 // longest is the queue that fills the backlog most.
@@ -223,33 +253,81 @@ func (a *admission) begin(r *request, now time.Time) {
 	}
 	r.queue.running++
 	a.inFlight++
+	a.tally(r.queue)
 }
 
-// leave frees the slot of a request and lets the next ones run. answered is false where
-// the request ended because no answer to it came in time.
-func (a *admission) leave(r *request, answered bool) {
-	for _, next := range a.left(r, answered, time.Now()) {
-		a.run(next)
-	}
+// answers is called before the last reply to a request goes out, and frees its slot: with the
+// answer its requester asks again, and that one's place is this one's. What is left to do
+// takes microseconds, but where the log or NATS stands still: as many requests as there are
+// slots may linger without one. alive is false where no answer came in time.
+func (a *admission) answers(r *request, alive bool, now time.Time) {
+	a.runAll(a.answered(r, alive, now))
 }
 
-func (a *admission) left(r *request, answered bool, now time.Time) []*request {
+func (a *admission) answered(r *request, alive bool, now time.Time) *request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.ended(r, alive, now)
+	if a.lingers >= a.bounds.inFlight {
+		return nil // it keeps its slot until it is over
+	}
+	r.lingers = true
+	a.lingers++
+	return a.vacate(now)
+}
+
+// ended counts a request as one that does not run any more.
+func (a *admission) ended(r *request, alive bool, now time.Time) {
+	r.answered = true
 	q := r.queue
 	q.running--
-	a.inFlight--
 	q.learn(now.Sub(r.begun))
-	if answered {
+	if alive {
 		q.alive = now
 	}
+	a.tally(q)
+}
+
+// vacate frees a slot and lets the next ones run.
+func (a *admission) vacate(now time.Time) *request {
+	a.inFlight--
 	begun := a.dispatch(now)
 	a.free()
 	return begun
 }
 
+// leave ends a request, and frees its slot where it still has one.
+func (a *admission) leave(r *request, alive bool) {
+	a.runAll(a.left(r, alive))
+}
+
+func (a *admission) left(r *request, alive bool) *request {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if r.lingers {
+		a.lingers--
+		return nil
+	}
+	now := time.Now()
+	if !r.answered {
+		a.ended(r, alive, now)
+	}
+	return a.vacate(now)
+}
+
+// runAll runs the requests of a list, which ends with it.
+func (a *admission) runAll(first *request) {
+	for r := first; r != nil; {
+		next := r.next
+		r.next = nil
+		a.run(r)
+		r = next
+	}
+}
+
 // dispatch lets requests that wait run, as far as there are slots; connections take turns.
-func (a *admission) dispatch(now time.Time) (begun []*request) {
+func (a *admission) dispatch(now time.Time) (begun *request) {
+	last := &begun
 	for passed := 0; passed < len(a.waiting); {
 		if a.next >= len(a.waiting) {
 			a.next = 0
@@ -269,7 +347,7 @@ func (a *admission) dispatch(now time.Time) (begun []*request) {
 		a.backlog--
 		a.bytes -= r.size
 		a.begin(r, now)
-		begun = append(begun, r)
+		*last, last = r, &r.next
 	}
 	a.lapse(now)
 	return begun

@@ -54,7 +54,7 @@ func (s *rehearsal) pushFrom(reply, connection string, bytes int, deadline time.
 		msg.Header = nats.Header{messages.HeaderDeadline: {time.Now().Add(deadline).UTC().Format(time.RFC3339Nano)}}
 	}
 	r := &request{msg: msg, size: bytes, arrived: time.Now()}
-	s.a.push(r, connection, requesterOf(msg))
+	s.a.push(r, connection)
 	return r
 }
 

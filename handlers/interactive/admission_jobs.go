@@ -74,13 +74,11 @@ func (a *admission) lapse(now time.Time) {
 	}
 	a.lapsing = true
 	time.AfterFunc(a.asked.Add(owedFor).Sub(now), func() {
-		for _, next := range a.lapsed(time.Now()) {
-			a.run(next)
-		}
+		a.runAll(a.lapsed(time.Now()))
 	})
 }
 
-func (a *admission) lapsed(now time.Time) []*request {
+func (a *admission) lapsed(now time.Time) *request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lapsing = false
@@ -101,12 +99,10 @@ func (a *admission) wanted(now time.Time) bool {
 
 // givePage gives a page's slot to requests that wait, or back.
 func (a *admission) givePage(now time.Time) {
-	for _, next := range a.gave(now) {
-		a.run(next)
-	}
+	a.runAll(a.gave(now))
 }
 
-func (a *admission) gave(now time.Time) []*request {
+func (a *admission) gave(now time.Time) *request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.pages--

@@ -171,7 +171,7 @@ func TestAQueueThatStandsIsKeptShort(t *testing.T) {
 		}, func(_ *request, why verdict) { refused = append(refused, why) })
 		push := func() {
 			msg := &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: "_INBOX.a.b"}
-			a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, "acme", requesterOf(msg))
+			a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, "acme")
 		}
 		push() // it tells the connection's pace
 		time.Sleep(time.Second)

@@ -149,7 +149,7 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 		messages.DeadlineExceeded: false, messages.Unavailable: false} {
 		requester := broker(t)
 		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)), metrics: newMetrics(prometheus.NewRegistry()), working: t.Context()}
-		e := &endpoint{operation: op, route: answering(func(context.Context, route.Call) (string, error) {
+		e := &endpoint{operation: op, counts: counts{operation: op, metrics: c.metrics}, route: answering(func(context.Context, route.Call) (string, error) {
 			if code != "" {
 				return "", messages.Errorf(code, "so")
 			}

@@ -8,6 +8,7 @@ type connQueue struct {
 	running    int
 	requesters requesterQueues
 	listed     bool          // in admission.waiting
+	busy       bool          // counted in admission.busy
 	took       time.Duration // by one request, as a moving average
 	alive      time.Time     // when the environment last answered, or the first request in flight began
 }

@@ -45,6 +45,7 @@ type Consumer struct {
 	working context.Context
 	abandon context.CancelFunc
 	work    sync.WaitGroup // requests that were received and are not answered yet
+	workers workers
 	closing atomic.Bool
 
 	tending sync.WaitGroup
@@ -60,41 +61,52 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 	arrived := time.Now()
 	connection := connectionAsked(msg)
 	if !c.replies.allows(msg.Reply) {
-		e.countRefusal()
+		e.counts.countRefusal()
 		c.metrics.refused.Inc()
 		c.journal.note(slog.LevelWarn, "request not executed: its reply subject is missing or not allowed",
 			e.operation, connection, refusedReply)
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection),
-		requesterOf(msg))
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection))
 }
 
 // begin works on a request that may run, in a goroutine of its own.
 func (c *Consumer) begin(r *request) {
 	c.metrics.inFlight.Inc()
-	go func() {
-		alive := false
-		defer c.survive(r.e.operation)
-		defer c.work.Done()
-		defer func() { c.admission.leave(r, alive) }()
-		defer c.metrics.inFlight.Dec()
-		alive = c.handle(r)
-	}()
+	r.slots = c.admission
+	c.workers.begin(r)
+}
+
+// answer works on a request in a worker's goroutine.
+func (c *Consumer) answer(w *worker, r *request) {
+	alive := false
+	defer c.survive(r.e.operation)
+	defer c.work.Done()
+	defer func() { c.admission.leave(r, alive) }()
+	defer c.metrics.inFlight.Dec()
+	defer w.header.forget()
+	r.reply.form = &w.header
+	alive = c.handle(r)
 }
 
 // handle runs one request from its headers to its last reply. It reports whether the
-// request's environment is alive: not where the request ended because no answer came.
-func (c *Consumer) handle(r *request) (alive bool) {
+// request's environment is alive.
+func (c *Consumer) handle(r *request) bool {
 	call, fault := newCall(r.e.operation, r.msg, r.arrived)
-	reply := c.newReply(r.e, r.msg, call, r.arrived)
+	form := r.reply.form
+	r.reply = c.newReply(r.e, r.msg, call, r.arrived)
+	r.reply.form = form
+	if r.slots != nil {
+		r.reply.request = r
+	}
 
-	ctx, cancel := context.WithDeadline(c.working, call.Deadline)
+	within, cancel := context.WithDeadline(c.working, call.Deadline)
 	defer cancel()
 	account, full := c.account(r.msg.Data)
-	defer func() { account.Close() }() // nil where there was no room
-	ctx = budget.With(ctx, account)
+	defer account.Close() // nil where there was no room
+	r.context = requestContext{Context: within, account: account, clientID: dynamics.ClientRequestID(call.RequestID)}
+	ctx := &r.context
 	var err error
 
 	switch {
@@ -105,15 +117,15 @@ func (c *Consumer) handle(r *request) (alive bool) {
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	default:
-		err = c.run(ctx, r.e, r.msg.Data, reply)
+		err = c.run(ctx, r)
 	}
 	if err == nil {
-		c.finish(r.e, reply, nil, r.arrived)
+		c.finish(&r.reply, nil)
 		return true
 	}
 	refused := route.Classify(ctx, c.closing.Load(), err)
-	c.finish(r.e, reply, refused, r.arrived)
-	return refused.Code != messages.DeadlineExceeded && refused.Code != messages.Unavailable
+	c.finish(&r.reply, refused)
+	return alive(refused)
 }
 
 // survive keeps a defect outside of every operation from ending the process, with all
@@ -127,10 +139,10 @@ func (c *Consumer) survive(op messages.Operation) {
 
 // run has the operation produce its parts and sends each. A panic in the
 // operation is an error like any other.
-func (c *Consumer) run(ctx context.Context, e *endpoint, body []byte, reply *reply) error {
-	err := dynamics.Guard(func() error { return c.serve(ctx, e, body, reply) })()
+func (c *Consumer) run(ctx context.Context, r *request) error {
+	err := r.serve(ctx)
 	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
-		c.log.Error("operation panicked", "operation", reply.call.Operation, "request_id", reply.call.RequestID,
+		c.log.Error("operation panicked", "operation", r.e.operation, "request_id", r.reply.call.RequestID,
 			"panic", fault.Kind, "stack", fault.Stack)
 		return messages.Errorf(messages.Internal,
 			"crmbridge failed on this request; its log tells more under this request id")
@@ -138,8 +150,14 @@ func (c *Consumer) run(ctx context.Context, e *endpoint, body []byte, reply *rep
 	return err
 }
 
-func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, reply *reply) error {
-	answer := e.route.Serve(dynamics.WithRequestID(ctx, reply.call.RequestID), reply.call, body)
+func (r *request) serve(ctx context.Context) (err error) {
+	defer func() {
+		if thrown := recover(); thrown != nil {
+			err = dynamics.Panicked(thrown)
+		}
+	}()
+	reply := &r.reply
+	answer := r.e.route.Serve(ctx, reply.call, r.msg.Data)
 	reply.call, reply.numbered = answer.Call, answer.Numbered
 	for p, err := range answer.Parts {
 		if err != nil {
@@ -156,19 +174,15 @@ func (c *Consumer) serve(ctx context.Context, e *endpoint, body []byte, reply *r
 }
 
 // newReply starts the reply to a message; it is counted when it ends.
-func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) *reply {
+func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) reply {
 	trace := route.Trace(msg.Header)
 	call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, trace)
-	return &reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered,
-		count: func(fault *messages.Error, rows int) {
-			took := time.Since(arrived)
-			e.count(fault, took)
-			c.metrics.count(e.operation, fault, took, rows)
-		}}
+	return reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered, arrived: arrived,
+		counts: &e.counts}
 }
 
 // finish ends the answer where the operation did not, and writes its log line.
-func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arrived time.Time) {
+func (c *Consumer) finish(reply *reply, fault *messages.Error) {
 	var unsent error
 	if fault != nil && !reply.ended {
 		unsent = reply.fail(fault)
@@ -177,17 +191,21 @@ func (c *Consumer) finish(e *endpoint, reply *reply, fault *messages.Error, arri
 	if fault == nil {
 		code = route.CodeOf(reply.passed) // what came of a job is no news
 	}
-	c.journal.line(route.Level(fault), "answered", e.operation, reply.call.Connection, code, func() []any {
-		attrs := []any{"rows", reply.rows, "request_id", reply.call.RequestID}
-		if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
-			attrs = append(attrs, "client_request_id", id) // as Microsoft's support sees it
-		}
-		if unsent != nil {
-			attrs = append(attrs, "unanswered", unsent)
-		}
-		if fault != nil && fault.Unwrap() != nil {
-			attrs = append(attrs, "cause", fault.Unwrap())
-		}
-		return append(attrs, "took", time.Since(arrived).Round(time.Microsecond))
-	})
+	level := route.Level(fault)
+	if !c.journal.single(level, "answered", reply.call.Operation, reply.call.Connection, code) {
+		return
+	}
+	var room [6]slog.Attr
+	attrs := append(room[:0], slog.Int("rows", reply.rows), slog.String("request_id", reply.call.RequestID))
+	if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
+		attrs = append(attrs, slog.String("client_request_id", id)) // as Microsoft's support sees it
+	}
+	if unsent != nil {
+		attrs = append(attrs, slog.Any("unanswered", unsent))
+	}
+	if fault != nil && fault.Unwrap() != nil {
+		attrs = append(attrs, slog.Any("cause", fault.Unwrap()))
+	}
+	c.journal.line(level, "answered", reply.call.Operation, reply.call.Connection, code,
+		append(attrs, slog.Duration("took", reply.took.Round(time.Microsecond)))...)
 }

@@ -22,8 +22,8 @@ func (c *Consumer) deny(d denial) {
 		call.Connection = strings.TrimPrefix(d.queue.name, queueName(d.e, ""))
 	}
 	reply := c.newReply(d.e, d.msg, call, d.arrived)
-	c.form.publish(reply, fault) // where it does not, finish does
-	c.finish(d.e, reply, fault, d.arrived)
+	c.form.publish(&reply, fault) // where it does not, finish does
+	c.finish(&reply, fault)
 }
 
 // undeniable counts a request that could not even be refused: NATS takes the refusals
@@ -66,7 +66,7 @@ func (f *denialForm) publish(reply *reply, fault *messages.Error) {
 		return
 	}
 	f.fill(reply, fault)
-	reply.end(fault, 0)
+	reply.end(fault, 0, false)
 	_ = reply.publish(f.header, f.body) // a connection that is gone has nobody to tell
 }
 

@@ -1,7 +1,6 @@
 package interactive
 
 import (
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/micro"
@@ -18,48 +17,25 @@ type endpoint struct {
 	operation messages.Operation
 	route     route.Route
 
-	mu        sync.Mutex
-	requests  int
-	errors    int
-	refusals  int
-	lastError string
-	took      time.Duration
-}
-
-// count counts one request that got its answer.
-func (e *endpoint) count(fault *messages.Error, took time.Duration) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.requests++
-	e.took += took
-	if fault != nil {
-		e.errors++
-		e.lastError = string(fault.Code)
-	}
-}
-
-// countRefusal counts one request that was not executed for its reply subject.
-func (e *endpoint) countRefusal() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.refusals++
+	counts counts
 }
 
 func (e *endpoint) stats() *micro.EndpointStats {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	c := &e.counts
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	stats := &micro.EndpointStats{
 		Name:           e.name,
 		Subject:        e.subject,
 		QueueGroup:     messages.QueueGroup,
-		NumRequests:    e.requests,
-		NumErrors:      e.errors,
-		LastError:      e.lastError,
-		ProcessingTime: e.took,
-		Data:           endpointData(e.refusals),
+		NumRequests:    c.requests,
+		NumErrors:      c.errors,
+		LastError:      c.lastError,
+		ProcessingTime: c.took,
+		Data:           endpointData(c.refusals),
 	}
-	if e.requests > 0 {
-		stats.AverageProcessingTime = e.took / time.Duration(e.requests)
+	if c.requests > 0 {
+		stats.AverageProcessingTime = c.took / time.Duration(c.requests)
 	}
 	return stats
 }

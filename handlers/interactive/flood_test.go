@@ -52,6 +52,13 @@ func (l *lines) entries(t *testing.T) (entries []map[string]any) {
 	return entries
 }
 
+// about writes a line about one request, or has it counted.
+func about(j *journal, level slog.Level, message string, op messages.Operation, connection, code string) {
+	if j.single(level, message, op, connection, code) {
+		j.line(level, message, op, connection, code, slog.String("request_id", "x"))
+	}
+}
+
 // Refusals are one line at once and then one a second with their count; other answers
 // are lines of their own up to a number a second. The counts add up.
 func TestTheLogCountsWhatComesInFloods(t *testing.T) {
@@ -61,22 +68,21 @@ func TestTheLogCountsWhatComesInFloods(t *testing.T) {
 		c := &Consumer{journal: j, admission: newAdmission(usualBounds, nil, nil), metrics: newMetrics(prometheus.NewRegistry()),
 			subscriptions: newSubscriptions(nil, nil), refuser: newRefuser(nil, nil, nil)}
 		c.tend()
-		attrs := func() []any { return []any{"request_id", "x"} }
 		for range 100 { // ten seconds
 			for range 1000 {
-				j.line(slog.LevelWarn, "answered", op, "acme", "overloaded", attrs)
+				about(j, slog.LevelWarn, "answered", op, "acme", "overloaded")
 			}
 			for range 50 {
-				j.line(slog.LevelInfo, "answered", op, "acme", "ok", attrs)
+				about(j, slog.LevelInfo, "answered", op, "acme", "ok")
 			}
-			j.line(slog.LevelInfo, "answered", op, "globex", "ok", attrs)
+			about(j, slog.LevelInfo, "answered", op, "globex", "ok")
 			for range 500 {
 				j.note(slog.LevelWarn, "request not executed", op, "acme", refusedReply)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		time.Sleep(3 * time.Second)
-		j.line(slog.LevelWarn, "answered", op, "acme", "overloaded", attrs)
+		about(j, slog.LevelWarn, "answered", op, "acme", "overloaded")
 		c.stopTending()
 
 		written, stand := map[string]int{}, map[string]int{}
@@ -112,9 +118,8 @@ func TestTheLogCountsWhatComesInFloods(t *testing.T) {
 func TestTheLogIsBoundedForInventedConnections(t *testing.T) {
 	var log lines
 	j := newJournal(slog.New(slog.NewJSONHandler(&log, nil)))
-	attrs := func() []any { return nil }
 	for i := range 100_000 {
-		j.line(slog.LevelWarn, "answered", op, fmt.Sprint("invented", i), "overloaded", attrs)
+		about(j, slog.LevelWarn, "answered", op, fmt.Sprint("invented", i), "overloaded")
 	}
 	if n := len(log.entries(t)); n > mostEntries+2 || n == 0 {
 		t.Errorf("%d lines", n)
@@ -147,7 +152,7 @@ func TestRefusalsAreErrorsLikeOthers(t *testing.T) {
 			}
 			var form denialForm
 			for _, cheap := range []bool{false, true} {
-				a := &reply{nc: nc, to: sub.Subject, call: c.call, trace: c.trace, numbered: c.numbered, count: func(*messages.Error, int) {}}
+				a := &reply{nc: nc, to: sub.Subject, call: c.call, trace: c.trace, numbered: c.numbered}
 				if cheap {
 					form.publish(a, why.fault())
 				} else if err := a.fail(why.fault()); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -14,6 +15,8 @@ import (
 // each connection. A line with a count is written for that many answers.
 type journal struct {
 	log *slog.Logger
+	// of has a handler for each operation that writes the operation's name by itself.
+	of map[messages.Operation]slog.Handler
 
 	mu      sync.Mutex
 	entries map[entryKey]*entry
@@ -41,7 +44,17 @@ const (
 	everywhere = "(many)"
 )
 
-func newJournal(log *slog.Logger) *journal { return &journal{log: log, entries: map[entryKey]*entry{}} }
+func newJournal(log *slog.Logger, operations ...messages.Operation) *journal {
+	j := &journal{log: log, of: map[messages.Operation]slog.Handler{}, entries: map[entryKey]*entry{}}
+	for _, op := range operations {
+		j.of[op] = operationsLog(log, op)
+	}
+	return j
+}
+
+func operationsLog(log *slog.Logger, op messages.Operation) slog.Handler {
+	return log.Handler().WithAttrs([]slog.Attr{slog.String("operation", string(op))})
+}
 
 // Codes of the journal for what has no answer.
 const (
@@ -67,32 +80,36 @@ func (j *journal) notes(level slog.Level, message string, op messages.Operation,
 	e.count += n
 }
 
-// line writes a line about one request, or counts it where there were enough of its
-// kind in this second.
-func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string,
-	attrs func() []any) {
+// single reports whether a line about one request is to be written, by line. Where there were
+// enough of its kind in this second it is counted instead.
+func (j *journal) single(level slog.Level, message string, op messages.Operation, connection, code string) bool {
 	if !j.log.Enabled(context.Background(), level) {
-		return
-	}
-	if j.counted(entryKey{connection, code}, entry{level: level, message: message, operation: op}) {
-		return
-	}
-	j.log.Log(context.Background(), level, message,
-		append([]any{"operation", op, "connection", connection, "code", code}, attrs()...)...)
-}
-
-// counted reports whether the line is counted, not written.
-func (j *journal) counted(key entryKey, of entry) bool {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	e := j.entry(key)
-	if e.count == 0 && e.lines < singly(key.code) {
-		e.lines++
 		return false
 	}
-	of.count, of.lines = e.count+1, e.lines
-	*e = of
-	return true
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	e := j.entry(entryKey{connection, code})
+	if e.count == 0 && e.lines < singly(code) {
+		e.lines++
+		return true
+	}
+	e.level, e.message, e.operation = level, message, op
+	e.count++
+	return false
+}
+
+// line writes a line about one request. Lines have no place in the program's text: nobody
+// reads it, and finding it costs as much as the line.
+func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string,
+	attrs ...slog.Attr) {
+	to := j.of[op]
+	if to == nil {
+		to = operationsLog(j.log, op)
+	}
+	line := slog.NewRecord(time.Now(), level, message, 0)
+	line.AddAttrs(slog.String("connection", connection), slog.String("code", code))
+	line.AddAttrs(attrs...)
+	_ = to.Handle(context.Background(), line) // as slog does: there is nowhere to say so
 }
 
 func (j *journal) entry(key entryKey) *entry {

@@ -1,12 +1,7 @@
 package interactive
 
 import (
-	"time"
-
 	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/crmbridge/crmbridge/handlers/route"
-	"github.com/crmbridge/crmbridge/messages"
 )
 
 // metrics of the interactive lane. No label holds anything that a requester
@@ -64,13 +59,4 @@ func (m *metrics) watch(registry prometheus.Registerer, load func() (backlog, by
 			Name: "crmbridge_backlog_bytes", Help: "Bytes of the requests that wait for their turn.",
 		}, func() float64 { _, n := load(); return float64(n) }),
 	)
-}
-
-// count counts one request that got its answer.
-func (m *metrics) count(op messages.Operation, fault *messages.Error, took time.Duration, rows int) {
-	m.requests.WithLabelValues(string(op), route.CodeOf(fault)).Inc()
-	m.duration.WithLabelValues(string(op)).Observe(took.Seconds())
-	if rows > 0 {
-		m.rows.WithLabelValues(string(op)).Add(float64(rows))
-	}
 }

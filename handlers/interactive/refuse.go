@@ -89,6 +89,9 @@ func answeredHeaders(in nats.Header) nats.Header {
 		values[0] = strings.Clone(values[0])
 	}
 	if id := in.Get(messages.HeaderRequestID); id != "" && len(id) <= messages.MaxRequestID {
+		if out == nil {
+			out = nats.Header{}
+		}
 		out[messages.HeaderRequestID] = []string{strings.Clone(id)}
 	}
 	return out

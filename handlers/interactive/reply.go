@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -24,9 +25,46 @@ type reply struct {
 	ended    bool
 	passed   *messages.Error // the error of a part that was written elsewhere, as the results of a job
 
-	// count is called once, right before the message that ends the answer is published, so
-	// that whoever has the answer finds it in the counts.
-	count func(fault *messages.Error, rows int)
+	// What is done once, right before the message that ends the answer is published.
+	counts  *counts  // so that whoever has the answer finds it there; nil in tests
+	request *request // whose slot is free before its requester asks again; nil where it has none
+	arrived time.Time
+	took    time.Duration // until then
+
+	form *answerHeader // of whoever works on the request; one of its own where that is nil
+}
+
+// An answerHeader is the memory in which the headers of answers are written, one after the
+// other: the NATS client has copied each when publishing returns.
+type answerHeader struct {
+	header         nats.Header
+	id, page, last [1]string
+}
+
+// begin makes it the header of an answer with an id, and nothing of the one before.
+func (h *answerHeader) begin(id string) nats.Header {
+	if h.header == nil {
+		h.header = nats.Header{}
+	}
+	clear(h.header)
+	h.id[0] = id
+	h.header[messages.HeaderRequestID] = h.id[:]
+	return h.header
+}
+
+// number adds the number of a part of an answer to its header, which may be another.
+func (h *answerHeader) number(header nats.Header, page int, last bool) {
+	h.page[0], h.last[0] = strconv.Itoa(page), "true"
+	header[messages.HeaderPage] = h.page[:]
+	if last {
+		header[messages.HeaderLast] = h.last[:]
+	}
+}
+
+// forget leaves nothing of the last answer in it.
+func (h *answerHeader) forget() {
+	clear(h.header)
+	h.id, h.page = [1]string{}, [1]string{}
 }
 
 // headerRoom is how many bytes crmbridge's own headers of a reply can take, without the
@@ -54,10 +92,11 @@ func (r *reply) send(p route.Part) error {
 		return err
 	}
 	if r.numbered {
-		r.number(header, p.Last)
+		r.pages++
+		r.form.number(header, r.pages, p.Last)
 	}
 	if p.Last {
-		r.end(r.passed, r.rows+p.Rows)
+		r.end(r.passed, r.rows+p.Rows, true)
 	}
 	if err := r.publish(header, p.Body); err != nil {
 		return err
@@ -99,23 +138,34 @@ func (r *reply) partHeader(p route.Part) (nats.Header, error) {
 }
 
 // end marks the answer as ended, whether or not its last message goes out: after
-// a failed publish there is no connection for another one.
-func (r *reply) end(fault *messages.Error, rows int) {
+// a failed publish there is no connection for another one. alive says that the request's
+// environment is.
+func (r *reply) end(fault *messages.Error, rows int, alive bool) {
 	r.ended = true
-	r.count(fault, rows)
+	now := time.Now()
+	r.took = now.Sub(r.arrived)
+	if r.counts != nil {
+		r.counts.count(fault, r.took, rows)
+	}
+	if r.request != nil {
+		r.request.slots.answers(r.request, alive, now)
+	}
+}
+
+// alive reports whether a request's environment answers: not where the request ended because
+// no answer came.
+func alive(fault *messages.Error) bool {
+	return fault.Code != messages.DeadlineExceeded && fault.Code != messages.Unavailable
 }
 
 // fail ends the answer with an error, shortened until it fits the server's
 // max_payload: an error that is not delivered is no answer.
 func (r *reply) fail(fault *messages.Error) error {
-	r.end(fault, r.rows)
-	if r.numbered {
-		r.pages++
-	}
+	r.end(fault, r.rows, alive(fault))
 	header := r.header()
 	if r.numbered {
-		header.Set(messages.HeaderPage, strconv.Itoa(r.pages))
-		header.Set(messages.HeaderLast, "true")
+		r.pages++
+		r.form.number(header, r.pages, true)
 	}
 	body, err := route.ErrorMessage(r.call, header, fault, int(r.nc.MaxPayload()))
 	if err != nil {
@@ -124,21 +174,16 @@ func (r *reply) fail(fault *messages.Error) error {
 	return r.publish(header, body)
 }
 
+// header is that of the next message of the answer, until it is asked for again.
 func (r *reply) header() nats.Header {
-	header := nats.Header{}
+	if r.form == nil {
+		r.form = &answerHeader{}
+	}
+	header := r.form.begin(r.call.RequestID)
 	for name, values := range r.trace {
 		header[name] = values
 	}
-	header.Set(messages.HeaderRequestID, r.call.RequestID)
 	return header
-}
-
-func (r *reply) number(header nats.Header, last bool) {
-	r.pages++
-	header.Set(messages.HeaderPage, strconv.Itoa(r.pages))
-	if last {
-		header.Set(messages.HeaderLast, "true")
-	}
 }
 
 func (r *reply) publish(header nats.Header, body []byte) error {

@@ -22,6 +22,16 @@ type request struct {
 
 	queue *connQueue
 	begun time.Time // when it was let run, zero before
+	next  *request  // of those that were let run together
+
+	// Guarded by admission.mu:
+	answered bool // its last reply goes out, or has: it runs no more
+	lingers  bool // since then it holds no slot
+
+	slots   *admission // that it has a slot of, nil where it has none
+	worker  *worker    // that works on it
+	context requestContext
+	reply   reply
 }
 
 // deadlineOf is when a message's requester stops waiting. A deadline that cannot be

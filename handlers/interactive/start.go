@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -91,16 +92,20 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	}
 	c := &Consumer{
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
-		journal: newJournal(options.Log), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
+		journal: newJournal(options.Log, slices.Collect(maps.Keys(routes))...), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log), streams: streams.NewWatch(nc, options.Log),
 	}
 	c.streams.First = options.streamsFirst
 	c.refuser = newRefuser(c.deny, c.undeniable, c.readingLate)
 	c.admission = newAdmission(admissionBounds{inFlight: options.MaxInFlight, perConnection: options.PerConnection,
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
+	c.workers.work = c.answer
 	c.metrics.watch(options.Metrics, c.admission.load)
 	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
 	c.endpoints = endpoints(routes, options.RequireScoped)
+	for _, e := range c.endpoints {
+		e.counts.operation, e.counts.metrics = e.operation, c.metrics
+	}
 	c.subscribe()
 	err = c.discover()
 	c.tend()
@@ -114,6 +119,7 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		c.stopIntake()
 		c.giveUp()
 		c.work.Wait()
+		c.workers.stop()
 		c.stopTending()
 		return nil, err
 	}
@@ -200,6 +206,8 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 	go func() {
 		c.waitDrained()
 		c.work.Wait()
+		c.workers.stop()
+		c.workers.all.Wait()
 		close(done)
 	}()
 	select {

@@ -22,13 +22,11 @@ func waitsFor(r *request) time.Duration {
 // or for a slot.
 func (a *admission) sweep(now time.Time) {
 	begun, out := a.swept(now)
-	for _, r := range begun {
-		a.run(r)
-	}
+	a.runAll(begun)
 	a.reject(out)
 }
 
-func (a *admission) swept(now time.Time) (begun []*request, out []denied) {
+func (a *admission) swept(now time.Time) (begun *request, out []denied) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	begun = a.dispatch(now)
@@ -49,6 +47,9 @@ func (a *admission) sweepQueue(q *connQueue, now time.Time, out []denied) []deni
 			switch left := r.deadline.Sub(now); {
 			case left <= 0:
 				why = verdict{code: messages.DeadlineExceeded}
+			case a.even(q, 0):
+				i++
+				continue
 			case left < least, noSlot && now.Sub(r.arrived) > waitsFor(r):
 			default:
 				i++
@@ -57,6 +58,7 @@ func (a *admission) sweepQueue(q *connQueue, now time.Time, out []denied) []deni
 			of.remove(i)
 			a.backlog--
 			a.bytes -= r.size
+			a.tally(q)
 			out = append(out, denied{r, why})
 		}
 	}
@@ -75,6 +77,7 @@ func (a *admission) emptied() (out []denied) {
 			out = append(out, denied{r, verdict{messages.Unavailable, time.Second}})
 		}
 		q.listed = false
+		a.tally(q)
 	}
 	a.waiting, a.backlog, a.bytes = nil, 0, 0
 	return out

@@ -72,6 +72,7 @@ func (c *Consumer) everySecond() {
 	defer c.survive("counting")
 	c.countLosses()
 	c.journal.flush()
+	c.workers.trim()
 }
 
 func (c *Consumer) sweep(now time.Time) {

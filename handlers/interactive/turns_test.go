@@ -67,7 +67,7 @@ func (s *stage) asks(wait *sync.WaitGroup, who, connection string, rate int, dur
 			if account != "" {
 				msg.Header[infoHeader] = []string{fmt.Sprintf(`{"acc":%q,"rtt":1}`, account)}
 			}
-			s.a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, connection, requesterOf(msg))
+			s.a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, connection)
 			time.Sleep(time.Second / time.Duration(rate))
 		}
 	})
@@ -204,7 +204,7 @@ func TestTheBacklogIsBounded(t *testing.T) {
 		s := newStage(t, bounds, nil)
 		push := func(connection string, bytes int) {
 			msg := &nats.Msg{Subject: "crm.tests.run.request." + connection, Reply: "_INBOX.a.b", Data: make([]byte, bytes), Header: nats.Header{"Who": {connection}}}
-			s.a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, connection, requesterOf(msg))
+			s.a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, connection)
 		}
 		for range 100 {
 			push("acme", 10)

@@ -17,7 +17,7 @@ type tokenSource struct{ source *tokens.Source }
 
 func (t tokenSource) Access(ctx context.Context, connection string) (dynamics.Access, error) {
 	access, err := t.source.Access(ctx, connection)
-	return fromGrant(access), err
+	return fromGrant(&access), err
 }
 
 func (t tokenSource) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
@@ -26,12 +26,14 @@ func (t tokenSource) Refused(ctx context.Context, connection string, refused dyn
 		OrganizationID: refused.Principal.Organization,
 		UserID:         refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal()),
 		Claims: tokens.Secret(refused.Claims.Reveal())})
-	return fromGrant(access), err
+	return fromGrant(&access), err
 }
 
-func fromGrant(a tokens.Access) dynamics.Access {
+// fromGrant shares the token's text with the source, which keeps it: a request allocates
+// nothing for it.
+func fromGrant(a *tokens.Access) dynamics.Access {
 	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation,
-		Token:     dynamics.NewSecret(a.Token.Reveal()),
+		Token:     dynamics.SecretAt((*string)(a.Held())),
 		Tables:    a.Tables,
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }

@@ -25,6 +25,7 @@ type Config struct {
 	PublicURL     string
 	HTTPAddr      string
 	AdminAddr     string
+	PprofAddr     string // "" for no profiles
 	BusCompletion bool
 	RequireScoped bool
 	ReplySubjects []string
@@ -77,6 +78,7 @@ func (s Settings) Config() (Config, error) {
 		APIVersion:    r.pattern("DYNAMICS_API_VERSION", s.APIVersion, apiVersion, "a version such as v9.2"),
 		HTTPAddr:      r.addr("HTTP_ADDR", s.HTTPAddr),
 		AdminAddr:     r.addr("ADMIN_ADDR", s.AdminAddr),
+		PprofAddr:     r.profilesAddr(s.PprofAddr),
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
 		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
@@ -93,6 +95,11 @@ func (s Settings) Config() (Config, error) {
 	if _, port, _ := net.SplitHostPort(s.HTTPAddr); s.HTTPAddr == s.AdminAddr && port != "0" {
 		r.fault("ADMIN_ADDR",
 			"is the same as HTTP_ADDR; give each a port of its own, such as 127.0.0.1:8080 and 127.0.0.1:8081")
+	}
+	for _, other := range []struct{ name, addr string }{{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}} {
+		if sharesPort(config.PprofAddr, other.addr) {
+			r.fault("PPROF_ADDR", "has the port of %s; give each a port of its own, such as 127.0.0.1:6060", other.name)
+		}
 	}
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)
 	authority := config.AuthorityURL

@@ -75,7 +75,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
 // meanwhile and /readyz says what is missing.
 func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
-	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 2)}
+	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 3)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())
@@ -91,6 +91,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	if err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
+		return b, err
+	}
+	if err = b.serveProfiles(); err != nil {
 		return b, err
 	}
 	if err = b.connect(ctx); err != nil {
@@ -222,13 +225,17 @@ func (b *Bridge) lost(err error) {
 // listen serves HTTP on an address until the process stops; that it is taken is found
 // at once.
 func (b *Bridge) listen(name, addr string, handler http.Handler) error {
+	return b.serve(name, addr, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)})
+}
+
+// serve is listen with a server's own bounds.
+func (b *Bridge) serve(name, addr string, server *http.Server) error {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 32 << 10,
-		ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)}
 	go func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			b.failed <- fmt.Errorf("%s: %w", name, err)

@@ -41,6 +41,7 @@ type Settings struct {
 
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
 	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
+	PprofAddr string `name:"pprof-addr" env:"PPROF_ADDR" placeholder:"ADDR" help:"Listen address of profiles (/debug/pprof/), a loopback address such as 127.0.0.1:6060 or :6060. Without it there are none."`
 
 	BusCompletion Switch `name:"bus-completion" env:"BUS_COMPLETION" help:"Let applications complete authorizations over NATS (default false)."`
 	RequireScoped Switch `name:"require-scoped-subjects" env:"REQUIRE_SCOPED_SUBJECTS" help:"Subscribe no plain subject except for connections.* (default false)."`

@@ -1,0 +1,74 @@
+package interactive
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Counts are what is counted of the requests of one endpoint: for the services API, and in
+// its operation's metrics. These are looked up by their labels once.
+type counts struct {
+	operation messages.Operation
+	metrics   *metrics
+
+	mu        sync.Mutex
+	requests  int
+	errors    int
+	refusals  int
+	lastError string
+	took      time.Duration
+
+	byCode   map[string]prometheus.Counter // codes are a closed list
+	duration prometheus.Observer
+	rows     prometheus.Counter
+}
+
+// count counts one request that got its answer.
+func (c *counts) count(fault *messages.Error, took time.Duration, rows int) {
+	code := route.CodeOf(fault)
+	c.mu.Lock()
+	c.requests++
+	c.took += took
+	if fault != nil {
+		c.errors++
+		c.lastError = code
+	}
+	answered := c.byCode[code]
+	if answered == nil {
+		answered = c.first(code)
+	}
+	if rows > 0 && c.rows == nil {
+		c.rows = c.metrics.rows.WithLabelValues(string(c.operation))
+	}
+	duration, counted := c.duration, c.rows
+	c.mu.Unlock()
+	answered.Inc()
+	duration.Observe(took.Seconds())
+	if rows > 0 {
+		counted.Add(float64(rows))
+	}
+}
+
+// first finds the counters of the first answer with a code: before it there are none to be
+// seen.
+func (c *counts) first(code string) prometheus.Counter {
+	if c.byCode == nil {
+		c.byCode = map[string]prometheus.Counter{}
+		c.duration = c.metrics.duration.WithLabelValues(string(c.operation))
+	}
+	answered := c.metrics.requests.WithLabelValues(string(c.operation), code)
+	c.byCode[code] = answered
+	return answered
+}
+
+// countRefusal counts one request that was not executed for its reply subject.
+func (c *counts) countRefusal() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusals++
+}

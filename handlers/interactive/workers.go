@@ -1,0 +1,89 @@
+package interactive
+
+import "sync"
+
+// Workers are the goroutines that work on requests. One that has ended a request waits for
+// the next: its stack has grown to what a request needs, thirty calls deep, and a new
+// goroutine's would be copied several times on the way there.
+type workers struct {
+	work func(*worker, *request)
+
+	mu      sync.Mutex
+	idle    []*worker // the one that waits shortest is last, and gets the next request
+	unused  int       // how many of them no request came for since the last trim
+	stopped bool
+	all     sync.WaitGroup
+}
+
+// A worker is one such goroutine, and the memory in which it writes headers.
+type worker struct {
+	next   chan *request
+	header answerHeader
+}
+
+// mostIdle bounds the workers that wait.
+const mostIdle = 128
+
+// begin has a worker work on a request, and returns at once.
+func (p *workers) begin(r *request) {
+	p.mu.Lock()
+	if last := len(p.idle) - 1; last >= 0 {
+		w := p.idle[last]
+		p.idle[last] = nil
+		p.idle = p.idle[:last]
+		p.unused = min(p.unused, last)
+		p.mu.Unlock()
+		w.next <- r
+		return
+	}
+	p.mu.Unlock()
+	p.all.Add(1)
+	go p.run(r)
+}
+
+func (p *workers) run(r *request) {
+	defer p.all.Done()
+	w := &worker{next: make(chan *request, 1)}
+	for more := true; more; r, more = <-w.next {
+		p.work(w, r)
+		r = nil // what it holds is not kept while nothing comes
+		if !p.park(w) {
+			return
+		}
+	}
+}
+
+// park has a worker wait for its next request, unless enough wait.
+func (p *workers) park(w *worker) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped || len(p.idle) >= mostIdle {
+		return false
+	}
+	p.idle = append(p.idle, w)
+	return true
+}
+
+// trim ends the workers that no request came for since it was called last.
+func (p *workers) trim() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.idle[:p.unused] { // those that wait longest
+		close(w.next)
+	}
+	rest := copy(p.idle, p.idle[p.unused:])
+	clear(p.idle[rest:])
+	p.idle = p.idle[:rest]
+	p.unused = rest
+}
+
+// stop ends all workers, each when it has ended its request. None may be begun after it.
+func (p *workers) stop() {
+	p.mu.Lock()
+	p.stopped = true
+	for _, w := range p.idle {
+		close(w.next)
+	}
+	p.idle, p.unused = nil, 0
+	p.mu.Unlock()
+}
