@@ -37,6 +37,8 @@ func (p *pageRead) end() {
 		p.done()
 		p.done = nil
 	}
+	giveParts(p.parts)
+	p.parts = nil
 }
 
 // fetch reads the page and cuts it, in a goroutine of its own. Of what the goroutine that
@@ -85,14 +87,10 @@ func (e *export) fetch(ctx context.Context, read *pageRead, query *dynamics.Prep
 // cut makes the parts of the rows that belong to the range, as it was when the page was
 // begun.
 func (e *export) cut(read *pageRead) (err error) {
-	read.rows = 0
-	read.parts, err = e.pack(read.ctx, read.page, func(row int) bool {
-		wanted := read.within.has(read.page.Moment(row))
-		if wanted {
-			read.rows++
-		}
-		return wanted
-	})
+	giveParts(read.parts)
+	rows := wantedRows(read.page, func(row int) bool { return read.within.has(read.page.Moment(row)) })
+	read.rows = rows.count()
+	read.parts, err = e.pack(read.ctx, rows)
 	return err
 }
 

@@ -23,6 +23,8 @@ func (p *jobPage) end() {
 		p.done()
 		p.done = nil
 	}
+	giveParts(p.parts)
+	p.parts = nil
 }
 
 // A pageReader reads the next page of a sequence and makes its parts, within a turn that it

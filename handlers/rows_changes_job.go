@@ -120,7 +120,7 @@ func (j *changesJob) cut(ctx context.Context, page *dynamics.ChangesPage, into *
 			return err
 		}
 	}
-	k := &packing{call: j.call, entity: j.entity, delivery: t, between: noDeletions,
+	k := &packing{call: j.call, entity: j.entity, rows: listedRows(t.rows), deleted: t.deleted, between: noDeletions,
 		end: []byte(`,"next_cursor":"","has_more":true}`)}
 	k.last = k.end
 	if !more {

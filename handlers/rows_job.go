@@ -153,7 +153,7 @@ func (j *searchJob) cutPage(ctx context.Context) (parts []route.Part, rows int, 
 			rows = min(rows, limit-j.at.Rows)
 			more = more && j.at.Rows+rows < limit
 		}
-		if parts, err = j.pack(ctx, page, func(i int) bool { return i < rows }); !errors.Is(err, errManyParts) {
+		if parts, err = j.pack(ctx, firstRows(page, rows)); !errors.Is(err, errManyParts) {
 			return parts, rows, more, err
 		}
 		if err = j.smaller(ctx); err != nil {
@@ -186,20 +186,10 @@ func (j *searchJob) manyParts() error {
 		j.call.Job.MaxParts)
 }
 
-// pack makes the parts of those rows of a page that are wanted.
-func (j *searchJob) pack(ctx context.Context, page *dynamics.Page, wanted func(row int) bool) ([]route.Part, error) {
-	const slice = 24 // bytes
-	if err := route.Reserve(ctx, slice*page.Len()); err != nil {
-		return nil, err
-	}
+// pack makes the parts of rows of a page.
+func (j *searchJob) pack(ctx context.Context, rows *pageRows) ([]route.Part, error) {
 	end := searchEnd{}.tail(j.at.Total)[1:]
-	k := &packing{call: j.call, entity: j.entity, end: end, last: end}
-	k.rows = make([][]byte, 0, page.Len())
-	for i := range page.Len() {
-		if wanted(i) {
-			k.rows = append(k.rows, page.Row(i))
-		}
-	}
+	k := &packing{call: j.call, entity: j.entity, rows: rows, end: end, last: end}
 	return k.parts(ctx)
 }
 
