@@ -20,6 +20,7 @@ type speedCommand struct {
 	Only    []string `sep:"none" placeholder:"NAME" help:"Only this row, such as small-192; repeatable. --list names them."`
 	List    bool     `help:"Name the rows and end."`
 	JSON    bool     `name:"json" help:"Print figures as JSON."`
+	Chart   string   `placeholder:"FILE.svg" help:"Draw the ratios of the table there."`
 	Binary  string   `placeholder:"PATH" help:"Measure this build of crmbridge. By default it is built from the folder's sources; 'self' is the code in this program."`
 	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, by row; with --binary=self of the bare loop too."`
 }
@@ -29,7 +30,13 @@ func (c *speedCommand) Validate() error {
 	if c.Rounds < 1 || c.Seconds <= 0 {
 		return fmt.Errorf("%w: --rounds and --seconds must be positive", bridge.ErrUsage)
 	}
-	_, err := c.rows()
+	if c.Chart != "" && filepath.Ext(c.Chart) != ".svg" {
+		return fmt.Errorf("%w: --chart is an SVG file", bridge.ErrUsage)
+	}
+	rows, err := c.rows()
+	if err == nil && c.Chart != "" && len(rows) == 0 {
+		err = fmt.Errorf("%w: --chart draws rows of the table, of which --only leaves none", bridge.ErrUsage)
+	}
 	return err
 }
 
@@ -76,6 +83,11 @@ func (c *speedCommand) Run(ctx context.Context, p *printer) (err error) {
 			if ctx.Err() != nil {
 				return errors.New("interrupted")
 			}
+			return err
+		}
+	}
+	if c.Chart != "" {
+		if err := s.result.chart(c.Chart); err != nil {
 			return err
 		}
 	}
