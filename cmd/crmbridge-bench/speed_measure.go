@@ -39,26 +39,24 @@ type measured struct {
 
 // measure measures one row. The processes are started anew, so that their peaks are this
 // row's.
-func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
-	m.Row = row
-	if err := s.setStub(row.Rows, 1, row.Delay); err != nil {
-		return m, err
-	}
-	if err := s.running(0); err != nil {
-		return m, err
+func (s *speed) measure(row speedRow) (err error) {
+	m := &measured{Row: row}
+	s.result.Rows = append(s.result.Rows, m)
+	if err := errors.Join(s.setStub(row.Rows, 1, row.Delay), s.running(0)); err != nil {
+		return err
 	}
 	for _, c := range []*child{s.bares[0], s.fleet[0].child} {
 		if err := s.profileItself(c, row); err != nil {
-			return m, err
+			return err
 		}
 	}
 	if err := s.running(1); err != nil {
-		return m, err
+		return err
 	}
 	sides := s.sides(1)
 	for _, one := range sides {
 		if err := s.look(one, row); err != nil {
-			return m, fmt.Errorf("%s: %w; its log ends with:\n%s", one.name, err, one.processes[0].tail(2000))
+			return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, one.name, err, one.processes[0].tail(2000))
 		}
 	}
 	defer s.profileRow(row)()
@@ -67,15 +65,15 @@ func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
 		for turn := range sides {
 			i := (turn + round) % 2 // who begins changes
 			if both[i], err = s.sample(sides[i], row); err != nil {
-				return m, fmt.Errorf("%s: %w; its log ends with:\n%s", sides[i].name, err, sides[i].processes[0].tail(2000))
+				return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, sides[i].name, err, sides[i].processes[0].tail(2000))
 			}
 		}
 		m.Bare, m.Crmbridge = append(m.Bare, both[0]), append(m.Crmbridge, both[1])
-		s.say("%3d %%  %-15s throughput %.2f ×, CPU %.2f × (%d → %d µs), p99 %.2f ×%s", 100*(done+round+1)/of, row.Name,
+		s.progress(row.Name, "throughput %.2f ×, CPU %.2f × (%d → %d µs), p99 %.2f ×%s",
 			both[1].PerSecond/both[0].PerSecond, ratio(both[1].CPU, both[0].CPU), both[0].CPU.Microseconds(), both[1].CPU.Microseconds(),
 			ratio(both[1].P99, both[0].P99), brackets(refusals(both[1].Refused)))
 	}
-	return m, nil
+	return nil
 }
 
 // sides are both, each with as many processes, which run.
@@ -240,17 +238,20 @@ func (s *speed) used(one side) (now state, err error) {
 
 // look asks once over each connection, and reads every row of the first answer.
 func (s *speed) look(one side, row speedRow) error {
-	if err := await(s.ctx, 20*time.Second, "an answer", func(context.Context) error {
-		return s.lookAt(one, row, s.connections[0], true)
-	}); err != nil {
-		return err
-	}
+	err := s.lookClosely(one, row)
 	for _, connection := range s.connections[1:] {
-		if err := s.lookAt(one, row, connection, false); err != nil {
-			return err
+		if err == nil {
+			err = s.lookAt(one, row, connection, false)
 		}
 	}
-	return nil
+	return err
+}
+
+// lookClosely waits for an answer and reads every row of it.
+func (s *speed) lookClosely(one side, row speedRow) error {
+	return await(s.ctx, 20*time.Second, "an answer", func(context.Context) error {
+		return s.lookAt(one, row, s.connections[0], true)
+	})
 }
 
 func (s *speed) lookAt(one side, row speedRow, connection string, closely bool) error {
