@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -25,8 +26,9 @@ const (
 // redaction is removed from Dataverse's messages, values and tokens, and what a
 // message may be about.
 type redaction struct {
-	values []string
+	values []string // in addition to those of the query's filter
 	query  *Query   // whose columns the message may name; nil where there is none
+	form   listForm // in which its filter was sent
 	tokens []string // that the other side was sent, see echo.go
 	sieves *perToken[*echoSieve]
 }
@@ -179,11 +181,46 @@ func unknownColumn(code, message string, query *Query) (string, bool) {
 	return "", codeOf(code).Kind == UnknownColumn
 }
 
+// sent are the values that the request carried, in each form in which it did. They are
+// looked for in messages of errors only, and not gathered before there is one.
+func (h redaction) sent() []string {
+	if h.query == nil {
+		return h.values
+	}
+	return appendValues(slices.Clone(h.values), h.query.Filter, h.form)
+}
+
+func appendValues(values []string, f Filter, form listForm) []string {
+	switch f := f.(type) {
+	case And:
+		for _, m := range f {
+			values = appendValues(values, m, form)
+		}
+	case Or:
+		for _, m := range f {
+			values = appendValues(values, m, form)
+		}
+	case Not:
+		values = appendValues(values, f.Of, form)
+	case Test:
+		literals, _ := f.literals()                               // it has been sent, so there is no fault
+		values = append(append(values, f.Values...), literals...) // a moment in UTC differs from what was given
+		if (f.Op == In || f.Op == NotIn) && form.lists(&f) {
+			for i, l := range literals {
+				if item, ok := f.item(i, l); ok {
+					values = append(values, item[1:len(item)-1]) // the form that a message would repeat it in
+				}
+			}
+		}
+	}
+	return values
+}
+
 // clean makes a message one bounded line, or withholds it if it repeats a value
 // of the request in any of the forms in which the request carried it.
 func (h redaction) clean(message string) string {
 	folded := fold(message)
-	for _, v := range h.values {
+	for _, v := range h.sent() {
 		if repeats(folded, fold(v)) {
 			return withheld
 		}

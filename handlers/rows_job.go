@@ -192,7 +192,7 @@ func (j *searchJob) pack(ctx context.Context, page *dynamics.Page, wanted func(r
 	if err := route.Reserve(ctx, slice*page.Len()); err != nil {
 		return nil, err
 	}
-	end := searchEnd{}.tail(j.at.Total)[1:]
+	end := searchEnd{}.tail(nil, j.at.Total)[1:]
 	k := &packing{call: j.call, entity: j.entity, end: end, last: end}
 	k.rows = make([][]byte, 0, page.Len())
 	for i := range page.Len() {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -22,7 +21,7 @@ type speedCommand struct {
 	List    bool     `help:"Name the rows and end."`
 	JSON    bool     `name:"json" help:"Print figures as JSON."`
 	Binary  string   `placeholder:"PATH" help:"Measure this build of crmbridge. By default it is built from the folder's sources; 'self' is the code in this program."`
-	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, one for each row."`
+	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, by row; with --binary=self of the bare loop too."`
 }
 
 // Validate refuses what cannot be measured.
@@ -81,17 +80,12 @@ type speed struct {
 	*speedCommand
 	*world
 	connections []string
-	bare        *child
+	bares       []*child
 	load        *load
 }
 
 // start starts everything, and makes the connections.
 func (s *speed) start(ctx context.Context, p *printer) (err error) {
-	if s.Profile != "" {
-		if err := os.MkdirAll(s.Profile, 0o700); err != nil {
-			return fmt.Errorf("make the folder of profiles: %w", err)
-		}
-	}
 	s.world, err = newWorld(ctx, p, setup{direct: true, stub: true, emulator: emulator.Options{Users: people(speedUsers)}})
 	if err != nil {
 		return err
@@ -104,10 +98,14 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 	if s.binary, err = s.build(); err != nil {
 		return err
 	}
-	if _, err := s.addCrmbridge(s.profiling()); err != nil {
+	profiles, err := s.profiling()
+	if err != nil {
 		return err
 	}
-	if err := s.awaitFleet(); err != nil {
+	if _, err := s.addCrmbridge(profiles); err != nil {
+		return err
+	}
+	if err := s.running(1); err != nil {
 		return err
 	}
 	s.connections = numbered("speed", speedUsers)
@@ -115,12 +113,6 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	s.say("%d connections of as many users", len(s.connections))
-	s.bare, err = itself("bare", s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
-		"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
-	if err != nil {
-		return err
-	}
-	s.onStop(func() error { s.bare.kill(); return nil })
 	s.load, err = newLoad(s.cluster.url(), s.connections)
 	if err != nil {
 		return err
