@@ -50,7 +50,7 @@ type echoIndexes struct{ perToken[*echoIndex] }
 const maxEchoIndexes = 128
 
 // without lets an answer to r through that holds no token.
-func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
+func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 	proof := redaction{sieves: r.redact.sieves}
 	for _, token := range r.redact.tokens {
 		if sign := token[strings.LastIndexByte(token, '.')+1:]; len(sign) >= echoExact {
