@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -78,7 +80,10 @@ func servedSmall(tb testing.TB) func(body []byte) {
 }
 
 // searchRoute is the route of a search of accounts in an environment.
-func searchRoute(tb testing.TB, environment canned) route.Route {
+func searchRoute(tb testing.TB, environment interface {
+	dynamics.TokenSource
+	http.RoundTripper
+}) route.Route {
 	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", nil, false)
 	if err != nil {
 		tb.Fatal(err)
@@ -101,4 +106,47 @@ func searchRoute(tb testing.TB, environment canned) route.Route {
 	return routesOf(tb, operations)[messages.Accounts.Operation(messages.VerbSearch)]
 }
 
-var _ = context.Background
+// paged is a Dataverse in memory with pages of ten rows, each of which takes its time.
+type paged struct {
+	canned
+	pages       int
+	delay       time.Duration
+	asked       atomic.Int64
+	incarnation atomic.Int64
+}
+
+func (p *paged) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.URL.Path, "EntityDefinitions") {
+		return canned(`{"value":[]}`).RoundTrip(r)
+	}
+	p.asked.Add(1)
+	select {
+	case <-time.After(p.delay):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	page, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken"))
+	var body strings.Builder
+	body.WriteString(`{"value":[`)
+	for i := range 10 {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		fmt.Fprintf(&body, `{"accountid":"00000000-0000-0000-0000-%012d","name":"Fabrikam"}`, 10*page+i)
+	}
+	body.WriteByte(']')
+	if page+1 < p.pages {
+		fmt.Fprintf(&body, `,"@odata.nextLink":"https://acme.crm4.dynamics.com/api/data/v9.2/accounts?$skiptoken=%d"`, page+1)
+	}
+	return canned(body.String() + "}").RoundTrip(r)
+}
+
+func (p *paged) Access(ctx context.Context, connection string) (dynamics.Access, error) {
+	access, err := p.canned.Access(ctx, connection)
+	access.Incarnation = strconv.FormatInt(p.incarnation.Load(), 10)
+	return access, err
+}
+
+func (p *paged) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
+	return p.Access(ctx, connection)
+}
