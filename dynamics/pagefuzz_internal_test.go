@@ -37,7 +37,7 @@ func compared(t testing.TB) []*Prepared {
 		{Select: outputs},
 	} {
 		q.PageSize = 10
-		p, err := c.prepare(table, &q, "accounts.page", len(all) == 2)
+		p, err := c.prepare(table, q, "accounts.page", len(all) == 2)
 		if err != nil {
 			t.Fatal(err)
 		}
