@@ -79,11 +79,18 @@ func servedSmall(tb testing.TB) func(body []byte) {
 	}
 }
 
-// searchRoute is the route of a search of accounts in an environment.
-func searchRoute(tb testing.TB, environment interface {
+// inMemory is a Dataverse that needs no network.
+type inMemory interface {
 	dynamics.TokenSource
 	http.RoundTripper
-}) route.Route {
+}
+
+// searchRoute is the route of a search of accounts in an environment.
+func searchRoute(tb testing.TB, environment inMemory) route.Route {
+	return routesOf(tb, operationsOf(tb, environment))[messages.Accounts.Operation(messages.VerbSearch)]
+}
+
+func operationsOf(tb testing.TB, environment inMemory) *Operations {
 	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", nil, false)
 	if err != nil {
 		tb.Fatal(err)
@@ -101,9 +108,17 @@ func searchRoute(tb testing.TB, environment interface {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
+	return &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
 		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
-	return routesOf(tb, operations)[messages.Accounts.Operation(messages.VerbSearch)]
+}
+
+// decoded is the search of a body.
+func decoded(tb testing.TB, body []byte) messages.SearchRequest {
+	in, fault := messages.Decode[messages.SearchRequest](body)
+	if fault != nil {
+		tb.Fatal(fault)
+	}
+	return in
 }
 
 // paged is a Dataverse in memory with pages of ten rows, each of which takes its time.
