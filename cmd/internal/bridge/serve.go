@@ -13,7 +13,8 @@ func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return ConfigurationError(err)
 	}
-	log := NewLog(stderr, config.LogLevel, config.LogFormat)
+	log, flush := OpenLog(stderr, config.LogLevel, config.LogFormat)
+	defer flush()
 	QuietRedis(log)
 	LimitMemory(config, log)
 	if config.PprofAddr == "" {
