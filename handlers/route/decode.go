@@ -66,14 +66,26 @@ func InvalidConnection() *messages.Error {
 
 // CheckGUID refuses what is not a GUID in its usual form.
 func CheckGUID(path, text string) error {
-	if id, err := uuid.Parse(text); err != nil || len(text) != len(id.String()) {
+	if !IsGUID(text) {
 		return messages.Invalid(path, "is not a GUID such as 11111111-2222-3333-4444-555555555555")
 	}
 	return nil
+}
+
+// IsGUID reports whether text is a GUID in its usual form.
+func IsGUID(text string) bool {
+	const usual = "11111111-2222-3333-4444-555555555555"
+	_, err := uuid.Parse(text)
+	return err == nil && len(text) == len(usual)
 }
 
 // Reserve takes n bytes of the request's memory for what is about to be made. Its error
 // says that this process has none left.
 func Reserve(ctx context.Context, n int) error {
 	return budget.From(ctx).Grow(ctx, int64(n))
+}
+
+// Release gives back n bytes that [Reserve] took.
+func Release(ctx context.Context, n int) {
+	budget.From(ctx).Shrink(int64(n))
 }
