@@ -1,7 +1,8 @@
-// Command crmbridge-bench disturbs and measures the durable lane: whole fleets of real
-// processes, real NATS servers that are killed and started again, a Redis, and an emulated
-// Dataverse that throttles and breaks.
+// Command crmbridge-bench measures crmbridge beside a bare loop that does the same work, and
+// disturbs and measures the durable lane: whole fleets of real processes, real NATS servers that
+// are killed and started again, a Redis, and an emulated Dataverse that throttles and breaks.
 //
+//	go run ./cmd/crmbridge-bench speed               # what the contract costs; README.md has the figures
 //	go run ./cmd/crmbridge-bench chaos               # one NATS server, 500,000 rows, minutes
 //	go run ./cmd/crmbridge-bench chaos --replicas=3  # three of them, the leader killed every 15 s
 //	go run ./cmd/crmbridge-bench chaos --mutate=no-guard  # must fail: the guard is taken off on the wire
@@ -50,7 +51,7 @@ func main() {
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
 	return program.Program{Name: "crmbridge-bench",
-		Description: "Disturbs and measures the durable lane.",
+		Description: "Measures crmbridge, and disturbs what is promised to survive.",
 		Commands:    &commands{}, Bind: []any{&printer{to: stdout, aside: stderr, begun: time.Now()}},
 	}.Run(args, stdout, stderr)
 }

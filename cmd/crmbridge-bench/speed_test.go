@@ -114,3 +114,52 @@ func TestMissed(t *testing.T) {
 		}
 	}
 }
+
+// TestPageOfFigures writes figures into a page twice: what stands around them stays, and the
+// README has the lines between which they stand.
+func TestPageOfFigures(t *testing.T) {
+	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond, Peak: 100 << 20}
+	ours := base
+	ours.CPU = 140 * time.Microsecond
+	result := speedResult{Rounds: 1, Seconds: 3, Machine: machine{CPU: "Z80", Cores: 2},
+		Rows:      []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{ours}}},
+		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{base}, Crmbridge: []sample{base}, CrmbridgeMany: []sample{ours}},
+		Jobs:      []*jobsResult{{Processes: 1, Pages: []jobsSample{{PerSecond: 20}}, Small: []jobsSample{{PerSecond: 500}}}},
+		Start:     &startResult{FirstAnswer: []time.Duration{40 * time.Millisecond}, Idle: []int64{23 << 20}, BareIdle: []int64{12 << 20}}}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "page.md")
+	if err := os.WriteFile(path, readme, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var written [2]string
+	for i := range written {
+		if err := result.write(path); err != nil {
+			t.Fatal(err)
+		}
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written[i] = string(page)
+	}
+	for _, want := range []string{"on: Z80, 2 cores", "| 10 rows, 0 ms, 16 in flight | **1.00** (1.00–1.00)<br>1000/s → 1000/s |",
+		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**", "**23.0 MiB**"} {
+		if !strings.Contains(written[0], want) {
+			t.Errorf("the page lacks %q:\n%s", want, written[0])
+		}
+	}
+	head, _, _ := strings.Cut(string(readme), figuresBegin)
+	_, tail, _ := strings.Cut(string(readme), figuresEnd)
+	if written[0] != written[1] || !strings.HasPrefix(written[0], head) || !strings.HasSuffix(written[0], tail) {
+		t.Error("writing figures changes what stands around them")
+	}
+	if err := os.WriteFile(path, []byte("# no place for figures\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if result.write(path) == nil {
+		t.Error("a page without a place for figures is taken")
+	}
+}

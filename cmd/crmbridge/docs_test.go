@@ -23,7 +23,8 @@ import (
 const root = "../.."
 
 // documents are what people read, each linked from README.md.
-var documents = []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md"}
+var documents = []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md",
+	"cmd/crmbridge-bench/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md"}
 
 // What deploy/README.md lists of settings is what serve reads.
 func TestDocumentsListTheSettings(t *testing.T) {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+)
+
+// The figures of a page of documentation stand between these lines.
+const (
+	figuresBegin = "<!-- figures: written by speed --page -->\n"
+	figuresEnd   = "<!-- end of figures -->\n"
+)
+
+// write puts the figures into a page, in place of those that are there.
+func (r speedResult) write(path string) error {
+	page, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read the page: %w", err)
+	}
+	before, rest, begun := bytes.Cut(page, []byte(figuresBegin))
+	_, after, ended := bytes.Cut(rest, []byte(figuresEnd))
+	if !begun || !ended {
+		return errors.New("the page has no lines between which figures stand")
+	}
+	var b bytes.Buffer
+	b.Write(before)
+	b.WriteString(figuresBegin)
+	r.markdown(&b)
+	b.WriteString(figuresEnd)
+	b.Write(after)
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil { // it is there
+		return fmt.Errorf("write the page: %w", err)
+	}
+	return nil
+}
+
+// markdown writes the figures as tables.
+func (r speedResult) markdown(b *bytes.Buffer) {
+	fmt.Fprintf(b, "Measured with %d rounds of %g s on: %s, %d cores, %s, %s.\n", r.Rounds, r.Seconds, r.Machine.CPU, r.Machine.Cores,
+		r.Machine.OS, r.Machine.Go)
+	if len(r.Rows) > 0 {
+		b.WriteString("\n| work | throughput | p50 | p99 | CPU a request | peak memory | wanted, and missed |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	}
+	for _, m := range r.Rows {
+		fmt.Fprintf(b, "| %s ", m.Row.title())
+		for figure := range figures {
+			bare, crmbridge := m.medians(figure)
+			fmt.Fprintf(b, "| **%.2f** (%.2f–%.2f)<br>%s → %s ", m.paired(figure).Median, m.paired(figure).Min, m.paired(figure).Max,
+				absolute(figure, bare), absolute(figure, crmbridge))
+		}
+		missed := "nothing"
+		if all := m.missed(); len(all) > 0 {
+			missed = strings.Join(all, "; ")
+		}
+		fmt.Fprintf(b, "| %s |\n", missed)
+	}
+	if p := r.Processes; p != nil {
+		fmt.Fprintf(b, "\n%d processes beside one, %d requests of 10 rows in flight each, 50 ms upstream: **%.2f ×** the throughput (%.2f–%.2f);\n"+
+			"the bare loop's own factor is %.2f (%.2f–%.2f).\n", p.Processes, processesRow.InFlight, factors(p.Crmbridge, p.CrmbridgeMany).Median,
+			factors(p.Crmbridge, p.CrmbridgeMany).Min, factors(p.Crmbridge, p.CrmbridgeMany).Max, factors(p.Bare, p.BareMany).Median,
+			factors(p.Bare, p.BareMany).Min, factors(p.Bare, p.BareMany).Max)
+	}
+	if len(r.Jobs) > 0 {
+		b.WriteString("\n| jobs | small jobs/s | × one process | CPU each | pages/s | × one process | CPU each |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	}
+	for _, j := range r.Jobs {
+		small, pages := times(r.Jobs[0].Small, j.Small), times(r.Jobs[0].Pages, j.Pages)
+		fmt.Fprintf(b, "| %s | %.0f | %.2f (%.2f–%.2f) | %d µs | %.1f | %.2f (%.2f–%.2f) | %.1f ms |\n", processesOf(j.Processes),
+			rates(j.Small).Median, small.Median, small.Min, small.Max, cpuOf(j.Small).Microseconds(), rates(j.Pages).Median,
+			pages.Median, pages.Min, pages.Max, ms(cpuOf(j.Pages)))
+	}
+	if s := r.Start; s != nil {
+		fmt.Fprintf(b, "\nFrom start to first answer: **%.0f ms**. An idle process has **%.1f MiB** (the bare loop %.1f MiB).\n",
+			ms(median(s.FirstAnswer)), medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20))
+	}
+}
+
+func processesOf(processes int) string {
+	if processes == 1 {
+		return "1 process"
+	}
+	return fmt.Sprintf("%d processes", processes)
+}
