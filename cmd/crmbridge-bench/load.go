@@ -18,14 +18,6 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A side answers requests: the bare loop, or crmbridge.
-type side struct {
-	name      string
-	subject   string // up to the connection
-	bare      bool
-	processes []*child
-}
-
 // A load keeps a number of requests in flight over all connections evenly: each answer is
 // followed by the next request of its slot, in the goroutine that read the answer.
 type load struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -94,26 +95,33 @@ func (c *speedCommand) Run(ctx context.Context, p *printer) (err error) {
 		}
 	}
 	s.todo = len(steps) * c.Rounds
+	var broken error
 	for _, step := range steps {
-		if err := step(); err != nil {
-			if ctx.Err() != nil {
-				return errors.New("interrupted")
-			}
+		if broken = step(); broken != nil {
+			break
+		}
+	}
+	if ctx.Err() != nil {
+		broken = errors.New("interrupted; the figures are those of what was measured until then")
+	}
+	return errors.Join(broken, s.report(table, broken == nil))
+}
+
+// report gives the figures out; those of a run that was not whole are only printed.
+func (s *speed) report(table io.Writer, whole bool) error {
+	s.result.prune()
+	if s.Chart != "" && whole {
+		if err := s.result.chart(s.Chart); err != nil {
 			return err
 		}
 	}
-	if c.Chart != "" {
-		if err := s.result.chart(c.Chart); err != nil {
+	if s.Page != "" && whole {
+		if err := s.result.write(s.Page); err != nil {
 			return err
 		}
 	}
-	if c.Page != "" {
-		if err := s.result.write(c.Page); err != nil {
-			return err
-		}
-	}
-	s.say("measured in %.0f s", time.Since(p.begun).Seconds())
-	if c.JSON {
+	s.say("measured in %.0f s", time.Since(s.begun).Seconds())
+	if s.JSON {
 		return s.result.json(table)
 	}
 	return s.result.print(table)

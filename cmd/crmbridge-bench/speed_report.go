@@ -23,6 +23,18 @@ type speedResult struct {
 	Start     *startResult     `json:"start,omitempty"`
 }
 
+// prune leaves out what was not measured once, after an interruption.
+func (r *speedResult) prune() {
+	r.Rows = slices.DeleteFunc(r.Rows, func(m *measured) bool { return len(m.Crmbridge) == 0 })
+	r.Jobs = slices.DeleteFunc(r.Jobs, func(j *jobsResult) bool { return len(j.Pages) == 0 })
+	if r.Processes != nil && len(r.Processes.CrmbridgeMany) == 0 {
+		r.Processes = nil
+	}
+	if r.Start != nil && len(r.Start.FirstAnswer) == 0 {
+		r.Start = nil
+	}
+}
+
 // A machine is where figures were taken.
 type machine struct {
 	CPU   string `json:"cpu"`
