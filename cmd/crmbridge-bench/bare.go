@@ -19,7 +19,7 @@ import (
 // bareCommand is the bare loop: what crmbridge is measured beside. It is the fastest
 // straightforward program that answers a request with the rows of one page: a goroutine per
 // message, one HTTP call over kept connections with a fixed token, the page read into a pooled
-// buffer, checked and shortened to what is wanted in one strict pass, and published. It has no contract: no errors for the
+// buffer, checked and cut down to what is wanted in one strict pass, and published. It has no contract: no errors for the
 // requester, no deadline, no limits, no log of answers.
 type bareCommand struct {
 	NATS     string `name:"nats"`
@@ -47,8 +47,9 @@ func (c *bareCommand) Run(ctx context.Context) error {
 		header: http.Header{"Authorization": {"Bearer " + c.Token}, "Accept": {"application/json"},
 			"Odata-Version": {"4.0"}, "Odata-Maxversion": {"4.0"},
 			"Prefer": {`odata.maxpagesize=5000,odata.include-annotations="OData.Community.Display.V1.FormattedValue,Microsoft.Dynamics.CRM.lookuplogicalname"`}},
-		transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute, DisableCompression: true,
-			ReadBufferSize: 16 << 10}}
+		transport: &http.Transport{MaxIdleConns: 1024, MaxIdleConnsPerHost: 1024, IdleConnTimeout: time.Minute,
+			DisableCompression: true,
+			ReadBufferSize:     16 << 10}}
 	sub, err := nc.QueueSubscribe(bareSubject+"*", "bare", func(m *nats.Msg) { go b.answer(m) })
 	if err != nil {
 		return fmt.Errorf("subscribe: %w", err)
@@ -89,10 +90,14 @@ func (b *bare) answer(m *nats.Msg) {
 
 // bareWanted are what the bare loop passes on, and under which names: every column, and the
 // labels and names that crmbridge gives too.
-var bareWanted = map[string]string{"accountid": "id", "name": "name", "address1_city": "city", "websiteurl": "website",
-	"numberofemployees": "employees", "revenue": "revenue", "industrycode": "industry", "industrycode@" + formatted: "industry_label",
+var bareWanted = map[string]string{
+	"accountid": "id", "name": "name", "address1_city": "city", "websiteurl": "website",
+	"numberofemployees": "employees", "revenue": "revenue",
+	"industrycode": "industry", "industrycode@" + formatted: "industry_label",
 	"_ownerid_value": "owner", "_ownerid_value@" + formatted: "owner_name",
-	"_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "owner_entity", "createdon": "created_at", "donotemail": "do_not_email"}
+	"_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "owner_entity",
+	"createdon": "created_at", "donotemail": "do_not_email",
+}
 
 var bareValue = []byte(`"value":"`)
 
@@ -102,9 +107,11 @@ func (b *bare) read(m *nats.Msg, w *work) error {
 	if !found || end < 0 {
 		return errors.New("the request has no value")
 	}
-	response, err := b.transport.RoundTrip(&http.Request{Method: http.MethodGet, Host: b.upstream.Host, Header: b.header, Proto: "HTTP/1.1",
-		ProtoMajor: 1, ProtoMinor: 1, URL: &url.URL{Scheme: b.upstream.Scheme, Host: b.upstream.Host, Path: stubPath,
-			RawQuery: "$select=" + speedColumns + "&$filter=" + strings.ReplaceAll("name eq '"+string(value[:end])+"'", " ", "%20")}})
+	filter := strings.ReplaceAll("name eq '"+string(value[:end])+"'", " ", "%20")
+	response, err := b.transport.RoundTrip(&http.Request{Method: http.MethodGet, Host: b.upstream.Host,
+		Header: b.header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		URL: &url.URL{Scheme: b.upstream.Scheme, Host: b.upstream.Host, Path: stubPath,
+			RawQuery: "$select=" + speedColumns + "&$filter=" + filter}})
 	if err != nil {
 		return err
 	}

@@ -84,7 +84,8 @@ func (r speedRow) body() (head, tail []byte) {
 	if r.streamed() {
 		how = `"mode":"stream"`
 	}
-	return []byte(`{"where":{"field":"name","op":"eq","value":"Contoso `), fmt.Appendf(nil, `"},"fields":%s,%s}`, fields, how)
+	return []byte(`{"where":{"field":"name","op":"eq","value":"Contoso `), fmt.Appendf(nil, `"},"fields":%s,%s}`,
+		fields, how)
 }
 
 // begin puts requests in flight.

@@ -27,12 +27,16 @@ func TestScanner(t *testing.T) {
 		parts []string
 	}{
 		{`{"value":[]}`, 10, nil},
-		{` { "@odata.context" : "x" , "value" : [ {} , { "a" : 0 } ] , "@odata.nextLink":"y" } `, 100, []string{`{"value":[{},{"a":0}]}`}},
+		{` { "@odata.context" : "x" , "value" : [ {} , { "a" : 0 } ] , "@odata.nextLink":"y" } `, 100,
+			[]string{`{"value":[{},{"a":0}]}`}},
 		{`{"value":[{"a":"x\u00e4\"","b":-1.50e+2,"c":null,"d":true,"e":false,"f":{"g":[1,[],{}]},"A":"Käse 😀"}]}`, 1,
 			[]string{`{"value":[{"a":"x\u00e4\"","b":-1.50e+2,"c":"Käse 😀"}]}`}},
-		{`{"value":[{"x":1,"a":1},{"x":[2],"a":2},{"a":3,"x":null}]}`, 27, []string{`{"value":[{"a":1},{"a":2}]}`, `{"value":[{"a":3}]}`}},
-		{`{"value":[{"a":1},{"a":2},{"b":3}]}`, 26, []string{`{"value":[{"a":1}]}`, `{"value":[{"a":2}]}`, `{"value":[{"b":3}]}`}},
-		{`{"value":[{"a":1,"b":2},{"b":3,"a":4},{"b":5}]}`, 99, []string{`{"value":[{"a":1,"b":2},{"b":3,"a":4},{"b":5}]}`}},
+		{`{"value":[{"x":1,"a":1},{"x":[2],"a":2},{"a":3,"x":null}]}`, 27, []string{`{"value":[{"a":1},{"a":2}]}`,
+			`{"value":[{"a":3}]}`}},
+		{`{"value":[{"a":1},{"a":2},{"b":3}]}`, 26, []string{`{"value":[{"a":1}]}`, `{"value":[{"a":2}]}`,
+			`{"value":[{"b":3}]}`}},
+		{`{"value":[{"a":1,"b":2},{"b":3,"a":4},{"b":5}]}`, 99,
+			[]string{`{"value":[{"a":1,"b":2},{"b":3,"a":4},{"b":5}]}`}},
 	} {
 		rows, parts, err := scan(of.page, of.most)
 		if err != nil || !slices.Equal(parts, of.parts) {
@@ -42,14 +46,20 @@ func TestScanner(t *testing.T) {
 }
 
 // malformed are pages of which each breaks the grammar, or a page's shape, in one place.
-var malformed = []string{``, `[]`, `{}`, `{"value":{}}`, `{"value":[1]}`, `{"value":[[]]}`, `{"value":[{}}`, `{"value":[{}]`,
-	`{"value":[{}]}x`, `{"value":[{}],}`, `{"value":[{},]}`, `{"value":[{"a"}]}`, `{"value":[{"a":}]}`, `{"value":[{"a":1,}]}`,
-	`{"value":[{"a":01}]}`, `{"value":[{"a":1.}]}`, `{"value":[{"a":.5}]}`, `{"value":[{"a":+1}]}`, `{"value":[{"a":1e}]}`,
-	`{"value":[{"a":-}]}`, `{"value":[{"a":0x1}]}`, `{"value":[{"a":nul}]}`, `{"value":[{"a":True}]}`, `{"value":[{a:1}]}`,
+var malformed = []string{``, `[]`, `{}`, `{"value":{}}`, `{"value":[1]}`, `{"value":[[]]}`, `{"value":[{}}`,
+	`{"value":[{}]`,
+	`{"value":[{}]}x`, `{"value":[{}],}`, `{"value":[{},]}`, `{"value":[{"a"}]}`, `{"value":[{"a":}]}`,
+	`{"value":[{"a":1,}]}`,
+	`{"value":[{"a":01}]}`, `{"value":[{"a":1.}]}`, `{"value":[{"a":.5}]}`, `{"value":[{"a":+1}]}`,
+	`{"value":[{"a":1e}]}`,
+	`{"value":[{"a":-}]}`, `{"value":[{"a":0x1}]}`, `{"value":[{"a":nul}]}`, `{"value":[{"a":True}]}`,
+	`{"value":[{a:1}]}`,
 	`{"value":[{'a':1}]}`, `{"value":[{"a":"\x"}]}`, `{"value":[{"a":"\u12g4"}]}`, "{\"value\":[{\"a\":\"\n\"}]}",
-	"{\"value\":[{\"a\":\"long enough for words \x01\"}]}", "{\"value\":[{\"a\":\"\xff\"}]}", "{\"value\":[{\"a\":\"long enough \xc3(\"}]}",
+	"{\"value\":[{\"a\":\"long enough for words \x01\"}]}", "{\"value\":[{\"a\":\"\xff\"}]}",
+	"{\"value\":[{\"a\":\"long enough \xc3(\"}]}",
 	`{"value":[{"a":"open}]}`, `{"value":[{"a":"\"}]}`, `{"value":[{"a":1 "b":2}]}`, `{"value":[{"a":[1 2]}]}`,
-	`{"value":[{"a":[1,]}]}`, `{"value":[{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}]}`, "\ufeff{\"value\":[{}]}"}
+	`{"value":[{"a":[1,]}]}`, `{"value":[{"a":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}]}`,
+	"\ufeff{\"value\":[{}]}"}
 
 func TestScannerRefusesWhatIsNotJSON(t *testing.T) {
 	for _, page := range malformed {
@@ -63,7 +73,8 @@ func TestScannerRefusesWhatIsNotJSON(t *testing.T) {
 // every place.
 func TestScannerReadsEveryCutAsBroken(t *testing.T) {
 	page := string(stubPage("http://localhost/", 2))
-	if rows, parts, err := scan(page, 1<<20); err != nil || rows != 2 || len(parts) != 1 || !json.Valid([]byte(parts[0])) {
+	if rows, parts, err := scan(page, 1<<20); err != nil || rows != 2 || len(parts) != 1 ||
+		!json.Valid([]byte(parts[0])) {
 		t.Fatalf("%d rows in %d parts: %v", rows, len(parts), err)
 	}
 	for end := range page {

@@ -28,9 +28,10 @@ type speedCommand struct {
 
 // Help is the long form.
 func (c *speedCommand) Help() string {
-	return `NATS, Redis, a stub of the upstream with fixed pages, the bare loop and crmbridge run as processes of their own on
-loopback. The bare loop is the fastest straightforward program that does the same work: a queue subscription, a goroutine per message, one HTTP
-call with a fixed token, one strict pass over the page, no contract. Both take turns in each round, and who begins changes.
+	return `NATS, Redis, a stub of the upstream with fixed pages, the bare loop and crmbridge run as
+processes of their own on loopback. The bare loop is the fastest straightforward program that does
+the same work: a queue subscription, a goroutine per message, one HTTP call with a fixed token, one
+strict pass over the page, no contract. Both take turns in each round, and who begins changes.
 
 Ratios are crmbridge's to the bare loop's of the same round: the least, the median and the
 largest. CPU is that of the process that is measured, from /proc, and so is its peak memory; the
@@ -157,7 +158,8 @@ func (s *speed) progress(name, format string, args ...any) {
 
 // start starts everything, and makes the connections.
 func (s *speed) start(ctx context.Context, p *printer) (err error) {
-	s.world, err = newWorld(ctx, p, setup{direct: true, stub: true, emulator: emulator.Options{Users: people(speedUsers)}})
+	s.world, err = newWorld(ctx, p, setup{direct: true, stub: true,
+		emulator: emulator.Options{Users: people(speedUsers)}})
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ var chartFigures = []struct {
 // largest, and writes them to a file as SVG.
 func (r speedResult) chart(path string) error {
 	p := plot.New()
-	p.Title.Text = fmt.Sprintf("crmbridge ÷ bare loop (%d rounds of %g s; %d cores)", r.Rounds, r.Seconds, r.Machine.Cores)
+	p.Title.Text = fmt.Sprintf("crmbridge ÷ bare loop (%d rounds of %g s; %d cores)", r.Rounds, r.Seconds,
+		r.Machine.Cores)
 	p.Title.Padding = vg.Points(8)
 	p.Y.Label.Text = "ratio; 1 is the bare loop"
 	p.Y.Min = 0

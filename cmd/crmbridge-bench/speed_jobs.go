@@ -82,7 +82,8 @@ func (s *speed) jobs() error {
 		last := func(r *jobsResult) (small, pages float64) { return r.Small[round].PerSecond, r.Pages[round].PerSecond }
 		oneSmall, onePages := last(s.result.Jobs[0])
 		manySmall, manyPages := last(s.result.Jobs[2])
-		s.progress("jobs", "%.0f small jobs/s, %.0f pages/s; %.2f × and %.2f × with 4 processes", oneSmall, onePages, manySmall/oneSmall, manyPages/onePages)
+		s.progress("jobs", "%.0f small jobs/s, %.0f pages/s; %.2f × and %.2f × with 4 processes", oneSmall, onePages,
+			manySmall/oneSmall, manyPages/onePages)
 	}
 	return s.running(1)
 }
@@ -123,9 +124,10 @@ func (s *speed) runJobs(done *doneJobs, name string, n, units, rows int) (sample
 	before := s.cost()
 	begun := time.Now()
 	if err := s.fill(n, func(i int) job {
-		return newJob(accountsSearch, s.connections[i%len(s.connections)], fmt.Sprintf("%s-%d", name, i), map[string]any{
-			"fields": speedFields, "parallel": false, "page_size": jobRows,
-			"where": map[string]any{"field": "name", "op": "eq", "value": fmt.Sprintf("%s %d", name, i)}})
+		return newJob(accountsSearch, s.connections[i%len(s.connections)], fmt.Sprintf("%s-%d", name, i),
+			map[string]any{
+				"fields": speedFields, "parallel": false, "page_size": jobRows,
+				"where": map[string]any{"field": "name", "op": "eq", "value": fmt.Sprintf("%s %d", name, i)}})
 	}); err != nil {
 		return sample, err
 	}

@@ -56,7 +56,8 @@ func (s *speed) measure(row speedRow) (err error) {
 	sides := s.sides(1)
 	for _, one := range sides {
 		if err := s.look(one, row); err != nil {
-			return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, one.name, err, one.processes[0].tail(2000))
+			return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, one.name, err,
+				one.processes[0].tail(2000))
 		}
 	}
 	defer s.profileRow(row)()
@@ -65,12 +66,14 @@ func (s *speed) measure(row speedRow) (err error) {
 		for turn := range sides {
 			i := (turn + round) % 2 // who begins changes
 			if both[i], err = s.sample(sides[i], row); err != nil {
-				return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, sides[i].name, err, sides[i].processes[0].tail(2000))
+				return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, sides[i].name, err,
+					sides[i].processes[0].tail(2000))
 			}
 		}
 		m.Bare, m.Crmbridge = append(m.Bare, both[0]), append(m.Crmbridge, both[1])
 		s.progress(row.Name, "throughput %.2f ×, CPU %.2f × (%d → %d µs), p99 %.2f ×%s",
-			both[1].PerSecond/both[0].PerSecond, ratio(both[1].CPU, both[0].CPU), both[0].CPU.Microseconds(), both[1].CPU.Microseconds(),
+			both[1].PerSecond/both[0].PerSecond, ratio(both[1].CPU, both[0].CPU), both[0].CPU.Microseconds(),
+			both[1].CPU.Microseconds(),
 			ratio(both[1].P99, both[0].P99), brackets(refusals(both[1].Refused)))
 	}
 	return nil
@@ -126,10 +129,13 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 	case counted.wrong != nil:
 		return sample{}, counted.wrong
 	case n == 0:
-		return sample{}, fmt.Errorf("nothing was answered in %.1f s; refused: %s", took.Seconds(), refusals(counted.refused))
+		return sample{}, fmt.Errorf("nothing was answered in %.1f s; refused: %s", took.Seconds(),
+			refusals(counted.refused))
 	}
-	return sample{PerSecond: float64(n) / took.Seconds(), P50: quantile(counted.took, 0.5), P99: quantile(counted.took, 0.99),
-		CPU: (after.cpu - before.cpu) / time.Duration(n), Others: (after.others - before.others) / time.Duration(n), Peak: peak,
+	return sample{PerSecond: float64(n) / took.Seconds(), P50: quantile(counted.took, 0.5),
+		P99: quantile(counted.took, 0.99),
+		CPU: (after.cpu - before.cpu) / time.Duration(n), Others: (after.others - before.others) / time.Duration(n),
+		Peak:    peak,
 		Answers: n, Refused: counted.refused, Calls: float64(after.pages-before.pages) / float64(all)}, nil
 }
 
@@ -244,7 +250,8 @@ func rightRows(data []byte, from int, bare bool) (int, error) {
 	rows := append(answer.Accounts, answer.Value...)
 	for i, row := range rows {
 		i += from
-		value, label := json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1))), speedIndustries[1+i%(len(speedIndustries)-1)]
+		value, label := json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1))),
+			speedIndustries[1+i%(len(speedIndustries)-1)]
 		if bare {
 			row["industry"] = map[string]any{"value": row["industry"], "label": row["industry_label"]}
 		}
@@ -259,7 +266,8 @@ func rightRows(data []byte, from int, bare bool) (int, error) {
 
 // resetPeak has the kernel forget the largest memory of a process, where it does that.
 func resetPeak(pid int) {
-	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0) // else the peak is that since the row began
+	// Where it does not, the peak is that since the row began.
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
 // peakMemory is the largest memory that a process has had, from Linux's /proc; 0 elsewhere.

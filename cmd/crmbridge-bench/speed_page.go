@@ -39,16 +39,19 @@ func (r speedResult) write(path string) error {
 
 // markdown writes the figures as tables.
 func (r speedResult) markdown(b *bytes.Buffer) {
-	fmt.Fprintf(b, "Measured with %d rounds of %g s on: %s, %d cores, %s, %s.\n", r.Rounds, r.Seconds, r.Machine.CPU, r.Machine.Cores,
+	fmt.Fprintf(b, "Measured with %d rounds of %g s on: %s, %d cores, %s, %s.\n", r.Rounds, r.Seconds, r.Machine.CPU,
+		r.Machine.Cores,
 		r.Machine.OS, r.Machine.Go)
 	if len(r.Rows) > 0 {
-		b.WriteString("\n| work | throughput | p50 | p99 | CPU a request | peak memory | wanted, and missed |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+		b.WriteString("\n| work | throughput | p50 | p99 | CPU a request | peak memory | missed |\n" +
+			"| --- | --- | --- | --- | --- | --- | --- |\n")
 	}
 	for _, m := range r.Rows {
 		fmt.Fprintf(b, "| %s ", m.Row.title())
 		for figure := range figures {
+			ratio := m.paired(figure)
 			bare, crmbridge := m.medians(figure)
-			fmt.Fprintf(b, "| **%.2f** (%.2f–%.2f)<br>%s → %s ", m.paired(figure).Median, m.paired(figure).Min, m.paired(figure).Max,
+			fmt.Fprintf(b, "| **%.2f** (%.2f–%.2f)<br>%s → %s ", ratio.Median, ratio.Min, ratio.Max,
 				absolute(figure, bare), absolute(figure, crmbridge))
 		}
 		missed := "nothing"
@@ -58,22 +61,25 @@ func (r speedResult) markdown(b *bytes.Buffer) {
 		fmt.Fprintf(b, "| %s |\n", missed)
 	}
 	if p := r.Processes; p != nil {
-		fmt.Fprintf(b, "\n%d processes beside one, %d requests of 10 rows in flight each, 50 ms upstream: **%.2f ×** the throughput (%.2f–%.2f);\n"+
-			"the bare loop's own factor is %.2f (%.2f–%.2f).\n", p.Processes, processesRow.InFlight, factors(p.Crmbridge, p.CrmbridgeMany).Median,
-			factors(p.Crmbridge, p.CrmbridgeMany).Min, factors(p.Crmbridge, p.CrmbridgeMany).Max, factors(p.Bare, p.BareMany).Median,
-			factors(p.Bare, p.BareMany).Min, factors(p.Bare, p.BareMany).Max)
+		ours, bare := factors(p.Crmbridge, p.CrmbridgeMany), factors(p.Bare, p.BareMany)
+		fmt.Fprintf(b, "\n%d processes beside one, %d requests of 10 rows in flight each, 50 ms upstream:\n"+
+			"**%.2f ×** the throughput (%.2f–%.2f); the bare loop's own factor is %.2f (%.2f–%.2f).\n", p.Processes,
+			processesRow.InFlight, ours.Median, ours.Min, ours.Max, bare.Median, bare.Min, bare.Max)
 	}
 	if len(r.Jobs) > 0 {
-		b.WriteString("\n| jobs | small jobs/s | × one process | CPU each | pages/s | × one process | CPU each |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+		b.WriteString("\n| jobs | small jobs/s | × one process | CPU each | pages/s | × one process | CPU each |\n" +
+			"| --- | --- | --- | --- | --- | --- | --- |\n")
 	}
 	for _, j := range r.Jobs {
 		small, pages := times(r.Jobs[0].Small, j.Small), times(r.Jobs[0].Pages, j.Pages)
-		fmt.Fprintf(b, "| %s | %.0f | %.2f (%.2f–%.2f) | %d µs | %.1f | %.2f (%.2f–%.2f) | %.1f ms |\n", processesOf(j.Processes),
-			rates(j.Small).Median, small.Median, small.Min, small.Max, cpuOf(j.Small).Microseconds(), rates(j.Pages).Median,
-			pages.Median, pages.Min, pages.Max, ms(cpuOf(j.Pages)))
+		fmt.Fprintf(b, "| %s | %.0f | %.2f (%.2f–%.2f) | %d µs ", processesOf(j.Processes), rates(j.Small).Median,
+			small.Median, small.Min, small.Max, cpuOf(j.Small).Microseconds())
+		fmt.Fprintf(b, "| %.1f | %.2f (%.2f–%.2f) | %.1f ms |\n", rates(j.Pages).Median, pages.Median, pages.Min,
+			pages.Max, ms(cpuOf(j.Pages)))
 	}
 	if s := r.Start; s != nil {
-		fmt.Fprintf(b, "\nFrom start to first answer: **%.0f ms**. An idle process has **%.1f MiB** (the bare loop %.1f MiB).\n",
+		fmt.Fprintf(b,
+			"\nFrom start to first answer: **%.0f ms**. An idle process has **%.1f MiB** (the bare loop %.1f MiB).\n",
 			ms(median(s.FirstAnswer)), medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20))
 	}
 }

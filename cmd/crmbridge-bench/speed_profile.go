@@ -53,7 +53,8 @@ func (s *speed) profileRow(row speedRow) (wait func()) {
 	var running sync.WaitGroup
 	running.Go(func() {
 		path := filepath.Join(s.Profile, row.Name+".pprof")
-		if err := fetch(s.ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.pprof, max(seconds, 1)), path); err != nil {
+		if err := fetch(s.ctx, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", s.pprof, max(seconds, 1)),
+			path); err != nil {
 			s.say("no profile of %s: %v", row.Name, err)
 		}
 	})

@@ -146,8 +146,10 @@ func (m measured) missed() (all []string) {
 
 // print writes the table for people.
 func (r speedResult) print(to io.Writer) error {
-	fmt.Fprintf(to, "\n%s, %d cores, %s, %s; %d rounds of %.1f s. Ratios are crmbridge's to the bare loop's, min/median/max of the rounds;\n"+
-		"absolute figures are medians, bare → crmbridge.\n\n", r.Machine.CPU, r.Machine.Cores, r.Machine.OS, r.Machine.Go, r.Rounds, r.Seconds)
+	fmt.Fprintf(to,
+		"\n%s, %d cores, %s, %s; %d rounds of %.1f s. Ratios are crmbridge's to the bare loop's, min/median/max of the rounds;\n"+
+			"absolute figures are medians, bare → crmbridge.\n\n", r.Machine.CPU, r.Machine.Cores, r.Machine.OS,
+		r.Machine.Go, r.Rounds, r.Seconds)
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
 	if len(r.Rows) > 0 {
 		fmt.Fprintln(t, "work\tthroughput\tp50\tp99\tCPU\tpeak\tmissed")
@@ -168,22 +170,27 @@ func (r speedResult) print(to io.Writer) error {
 		return err
 	}
 	if p := r.Processes; p != nil {
-		fmt.Fprintf(to, "\n%d processes, 50 ms upstream, %d in flight each: %s × one process; the bare loop %s ×. %s\n", p.Processes,
+		fmt.Fprintf(to,
+			"\n%d processes, 50 ms upstream, %d in flight each: %s × one process; the bare loop %s ×. %s\n",
+			p.Processes,
 			processesRow.InFlight, factors(p.Crmbridge, p.CrmbridgeMany), factors(p.Bare, p.BareMany), p.missed())
 	}
 	if len(r.Jobs) > 0 {
-		fmt.Fprintln(t, "\njobs, 50 ms upstream\tsmall jobs/s\t× one process\tCPU each\tpages/s\t× one process\tCPU each")
+		fmt.Fprintln(t,
+			"\njobs, 50 ms upstream\tsmall jobs/s\t× one process\tCPU each\tpages/s\t× one process\tCPU each")
 	}
 	for _, j := range r.Jobs {
 		small, pages := j.Small, j.Pages
 		fmt.Fprintf(t, "%d process(es)\t%.0f\t%s\t%d µs\t%.1f\t%s\t%.1f ms\n", j.Processes, rates(small).Median,
-			times(r.Jobs[0].Small, small), cpuOf(small).Microseconds(), rates(pages).Median, times(r.Jobs[0].Pages, pages), ms(cpuOf(pages)))
+			times(r.Jobs[0].Small, small), cpuOf(small).Microseconds(), rates(pages).Median,
+			times(r.Jobs[0].Pages, pages), ms(cpuOf(pages)))
 	}
 	if err := t.Flush(); err != nil {
 		return err
 	}
 	if s := r.Start; s != nil {
-		fmt.Fprintf(to, "\nStart to first answer: %.0f ms. Idle: %.1f MiB; the bare loop %.1f MiB. %s\n", ms(median(s.FirstAnswer)),
+		fmt.Fprintf(to, "\nStart to first answer: %.0f ms. Idle: %.1f MiB; the bare loop %.1f MiB. %s\n",
+			ms(median(s.FirstAnswer)),
 			medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20), strings.Join(s.missed(), "; "))
 	}
 	return nil

@@ -32,7 +32,8 @@ func (s *speed) sides(n int) []side {
 // running has as many processes of both sides run, and not one more.
 func (s *speed) running(n int) error {
 	for len(s.bares) < n {
-		c, err := itself("bare"+strconv.Itoa(len(s.bares)+1), s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
+		c, err := itself("bare"+strconv.Itoa(len(s.bares)+1), s.folder, nil, "bare", "--nats="+s.cluster.url(),
+			"--upstream="+s.emulatorURL,
 			"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
 		if err != nil {
 			return err

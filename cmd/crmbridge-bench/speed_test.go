@@ -41,7 +41,8 @@ func TestSpeed(t *testing.T) {
 		for side, one := range map[string]sample{"bare": m.Bare[0], "crmbridge": m.Crmbridge[0]} {
 			// What was begun before the time that is measured, and what ends after it, is counted once.
 			slack := float64(2*m.Row.InFlight) / float64(one.Answers)
-			if len(one.Refused) > 0 || one.Answers < 2*m.Row.InFlight || one.P99 < one.P50 || one.Calls < 1-slack || one.Calls > 1+slack {
+			if len(one.Refused) > 0 || one.Answers < 2*m.Row.InFlight || one.P99 < one.P50 || one.Calls < 1-slack ||
+				one.Calls > 1+slack {
 				t.Errorf("%s, %s: %+v", m.Row.Name, side, one)
 			}
 		}
@@ -51,7 +52,8 @@ func TestSpeed(t *testing.T) {
 			}
 		}
 	}
-	if svg, err := os.ReadFile(chart); err != nil || !strings.Contains(string(svg), "</svg>") || !strings.Contains(string(svg), "192 in flight") {
+	if svg, err := os.ReadFile(chart); err != nil || !strings.Contains(string(svg), "</svg>") ||
+		!strings.Contains(string(svg), "192 in flight") {
 		t.Errorf("the chart: %v, %.200s", err, svg)
 	}
 	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
@@ -86,7 +88,8 @@ func TestSpreadOf(t *testing.T) {
 // TestMissed has a row that meets what is wanted of it, and one figure after the other that
 // does not.
 func TestMissed(t *testing.T) {
-	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond, Peak: 100 << 20}
+	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond,
+		Peak: 100 << 20}
 	row := func(name string) speedRow {
 		rows := speedRows()
 		return rows[slices.IndexFunc(rows, func(r speedRow) bool { return r.Name == name })]
@@ -97,7 +100,8 @@ func TestMissed(t *testing.T) {
 		want   string
 	}{
 		{"small-16", func(*sample) {}, ""},
-		{"small-16", func(s *sample) { s.PerSecond, s.CPU, s.P99 = 850, 130*time.Microsecond, 15*time.Millisecond }, ""},
+		{"small-16", func(s *sample) { s.PerSecond, s.CPU, s.P99 = 850, 130*time.Microsecond, 15*time.Millisecond },
+			""},
 		{"small-16", func(s *sample) { s.PerSecond = 840 }, "throughput ≥ 0.85"},
 		{"small-16", func(s *sample) { s.CPU = 131 * time.Microsecond }, "CPU ≤ 1.3"},
 		{"small-16", func(s *sample) { s.P99 = 16 * time.Millisecond }, "p99 ≤ 1.5"},
@@ -118,14 +122,18 @@ func TestMissed(t *testing.T) {
 // TestPageOfFigures writes figures into a page twice: what stands around them stays, and the
 // README has the lines between which they stand.
 func TestPageOfFigures(t *testing.T) {
-	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond, Peak: 100 << 20}
+	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond,
+		Peak: 100 << 20}
 	ours := base
 	ours.CPU = 140 * time.Microsecond
 	result := speedResult{Rounds: 1, Seconds: 3, Machine: machine{CPU: "Z80", Cores: 2},
-		Rows:      []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{ours}}},
-		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{base}, Crmbridge: []sample{base}, CrmbridgeMany: []sample{ours}},
-		Jobs:      []*jobsResult{{Processes: 1, Pages: []jobsSample{{PerSecond: 20}}, Small: []jobsSample{{PerSecond: 500}}}},
-		Start:     &startResult{FirstAnswer: []time.Duration{40 * time.Millisecond}, Idle: []int64{23 << 20}, BareIdle: []int64{12 << 20}}}
+		Rows: []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{ours}}},
+		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{base},
+			Crmbridge: []sample{base}, CrmbridgeMany: []sample{ours}},
+		Jobs: []*jobsResult{{Processes: 1, Pages: []jobsSample{{PerSecond: 20}},
+			Small: []jobsSample{{PerSecond: 500}}}},
+		Start: &startResult{FirstAnswer: []time.Duration{40 * time.Millisecond}, Idle: []int64{23 << 20},
+			BareIdle: []int64{12 << 20}}}
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -145,8 +153,10 @@ func TestPageOfFigures(t *testing.T) {
 		}
 		written[i] = string(page)
 	}
-	for _, want := range []string{"on: Z80, 2 cores", "| 10 rows, 0 ms, 16 in flight | **1.00** (1.00–1.00)<br>1000/s → 1000/s |",
-		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**", "**23.0 MiB**"} {
+	for _, want := range []string{"on: Z80, 2 cores",
+		"| 10 rows, 0 ms, 16 in flight | **1.00** (1.00–1.00)<br>1000/s → 1000/s |",
+		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**",
+		"**23.0 MiB**"} {
 		if !strings.Contains(written[0], want) {
 			t.Errorf("the page lacks %q:\n%s", want, written[0])
 		}

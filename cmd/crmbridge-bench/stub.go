@@ -36,8 +36,9 @@ func (c *stubCommand) Run(ctx context.Context) error {
 	endWithParent()
 	defer profile("stub")()
 	origin := "http://" + devenv.Address(c.Port)
-	entra, err := emulator.New(emulator.Options{Accounts: -1, Contacts: -1, Users: people(c.Users), RedirectURIs: []string{c.Redirect},
-		Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}})
+	entra, err := emulator.New(emulator.Options{Accounts: -1, Contacts: -1, Users: people(c.Users),
+		RedirectURIs: []string{c.Redirect},
+		Limits:       emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}})
 	if err != nil {
 		return err
 	}
@@ -97,7 +98,8 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h["Content-Type"], h["Content-Length"], h["Odata-Version"] = stubContentType, fixed.length, stubVersion
-	h["X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests"], h["X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"] = stubRequests, stubTime
+	h["X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests"], h["X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"] = stubRequests,
+		stubTime
 	body, link := fixed.body, ""
 	if fixed.pages > 1 {
 		if body, link = s.linked(fixed, r.URL.RawQuery); link != "" {
@@ -123,7 +125,8 @@ func (s *stub) linked(fixed *stubAnswer, query string) (body []byte, link string
 	if page >= fixed.pages {
 		return fixed.body, ""
 	}
-	return fixed.body[:len(fixed.body)-1], fmt.Sprintf(`,"@odata.nextLink":"%s%s?%s%s%d"}`, s.origin, stubPath, query, stubToken, page+1)
+	return fixed.body[:len(fixed.body)-1], fmt.Sprintf(`,"@odata.nextLink":"%s%s?%s%s%d"}`, s.origin, stubPath,
+		query, stubToken, page+1)
 }
 
 // control sets what is answered from now on.
@@ -149,7 +152,8 @@ func (w *world) startStub() error {
 		return err
 	}
 	w.emulatorURL = "http://" + devenv.Address(port)
-	if w.stub, err = itself("stub", w.folder, nil, "stub", "--port="+strconv.Itoa(port), "--users="+strconv.Itoa(len(w.options.Users)),
+	if w.stub, err = itself("stub", w.folder, nil, "stub", "--port="+strconv.Itoa(port),
+		"--users="+strconv.Itoa(len(w.options.Users)),
 		"--redirect="+w.options.RedirectURIs[0]); err != nil {
 		return err
 	}
@@ -157,7 +161,11 @@ func (w *world) startStub() error {
 	if err := w.stub.start(); err != nil {
 		return err
 	}
-	err = await(w.ctx, 30*time.Second, "the stub", func(ctx context.Context) error { _, err := w.stubSays(ctx, nil); return err })
+	err = await(w.ctx, 30*time.Second, "the stub", func(ctx context.Context) error {
+		_, err := w.stubSays(ctx,
+			nil)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("%w; its log ends with:\n%s", err, w.stub.tail(2000))
 	}
@@ -167,7 +175,8 @@ func (w *world) startStub() error {
 
 // setStub sets what the stub sends from now on.
 func (w *world) setStub(rows, pages int, delay time.Duration) error {
-	_, err := w.stubSays(w.ctx, url.Values{"rows": {strconv.Itoa(rows)}, "pages": {strconv.Itoa(pages)}, "delay": {delay.String()}})
+	_, err := w.stubSays(w.ctx, url.Values{"rows": {strconv.Itoa(rows)}, "pages": {strconv.Itoa(pages)},
+		"delay": {delay.String()}})
 	if err != nil {
 		return fmt.Errorf("set the stub: %w", err)
 	}
