@@ -39,6 +39,7 @@ type layout struct {
 type member struct {
 	head   []byte // `"name":`, with a comma in front from the second on
 	source int    // index in properties
+	kind   ColumnType
 }
 
 // memberFrame is what a value has around it at most, `{"id":"","name":"","entity":""}`
@@ -176,7 +177,7 @@ func newLayout(t Table, q *Query, tracked bool) (*layout, error) {
 		if i > 0 {
 			head = append([]byte{','}, head...)
 		}
-		m := member{head: append(head, ':'), source: at}
+		m := member{head: slices.Grow(append(head, ':'), putAtOnce), source: at, kind: o.Type}
 		l.members = append(l.members, m)
 		l.frame += len(m.head) + memberFrame
 	}

@@ -1,6 +1,7 @@
 package dynamics
 
 import (
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/url"
@@ -282,16 +283,20 @@ func fold(s string) string {
 // lenientUnescape decodes what is a percent-encoding and leaves other percent
 // signs alone.
 func lenientUnescape(s string) string {
-	var b strings.Builder
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
-				b.WriteString(c)
+			var c [1]byte
+			if _, err := hex.Decode(c[:], []byte(s[i+1:i+3])); err == nil {
+				b = append(b, c[0])
 				i += 2
 				continue
 			}
 		}
-		b.WriteByte(s[i])
+		b = append(b, s[i])
 	}
-	return b.String()
+	return string(b)
 }
