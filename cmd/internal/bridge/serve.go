@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"io"
+	"runtime"
 )
 
 // Serve serves with these settings until ctx ends, then ends in order. It sets the
@@ -16,5 +17,8 @@ func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
 	defer flush()
 	QuietRedis(log)
 	LimitMemory(config, log)
+	if config.PprofAddr == "" {
+		runtime.MemProfileRate = 0 // what nobody can ask for is not sampled
+	}
 	return Serve(ctx, config, log)
 }
