@@ -17,8 +17,10 @@ import (
 // the later half of another's.
 //
 // One goroutine, that which asks for parts, owns the table of ranges and delivers. Each
-// page that is read has a goroutine of its own until it is delivered, and a range has one
-// page under way at most. So the place behind a delivered page is that of the whole table.
+// page that is read has a goroutine of its own, and a range has one page under way at most.
+// A page that has come is taken out of the table, and the place behind it is that of the whole
+// table by then. While it is being stored, its range is read on: that page is in the place
+// still, as all that are under way.
 
 const (
 	// smallTable is up to how many rows of a table, as Dataverse last counted them, a job
@@ -48,7 +50,8 @@ type export struct {
 	*searchJob
 	table   *rangeTable
 	readers readers
-	reading int // pages under way
+	first   *pageRead // of the range that it is of, nil where that begins anew
+	reading int       // pages under way
 	read    chan *pageRead
 }
 
@@ -56,8 +59,8 @@ func (j *searchJob) newExport(table *rangeTable, number readers) *export {
 	return &export{searchJob: j, table: table, readers: number, read: make(chan *pageRead, mostReaders)}
 }
 
-// split makes the ranges and delivers the first page, which has a next link. Nothing has
-// been delivered where its error is errManyParts.
+// split makes the ranges of what the first page and its next link are the beginning of, and
+// the export. Nothing has been changed where its error is errManyParts.
 func (j *searchJob) split(ctx context.Context) error {
 	page := j.search.page
 	number := newReaders(page.ParallelHint(), j.userCalls)
@@ -66,22 +69,32 @@ func (j *searchJob) split(ctx context.Context) error {
 		return err
 	}
 	e, first := j.newExport(table, number), table.open[0]
-	if !first.whole { // it begins anew, with the rows of this page that it has
-		j.export = e
-		return nil
-	}
-	read := &pageRead{ctx: ctx, page: page, of: first, within: first.bounds}
-	if read.next, read.link, err = j.session.After(j.rows, page); err != nil {
-		return err
-	}
-	if read.trail.circles(read.next) {
-		return inCircles()
-	}
-	if err := e.cut(read); err != nil {
-		return err
+	if first.whole { // else it begins anew, with the rows of this page that it has
+		read := &pageRead{ctx: ctx, page: page, of: first, within: first.bounds}
+		if read.next, read.link, err = j.session.After(j.rows, page); err != nil {
+			return err
+		}
+		if read.trail.circles(read.next) {
+			return inCircles()
+		}
+		if err := e.cut(read); err != nil {
+			return err
+		}
+		first.busy = true
+		e.first, j.search.page = read, nil
 	}
 	j.export = e
-	return e.deliver(read)
+	return nil
+}
+
+// begin runs an export from its first page on, whose turn ends when that is stored.
+func (e *export) begin(ctx context.Context, page *jobPage) error {
+	if e.first == nil {
+		page.end()
+	} else {
+		e.first.done = page.done
+	}
+	return e.run(ctx)
 }
 
 // slices makes the ranges of what the first page and all that follow it hold. The first
@@ -135,6 +148,13 @@ func (e *export) run(ctx context.Context) (err error) {
 			(<-e.read).end()
 		}
 	}()
+	if e.first != nil {
+		defer e.first.end()
+		if err := e.deliver(ctx, e.first); err != nil {
+			return err
+		}
+		e.first.end()
+	}
 	for len(e.table.open) > 0 {
 		if err := e.start(ctx); err != nil {
 			return err
@@ -143,9 +163,9 @@ func (e *export) run(ctx context.Context) (err error) {
 		e.reading--
 		if read.err != nil {
 			read.end()
-			return e.fail(read.err, stop)
+			return e.fail(ctx, read.err, stop)
 		}
-		if err := e.publish(read); err != nil {
+		if err := e.publish(ctx, read); err != nil {
 			return err
 		}
 	}
@@ -154,7 +174,7 @@ func (e *export) run(ctx context.Context) (err error) {
 
 // fail ends the execution with an error of one page. What others have read by then is
 // delivered first where the error says nothing of it: it would be read again.
-func (e *export) fail(cause error, stop func()) error {
+func (e *export) fail(ctx context.Context, cause error, stop func()) error {
 	stop()
 	deliver := slices.Contains([]dynamics.Kind{dynamics.Throttled, dynamics.Overloaded, dynamics.Unavailable,
 		dynamics.Upstream}, dynamics.KindOf(cause))
@@ -163,16 +183,16 @@ func (e *export) fail(cause error, stop func()) error {
 		e.reading--
 		if read.err != nil || !deliver {
 			read.end()
-		} else if err := e.publish(read); err != nil {
+		} else if err := e.publish(ctx, read); err != nil {
 			return err
 		}
 	}
 	return e.fault(cause)
 }
 
-// start has as many pages read as there may be.
+// start has as many pages read as there may be. Where ctx has ended, none is begun.
 func (e *export) start(ctx context.Context) error {
-	for e.reading < e.readers.now {
+	for e.reading < e.readers.now && ctx.Err() == nil {
 		r := e.table.free()
 		if r == nil {
 			return nil

@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 
@@ -36,6 +37,8 @@ func (p *pageRead) end() {
 		p.done()
 		p.done = nil
 	}
+	giveParts(p.parts)
+	p.parts = nil
 }
 
 // fetch reads the page and cuts it, in a goroutine of its own. Of what the goroutine that
@@ -84,14 +87,10 @@ func (e *export) fetch(ctx context.Context, read *pageRead, query *dynamics.Prep
 // cut makes the parts of the rows that belong to the range, as it was when the page was
 // begun.
 func (e *export) cut(read *pageRead) (err error) {
-	read.rows = 0
-	read.parts, err = e.pack(read.ctx, read.page, func(row int) bool {
-		wanted := read.within.has(read.page.Moment(row))
-		if wanted {
-			read.rows++
-		}
-		return wanted
-	})
+	giveParts(read.parts)
+	rows := wantedRows(read.page, func(row int) bool { return read.within.has(read.page.Moment(row)) })
+	read.rows = rows.count()
+	read.parts, err = e.pack(read.ctx, rows)
 	return err
 }
 
@@ -109,7 +108,7 @@ func (p *pageRead) span() pageSpan {
 }
 
 // publish delivers a page that was read.
-func (e *export) publish(read *pageRead) error {
+func (e *export) publish(ctx context.Context, read *pageRead) error {
 	defer read.end()
 	r := read.of
 	e.readers.learn(read.page.Limited(), read.round)
@@ -124,7 +123,7 @@ func (e *export) publish(read *pageRead) error {
 			return err
 		}
 	}
-	return e.deliver(read)
+	return e.deliver(ctx, read)
 }
 
 // lost reports whether the range has given away rows of the page since it was begun.
@@ -141,10 +140,13 @@ func (p *pageRead) lost(r *openRange) bool {
 	return false
 }
 
-// deliver yields the parts of a page, and moves its rows out of the table: the place
-// behind it has them no more.
-func (e *export) deliver(read *pageRead) error {
-	if ends := e.table.advance(read.of, read.span()); read.rows > 0 || ends {
+// deliver moves the rows of a page out of the table, so that the place behind it has them no
+// more, and yields its parts. What may be read by then is begun before.
+func (e *export) deliver(ctx context.Context, read *pageRead) error {
+	ends := e.table.advance(read.of, read.span())
+	read.page.Release() // its rows are in the parts
+	read.page = nil
+	if read.rows > 0 || ends {
 		e.empty = 0
 	} else if e.empty++; e.empty < maxEmptyPages {
 		return nil
@@ -162,5 +164,7 @@ func (e *export) deliver(read *pageRead) error {
 			return err
 		}
 	}
-	return e.hand(read.parts, place)
+	e.empty = 0
+	failed := e.start(ctx)
+	return cmp.Or(hand(read.parts, place, e.at.Total, e.yield), failed)
 }

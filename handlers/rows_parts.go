@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"errors"
+	"sort"
 
 	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -17,30 +18,39 @@ var errManyParts = errors.New("the page takes more messages than may be stored t
 
 // A packing makes the parts of what a job delivers of one page.
 type packing struct {
-	call   route.Call
-	entity *plan.Entity
-	delivery
+	call    route.Call
+	entity  *plan.Entity
+	rows    packedRows
+	deleted []string
 	// between stands between rows and deleted ids, "" where there are none of these.
 	between string
 	// end is what follows, of the last part and of the others.
 	end, last []byte
 
 	head []byte
-	raw  []byte // a body that is compressed next
+	raw  []byte // a body that is compressed
 	fits int    // how many items are likely to fit, 0 where nothing is known
 }
 
 const noDeletions = `],"deleted":[`
 
-// parts makes the parts. Each has memory of its own, which ctx's account holds.
+// parts makes the parts. Each has memory of its own, which ctx's account holds; giveParts
+// gives it back.
 func (k *packing) parts(ctx context.Context) (parts []route.Part, err error) {
 	if k.head, err = rowsHead(k.call, k.entity); err != nil {
 		return nil, err
 	}
-	items := len(k.rows) + len(k.deleted)
+	defer func() {
+		dropBody(ctx, k.raw)
+		if k.raw = nil; err != nil {
+			giveParts(parts)
+			parts = nil
+		}
+	}()
+	items := k.rows.count() + len(k.deleted)
 	for from := 0; from < items || len(parts) == 0; {
 		if most := k.call.Job.MaxParts; most > 0 && len(parts) == most {
-			return nil, errManyParts
+			return parts, errManyParts
 		}
 		make := k.plain
 		if k.call.Job.Encode != nil {
@@ -48,20 +58,12 @@ func (k *packing) parts(ctx context.Context) (parts []route.Part, err error) {
 		}
 		part, err := make(ctx, from, items)
 		if err != nil {
-			return nil, err
+			return parts, err
 		}
 		parts = append(parts, part)
 		from += part.Rows
 	}
 	return parts, nil
-}
-
-// item is how many bytes one item takes, with a comma.
-func (k *packing) item(i int) int {
-	if i < len(k.rows) {
-		return len(k.rows[i]) + 1
-	}
-	return deletedBytes
 }
 
 // frame is what a body has besides its items; last says that it ends with the last of them.
@@ -74,30 +76,24 @@ func (k *packing) frame(last bool) int {
 
 // size is how many bytes the body of some items has, commas rounded up.
 func (k *packing) size(from, to int, last bool) int {
-	size := k.frame(last)
-	for i := from; i < to; i++ {
-		size += k.item(i)
-	}
-	return size
+	rows := k.rows.count()
+	return k.frame(last) + k.rows.size(min(from, rows), min(to, rows)) + deletedBytes*(max(to, rows)-max(from, rows))
 }
 
 // plain makes the next part as it is.
 func (k *packing) plain(ctx context.Context, from, items int) (route.Part, error) {
-	to, size := from, 0
-	for ; to < items; to++ {
-		if size+k.item(to)+k.frame(to+1 == items) > k.call.Budget {
-			break
-		}
-		size += k.item(to)
-	}
-	size += k.frame(to == items)
+	to := from + sort.Search(items-from, func(n int) bool {
+		return k.size(from, from+n+1, from+n+1 == items) > k.call.Budget
+	})
+	size := k.size(from, to, to == items)
 	if to == from && (items > 0 || size > k.call.Budget) {
 		return route.Part{}, k.tooLarge(k.size(from, min(from+1, items), from+1 >= items))
 	}
-	if err := route.Reserve(ctx, size); err != nil {
+	body, err := takeJobBody(ctx, size)
+	if err != nil {
 		return route.Part{}, err
 	}
-	return route.Part{Body: k.body(make([]byte, 0, size), from, to, to == items), Rows: to - from}, nil
+	return route.Part{Body: k.body(body, from, to, to == items), Rows: to - from}, nil
 }
 
 // encoded makes the next part compressed. How many items fit is found by trying: all of
@@ -110,10 +106,11 @@ func (k *packing) encoded(ctx context.Context, from, items int) (route.Part, err
 	for {
 		last := from+count == items
 		if size := k.size(from, from+count, last); size > cap(k.raw) {
-			if err := route.Reserve(ctx, size-cap(k.raw)); err != nil {
+			dropBody(ctx, k.raw)
+			var err error
+			if k.raw, err = takeJobBody(ctx, size); err != nil {
 				return route.Part{}, err
 			}
-			k.raw = make([]byte, 0, size)
 		}
 		k.raw = k.body(k.raw[:0], from, from+count, last)
 		body, err := k.call.Job.Encode(k.raw)
@@ -135,19 +132,14 @@ func (k *packing) encoded(ctx context.Context, from, items int) (route.Part, err
 // body writes the body of some items.
 func (k *packing) body(dst []byte, from, to int, last bool) []byte {
 	dst = append(dst, k.head...)
-	rows := k.rows[min(from, len(k.rows)):min(to, len(k.rows))]
-	for i, row := range rows {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, row...)
-	}
+	rows := k.rows.count()
+	dst = k.rows.append(dst, min(from, rows), min(to, rows))
 	dst = append(dst, k.between...)
-	for i := max(from, len(k.rows)); i < to; i++ {
-		if i > max(from, len(k.rows)) {
+	for i := max(from, rows); i < to; i++ {
+		if i > max(from, rows) {
 			dst = append(dst, ',')
 		}
-		dst = append(append(append(dst, '"'), k.deleted[i-len(k.rows)]...), '"')
+		dst = append(append(append(dst, '"'), k.deleted[i-rows]...), '"')
 	}
 	dst = append(dst, ']')
 	if last {

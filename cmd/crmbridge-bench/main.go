@@ -31,6 +31,7 @@ type commands struct {
 	Idle     idleCommand     `cmd:"" help:"What connections cost that have nothing to do."`
 	Scale    scaleCommand    `cmd:"" help:"How many small jobs 1, 2 and 4 processes do."`
 	Throttle throttleCommand `cmd:"" help:"A job that Dataverse throttles waits without holding anything."`
+	Fleet    fleetCommand    `cmd:"" help:"What a fleet costs, and that nothing grows with processes × connections."`
 	Poison   poisonCommand   `cmd:"" help:"A job that kills whoever runs it; and what follows on SIGTERM."`
 	OldNew   oldNewCommand   `cmd:"" name:"old-new" help:"Two versions side by side, of which one knows a table more."`
 

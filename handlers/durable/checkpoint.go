@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"sync"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -44,14 +45,27 @@ func checkpointData(key jobKey, incarnation string, page int) []byte {
 		strconv.Itoa(page))
 }
 
+// leastCheckpoint is room for most checkpoints, in bytes.
+const leastCheckpoint = 512
+
+// deflaters keeps writers: a new one takes 1.2 MB, which is more than most pages. Reset makes
+// one like new: it looks back at nothing that was written before.
+var deflaters = sync.Pool{New: func() any {
+	small, err := flate.NewWriter(io.Discard, flate.BestSpeed)
+	if err != nil { // of a level that does not exist
+		panic(err)
+	}
+	return small
+}}
+
 // seal makes the header of a checkpoint. Its error is of code internal where there is too
 // much in it: JetStream takes 64 KiB of headers.
 func (l *Lane) seal(c checkpoint, key jobKey, incarnation string, page int) (string, error) {
-	plain := bytes.NewBuffer([]byte{checkpointForm})
-	small, err := flate.NewWriter(plain, flate.BestSpeed)
-	if err != nil {
-		return "", fmt.Errorf("compress a checkpoint: %w", err)
-	}
+	plain := bytes.NewBuffer(make([]byte, 0, leastCheckpoint))
+	plain.WriteByte(checkpointForm)
+	small := deflaters.Get().(*flate.Writer)
+	defer deflaters.Put(small)
+	small.Reset(plain)
 	if _, err := small.Write(binary.AppendUvarint(nil, uint64(c.bytes))); err != nil {
 		return "", fmt.Errorf("compress a checkpoint: %w", err)
 	}

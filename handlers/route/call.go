@@ -30,8 +30,8 @@ type Call struct {
 // page after page, and may be run again from any page that it gave the place of.
 //
 // Parts up to one with a [Part.Place] are stored together or not at all, so they end where
-// a page of Dataverse ends. Their bodies must stay as they are until the operation is asked
-// for the part after that one.
+// a page of Dataverse ends. Their bodies stay as they are until the operation is asked for the
+// part after that one, or told that none is wanted; they may be another page's from then on.
 type Job struct {
 	ID string
 	// Incarnation is the connection's: where the operation finds another one, its error is
