@@ -25,6 +25,8 @@ type fleetCommand struct {
 	Connections []int `default:"100,1000,10000" help:"And with how many connections each: ${default}."`
 	Seconds     int   `default:"10" help:"How long each fleet is looked at while it has nothing to do: ${default}."`
 	JSON        bool  `name:"json" help:"Print the figures as JSON; what goes on is said on standard error."`
+
+	quick bool // for a test: less of everything that has a fixed size
 }
 
 // Help is the long form.
@@ -104,6 +106,9 @@ func (c *fleetCommand) Run(ctx context.Context, p *printer) (err error) {
 			p.say("fleet %d of %d: %d processes, %d connections", i*len(c.Processes)+j+1,
 				len(c.Connections)*len(c.Processes), processes, connections)
 			if err := f.cell(processes, connections); err != nil {
+				if w.redis.pid() == 0 {
+					err = fmt.Errorf("%w; redis-server has ended: %s", err, w.redis.tail(1000))
+				}
 				return fmt.Errorf("%d processes, %d connections: %w", processes, connections, err)
 			}
 		}
@@ -156,21 +161,32 @@ type fleetCell struct {
 	RedisLinks  int   `json:"redis_connections"` // of all processes
 	Subs        int   `json:"nats_subscriptions"`
 
-	Idle    fleetCost `json:"idle_each_second"`
-	First   fleetCost `json:"first_request"` // to a connection that the process does not know
-	Request fleetCost `json:"request"`       // to one that it knows
-	Job     fleetCost `json:"job"`           // without its further pages
-	Page    fleetCost `json:"job_page"`      // each further page
-	Renewal fleetCost `json:"renewal"`
-	Renewed int       `json:"renewed"`
+	Idle  fleetCost `json:"idle_each_second"`
+	First fleetCost `json:"first_request"` // to a connection that the process does not know
+	// Filtered is one with a filter, where nobody has read the columns for 15 minutes.
+	Filtered fleetCost `json:"first_filtered_request"`
+	Request  fleetCost `json:"request"`  // to one that it knows
+	Job      fleetCost `json:"job"`      // without its further pages
+	Page     fleetCost `json:"job_page"` // each further page
+	Renewal  fleetCost `json:"renewal"`
+	Renewed  int       `json:"renewed"`
 }
 
 // copiesMost is how many tokens a process keeps copies of; tokens/local.go.
 const copiesMost = 4096
 
-// fleetSettle is longer than a process keeps slots of a user for the next call, and than what
+// settle waits longer than a process keeps slots of a user for the next call, and than what else
 // follows on requests.
-const fleetSettle = 1500 * time.Millisecond
+func (f *fleetRun) settle() error {
+	follows := 1500 * time.Millisecond
+	if f.quick {
+		follows /= 5
+	}
+	if !sleep(f.ctx, follows) {
+		return f.ctx.Err()
+	}
+	return nil
+}
 
 // cell measures one fleet.
 func (f *fleetRun) cell(processes, connections int) error {
@@ -183,11 +199,11 @@ func (f *fleetRun) cell(processes, connections int) error {
 	if err := cmp.Or(f.awaitFleet(), f.awaitLane()); err != nil {
 		return err
 	}
-	if !sleep(f.ctx, fleetSettle) {
-		return f.ctx.Err()
+	if err := f.settle(); err != nil {
+		return err
 	}
-	c := &fleetCell{Processes: processes, Connections: connections, Copies: min(connections, processes*copiesMost)}
-	for _, part := range []func(*fleetCell) error{f.fresh, f.first, f.idle, f.again, f.pages, f.renew} {
+	c := &fleetCell{Processes: processes, Connections: connections, Copies: min(connections, processes*copiesMost-warmers)}
+	for _, part := range []func(*fleetCell) error{f.fresh, f.first, f.idle, f.filtered, f.again, f.pages, f.renew} {
 		if err := part(c); err != nil {
 			return err
 		}
@@ -207,33 +223,39 @@ func (f *fleetRun) endFleet() {
 	f.fleet = nil
 }
 
-// fresh looks at processes that have worked, for the models, and know none of the connections:
-// what a process takes once for its buffers and connections is no connection's.
+// warmers are connections that do not count: by asking them a process comes to the buffers,
+// the connections and the goroutines that it takes once.
+const warmers = 512
+
+// fresh looks at processes that have worked, and know none of the connections.
 func (f *fleetRun) fresh(c *fleetCell) (err error) {
-	if err := f.ask(8*fleetModels*c.Processes, 32, func(i int) string { return modelName(i % fleetModels) }); err != nil {
+	rounds := 4
+	if f.quick {
+		rounds = 1
+	}
+	if err := f.ask(rounds*warmers, atOnce, false, func(i int) string { return warmName(i % warmers) }); err != nil {
 		return err
 	}
-	if !sleep(f.ctx, fleetSettle) {
-		return f.ctx.Err()
+	if err := f.settle(); err != nil {
+		return err
 	}
 	c.FreshMemory, err = f.kept()
 	return err
 }
 
-// first asks every connection once.
-func (f *fleetRun) first(c *fleetCell) error {
-	cost, err := f.during(c.Connections, nil, func() error {
-		return f.ask(c.Connections, 32, func(i int) string { return fleetName(i) })
+// atOnce is how many requests are on their way.
+const atOnce = 16
+
+// first asks every connection once, without a filter.
+func (f *fleetRun) first(c *fleetCell) (err error) {
+	c.First, err = f.during(c.Connections, nil, func() error {
+		return cmp.Or(f.ask(c.Connections, atOnce, false, fleetName), f.settle())
 	})
-	c.First = cost
 	return err
 }
 
 // idle looks at a fleet that knows all connections while nobody asks.
 func (f *fleetRun) idle(c *fleetCell) (err error) {
-	if !sleep(f.ctx, fleetSettle) {
-		return f.ctx.Err()
-	}
 	if c.Memory, err = f.kept(); err != nil {
 		return err
 	}
@@ -246,7 +268,23 @@ func (f *fleetRun) idle(c *fleetCell) (err error) {
 		return err
 	}
 	c.Idle = c.Idle.over(c.Idle.Seconds)
+	c.First = c.First.less(c.Idle, c.First.Seconds) // which is of each request
 	return f.sizes(c)
+}
+
+// filtered asks some connections with a filter whose columns' metadata nobody has read lately.
+func (f *fleetRun) filtered(c *fleetCell) error {
+	n := min(100, c.Connections)
+	for i := range n {
+		if err := f.rdb.Del(f.ctx, metadataKey(fleetName(i))).Err(); err != nil {
+			return err
+		}
+	}
+	cost, err := f.during(n, &c.Idle, func() error {
+		return cmp.Or(f.ask(n, atOnce, true, fleetName), f.settle())
+	})
+	c.Filtered = cost
+	return err
 }
 
 // warmed is how many connections are asked again and again.
@@ -256,11 +294,16 @@ const warmed = 32
 func (f *fleetRun) again(c *fleetCell) (err error) {
 	few := min(warmed, c.Connections)
 	name := func(i int) string { return fleetName(i % few) }
-	if err := f.ask(4*few*c.Processes, 16, name); err != nil { // every process meets every one
+	if err := f.ask(4*few*c.Processes, atOnce, true, name); err != nil { // every process meets every one
 		return err
 	}
 	n := 1500
-	c.Request, err = f.during(n, &c.Idle, func() error { return f.ask(n, 16, name) })
+	if f.quick {
+		n = 100
+	}
+	c.Request, err = f.during(n, &c.Idle, func() error {
+		return cmp.Or(f.ask(n, atOnce, true, name), f.settle())
+	})
 	return err
 }
 
@@ -289,10 +332,13 @@ func (f *fleetRun) pages(c *fleetCell) error {
 // fleetFields are what every request asks for: ten columns, none of which takes metadata.
 var fleetFields = []string{"id", "name", "email", "phone", "city", "country", "website", "created_at", "modified_at", "revenue"}
 
-// accountsOf is what a request asks for: ten rows, with a filter of its own, so that no two
-// requests are one call.
-func accountsOf(connection string, n int64) messages.SearchRequest {
-	where := messages.Leaf("name", messages.Ne, fmt.Sprintf("none %d", n))
-	return messages.SearchRequest{Target: messages.Target{Connection: connection}, PageSize: 10, Fields: fleetFields,
-		Where: &where}
+// accountsOf is what a request asks for: ten rows, with a filter of its own where it has one,
+// so that no two requests are one call.
+func accountsOf(connection string, filter int64) messages.SearchRequest {
+	r := messages.SearchRequest{Target: messages.Target{Connection: connection}, PageSize: 10, Fields: fleetFields}
+	if filter > 0 {
+		where := messages.Leaf("name", messages.Ne, fmt.Sprintf("none %d", filter))
+		r.Where = &where
+	}
+	return r
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"sync"
@@ -10,8 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// ask sends n requests, so many at once, the i-th to the connection name(i).
-func (f *fleetRun) ask(n, atOnce int, name func(i int) string) error {
+// ask sends n requests, so many at once, the i-th to the connection name(i), with filters of
+// their own or none.
+func (f *fleetRun) ask(n, atOnce int, filtered bool, name func(i int) string) error {
 	var next atomic.Int64
 	var failed atomic.Pointer[error]
 	var running sync.WaitGroup
@@ -21,7 +23,11 @@ func (f *fleetRun) ask(n, atOnce int, name func(i int) string) error {
 		running.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n && failed.Load() == nil && f.ctx.Err() == nil; i = int(next.Add(1)) - 1 {
 				ctx, cancel := context.WithTimeout(f.ctx, time.Minute)
-				_, err := f.client.Accounts().Search(ctx, accountsOf(name(i), f.asked.Add(1)))
+				filter := int64(0)
+				if filtered {
+					filter = f.asked.Add(1)
+				}
+				_, err := f.client.Accounts().Search(ctx, accountsOf(name(i), filter))
 				cancel()
 				if err != nil {
 					err = fmt.Errorf("ask %s: %w", name(i), err)
@@ -63,24 +69,21 @@ func (f *fleetRun) runJobs(n, rows, connections int) error {
 		}
 	}
 	// What follows on an end: the job leaves CRM_JOBS, and every process hears of it.
-	if err := f.awaitEmpty(time.Minute); err != nil {
-		return err
-	}
-	if !sleep(f.ctx, 300*time.Millisecond) {
-		return f.ctx.Err()
-	}
-	return nil
+	return cmp.Or(f.awaitEmpty(time.Minute), f.settle())
 }
 
 // renewals is how many tokens of each process end: it renews 5 a second at most.
-const renewals = 12
+const renewals = 24
 
 // renew has tokens end in a minute that were made 59 minutes ago, and waits until all have
 // been renewed, by whichever process.
 func (f *fleetRun) renew(c *fleetCell) error {
 	n := min(renewals*c.Processes, c.Connections)
+	if f.quick {
+		n = min(n, 2*c.Processes)
+	}
 	now := time.Now()
-	if err := f.write(0, n, now.Add(-59*time.Minute), time.Hour); err != nil {
+	if err := f.write(fleetName, 0, n, now.Add(-59*time.Minute), time.Hour); err != nil {
 		return err
 	}
 	due := make([]redis.Z, n)
@@ -108,10 +111,7 @@ func (f *fleetRun) renew(c *fleetCell) error {
 			}
 			return err
 		})
-		if err == nil && !sleep(f.ctx, 300*time.Millisecond) { // the schedule is written
-			err = f.ctx.Err()
-		}
-		return err
+		return cmp.Or(err, f.settle()) // the schedule is written
 	})
 	return err
 }

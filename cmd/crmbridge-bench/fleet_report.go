@@ -60,6 +60,7 @@ func (r fleetReport) tables(out io.Writer) error {
 	}{
 		{"The idle fleet, a second", func(c *fleetCell) fleetCost { return c.Idle }},
 		{"The first request to a connection", func(c *fleetCell) fleetCost { return c.First }},
+		{"A request with a filter where nobody has read the columns for 15 minutes", func(c *fleetCell) fleetCost { return c.Filtered }},
 		{"A request to a connection that the process knows", func(c *fleetCell) fleetCost { return c.Request }},
 		{"A job of one page", func(c *fleetCell) fleetCost { return c.Job.less(c.Page, -1) }},
 		{"Each further page of 100 rows", func(c *fleetCell) fleetCost { return c.Page }},
@@ -105,8 +106,8 @@ func costTable(out io.Writer, title string, cells []*fleetCell, of func(*fleetCe
 	return w.Flush()
 }
 
-func tenths(v float64) string { return fmt.Sprintf("%.1f", v) }
-func units(v float64) string  { return fmt.Sprintf("%.0f", v) }
+func tenths(v float64) string      { return fmt.Sprintf("%.1f", v) }
+func units(v float64) string       { return fmt.Sprintf("%.0f", v) }
 func threeDigits(v float64) string { return fmt.Sprintf("%.3g", v) }
 
 // tableRow writes one line of a table; its last cell ends with a tab, too, so that it is aligned.

@@ -24,8 +24,9 @@ const (
 	changesIndex     = "crmbridge:changes"
 )
 
-func grantKey(connection string) string { return "crmbridge:{" + connection + "}:grant" }
-func usedKey(connection string) string  { return "crmbridge:{" + connection + "}:used" }
+func grantKey(connection string) string    { return "crmbridge:{" + connection + "}:grant" }
+func metadataKey(connection string) string { return "crmbridge:{" + connection + "}:metadata" }
+func usedKey(connection string) string     { return "crmbridge:{" + connection + "}:used" }
 
 // grantData binds a sealed grant to its place.
 func grantData(connection, incarnation string) []byte {
@@ -43,6 +44,9 @@ func fleetName(i int) string { return "fleet" + strconv.Itoa(i+1) }
 
 // modelName is the i-th of the models.
 func modelName(i int) string { return "model" + strconv.Itoa(i+1) }
+
+// warmName is the i-th of the warmers.
+func warmName(i int) string { return "warm" + strconv.Itoa(i+1) }
 
 // signIn makes the models, each by a person's sign-in.
 func (f *fleetRun) signIn() error {
@@ -86,6 +90,9 @@ func (f *fleetRun) signIn() error {
 		}
 		f.models = append(f.models, m)
 	}
+	if err := f.write(warmName, 0, warmers, time.Now(), 24*time.Hour); err != nil {
+		return err
+	}
 	f.client = messages.NewClient(f.nc)
 	// Events of the sign-ins were published; whoever runs looks for more of them for five
 	// minutes, which is no part of what an idle fleet costs.
@@ -104,7 +111,7 @@ func (f *fleetRun) connectUpTo(n int) error {
 	begun, from := time.Now(), f.made
 	const batch = 500
 	for ; f.made < n; f.made = min(f.made+batch, n) {
-		if err := f.write(f.made, min(f.made+batch, n), time.Now(), 24*time.Hour); err != nil {
+		if err := f.write(fleetName, f.made, min(f.made+batch, n), time.Now(), 24*time.Hour); err != nil {
 			return err
 		}
 		if f.made%100_000 == 0 && f.made > from {
@@ -131,12 +138,12 @@ func (f *fleetRun) connectUpTo(n int) error {
 	return nil
 }
 
-// write stores the connections from i to before end, with tokens that end at a time after
+// write stores the connections name(i) to before name(end), with tokens that end some time after
 // they were made.
-func (f *fleetRun) write(i, end int, made time.Time, life time.Duration) error {
+func (f *fleetRun) write(name func(int) string, i, end int, made time.Time, life time.Duration) error {
 	_, err := f.rdb.Pipelined(f.ctx, func(p redis.Pipeliner) error {
 		for ; i < end; i++ {
-			if err := f.writeOne(p, i, made, life); err != nil {
+			if err := f.writeOne(p, name(i), f.models[i%len(f.models)], made, life); err != nil {
 				return err
 			}
 		}
@@ -145,9 +152,8 @@ func (f *fleetRun) write(i, end int, made time.Time, life time.Duration) error {
 	return err
 }
 
-func (f *fleetRun) writeOne(p redis.Pipeliner, i int, made time.Time, life time.Duration) error {
-	name, incarnation := fleetName(i), uuid.NewString()
-	m := f.models[i%len(f.models)]
+func (f *fleetRun) writeOne(p redis.Pipeliner, name string, m fleetModel, made time.Time, life time.Duration) error {
+	incarnation := uuid.NewString()
 	for field, value := range map[string]any{
 		"ID": name, "Incarnation": incarnation, "Version": 1,
 		// Limits are kept by user: each connection has one of its own, as in real life.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -11,7 +12,12 @@ import (
 )
 
 // askToCollect has a crmbridge of the bench collect its garbage and give the memory back.
-func askToCollect(pid int) error { return syscall.Kill(pid, syscall.SIGUSR1) }
+func askToCollect(pid int) error {
+	if pid <= 0 {
+		return errors.New("a process has ended") // 0 would be every process of the group
+	}
+	return syscall.Kill(pid, syscall.SIGUSR1)
+}
 
 // collectOnSignal collects on [askToCollect] until the function that it returns is called.
 func collectOnSignal() (stop func()) {
