@@ -37,7 +37,7 @@ func BenchmarkEchoReader(b *testing.B) {
 			before := cpuTime(b)
 			for b.Loop() {
 				from.Reset(text)
-				reader := kept.without(r, from)
+				reader := kept.without(&r, from)
 				for {
 					if _, err := reader.Read(space); err == io.EOF {
 						break

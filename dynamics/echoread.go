@@ -56,7 +56,7 @@ type echoIndexes struct{ perToken[*echoIndex] }
 const maxEchoIndexes = 128
 
 // without lets an answer to r through that holds no token.
-func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
+func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 	var space [2]string
 	signs := space[:0]
 	for _, token := range r.redact.tokens {

@@ -37,7 +37,7 @@ func compared(t testing.TB) []*Prepared {
 		{Select: outputs},
 	} {
 		q.PageSize = 10
-		p, err := c.prepare(table, &q, "accounts.page", len(all) == 2)
+		p, err := c.prepare(table, q, "accounts.page", len(all) == 2)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -206,5 +206,36 @@ func TestScanAgainstJSONText(t *testing.T) {
 	}
 	if valid < bends {
 		t.Errorf("only %d answers were pages: little was compared", valid)
+	}
+}
+
+// TestScanBoundsAgainstJSONText: how deep values stand and how long they are is bounded as
+// it was.
+func TestScanBoundsAgainstJSONText(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped by -short: it reads long answers")
+	}
+	const id = `{"accountid":"78914942-34cb-ed11-b596-0022481d68cd"`
+	nested := func(depth int, open, end string) string {
+		return strings.Repeat(open, depth) + "1" + strings.Repeat(end, depth)
+	}
+	all := compared(t)
+	for _, around := range []int{-2, -1, 0, 1} {
+		for _, of := range [][2]string{{"[", "]"}, {`{"a":`, "}"}} {
+			compare(t, all[0], `{"x":`+nested(maxNesting+around, of[0], of[1])+`,"value":[]}`, 1000, false)
+			compare(t, all[0], `{"value":[`+id+`,"x":`+nested(maxNesting-2+around, of[0], of[1])+`}]}`, 1000, false)
+			compare(t, all[0], `{"value":[`+id+`,"name":`+nested(maxNesting-2+around, of[0], of[1])+`}]}`, 1000, false)
+		}
+	}
+	for _, n := range []int{maxValue - 100, maxValue + 100} {
+		for _, value := range []string{`"` + strings.Repeat("x", n) + `"`, strings.Repeat("1", n), `["` + strings.Repeat("é", n/2) + `"]`} {
+			compare(t, all[0], `{"x":`+value+`,"value":[]}`, windowSize, false)
+			compare(t, all[0], `{"value":[`+id+`,"x":`+value+`}]}`, windowSize, false)
+			compare(t, all[0], `{"value":[`+id+`,"name":`+value+`}]}`, windowSize, false)
+		}
+		compare(t, all[0], `{"value":[`+id+`,"`+strings.Repeat("x", n)+`":1}]}`, windowSize, false)
+	}
+	for _, rows := range []int{MaxPageSize, MaxPageSize + 1} {
+		compare(t, all[0], `{"value":[`+strings.Repeat(id+"},", rows-1)+id+`}]}`, windowSize, false)
 	}
 }

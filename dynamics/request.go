@@ -232,7 +232,7 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	}
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
-		from = c.echoes.without(*r, from)
+		from = c.echoes.without(r, from)
 	}
 	b := &r.body
 	*b = body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,

@@ -83,9 +83,14 @@ func (r *openRange) left() float64 {
 	return float64(r.to-r.at) / time
 }
 
-// split gives the later half of what is left to a new range.
+// split gives the later half of what is left to a new range: left behind the page that is under
+// way, as long as that is likely to be, since what it brings of the half would be thrown away.
 func (r *openRange) split() *openRange {
-	middle := r.at + (r.to-r.at+1)/2
+	from := r.at
+	if span := r.at - r.first; span > 0 && r.to-r.at > 2*span {
+		from += span
+	}
+	middle := from + (r.to-from+1)/2
 	half := newRange(dynamics.TimeRange{From: middle, To: r.to, ToAny: r.open})
 	r.to, r.open = middle, false
 	return half

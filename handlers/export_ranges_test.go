@@ -171,9 +171,9 @@ func simulated(t testing.TB, random *rand.Rand, rows, page int, at func(int) int
 func TestHowRangesAreShared(t *testing.T) {
 	for name, want := range map[string]map[int]float64{
 		"uniform":                {8: 6, 12: 8, 16: 9.5},
-		"growth":                 {8: 5.7, 12: 7.4, 16: 8.7},
+		"growth":                 {8: 5.7, 12: 7.4, 16: 9.5},
 		"80 % within one hour":   {8: 5, 12: 6.4, 16: 7},
-		"70 % within one hour":   {8: 5, 12: 6.2, 16: 7},
+		"70 % within one hour":   {8: 5.4, 12: 6.9, 16: 8},
 		"30 % within one second": {8: 2.6, 12: 2.6, 16: 2.6},
 		"all within one second":  {8: 0.95, 16: 0.95},
 		"one minute":             {8: 6, 16: 9.5},
@@ -189,7 +189,7 @@ func TestHowRangesAreShared(t *testing.T) {
 				t.Errorf("%s, %d readers: %.2f times as fast with %d calls, want %.1f", name, readers, ratio, s.calls,
 					least)
 			}
-			if s.calls > 185 {
+			if s.calls > 180 {
 				t.Errorf("%s, %d readers: %d calls for 100 pages", name, readers, s.calls)
 			}
 		}

@@ -52,7 +52,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	return program.Program{Name: "crmbridge-bench",
 		Description: "Disturbs and measures the durable lane.",
-		Commands:    &commands{}, Bind: []any{&printer{to: stdout, begun: time.Now()}},
+		Commands:    &commands{}, Bind: []any{&printer{to: stdout, aside: stderr, begun: time.Now()}},
 	}.Run(args, stdout, stderr)
 }
 
@@ -60,6 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 type printer struct {
 	mu    sync.Mutex
 	to    io.Writer
+	aside io.Writer // standard error
 	begun time.Time
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -61,7 +60,7 @@ func (c *speedCommand) Run(ctx context.Context, p *printer) (err error) {
 	}
 	table := p.to
 	if c.JSON {
-		p.to = os.Stderr // nothing but JSON goes to standard output
+		p.to = p.aside // nothing but JSON goes to standard output
 	}
 	s := &speed{speedCommand: c, result: speedResult{Machine: thisMachine(), Rounds: c.Rounds, Seconds: c.Seconds}}
 	if err := s.start(ctx, p); err != nil {

@@ -115,7 +115,7 @@ func cpuOf(of []jobsSample) time.Duration {
 }
 
 // scaled is a number of jobs, for as long as a round is to take.
-func (s *speed) scaled(in3Seconds int) int { return max(int(float64(in3Seconds)*s.Seconds/3), 4) }
+func (s *speed) scaled(in3Seconds int) int { return max(int(float64(in3Seconds)*s.Seconds/3), 1) }
 
 // runJobs runs jobs of which each has a filter of its own, and waits until all have ended.
 func (s *speed) runJobs(done *doneJobs, name string, n, units, rows int) (sample jobsSample, err error) {

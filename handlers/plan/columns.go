@@ -26,6 +26,28 @@ type Columns struct {
 
 	// What this request has read: a kind may be too large to be kept for others.
 	seen [kinds]result
+
+	// Of the filter that is planned: most have room here.
+	values  [8]string
+	filters [8]dynamics.Filter
+	// How many are used of each.
+	valued, filtered int
+}
+
+// valuesFor is room for the values of a leaf.
+func (c *Columns) valuesFor(n int) []string {
+	if c.valued += n; c.valued > len(c.values) {
+		return make([]string, n)
+	}
+	return c.values[c.valued-n : c.valued : c.valued]
+}
+
+// filtersFor is room for the members of and or or.
+func (c *Columns) filtersFor(n int) []dynamics.Filter {
+	if c.filtered += n; c.filtered > len(c.filters) {
+		return make([]dynamics.Filter, n)
+	}
+	return c.filters[c.filtered-n : c.filtered : c.filtered]
 }
 
 // kinds is how many kinds of metadata there are: columns, and four of options.

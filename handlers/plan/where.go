@@ -40,7 +40,7 @@ func (p Planner) where(ctx context.Context, w *messages.Where, at spot) (dynamic
 
 func (p Planner) members(ctx context.Context, nodes []messages.Where, at spot, word uint8) ([]dynamics.Filter,
 	error) {
-	members := make([]dynamics.Filter, len(nodes))
+	members := p.columns.filtersFor(len(nodes))
 	for i := range nodes {
 		member, err := p.where(ctx, &nodes[i], at.to(word, i))
 		if err != nil {
@@ -65,7 +65,7 @@ func (p Planner) leaf(ctx context.Context, w *messages.Where, at spot) (dynamics
 	if err != nil {
 		return nil, err
 	}
-	test := dynamics.Test{Column: column, Op: dynamics.Op(w.Op), Values: make([]string, len(raw))}
+	test := dynamics.Test{Column: column, Op: dynamics.Op(w.Op), Values: p.columns.valuesFor(len(raw))}
 	listed := w.Value.Kind() == '['
 	for i, value := range raw {
 		if listed {
