@@ -27,6 +27,14 @@ func (p *jobPage) end() {
 	p.parts = nil
 }
 
+// hand yields what there is to store of the page, or is its error.
+func (p *jobPage) hand(yield func(route.Part) bool) error {
+	if p.err != nil || len(p.parts) == 0 {
+		return p.err
+	}
+	return hand(p.parts, p.place, p.total, yield)
+}
+
 // A pageReader reads the next page of a sequence and makes its parts, within a turn that it
 // takes for the page. It is called for one page at a time.
 type pageReader func(ctx context.Context, into *jobPage) error
@@ -41,6 +49,10 @@ func (read pageReader) read(ctx context.Context, into *jobPage) {
 // is its own until that page is there. When deliver returns, no goroutine of it is left and
 // nothing holds a turn.
 func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(route.Part) bool) error {
+	if !page.more { // as most jobs have it
+		defer page.end()
+		return page.hand(yield)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	var ahead chan *jobPage
 	defer func() {
@@ -51,10 +63,7 @@ func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(ro
 		}
 	}()
 	for {
-		if page.err != nil {
-			return page.err
-		}
-		if page.more {
+		if page.more && page.err == nil {
 			next := make(chan *jobPage, 1)
 			ahead = next
 			go func() {
@@ -63,14 +72,10 @@ func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(ro
 				next <- behind
 			}()
 		}
-		if len(page.parts) > 0 {
-			if err := hand(page.parts, page.place, page.total, yield); err != nil {
-				return err
-			}
-		}
+		err := page.hand(yield)
 		page.end()
-		if ahead == nil {
-			return nil
+		if err != nil || ahead == nil {
+			return err
 		}
 		page, ahead = <-ahead, nil
 	}
