@@ -15,16 +15,16 @@ func TestCachesAreBounded(t *testing.T) {
 	var kept layouts
 	for i := range 3 * maxLayouts {
 		q := Query{Select: []Output{{Column: Column{Logical: "name", Type: Text}, As: fmt.Sprint(i)}}}
-		first, err := kept.of(table, q, false)
+		first, err := kept.of(&table, &q, verbPage, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if again, _ := kept.of(table, q, false); again != first {
+		if again, _ := kept.of(&table, &q, verbPage, false); again != first {
 			t.Fatal("a layout is not used again")
 		}
 	}
 	long := Query{Select: []Output{{Column: Column{Logical: "name", Type: Text}, As: strings.Repeat("x", maxLayoutKey)}}}
-	if _, err := kept.of(table, long, false); err != nil || len(kept.known) != maxLayouts {
+	if _, err := kept.of(&table, &long, verbPage, false); err != nil || len(kept.known) != maxLayouts {
 		t.Errorf("%d layouts are kept, %v", len(kept.known), err)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -68,7 +68,7 @@ func TestTheTypeSaysWhatAFilterTakes(t *testing.T) {
 				for range n {
 					test.Values = append(test.Values, values[kind])
 				}
-				_, _, err := fit(test, func(f string) string { return f })
+				err := new(expression).fit(test, func(dst, f []byte) []byte { return append(dst, f...) })
 				if want := has[op] && n >= least && n <= most; (err == nil) != want || (Check(test) == nil) != want {
 					t.Errorf("%v %q with %d values: %v, %v", kind, op, n, err, Check(test))
 				}

@@ -180,7 +180,7 @@ func benchmarkSmall(b *testing.B, r *smallRig, inFlight int) {
 	b.ReportMetric(float64(cpuOf(b)-before)/float64(b.N), "cpu-ns/op")
 }
 
-func cpuOf(b *testing.B) time.Duration {
+func cpuOf(b testing.TB) time.Duration {
 	var used syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
 		b.Fatal(err)

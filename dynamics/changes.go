@@ -55,7 +55,7 @@ type PreparedChanges struct{ rows *Prepared }
 // PrepareChanges checks q and lays it out for t. It has no order: Dataverse refuses
 // $orderby here.
 func (s *Session) PrepareChanges(t Table, q ChangesQuery) (*PreparedChanges, error) {
-	p, err := s.client.prepare(t, &Query{Select: q.Select, PageSize: q.PageSize}, t.op(opChanges), true)
+	p, err := s.client.prepare(t, Query{Select: q.Select, PageSize: q.PageSize}, opChanges, true)
 	if err != nil {
 		return nil, err
 	}

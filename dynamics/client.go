@@ -132,6 +132,7 @@ func New(config Config) (*Client, error) {
 	}
 	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/",
 		breakers: breakers{bound: config.AttemptTimeout}, userAgent: []string{config.UserAgent}}
+	c.layouts.root = c.path
 	if config.Transport == nil {
 		c.own = newTransport(config.ReceiveBuffer)
 		c.config.Transport = c.own

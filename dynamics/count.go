@@ -91,12 +91,16 @@ func (c *counter) aggregate(ctx context.Context, f Filter) (int64, error) {
 	const aggregation = "aggregate($count as c)"
 	options := "$apply=" + encode(aggregation)
 	if f != nil {
-		e, text, err := fit(f, func(filter string) string { return "$apply=" + encode("filter("+filter+")/"+aggregation) })
-		if err != nil {
+		e := expressions.Get().(*expression)
+		defer e.release()
+		if err := e.fit(f, func(dst, filter []byte) []byte {
+			dst = appendEncoded(append(dst, "$apply="...), "filter(")
+			return appendEncoded(appendEncoded(dst, filter), ")/"+aggregation)
+		}); err != nil {
 			return 0, err
 		}
-		options = text
-		r.redact.values, r.redact.query = e.values, &Query{Filter: f}
+		options = string(e.options)
+		r.redact.query, r.redact.form = &Query{Filter: f}, e.form
 	}
 	var count int64
 	r.read = func(b *body) (err error) {

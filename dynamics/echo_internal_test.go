@@ -13,7 +13,7 @@ import (
 // Whoever reads on behind an echo gets no more of the answer.
 func TestNothingIsReadBehindAnEcho(t *testing.T) {
 	const token = "x.y.0123456789abcdefghij"
-	r := new(echoIndexes).without(request{redact: redaction{tokens: []string{token}}}, strings.NewReader("before "+token+strings.Repeat(" and behind it", 100)))
+	r := new(echoIndexes).without(&request{redact: redaction{tokens: []string{token}}}, strings.NewReader("before "+token+strings.Repeat(" and behind it", 100)))
 	got, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if len(got) > 0 || !errors.Is(err, errEcho) {
 		t.Errorf("%q, %v", got, err)
@@ -33,7 +33,7 @@ func TestAnEchoIsFoundAtEveryPlace(t *testing.T) {
 		if slow {
 			from = iotest.OneByteReader(from)
 		}
-		_, err := io.Copy(io.Discard, new(echoIndexes).without(request{redact: redaction{tokens: []string{token}}}, from))
+		_, err := io.Copy(io.Discard, new(echoIndexes).without(&request{redact: redaction{tokens: []string{token}}}, from))
 		return err
 	}
 	for _, slow := range []bool{false, true} {
@@ -66,7 +66,7 @@ func TestAnEchoIsFoundAtEveryPlace(t *testing.T) {
 	}
 	// A token whose signature is as short as an echo.
 	short := "a.b.0123456789abcdef"
-	if _, err := io.Copy(io.Discard, new(echoIndexes).without(request{redact: redaction{tokens: []string{short}}}, strings.NewReader("0123456789ABCDEF"))); !errors.Is(err, errEcho) {
+	if _, err := io.Copy(io.Discard, new(echoIndexes).without(&request{redact: redaction{tokens: []string{short}}}, strings.NewReader("0123456789ABCDEF"))); !errors.Is(err, errEcho) {
 		t.Errorf("a signature of 16 characters: %v", err)
 	}
 }

@@ -3,12 +3,15 @@ package dynamics
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"io"
 	"math"
 	"math/bits"
+	"slices"
 	"strings"
+	"sync"
 )
 
 // An echoReader reads an answer that is used, and fails where it holds the token
@@ -25,6 +28,9 @@ type echoReader struct {
 	all   []byte // for whole
 	err   error
 }
+
+// echoReaders keeps readers of answers that were read.
+var echoReaders = sync.Pool{New: func() any { return new(echoReader) }}
 
 const (
 	// echoExact is how many characters in a row of a token are an echo in an answer's
@@ -50,23 +56,30 @@ type echoIndexes struct{ perToken[*echoIndex] }
 const maxEchoIndexes = 128
 
 // without lets an answer to r through that holds no token.
-func (k *echoIndexes) without(r request, from io.Reader) io.Reader {
-	proof := redaction{sieves: r.redact.sieves}
+func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
+	var space [2]string
+	signs := space[:0]
 	for _, token := range r.redact.tokens {
 		if sign := token[strings.LastIndexByte(token, '.')+1:]; len(sign) >= echoExact {
-			proof.tokens = append(proof.tokens, sign[max(0, len(sign)-echoMost):])
+			signs = append(signs, sign[max(0, len(sign)-echoMost):])
 		}
 	}
-	if len(proof.tokens) == 0 {
+	if len(signs) == 0 {
 		return from
 	}
-	forms := k.of(strings.Join(proof.tokens, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(proof.tokens) })
-	e := &echoReader{from: from, op: r.op, forms: forms}
-	e.tail = e.space[:0]
+	e := echoReaders.Get().(*echoReader)
+	e.from, e.op, e.tail = from, r.op, e.space[:0]
+	e.forms = k.of(strings.Join(signs, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) })
 	if r.strict {
-		e.whole = &proof
+		e.whole = &redaction{sieves: r.redact.sieves, tokens: slices.Clone(signs)}
 	}
 	return e
+}
+
+// release is called when nobody reads on. What was read is not kept.
+func (e *echoReader) release() {
+	*e = echoReader{}
+	echoReaders.Put(e)
 }
 
 // Read reads, and looks at what it has read.
@@ -88,13 +101,8 @@ func (e *echoReader) found(read []byte) bool {
 		e.all = append(e.all, read[:min(len(read), echoWhole-len(e.all))]...)
 	}
 	border := append(e.tail, read[:min(len(read), echoTail)]...)
-	if e.forms.in(border) || e.forms.in(read) {
+	if e.forms.inAny(border) || e.forms.inAny(read) {
 		return true
-	}
-	if escaped(border) || escaped(read) {
-		if e.forms.in([]byte(unescape(string(border)))) || e.forms.in([]byte(unescape(string(read)))) {
-			return true
-		}
 	}
 	if len(read) < echoTail {
 		read = border // short reads one after another
@@ -103,26 +111,34 @@ func (e *echoReader) found(read []byte) bool {
 	return false
 }
 
-// escaped reports whether letters may stand in the escapes of JSON, URLs or HTML.
-func escaped(text []byte) bool {
-	return bytes.IndexByte(text, '%') >= 0 || bytes.Contains(text, []byte(`\u00`)) || bytes.Contains(text, []byte("&#"))
-}
-
-// An echoIndex finds forms of tokens in much text: every chunk of them is in a hash
+// An echoIndex finds forms of tokens in much text: every gram of them is in a hash
 // table, so that of the text only each echoStep-th place is looked at. Cases do not
 // count: all is compared with the bit set in which they differ.
 type echoIndex struct {
 	forms []byte
 	table []uint16 // hash → place in forms, plus one; open addressing
 	bits  [1 << 10]uint64
+	wide  bool // a form has characters that no token should have; see inEscaped
 }
 
-// caseBits are those in which the cases of eight ASCII letters differ.
-const caseBits = 0x2020202020202020
+const (
+	// echoGram is how many characters are looked up at once.
+	echoGram = 4
+	// echoStep is how far apart two grams may be so that a run of echoExact characters
+	// holds one of them whole.
+	echoStep = echoExact - echoGram + 1
+	// caseBits are those in which the cases of ASCII letters differ.
+	caseBits = 0x20202020
+)
 
-// echoStep is how far apart two chunks may be so that a run of echoExact characters
-// holds one of them whole.
-const echoStep = echoExact - echoChunk + 1
+func gramAt(s []byte, i int) uint32 { return binary.LittleEndian.Uint32(s[i:]) | caseBits }
+
+// gramBits hashes a gram to two bits of one word of the table in front, at which most of
+// what is in no form fails.
+func gramBits(gram uint32) (word int, both uint64) {
+	h := uint64(gram) * 0x9E3779B97F4A7C15
+	return int(h >> 54), 1<<(h>>48&63) | 1<<(h>>42&63)
+}
 
 func newEchoIndex(tokens []string) *echoIndex {
 	x := &echoIndex{}
@@ -136,12 +152,16 @@ func newEchoIndex(tokens []string) *echoIndex {
 		}
 	}
 	x.forms = x.forms[:min(len(x.forms), math.MaxUint16-1)]
+	x.wide = bytes.ContainsFunc(x.forms, func(c rune) bool { return c != 0 && (c >= 0x80 || !inWord(byte(c))) })
 	x.table = make([]uint16, 1<<bits.Len(uint(2*len(x.forms))))
-	for i := 0; i+echoChunk <= len(x.forms); i++ {
-		chunk := chunkAt(x.forms, i) | caseBits
-		word, bit := sieveBit(chunk)
-		x.bits[word] |= bit
-		at := x.place(chunk)
+	for i := 0; i+echoGram <= len(x.forms); i++ {
+		if bytes.IndexByte(x.forms[i:i+echoGram], 0) >= 0 { // between two forms
+			continue
+		}
+		gram := gramAt(x.forms, i)
+		word, both := gramBits(gram)
+		x.bits[word] |= both
+		at := x.place(gram)
 		for x.table[at] != 0 {
 			at = (at + 1) & (len(x.table) - 1)
 		}
@@ -150,23 +170,80 @@ func newEchoIndex(tokens []string) *echoIndex {
 	return x
 }
 
-func (x *echoIndex) place(chunk uint64) int {
-	return int(chunk*0xD6E8FEB86659FD93>>40) & (len(x.table) - 1)
+func (x *echoIndex) place(gram uint32) int {
+	return int(uint64(gram)*0xD6E8FEB86659FD93>>40) & (len(x.table) - 1)
 }
+
+// inAny looks for echoExact characters in a row of a form, as they are or in escapes.
+func (x *echoIndex) inAny(text []byte) bool { return x.in(text) || x.inEscaped(text) }
 
 // in looks for echoExact characters in a row of a form.
 func (x *echoIndex) in(text []byte) bool {
-	for i := 0; i+echoChunk <= len(text); i += echoStep {
-		chunk := chunkAt(text, i) | caseBits
-		if word, bit := sieveBit(chunk); x.bits[word]&bit == 0 {
+	for i := 0; i+echoGram <= len(text); i += echoStep {
+		gram := gramAt(text, i)
+		if word, both := gramBits(gram); x.bits[word]&both != both {
 			continue
 		}
-		for at := x.place(chunk); x.table[at] != 0; at = (at + 1) & (len(x.table) - 1) {
-			if j := int(x.table[at]) - 1; chunkAt(x.forms, j)|caseBits == chunk &&
-				inCommon(text, i, x.forms, j) >= echoExact {
+		for at := x.place(gram); x.table[at] != 0; at = (at + 1) & (len(x.table) - 1) {
+			if j := int(x.table[at]) - 1; gramAt(x.forms, j) == gram && inCommon(text, i, x.forms, j) >= echoExact {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// inEscaped looks into the words of a text in which letters may stand in the escapes of
+// JSON, URLs or HTML. Neither a form nor an escape reaches over the end of a word, and
+// no escape is shorter than what it stands for.
+func (x *echoIndex) inEscaped(text []byte) bool {
+	percent, ampersand, slash := indexFrom(text, 0, '%'), indexFrom(text, 0, '&'), slashFrom(text, 0)
+	for {
+		begin := min(percent, ampersand, slash)
+		if begin == len(text) {
+			return false
+		}
+		end := begin + 1
+		for begin > 0 && (x.wide || inWord(text[begin-1])) {
+			begin--
+		}
+		for end < len(text) && (x.wide || inWord(text[end])) {
+			end++
+		}
+		if end-begin >= echoExact && x.in([]byte(unescape(string(text[begin:end])))) {
+			return true
+		}
+		if percent < end {
+			percent = indexFrom(text, end, '%')
+		}
+		if ampersand < end {
+			ampersand = indexFrom(text, end, '&')
+		}
+		if slash < end {
+			slash = slashFrom(text, end)
+		}
+	}
+}
+
+// inWord reports whether a form or an escape may hold c.
+func inWord(c byte) bool { return c > ' ' && c < 0x80 && c != '"' }
+
+// indexFrom is where the first c stands from i on, the text's length where there is none.
+func indexFrom(text []byte, i int, c byte) int {
+	if k := bytes.IndexByte(text[i:], c); k >= 0 {
+		return i + k
+	}
+	return len(text)
+}
+
+// slashFrom is indexFrom of a backslash that may begin an escape of a letter, or stand
+// between letters.
+func slashFrom(text []byte, i int) int {
+	for {
+		i = indexFrom(text, i, '\\')
+		if i+1 >= len(text) || text[i+1] != '"' {
+			return i
+		}
+		i += 2
+	}
 }

@@ -188,6 +188,9 @@ func unusable(op, message string, cause error) *Error {
 // ended makes the error of a caller whose context is over.
 func ended(ctx context.Context, op string) *Error {
 	err := ctx.Err()
+	if err == nil { // its deadline is now
+		err = context.DeadlineExceeded
+	}
 	message := "the caller went away"
 	if errors.Is(err, context.DeadlineExceeded) {
 		message = "the deadline passed"

@@ -57,7 +57,21 @@ const (
 )
 
 // affirmative gives the operator whose complement op is, for the negative ones.
-var affirmative = map[Op]Op{Ne: Eq, NotIn: In, NotContains: Contains, NotNull: IsNull, ContainsNone: ContainsAny}
+func affirmative(op Op) (positive Op, negative bool) {
+	switch op {
+	case Ne:
+		return Eq, true
+	case NotIn:
+		return In, true
+	case NotContains:
+		return Contains, true
+	case NotNull:
+		return IsNull, true
+	case ContainsNone:
+		return ContainsAny, true
+	}
+	return op, false
+}
 
 // The operators of the types, in the order of the public contract, section 5.
 var (
@@ -110,6 +124,7 @@ func Check(f Filter) error {
 		}
 		return nil
 	}
-	_, _, err := fit(f, func(filter string) string { return filter })
-	return err
+	e := expressions.Get().(*expression)
+	defer e.release()
+	return e.fit(f, func(dst, filter []byte) []byte { return append(dst, filter...) })
 }

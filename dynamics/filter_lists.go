@@ -40,49 +40,83 @@ const (
 // (https://learn.microsoft.com/power-apps/developer/data-platform/wildcard-characters),
 // and in and not-in are not among them. In matches no row without a value;
 // whether NotIn does is nowhere said, so that "or null" is always written.
-func (e *expression) list(t Test, literals []string, negate bool) {
+func (e *expression) list(t *Test, negate bool) *Error {
 	word, joiner := " eq ", " or "
 	if negate {
 		word, joiner = " ne ", " and "
 	}
-	p := t.Column.Property()
-	var terms []string
-	if e.listed(t, literals) {
-		var items []string
-		for i, v := range t.Values {
-			if t.Column.Type != Text {
-				v = literals[i] // a number in plain digits with a point, whatever the user's locale; a GUID in lower case
-			}
-			if utf8.RuneCountInString(v) > maxListed {
-				terms = append(terms, p+word+literals[i])
-				continue
-			}
-			item := listItem(v)
-			items = append(items, item)
-			// The form that a message would repeat it in.
-			e.values = append(e.values, item[1:len(item)-1])
+	if e.form.lists(t) {
+		return e.listed(t, word, joiner, negate)
+	}
+	e.open(len(t.Values), negate)
+	for i, v := range t.Values {
+		if i > 0 {
+			e.say(joiner)
 		}
-		if len(items) > 0 {
-			function := "In"
-			if negate {
-				function = "NotIn"
-			}
-			terms = append(terms, queryFunction(function, t.Column.Logical, items))
-		}
-	} else {
-		for _, l := range literals {
-			terms = append(terms, p+word+l)
+		if err := e.compare(t, word, v); err != nil {
+			return err
 		}
 	}
-	e.withNull(p, joiner, terms, negate)
+	e.shut(t.Column, len(t.Values), negate)
+	return nil
 }
 
-// listed reports whether a list is written as a function.
-func (e *expression) listed(t Test, literals []string) bool {
-	if len(literals) <= shortList {
+// listed writes a list as a function, with what is too long for it in front.
+func (e *expression) listed(t *Test, word, joiner string, negate bool) *Error {
+	literals, err := t.literals()
+	if err != nil {
+		return err
+	}
+	var long, items []string
+	for i, l := range literals {
+		if item, ok := t.item(i, l); ok {
+			items = append(items, item)
+		} else {
+			long = append(long, l)
+		}
+	}
+	terms := len(long) + min(len(items), 1)
+	e.open(terms, negate)
+	for i, l := range long {
+		if i > 0 {
+			e.say(joiner)
+		}
+		e.column(t.Column)
+		e.say(word)
+		e.say(l)
+	}
+	if len(items) > 0 {
+		if len(long) > 0 {
+			e.say(joiner)
+		}
+		function := "In"
+		if negate {
+			function = "NotIn"
+		}
+		e.queryFunction(function, t.Column.Logical, items)
+	}
+	e.shut(t.Column, terms, negate)
+	return nil
+}
+
+// item is a value as an item of a list, false where it is too long for one.
+func (t *Test) item(i int, literal string) (string, bool) {
+	v := t.Values[i]
+	if t.Column.Type != Text {
+		v = literal // a number in plain digits with a point, whatever the user's locale; a GUID in lower case
+	}
+	if utf8.RuneCountInString(v) > maxListed {
+		return "", false
+	}
+	return listItem(v), true
+}
+
+// lists reports whether a list is written as a function.
+func (form listForm) lists(t *Test) bool {
+	if len(t.Values) <= shortList {
 		return false
 	}
-	return e.form == everyFunction || e.form == functions && t.Column.Type != Lookup
+	return form == everyFunction || form == functions && t.Column.Type != Lookup
 }
 
 // escapes are the characters of a text that a list of values must not hold as they
@@ -121,7 +155,17 @@ func listItem(text string) string {
 
 // queryFunction calls one of Dataverse's own functions, whose values are a JSON
 // array of strings, also of numbers.
-func queryFunction(name, attribute string, items []string) string {
-	return "Microsoft.Dynamics.CRM." + name + "(PropertyName='" + attribute + "',PropertyValues=[" +
-		strings.Join(items, ",") + "])"
+func (e *expression) queryFunction(name, attribute string, items []string) {
+	e.say("Microsoft.Dynamics.CRM.")
+	e.say(name)
+	e.say("(PropertyName='")
+	e.say(attribute)
+	e.say("',PropertyValues=[")
+	for i, item := range items {
+		if i > 0 {
+			e.say(",")
+		}
+		e.say(item)
+	}
+	e.say("])")
 }

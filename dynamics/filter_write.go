@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
+	"sync"
 )
 
 const (
@@ -12,13 +12,24 @@ const (
 	maxConditions = 500 // Dataverse: TooManyConditionsInQuery, 0x8004430C
 )
 
-// expression writes a filter in OData's syntax, not yet percent-encoded, and
-// remembers the values for the one purpose of keeping them out of error texts.
+// expression writes a filter in OData's syntax, not yet percent-encoded.
 type expression struct {
 	form       listForm
-	text       strings.Builder
-	values     []string
+	text       []byte
+	options    []byte // the query options with it, encoded
 	conditions int
+}
+
+// expressions keeps what filters are written with. What is left of one filter is
+// overwritten by the next; a filter that was long is not kept.
+var expressions = sync.Pool{New: func() any { return new(expression) }}
+
+const maxKeptExpression = 16 << 10
+
+func (e *expression) release() {
+	if cap(e.text)+cap(e.options) <= maxKeptExpression {
+		expressions.Put(e)
+	}
 }
 
 // write appends f or, if negate is set, its complement. Negations are pushed down
@@ -37,70 +48,80 @@ func (e *expression) write(f Filter, negate bool, depth int) *Error {
 	case Not:
 		return e.write(f.Of, !negate, depth+1)
 	case Test:
-		return e.test(f, negate)
+		return e.test(&f, negate)
 	case nil:
 		return refuse("query", "", "a part of the filter is missing")
 	}
 	return refuse("query", "", "a part of the filter is of type %T, not And, Or, Not or Test", f)
 }
 
-// dual is the word that a negation makes of another.
-var dual = map[string]string{"and": "or", "or": "and"}
-
 func (e *expression) join(members []Filter, word string, negate bool, depth int) *Error {
 	if len(members) == 0 {
 		return refuse("query", "", "the filter has an empty %q list: give one condition at least", word)
 	}
-	if negate { // De Morgan
-		word = dual[word]
+	joiner := " and "
+	if (word == "or") != negate { // De Morgan
+		joiner = " or "
 	}
-	e.text.WriteByte('(')
+	e.say("(")
 	for i, m := range members {
 		if i > 0 {
-			e.text.WriteString(" " + word + " ")
+			e.say(joiner)
 		}
 		if err := e.write(m, negate, depth+1); err != nil {
 			return err
 		}
 	}
-	e.text.WriteByte(')')
+	e.say(")")
 	return nil
 }
 
+// say appends text as it is.
+func (e *expression) say(text string) { e.text = append(e.text, text...) }
+
 // checked returns the literals of a leaf that is as it should be.
-func (t Test) checked() ([]string, *Error) {
-	if err := t.Column.check(); err != nil {
+func (t *Test) checked() ([]string, *Error) {
+	if err := t.check(); err != nil {
 		return nil, err
-	}
-	if !slices.Contains(t.Column.Type.Ops(), t.Op) {
-		return nil, refuse("query", t.Column.Logical, "column %s (%s) has no operator %q",
-			t.Column.Logical, t.Column.Type, t.Op)
-	}
-	least, most := t.Column.Type.Arity(t.Op)
-	if n := len(t.Values); n < least || n > most {
-		return nil, refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d",
-			t.Op, t.Column.Logical, counted(least, most), n)
 	}
 	return t.literals()
 }
 
-// test writes one leaf. Every complement says "or null" itself, so that the
-// answer does not depend on what Dataverse makes of null there.
-func (e *expression) test(t Test, negate bool) *Error {
-	literals, err := t.checked()
-	if err != nil {
+// check is checked of all but the values themselves.
+func (t *Test) check() *Error {
+	if err := t.Column.check(); err != nil {
 		return err
 	}
-	e.values = append(e.values, t.Values...)
-	e.values = append(e.values, literals...) // a moment in UTC differs from what was given
+	if !slices.Contains(t.Column.Type.Ops(), t.Op) {
+		return refuse("query", t.Column.Logical, "column %s (%s) has no operator %q",
+			t.Column.Logical, t.Column.Type, t.Op)
+	}
+	least, most := t.Column.Type.Arity(t.Op)
+	if n := len(t.Values); n < least || n > most {
+		return refuse("query", t.Column.Logical, "operator %q on column %s takes %s, not %d",
+			t.Op, t.Column.Logical, counted(least, most), n)
+	}
+	return nil
+}
+
+// test writes one leaf. Every complement says "or null" itself, so that the
+// answer does not depend on what Dataverse makes of null there.
+func (e *expression) test(t *Test, negate bool) *Error {
+	if err := t.check(); err != nil {
+		return err
+	}
 	op := t.Op
-	if positive, ok := affirmative[op]; ok {
+	if positive, ok := affirmative(op); ok {
 		op, negate = positive, !negate
 	}
+	var err *Error
 	if op == In {
-		e.list(t, literals, negate)
+		err = e.list(t, negate)
 	} else {
-		e.leaf(t.Column, op, literals, negate)
+		err = e.leaf(t, op, negate)
+	}
+	if err != nil {
+		return err
 	}
 	if e.conditions > maxConditions {
 		return &Error{Kind: Invalid, Op: "query", Err: errTooManyConditions,
@@ -124,76 +145,156 @@ func counted(least, most int) string {
 	return fmt.Sprintf("%d to %d values", least, most)
 }
 
-// textFunctions are OData's names of the operators that search within texts.
-var textFunctions = map[Op]string{Contains: "contains", StartsWith: "startswith", EndsWith: "endswith"}
-
-// complement is OData's operator for what another one does not match.
-var complement = map[Op]string{Eq: "ne", Lt: "ge", Le: "gt", Gt: "le", Ge: "lt"}
-
-func (e *expression) leaf(c Column, op Op, literals []string, negate bool) {
-	p := c.Property()
-	if op == IsNull {
-		word := " eq null"
-		if negate {
-			word = " ne null"
-		}
-		e.terms("", p+word)
-		return
-	}
-	var terms []string
-	joiner := " or "
+// textFunction is OData's name of an operator that searches within texts.
+func textFunction(op Op) string {
 	switch op {
+	case Contains:
+		return "contains("
+	case StartsWith:
+		return "startswith("
+	}
+	return "endswith("
+}
+
+// comparison is OData's operator for op, or for what op does not match.
+func comparison(op Op, negate bool) string {
+	words := [...]struct {
+		op         Op
+		word, dual string
+	}{{Eq, " eq ", " ne "}, {Lt, " lt ", " ge "}, {Le, " le ", " gt "}, {Gt, " gt ", " le "}, {Ge, " ge ", " lt "}}
+	for _, w := range words {
+		if w.op == op && negate {
+			return w.dual
+		} else if w.op == op {
+			return w.word
+		}
+	}
+	return "" // which no column has
+}
+
+func (e *expression) leaf(t *Test, op Op, negate bool) (err *Error) {
+	switch op {
+	case IsNull:
+		e.conditions++
+		e.column(t.Column)
+		if negate {
+			e.say(" ne null")
+		} else {
+			e.say(" eq null")
+		}
+		return nil
 	case Between:
-		terms, joiner = []string{p + " ge " + literals[0], p + " le " + literals[1]}, " and "
+		e.open(2, negate)
+		joiner := " and "
 		if negate {
-			terms, joiner = []string{p + " lt " + literals[0], p + " gt " + literals[1]}, " or "
+			joiner = " or "
 		}
+		if err = e.compare(t, comparison(Ge, negate), t.Values[0]); err == nil {
+			e.say(joiner)
+			err = e.compare(t, comparison(Le, negate), t.Values[1])
+		}
+		e.shut(t.Column, 2, negate)
+		return err
+	}
+	e.open(1, negate)
+	switch op {
 	case Contains, StartsWith, EndsWith:
-		function := textFunctions[op]
 		if negate {
-			function = "not " + function
+			e.say("not ")
 		}
-		terms = []string{function + "(" + p + "," + literals[0] + ")"}
+		e.say(textFunction(op))
+		e.column(t.Column)
+		e.say(",")
+		err = e.literal(t, t.Values[0])
+		e.say(")")
 	case ContainsAny:
-		function := "ContainValues"
-		if negate {
-			function = "DoesNotContainValues"
-		}
-		items := make([]string, len(literals))
-		for i, l := range literals {
-			items[i] = `"` + l + `"`
-		}
-		terms = []string{queryFunction(function, p, items)}
+		err = e.containValues(t, negate)
 	default:
-		word := string(op)
-		if negate {
-			word = complement[op]
-		}
-		terms = []string{p + " " + word + " " + literals[0]}
+		err = e.compareSet(t, comparison(op, negate))
 	}
-	e.withNull(p, joiner, terms, negate)
+	e.shut(t.Column, 1, negate)
+	return err
 }
 
-// withNull writes terms, and after a complement that a column without a value
-// matches as well.
-func (e *expression) withNull(p, joiner string, terms []string, negate bool) {
+// containValues calls the function that several choices have.
+func (e *expression) containValues(t *Test, negate bool) *Error {
+	literals, err := t.literals()
+	if err != nil {
+		return err
+	}
+	function := "ContainValues"
 	if negate {
-		joined := strings.Join(terms, joiner)
-		if len(terms) > 1 {
-			joined = "(" + joined + ")"
-		}
-		e.conditions += len(terms) - 1
-		e.terms(" or ", joined, p+" eq null")
-		return
+		function = "DoesNotContainValues"
 	}
-	e.terms(joiner, terms...)
+	for i, l := range literals {
+		literals[i] = `"` + l + `"`
+	}
+	e.queryFunction(function, t.Column.Property(), literals)
+	return nil
 }
 
-func (e *expression) terms(joiner string, terms ...string) {
-	e.conditions += len(terms)
-	if len(terms) == 1 {
-		e.text.WriteString(terms[0])
+// compareSet compares with the one value, or with the set of choices that the values are.
+func (e *expression) compareSet(t *Test, word string) *Error {
+	if t.Column.Type != Choices {
+		return e.compare(t, word, t.Values[0])
+	}
+	literals, err := t.literals()
+	if err != nil {
+		return err
+	}
+	e.column(t.Column)
+	e.say(word)
+	e.say(literals[0])
+	return nil
+}
+
+// compare writes a comparison of the column with one value.
+func (e *expression) compare(t *Test, word, value string) *Error {
+	e.column(t.Column)
+	e.say(word)
+	return e.literal(t, value)
+}
+
+// literal writes a value.
+func (e *expression) literal(t *Test, value string) *Error {
+	var err error
+	if e.text, err = appendLiteral(e.text, t.Column.Type, t.Op, value); err != nil {
+		return t.fault(err)
+	}
+	return nil
+}
+
+// column writes the column's property.
+func (e *expression) column(c Column) {
+	if c.Type != Lookup {
+		e.say(c.Logical)
 		return
 	}
-	e.text.WriteString("(" + strings.Join(terms, joiner) + ")")
+	e.say("_")
+	e.say(c.Logical)
+	e.say("_value")
+}
+
+// open begins so many terms, and shut ends them; after a complement shut adds that a
+// column without a value matches as well.
+func (e *expression) open(terms int, negate bool) {
+	e.conditions += terms
+	if negate {
+		e.conditions++
+		e.say("(")
+	}
+	if terms > 1 {
+		e.say("(")
+	}
+}
+
+func (e *expression) shut(c Column, terms int, negate bool) {
+	if terms > 1 {
+		e.say(")")
+	}
+	if negate {
+		e.say(" or ")
+		e.column(c)
+		e.say(" eq null)")
+	}
 }

@@ -1,6 +1,16 @@
 package dynamics
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// putGUID makes room for a GUID behind dst.
+func putGUID(dst []byte) ([]byte, *[idLength]byte) {
+	n := len(dst)
+	dst = slices.Grow(dst, idLength)[:n+idLength]
+	return dst, (*[idLength]byte)(dst[n:])
+}
 
 // lowerGUID writes a GUID, which stands in quotation marks, in lower case. It reports
 // false where raw is none, and what it has written then is none either.

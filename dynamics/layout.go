@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -24,16 +25,20 @@ type layout struct {
 	frame      int            // what a row has around the values, in bytes
 	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 
+	op          string            // accounts.page
+	path        string            // of the rows
 	selection   string            // $select=…
 	ordering    string            // &$orderby=…
 	annotations string            // item of the Prefer header, "" for none
 	sum         [sha256.Size]byte // tells layouts apart
+	prefers     [8]atomic.Pointer[preference]
 }
 
 // member is one output of a row.
 type member struct {
 	head   []byte // `"name":`, with a comma in front from the second on
 	source int    // index in properties
+	kind   ColumnType
 }
 
 // memberFrame is what a value has around it at most, `{"id":"","name":"","entity":""}`
@@ -58,6 +63,7 @@ const (
 
 // layouts keeps layouts that were used, since most requests ask for the same fields.
 type layouts struct {
+	root  string // of the Web API
 	mu    sync.Mutex
 	known map[string]*layout
 }
@@ -71,19 +77,23 @@ const (
 
 // of returns the layout of q's fields and order; tracked says that rows may be deleted
 // ones.
-func (k *layouts) of(t Table, q Query, tracked bool) (*layout, error) {
+func (k *layouts) of(t *Table, q *Query, verb string, tracked bool) (*layout, error) {
 	var space [1 << 10]byte
-	key := layoutKey(space[:0], t, q, tracked)
+	key := layoutKey(space[:0], t, q, verb, tracked)
 	k.mu.Lock()
 	l := k.known[string(key)]
 	k.mu.Unlock()
 	if l != nil {
 		return l, nil
 	}
-	l, err := newLayout(t, q, tracked)
+	if err := t.check(t.op(verb)); err != nil {
+		return nil, err
+	}
+	l, err := newLayout(*t, q, tracked)
 	if err != nil {
 		return nil, err
 	}
+	l.op, l.path = t.op(verb), k.root+t.Set
 	l.sum = sha256.Sum256(key)
 	if len(key) <= maxLayoutKey {
 		k.keep(string(key), l)
@@ -107,8 +117,8 @@ func (k *layouts) keep(key string, l *layout) {
 }
 
 // layoutKey holds everything that a layout is made from.
-func layoutKey(key []byte, t Table, q Query, tracked bool) []byte {
-	key = appendTexts(key, t.Set, t.Key)
+func layoutKey(key []byte, t *Table, q *Query, verb string, tracked bool) []byte {
+	key = appendTexts(key, t.Name, t.Set, t.Logical, t.Key, verb)
 	key = binary.AppendUvarint(key, uint64(len(q.Select)))
 	for _, o := range q.Select {
 		key = appendTexts(append(key, byte(o.Type)), o.Logical, o.As)
@@ -135,7 +145,7 @@ func appendBool(dst []byte, b bool) []byte {
 	return append(dst, 0)
 }
 
-func newLayout(t Table, q Query, tracked bool) (*layout, error) {
+func newLayout(t Table, q *Query, tracked bool) (*layout, error) {
 	l := &layout{slots: map[string]int{}, idAt: -1}
 	index, names := map[string]int{}, map[string]bool{}
 	add := func(c Column) int {
@@ -166,7 +176,7 @@ func newLayout(t Table, q Query, tracked bool) (*layout, error) {
 		if i > 0 {
 			head = append([]byte{','}, head...)
 		}
-		m := member{head: append(head, ':'), source: at}
+		m := member{head: slices.Grow(append(head, ':'), putAtOnce), source: at, kind: o.Type}
 		l.members = append(l.members, m)
 		l.frame += len(m.head) + memberFrame
 	}

@@ -13,15 +13,11 @@ import (
 
 // literals turns a test's values into OData literals of the column's type. A
 // fault names the column and what would be right, never the value.
-func (t Test) literals() ([]string, *Error) {
-	fault := func(right string) *Error {
-		return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical,
-			t.Column.Type, t.Op, right)
-	}
+func (t *Test) literals() ([]string, *Error) {
 	if t.Column.Type == Choices && (t.Op == Eq || t.Op == Ne) {
 		set, err := choiceSet(t.Values)
 		if err != nil {
-			return nil, fault(err.Error())
+			return nil, t.fault(err)
 		}
 		return []string{quote(set)}, nil
 	}
@@ -29,11 +25,17 @@ func (t Test) literals() ([]string, *Error) {
 	for i, v := range t.Values {
 		l, err := literal(t.Column.Type, t.Op, v)
 		if err != nil {
-			return nil, fault(err.Error())
+			return nil, t.fault(err)
 		}
 		out[i] = l
 	}
 	return out, nil
+}
+
+// fault is the error of a value that is not what right says.
+func (t *Test) fault(right error) *Error {
+	return refuse("query", t.Column.Logical, "column %s (%s), operator %q: a value is not %s", t.Column.Logical,
+		t.Column.Type, t.Op, right)
 }
 
 // notA is an error text of the form "not " + notA.
@@ -41,14 +43,28 @@ type notA string
 
 func (n notA) Error() string { return string(n) }
 
-func literal(kind ColumnType, op Op, v string) (string, error) {
+// appendLiteral appends a value's literal.
+func appendLiteral(dst []byte, kind ColumnType, op Op, v string) ([]byte, error) {
 	switch kind {
 	case Text:
-		return textLiteral(op, v)
+		return appendText(dst, op, v)
 	case Integer, Choice, Choices:
-		return integerLiteral(v, 32)
+		return appendInteger(dst, v, 32)
 	case BigInt:
-		return integerLiteral(v, 64)
+		return appendInteger(dst, v, 64)
+	}
+	l, err := plainLiteral(kind, v)
+	return append(dst, l...), err
+}
+
+func literal(kind ColumnType, op Op, v string) (string, error) {
+	l, err := appendLiteral(nil, kind, op, v)
+	return string(l), err
+}
+
+// plainLiteral is the literal of a value without a form of its own.
+func plainLiteral(kind ColumnType, v string) (string, error) {
+	switch kind {
 	case Decimal, Money, Double:
 		return decimalLiteral(v)
 	case Boolean:
@@ -72,21 +88,21 @@ func literal(kind ColumnType, op Op, v string) (string, error) {
 // take a LIKE pattern, eq and ne do not (Microsoft: "wildcard characters").
 var likeEscape = strings.NewReplacer("[", "[[]", "%", "[%]", "_", "[_]")
 
-func textLiteral(op Op, v string) (string, error) {
+func appendText(dst []byte, op Op, v string) ([]byte, error) {
 	if v == "" {
-		return "", notA("a text with one character at least; use is_null for no value")
+		return dst, notA("a text with one character at least; use is_null for no value")
 	}
 	if !utf8.ValidString(v) {
-		return "", notA("valid UTF-8")
+		return dst, notA("valid UTF-8")
 	}
 	if strings.ContainsFunc(v, isForbidden) {
-		return "", notA("a text without control characters other than tabs and line breaks")
+		return dst, notA("a text without control characters other than tabs and line breaks")
 	}
 	switch op {
 	case Contains, NotContains, StartsWith, EndsWith:
 		v = likeEscape.Replace(v)
 	}
-	return quote(v), nil
+	return appendQuoted(dst, v), nil
 }
 
 // isForbidden tells control characters that no text in Dataverse has: it keeps to
@@ -98,25 +114,40 @@ func isForbidden(r rune) bool {
 
 // quote makes an OData string literal. It comes before percent-encoding: the
 // server decodes the whole URL first, so that only a doubled quote stays inside.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+func quote(s string) string { return string(appendQuoted(nil, s)) }
 
-// integerLiteral takes a whole number in every form in which JSON may write it:
-// clients whose numbers are floats send 5.0 or 5e0.
-func integerLiteral(v string, bits int) (string, error) {
-	wrong := notA("a whole number of 32 bits")
-	if bits == 64 {
-		wrong = "a whole number of 64 bits"
+func appendQuoted(dst []byte, s string) []byte {
+	dst = append(dst, '\'')
+	for i := range len(s) {
+		if s[i] == '\'' {
+			dst = append(dst, '\'')
+		}
+		dst = append(dst, s[i])
 	}
+	return append(dst, '\'')
+}
+
+// appendInteger takes a whole number in every form in which JSON may write it:
+// clients whose numbers are floats send 5.0 or 5e0.
+func appendInteger(dst []byte, v string, bits int) ([]byte, error) {
+	n, ok := wholeNumber(v, bits)
+	switch {
+	case ok:
+		return strconv.AppendInt(dst, n, 10), nil
+	case bits == 64:
+		return dst, notA("a whole number of 64 bits")
+	}
+	return dst, notA("a whole number of 32 bits")
+}
+
+func wholeNumber(v string, bits int) (int64, bool) {
 	digits, err := decimalLiteral(v)
 	if err != nil {
-		return "", wrong
+		return 0, false
 	}
 	whole, fraction, _ := strings.Cut(digits, ".")
 	n, err := strconv.ParseInt(whole, 10, bits)
-	if err != nil || strings.Trim(fraction, "0") != "" {
-		return "", wrong
-	}
-	return strconv.FormatInt(n, 10), nil
+	return n, err == nil && strings.Trim(fraction, "0") == ""
 }
 
 // maxDigits is what .NET's decimal, of which Edm.Decimal is made, keeps for sure.
@@ -256,20 +287,19 @@ var errNoTime = errors.New("not an RFC 3339 date and time")
 
 // choiceSet writes the set as Dataverse stores it: ascending, without repetition.
 func choiceSet(values []string) (string, error) {
-	set := make([]int, 0, len(values))
+	set := make([]int64, 0, len(values))
 	for _, v := range values {
-		l, err := integerLiteral(v, 32)
-		if err != nil {
-			return "", err
+		n, ok := wholeNumber(v, 32)
+		if !ok {
+			return "", notA("a whole number of 32 bits")
 		}
-		n, _ := strconv.Atoi(l)
 		set = append(set, n)
 	}
 	slices.Sort(set)
 	set = slices.Compact(set)
 	words := make([]string, len(set))
 	for i, n := range set {
-		words[i] = strconv.Itoa(n)
+		words[i] = strconv.FormatInt(n, 10)
 	}
 	return strings.Join(words, ","), nil
 }

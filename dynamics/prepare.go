@@ -12,6 +12,7 @@ import (
 // number of pages. It is read only and may be shared, by sessions too.
 type Prepared struct {
 	table   Table
+	query   Query
 	op      string
 	layout  *layout
 	labels  []labels // by member; nil where no member has any
@@ -31,23 +32,32 @@ type labels struct {
 
 // Prepare checks q and lays it out for t.
 func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
-	p, err := s.client.prepare(t, &q, t.op("page"), false)
+	p, err := s.client.prepare(t, q, verbPage, false)
 	if err != nil {
 		return nil, err
 	}
-	head, tail := p.layout.selection, p.layout.ordering
-	if q.Count {
-		tail += "&$count=true"
+	if q.Filter == nil {
+		p.options = p.layout.selection + p.ending()
+		return p, nil
 	}
-	p.options = head + tail
-	if q.Filter != nil {
-		e, options, err := fit(q.Filter, func(filter string) string { return head + "&$filter=" + encode(filter) + tail })
-		if err != nil {
-			return nil, err
-		}
-		p.options, p.redact.values = options, e.values
+	e := expressions.Get().(*expression)
+	defer e.release()
+	if err := e.fit(q.Filter, func(dst, filter []byte) []byte {
+		dst = append(append(dst, p.layout.selection...), "&$filter="...)
+		return append(appendEncoded(dst, filter), p.ending()...)
+	}); err != nil {
+		return nil, err
 	}
+	p.options, p.redact.form = string(e.options), e.form
 	return p, nil
+}
+
+// ending is what stands behind the filter.
+func (p *Prepared) ending() string {
+	if p.query.Count {
+		return p.layout.ordering + "&$count=true"
+	}
+	return p.layout.ordering
 }
 
 // WithPageSize returns p for pages of so many rows, from 1 to [MaxPageSize]. The links
@@ -55,15 +65,12 @@ func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
 // any.
 func (p *Prepared) WithPageSize(rows int) *Prepared {
 	other := *p
-	other.prefer = preferences(min(max(rows, 1), MaxPageSize), p.layout)
+	other.prefer = p.layout.preferences(min(max(rows, 1), MaxPageSize))
 	return &other
 }
 
 // prepare does what is the same for every reading of rows.
-func (c *Client) prepare(t Table, q *Query, op string, tracked bool) (*Prepared, error) {
-	if err := t.check(op); err != nil {
-		return nil, err
-	}
+func (c *Client) prepare(t Table, q Query, verb string, tracked bool) (*Prepared, error) {
 	if q.PageSize < 0 || q.PageSize > MaxPageSize {
 		return nil, refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
 	}
@@ -71,12 +78,12 @@ func (c *Client) prepare(t Table, q *Query, op string, tracked bool) (*Prepared,
 	if size == 0 {
 		size = defaultPageSize
 	}
-	l, err := c.layouts.of(t, *q, tracked)
+	l, err := c.layouts.of(&t, &q, verb, tracked)
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{table: t, op: op, path: c.root() + t.Set, layout: l, form: l.sum, prefer: preferences(size, l)}
-	p.redact.query = q
+	p := &Prepared{table: t, query: q, op: l.op, path: l.path, layout: l, form: l.sum, prefer: l.preferences(size)}
+	p.redact.query = &p.query
 	p.label(q.Select)
 	if q.Moments {
 		if len(q.OrderBy) == 0 || q.OrderBy[0].Column.Type != DateTime {
@@ -89,7 +96,11 @@ func (c *Client) prepare(t Table, q *Query, op string, tracked bool) (*Prepared,
 }
 
 // preferences is the Prefer header for pages of so many rows.
-func preferences(size int, l *layout) string {
+func (l *layout) preferences(size int) string {
+	kept := &l.prefers[size%len(l.prefers)]
+	if p := kept.Load(); p != nil && p.size == size {
+		return p.text
+	}
 	text := "odata.maxpagesize=" + strconv.Itoa(size)
 	if l.deleted > 0 {
 		text = trackChanges + "," + text
@@ -97,7 +108,14 @@ func preferences(size int, l *layout) string {
 	if l.annotations != "" {
 		text += "," + l.annotations
 	}
+	kept.Store(&preference{size, text})
 	return text
+}
+
+// A preference is kept with its layout: most requests ask for pages of few sizes.
+type preference struct {
+	size int
+	text string
 }
 
 // label takes over the labels of the outputs, which are part of what tells rows of two

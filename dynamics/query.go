@@ -59,20 +59,20 @@ type Query struct {
 }
 
 // fit writes f in the plainest form that Dataverse takes: within its bound on
-// conditions, and if possible within its bound on URLs. options gives the query
+// conditions, and if possible within its bound on URLs. options appends the query
 // options of which the filter, not yet encoded, is part.
-func fit(f Filter, options func(filter string) string) (*expression, string, error) {
+func (e *expression) fit(f Filter, options func(dst, filter []byte) []byte) error {
 	for form := comparisons; ; form++ {
-		e := &expression{form: form}
+		e.form, e.text, e.conditions = form, e.text[:0], 0
 		err := e.write(f, false, 0)
 		switch {
 		case err != nil && (form == everyFunction || !errors.Is(err, errTooManyConditions)):
-			return nil, "", err
+			return err
 		case err != nil:
 			continue
 		}
-		if text := options(e.text.String()); form == everyFunction || len(text) <= MaxBatchURL-linkRoom {
-			return e, text, nil
+		if e.options = options(e.options[:0], e.text); form == everyFunction || len(e.options) <= MaxBatchURL-linkRoom {
+			return nil
 		}
 	}
 }
@@ -145,18 +145,26 @@ func filterColumns(f Filter, see func(Column)) {
 // the reader), "#&%" and quotes of other kinds likewise. Parentheses, commas and
 // apostrophes stay readable; they mean the same encoded or not.
 func encode(value string) string {
-	const upper = "0123456789ABCDEF"
-	var b strings.Builder
-	b.Grow(len(value) + len(value)/2)
-	for i := range len(value) {
-		c := value[i]
-		if c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9' || strings.IndexByte("-._~(),'", c) >= 0 {
-			b.WriteByte(c)
-			continue
-		}
-		b.WriteByte('%')
-		b.WriteByte(upper[c>>4])
-		b.WriteByte(upper[c&15])
-	}
-	return b.String()
+	return string(appendEncoded(make([]byte, 0, len(value)+len(value)/2), value))
 }
+
+// appendEncoded appends what encode returns.
+func appendEncoded[T string | []byte](dst []byte, value T) []byte {
+	const upper = "0123456789ABCDEF"
+	for i := range len(value) {
+		if c := value[i]; unencoded[c] {
+			dst = append(dst, c)
+		} else {
+			dst = append(dst, '%', upper[c>>4], upper[c&15])
+		}
+	}
+	return dst
+}
+
+// unencoded are the bytes that encode leaves as they are.
+var unencoded = func() (set [256]bool) {
+	for _, c := range []byte("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~(),'") {
+		set[c] = true
+	}
+	return set
+}()

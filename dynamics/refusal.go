@@ -1,10 +1,12 @@
 package dynamics
 
 import (
+	"encoding/hex"
 	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -24,8 +26,9 @@ const (
 // redaction is removed from Dataverse's messages, values and tokens, and what a
 // message may be about.
 type redaction struct {
-	values []string
+	values []string // in addition to those of the query's filter
 	query  *Query   // whose columns the message may name; nil where there is none
+	form   listForm // in which its filter was sent
 	tokens []string // that the other side was sent, see echo.go
 	sieves *perToken[*echoSieve]
 }
@@ -178,11 +181,46 @@ func unknownColumn(code, message string, query *Query) (string, bool) {
 	return "", codeOf(code).Kind == UnknownColumn
 }
 
+// sent are the values that the request carried, in each form in which it did. They are
+// looked for in messages of errors only, and not gathered before there is one.
+func (h redaction) sent() []string {
+	if h.query == nil {
+		return h.values
+	}
+	return appendValues(slices.Clone(h.values), h.query.Filter, h.form)
+}
+
+func appendValues(values []string, f Filter, form listForm) []string {
+	switch f := f.(type) {
+	case And:
+		for _, m := range f {
+			values = appendValues(values, m, form)
+		}
+	case Or:
+		for _, m := range f {
+			values = appendValues(values, m, form)
+		}
+	case Not:
+		values = appendValues(values, f.Of, form)
+	case Test:
+		literals, _ := f.literals()                               // it has been sent, so there is no fault
+		values = append(append(values, f.Values...), literals...) // a moment in UTC differs from what was given
+		if (f.Op == In || f.Op == NotIn) && form.lists(&f) {
+			for i, l := range literals {
+				if item, ok := f.item(i, l); ok {
+					values = append(values, item[1:len(item)-1]) // the form that a message would repeat it in
+				}
+			}
+		}
+	}
+	return values
+}
+
 // clean makes a message one bounded line, or withholds it if it repeats a value
 // of the request in any of the forms in which the request carried it.
 func (h redaction) clean(message string) string {
 	folded := fold(message)
-	for _, v := range h.values {
+	for _, v := range h.sent() {
 		if repeats(folded, fold(v)) {
 			return withheld
 		}
@@ -245,16 +283,20 @@ func fold(s string) string {
 // lenientUnescape decodes what is a percent-encoding and leaves other percent
 // signs alone.
 func lenientUnescape(s string) string {
-	var b strings.Builder
+	if strings.IndexByte(s, '%') < 0 {
+		return s
+	}
+	b := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] == '%' && i+2 < len(s) {
-			if c, err := url.PathUnescape(s[i : i+3]); err == nil {
-				b.WriteString(c)
+			var c [1]byte
+			if _, err := hex.Decode(c[:], []byte(s[i+1:i+3])); err == nil {
+				b = append(b, c[0])
 				i += 2
 				continue
 			}
 		}
-		b.WriteByte(s[i])
+		b = append(b, s[i])
 	}
-	return b.String()
+	return string(b)
 }

@@ -232,7 +232,7 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	}
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
-		from = c.echoes.without(*r, from)
+		from = c.echoes.without(r, from)
 	}
 	b := &r.body
 	*b = body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,
@@ -249,6 +249,10 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		}
 		_ = resp.Body.Close()
+		if echoes, ok := from.(*echoReader); ok {
+			b.from = nil
+			echoes.release()
+		}
 		call.Bytes = b.read
 	}()
 	call.Status = resp.StatusCode

@@ -23,7 +23,6 @@ type rowReader struct {
 	mended  []byte // values that are not delivered as they were sent
 	order   order
 	id      [idLength]byte // of the row
-	other   [idLength]byte // of a lookup
 	done    int            // how much of the row has been scanned
 	depth   int            // in how many arrays and objects a row's values stand
 	extra   int            // by how much choices without labels in the answer can lengthen a row
@@ -32,7 +31,7 @@ type rowReader struct {
 }
 
 // A span is a part of a row, or of mended where begin is negative. end 0: not there.
-type span struct{ begin, end int }
+type span struct{ begin, end int32 }
 
 // The slots of members that are no property's.
 const (
@@ -59,7 +58,7 @@ func newRowReader(p *Prepared, b *body, depth int) *rowReader {
 	}
 	r.extra = r.l.frame
 	for i := range r.l.members {
-		if r.l.kinds[r.l.members[i].source] == Choice {
+		if r.l.members[i].kind == Choice {
 			r.extra += p.labelsOf(i).longest
 		}
 	}
@@ -102,7 +101,7 @@ func (r *rowReader) read(p *Page) error {
 		case err != nil:
 			return err
 		case end >= 0:
-			r.row = r.buf[r.window.at:end]
+			r.row = r.buf[r.window.at : end : r.n+scanPad]
 			if err := r.finish(p); err != nil {
 				return err
 			}
@@ -164,7 +163,7 @@ func (r *rowReader) scan(w []byte, begin int) (int, error) {
 		if at.end != 0 {
 			return 0, pageFault("a row has one member twice")
 		}
-		*at = span{value - begin, i - begin}
+		*at = span{int32(value - begin), int32(i - begin)}
 		if found&(markWide|markHalf) != 0 {
 			if err := r.mend(at, w[value:i], found); err != nil {
 				return 0, err
@@ -220,7 +219,7 @@ func (r *rowReader) mend(at *span, raw []byte, found marks) error {
 	if err != nil {
 		return err
 	}
-	r.mended, *at = mended, span{-1 - begin, len(mended)}
+	r.mended, *at = mended, span{int32(-1 - begin), int32(len(mended))}
 	return nil
 }
 
@@ -305,12 +304,12 @@ func (r *rowReader) most() int {
 			if s.begin < 0 {
 				s.begin = -1 - s.begin
 			}
-			n += s.end - s.begin
+			n += int(s.end - s.begin)
 		}
 	}
-	n += r.extra
+	n += r.extra + putAtOnce
 	for i := range r.l.members {
-		if m := &r.l.members[i]; r.l.kinds[m.source] == Choices {
+		if m := &r.l.members[i]; m.kind == Choices {
 			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + r.p.labelsOf(i).longest)
 		}
 	}
@@ -335,11 +334,26 @@ func (r *rowReader) key() uint64 {
 
 func (r *rowReader) write(dst []byte) ([]byte, error) {
 	dst = append(dst, '{')
-	var err error
-	for i := range r.l.members {
-		m := &r.l.members[i]
-		dst = append(dst, m.head...)
-		if dst, err = r.value(dst, i); err != nil {
+	at, members := r.at, r.l.members
+	for i := range members {
+		m := &members[i]
+		dst = put(dst, m.head)
+		var raw []byte
+		if s := at[m.source*parts]; s.begin >= 0 {
+			raw = r.row[s.begin:s.end]
+		} else {
+			raw = r.mended[-1-s.begin : s.end]
+		}
+		if len(raw) == 0 || raw[0] == 'n' {
+			dst = append(dst, "null"...)
+			continue
+		}
+		if isPlain(m.kind, raw) {
+			dst = put(dst, raw)
+			continue
+		}
+		var err error
+		if dst, err = r.value(dst, i, raw); err != nil {
 			return nil, err
 		}
 	}

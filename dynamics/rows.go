@@ -94,7 +94,7 @@ func (s *Session) Row(ctx context.Context, t Table, id string, columns []Output)
 	if !ok {
 		return nil, refuse(op, "", "the id is not a GUID")
 	}
-	p, err := s.client.prepare(t, &Query{Select: columns}, op, false)
+	p, err := s.client.prepare(t, Query{Select: columns}, verbGet, false)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ const (
 	scanDeep             // arrays and objects stand in each other too deep
 )
 
-// scanPad is how many bytes are looked at together.
-const scanPad = 8
+// scanPad is how many bytes may be read behind what was read: a text is looked at eight
+// bytes at a time, and short values are copied with what follows them.
+const scanPad = putAtOnce
 
 // maxNesting is how deep arrays and objects may stand in each other, as jsontext has it.
 const maxNesting = 10_000
@@ -44,14 +45,14 @@ const (
 func scanText(w []byte, begin int) (end int, found marks) {
 	i := begin + 1
 	high := uint64(0)
-	for i+scanPad <= len(w) {
+	for i+8 <= len(w) {
 		x := binary.LittleEndian.Uint64(w[i:])
 		// The lowest bit that is set belongs to the first byte that is a control character, a
 		// quotation mark or a backslash: subtracting borrows from bytes behind it only.
 		hit := ((x - eachSpace) | ((x ^ eachQuote) - eachByte) | ((x ^ eachEscape) - eachByte)) &^ x & eachHigh
 		if hit == 0 {
 			high |= x
-			i += scanPad
+			i += 8
 			continue
 		}
 		at := bits.TrailingZeros64(hit) &^ 7

@@ -73,6 +73,9 @@ func (f *flights) page(ctx context.Context, s *Session, c *pageCall) (page *Page
 			page, err = f.given(ctx, one)
 			return page, false, err
 		}
+		if !fits(ctx, 0) { // their time was the same
+			return nil, false, ended(ctx, c.op)
+		}
 		if wait := time.Until(one.again); wait > 0 {
 			if !fits(ctx, wait) {
 				return nil, false, one.err // it would come to the same

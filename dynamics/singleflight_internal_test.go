@@ -27,7 +27,7 @@ func TestWhatAFlightIsOf(t *testing.T) {
 			order:   []Order{{Column: Column{Logical: "name", Type: Text}}},
 			table:   Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid"}}
 		change(&a)
-		p, err := client.prepare(a.table, &Query{Select: a.outputs, OrderBy: a.order}, "op", a.tracked)
+		p, err := client.prepare(a.table, Query{Select: a.outputs, OrderBy: a.order}, "op", a.tracked)
 		if err != nil {
 			t.Fatal(err)
 		}

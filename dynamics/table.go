@@ -24,6 +24,12 @@ type Table struct {
 	Product string
 }
 
+// What is done with a table.
+const (
+	verbPage = "page"
+	verbGet  = "get"
+)
+
 // op is the name of an operation on the table: accounts.page.
 func (t Table) op(verb string) string { return t.Name + "." + verb }
 

@@ -104,7 +104,7 @@ func (s *Session) User(ctx context.Context, id string) (User, error) {
 // compared without case, the enabled ones first, then by id, without roles. It
 // returns 50 at most.
 func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error) {
-	literal, err := textLiteral(Eq, email)
+	literal, err := literal(Text, Eq, email)
 	if err != nil {
 		return nil, refuse("users.find", "", "the e-mail address is not %s", err)
 	}

@@ -8,31 +8,27 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// value appends one output member's value. What the column's type does not allow
-// is an unusable answer: a planner must not get a wrong value in a right place.
-func (r *rowReader) value(dst []byte, i int) ([]byte, error) {
-	m := &r.l.members[i]
-	raw := r.raw(m.source, partValue)
-	if raw == nil {
-		return append(dst, "null"...), nil
-	}
-	switch r.l.kinds[m.source] {
+// isPlain reports whether a value of a column of this type is delivered as it was sent.
+func isPlain(kind ColumnType, raw []byte) bool {
+	switch c := raw[0]; kind {
 	case Text, DateTime, Date:
-		if raw[0] == '"' {
-			return append(dst, raw...), nil
-		}
+		return c == '"'
 	case Integer, BigInt:
-		if isWhole(raw) {
-			return append(dst, raw...), nil
-		}
-	case Decimal, Double, Money:
-		if raw[0] == '-' || raw[0] >= '0' && raw[0] <= '9' {
-			return append(dst, raw...), nil // digit for digit
-		}
+		return isWhole(raw)
+	case Decimal, Double, Money: // digit for digit
+		return c == '-' || isDigit(c)
 	case Boolean:
-		if raw[0] == 't' || raw[0] == 'f' {
-			return append(dst, raw...), nil
-		}
+		return c == 't' || c == 'f'
+	}
+	return false
+}
+
+// value appends the value of an output member that is not plain. What the column's type
+// does not allow is an unusable answer: a planner must not get a wrong value in a right
+// place.
+func (r *rowReader) value(dst []byte, i int, raw []byte) ([]byte, error) {
+	m := &r.l.members[i]
+	switch m.kind {
 	case Choice:
 		if isWhole(raw) {
 			return r.choice(dst, m, raw, r.p.labelsOf(i).texts)
@@ -42,13 +38,13 @@ func (r *rowReader) value(dst []byte, i int) ([]byte, error) {
 			return r.choices(dst, m, raw, r.p.labelsOf(i).texts)
 		}
 	case UniqueID:
-		if m.source == r.l.idAt || lowerGUID(&r.other, raw) {
-			id := &r.other
-			if m.source == r.l.idAt {
-				id = &r.id
-			}
-			return append(append(append(dst, '"'), id[:]...), '"'), nil
+		dst, id := putGUID(append(dst, '"'))
+		if m.source == r.l.idAt {
+			*id = r.id
+		} else if !lowerGUID(id, raw) {
+			return nil, r.wrongType(m)
 		}
+		return append(dst, '"'), nil
 	case Lookup:
 		return r.lookup(dst, m, raw)
 	}
@@ -56,7 +52,7 @@ func (r *rowReader) value(dst []byte, i int) ([]byte, error) {
 }
 
 func (r *rowReader) wrongType(m *member) error {
-	return pageFault("column " + r.l.properties[m.source] + " does not hold a " + r.l.kinds[m.source].String())
+	return pageFault("column " + r.l.properties[m.source] + " does not hold a " + m.kind.String())
 }
 
 // annotation returns a part that must be a text; nil if absent.
@@ -73,10 +69,10 @@ func (r *rowReader) choice(dst []byte, m *member, raw []byte, labels map[int]str
 	if err != nil {
 		return nil, err
 	}
-	dst = append(append(dst, `{"value":`...), raw...)
+	dst = put(append(dst, `{"value":`...), raw)
 	dst = append(dst, `,"label":`...)
 	if label != nil {
-		dst = append(dst, label...)
+		dst = put(dst, label)
 	} else {
 		n, _ := strconv.Atoi(string(raw))
 		dst = quoted(dst, labels[n])
@@ -164,10 +160,10 @@ func (r *rowReader) lookup(dst []byte, m *member, raw []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !lowerGUID(&r.other, raw) {
+	dst, id := putGUID(append(dst, `{"id":"`...))
+	if !lowerGUID(id, raw) {
 		return nil, r.wrongType(m)
 	}
-	dst = append(append(dst, `{"id":"`...), r.other[:]...)
 	dst = orNull(append(dst, `","name":`...), name)
 	dst = orNull(append(dst, `,"entity":`...), table)
 	return append(dst, '}'), nil
@@ -177,7 +173,7 @@ func orNull(dst, raw []byte) []byte {
 	if raw == nil {
 		return append(dst, "null"...)
 	}
-	return append(dst, raw...)
+	return put(dst, raw)
 }
 
 // quoted appends s as a JSON string; what is not UTF-8 in it is replaced.
@@ -191,9 +187,11 @@ func quoted(dst []byte, s string) []byte {
 
 // isWhole reports whether a JSON value is a number of digits only.
 func isWhole(raw []byte) bool {
-	raw = bytes.TrimPrefix(raw, []byte{'-'})
+	if len(raw) > 0 && raw[0] == '-' {
+		raw = raw[1:]
+	}
 	for _, c := range raw {
-		if c < '0' || c > '9' {
+		if !isDigit(c) {
 			return false
 		}
 	}

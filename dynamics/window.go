@@ -22,6 +22,10 @@ type window struct {
 // makes it grow.
 const windowSize = 32 << 10
 
+// maxWindow bounds a window, whatever an answer may have, so that a place in it has room in 32
+// bits.
+const maxWindow = 1 << 30
+
 // The causes of an answer that is no JSON.
 var (
 	errShort = errors.New("the JSON ends too early")
@@ -84,6 +88,9 @@ func (w *window) more() error {
 // grow counts the new room before it is made, in addition to the old.
 func (w *window) grow() error {
 	size := int64(2*(len(w.buf)-scanPad) + scanPad)
+	if size > maxWindow {
+		return pageFault("a row is longer than any that Dataverse keeps")
+	}
 	if err := w.body.hold(w.body.work, size); err != nil {
 		return err
 	}

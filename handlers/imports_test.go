@@ -102,7 +102,7 @@ func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
 	}
 	for _, dep := range deps {
 		for _, kept := range []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis", module + "/dynamics/emulator",
-			module + "/messages/messagestest", module + "/handlers/streams/streamstest",
+			module + "/messages/messagestest", module + "/handlers/streams/streamstest", "gonum.org/v1/plot",
 			"testing", "net/http/httptest", "net/http/pprof"} {
 			if dep == kept || strings.HasPrefix(dep, kept+"/") {
 				t.Errorf("crmbridge is linked with %s", dep)

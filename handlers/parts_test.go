@@ -53,7 +53,7 @@ func TestEveryPartOfAStreamCanBeGoneOnFrom(t *testing.T) {
 				t.Fatalf("%v: %d rows, counted %d", err, len(reply.Accounts), part.Rows)
 			}
 			delivered = append(delivered, idsOf(t, reply.Accounts)...)
-			cursor, err := part.Cursor()
+			cursor, err := part.After.Cursor()
 			if err != nil || (cursor == "") != (len(delivered) == len(want)) {
 				t.Fatalf("page_size %d, limit %d: after %d of %d rows the cursor has %d bytes, %v", size, limit, len(delivered), len(want), len(cursor), err)
 			}
@@ -105,7 +105,7 @@ func TestThePartsCursorIsTheReplys(t *testing.T) {
 			if err := json.Unmarshal(part.Body, &reply); err != nil {
 				t.Fatal(err)
 			}
-			if cursor, err := part.Cursor(); err != nil || cursor == "" || cursor != reply.NextCursor {
+			if cursor, err := part.After.Cursor(); err != nil || cursor == "" || cursor != reply.NextCursor {
 				t.Errorf("%s: %v", op, err)
 			}
 			parts++

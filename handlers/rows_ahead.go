@@ -2,81 +2,110 @@ package handlers
 
 import (
 	"context"
+	"errors"
+	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A jobPage is a page of a job in one sequence on its way from Dataverse to being stored.
-type jobPage struct {
-	done  func()       // ends its turn
-	parts []route.Part // none: there is nothing of it to store
-	place []byte       // behind it, nil where nothing follows
-	total *int64
-	more  bool // there is a page behind it
-	err   error
+// In stream mode the next page is on its way while the rows of the one before are
+// published: one page at most, and only where somebody wants its rows. Its error comes
+// when its rows would, so that no row before it is lost.
+//
+// A page that waits to be delivered is memory of the request and nothing else: its call is
+// over, and has given back its turn of the user's.
+
+// A pageAhead is a page that is read while another is delivered.
+type pageAhead struct {
+	link   string
+	cancel context.CancelFunc
+	done   chan struct{} // closed when what follows is there
+	page   *dynamics.Page
+	took   time.Duration
+	err    error
 }
 
-// end gives back what the page holds.
-func (p *jobPage) end() {
-	if p.done != nil {
-		p.done()
-		p.done = nil
+// callRoom is about what a call takes besides the page that it reads.
+const callRoom = 1 << 20
+
+// readAhead begins to read the page after the present one.
+func (s *search) readAhead(ctx context.Context) {
+	link := s.page.NextLink()
+	if !s.stream || s.ahead != nil || link == "" || s.call.Job != nil || !s.wantsMore() || !s.timely(ctx) {
+		return
 	}
-	giveParts(p.parts)
-	p.parts = nil
-}
-
-// hand yields what there is to store of the page, or is its error.
-func (p *jobPage) hand(yield func(route.Part) bool) error {
-	if p.err != nil || len(p.parts) == 0 {
-		return p.err
+	if !budget.From(ctx).Ample(int64(s.page.Size(0, s.page.Len())) + callRoom) {
+		return
 	}
-	return hand(p.parts, p.place, p.total, yield)
-}
-
-// A pageReader reads the next page of a sequence and makes its parts, within a turn that it
-// takes for the page. It is called for one page at a time.
-type pageReader func(ctx context.Context, into *jobPage) error
-
-// read reads a page. A panic is an error of the page, which holds its turn still.
-func (read pageReader) read(ctx context.Context, into *jobPage) {
-	into.err = dynamics.Guard(func() error { return read(ctx, into) })()
-}
-
-// deliver yields a page and all that follow it. While one is being stored the one behind it
-// is read, in a goroutine of its own: one page ahead, and never two. What the reader works on
-// is its own until that page is there. When deliver returns, no goroutine of it is left and
-// nothing holds a turn.
-func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(route.Part) bool) error {
-	if !page.more { // as most jobs have it
-		defer page.end()
-		return page.hand(yield)
-	}
-	ctx, stop := context.WithCancel(ctx)
-	var ahead chan *jobPage
-	defer func() {
-		stop()
-		page.end()
-		if ahead != nil {
-			(<-ahead).end()
-		}
-	}()
-	for {
-		if page.more && page.err == nil {
-			next := make(chan *jobPage, 1)
-			ahead = next
-			go func() {
-				behind := &jobPage{}
-				read.read(ctx, behind)
-				next <- behind
-			}()
-		}
-		err := page.hand(yield)
-		page.end()
-		if err != nil || ahead == nil {
+	rows, _ := s.sized()
+	ctx, cancel := context.WithCancel(ctx)
+	ahead := &pageAhead{link: link, cancel: cancel, done: make(chan struct{})}
+	s.ahead = ahead
+	session := s.session
+	go func() {
+		defer close(ahead.done)
+		began := time.Now()
+		ahead.err = dynamics.Guard(func() (err error) {
+			ahead.page, err = session.Page(ctx, rows, link)
 			return err
-		}
-		page, ahead = <-ahead, nil
+		})()
+		ahead.took = time.Since(began)
+	}()
+}
+
+// wantsMore reports whether rows after the present page belong to the answer.
+func (s *search) wantsMore() bool {
+	left := s.page.Len() - s.row
+	return (s.asked.Limit == 0 || s.at.Rows+left < int(s.asked.Limit)) && s.sent+left < messages.MaxStreamRows
+}
+
+// timely reports whether the deadline leaves time for a page like the one before.
+func (s *search) timely(ctx context.Context) bool {
+	deadline, bounded := ctx.Deadline()
+	return !bounded || time.Until(deadline) > s.took
+}
+
+// taken returns the page behind a link where it has been begun; ok is false where it has to
+// be read here.
+func (s *search) taken(ctx context.Context, link string) (page *dynamics.Page, ok bool, err error) {
+	ahead := s.ahead
+	if ahead == nil {
+		return nil, false, nil
 	}
+	if ahead.link != link {
+		s.drop()
+		return nil, false, nil
+	}
+	proceed := budget.From(ctx).Pause()
+	<-ahead.done // which comes at once when the request ends: it has the request's context
+	proceed()
+	page, err, s.took = ahead.page, ahead.err, ahead.took
+	s.ahead = nil
+	ahead.cancel()
+	if _, full := errors.AsType[*budget.Error](err); full && ctx.Err() == nil {
+		return nil, false, nil // there may be room by now, without the page before
+	}
+	if err == nil { // it has waited to be delivered
+		err = s.session.Confirm(ctx, s.entity.Rows)
+	}
+	if err != nil && page != nil {
+		page.Release()
+		page = nil
+	}
+	return page, true, err
+}
+
+// drop ends what is read ahead, and waits for its end.
+func (s *search) drop() {
+	if s.ahead == nil {
+		return
+	}
+	s.ahead.cancel()
+	<-s.ahead.done
+	if s.ahead.page != nil {
+		s.ahead.page.Release()
+	}
+	s.ahead = nil
 }

@@ -4,129 +4,336 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
+	"net/http"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/handlers/plan"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// While a page is being stored the next one takes its turn, and no other: also of an export
-// with one reader.
-func TestAPageIsReadWhileAnotherIsStored(t *testing.T) {
-	e, ids := filled(t, rand.New(rand.NewPCG(31, 32)), 200)
-	operations := *e.operations
-	operations.UserCalls = 2 // one reader
-	search := messages.SearchRequest{PageSize: 20, Fields: []string{"id"}}
-	for name, c := range map[string]struct {
-		operation messages.Operation
-		in        any
-		parallel  bool
+// streamOf is a stream in pages of ten rows.
+func streamOf(limit messages.Count) messages.SearchRequest {
+	in := searchOf(10, limit)
+	in.Mode = messages.ModeStream
+	return in
+}
+
+// begun is a search of acme that has read its first page.
+func begun(t *testing.T, ctx context.Context, d *dataverse, in messages.SearchRequest) *search {
+	t.Helper()
+	o := &rowOperations{d.operations, accounts(t)}
+	s, err := o.newSearch(ctx, route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme", Budget: 1 << 20}, in)
+	if err == nil {
+		err = o.Catalog.Replan(s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.close)
+	return s
+}
+
+// A page is read ahead where its rows are wanted, in stream mode only.
+func TestWhenAPageIsReadAhead(t *testing.T) {
+	d, _, _ := operated(t, rows(0, 25, 0))
+	for _, c := range []struct {
+		name string
+		in   messages.SearchRequest
+		want bool
 	}{
-		"search":  {"accounts.search", search, false},
-		"changes": {"accounts.changes", messages.ChangesRequest{PageSize: 20, Fields: []string{"id"}}, false},
-		"export":  {"accounts.search", search, true},
+		{"a stream", streamOf(0), true},
+		{"a limit on the page after", streamOf(11), true},
+		{"a limit at the end of the page", streamOf(10), false},
+		{"a limit within the page", streamOf(3), false},
+		{"page mode", searchOf(10, 0), false},
+		{"one page", messages.SearchRequest{Target: acme, Fields: []string{"id"}, Mode: messages.ModeStream}, false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			l := newLane(t, &operations, c.operation, c.in)
-			l.call.Job.Sequential = !c.parallel
-			turns := make(chan struct{}, 1000)
-			l.wait = func(context.Context) { turns <- struct{}{} }
-			taken, pages := 0, 0
-			l.between = func() { // the page is not stored before this returns
-				for pages++; taken <= pages; taken++ {
-					select {
-					case <-turns:
-					case <-time.After(time.Minute):
-						t.Fatalf("no page is read while page %d is being stored", pages)
-					}
-				}
-			}
-			l.once(t)
-			sameRows(t, l.ids(t), ids)
-			if pages < 9 || l.most.Load() > 2 {
-				t.Errorf("%d pages, %d turns at once", pages, l.most.Load())
-			}
-		})
+		if s := begun(t, t.Context(), d, c.in); (s.ahead != nil) != c.want {
+			t.Errorf("%s: %v", c.name, s.ahead != nil)
+		}
+	}
+	s := begun(t, t.Context(), d, streamOf(0))
+	again := func(ctx context.Context) bool {
+		s.drop()
+		s.readAhead(ctx)
+		return s.ahead != nil
+	}
+	s.sent = messages.MaxStreamRows - 10
+	if again(t.Context()) {
+		t.Error("the answer ends with the page")
+	}
+	s.sent--
+	if !again(t.Context()) {
+		t.Error("the answer does not end with the page")
+	}
+	s.took = time.Hour
+	soon, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	if again(soon) {
+		t.Error("there is no time for another page")
+	}
+	s.took = time.Microsecond
+	if !again(soon) {
+		t.Error("there is time for another page")
 	}
 }
 
-// However a page ends, those before it are delivered, the one behind it is not, and nothing
-// holds a turn.
-func TestASequenceOfPages(t *testing.T) {
-	fault := errors.New("a fault")
-	for name, c := range map[string]struct {
-		fails func() error // of the third page
-		wants int          // pages until nobody wants more
-		want  []string
-		err   error
-	}{
-		"to the end":           {wants: 9, want: []string{"0", "2", "3", "4"}},
-		"a page fails":         {fails: func() error { return fault }, wants: 9, want: []string{"0", "2"}, err: fault},
-		"a page panics":        {fails: func() error { panic("a defect") }, wants: 9, want: []string{"0", "2"}, err: &dynamics.Panic{}},
-		"nobody wants more":    {wants: 1, want: []string{"0"}, err: errEnough},
-		"nor the one that was": {fails: func() error { return fault }, wants: 2, want: []string{"0", "2"}, err: errEnough},
-	} {
-		t.Run(name, func(t *testing.T) {
-			number, turns := 0, make(chan struct{}, 9)
-			read := pageReader(func(ctx context.Context, into *jobPage) error {
-				turns <- struct{}{}
-				into.done = func() { <-turns }
-				number++
-				if number == 4 && c.fails != nil {
-					return c.fails()
-				}
-				if into.more = number < 5; number != 2 { // the second has nothing to store
-					into.parts = []route.Part{{Body: fmt.Append(nil, number-1)}}
-					into.place = []byte("behind it")
-				}
-				if !into.more {
-					into.place = nil
-				}
-				return nil
-			})
-			var got []string
-			page := &jobPage{}
-			read.read(t.Context(), page)
-			err := read.deliver(t.Context(), page, func(part route.Part) bool {
-				if part.Last != (string(part.Body) == "4") || (part.Place == nil) != part.Last || len(turns) > 2 {
-					t.Errorf("part %s is the last: %t, %d turns", part.Body, part.Last, len(turns))
-				}
-				got = append(got, string(part.Body))
-				return len(got) < c.wants
-			})
-			if !slices.Equal(got, c.want) || len(turns) != 0 {
-				t.Errorf("pages %v, %d turns are open", got, len(turns))
+// Where memory is short the pages come one after the other.
+func TestNoPageIsReadAheadWhereMemoryIsShort(t *testing.T) {
+	d, _, _ := operated(t, rows(0, 25, 0))
+	for size, want := range map[int64]bool{64 << 20: true, 2 * callRoom: false} {
+		memory, err := budget.New(budget.Bounds{Bytes: size})
+		if err != nil {
+			t.Fatal(err)
+		}
+		account, err := memory.Open(1 << 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := budget.With(t.Context(), account)
+		if s := begun(t, ctx, d, streamOf(0)); (s.ahead != nil) != want {
+			t.Errorf("%d bytes: %v", size, s.ahead != nil)
+		}
+		var got []string
+		for part, err := range asked(t, d, "accounts.search", 1<<20, streamOf(0)).Parts {
+			if err != nil {
+				t.Fatal(err)
 			}
-			if _, panics := errors.AsType[*dynamics.Panic](c.err); panics {
-				if _, ok := errors.AsType[*dynamics.Panic](err); !ok {
-					t.Errorf("%v", err)
-				}
-			} else if !errors.Is(err, c.err) {
-				t.Errorf("%v, want %v", err, c.err)
-			}
-		})
+			got = append(got, string(part.Body))
+		}
+		if len(got) != 3 {
+			t.Errorf("%d parts", len(got))
+		}
+		account.Close()
+		if used := memory.Usage().Used; used != 0 {
+			t.Errorf("%d bytes are held", used)
+		}
 	}
 }
 
-// Who stops wanting pages in a panic leaves nothing behind.
-func TestASequenceWhosePartsCannotBeStored(t *testing.T) {
-	turns := make(chan struct{}, 9)
-	read := pageReader(func(ctx context.Context, into *jobPage) error {
-		turns <- struct{}{}
-		into.done = func() { <-turns }
-		into.more, into.parts, into.place = true, []route.Part{{}}, []byte("behind it")
-		return nil
+// hangs makes a dataverse hold back what asks for a page after the first. It reports each
+// such request, and lets it go on, or be refused, by what comes from answer.
+func (d *dataverse) hangs(t *testing.T) (came chan struct{}, answer chan int) {
+	came, answer = make(chan struct{}, 10), make(chan int)
+	d.change(func() {
+		d.refuse = func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Query().Get("$skiptoken") == "" {
+				return false
+			}
+			came <- struct{}{}
+			d.mu.Unlock() // others may ask meanwhile
+			defer d.mu.Lock()
+			select {
+			case status := <-answer:
+				if status == http.StatusOK {
+					return false
+				}
+				w.WriteHeader(status)
+				_, _ = w.Write([]byte(`{"error":{"code":"0x80040265","message":"no"}}`))
+				return true
+			case <-r.Context().Done():
+				return true
+			}
+		}
 	})
-	page := &jobPage{}
-	read.read(t.Context(), page)
-	err := dynamics.Guard(func() error {
-		return read.deliver(t.Context(), page, func(route.Part) bool { panic("a defect") })
-	})()
-	if err == nil || len(turns) != 0 {
-		t.Errorf("%v, %d turns are open", err, len(turns))
+	return came, answer
+}
+
+func waitFor(t *testing.T, c <-chan struct{}, what string) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatal(what)
 	}
+}
+
+// While the rows of a page are published the next one is on its way, and no further one.
+func TestTheNextPageIsOnItsWayWhileOneIsPublished(t *testing.T) {
+	d, _, _ := operated(t, rows(0, 35, 0))
+	came, answer := d.hangs(t)
+	var got []string
+	parts := 0
+	for part, err := range asked(t, d, "accounts.search", 600, streamOf(0)).Parts {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, idsIn(t, part.Body)...)
+		if len(got)%10 == 0 && len(got) < 35 { // a whole page has been published
+			waitFor(t, came, "the next page has not been asked for")
+			if len(came) > 0 {
+				t.Error("two pages are read ahead")
+			}
+			answer <- http.StatusOK
+		}
+		parts++
+	}
+	if !slices.Equal(got, idsOfRows(rows(0, 35, 0))) || parts < 5 {
+		t.Errorf("%d rows in %d parts", len(got), parts)
+	}
+}
+
+func idsIn(t *testing.T, body []byte) []string {
+	t.Helper()
+	var page messages.Page
+	if err := messages.CodecFor[messages.Page](messages.Accounts).Read(body, &page); err != nil {
+		t.Fatal(err)
+	}
+	return idsOf(t, page.Rows)
+}
+
+// The error of a page comes behind the rows of the page before it, however early it is known.
+func TestAnErrorAheadComesInItsPlace(t *testing.T) {
+	d, _, _ := operated(t, rows(0, 35, 0))
+	came, answer := d.hangs(t)
+	var got []string
+	var failed error
+	for part, err := range asked(t, d, "accounts.search", 600, streamOf(0)).Parts {
+		if failed = err; err != nil {
+			break
+		}
+		if got == nil {
+			waitFor(t, came, "the next page has not been asked for")
+			answer <- http.StatusForbidden
+		}
+		if got = append(got, idsIn(t, part.Body)...); part.Last {
+			t.Error("it ends well")
+		}
+	}
+	if !slices.Equal(got, idsOfRows(rows(0, 10, 0))) || failed == nil {
+		t.Errorf("%d rows, then %v", len(got), failed)
+	}
+	if code := route.Classify(t.Context(), false, failed).Code; code == messages.Internal {
+		t.Error(failed)
+	}
+}
+
+// Who does not want the rest ends what is read ahead; TestMain looks for goroutines.
+func TestAnAnswerThatIsNotWantedEndsWhatIsReadAhead(t *testing.T) {
+	for name, ends := range map[string]func(t *testing.T, d *dataverse, came <-chan struct{}){
+		"by its reader": func(t *testing.T, d *dataverse, came <-chan struct{}) {
+			for _, err := range asked(t, d, "accounts.search", 600, streamOf(0)).Parts {
+				if err != nil {
+					t.Fatal(err)
+				}
+				waitFor(t, came, "the next page has not been asked for")
+				break
+			}
+		},
+		"by its deadline": func(t *testing.T, d *dataverse, came <-chan struct{}) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			var failed error
+			o := &rowOperations{d.operations, accounts(t)}
+			for _, err := range o.search(ctx, route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme", Budget: 1 << 20}, streamOf(0)) {
+				if failed = err; failed == nil {
+					waitFor(t, came, "the next page has not been asked for")
+					cancel()
+				}
+			}
+			if !errors.Is(failed, context.Canceled) {
+				t.Error(failed)
+			}
+		},
+		"by a panic": func(t *testing.T, d *dataverse, came <-chan struct{}) {
+			defer func() { _ = recover() }()
+			for range asked(t, d, "accounts.search", 600, streamOf(0)).Parts {
+				waitFor(t, came, "the next page has not been asked for")
+				panic("a lane's defect")
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, _, _ := operated(t, rows(0, 35, 0))
+			came, _ := d.hangs(t)
+			ends(t, d, came)
+			waitFor(t, d.idle(), "the request ahead goes on")
+		})
+	}
+}
+
+// idle is closed when no request hangs.
+func (d *dataverse) idle() <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		d.Close() // which waits for requests that are being answered
+		close(done)
+	}()
+	return done
+}
+
+// What has been read ahead is not delivered for a connection that is another one by then.
+func TestAPageAheadIsNotDeliveredForAnotherConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		environment := &paged{pages: 3}
+		search := searchRoute(t, environment)
+		body := []byte(`{"connection":"acme","mode":"stream","page_size":10,"fields":["id","name"]}`)
+		call := route.Call{Operation: "accounts.search", RequestID: "x", Deadline: time.Now().Add(time.Hour), Budget: 1 << 20}
+		parts := 0
+		var failed error
+		for _, err := range search.Serve(t.Context(), call, body).Parts {
+			if failed = err; err != nil {
+				break
+			}
+			parts++
+			synctest.Wait() // the next page is there
+			environment.incarnation.Store(1)
+			time.Sleep(time.Second) // the requester's side is slow
+		}
+		if parts != 1 || failed == nil || environment.asked.Load() != 2 {
+			t.Errorf("%d parts, %d pages, %v", parts, environment.asked.Load(), failed)
+		}
+		if code := route.Classify(t.Context(), false, failed).Code; code == messages.Internal {
+			t.Error(failed)
+		}
+	})
+}
+
+// BenchmarkStream is a stream of ten pages from a Dataverse that takes a millisecond for
+// each, for a requester who takes one too: reading and publishing overlap.
+func BenchmarkStream(b *testing.B) {
+	environment := &paged{pages: 10, delay: time.Millisecond}
+	search := searchRoute(b, environment)
+	body := []byte(`{"connection":"acme","mode":"stream","page_size":10,"fields":["id","name"]}`)
+	call := route.Call{Operation: "accounts.search", RequestID: "x", Budget: 1 << 20}
+	for b.Loop() {
+		for part, err := range search.Serve(b.Context(), call, body).Parts {
+			if err != nil {
+				b.Fatal(err)
+			}
+			time.Sleep(environment.delay)
+			_ = part
+		}
+	}
+	b.ReportMetric(float64(environment.pages), "pages/op")
+}
+
+// A requester and a Dataverse that take as long cost a stream the time of one of them, and
+// one page more.
+func TestReadingAndPublishingOverlap(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		environment := &paged{pages: 10, delay: time.Second}
+		search := searchRoute(t, environment)
+		body := []byte(`{"connection":"acme","mode":"stream","page_size":10,"fields":["id","name"]}`)
+		call := route.Call{Operation: "accounts.search", RequestID: "x", Budget: 1 << 20}
+		began, parts := time.Now(), 0
+		for part, err := range search.Serve(t.Context(), call, body).Parts {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := fmt.Sprintf("%012d", 10*parts); idsIn(t, part.Body)[0][24:] != want {
+				t.Errorf("part %d begins with %s", parts, idsIn(t, part.Body)[0])
+			}
+			parts++
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(began); parts != 10 || took != 11*time.Second {
+			t.Errorf("%d parts took %v", parts, took)
+		}
+	})
 }

@@ -50,7 +50,7 @@ func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t deliv
 	if more {
 		to.Link = page.NextLink()
 	}
-	width := rowBytes(page.Page, 0, page.Len())
+	width := page.Size(0, page.Len())
 	if to.Size = sizeAfter(w.at, page.Len(), width, w.call.Budget-len(head)-tailRoomFor(to)); to.Size == to.Asked {
 		to.Size = 0
 	}
@@ -83,8 +83,14 @@ func (w *changes) reply(ctx context.Context, page *dynamics.ChangesPage, t deliv
 	body = append(append(append(body, `],"next_cursor":"`...), cursor...), `","has_more":`...)
 	body = append(strconv.AppendBool(body, more), '}')
 	return route.Part{Body: body, Rows: len(t.rows) + len(t.deleted), Last: true,
-		Cursor: func() (string, error) { return cursor, nil }}, len(body), nil
+		After: sealedCursor(cursor)}, len(body), nil
 }
+
+// A sealedCursor is the cursor after a part, made with its reply.
+type sealedCursor string
+
+// Cursor implements [route.Cursorer].
+func (c sealedCursor) Cursor() (string, error) { return string(c), nil }
 
 // tailRoomFor estimates what follows the rows: the cursor, whose size the link and the
 // fields decide.
@@ -126,7 +132,7 @@ func sizeAfter(at changesPosition, rows, width, room int) int {
 // least, so that it comes to an end with rows that never stay as they were.
 func (w *changes) fewer(page *dynamics.ChangesPage, length, readings int) int {
 	rows, deleted := page.Len(), page.Deleted()
-	width := rowBytes(page.Page, 0, rows)
+	width := page.Size(0, rows)
 	room := (w.call.Budget - (length - width - deleted*deletedBytes)) / 16 * 15
 	held := min(rows+deleted, w.at.Size) // whatever the other side made of the size
 	most := held - 1

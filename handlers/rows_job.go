@@ -188,7 +188,7 @@ func (j *searchJob) manyParts() error {
 
 // pack makes the parts of rows of a page.
 func (j *searchJob) pack(ctx context.Context, rows *pageRows) ([]route.Part, error) {
-	end := searchEnd{}.tail(j.at.Total)[1:]
+	end := searchEnd{}.tail(nil, j.at.Total)[1:]
 	k := &packing{call: j.call, entity: j.entity, rows: rows, end: end, last: end}
 	return k.parts(ctx)
 }

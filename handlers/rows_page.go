@@ -18,23 +18,18 @@ import (
 // size, the limit and stream mode's bound allow.
 func (s *search) cut(ctx context.Context) (route.Part, error) {
 	most := s.rowsWanted()
-	head, err := rowsHead(s.call, s.entity)
-	if err != nil {
-		return route.Part{}, err
-	}
-	rows, err := s.fitting(head, most)
+	rows, err := s.fitting(most)
 	if err != nil {
 		return route.Part{}, err
 	}
 	for {
-		end, err := s.endAfter(rows)
-		if err != nil {
+		if s.end, err = s.endAfter(rows); err != nil {
 			return route.Part{}, err
 		}
-		tail := end.tail(s.at.Total)
-		size := len(head) + rowBytes(s.page, s.row, rows) + len(tail)
+		s.tail = s.end.tail(s.tail[:0], s.at.Total)
+		size := len(s.head) + s.page.Size(s.row, rows) + len(s.tail)
 		if size <= s.call.Budget && (rows > 0 || most == 0) {
-			return s.deliver(ctx, head, rows, tail, end, size)
+			return s.deliver(ctx, rows, size)
 		}
 		if rows <= 1 {
 			return route.Part{}, messages.Errorf(messages.TooLarge,
@@ -63,12 +58,18 @@ const ampleBudget = 32 << 10
 
 // fitting counts the page's next rows, at most so many, that fit a message with its head
 // and its end.
-func (s *search) fitting(head []byte, most int) (int, error) {
-	if s.call.Budget >= ampleBudget && rowBytes(s.page, s.row, most) <= s.call.Budget/2 {
+func (s *search) fitting(most int) (rows int, err error) {
+	if s.head == nil {
+		s.tail = s.tailSpace[:0]
+		if s.head, err = appendHead(s.headSpace[:0], s.call, s.entity); err != nil {
+			return 0, err
+		}
+	}
+	if s.call.Budget >= ampleBudget && s.page.Size(s.row, most) <= s.call.Budget/2 {
 		return most, nil // a cursor has room in the other half: its query came in one message
 	}
 	room, err := s.tailRoom()
-	return fitting(s.page, s.row, most, s.call.Budget-len(head)-room), err
+	return fitting(s.page, s.row, most, s.call.Budget-len(s.head)-room), err
 }
 
 // tailRoom is what a part's end may take: the total, and the cursor, whose size
@@ -95,25 +96,34 @@ func fitting(page *dynamics.Page, first, most, room int) int {
 	return rows
 }
 
-func rowBytes(page *dynamics.Page, first, rows int) int {
-	size := max(rows-1, 0) // commas
-	for i := first; i < first+rows; i++ {
-		size += len(page.Row(i))
-	}
-	return size
-}
-
 // rowsHead is a reply's beginning, up to the first row.
-func rowsHead(c route.Call, entity *plan.Entity) ([]byte, error) {
-	id, err := json.Marshal(c.RequestID)
-	if err != nil {
-		return nil, err
+func rowsHead(c route.Call, entity *plan.Entity) ([]byte, error) { return appendHead(nil, c, entity) }
+
+func appendHead(head []byte, c route.Call, entity *plan.Entity) ([]byte, error) {
+	head = append(head, `{"request_id":`...)
+	if plainID(c.RequestID) {
+		head = append(append(append(head, '"'), c.RequestID...), '"')
+	} else {
+		id, err := json.Marshal(c.RequestID)
+		if err != nil {
+			return nil, err
+		}
+		head = append(head, id...)
 	}
-	head := append([]byte(`{"request_id":`), id...)
 	head = append(head, `,"connection":"`...)
 	head = append(head, c.Connection...)                  // letters, digits, _ and - need no escape
 	head = append(append(head, `","`...), entity.Name...) // lower-case words
 	return append(head, `":[`...), nil
+}
+
+// plainID reports whether a request id needs no escape, as most do not.
+func plainID(id string) bool {
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			return false
+		}
+	}
+	return true
 }
 
 // A searchEnd is what comes after a part's rows.
@@ -136,9 +146,9 @@ func (s *search) endAfter(rows int) (end searchEnd, err error) {
 	return end, err
 }
 
-// tail is a reply's end after its rows.
-func (e searchEnd) tail(total *int64) []byte {
-	tail := []byte{']'}
+// tail appends a reply's end after its rows.
+func (e searchEnd) tail(tail []byte, total *int64) []byte {
+	tail = append(tail, ']')
 	if total != nil {
 		tail = strconv.AppendInt(append(tail, `,"total":`...), *total, 10)
 	}
@@ -189,35 +199,30 @@ func (s *search) after(rows int) position {
 	return to
 }
 
-func appendRows(body []byte, page *dynamics.Page, first, rows int) []byte {
-	for i := range rows {
-		if i > 0 {
-			body = append(body, ',')
-		}
-		body = append(body, page.Row(first+i)...)
-	}
-	return body
-}
-
-// deliver makes the part, in the memory of the part before: a long stream would
-// otherwise allocate a message's worth for each.
-func (s *search) deliver(ctx context.Context, head []byte, rows int, tail []byte, end searchEnd,
-	size int) (route.Part, error) {
-	if cap(s.body) < size {
-		if err := route.Reserve(ctx, size); err != nil {
+// deliver makes the part of the page's next rows. It is written into the memory of the part
+// before, where there is one and it is long enough; see [route.Part] for whose it is.
+func (s *search) deliver(ctx context.Context, rows, size int) (route.Part, error) {
+	if s.body == nil || cap(s.body.bytes) < size {
+		s.body.give(ctx)
+		s.body = nil
+		var err error
+		if s.body, err = takeBody(ctx, size); err != nil {
 			return route.Part{}, err
 		}
-		s.body = make([]byte, 0, size)
 	}
-	body := appendRows(append(s.body[:0], head...), s.page, s.row, rows)
+	body := append(s.body.bytes[:0], s.head...)
+	body = s.page.AppendRows(body, s.row, rows)
+	s.body.bytes = append(body, s.tail...)
 	s.row += rows
 	s.at.Rows += rows
 	s.sent += rows
-	s.body = append(body, tail...)
-	return route.Part{Body: s.body, Rows: rows, Last: end.last, Cursor: func() (string, error) {
-		if end.cursor != "" || !end.more {
-			return end.cursor, nil
-		}
-		return s.seal(0)
-	}}, nil
+	return route.Part{Body: s.body.bytes, Rows: rows, Last: s.end.last, After: s}, nil
+}
+
+// Cursor implements [route.Cursorer] for the part that was delivered last.
+func (s *search) Cursor() (string, error) {
+	if s.end.cursor != "" || !s.end.more {
+		return s.end.cursor, nil
+	}
+	return s.seal(0)
 }

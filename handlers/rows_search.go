@@ -22,18 +22,21 @@ func (o *rowOperations) search(ctx context.Context, c route.Call,
 	if c.Job != nil {
 		return o.searchJob(ctx, c, in)
 	}
+	s := o.searchOf(c, in)
 	return func(yield func(route.Part, error) bool) {
-		s, err := o.newSearch(ctx, c, in)
+		defer s.close()
+		err := s.open(ctx, o)
 		if err == nil {
-			defer s.release()
-			err = o.Catalog.Replan(s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+			err = o.Catalog.ReplanIn(&s.columns, s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
 		}
 		for err == nil {
 			var part route.Part
 			if part, err = s.next(ctx); err == nil && (!yield(part, nil) || part.Last) {
+				s.body.give(ctx)
 				return
 			}
 		}
+		s.body.give(ctx)
 		yield(route.Part{}, err)
 	}
 }
@@ -49,9 +52,10 @@ type search struct {
 	call    route.Call
 	entity  *plan.Entity
 	session *dynamics.Session
+	columns plan.Columns // what is planned with
 	query   dynamics.Query
 	rows    *dynamics.Prepared     // query, for pages of its size
-	asked   messages.SearchRequest // normalized
+	asked   messages.SearchRequest // normalized once the search is open
 	cursors cursors
 	from    position // where this answer begins
 	at      position
@@ -65,19 +69,42 @@ type search struct {
 	page  *dynamics.Page // the page being delivered, nil before the first
 	row   int            // its next row to deliver
 	loads int            // pages read for the next part
-	body  []byte         // of the part before
+	ahead *pageAhead     // the page after it, where that has been begun
+	took  time.Duration  // to read the page
+
+	end        searchEnd // of the part before
+	body       *partBody // of the part before
+	head, tail []byte    // of parts, in this space where they have room
+	headSpace  [192]byte
+	tailSpace  [64]byte
 }
 
+func (o *rowOperations) searchOf(c route.Call, in messages.SearchRequest) *search {
+	return &search{call: c, entity: o.entity, asked: in, stream: wantsStream(in)}
+}
+
+// newSearch is a search that is open.
 func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
-	if err := checkSearch(in); err != nil {
-		return nil, err
+	s := o.searchOf(c, in)
+	return s, s.open(ctx, o)
+}
+
+// open checks what was asked for, and settles the session and where to begin.
+func (s *search) open(ctx context.Context, o *rowOperations) (err error) {
+	if err := checkSearch(s.asked); err != nil {
+		return err
 	}
-	session, err := o.open(ctx, c)
-	if err != nil {
-		return nil, err
+	if s.session, err = o.open(ctx, s.call); err != nil {
+		return err
 	}
-	s := &search{call: c, entity: o.entity, session: session, stream: wantsStream(in), cursors: o.cursorsOf(c, session)}
-	return s, s.begin(in)
+	s.cursors = o.cursorsOf(s.call, s.session)
+	return s.begin(s.asked)
+}
+
+// close ends what the search has begun.
+func (s *search) close() {
+	s.drop()
+	s.release()
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.
@@ -135,6 +162,7 @@ func (s *search) begin(in messages.SearchRequest) error {
 		return messages.Invalid("cursor", "is older than 7 days; start the search again")
 	}
 	s.from, s.resumed = at, true
+	s.asked = messages.SearchRequest{}
 	if err := json.Unmarshal(at.Query, &s.asked); err != nil {
 		return badCursor()
 	}
@@ -191,7 +219,7 @@ const maxEmptyPages = 5
 
 // first makes the query and reads the first page.
 func (s *search) first(ctx context.Context, p plan.Planner) (err error) {
-	s.release()
+	s.close()
 	s.at = s.from
 	if err = s.plan(ctx, p); err != nil {
 		return err
@@ -247,6 +275,7 @@ func (s *search) load(ctx context.Context) error {
 		row, found := resume(s.page, s.at.Marks)
 		if found {
 			s.row = row
+			s.readAhead(ctx)
 			return nil
 		}
 		if s.page.NextLink() == "" {
@@ -270,12 +299,8 @@ func (s *search) release() {
 // read fetches the page at the position.
 func (s *search) read(ctx context.Context) (err error) {
 	s.release()
-	rows, size := s.rows, s.query.PageSize
-	if s.at.Size > 0 && s.at.Size < size {
-		size = s.at.Size
-		rows = rows.WithPageSize(size)
-	}
-	s.page, err = s.session.Page(ctx, rows, s.at.Link)
+	rows, size := s.sized()
+	err = s.fetch(ctx, rows)
 	if tooLong(err) && s.resizable() && size > 1 {
 		s.at.Size = size / 2 // not even the client could hold it: nothing was measured
 		return s.read(ctx)
@@ -293,6 +318,26 @@ func (s *search) read(ctx context.Context) (err error) {
 		s.checked = true
 		err = s.checkEnd(ctx)
 	}
+	return err
+}
+
+// sized is the query for pages of the size that fits, and that size.
+func (s *search) sized() (rows *dynamics.Prepared, size int) {
+	if size = s.query.PageSize; s.at.Size > 0 && s.at.Size < size {
+		return s.rows.WithPageSize(s.at.Size), s.at.Size
+	}
+	return s.rows, size
+}
+
+// fetch has the page at the position, which may have been begun before.
+func (s *search) fetch(ctx context.Context, rows *dynamics.Prepared) (err error) {
+	var begun bool
+	if s.page, begun, err = s.taken(ctx, s.at.Link); begun {
+		return err
+	}
+	began := time.Now()
+	s.page, err = s.session.Page(ctx, rows, s.at.Link)
+	s.took = time.Since(began)
 	return err
 }
 

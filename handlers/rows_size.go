@@ -37,12 +37,8 @@ func (s *search) fit(ctx context.Context) error {
 	if s.stream || !s.resizable() {
 		return nil
 	}
-	head, err := rowsHead(s.call, s.entity)
-	if err != nil {
-		return err
-	}
 	most := s.rowsWanted()
-	rows, err := s.fitting(head, most)
+	rows, err := s.fitting(most)
 	if err != nil || rows >= most || rows <= 1 {
 		return err
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,8 +79,18 @@ func servedSmall(tb testing.TB) func(body []byte) {
 	}
 }
 
+// inMemory is a Dataverse that needs no network.
+type inMemory interface {
+	dynamics.TokenSource
+	http.RoundTripper
+}
+
 // searchRoute is the route of a search of accounts in an environment.
-func searchRoute(tb testing.TB, environment canned) route.Route {
+func searchRoute(tb testing.TB, environment inMemory) route.Route {
+	return routesOf(tb, operationsOf(tb, environment))[messages.Accounts.Operation(messages.VerbSearch)]
+}
+
+func operationsOf(tb testing.TB, environment inMemory) *Operations {
 	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", nil, false)
 	if err != nil {
 		tb.Fatal(err)
@@ -96,9 +108,60 @@ func searchRoute(tb testing.TB, environment canned) route.Route {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
+	return &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
 		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
-	return routesOf(tb, operations)[messages.Accounts.Operation(messages.VerbSearch)]
 }
 
-var _ = context.Background
+// decoded is the search of a body.
+func decoded(tb testing.TB, body []byte) messages.SearchRequest {
+	in, fault := messages.Decode[messages.SearchRequest](body)
+	if fault != nil {
+		tb.Fatal(fault)
+	}
+	return in
+}
+
+// paged is a Dataverse in memory with pages of ten rows, each of which takes its time.
+type paged struct {
+	canned
+	pages       int
+	delay       time.Duration
+	asked       atomic.Int64
+	incarnation atomic.Int64
+}
+
+func (p *paged) RoundTrip(r *http.Request) (*http.Response, error) {
+	if strings.Contains(r.URL.Path, "EntityDefinitions") {
+		return canned(`{"value":[]}`).RoundTrip(r)
+	}
+	p.asked.Add(1)
+	select {
+	case <-time.After(p.delay):
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
+	page, _ := strconv.Atoi(r.URL.Query().Get("$skiptoken"))
+	var body strings.Builder
+	body.WriteString(`{"value":[`)
+	for i := range 10 {
+		if i > 0 {
+			body.WriteByte(',')
+		}
+		fmt.Fprintf(&body, `{"accountid":"00000000-0000-0000-0000-%012d","name":"Fabrikam"}`, 10*page+i)
+	}
+	body.WriteByte(']')
+	if page+1 < p.pages {
+		fmt.Fprintf(&body, `,"@odata.nextLink":"https://acme.crm4.dynamics.com/api/data/v9.2/accounts?$skiptoken=%d"`, page+1)
+	}
+	return canned(body.String() + "}").RoundTrip(r)
+}
+
+func (p *paged) Access(ctx context.Context, connection string) (dynamics.Access, error) {
+	access, err := p.canned.Access(ctx, connection)
+	access.Incarnation = strconv.FormatInt(p.incarnation.Load(), 10)
+	return access, err
+}
+
+func (p *paged) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
+	return p.Access(ctx, connection)
+}

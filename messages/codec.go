@@ -39,9 +39,15 @@ func CodecFor[T any](table Table) Codec[T] {
 // Decode reads a request body strictly. An empty body reads as {}, so that an
 // operation without members can be asked with an empty message. The error is an
 // invalid_request that names the place and never repeats a value.
-func (c Codec[T]) Decode(body []byte) (T, *Error) {
+func (c Codec[T]) Decode(body []byte) (T, *Error) { return c.scan(body, false) }
+
+// DecodeShared is Decode for who leaves body unchanged for as long as the request is used:
+// values of a filter may be parts of it.
+func (c Codec[T]) DecodeShared(body []byte) (T, *Error) { return c.scan(body, true) }
+
+func (c Codec[T]) scan(body []byte, shared bool) (T, *Error) {
 	var in T
-	if search, ok := any(&in).(*SearchRequest); ok && scanSearch(body, search) {
+	if search, ok := any(&in).(*SearchRequest); ok && scanSearch(body, search, shared) {
 		return in, nil
 	}
 	return c.decode(body)

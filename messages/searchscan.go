@@ -25,7 +25,7 @@ type searchScan struct {
 	at   int
 
 	text string // body: strings of the request are cut out of it
-	raw  []byte // a copy of body, which values are cut out of; nil before the first
+	raw  []byte // body or a copy, which values are cut out of; nil before the first
 
 	// Nodes of the filter in one piece of memory. What is complete lies at its beginning;
 	// the members of lists that are not complete lie at its end, the latest first.
@@ -34,12 +34,15 @@ type searchScan struct {
 	leaves, values int
 }
 
-// scanSearch reads body, or reports false.
-func scanSearch(body []byte, in *SearchRequest) bool {
+// scanSearch reads body, or reports false. shared says that values may be parts of body.
+func scanSearch(body []byte, in *SearchRequest, shared bool) bool {
 	if len(body) > maxScanned {
 		return false
 	}
 	s := searchScan{body: body, text: string(body)}
+	if shared {
+		s.raw = body
+	}
 	if s.search(in) && s.end() {
 		return true
 	}

@@ -64,6 +64,7 @@
 //	crmbridge:renewals:relist      and for what the lists have lost
 //	crmbridge:{<id>}:changes       list, 7 days              changes that wait to be published
 //	crmbridge:changes              sorted set of ids         whose changes may wait
+//	crmbridge:changes:all          lock of the one who looks at all of these
 //	crmbridge:{<id>}:purge         string, 7 days            it was deleted; its jobs and results are to go
 //	crmbridge:purges               sorted set of ids         scored by when that is done again
 //	crmbridge:connections          sorted set of ids

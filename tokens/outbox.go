@@ -185,44 +185,61 @@ const outboxFailures = 3
 func (s *Store) PublishChanges(ctx context.Context, publish func(context.Context, Change) error) (
 	published int, err error,
 ) {
-	var closed error
-	failures := 0
+	round := publishing{store: s, publish: publish}
 	// By rank: where one is forgotten or changes again the ranks move, and who is
 	// missed by that comes in the next round.
 	for from := int64(0); ; from += outboxBatch {
 		batch, err := s.rdb.ZRangeWithScores(ctx, changesKey, from, from+outboxBatch-1).Result()
 		if err != nil {
-			return published, redisError(err)
+			return round.published, redisError(err)
 		}
 		if len(batch) == 0 {
-			return published, closed
+			return round.published, round.closed
 		}
 		heads, read := s.outboxHeads(ctx, batch), time.Now()
 		now, err := s.clock(ctx, changesKey)
 		if err != nil {
-			return published, err
+			return round.published, err
 		}
-		for i, z := range batch {
-			n, err := s.publishList(ctx, z, now, read, heads[i], publish)
-			published += n
-			switch {
-			case err == nil:
-				failures = 0
-				continue
-			case errors.Is(err, ErrUnsealable):
-				closed = err
-				continue
-			}
-			// One that cannot be published must not hold up the others.
-			closed = err
-			if failures++; failures == outboxFailures || ctx.Err() != nil {
-				return published, err
-			}
+		if err := round.batch(ctx, batch, heads, now, read); err != nil {
+			return round.published, err
 		}
 		if len(batch) < outboxBatch {
-			return published, closed
+			return round.published, round.closed
 		}
 	}
+}
+
+// publishing is one round of publishing changes.
+type publishing struct {
+	store     *Store
+	publish   func(context.Context, Change) error
+	published int
+	failures  int   // in a row
+	closed    error // of what is left where it is
+}
+
+// batch publishes the changes of some connections, whose heads were read at a moment; now is
+// Redis's time. An error ends the round.
+func (p *publishing) batch(ctx context.Context, batch []redis.Z, heads []*redis.StringCmd, now, read time.Time) error {
+	for i, z := range batch {
+		n, err := p.store.publishList(ctx, z, now, read, heads[i], p.publish)
+		p.published += n
+		switch {
+		case err == nil:
+			p.failures = 0
+			continue
+		case errors.Is(err, ErrUnsealable):
+			p.closed = err
+			continue
+		}
+		// One that cannot be published must not hold up the others.
+		p.closed = err
+		if p.failures++; p.failures == outboxFailures || ctx.Err() != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // outboxHeads returns the first entry of each list. Each reply has its own error:

@@ -25,6 +25,7 @@ type serveCommand struct {
 func (c *serveCommand) Run(ctx context.Context) error {
 	endWithParent()
 	defer profile("crmbridge")()
+	defer collectOnSignal()()
 	if c.More == "" {
 		return c.Serve(ctx, os.Stderr)
 	}

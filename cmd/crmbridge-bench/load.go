@@ -20,10 +20,10 @@ import (
 
 // A side answers requests: the bare loop, or crmbridge.
 type side struct {
-	name    string
-	subject string // up to the connection
-	bare    bool
-	process func() *child
+	name      string
+	subject   string // up to the connection
+	bare      bool
+	processes []*child
 }
 
 // A load keeps a number of requests in flight over all connections evenly: each answer is
@@ -189,6 +189,17 @@ func (l *load) ended() {
 	if !slices.ContainsFunc(l.slots, func(s slot) bool { return s.busy }) {
 		close(l.idle)
 	}
+}
+
+// answers is how many there were since the last take.
+func (l *load) answers() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := len(l.counted.took)
+	for _, refused := range l.counted.refused {
+		n += refused
+	}
+	return n
 }
 
 // take is what was counted since the take before.

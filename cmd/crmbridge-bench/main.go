@@ -31,6 +31,7 @@ type commands struct {
 	Idle     idleCommand     `cmd:"" help:"What connections cost that have nothing to do."`
 	Scale    scaleCommand    `cmd:"" help:"How many small jobs 1, 2 and 4 processes do."`
 	Throttle throttleCommand `cmd:"" help:"A job that Dataverse throttles waits without holding anything."`
+	Fleet    fleetCommand    `cmd:"" help:"What a fleet costs, and that nothing grows with processes × connections."`
 	Poison   poisonCommand   `cmd:"" help:"A job that kills whoever runs it; and what follows on SIGTERM."`
 	OldNew   oldNewCommand   `cmd:"" name:"old-new" help:"Two versions side by side, of which one knows a table more."`
 
@@ -50,7 +51,7 @@ func main() {
 func run(args []string, stdout, stderr io.Writer) int {
 	return program.Program{Name: "crmbridge-bench",
 		Description: "Disturbs and measures the durable lane.",
-		Commands:    &commands{}, Bind: []any{&printer{to: stdout, begun: time.Now()}},
+		Commands:    &commands{}, Bind: []any{&printer{to: stdout, aside: stderr, begun: time.Now()}},
 	}.Run(args, stdout, stderr)
 }
 
@@ -58,6 +59,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 type printer struct {
 	mu    sync.Mutex
 	to    io.Writer
+	aside io.Writer // standard error
 	begun time.Time
 }
 

@@ -25,6 +25,8 @@ type natsCommand struct {
 	Route  int      // port for the other servers; 0 where there are none
 	Routes []string `sep:","`
 	Sync   bool     // sync_interval: always
+	// Monitor is a port on which the server tells of itself; 0 where it does not.
+	Monitor int
 }
 
 // Run serves until it is killed.
@@ -36,6 +38,9 @@ func (n *natsCommand) Run(ctx context.Context) error {
 		SyncAlways: n.Sync, MaxPending: 512 << 20,
 		// As deploy/nats.conf: a process that stands still is dropped within seconds.
 		PingInterval: 2 * time.Second, MaxPingsOut: 2}
+	if n.Monitor > 0 {
+		options.HTTPHost, options.HTTPPort = "127.0.0.1", n.Monitor
+	}
 	if n.Route > 0 {
 		options.Cluster = server.ClusterOpts{Name: "bench", Host: "127.0.0.1", Port: n.Route, NoAdvertise: true}
 		for _, route := range n.Routes {
@@ -60,8 +65,9 @@ func (n *natsCommand) Run(ctx context.Context) error {
 
 // A cluster is one NATS server, or three.
 type cluster struct {
-	servers []*child
-	ports   []int
+	servers  []*child
+	ports    []int
+	monitors []int // of the servers, where the world is monitored
 }
 
 // startNATS starts as many servers.
@@ -91,6 +97,14 @@ func (w *world) startNATS(replicas int, sync bool) error {
 		}
 		if sync {
 			args = append(args, "--sync")
+		}
+		if w.monitored {
+			monitor, err := w.port()
+			if err != nil {
+				return err
+			}
+			c.monitors = append(c.monitors, monitor)
+			args = append(args, "--monitor="+strconv.Itoa(monitor))
 		}
 		s, err := itself(name, w.folder, nil, args...)
 		if err != nil {

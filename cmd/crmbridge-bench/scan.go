@@ -1,33 +1,46 @@
 package main
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"unicode/utf8"
 )
 
 // errNotJSON is a page that is not JSON, or not the one shape that a page of rows has.
 var errNotJSON = errors.New("the page is not JSON of a page's shape")
 
-// A scanner reads a page of rows once, strictly: what RFC 8259 does not allow is an error, and
-// so is text that is not UTF-8. It is the bare loop's own, so that the baseline does not move
-// with what it is compared with.
+// A scanner reads a page of rows once, strictly, and writes what is wanted of it: what RFC 8259
+// does not allow is an error, and so is text that is not UTF-8. It is the bare loop's own, so
+// that the baseline does not move with what it is compared with.
 type scanner struct {
 	in []byte
 	at int
-	// begin and end are where messages of the page's rows may be cut: each is a run of whole
-	// rows of at most most bytes, unless one row alone is larger.
-	most  int
-	parts []span
-	rows  int
+
+	wanted map[string]string // names of members of a row that are written, and under which names
+	shape  []member          // of the row before
+	out    []byte
+	most   int    // bytes of a message, unless one row alone is larger
+	parts  []span // messages in out
+	rows   int
 }
 
-// A span is a part of a page, from its first byte up to the one behind its last.
+// A span is a part of a buffer, from its first byte up to the one behind its last.
 type span struct{ from, to int }
 
-// page reads the whole of a page. Its parts are those of the array "value".
+// A member is one of a row, as rows have it in the same place as a rule.
+type member struct {
+	name []byte // with quotes and colon
+	out  []byte // the same of what is written; nil where nothing is
+}
+
+// What stands around the rows of a message.
+const opening, closing = `{"value":[`, `]}`
+
+// page reads the whole of a page and writes the rows of its array "value".
 func (s *scanner) page() error {
-	s.at, s.rows, s.parts = 0, 0, s.parts[:0]
+	s.at, s.rows, s.parts, s.out = 0, 0, s.parts[:0], s.out[:0]
 	seen := false
 	err := s.object(func(name []byte) error {
 		if string(name) != "value" || seen {
@@ -45,7 +58,7 @@ func (s *scanner) page() error {
 	return nil
 }
 
-// list reads the array of rows and notes where messages end.
+// list reads the array of rows.
 func (s *scanner) list() error {
 	if !s.take('[') {
 		return errNotJSON
@@ -53,35 +66,93 @@ func (s *scanner) list() error {
 	if s.blank(); s.take(']') {
 		return nil
 	}
-	var part span
-	for {
+	from := 0 // of the message
+	for s.out = append(s.out, opening...); ; s.out = append(s.out, ',') {
+		row := len(s.out)
 		s.blank()
-		from := s.at
-		if s.at >= len(s.in) || s.in[s.at] != '{' {
-			return errNotJSON
-		}
-		if err := s.value(2); err != nil {
+		if err := s.row(); err != nil {
 			return err
 		}
 		s.rows++
-		switch {
-		case part.to == 0:
-			part = span{from, s.at}
-		case s.at-part.from > s.most:
-			s.parts = append(s.parts, part)
-			part = span{from, s.at}
-		default:
-			part.to = s.at
+		if len(s.out)+len(closing)-from > s.most && row > from+len(opening) {
+			s.parts = append(s.parts, span{from, row - 1 + len(closing)})
+			from = row - 1 + len(closing)
+			s.out = slices.Insert(s.out, row, []byte(closing[1:]+opening)...)
+			s.out[row-1] = closing[0] // in place of the comma
 		}
 		s.blank()
 		if s.take(']') {
-			s.parts = append(s.parts, part)
+			s.out = append(s.out, closing...)
+			s.parts = append(s.parts, span{from, len(s.out)})
 			return nil
 		}
 		if !s.take(',') {
 			return errNotJSON
 		}
 	}
+}
+
+// row reads a row and writes what is wanted of it. Names are looked for where the row before
+// had them.
+func (s *scanner) row() error {
+	if !s.take('{') {
+		return errNotJSON
+	}
+	begin := len(s.out)
+	s.out = append(s.out, '{')
+	if s.blank(); s.take('}') {
+		s.out = append(s.out, '}')
+		return nil
+	}
+	for i := 0; ; i++ {
+		s.blank()
+		if i == len(s.shape) {
+			s.shape = append(s.shape, member{})
+		}
+		m := &s.shape[i]
+		if len(m.name) > 0 && bytes.HasPrefix(s.in[s.at:], m.name) {
+			s.at += len(m.name)
+		} else if err := s.name(m); err != nil {
+			return err
+		}
+		s.blank()
+		from := s.at
+		if err := s.value(3); err != nil {
+			return err
+		}
+		if m.out != nil {
+			if len(s.out) > begin+1 {
+				s.out = append(s.out, ',')
+			}
+			s.out = append(append(s.out, m.out...), s.in[from:s.at]...)
+		}
+		s.blank()
+		if s.take(',') {
+			continue
+		}
+		if !s.take('}') {
+			return errNotJSON
+		}
+		s.out = append(s.out, '}')
+		return nil
+	}
+}
+
+// name reads a member's name, and what becomes of it.
+func (s *scanner) name(m *member) error {
+	from := s.at
+	if err := s.text(); err != nil {
+		return err
+	}
+	name := s.in[from+1 : s.at-1]
+	if s.blank(); !s.take(':') {
+		return errNotJSON
+	}
+	*m = member{name: append(append([]byte{'"'}, name...), '"', ':')}
+	if out, ok := s.wanted[string(name)]; ok {
+		m.out = []byte(`"` + out + `":`)
+	}
+	return nil
 }
 
 // object reads an object whose members' values are read by member.

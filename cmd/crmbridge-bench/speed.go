@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -21,8 +19,9 @@ type speedCommand struct {
 	Only    []string `sep:"none" placeholder:"NAME" help:"Only this row, such as small-192; repeatable. --list names them."`
 	List    bool     `help:"Name the rows and end."`
 	JSON    bool     `name:"json" help:"Print figures as JSON."`
+	Chart   string   `placeholder:"FILE.svg" help:"Draw the ratios of the table there."`
 	Binary  string   `placeholder:"PATH" help:"Measure this build of crmbridge. By default it is built from the folder's sources; 'self' is the code in this program."`
-	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, one for each row."`
+	Profile string   `placeholder:"DIR" help:"Write CPU profiles of crmbridge there, by row; with --binary=self of the bare loop too."`
 }
 
 // Validate refuses what cannot be measured.
@@ -30,7 +29,13 @@ func (c *speedCommand) Validate() error {
 	if c.Rounds < 1 || c.Seconds <= 0 {
 		return fmt.Errorf("%w: --rounds and --seconds must be positive", bridge.ErrUsage)
 	}
-	_, err := c.rows()
+	if c.Chart != "" && filepath.Ext(c.Chart) != ".svg" {
+		return fmt.Errorf("%w: --chart is an SVG file", bridge.ErrUsage)
+	}
+	rows, err := c.rows()
+	if err == nil && c.Chart != "" && len(rows) == 0 {
+		err = fmt.Errorf("%w: --chart draws rows of the table, of which --only leaves none", bridge.ErrUsage)
+	}
 	return err
 }
 
@@ -48,32 +53,58 @@ func (c *speedCommand) Run(ctx context.Context, p *printer) (err error) {
 		for _, row := range rows {
 			fmt.Fprintf(p.to, "%-16s %s\n", row.Name, row.title())
 		}
+		for _, more := range moreSpeed {
+			fmt.Fprintf(p.to, "%-16s %s\n", more.name, more.title)
+		}
 		return nil
 	}
 	table := p.to
 	if c.JSON {
-		p.to = os.Stderr // nothing but JSON goes to standard output
+		p.to = p.aside // nothing but JSON goes to standard output
 	}
-	s := &speed{speedCommand: c}
+	s := &speed{speedCommand: c, result: speedResult{Machine: thisMachine(), Rounds: c.Rounds, Seconds: c.Seconds}}
 	if err := s.start(ctx, p); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	var all []measured
-	begun := time.Now()
-	for i, row := range rows {
-		m, err := s.measure(row, i*c.Rounds, len(rows)*c.Rounds)
-		if err != nil {
-			return fmt.Errorf("%s: %w", row.Name, err)
+	var steps []func() error
+	for _, row := range rows {
+		steps = append(steps, func() error { return s.measure(row) })
+	}
+	for _, more := range moreSpeed {
+		if c.wants(more.name) {
+			steps = append(steps, func() error { return more.run(s) })
 		}
-		all = append(all, m)
 	}
-	s.say("%d rows in %.0f s", len(rows), time.Since(begun).Seconds())
-	result := speedResult{Machine: thisMachine(), Rounds: c.Rounds, Seconds: c.Seconds, Rows: all}
+	s.todo = len(steps) * c.Rounds
+	for _, step := range steps {
+		if err := step(); err != nil {
+			if ctx.Err() != nil {
+				return errors.New("interrupted")
+			}
+			return err
+		}
+	}
+	if c.Chart != "" {
+		if err := s.result.chart(c.Chart); err != nil {
+			return err
+		}
+	}
+	s.say("measured in %.0f s", time.Since(p.begun).Seconds())
 	if c.JSON {
-		return result.json(table)
+		return s.result.json(table)
 	}
-	return result.print(table)
+	return s.result.print(table)
+}
+
+// moreSpeed is what is measured besides the rows of the table.
+var moreSpeed = []struct {
+	name, title string
+	run         func(*speed) error
+}{
+	{"processes", fmt.Sprintf("%d processes beside one, 50 ms upstream", manyProcesses), (*speed).processes},
+	{"jobs", "small jobs and pages of large ones, at 1, 2 and 4 processes", (*speed).jobs},
+	{"start", "from start to first answer, and memory of an idle process", (*speed).begins},
 }
 
 // A speed is one run.
@@ -81,17 +112,21 @@ type speed struct {
 	*speedCommand
 	*world
 	connections []string
-	bare        *child
+	bares       []*child
 	load        *load
+
+	result     speedResult
+	done, todo int // rounds
+}
+
+// progress says how far the run is, after a round.
+func (s *speed) progress(name, format string, args ...any) {
+	s.done++
+	s.say("%3d %%  %-15s %s", 100*s.done/s.todo, name, fmt.Sprintf(format, args...))
 }
 
 // start starts everything, and makes the connections.
 func (s *speed) start(ctx context.Context, p *printer) (err error) {
-	if s.Profile != "" {
-		if err := os.MkdirAll(s.Profile, 0o700); err != nil {
-			return fmt.Errorf("make the folder of profiles: %w", err)
-		}
-	}
 	s.world, err = newWorld(ctx, p, setup{direct: true, stub: true, emulator: emulator.Options{Users: people(speedUsers)}})
 	if err != nil {
 		return err
@@ -104,10 +139,14 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 	if s.binary, err = s.build(); err != nil {
 		return err
 	}
-	if _, err := s.addCrmbridge(s.profiling()); err != nil {
+	profiles, err := s.profiling()
+	if err != nil {
 		return err
 	}
-	if err := s.awaitFleet(); err != nil {
+	if _, err := s.addCrmbridge(profiles); err != nil {
+		return err
+	}
+	if err := s.running(1); err != nil {
 		return err
 	}
 	s.connections = numbered("speed", speedUsers)
@@ -115,12 +154,6 @@ func (s *speed) start(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	s.say("%d connections of as many users", len(s.connections))
-	s.bare, err = itself("bare", s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
-		"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
-	if err != nil {
-		return err
-	}
-	s.onStop(func() error { s.bare.kill(); return nil })
 	s.load, err = newLoad(s.cluster.url(), s.connections)
 	if err != nil {
 		return err

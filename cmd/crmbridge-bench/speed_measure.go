@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -23,8 +22,9 @@ type sample struct {
 	PerSecond float64        `json:"per_second"` // answers
 	P50       time.Duration  `json:"p50"`
 	P99       time.Duration  `json:"p99"`
-	CPU       time.Duration  `json:"cpu"`  // a request, of the side's process only
-	Peak      int64          `json:"peak"` // bytes of memory, of that process
+	CPU       time.Duration  `json:"cpu"`    // a request, of the side's process only
+	Others    time.Duration  `json:"others"` // CPU a request of NATS, the stub and the requester
+	Peak      int64          `json:"peak"`   // bytes of memory, of those processes
 	Answers   int            `json:"answers"`
 	Refused   map[string]int `json:"refused,omitempty"`
 	Calls     float64        `json:"calls"` // of the upstream, a request
@@ -39,50 +39,99 @@ type measured struct {
 
 // measure measures one row. The processes are started anew, so that their peaks are this
 // row's.
-func (s *speed) measure(row speedRow, done, of int) (m measured, err error) {
-	m.Row = row
-	form := url.Values{"rows": {strconv.Itoa(row.Rows)}, "delay": {row.Delay.String()}}
-	if _, err := s.stubSays(s.ctx, form); err != nil {
-		return m, fmt.Errorf("set the stub: %w", err)
+func (s *speed) measure(row speedRow) (err error) {
+	m := &measured{Row: row}
+	s.result.Rows = append(s.result.Rows, m)
+	if err := errors.Join(s.setStub(row.Rows, 1, row.Delay), s.running(0)); err != nil {
+		return err
 	}
-	crmbridge := s.fleet[0]
-	for _, c := range []*child{s.bare, crmbridge.child} {
-		c.end(interrupt)
-		if err := os.Remove(c.logFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return m, err
-		}
-		if err := c.start(); err != nil {
-			return m, err
+	for _, c := range []*child{s.bares[0], s.fleet[0].child} {
+		if err := s.profileItself(c, row); err != nil {
+			return err
 		}
 	}
-	if err := s.awaitFleet(); err != nil {
-		return m, err
+	if err := s.running(1); err != nil {
+		return err
 	}
-	sides := []side{
-		{name: "bare", subject: bareSubject, bare: true, process: func() *child { return s.bare }},
-		{name: "crmbridge", subject: accountsSearch.Subject() + ".", process: func() *child { return crmbridge.child }},
-	}
+	sides := s.sides(1)
 	for _, one := range sides {
 		if err := s.look(one, row); err != nil {
-			return m, fmt.Errorf("%s: %w; its log ends with:\n%s", one.name, err, one.process().tail(2000))
+			return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, one.name, err, one.processes[0].tail(2000))
 		}
 	}
-	stop := s.profileRow(row)
-	defer stop()
+	defer s.profileRow(row)()
 	for round := range s.Rounds {
 		var both [2]sample
 		for turn := range sides {
 			i := (turn + round) % 2 // who begins changes
 			if both[i], err = s.sample(sides[i], row); err != nil {
-				return m, fmt.Errorf("%s: %w; its log ends with:\n%s", sides[i].name, err, sides[i].process().tail(2000))
+				return fmt.Errorf("%s: %s: %w; its log ends with:\n%s", row.Name, sides[i].name, err, sides[i].processes[0].tail(2000))
 			}
 		}
 		m.Bare, m.Crmbridge = append(m.Bare, both[0]), append(m.Crmbridge, both[1])
-		s.say("%3d %%  %-15s throughput %.2f ×, CPU %.2f × (%d → %d µs), p99 %.2f ×%s", 100*(done+round+1)/of, row.Name,
+		s.progress(row.Name, "throughput %.2f ×, CPU %.2f × (%d → %d µs), p99 %.2f ×%s",
 			both[1].PerSecond/both[0].PerSecond, ratio(both[1].CPU, both[0].CPU), both[0].CPU.Microseconds(), both[1].CPU.Microseconds(),
 			ratio(both[1].P99, both[0].P99), brackets(refusals(both[1].Refused)))
 	}
-	return m, nil
+	return nil
+}
+
+// sides are both, each with as many processes, which run.
+func (s *speed) sides(n int) []side {
+	crmbridges := make([]*child, n)
+	for i := range crmbridges {
+		crmbridges[i] = s.fleet[i].child
+	}
+	return []side{
+		{name: "bare", subject: bareSubject, bare: true, processes: s.bares[:n]},
+		{name: "crmbridge", subject: accountsSearch.Subject() + ".", processes: crmbridges},
+	}
+}
+
+// running has as many processes of both sides run, and not one more.
+func (s *speed) running(n int) error {
+	for len(s.bares) < n {
+		c, err := itself("bare"+strconv.Itoa(len(s.bares)+1), s.folder, nil, "bare", "--nats="+s.cluster.url(), "--upstream="+s.emulatorURL,
+			"--token="+strings.Repeat("a", 1500)) // as long as Microsoft's are
+		if err != nil {
+			return err
+		}
+		s.onStop(func() error { c.kill(); return nil })
+		s.bares = append(s.bares, c)
+	}
+	for len(s.fleet) < n {
+		if _, err := s.addCrmbridge(nil); err != nil {
+			return err
+		}
+	}
+	for i, c := range s.bares {
+		if err := running(c, i < n); err != nil {
+			return err
+		}
+	}
+	for i, c := range s.fleet {
+		if err := running(c.child, i < n); err != nil {
+			return err
+		}
+	}
+	for _, c := range s.fleet[:n] {
+		if err := await(s.ctx, 2*time.Minute, c.name, c.ready); err != nil {
+			return fmt.Errorf("%w; its log ends with:\n%s", err, c.tail(2000))
+		}
+	}
+	return nil
+}
+
+// running has one process run, or end; its log ends with it, or logs would fill the disk.
+func running(c *child, runs bool) error {
+	if runs {
+		return c.start()
+	}
+	c.end(interrupt)
+	if err := os.Remove(c.logFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove a log: %w", err)
+	}
+	return nil
 }
 
 func brackets(s string) string {
@@ -92,35 +141,37 @@ func brackets(s string) string {
 	return "; REFUSED: " + s
 }
 
-// warm is how long a side works before it is measured.
+// warm is how long a side works at least before it is measured.
 const warm = 400 * time.Millisecond
 
 // sample has one side work and measures it.
 func (s *speed) sample(one side, row speedRow) (sample, error) {
-	pid := one.process().pid()
 	if err := s.load.begin(one, row); err != nil {
 		return sample{}, err
 	}
-	sleep(s.ctx, warm)
-	resetPeak(pid)
-	pagesBefore, err := s.stubSays(s.ctx, nil)
-	if err != nil {
+	// In steady state, and long enough for its figures to mean something: on a busy machine a
+	// second may be too short for an answer of each slot.
+	if err := s.work(warm, row.InFlight); err != nil {
 		return sample{}, err
 	}
-	before, err := cpuTime(pid)
+	for _, c := range one.processes {
+		resetPeak(c.pid())
+	}
+	before, err := s.used(one)
 	if err != nil {
 		return sample{}, err
 	}
 	s.load.take()
 	begun := time.Now()
-	sleep(s.ctx, time.Duration(s.Seconds*float64(time.Second)))
-	counted, took := s.load.take(), time.Since(begun)
-	after, err := cpuTime(pid)
-	if err != nil {
+	if err := s.work(time.Duration(s.Seconds*float64(time.Second)), 2*row.InFlight); err != nil {
 		return sample{}, err
 	}
-	pages, err := s.stubSays(s.ctx, nil)
-	peak := peakMemory(pid)
+	counted, took := s.load.take(), time.Since(begun)
+	after, err := s.used(one)
+	var peak int64
+	for _, c := range one.processes {
+		peak += peakMemory(c.pid())
+	}
 	if err := errors.Join(err, s.load.end(s.ctx)); err != nil {
 		return sample{}, err
 	}
@@ -136,23 +187,71 @@ func (s *speed) sample(one side, row speedRow) (sample, error) {
 		return sample{}, fmt.Errorf("nothing was answered in %.1f s; refused: %s", took.Seconds(), refusals(counted.refused))
 	}
 	return sample{PerSecond: float64(n) / took.Seconds(), P50: quantile(counted.took, 0.5), P99: quantile(counted.took, 0.99),
-		CPU: (after - before) / time.Duration(n), Peak: peak, Answers: n, Refused: counted.refused,
-		Calls: float64(pages-pagesBefore) / float64(all)}, nil
+		CPU: (after.cpu - before.cpu) / time.Duration(n), Others: (after.others - before.others) / time.Duration(n), Peak: peak,
+		Answers: n, Refused: counted.refused, Calls: float64(after.pages-before.pages) / float64(all)}, nil
+}
+
+// longest is how much longer than it should a side may work for its answers.
+const longest = 20 * time.Second
+
+// work waits for a time and, where that was too short, for a number of answers.
+func (s *speed) work(atLeast time.Duration, answers int) error {
+	if !sleep(s.ctx, atLeast) {
+		return s.ctx.Err()
+	}
+	for late := time.Duration(0); s.load.answers() < answers; late += 20 * time.Millisecond {
+		if late > longest {
+			return fmt.Errorf("%d answers in %s", s.load.answers(), atLeast+longest)
+		}
+		if !sleep(s.ctx, 20*time.Millisecond) {
+			return s.ctx.Err()
+		}
+	}
+	return nil
+}
+
+// A state is what was used up to a moment.
+type state struct {
+	cpu    time.Duration // of the processes that are measured
+	others time.Duration // of NATS, the stub, and this process
+	pages  int64         // that the stub has sent
+}
+
+func (s *speed) used(one side) (now state, err error) {
+	for _, c := range one.processes {
+		took, err := cpuTime(c.pid())
+		if err != nil {
+			return now, err
+		}
+		now.cpu += took
+	}
+	for _, other := range []int{os.Getpid(), s.stub.pid(), s.cluster.servers[0].pid()} {
+		took, err := cpuTime(other)
+		if err != nil {
+			return now, err
+		}
+		now.others += took
+	}
+	now.pages, err = s.stubSays(s.ctx, nil)
+	return now, err
 }
 
 // look asks once over each connection, and reads every row of the first answer.
 func (s *speed) look(one side, row speedRow) error {
-	if err := await(s.ctx, 20*time.Second, "an answer", func(context.Context) error {
-		return s.lookAt(one, row, s.connections[0], true)
-	}); err != nil {
-		return err
-	}
+	err := s.lookClosely(one, row)
 	for _, connection := range s.connections[1:] {
-		if err := s.lookAt(one, row, connection, false); err != nil {
-			return err
+		if err == nil {
+			err = s.lookAt(one, row, connection, false)
 		}
 	}
-	return nil
+	return err
+}
+
+// lookClosely waits for an answer and reads every row of it.
+func (s *speed) lookClosely(one side, row speedRow) error {
+	return await(s.ctx, 20*time.Second, "an answer", func(context.Context) error {
+		return s.lookAt(one, row, s.connections[0], true)
+	})
 }
 
 func (s *speed) lookAt(one side, row speedRow, connection string, closely bool) error {
@@ -203,15 +302,13 @@ func rightRows(data []byte, from int, bare bool) (int, error) {
 	rows := append(answer.Accounts, answer.Value...)
 	for i, row := range rows {
 		i += from
-		id, revenue, industry := "id", "revenue", any(map[string]any{"value": json.Number(strconv.Itoa(1 + i%(len(speedIndustries)-1))),
-			"label": speedIndustries[1+i%(len(speedIndustries)-1)]})
+		value, label := json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1))), speedIndustries[1+i%(len(speedIndustries)-1)]
 		if bare {
-			id, industry = "accountid", json.Number(strconv.Itoa(1+i%(len(speedIndustries)-1)))
-			row["industry"] = row["industrycode"]
+			row["industry"] = map[string]any{"value": row["industry"], "label": row["industry_label"]}
 		}
-		name := fmt.Sprintf("Jansen & Müller %c%d AG", rowMark, i)
-		if row[id] != speedID(i) || row["name"] != name || row[revenue] != json.Number(speedRevenue(i)) ||
-			fmt.Sprint(row["industry"]) != fmt.Sprint(industry) {
+		industry, _ := row["industry"].(map[string]any)
+		if row["id"] != speedID(i) || row["name"] != fmt.Sprintf("Jansen & Müller %c%d AG", rowMark, i) ||
+			row["revenue"] != json.Number(speedRevenue(i)) || industry["value"] != value || industry["label"] != label {
 			return 0, fmt.Errorf("row %d is %v", i, row)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,23 +16,37 @@ import (
 )
 
 // profiling are the variables that have crmbridge give profiles.
-func (s *speed) profiling() []string {
-	if s.Profile == "" {
-		return nil
+func (s *speed) profiling() ([]string, error) {
+	if s.Profile == "" || s.Binary == "self" {
+		return nil, nil
 	}
 	port, err := s.port()
 	if err != nil {
-		s.say("no profiles: %v", err)
-		return nil
+		return nil, err
 	}
 	s.pprof = devenv.Address(port)
-	return []string{"PPROF_ADDR=" + s.pprof, profileFolder + "=" + s.Profile}
+	return []string{"PPROF_ADDR=" + s.pprof}, nil
+}
+
+// profileItself has a process of this program write its CPU profiles, one for each 10 s, to the
+// row's folder when it is started next.
+func (s *speed) profileItself(c *child, row speedRow) error {
+	if s.Profile == "" || c.program == s.binary {
+		return nil
+	}
+	folder := filepath.Join(s.Profile, row.Name)
+	c.env = append(slices.DeleteFunc(c.env, func(v string) bool { return strings.HasPrefix(v, profileFolder+"=") }),
+		profileFolder+"="+folder)
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return fmt.Errorf("make the folder of profiles: %w", err)
+	}
+	return nil
 }
 
 // profileRow writes a CPU profile of crmbridge while a row is measured, the bare loop's turns
 // included, in which crmbridge does nothing. The function that it returns waits for its end.
 func (s *speed) profileRow(row speedRow) (wait func()) {
-	if s.Profile == "" || s.binary == "" { // its own code writes profiles itself
+	if s.pprof == "" {
 		return func() {}
 	}
 	seconds := int(float64(s.Rounds) * 2 * (s.Seconds + warm.Seconds()))

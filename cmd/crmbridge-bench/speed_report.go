@@ -14,10 +14,13 @@ import (
 
 // A speedResult is all figures of one run.
 type speedResult struct {
-	Machine machine    `json:"machine"`
-	Rounds  int        `json:"rounds"`
-	Seconds float64    `json:"seconds"`
-	Rows    []measured `json:"rows"`
+	Machine   machine          `json:"machine"`
+	Rounds    int              `json:"rounds"`
+	Seconds   float64          `json:"seconds"`
+	Rows      []*measured      `json:"rows,omitempty"`
+	Processes *processesResult `json:"processes,omitempty"`
+	Jobs      []*jobsResult    `json:"jobs,omitempty"`
+	Start     *startResult     `json:"start,omitempty"`
 }
 
 // A machine is where figures were taken.
@@ -134,20 +137,44 @@ func (r speedResult) print(to io.Writer) error {
 	fmt.Fprintf(to, "\n%s, %d cores, %s, %s; %d rounds of %.1f s. Ratios are crmbridge's to the bare loop's, min/median/max of the rounds;\n"+
 		"absolute figures are medians, bare → crmbridge.\n\n", r.Machine.CPU, r.Machine.Cores, r.Machine.OS, r.Machine.Go, r.Rounds, r.Seconds)
 	t := tabwriter.NewWriter(to, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "work\tthroughput\tp50\tp99\tCPU\tpeak\tmissed")
+	if len(r.Rows) > 0 {
+		fmt.Fprintln(t, "work\tthroughput\tp50\tp99\tCPU\tpeak\tmissed")
+	}
 	for _, m := range r.Rows {
 		fmt.Fprintf(t, "%s", m.Row.title())
-		for _, figure := range []int{figureThroughput, figureP50, figureP99, figureCPU, figurePeak} {
+		for figure := range figures {
 			fmt.Fprintf(t, "\t%s", m.paired(figure))
 		}
 		fmt.Fprintf(t, "\t%s\n", strings.Join(m.missed(), "; "))
-		for _, figure := range []int{figureThroughput, figureP50, figureP99, figureCPU, figurePeak} {
+		for figure := range figures {
 			bare, crmbridge := m.medians(figure)
 			fmt.Fprintf(t, "\t%s → %s", absolute(figure, bare), absolute(figure, crmbridge))
 		}
 		fmt.Fprint(t, "\t\n")
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if p := r.Processes; p != nil {
+		fmt.Fprintf(to, "\n%d processes, 50 ms upstream, %d in flight each: %s × one process; the bare loop %s ×. %s\n", p.Processes,
+			processesRow.InFlight, factors(p.Crmbridge, p.CrmbridgeMany), factors(p.Bare, p.BareMany), p.missed())
+	}
+	if len(r.Jobs) > 0 {
+		fmt.Fprintln(t, "\njobs, 50 ms upstream\tsmall jobs/s\t× one process\tCPU each\tpages/s\t× one process\tCPU each")
+	}
+	for _, j := range r.Jobs {
+		small, pages := j.Small, j.Pages
+		fmt.Fprintf(t, "%d process(es)\t%.0f\t%s\t%d µs\t%.1f\t%s\t%.1f ms\n", j.Processes, rates(small).Median,
+			times(r.Jobs[0].Small, small), cpuOf(small).Microseconds(), rates(pages).Median, times(r.Jobs[0].Pages, pages), ms(cpuOf(pages)))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if s := r.Start; s != nil {
+		fmt.Fprintf(to, "\nStart to first answer: %.0f ms. Idle: %.1f MiB; the bare loop %.1f MiB. %s\n", ms(median(s.FirstAnswer)),
+			medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20), strings.Join(s.missed(), "; "))
+	}
+	return nil
 }
 
 // absolute is a figure with its unit.

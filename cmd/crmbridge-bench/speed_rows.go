@@ -49,20 +49,24 @@ func speedRows() []speedRow {
 	}
 }
 
-// rows are those that were asked for.
+// rows are those of the table that were asked for.
 func (c *speedCommand) rows() ([]speedRow, error) {
 	all := speedRows()
-	if len(c.Only) == 0 {
-		return all, nil
-	}
 	var names []string
 	for _, row := range all {
 		names = append(names, row.Name)
+	}
+	for _, more := range moreSpeed {
+		names = append(names, more.name)
 	}
 	for _, name := range c.Only {
 		if !slices.Contains(names, name) {
 			return nil, fmt.Errorf("%w: --only=%s is none of %s", bridge.ErrUsage, name, strings.Join(names, ", "))
 		}
 	}
-	return slices.DeleteFunc(all, func(r speedRow) bool { return !slices.Contains(c.Only, r.Name) }), nil
+	return slices.DeleteFunc(all, func(r speedRow) bool { return !c.wants(r.Name) }), nil
+}
+
+func (c *speedCommand) wants(name string) bool {
+	return len(c.Only) == 0 || slices.Contains(c.Only, name)
 }

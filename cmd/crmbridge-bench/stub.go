@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -23,10 +24,11 @@ type stubCommand struct {
 }
 
 // stubPath is the path whose answer is fixed, stubControl the one by which that is said: rows
-// and delay of a page. Its answer is how many pages there were.
+// and delay of a page, and how many pages there are. Its answer is how many were sent.
 const (
 	stubPath    = "/api/data/v9.2/accounts"
 	stubControl = "/_stub"
+	stubToken   = "&$skiptoken="
 )
 
 // Run serves until it is killed.
@@ -65,6 +67,7 @@ type stubAnswer struct {
 	body   []byte
 	length []string
 	delay  time.Duration
+	pages  int
 }
 
 // Headers of a page, as the emulated Dataverse sends them.
@@ -95,22 +98,46 @@ func (s *stub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["Content-Type"], h["Content-Length"], h["Odata-Version"] = stubContentType, fixed.length, stubVersion
 	h["X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests"], h["X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"] = stubRequests, stubTime
-	if _, err := w.Write(fixed.body); err == nil {
+	body, link := fixed.body, ""
+	if fixed.pages > 1 {
+		if body, link = s.linked(fixed, r.URL.RawQuery); link != "" {
+			h["Content-Length"] = []string{strconv.Itoa(len(body) + len(link))}
+		}
+	}
+	_, err := w.Write(body)
+	if err == nil && link != "" {
+		_, err = w.Write([]byte(link))
+	}
+	if err == nil {
 		s.served.Add(1)
 	}
+}
+
+// linked is a page of several, and what follows on its rows where it is not the last.
+func (s *stub) linked(fixed *stubAnswer, query string) (body []byte, link string) {
+	query, token, _ := strings.Cut(query, stubToken)
+	page := 1
+	if n, err := strconv.Atoi(token); err == nil {
+		page = n
+	}
+	if page >= fixed.pages {
+		return fixed.body, ""
+	}
+	return fixed.body[:len(fixed.body)-1], fmt.Sprintf(`,"@odata.nextLink":"%s%s?%s%s%d"}`, s.origin, stubPath, query, stubToken, page+1)
 }
 
 // control sets what is answered from now on.
 func (s *stub) control(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		rows, err := strconv.Atoi(r.FormValue("rows"))
-		delay, bad := time.ParseDuration(r.FormValue("delay"))
-		if err := errors.Join(err, bad); err != nil {
+		pages, many := strconv.Atoi(r.FormValue("pages"))
+		delay, late := time.ParseDuration(r.FormValue("delay"))
+		if err := errors.Join(err, many, late); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
 		body := stubPage(s.origin+"/", rows)
-		s.fixed.Store(&stubAnswer{body: body, length: []string{strconv.Itoa(len(body))}, delay: delay})
+		s.fixed.Store(&stubAnswer{body: body, length: []string{strconv.Itoa(len(body))}, delay: delay, pages: pages})
 	}
 	fmt.Fprint(w, s.served.Load())
 }
@@ -135,6 +162,15 @@ func (w *world) startStub() error {
 		return fmt.Errorf("%w; its log ends with:\n%s", err, w.stub.tail(2000))
 	}
 	w.say("Dataverse: a stub in a process of its own; pages are fixed, sign-in and metadata are emulated")
+	return nil
+}
+
+// setStub sets what the stub sends from now on.
+func (w *world) setStub(rows, pages int, delay time.Duration) error {
+	_, err := w.stubSays(w.ctx, url.Values{"rows": {strconv.Itoa(rows)}, "pages": {strconv.Itoa(pages)}, "delay": {delay.String()}})
+	if err != nil {
+		return fmt.Errorf("set the stub: %w", err)
+	}
 	return nil
 }
 

@@ -43,6 +43,7 @@ type world struct {
 	fleet       []*crmbridge
 	mutate      string // of every crmbridge's wire
 	direct      bool   // there is no wire
+	monitored   bool   // NATS tells of itself
 	binary      string // of every crmbridge; empty for the code in this program
 	pprof       string // address of the first crmbridge's profiles
 	claims      claims // of all of them
@@ -57,7 +58,9 @@ type setup struct {
 	mutate   string
 	sync     bool // NATS syncs every write
 	direct   bool // no wire stands between crmbridge and NATS: it takes CPU of its own
-	stub     bool // the upstream is a process of its own, whose pages are fixed
+	// monitored has every NATS server tell of itself over HTTP.
+	monitored bool
+	stub      bool // the upstream is a process of its own, whose pages are fixed
 	// env are further variables of every crmbridge.
 	env []string
 	// processes is how many crmbridges are started.
@@ -68,7 +71,7 @@ type setup struct {
 
 // newWorld starts a world. It is stopped by stop, also where it could not be started whole.
 func newWorld(ctx context.Context, p *printer, s setup) (w *world, err error) {
-	w = &world{printer: p, ctx: ctx, mutate: s.mutate, direct: s.direct}
+	w = &world{printer: p, ctx: ctx, mutate: s.mutate, direct: s.direct, monitored: s.monitored}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.stop())

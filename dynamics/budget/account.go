@@ -63,6 +63,18 @@ func (a *Account) Shrink(n int64) {
 	}
 }
 
+// Ample reports whether n more bytes leave half of the room free, and nobody waits for any:
+// it is for work that may be left undone.
+func (a *Account) Ample(n int64) bool {
+	if a == nil {
+		return true
+	}
+	b := a.in
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.growing) == 0 && len(b.starting) == 0 && b.used-b.borrowed+n <= b.ordinary()/2
+}
+
 // Pause says that the account waits for somebody else, who may wait for room, until
 // done is called: nobody waits for what it holds meanwhile.
 func (a *Account) Pause() (done func()) {

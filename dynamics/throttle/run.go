@@ -37,10 +37,17 @@ func (u *user) run() {
 	defer timer.Stop()
 	defer u.giveBack()
 	for {
+		select {
+		case <-u.kick: // what it is for is looked at now
+		default:
+		}
 		u.publishBlock()
-		pause := u.ask()
 		if u.t.forget(u) {
 			return
+		}
+		pause, rests := u.rests(time.Now())
+		if !rests {
+			pause = u.ask()
 		}
 		timer.Reset(pause)
 		select {
@@ -50,6 +57,24 @@ func (u *user) run() {
 		case <-u.kick:
 		}
 	}
+}
+
+// rests reports whether there is nothing to ask while nobody calls, and how long that may be so:
+// the few slots that are held for the next call are in nobody's way, and blocks are heard of.
+// Most users are asked for now and then only; their calls cost Redis two questions so, whatever
+// the number of processes that serve them.
+func (u *user) rests(now time.Time) (time.Duration, bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	fresh := u.leaseEnd.Sub(now) > leaseLife-leaseMargin-linger // the last answer is that young
+	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
+		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
+		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
+		u.leased*u.among > u.t.config.Concurrency/2 {
+		return 0, false
+	}
+	left := linger - now.Sub(u.used)
+	return left + time.Millisecond, left > 0
 }
 
 // publishBlock hands to Redis what the other processes are to apply; what could not be
@@ -147,7 +172,7 @@ func (u *user) granted(got lease, then time.Time) {
 		return
 	}
 	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true
-	u.jobs.leased = got.jobs
+	u.jobs.leased, u.among = got.jobs, got.fleet
 	u.mustProbe, u.mayProbe = got.probe, got.mayProbe && !u.probing
 	if got.blocked > 0 {
 		u.block(now.Add(got.blocked), got.limit)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -218,6 +219,56 @@ func TestNoRoundTripWhileSlotsAreHeld(t *testing.T) {
 	renewals := int64(time.Since(begun)/(100*time.Millisecond)) + 3
 	if n := commands.n.Load() - before; n > renewals {
 		t.Errorf("%d commands for %d calls, want at most %d", n, calls, renewals)
+	}
+}
+
+// asksOf counts the questions for a user's slots.
+type asksOf struct{ n atomic.Int64 }
+
+func (c *asksOf) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (c *asksOf) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		if args := cmd.Args(); cmd.Name() == "evalsha" && len(args) > 3 && strings.Contains(fmt.Sprint(args[3]), "{") {
+			c.n.Add(1)
+		}
+		return next(ctx, cmd)
+	}
+}
+func (c *asksOf) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// A call of a user who is asked for now and then takes one question for a slot and one that gives
+// it back. A third one may come where the call or the machine is slow.
+func TestASingleCallAsksTwice(t *testing.T) {
+	addr, _ := startRedis(t)
+	asked := &asksOf{}
+	limits := process(t, addr, throttle.Config{}, asked)
+	enter(t, limits)(dynamics.Answer{}) // until the script is loaded and blocks are heard of
+	client := redis.NewClient(&redis.Options{Addr: addr})
+	defer client.Close()
+	gone := func() bool { // the user's slots were given back, by the question that does that
+		keys, err := client.Keys(t.Context(), "crmbridge:throttle:{*").Result()
+		if err != nil {
+			return false
+		}
+		for _, key := range keys {
+			if n, err := client.HLen(t.Context(), key).Result(); err != nil || n > 0 {
+				return false
+			}
+		}
+		return true
+	}
+	within(t, 10*time.Second, "the first call's slot is given back", gone)
+	least := int64(100)
+	for range 5 {
+		before := asked.n.Load()
+		enter(t, limits)(dynamics.Answer{})
+		within(t, 10*time.Second, "the slot is given back", gone)
+		least = min(least, asked.n.Load()-before)
+	}
+	if least != 2 {
+		t.Errorf("%d questions for one call, want 2", least)
 	}
 }
 

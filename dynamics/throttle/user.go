@@ -54,6 +54,7 @@ type user struct {
 	inUse    int
 	leased   int
 	leaseEnd time.Time
+	among    int  // processes that use or want slots, this one too, at the last answer
 	shared   bool // the lease is Redis's, not this process's own share
 	stale    int  // answers in a row that were not used; see staleAfter
 	waiting  fair.Queue[*waiter]

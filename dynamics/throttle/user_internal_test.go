@@ -239,3 +239,39 @@ func TestTheSizeOfTheFleetShrinksSlowly(t *testing.T) {
 		}
 	})
 }
+
+// Redis is not asked while a few slots are held for the next call, and for no longer.
+func TestWhenNothingIsAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		do    func(*user)
+		rests bool
+	}{
+		"just after a call":           {func(*user) {}, true},
+		"a call in flight":            {func(u *user) { u.inUse = 1 }, false},
+		"a call waits":                {func(u *user) { u.waiting.Push("acme", &waiter{}) }, false},
+		"no slots":                    {func(u *user) { u.leased = 0 }, false},
+		"its own share":               {func(u *user) { u.shared = false }, false},
+		"the answer is old":           {func(u *user) { u.leaseEnd = u.leaseEnd.Add(-linger) }, false},
+		"blocks are not heard of":     {func(u *user) { u.t.hears.Store(false) }, false},
+		"slots of jobs":               {func(u *user) { u.jobs.leased = 1 }, false},
+		"a job right now":             {func(u *user) { u.jobs.used = time.Now() }, false},
+		"blocked":                     {func(u *user) { u.blocked = time.Now().Add(time.Second) }, false},
+		"a probe is due":              {func(u *user) { u.mustProbe = true }, false},
+		"something to tell":           {func(u *user) { u.report.soon = true }, false},
+		"half of the slots":           {func(u *user) { u.leased = 4 }, true},
+		"more of them":                {func(u *user) { u.leased = 5 }, false},
+		"more, with those of others":  {func(u *user) { u.among = 5 }, false},
+		"long after the call, to end": {func(u *user) { u.used = u.used.Add(-linger) }, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			u := lone(t)
+			u.t.hears.Store(true)
+			u.granted(lease{slots: 1, fleet: 1}, time.Now())
+			c.do(u)
+			wait, rests := u.rests(time.Now())
+			if rests != c.rests || rests && wait != linger+time.Millisecond {
+				t.Errorf("%s: %v for %s", name, rests, wait)
+			}
+		})
+	}
+}

@@ -28,6 +28,10 @@ type Changes interface {
 	Changed() <-chan struct{}
 	// PublishChanges gives what waits to publish and forgets what it took.
 	PublishChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (int, error)
+	// PublishRecentChanges is PublishChanges of what changed within the last seconds.
+	PublishRecentChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (int, error)
+	// MayPublishAll reports whether it is this process's turn to publish all that waits.
+	MayPublishAll(ctx context.Context) bool
 	// OnDropped has call called where a change is given up that nobody took.
 	OnDropped(call func(connection string))
 }
@@ -43,6 +47,8 @@ type Publisher struct {
 	published *prometheus.CounterVec
 
 	ready bool         // the stream is there
+	all   bool         // everything that waits is looked at: something could not be published
+	allAt time.Time    // when that is done in any case
 	state string       // what was logged last
 	shown atomic.Value // of string: why events wait
 	stop  context.CancelFunc
@@ -52,10 +58,11 @@ type Publisher struct {
 }
 
 const (
-	eventsLook  = 2 * time.Second // between two looks for others' changes, and as much again by chance
-	eventsAgain = 3 * time.Second // before JetStream is asked again where it is not set up
-	eventsWait  = 5 * time.Second // for one answer of JetStream
-	eventsSoon  = 2 * time.Second // for the stream, and for the last events
+	eventsLook  = 2 * time.Second  // between two looks for others' changes, and as much again by chance
+	eventsAll   = 30 * time.Second // between two looks at everything that waits, and as much again by chance
+	eventsAgain = 3 * time.Second  // before JetStream is asked again where it is not set up
+	eventsWait  = 5 * time.Second  // for one answer of JetStream
+	eventsSoon  = 2 * time.Second  // for the stream, and for the last events
 )
 
 // Start publishes until Shutdown. It makes the stream CRM_EVENTS where it is missing,
@@ -67,7 +74,7 @@ func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
-	e := &Publisher{js: js, changes: changes, log: log, done: make(chan struct{}),
+	e := &Publisher{js: js, changes: changes, log: log, done: make(chan struct{}), all: true,
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
 		}, []string{"kind"})}
@@ -107,7 +114,7 @@ func (e *Publisher) run(ctx context.Context) {
 	}
 }
 
-// round publishes everything that waits and says when to look again.
+// round publishes what waits and says when to look again.
 func (e *Publisher) round(ctx context.Context) time.Duration {
 	if !e.ready {
 		if err := e.makeStream(ctx); err != nil {
@@ -116,7 +123,14 @@ func (e *Publisher) round(ctx context.Context) time.Duration {
 		}
 		e.ready = true
 	}
-	_, err := e.changes.PublishChanges(ctx, e.publish)
+	publish := e.changes.PublishRecentChanges
+	if due := time.Now().After(e.allAt); e.all || due && e.changes.MayPublishAll(ctx) {
+		publish = e.changes.PublishChanges
+	}
+	_, err := publish(ctx, e.publish)
+	if e.all = err != nil; time.Now().After(e.allAt) {
+		e.allAt = time.Now().Add(eventsAll + rand.N(eventsAll))
+	}
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		e.ready = false // somebody removed the stream: make it again
 	}

@@ -48,6 +48,13 @@ func (o *outbox) PublishChanges(ctx context.Context, publish func(context.Contex
 	return n, nil
 }
 
+// The outbox has recent changes only.
+func (o *outbox) PublishRecentChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (n int, err error) {
+	return o.PublishChanges(ctx, publish)
+}
+
+func (o *outbox) MayPublishAll(context.Context) bool { return true }
+
 // put adds changes and wakes the publisher, as a change of this process does.
 func (o *outbox) put(changes ...tokens.Change) {
 	o.mu.Lock()

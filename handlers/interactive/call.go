@@ -15,20 +15,23 @@ import (
 func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (route.Call, *messages.Error) {
 	c := route.Call{
 		Operation: op,
-		RequestID: route.NewRequestID(),
 		Scope:     messages.ConnectionFromSubject(msg.Subject),
 		Deadline:  arrived.Add(messages.DefaultDeadline),
 	}
 	if c.Scope != "" && !messages.ValidConnection(c.Scope) {
+		c.RequestID = route.NewRequestID()
 		return c, route.InvalidConnection()
 	}
 	c.Connection = c.Scope
-	if id := msg.Header.Get(messages.HeaderRequestID); id != "" {
-		if !messages.ValidRequestID(id) {
-			return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII "+
-				"characters without spaces", messages.MaxRequestID)
-		}
+	switch id := msg.Header.Get(messages.HeaderRequestID); {
+	case id == "":
+		c.RequestID = route.NewRequestID()
+	case messages.ValidRequestID(id):
 		c.RequestID = id
+	default:
+		c.RequestID = route.NewRequestID()
+		return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII "+
+			"characters without spaces", messages.MaxRequestID)
 	}
 	if text := msg.Header.Get(messages.HeaderDeadline); text != "" {
 		deadline, err := dynamics.ParseTime(text)

@@ -140,37 +140,48 @@ func (c *Consumer) survive(op messages.Operation) {
 // run has the operation produce its parts and sends each. A panic in the
 // operation is an error like any other.
 func (c *Consumer) run(ctx context.Context, r *request) error {
-	err := r.serve(ctx)
-	if fault, ok := errors.AsType[*dynamics.Panic](err); ok {
+	r.serve(ctx)
+	if r.outcome == nil {
+		return nil
+	}
+	if fault, ok := errors.AsType[*dynamics.Panic](r.outcome); ok {
 		c.log.Error("operation panicked", "operation", r.e.operation, "request_id", r.reply.call.RequestID,
 			"panic", fault.Kind, "stack", fault.Stack)
 		return messages.Errorf(messages.Internal,
 			"crmbridge failed on this request; its log tells more under this request id")
 	}
-	return err
+	return r.outcome
 }
 
-func (r *request) serve(ctx context.Context) (err error) {
-	defer func() {
-		if thrown := recover(); thrown != nil {
-			err = dynamics.Panicked(thrown)
-		}
-	}()
-	reply := &r.reply
-	answer := r.e.route.Serve(ctx, reply.call, r.msg.Data)
-	reply.call, reply.numbered = answer.Call, answer.Numbered
-	for p, err := range answer.Parts {
-		if err != nil {
-			return err
-		}
-		if err := reply.send(p); err != nil {
-			return err
-		}
-		if p.Last {
-			return nil
-		}
+// serve has the operation produce its parts, which take sends. A panic is the outcome like
+// another error.
+func (r *request) serve(ctx context.Context) {
+	defer r.catch()
+	answer := r.e.route.Serve(ctx, r.reply.call, r.msg.Data)
+	r.reply.call, r.reply.numbered = answer.Call, answer.Numbered
+	answer.Parts(r.take)
+	if !r.ended {
+		r.outcome = errors.New("the operation ended without its last part")
 	}
-	return errors.New("the operation ended without its last part")
+}
+
+func (r *request) catch() {
+	if thrown := recover(); thrown != nil {
+		r.outcome = dynamics.Panicked(thrown)
+	}
+}
+
+// take sends a part, and reports whether the next is wanted. It is a method, not the body of
+// a loop over the parts, because that would be three allocations.
+func (r *request) take(p route.Part, err error) (more bool) {
+	if r.ended {
+		panic("an operation went on after the end of its answer")
+	}
+	if err == nil {
+		err = r.reply.send(p)
+	}
+	r.outcome, r.ended = err, err != nil || p.Last
+	return !r.ended
 }
 
 // newReply starts the reply to a message; it is counted when it ends.

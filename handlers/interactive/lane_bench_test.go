@@ -2,7 +2,6 @@ package interactive
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"syscall"
 	"testing"
@@ -25,13 +24,13 @@ import (
 //	go test ./handlers/interactive -run '^$' -bench 'Lane|BareEcho' -benchmem -count 5
 func BenchmarkLane(b *testing.B) {
 	for name, c := range laneRequests {
-		b.Run(name, func(b *testing.B) { benchmarkAsk(b, servedByLane(b), c()) })
+		b.Run(name, func(b *testing.B) { benchmarkAsk(b, servedByLane(b, true), c()) })
 	}
 }
 
 func BenchmarkBareEcho(b *testing.B) {
 	for name, c := range laneRequests {
-		b.Run(name, func(b *testing.B) { benchmarkAsk(b, echoed1(b), c()) })
+		b.Run(name, func(b *testing.B) { benchmarkAsk(b, echoing(b), c()) })
 	}
 }
 
@@ -46,11 +45,14 @@ var laneRequests = map[string]func() *nats.Msg{
 }
 
 // servedByLane starts a consumer of an operation that does nothing, and returns a requester.
-func servedByLane(tb testing.TB) *nats.Conn {
+func servedByLane(tb testing.TB, bounded bool) *nats.Conn {
 	nc, requester := pair(tb)
-	memory, err := budget.New(budget.Bounds{Bytes: 64 << 20})
-	if err != nil {
-		tb.Fatal(err)
+	var memory *budget.Budget
+	if bounded {
+		var err error
+		if memory, err = budget.New(budget.Bounds{Bytes: 64 << 20}); err != nil {
+			tb.Fatal(err)
+		}
 	}
 	body := []byte(`{"request_id":"x"}`)
 	parts := func(yield func(route.Part, error) bool) { yield(route.Part{Body: body, Last: true, Rows: 1}, nil) }
@@ -59,7 +61,7 @@ func servedByLane(tb testing.TB) *nats.Conn {
 		return route.Answer{Call: c, Parts: parts}
 	}}
 	c, err := Start(tb.Context(), nc, map[messages.Operation]route.Route{op: nothing}, Options{Memory: memory,
-		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+		Log: slog.New(writesNothing{slog.DiscardHandler}), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -71,9 +73,15 @@ func servedByLane(tb testing.TB) *nats.Conn {
 	return requester
 }
 
-// echoed1 starts what answers each message at once, with a header as the lane's, and
+// writesNothing is a log that is on, at no cost of its own.
+type writesNothing struct{ slog.Handler }
+
+func (writesNothing) Enabled(context.Context, slog.Level) bool { return true }
+func (w writesNothing) WithAttrs([]slog.Attr) slog.Handler     { return w }
+
+// echoing starts what answers each message at once, with a header as the lane's, and
 // returns a requester.
-func echoed1(tb testing.TB) *nats.Conn {
+func echoing(tb testing.TB) *nats.Conn {
 	nc, requester := pair(tb)
 	header := nats.Header{messages.HeaderRequestID: {"0198c1b2-7e4f-7a1b-8c3d-0123456789ab"}}
 	body := []byte(`{"request_id":"x"}`)
@@ -111,7 +119,7 @@ func pair(tb testing.TB) (*nats.Conn, *nats.Conn) {
 }
 
 func benchmarkAsk(b *testing.B, requester *nats.Conn, msg *nats.Msg) {
-	ask := asks1(b, requester, msg)
+	ask := asking(b, requester, msg)
 	for range 100 {
 		ask()
 	}
@@ -129,8 +137,8 @@ func benchmarkAsk(b *testing.B, requester *nats.Conn, msg *nats.Msg) {
 	b.ReportMetric(float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano())/float64(b.N), "cpu-ns/op")
 }
 
-// asks1 returns a function that sends the request and waits for its reply.
-func asks1(tb testing.TB, requester *nats.Conn, msg *nats.Msg) func() {
+// asking returns a function that sends the request and waits for its reply.
+func asking(tb testing.TB, requester *nats.Conn, msg *nats.Msg) func() {
 	msg.Reply = requester.NewInbox()
 	got := make(chan *nats.Msg, 1)
 	if _, err := requester.ChanSubscribe(msg.Reply, got); err != nil {

@@ -32,6 +32,8 @@ type request struct {
 	worker  *worker    // that works on it
 	context requestContext
 	reply   reply
+	ended   bool  // no further part is wanted
+	outcome error // of the operation, nil where its last part was sent
 }
 
 // deadlineOf is when a message's requester stops waiting. A deadline that cannot be

@@ -59,7 +59,12 @@ func NewCatalog(cache Cache, most int64, log *slog.Logger) *Catalog {
 
 // Of gives the columns that a table has in a session's environment.
 func (c *Catalog) Of(session *dynamics.Session, of *Entity) *Columns {
-	return &Columns{session: session, entity: of, catalog: c, entry: c.entry(session, of)}
+	columns := c.of(session, of)
+	return &columns
+}
+
+func (c *Catalog) of(session *dynamics.Session, of *Entity) Columns {
+	return Columns{session: session, entity: of, catalog: c, entry: c.entry(session, of)}
 }
 
 func (c *Catalog) entry(session *dynamics.Session, of *Entity) *entry {
@@ -122,6 +127,28 @@ func (e *entry) get(kind string, maxAge time.Duration) (set *metadataSet, fresh 
 	return set, time.Now().Before(set.freshUntil)
 }
 
+// columns returns this process's columns, however long ago they were compared with the
+// fleet's; unknowable says that it was asked lately which of them are hidden, in vain.
+func (e *entry) columns() (set *metadataSet, unknowable bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if set = e.kinds[kindColumns]; set != nil && e.valid(set, MaxAge) {
+		return set, false
+	}
+	return nil, time.Now().Before(e.unknown)
+}
+
+// count adds to the size of a kind, and reports whether it is kept for others.
+func (e *entry) count(kind string, d *metadataSet, more int64) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.kinds[kind] != d {
+		return false
+	}
+	d.more += more
+	return true
+}
+
 // accepts reports whether a copy is no older than maxAge and has not proved wrong.
 func (e *entry) accepts(set *metadataSet, maxAge time.Duration) bool {
 	e.mu.Lock()
@@ -133,13 +160,6 @@ func (e *entry) valid(set *metadataSet, maxAge time.Duration) bool {
 	return time.Since(set.At) < maxAge && !set.At.Before(e.notBefore)
 }
 
-// unknowable reports that it was asked lately which columns are hidden, in vain.
-func (e *entry) unknowable() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return time.Now().Before(e.unknown)
-}
-
 func (e *entry) setUnknowable() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -149,7 +169,7 @@ func (e *entry) setUnknowable() {
 // keep puts one kind into the catalog, unless it alone would take more than a quarter of
 // the catalog's memory: then only this request has it, in its own memory.
 func (c *Columns) keep(kind string, d metadataSet, ttl time.Duration) *metadataSet {
-	d.freshUntil = time.Now().Add(ttl)
+	d.freshUntil, d.labels = time.Now().Add(ttl), new(labelMaps)
 	size := d.size()
 	defer c.reading.Close() // it counts as what is kept from here on
 	if size > c.catalog.most/4 {
@@ -157,12 +177,11 @@ func (c *Columns) keep(kind string, d metadataSet, ttl time.Duration) *metadataS
 		return &d
 	}
 	c.entry.mu.Lock()
-	old := c.entry.kinds[kind]
+	if old := c.entry.kinds[kind]; old != nil {
+		size -= old.size() + old.more
+	}
 	c.entry.kinds[kind] = &d
 	c.entry.mu.Unlock()
-	if old != nil {
-		size -= old.size()
-	}
 	c.catalog.account(c.entry, size)
 	return &d
 }

@@ -24,22 +24,40 @@ type Columns struct {
 	reading *budget.Account // of the kind that is being read
 	own     int64           // bytes of what was read for this request alone
 
-	// What this request has read: a kind may be too large to be kept for others, and a
-	// request may name hundreds of labels.
-	seen   map[string]result
-	labels map[string]labelSet
+	// What this request has read: a kind may be too large to be kept for others.
+	seen [kinds]result
 
-	compared []comparison // not yet known to be readable
+	// Of the filter that is planned: most have room here.
+	values  [8]string
+	filters [8]dynamics.Filter
+	// How many are used of each.
+	valued, filtered int
 }
 
+// valuesFor is room for the values of a leaf.
+func (c *Columns) valuesFor(n int) []string {
+	if c.valued += n; c.valued > len(c.values) {
+		return make([]string, n)
+	}
+	return c.values[c.valued-n : c.valued : c.valued]
+}
+
+// filtersFor is room for the members of and or or.
+func (c *Columns) filtersFor(n int) []dynamics.Filter {
+	if c.filtered += n; c.filtered > len(c.filters) {
+		return make([]dynamics.Filter, n)
+	}
+	return c.filters[c.filtered-n : c.filtered : c.filtered]
+}
+
+// kinds is how many kinds of metadata there are: columns, and four of options.
+const kinds = 5
+
+// A result is a kind that was read for a request, "" for none.
 type result struct {
-	d   *metadataSet
-	err error
-}
-
-type labelSet struct {
-	of     *metadataSet
-	labels map[int]string
+	kind string
+	d    *metadataSet
+	err  error
 }
 
 // All returns every readable column by logical name, no older than maxAge.
@@ -51,27 +69,26 @@ func (c *Columns) All(ctx context.Context, maxAge time.Duration) (map[string]dyn
 	return d.Columns, nil
 }
 
-// hides reports whether column-level security keeps a column from the session's user. An
-// answer may be as old as any column, so that it costs a reading in 15 minutes at most. An
-// environment that does not say which columns it has does not say either which of them it
-// hides: there none is. What passes by itself is an error, since rows that are found by a
-// hidden column are wrong rows.
-func (c *Columns) hides(ctx context.Context, logical string) (bool, error) {
-	set, _ := c.entry.get(kindColumns, MaxAge)
+// readable are the columns, of which column-level security may keep some from the session's
+// user. They may be as old as any column, so that they cost a reading in 15 minutes at
+// most. An environment that does not say which columns it has does not say either which
+// of them it hides: nil means that none is. What passes by itself is an error, since rows
+// that are found by a hidden column are wrong rows.
+func (c *Columns) readable(ctx context.Context) (map[string]dynamics.TableColumn, error) {
+	set, unknowable := c.entry.columns()
 	if set == nil {
-		if c.entry.unknowable() {
-			return false, nil
+		if unknowable {
+			return nil, nil
 		}
 		var err error
 		if set, err = c.kind(ctx, kindColumns, MaxAge); stays(err) {
 			c.entry.setUnknowable()
-			return false, nil
+			return nil, nil
 		} else if err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	column, known := set.Columns[logical]
-	return known && !column.Readable, nil
+	return set.Columns, nil
 }
 
 // stays reports an error about metadata that another try will not change.
@@ -97,34 +114,31 @@ func (c *Columns) Options(ctx context.Context, column dynamics.Column,
 	return d.set(column.Logical), nil
 }
 
-// labelRoom is what an entry of a map from values to labels takes in bytes; the text
-// is the metadata's.
-const labelRoom = 64
-
 // labelsOf returns the options of a choice column, value to label, no older than maxAge;
 // cut says that there are more. The map must not be changed.
 func (c *Columns) labelsOf(ctx context.Context, column dynamics.Column,
 	maxAge time.Duration) (labels map[int]string, cut bool, err error) {
-	d, err := c.kind(ctx, string(kindOf(column)), maxAge)
+	kind := string(kindOf(column))
+	d, err := c.kind(ctx, kind, maxAge)
 	if err != nil {
 		return nil, false, err
 	}
-	set := d.set(column.Logical)
-	cut = len(set.Options) < set.Count
-	if known := c.labels[column.Logical]; known.of == d {
-		return known.labels, cut, nil
+	options := d.Options[column.Logical]
+	cut = len(options) < d.Counts[column.Logical]
+	if labels = d.labels.of(column.Logical); labels != nil {
+		return labels, cut, nil
 	}
-	if err := route.Reserve(ctx, labelRoom*len(set.Options)); err != nil {
+	size := labelRoom * int64(len(options))
+	if err := route.Reserve(ctx, int(size)); err != nil {
 		return nil, false, err
 	}
-	labels = make(map[int]string, len(set.Options))
-	for _, option := range set.Options {
+	labels = make(map[int]string, len(options))
+	for _, option := range options {
 		labels[option.Value] = option.Label
 	}
-	if c.labels == nil {
-		c.labels = map[string]labelSet{}
+	if d.labels.keep(column.Logical, labels) && c.entry.count(kind, d, size) {
+		c.catalog.account(c.entry, size)
 	}
-	c.labels[column.Logical] = labelSet{d, labels}
 	return labels, cut, nil
 }
 

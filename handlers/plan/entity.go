@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 // An Entity is a table as operations use it: its description, what the Dataverse client
 // needs of it, and its friendly fields by both of their names. It is made once, when the
-// process starts, and read only.
+// process starts, and safe for concurrent use.
 type Entity struct {
 	messages.Table
 	// Rows is the table for the Dataverse client.
@@ -20,9 +21,12 @@ type Entity struct {
 
 	friendly  map[string]dynamics.Column    // by friendly name
 	byLogical map[string]dynamics.Column    // the same columns
+	either    map[string]dynamics.Column    // the same by both names, the friendly one first
 	names     map[string]string             // friendly names by logical name
 	standard  map[string]dynamics.OptionSet // the options that Microsoft ships, by logical name
 	example   string                        // some friendly names, for errors
+
+	selections selections
 }
 
 // columnTypes are the types of friendly fields as queries know them. Of the two sizes of
@@ -55,6 +59,8 @@ func NewEntity(t messages.Table) (*Entity, error) {
 		}
 		e.friendly[field.Name], e.byLogical[field.Logical], e.names[field.Logical] = column, column, field.Name
 	}
+	e.either = maps.Clone(e.byLogical)
+	maps.Copy(e.either, e.friendly)
 	for logical, options := range t.Options {
 		if kind := e.byLogical[logical].Type; kind != dynamics.Choice && kind != dynamics.Choices {
 			return nil, fmt.Errorf("table %q: options of %s, which is no friendly field of choices", t.Name, logical)
@@ -102,9 +108,6 @@ func (e *Entity) NameOf(logical string) string {
 // column is the friendly field of a friendly name or of its column's logical name. Its
 // type needs no metadata: it is the same in every environment.
 func (e *Entity) column(name string) (dynamics.Column, bool) {
-	column, ok := e.friendly[name]
-	if !ok {
-		column, ok = e.byLogical[name]
-	}
+	column, ok := e.either[name]
 	return column, ok
 }

@@ -52,7 +52,7 @@ func (c *Columns) lock(ctx context.Context, of chan struct{}) error {
 // kind returns one kind of metadata, no older than maxAge: this process's copy, the
 // fleet's, or what Dataverse answers, which is read by one request at a time.
 func (c *Columns) kind(ctx context.Context, kind string, maxAge time.Duration) (*metadataSet, error) {
-	if before := c.seen[kind]; before.err != nil || before.d != nil && c.entry.accepts(before.d, maxAge) {
+	if before := c.before(kind); before != nil && (before.err != nil || c.entry.accepts(before.d, maxAge)) {
 		return before.d, before.err
 	}
 	if d, fresh := c.entry.get(kind, maxAge); fresh {
@@ -76,12 +76,23 @@ func (c *Columns) kind(ctx context.Context, kind string, maxAge time.Duration) (
 	return c.remember(kind, d, nil)
 }
 
+// before is what this request has read of a kind, nil where it has not.
+func (c *Columns) before(kind string) *result {
+	for i := range c.seen {
+		if c.seen[i].kind == kind {
+			return &c.seen[i]
+		}
+	}
+	return nil
+}
+
 // remember keeps the result for the rest of the request.
 func (c *Columns) remember(kind string, d *metadataSet, err error) (*metadataSet, error) {
-	if c.seen == nil {
-		c.seen = map[string]result{}
+	into := c.before(kind)
+	if into == nil {
+		into = c.before("")
 	}
-	c.seen[kind] = result{d, err}
+	*into = result{kind, d, err}
 	return d, err
 }
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"sync"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -20,6 +21,40 @@ type metadataSet struct {
 	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
 
 	freshUntil time.Time // used in this process without a comparison with the fleet's
+	labels     *labelMaps
+	more       int64 // what labels take, guarded by the entry
+}
+
+// labelMaps keeps the labels of choice columns by value, each made when it is first asked
+// for.
+type labelMaps struct {
+	mu sync.Mutex
+	by map[string]map[int]string // by logical name
+}
+
+// labelRoom is what an entry of a map from values to labels takes in bytes; the text
+// is the metadata's.
+const labelRoom = 64
+
+// of returns the labels of a column, nil where they have not been made.
+func (l *labelMaps) of(name string) map[int]string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.by[name]
+}
+
+// keep reports whether it is the first to keep a column's labels.
+func (l *labelMaps) keep(name string, labels map[int]string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.by[name] != nil {
+		return false
+	}
+	if l.by == nil {
+		l.by = map[string]map[int]string{}
+	}
+	l.by[name] = labels
+	return true
 }
 
 const kindColumns = "columns"

@@ -167,7 +167,7 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		})
 	}
 	several := dynamics.Column{Logical: "new_colours", Type: dynamics.Choices}
-	if _, err := plannerOf(t).valuesOf(&messages.Where{Op: messages.Eq, Value: jsontext.Value(`1`)}, several.Type, "where.value"); err == nil {
+	if _, err := plannerOf(t).valuesOf(nil, &messages.Where{Op: messages.Eq, Value: jsontext.Value(`1`)}, several.Type, spot{root: "where.value"}); err == nil {
 		t.Error("several choices take one value")
 	}
 }

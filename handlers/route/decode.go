@@ -18,7 +18,8 @@ const smallBody = 4 << 10
 const decodeFactor = 2
 
 // decode reads a body and settles the connection that the request is about. Where it
-// fails, the call names the connection as far as it can be found.
+// fails, the call names the connection as far as it can be found. The body stays as it is
+// until the answer has ended.
 func decode[In any, P interface {
 	*In
 	messages.Request
@@ -29,9 +30,9 @@ func decode[In any, P interface {
 			return none, c, err
 		}
 	}
-	in, fault := request.Decode(body)
+	in, fault := request.DecodeShared(body)
 	if fault == nil {
-		c.Connection, fault = target(c.Scope, P(&in).TargetID(), bool(connection))
+		c.Connection, fault = targetOf[In, P](c.Scope, &in, bool(connection))
 	}
 	if fault != nil {
 		if c.Connection == "" {
@@ -40,6 +41,21 @@ func decode[In any, P interface {
 		return in, c, fault
 	}
 	return in, c, nil
+}
+
+// targetOf is target of a request. What a method is called on by its constraint goes to the
+// heap: a search, which most requests are, is asked by its own method.
+func targetOf[In any, P interface {
+	*In
+	messages.Request
+}](scope string, in *In, required bool) (string, *messages.Error) {
+	if search, ok := any(in).(*messages.SearchRequest); ok {
+		return target(scope, search.TargetID(), required)
+	}
+	other := *in
+	connection, fault := target(scope, P(&other).TargetID(), required)
+	*in = other
+	return connection, fault
 }
 
 // target settles which connection a request is about: the one that its body names in
@@ -66,14 +82,26 @@ func InvalidConnection() *messages.Error {
 
 // CheckGUID refuses what is not a GUID in its usual form.
 func CheckGUID(path, text string) error {
-	if id, err := uuid.Parse(text); err != nil || len(text) != len(id.String()) {
+	if !IsGUID(text) {
 		return messages.Invalid(path, "is not a GUID such as 11111111-2222-3333-4444-555555555555")
 	}
 	return nil
+}
+
+// IsGUID reports whether text is a GUID in its usual form.
+func IsGUID(text string) bool {
+	const usual = "11111111-2222-3333-4444-555555555555"
+	_, err := uuid.Parse(text)
+	return err == nil && len(text) == len(usual)
 }
 
 // Reserve takes n bytes of the request's memory for what is about to be made. Its error
 // says that this process has none left.
 func Reserve(ctx context.Context, n int) error {
 	return budget.From(ctx).Grow(ctx, int64(n))
+}
+
+// Release gives back n bytes that [Reserve] took.
+func Release(ctx context.Context, n int) {
+	budget.From(ctx).Shrink(int64(n))
 }

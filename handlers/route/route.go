@@ -11,7 +11,8 @@ import (
 // A Route is what a lane knows of an operation.
 type Route struct {
 	// Serve reads a request's body and answers it. It waits for nothing but room for
-	// what it decodes: the operation runs while the answer's parts are asked for.
+	// what it decodes: the operation runs while the answer's parts are asked for. The body
+	// must stay as it is until then: what was read may share its memory.
 	Serve func(ctx context.Context, c Call, body []byte) Answer
 
 	// Schemas describe the bodies in the services API.

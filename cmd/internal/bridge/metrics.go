@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,11 @@ type upstreamMetrics struct {
 	limits    *prometheus.CounterVec
 	queue     prometheus.Histogram
 	remaining *prometheus.GaugeVec
+
+	requestsLeft, secondsLeft func() prometheus.Gauge // of remaining
+
+	mu    sync.Mutex
+	known map[string]*callMetrics // by the call's name
 }
 
 func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
@@ -62,24 +68,51 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 				"seconds of execution. For looking at; calls are not paced by it.",
 		}, []string{"limit"}),
 	}
+	m.known = map[string]*callMetrics{}
+	m.requestsLeft = sync.OnceValue(func() prometheus.Gauge { return m.remaining.WithLabelValues("requests") })
+	m.secondsLeft = sync.OnceValue(func() prometheus.Gauge { return m.remaining.WithLabelValues("seconds") })
 	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining)
 	return m
 }
 
+// A callMetrics has the metrics of one call of Dataverse, looked up by their labels once.
+type callMetrics struct {
+	duration prometheus.Observer
+	outcomes map[dynamics.Kind]prometheus.Counter // closed lists
+}
+
 func (m *upstreamMetrics) dataverse(call dynamics.Call) {
-	outcome := "ok"
-	if call.Kind != 0 {
-		outcome = call.Kind.String()
-	}
-	m.calls.WithLabelValues(call.Op, outcome).Inc()
-	m.durations.WithLabelValues(call.Op).Observe(call.Duration.Seconds())
+	outcome, duration := m.of(call.Op, call.Kind)
+	outcome.Inc()
+	duration.Observe(call.Duration.Seconds())
 	m.bytes.Add(float64(call.Bytes))
 	if call.BurstRemaining >= 0 {
-		m.remaining.WithLabelValues("requests").Set(call.BurstRemaining)
+		m.requestsLeft().Set(call.BurstRemaining)
 	}
 	if call.TimeRemaining >= 0 {
-		m.remaining.WithLabelValues("seconds").Set(call.TimeRemaining)
+		m.secondsLeft().Set(call.TimeRemaining)
 	}
+}
+
+// of finds the metrics of a call; before the first of its kind there are none to be seen.
+func (m *upstreamMetrics) of(op string, kind dynamics.Kind) (prometheus.Counter, prometheus.Observer) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.known[op]
+	if known == nil {
+		known = &callMetrics{m.durations.WithLabelValues(op), map[dynamics.Kind]prometheus.Counter{}}
+		m.known[op] = known
+	}
+	outcome := known.outcomes[kind]
+	if outcome == nil {
+		name := "ok"
+		if kind != 0 {
+			name = kind.String()
+		}
+		outcome = m.calls.WithLabelValues(op, name)
+		known.outcomes[kind] = outcome
+	}
+	return outcome, known.duration
 }
 
 func (m *upstreamMetrics) entra(request tokens.TokenRequest) {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		}
 		return err
 	}
+	debug.FreeOSMemory() // what only the start needed is several MiB
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "grace", config.ShutdownGrace)

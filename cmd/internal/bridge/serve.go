@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"io"
+	"runtime"
 )
 
 // Serve serves with these settings until ctx ends, then ends in order. It sets the
@@ -12,8 +13,12 @@ func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return ConfigurationError(err)
 	}
-	log := NewLog(stderr, config.LogLevel, config.LogFormat)
+	log, flush := OpenLog(stderr, config.LogLevel, config.LogFormat)
+	defer flush()
 	QuietRedis(log)
 	LimitMemory(config, log)
+	if config.PprofAddr == "" {
+		runtime.MemProfileRate = 0 // what nobody can ask for is not sampled
+	}
 	return Serve(ctx, config, log)
 }

@@ -28,8 +28,8 @@ type Program struct {
 	Description string // one line of the help text
 	// Commands points to a struct with flags and commands in kong's form. The Run method
 	// of the chosen command, or of the struct itself where it has no commands, may take
-	// a context.Context, which ends on SIGTERM and interrupt, and what Bind holds. A
-	// Validate method's error is one of usage.
+	// a context.Context, which ends on SIGTERM and interrupt, a *Lasting, and what Bind
+	// holds. A Validate method's error is one of usage.
 	Commands any
 	Bind     []any
 	// Print prints an error of Run; nil prints the program's name and the error.
@@ -40,6 +40,26 @@ type Program struct {
 // [bridge.ErrConfiguration], [bridge.ErrUsage] and arguments that do not parse,
 // ExitError for other errors of the command.
 func (p Program) Run(args []string, stdout, stderr io.Writer) (status int) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	lasting := &Lasting{}
+	if status := p.command(ctx, lasting, args, stdout, stderr); status != 0 || lasting.work == nil {
+		return status
+	}
+	return p.status(lasting.work(ctx), stderr)
+}
+
+// Lasting is what a Run method may take to leave work that goes on for as long as the
+// process: it is done after the method has returned, and what read the command line, most of
+// a megabyte, is garbage by then.
+type Lasting struct{ work func(context.Context) error }
+
+// Do leaves the work.
+func (l *Lasting) Do(work func(context.Context) error) { l.work = work }
+
+// command reads the command line and calls what it names.
+func (p Program) command(ctx context.Context, lasting *Lasting, args []string, stdout, stderr io.Writer) (status int) {
 	exited := -1 // kong exits itself after --help
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
@@ -56,11 +76,9 @@ func (p Program) Run(args []string, stdout, stderr io.Writer) (status int) {
 		parser.Errorf("%s", err)
 		return ExitUsage
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(p.Bind...)
+	parsed.Bind(lasting)
 	return p.status(parsed.Run(), stderr)
 }
 

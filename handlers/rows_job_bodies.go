@@ -19,11 +19,11 @@ const (
 	bodyUnits = 8
 )
 
-var bodies [bodyUnits]sync.Pool
+var jobBodies [bodyUnits]sync.Pool
 
-// takeBody is an empty buffer for size bytes, which ctx's account holds. Whoever takes one
+// takeJobBody is an empty buffer for size bytes, which ctx's account holds. Whoever takes one
 // writes before he reads: it may have been another's.
-func takeBody(ctx context.Context, size int) ([]byte, error) {
+func takeJobBody(ctx context.Context, size int) ([]byte, error) {
 	units := (size + bodyUnit - 1) / bodyUnit
 	keep := size >= leastBody && units <= bodyUnits
 	if keep {
@@ -33,18 +33,18 @@ func takeBody(ctx context.Context, size int) ([]byte, error) {
 		return nil, err
 	}
 	if keep {
-		if kept, ok := bodies[units-1].Get().(*[]byte); ok {
+		if kept, ok := jobBodies[units-1].Get().(*[]byte); ok {
 			return *kept, nil
 		}
 	}
 	return make([]byte, 0, size), nil
 }
 
-// giveBody keeps a buffer of takeBody for another page. Nobody may use it any more.
+// giveBody keeps a buffer of takeJobBody for another page. Nobody may use it any more.
 func giveBody(b []byte) {
 	if units := cap(b) / bodyUnit; units > 0 && units <= bodyUnits && cap(b)%bodyUnit == 0 {
 		b = b[:0]
-		bodies[units-1].Put(&b)
+		jobBodies[units-1].Put(&b)
 	}
 }
 

@@ -68,7 +68,7 @@ func TestBodiesAreCounted(t *testing.T) {
 	for range 2 { // the second time they are there
 		for _, size := range []int{0, 1, leastBody - 1, leastBody, bodyUnit - 1, bodyUnit, bodyUnit + 1, 3*bodyUnit - 7,
 			bodyUnits * bodyUnit, bodyUnits*bodyUnit + 1} {
-			body, err := takeBody(ctx, size)
+			body, err := takeJobBody(ctx, size)
 			if err != nil || len(body) != 0 || cap(body) < size || cap(body) > size+bodyUnit {
 				t.Fatalf("%d bytes of %d: %v", cap(body), size, err)
 			}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+)
+
+// TestSpeed runs the whole of it once, shortly: no figure of it is looked at, but every
+// answer is right, none is refused, and each took one call of the upstream.
+func TestSpeed(t *testing.T) {
+	bridgetest.Long(t, "starts NATS, Redis, the stub, the bare loop and crmbridge as processes")
+	folder := t.TempDir()
+	t.Setenv("TMPDIR", folder)
+	chart := filepath.Join(t.TempDir(), "chart.svg")
+	var stdout, stderr strings.Builder
+	if status := run([]string{"speed", "--rounds=1", "--seconds=0.2", "--binary=self", "--json", "--chart=" + chart,
+		"--only=small-192", "--only=large-4", "--only=jobs"}, &stdout, &stderr); status != 0 {
+		t.Fatalf("status %d: %s\n%s", status, stderr.String(), stdout.String())
+	}
+	var result struct {
+		speedResult
+		Summary []struct {
+			Name   string
+			Ratios map[string]spread
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout.String()), &result); err != nil {
+		t.Fatalf("%v: %s", err, stdout.String())
+	}
+	if len(result.Rows) != 2 || len(result.Summary) != 2 || len(result.Jobs) != 3 {
+		t.Fatalf("%d rows, %d summaries, %d kinds of jobs", len(result.Rows), len(result.Summary), len(result.Jobs))
+	}
+	for i, m := range result.Rows {
+		for side, one := range map[string]sample{"bare": m.Bare[0], "crmbridge": m.Crmbridge[0]} {
+			// What was begun before the time that is measured, and what ends after it, is counted once.
+			slack := float64(2*m.Row.InFlight) / float64(one.Answers)
+			if len(one.Refused) > 0 || one.Answers < 2*m.Row.InFlight || one.P99 < one.P50 || one.Calls < 1-slack || one.Calls > 1+slack {
+				t.Errorf("%s, %s: %+v", m.Row.Name, side, one)
+			}
+		}
+		for _, figure := range []string{"requests/s", "p50", "p99"} {
+			if s := result.Summary[i].Ratios[figure]; s.Median <= 0 || s.Min > s.Median || s.Max < s.Median {
+				t.Errorf("%s, %s: %+v", m.Row.Name, figure, s)
+			}
+		}
+	}
+	if svg, err := os.ReadFile(chart); err != nil || !strings.Contains(string(svg), "</svg>") || !strings.Contains(string(svg), "192 in flight") {
+		t.Errorf("the chart: %v, %.200s", err, svg)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestSpeedRefusesWhatItCannotMeasure(t *testing.T) {
+	for _, args := range [][]string{{"--rounds=0"}, {"--seconds=-1"}, {"--only=nothing"}, {"--chart=chart.png"},
+		{"--chart=chart.svg", "--only=jobs"}} {
+		var stdout, stderr strings.Builder
+		if status := run(append([]string{"speed"}, args...), &stdout, &stderr); status != 2 || stderr.Len() == 0 {
+			t.Errorf("%q: status %d, %s", args, status, stderr.String())
+		}
+	}
+}
+
+func TestSpreadOf(t *testing.T) {
+	for _, of := range []struct {
+		figures []float64
+		want    spread
+	}{
+		{nil, spread{}}, {[]float64{3}, spread{3, 3, 3}}, {[]float64{4, 1}, spread{1, 2.5, 4}},
+		{[]float64{9, 1, 2}, spread{1, 2, 9}}, {[]float64{4, 3, 2, 1}, spread{1, 2.5, 4}},
+	} {
+		if got := spreadOf(of.figures); got != of.want {
+			t.Errorf("%v: %v; want %v", of.figures, got, of.want)
+		}
+	}
+}
+
+// TestMissed has a row that meets what is wanted of it, and one figure after the other that
+// does not.
+func TestMissed(t *testing.T) {
+	base := sample{PerSecond: 1000, P50: time.Millisecond, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond, Peak: 100 << 20}
+	row := func(name string) speedRow {
+		rows := speedRows()
+		return rows[slices.IndexFunc(rows, func(r speedRow) bool { return r.Name == name })]
+	}
+	for _, of := range []struct {
+		row    string
+		change func(*sample)
+		want   string
+	}{
+		{"small-16", func(*sample) {}, ""},
+		{"small-16", func(s *sample) { s.PerSecond, s.CPU, s.P99 = 850, 130*time.Microsecond, 15*time.Millisecond }, ""},
+		{"small-16", func(s *sample) { s.PerSecond = 840 }, "throughput ≥ 0.85"},
+		{"small-16", func(s *sample) { s.CPU = 131 * time.Microsecond }, "CPU ≤ 1.3"},
+		{"small-16", func(s *sample) { s.P99 = 16 * time.Millisecond }, "p99 ≤ 1.5"},
+		{"small-50ms-16", func(s *sample) { s.P99 = 15 * time.Millisecond }, ""},
+		{"small-50ms-16", func(s *sample) { s.P99 = 16 * time.Millisecond }, "p99 ≤ +5ms"},
+		{"large-32", func(s *sample) { s.Peak = 151 << 20 }, "peak ≤ 150 MiB"},
+		{"small-192", func(s *sample) { s.Refused = map[string]int{"overloaded": 3} }, "none refused: 6 overloaded"},
+	} {
+		ours := base
+		of.change(&ours)
+		m := measured{Row: row(of.row), Bare: []sample{base, base}, Crmbridge: []sample{ours, ours}}
+		if got := strings.Join(m.missed(), "; "); got != of.want {
+			t.Errorf("%s: %q; want %q", of.row, got, of.want)
+		}
+	}
+}
