@@ -15,6 +15,9 @@ type jobPage struct {
 	total *int64
 	more  bool // there is a page behind it
 	err   error
+	// confirm is an error where the page may not be delivered any more. It is asked of a page
+	// that waited for the one before it.
+	confirm func(context.Context) error
 }
 
 // end gives back what the page holds.
@@ -78,5 +81,8 @@ func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(ro
 			return err
 		}
 		page, ahead = <-ahead, nil
+		if page.err == nil && page.confirm != nil {
+			page.err = page.confirm(ctx)
+		}
 	}
 }
