@@ -45,7 +45,7 @@ func (c *Client) buildBatch(ctx context.Context, r *request, token, id string) (
 	lines = append(lines, "", "", "--"+boundary+"--", "")
 	content := strings.Join(lines, "\r\n")
 
-	outer := request{op: r.op, origin: r.origin, path: c.root() + "$batch"}
+	outer := request{op: r.op, origin: r.origin, path: c.root() + "$batch", expected: r.expected}
 	req, err := c.build(ctx, &outer, token, id)
 	if err != nil {
 		return nil, err

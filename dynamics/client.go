@@ -2,10 +2,8 @@ package dynamics
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -49,10 +47,13 @@ type Config struct {
 	APIVersion string
 	// UserAgent is sent with every request. Default "crmbridge".
 	UserAgent string
-	// Transport sends the requests. Default: an own transport with bounded
+	// Transport sends the requests. Default: own transports with bounded
 	// dialling, handshake and header size, closed by Close. It must follow no
-	// redirects and add no cookies.
+	// redirects, add no cookies and change nothing of a request.
 	Transport http.RoundTripper
+	// MaxCalls is how many calls are made at once: so many connections to one host are
+	// kept for the next calls, and twice as many in all. Default 256.
+	MaxCalls int
 	// AttemptTimeout bounds one attempt from dialling to the last byte of the
 	// body. Default 60 s.
 	AttemptTimeout time.Duration
@@ -94,7 +95,8 @@ type Client struct {
 	config Config
 	path   string // of the Web API: /api/data/v9.2/
 	out    readOnly
-	own    *http.Transport // nil if the caller gave one
+	long   readOnly    // for answers of more than multiplexed bytes
+	own    *transports // nil if the caller gave one
 	closed atomic.Bool
 
 	flights  flights
@@ -120,11 +122,12 @@ func New(config Config) (*Client, error) {
 	setDefault(&config.RetryDelay, 200*time.Millisecond)
 	setDefault(&config.MaxAttempts, 3)
 	setDefault(&config.ReceiveBuffer, defaultReceiveBuffer)
+	setDefault(&config.MaxCalls, 256)
 	if !isVersion(config.APIVersion) {
 		return nil, fmt.Errorf("dynamics: API version %q is not of the form v9.2", config.APIVersion)
 	}
 	if config.AttemptTimeout < 0 || config.MaxBody < 0 || config.MaxRetryWait < 0 || config.RetryDelay < 0 ||
-		config.MaxAttempts < 0 {
+		config.MaxAttempts < 0 || config.MaxCalls < 0 {
 		return nil, errors.New("dynamics: a bound in Config is negative")
 	}
 	if config.ReceiveBuffer < 64<<10 || config.ReceiveBuffer >= 4<<20 {
@@ -133,13 +136,13 @@ func New(config Config) (*Client, error) {
 	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/",
 		breakers: breakers{bound: config.AttemptTimeout}, userAgent: []string{config.UserAgent}}
 	c.layouts.root = c.path
-	if config.Transport == nil {
-		c.own = newTransport(config.ReceiveBuffer)
-		c.config.Transport = c.own
-	}
 	// Not through an http.Client: it would follow a redirect, which carries the token to
 	// wherever the answer points, and it copies each request's head for that.
-	c.out = readOnly{c.config.Transport}
+	c.out, c.long = readOnly{config.Transport}, readOnly{config.Transport}
+	if config.Transport == nil {
+		c.own = newTransports(config.ReceiveBuffer, config.MaxCalls)
+		c.out, c.long = readOnly{c.own.short}, readOnly{c.own.long}
+	}
 	return c, nil
 }
 
@@ -148,7 +151,7 @@ func New(config Config) (*Client, error) {
 func (c *Client) Close() {
 	c.closed.Store(true)
 	if c.own != nil {
-		c.own.CloseIdleConnections()
+		c.own.closeIdle()
 	}
 }
 
@@ -165,25 +168,3 @@ func isVersion(v string) bool {
 }
 
 func isDigits(s string) bool { return s != "" && strings.Trim(s, "0123456789") == "" }
-
-// newTransport is tuned for many requests to few hosts. There is no cookie jar
-// anywhere: Dataverse's affinity cookie would pin a fleet to one web server.
-func newTransport(receiveBuffer int) *http.Transport {
-	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dialer.DialContext,
-		ForceAttemptHTTP2:      true,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		TLSHandshakeTimeout:    10 * time.Second,
-		MaxIdleConns:           256,
-		MaxIdleConnsPerHost:    64,
-		IdleConnTimeout:        90 * time.Second,
-		MaxResponseHeaderBytes: 64 << 10,
-		// A connection that died silently is found before the next request is lost on it.
-		// A connection's buffer is as large as those of its streams together: were it
-		// smaller, answers that wait for memory would hold up the one that has it.
-		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second,
-			MaxReceiveBufferPerStream: receiveBuffer},
-	}
-}

@@ -91,7 +91,11 @@ type Prober interface {
 
 // remaining reads a number as Dataverse writes it there: 7999 or 1,200.00.
 func remaining(h http.Header, name string) float64 {
-	n, err := strconv.ParseFloat(strings.ReplaceAll(h.Get(name), ",", ""), 64)
+	text := h.Get(name)
+	if text == "" { // without an error to be made
+		return -1
+	}
+	n, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", ""), 64)
 	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
 		return -1
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"sync"
 )
 
 // HostPolicy decides to which hosts this process may talk as to a Dataverse
@@ -13,7 +14,13 @@ type HostPolicy struct {
 	entries   []hostEntry
 	cloud     cloud // of the authority; zero where that is not Microsoft's
 	allowHTTP bool
+
+	mu    sync.Mutex
+	known map[string]string // origins that are allowed, as they were written → canonical
 }
+
+// maxKnownHosts bounds the origins that are remembered: each call begins with one.
+const maxKnownHosts = 4096
 
 // hostEntry is one operator's entry: an exact host with port, or a suffix.
 type hostEntry struct {
@@ -94,6 +101,26 @@ func parseHostEntry(raw string) (hostEntry, error) {
 // an [Error] of kind Invalid whose message says what would be right; it does not
 // repeat raw, which might hold a password.
 func (p *HostPolicy) Environment(raw string) (string, error) {
+	p.mu.Lock()
+	canonical, ok := p.known[raw]
+	p.mu.Unlock()
+	if ok {
+		return canonical, nil
+	}
+	canonical, err := p.environment(raw)
+	if err != nil {
+		return "", err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known == nil || len(p.known) >= maxKnownHosts {
+		p.known = map[string]string{} // they are soon known again
+	}
+	p.known[strings.Clone(raw)] = canonical // of what it may be part of nothing is kept
+	return canonical, nil
+}
+
+func (p *HostPolicy) environment(raw string) (string, error) {
 	o, err := parseOrigin(raw)
 	if err != nil {
 		return "", refuse("environment", "", "environment URL: %s; right would be https://ORG.crm.dynamics.com", err)

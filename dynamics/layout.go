@@ -31,6 +31,7 @@ type layout struct {
 	ordering    string            // &$orderby=…
 	annotations string            // item of the Prefer header, "" for none
 	sum         [sha256.Size]byte // tells layouts apart
+	row         int               // how long a row of an answer may be expected to be, in bytes
 	prefers     [8]atomic.Pointer[preference]
 }
 
@@ -193,6 +194,7 @@ func newLayout(t Table, q *Query, tracked bool) (*layout, error) {
 	}
 	l.selection, l.ordering = "$select="+encode(strings.Join(l.properties, ",")), "&$orderby="+encode(order)
 	l.annotations = l.annotate()
+	l.row = l.expect()
 	if tracked {
 		l.track()
 	}
@@ -257,4 +259,22 @@ func (l *layout) annotate() string {
 		return `odata.include-annotations="` + formattedValue + `"`
 	}
 	return ""
+}
+
+// usual is how long a value with what stands around it usually is, in bytes.
+const usual = 24
+
+// expect is about how long a row of an answer is in bytes, with its entity tag.
+func (l *layout) expect() int {
+	n := 2 * usual
+	for i, p := range l.properties {
+		n += len(p) + usual
+		if k := l.kinds[i]; k == Choice || k == Choices || k == Lookup {
+			n += len(p) + len(formattedValue) + usual
+		}
+		if l.kinds[i] == Lookup {
+			n += len(p) + len(lookupTable) + 2*usual
+		}
+	}
+	return n
 }

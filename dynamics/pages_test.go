@@ -164,10 +164,7 @@ func TestABodyHasABound(t *testing.T) {
 
 func TestACompressedBodyIsBoundedAsItIsRead(t *testing.T) {
 	bomb := pageOf(strings.Repeat(" ", 8<<20) + rowJSON)
-	r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
-		if req.Header.Get("Accept-Encoding") != "gzip" {
-			t.Error("gzip is not accepted")
-		}
+	r := newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
 		_, _ = io.WriteString(z, bomb)

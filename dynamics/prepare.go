@@ -21,7 +21,9 @@ type Prepared struct {
 	path    string // of the rows
 	options string // encoded query options
 	prefer  string
-	redact  redaction
+	// expected is how long a page is in bytes, as far as it can be told before.
+	expected int64
+	redact   redaction
 }
 
 // labels are the labels of one member's choices.
@@ -65,8 +67,12 @@ func (p *Prepared) ending() string {
 // any.
 func (p *Prepared) WithPageSize(rows int) *Prepared {
 	other := *p
-	other.prefer = p.layout.preferences(min(max(rows, 1), MaxPageSize))
+	other.sized(min(max(rows, 1), MaxPageSize))
 	return &other
+}
+
+func (p *Prepared) sized(rows int) {
+	p.prefer, p.expected = p.layout.preferences(rows), int64(rows)*int64(p.layout.row)
 }
 
 // prepare does what is the same for every reading of rows.
@@ -82,7 +88,8 @@ func (c *Client) prepare(t Table, q Query, verb string, tracked bool) (*Prepared
 	if err != nil {
 		return nil, err
 	}
-	p := &Prepared{table: t, query: q, op: l.op, path: l.path, layout: l, form: l.sum, prefer: l.preferences(size)}
+	p := &Prepared{table: t, query: q, op: l.op, path: l.path, layout: l, form: l.sum}
+	p.sized(size)
 	p.redact.query = &p.query
 	p.label(q.Select)
 	if q.Moments {

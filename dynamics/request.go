@@ -27,6 +27,9 @@ type request struct {
 	read   func(body *body) error
 	bodies int64 // how many times longer than MaxBody the answer may be; 0 is once
 	most   int64 // bytes that the answer may have, 0 for Config.MaxBody
+	// expected is how long the answer may be expected to be, in bytes, 0 where nothing is
+	// known: how it is asked for depends on it.
+	expected int64
 	// limited is set where an attempt is refused for a limit, nil where nobody asks.
 	limited *bool
 	// strict: the answer is short and what it says is kept, so that it is searched
@@ -223,13 +226,18 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	if err != nil {
 		return err
 	}
-	resp, err := c.out.RoundTrip(req)
+	out := c.out
+	if r.expected > multiplexed && req.URL.Scheme == "https" {
+		out = c.long
+	}
+	resp, err := out.RoundTrip(req)
 	if err != nil {
 		return err
 	}
 	if resp.Body == nil {
 		resp.Body = http.NoBody
 	}
+	unzips(resp)
 	var from io.Reader = resp.Body
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
 		from = c.echoes.without(r, from)
@@ -284,6 +292,7 @@ var (
 	acceptJSON   = []string{"application/json"}
 	odataVersion = []string{"4.0"}
 	noneMatch    = []string{"null"}
+	gzipEncoding = []string{"gzip"}
 )
 
 func (c *Client) build(ctx context.Context, r *request, token, id string) (*http.Request, error) {
@@ -302,6 +311,9 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 	header["If-None-Match"] = noneMatch
 	header["User-Agent"] = c.userAgent
 	header["X-Ms-Client-Request-Id"] = out.id[:]
+	if r.zips() {
+		header["Accept-Encoding"] = gzipEncoding
+	}
 	if r.prefer != "" {
 		header["Prefer"] = out.prefer[:]
 	}
@@ -318,7 +330,8 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 	}).WithContext(ctx), nil
 }
 
-// headSize is how many headers a request has; a map of up to 8 is one piece.
+// headSize is how many headers a request for a short page has; a map of up to 8 is one
+// piece.
 const headSize = 8
 
 // bearer is the Authorization header for a token, "" where no header may hold it.

@@ -15,7 +15,7 @@ func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, er
 	}
 	c := &pageCall{query: p}
 	r := &c.request
-	r.op, r.table, r.prefer, r.redact, r.read = p.op, p.table, p.prefer, p.redact, c.readPage
+	r.op, r.table, r.prefer, r.redact, r.expected, r.read = p.op, p.table, p.prefer, p.redact, p.expected, c.readPage
 	if link == "" {
 		r.origin, r.path, r.query = s.environment, p.path, p.options
 	} else if err := s.follow(r, p.table.Set, link); err != nil {

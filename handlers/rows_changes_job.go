@@ -72,6 +72,7 @@ func (j *changesJob) next(ctx context.Context, into *jobPage) (err error) {
 	if ctx, into.done, err = j.call.Job.Turn(ctx); err != nil {
 		return err
 	}
+	into.confirm = func(ctx context.Context) error { return j.session.Confirm(ctx, j.entity.Rows) }
 	if j.changes.rows != nil {
 		return j.step(ctx, into)
 	}

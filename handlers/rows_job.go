@@ -104,6 +104,7 @@ func (j *searchJob) next(ctx context.Context, into *jobPage, read func(context.C
 	if ctx, into.done, err = j.call.Job.Turn(ctx); err != nil {
 		return err
 	}
+	into.confirm = j.confirm
 	defer j.release()
 	if err := read(ctx); err != nil {
 		return j.fault(err)
@@ -134,6 +135,9 @@ func (j *searchJob) next(ctx context.Context, into *jobPage, read func(context.C
 	into.parts = parts
 	return nil
 }
+
+// confirm asks whether the connection still is what it was.
+func (s *search) confirm(ctx context.Context) error { return s.session.Confirm(ctx, s.entity.Rows) }
 
 // fault is the error of a page of a job: a place that Dataverse does not take comes from
 // Dataverse, and from no requester.

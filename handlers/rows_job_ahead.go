@@ -15,6 +15,9 @@ type jobPage struct {
 	total *int64
 	more  bool // there is a page behind it
 	err   error
+	// confirm is an error where the page may not be delivered any more. It is asked of a page
+	// that waited for the one before it.
+	confirm func(context.Context) error
 }
 
 // end gives back what the page holds.
@@ -25,6 +28,14 @@ func (p *jobPage) end() {
 	}
 	giveParts(p.parts)
 	p.parts = nil
+}
+
+// hand yields what there is to store of the page, or is its error.
+func (p *jobPage) hand(yield func(route.Part) bool) error {
+	if p.err != nil || len(p.parts) == 0 {
+		return p.err
+	}
+	return hand(p.parts, p.place, p.total, yield)
 }
 
 // A pageReader reads the next page of a sequence and makes its parts, within a turn that it
@@ -41,6 +52,10 @@ func (read pageReader) read(ctx context.Context, into *jobPage) {
 // is its own until that page is there. When deliver returns, no goroutine of it is left and
 // nothing holds a turn.
 func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(route.Part) bool) error {
+	if !page.more { // as most jobs have it
+		defer page.end()
+		return page.hand(yield)
+	}
 	ctx, stop := context.WithCancel(ctx)
 	var ahead chan *jobPage
 	defer func() {
@@ -51,10 +66,7 @@ func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(ro
 		}
 	}()
 	for {
-		if page.err != nil {
-			return page.err
-		}
-		if page.more {
+		if page.more && page.err == nil {
 			next := make(chan *jobPage, 1)
 			ahead = next
 			go func() {
@@ -63,15 +75,14 @@ func (read pageReader) deliver(ctx context.Context, page *jobPage, yield func(ro
 				next <- behind
 			}()
 		}
-		if len(page.parts) > 0 {
-			if err := hand(page.parts, page.place, page.total, yield); err != nil {
-				return err
-			}
-		}
+		err := page.hand(yield)
 		page.end()
-		if ahead == nil {
-			return nil
+		if err != nil || ahead == nil {
+			return err
 		}
 		page, ahead = <-ahead, nil
+		if page.err == nil && page.confirm != nil {
+			page.err = page.confirm(ctx)
+		}
 	}
 }

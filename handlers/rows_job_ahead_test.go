@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -128,5 +130,26 @@ func TestASequenceWhosePartsCannotBeStored(t *testing.T) {
 	})()
 	if err == nil || len(turns) != 0 {
 		t.Errorf("%v, %d turns are open", err, len(turns))
+	}
+}
+
+// A page that was read ahead is not delivered when its connection is another one by then.
+func TestAPageThatWaitedForAnother(t *testing.T) {
+	rows, _ := timedRows(100, 0, evenly)
+	s := newTimedServer(t, rows)
+	l := newLane(t, s.operations, "accounts.search", messages.SearchRequest{PageSize: 10, Fields: []string{"id"},
+		OrderBy: []string{"id"}})
+	asked := make(chan struct{}, 100)
+	s.before = func(http.ResponseWriter, url.Values) bool { asked <- struct{}{}; return false }
+	l.between = func() {
+		<-asked
+		<-asked                            // the second page is on its way
+		time.Sleep(300 * time.Millisecond) // it is here, and what was known of the connection is old
+		s.mu.Lock()
+		s.incarnation = "2"
+		s.mu.Unlock()
+	}
+	if err := l.execute(t, never, 0); !isChanged(err) || l.rows != 10 {
+		t.Errorf("%d rows, %v", l.rows, err)
 	}
 }

@@ -103,15 +103,23 @@ func (f *fleetRun) renew(c *fleetCell) error {
 		return err
 	}
 	c.Renewed = n
+	answered := f.upstream.everything.Load()
 	c.Renewal, err = f.during(n, &c.Idle, func() error {
+		// Entra's answers are counted here: to read the processes' metrics costs them more than a renewal.
 		err := await(f.ctx, 2*time.Minute, "renewals", func(context.Context) error {
-			after, err := f.tokenRequests()
-			if err == nil && int(after-before) < n {
-				err = fmt.Errorf("%.0f of %d tokens have been renewed", after-before, n)
+			if got := f.upstream.everything.Load() - answered; got < int64(n) {
+				return fmt.Errorf("%d of %d tokens have been renewed", got, n)
 			}
-			return err
+			return nil
 		})
 		return cmp.Or(err, f.settle()) // the schedule is written
 	})
+	if err != nil {
+		return err
+	}
+	after, err := f.tokenRequests()
+	if err == nil && int(after-before) != n {
+		err = fmt.Errorf("%.0f tokens were renewed of %d", after-before, n)
+	}
 	return err
 }

@@ -10,6 +10,10 @@ import (
 
 func mebibytes(b int64) float64 { return float64(b) / (1 << 20) }
 
+// mostTold is how long the message of a new token is at most, with Redis's own words around it:
+// the channel, a connection's name of 64 characters, its incarnation and version.
+const mostTold = 250
+
 // A fleetReport is what --json prints.
 type fleetReport struct {
 	Machine  string         `json:"machine"`
@@ -47,6 +51,12 @@ func (f *fleetRun) report(out io.Writer, p *printer) error {
 	for _, v := range r.Verdicts {
 		all.keep(!v.Grows, "%s: %.4g %s for each process × connection (standard error %.2g), %.1f %% of the largest figure",
 			v.Figure, v.D, v.Unit, v.Noise, 100*v.Share)
+	}
+	// What must grow with both is bounded: a new token is told to every process.
+	told, ok := fleetFigure{name: "told", of: func(c *fleetCell) float64 { return c.Renewal.RedisOut }}.judge(f.cells)
+	if ok {
+		all.keep(told.B <= mostTold, "each renewed token is told to every process: %.0f bytes of Redis's output for each (at most %d)",
+			told.B, mostTold)
 	}
 	return all.verdict("fleet")
 }

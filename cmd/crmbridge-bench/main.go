@@ -8,7 +8,8 @@
 //	go run ./cmd/crmbridge-bench chaos --mutate=no-guard  # must fail: the guard is taken off on the wire
 //
 // The other commands measure one promise each, as ratios to a baseline of the same run:
-// fairness, idle, scale, throttle, poison, old-new. Every command ends with a verdict, status 0
+// fairness, idle, scale, throttle, poison, old-new. fleet measures what a fleet costs, and that
+// nothing grows with processes × connections. Every command ends with a verdict, status 0
 // where the promise holds and 1 where it does not. It starts itself for crmbridge's and NATS's
 // processes, ends every one that it started, and removes what it has stored.
 //

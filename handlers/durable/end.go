@@ -221,11 +221,12 @@ func (x *execution) named(r messages.JobRecord) messages.JobRecord {
 
 // report writes the line of an execution that ended its job, or has to be made again.
 func (x *execution) report(level slog.Level, what string, fault *messages.Error) {
-	attrs := []any{"operation", x.call.Operation, "connection", x.key.connection, "code", route.CodeOf(fault),
-		"job", x.key.id, "rows", x.rows, "request_id", x.call.RequestID}
+	attrs := []slog.Attr{slog.String("operation", string(x.call.Operation)),
+		slog.String("connection", x.key.connection), slog.String("code", route.CodeOf(fault)),
+		slog.String("job", x.key.id), slog.Int64("rows", x.rows), slog.String("request_id", x.call.RequestID)}
 	if fault != nil && fault.Unwrap() != nil {
-		attrs = append(attrs, "cause", fault.Unwrap())
+		attrs = append(attrs, slog.Any("cause", fault.Unwrap()))
 	}
-	x.lane.log.Log(context.Background(), level, what, append(attrs, "took",
-		time.Since(x.began).Round(time.Microsecond))...)
+	x.lane.log.LogAttrs(context.Background(), level, what, append(attrs,
+		slog.Duration("took", time.Since(x.began).Round(time.Microsecond)))...)
 }

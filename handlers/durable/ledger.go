@@ -103,19 +103,33 @@ func bounded(record messages.JobRecord) messages.JobRecord {
 	return record
 }
 
+// What STREAM.MSG.GET and STREAM.MSG.DELETE are asked with.
+type (
+	lastAsk struct {
+		Subject string `json:"last_by_subj"`
+	}
+	atAsk struct {
+		Sequence uint64 `json:"seq"`
+	}
+	deleteAsk struct {
+		Sequence uint64 `json:"seq"`
+		NoErase  bool   `json:"no_erase"`
+	}
+)
+
 // lastOf is the last message of a subject, from the stream's leader; nil where there is none.
 func lastOf(ctx context.Context, js jetstream.JetStream, stream, subject string) (*jetstream.RawStreamMsg, error) {
-	return storedMessage(ctx, js, stream, map[string]any{"last_by_subj": subject})
+	return storedMessage(ctx, js, stream, lastAsk{subject})
 }
 
 // messageAt is the message of a sequence, from the stream's leader; nil where it is gone.
 func messageAt(ctx context.Context, js jetstream.JetStream, stream string, at uint64) (*jetstream.RawStreamMsg, error) {
-	return storedMessage(ctx, js, stream, map[string]any{"seq": at})
+	return storedMessage(ctx, js, stream, atAsk{at})
 }
 
 // storedMessage asks STREAM.MSG.GET, which the leader answers.
 func storedMessage(ctx context.Context, js jetstream.JetStream, stream string,
-	which map[string]any) (*jetstream.RawStreamMsg, error) {
+	which any) (*jetstream.RawStreamMsg, error) {
 	reply, err := askStream(ctx, js, "STREAM.MSG.GET", stream, which)
 	if err != nil {
 		return nil, err
@@ -155,7 +169,7 @@ func storedMessage(ctx context.Context, js jetstream.JetStream, stream string,
 func deleteMessage(ctx context.Context, js jetstream.JetStream, stream string, at uint64) error {
 	ctx, cancel := context.WithTimeout(ctx, apiWait)
 	defer cancel()
-	ask, err := json.Marshal(map[string]any{"seq": at, "no_erase": true})
+	ask, err := json.Marshal(deleteAsk{at, true})
 	if err != nil {
 		return fmt.Errorf("encode a request to JetStream: %w", err)
 	}

@@ -19,7 +19,9 @@
 // in flight, and at most a quarter of the backlog waits; a quarter of all slots is kept
 // for connections that hold few, and a connection whose environment does not answer gets
 // few once half of the slots are taken. Requests for a connection that come faster than it
-// answers are refused when one more would wait for longer than one takes. A full backlog
+// answers are refused when one more would wait for longer than one takes, but not where the
+// connection has no more than its even share of the slots: then the machine stands still, or
+// others have more than theirs. A slot is free before the answer goes out. A full backlog
 // drops requests of whoever has most in it. The NATS client's own queue before receive
 // stays nearly empty, so a deadline counts from arrival; what the client drops where the
 // process gets no CPU is counted (Dropped, crmbridge_nats_dropped_messages_total).

@@ -52,8 +52,8 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	})
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
-		ReceiveBuffer: b.divided.receiveBuffer,
-		UserAgent:     "crmbridge/" + version, Observe: upstream.dataverse,
+		ReceiveBuffer: b.divided.receiveBuffer, MaxCalls: b.config.MaxInFlight,
+		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
 	})
 	if err != nil {
 		return nil, err
