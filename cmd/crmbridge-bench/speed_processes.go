@@ -15,9 +15,9 @@ var processesRow = speedRow{Name: "processes", Rows: 10, Delay: 50 * time.Millis
 type processesResult struct {
 	Processes     int      `json:"processes"`
 	Bare          []sample `json:"bare"` // of one
-	BareMany      []sample `json:"bare_many"`
+	BareMany      []sample `json:"many_bare"`
 	Crmbridge     []sample `json:"crmbridge"`
-	CrmbridgeMany []sample `json:"crmbridge_many"`
+	CrmbridgeMany []sample `json:"many_crmbridge"`
 }
 
 // processes measures what many processes do beside one.
