@@ -30,23 +30,44 @@ import (
 // once, each a connection of its own user with a token of its own:
 //
 //	go test ./cmd/internal/e2e -run '^$' -bench Growth -benchtime 1x -timeout 30m
-//	CRMBRIDGE_BENCH_PROFILES=FOLDER … keeps a heap profile of each size, for go tool pprof -base
+//	CRMBRIDGE_BENCH_PROFILES=FOLDER … keeps a heap profile of each size, for go tool pprof -base,
+//	and a CPU profile of each round of requests
 //
 // heap-B/connection is what is still there after the collector ran, over the process
-// without connections; rss-B/connection is what the process has taken.
+// without connections; rss-B/connection is what the process has taken; idle-% is of a core.
+// What a process keeps has bounds of its own, so that a connection costs most while they fill.
 func BenchmarkGrowth(b *testing.B) {
 	for b.Loop() {
 		g := newGrowth(b, 10_000)
 		heap0, rss0 := g.look(b, 0)
+		b.Logf("without connections: %.2f %% of a core while nothing is asked", 100*g.idle(b))
 		asked := 0
 		for _, n := range []int{1, 1000, 5000, 10_000} {
+			before := g.cpu(b)
 			g.ask(b, asked, n)
-			asked = n
+			took := g.cpu(b) - before
 			heap, rss := g.look(b, n)
-			b.Logf("%6d connections: heap %6.2f MiB (%5.0f B each), resident %6.2f MiB (%5.0f B each)", n,
+			b.Logf("%6d connections: %s of CPU for a first request; "+
+				"heap %6.2f MiB (%5.0f B each), resident %6.2f MiB (%5.0f B each)", n,
+				(took / time.Duration(n-asked)).Round(time.Microsecond),
 				float64(heap)/(1<<20), float64(heap-heap0)/float64(n), float64(rss)/(1<<20), float64(rss-rss0)/float64(n))
+			asked = n
 			b.ReportMetric(float64(heap-heap0)/float64(n), "heap-B/connection")
 			b.ReportMetric(float64(rss-rss0)/float64(n), "rss-B/connection")
+		}
+		share := g.idle(b)
+		b.Logf("%6d connections: %.2f %% of a core while nothing is asked", asked, 100*share)
+		b.ReportMetric(100*share, "idle-%")
+		for _, n := range []int{32, 1000, asked} {
+			g.ask(b, 0, n) // in memory, where there is room
+			profiled := g.profile(b, fmt.Sprintf("cpu-%05d", n))
+			before, rounds := g.cpu(b), max(4000/n, 1)
+			for range rounds {
+				g.ask(b, 0, n)
+			}
+			b.Logf("%6d connections: %s of CPU for a request", n,
+				((g.cpu(b) - before) / time.Duration(rounds*n)).Round(time.Microsecond))
+			profiled()
 		}
 	}
 }
@@ -67,7 +88,8 @@ const (
 
 func newGrowth(t testing.TB, connections int) *growth {
 	t.Helper()
-	const times = `{"@odata.context":"x","value":[{"LogicalName":"createdon","MetadataId":"1","DateTimeBehavior":{"Value":"UserLocal"}}]}`
+	const times = `{"@odata.context":"x","value":[` +
+		`{"LogicalName":"createdon","MetadataId":"1","DateTimeBehavior":{"Value":"UserLocal"}}]}`
 	page := []byte(`{"@odata.context":"x","value":[{"@odata.etag":"W/\"1\"",` +
 		`"accountid":"78914942-34cb-ed11-b596-000000000001","name":"Fabrikam"}]}`)
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 1}, func(next http.Handler) http.Handler {
@@ -209,6 +231,67 @@ func (g *growth) ask(t testing.TB, from, to int) {
 	}
 }
 
+// profile takes a CPU profile beside what follows, where profiles are kept; wait ends it.
+func (g *growth) profile(t testing.TB, name string) (wait func()) {
+	t.Helper()
+	folder := os.Getenv("CRMBRIDGE_BENCH_PROFILES")
+	if folder == "" {
+		return func() {}
+	}
+	taken := make(chan string, 1)
+	go func() { taken <- g.get(t, "profile?seconds=3") }()
+	return func() {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(<-taken), 0o600); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// get asks for a profile.
+func (g *growth) get(t testing.TB, path string) string {
+	t.Helper()
+	response, err := http.Get("http://" + g.profiles + "/debug/pprof/" + path)
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return string(text)
+}
+
+// cpu is the time that the process has run.
+func (g *growth) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", g.Cmd.Process.Pid))
+	if err != nil {
+		t.Skipf("the CPU time of a process is read from Linux's /proc: %v", err)
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	const user, system, tick = 11, 12, time.Second / 100
+	sum := 0
+	for _, at := range []int{user, system} {
+		n, err := strconv.Atoi(fields[at])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += n
+	}
+	return time.Duration(sum) * tick
+}
+
+// idle is the share of a core that the process takes while nobody asks it anything.
+func (g *growth) idle(t testing.TB) float64 {
+	t.Helper()
+	const over = 20 * time.Second
+	before := g.cpu(t)
+	time.Sleep(over)
+	return float64(g.cpu(t)-before) / float64(over)
+}
+
 var (
 	heapAlloc = regexp.MustCompile(`(?m)^# HeapAlloc = (\d+)$`)
 	residents = regexp.MustCompile(`(?m)^VmRSS:\s+(\d+) kB$`)
@@ -217,24 +300,13 @@ var (
 // look collects garbage until there is none, and reads what is left.
 func (g *growth) look(t testing.TB, n int) (heap, rss int64) {
 	t.Helper()
-	get := func(path string) string {
-		response, err := http.Get("http://" + g.profiles + "/debug/pprof/" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer response.Body.Close()
-		text, err := io.ReadAll(response.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(text)
-	}
 	text := ""
 	for range 3 { // what pools keep lives for two collections
-		text = get("heap?gc=1&debug=1")
+		text = g.get(t, "heap?gc=1&debug=1")
 	}
 	if folder := os.Getenv("CRMBRIDGE_BENCH_PROFILES"); folder != "" {
-		if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("heap-%05d", n)), []byte(get("heap")), 0o600); err != nil {
+		name := filepath.Join(folder, fmt.Sprintf("heap-%05d", n))
+		if err := os.WriteFile(name, []byte(g.get(t, "heap")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
