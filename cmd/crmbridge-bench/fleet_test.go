@@ -36,7 +36,7 @@ func TestFleet(t *testing.T) {
 	for name, v := range map[string]float64{
 		"a connection in Redis": float64(r.Grant), "idle commands": cell.Idle.Commands, "memory": float64(cell.Memory),
 		"a first request": cell.First.Commands, "a job": cell.Job.Messages, "a page": cell.Page.NATSBytes,
-		"a renewal": cell.Renewal.RedisOut, "files": float64(cell.Files), "Redis links": float64(cell.RedisLinks),
+		"files": float64(cell.Files), "Redis links": float64(cell.RedisLinks),
 		"subscriptions": float64(cell.Subs),
 	} {
 		if v <= 0 {
