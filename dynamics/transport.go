@@ -22,11 +22,16 @@ type transports struct{ short, long *http.Transport }
 // known before, in bytes.
 const multiplexed = 256 << 10
 
+// shortAnswer is what one read takes off an HTTP/1.1 connection, in bytes: a page of ten rows with
+// its head. With Go's 4 KiB its end costs a read of its own.
+const shortAnswer = 16 << 10
+
 // newTransports are tuned for many requests to few hosts. There is no cookie jar
 // anywhere: Dataverse's affinity cookie would pin a fleet to one web server.
 func newTransports(receiveBuffer, calls int) *transports {
 	short, long := newTransport(calls), newTransport(calls)
 	short.Protocols.SetHTTP2(true)
+	short.ReadBufferSize = shortAnswer
 	// A connection's buffer is as large as those of its streams together: were it
 	// smaller, answers that wait for memory would hold up the one that has it.
 	short.HTTP2 = &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second,

@@ -22,7 +22,7 @@ func NewLog(to io.Writer, level slog.Level, format string) *slog.Logger {
 }
 
 // OpenLog is NewLog for a process that writes many lines. To a file or a pipe it writes them
-// together, within 10 ms; flush writes what is left, and is called before the process ends.
+// together, within 50 ms; flush writes what is left, and is called before the process ends.
 // Lines that nobody takes for a second are lost, and counted in a later line.
 func OpenLog(to io.Writer, level slog.Level, format string) (log *slog.Logger, flush func()) {
 	if _, isFile := to.(*os.File); !isFile || isTerminal(to) {

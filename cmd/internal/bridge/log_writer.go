@@ -40,7 +40,7 @@ const (
 
 const (
 	// linesWait is how long a line waits for others.
-	linesWait = 10 * time.Millisecond
+	linesWait = 50 * time.Millisecond
 	// mostLines bounds the bytes that wait, and those under way again.
 	mostLines = 256 << 10
 	// manyLines are written before their time.
