@@ -1,6 +1,9 @@
 package interactive
 
-import "sync"
+import (
+	"runtime"
+	"sync"
+)
 
 // Workers are the goroutines that work on requests. One that has ended a request waits for
 // the next: its stack has grown to what a request needs, thirty calls deep, and a new
@@ -41,8 +44,15 @@ func (p *workers) begin(r *request) {
 	go p.run(r)
 }
 
+// deep is more than a quarter of the stack that a request grows a worker's to, 16 KiB.
+const deep = 4<<10 + 256
+
 func (p *workers) run(r *request) {
 	defer p.all.Done()
+	// The collector halves a stack of which less than a quarter is in use, as of a worker that
+	// waits, and the next request would copy it again: this is in use as long as the worker is.
+	var used [deep]byte
+	defer runtime.KeepAlive(&used)
 	w := &worker{next: make(chan *request, 1)}
 	for more := true; more; r, more = <-w.next {
 		p.work(w, r)
