@@ -14,6 +14,9 @@ const (
 	// renewEvery is how often a process that is at work asks again: so long may it
 	// take until slots that others need are given up.
 	renewEvery = 250 * time.Millisecond
+	// fewSlots is what a process may have that does not ask: one call's, and one more that is
+	// asked for while a call takes long.
+	fewSlots = 2
 	// starveEvery is how often a process asks that has calls waiting.
 	starveEvery = 25 * time.Millisecond
 	// jobsEvery is how often it asks where only jobs' calls wait; often enough that one that
@@ -63,6 +66,10 @@ func (u *user) run() {
 // the few slots that are held for the next call are in nobody's way, and blocks are heard of.
 // Most users are asked for now and then only; their calls cost Redis two questions so, whatever
 // the number of processes that serve them.
+//
+// Others are not starved by it, however few slots there are: who is the nth to hold some rests
+// with an nth of half of them at most, and with no more than two, so that a quarter of them at
+// least, and one where there are two, is with processes that ask each renewEvery.
 func (u *user) rests(now time.Time) (time.Duration, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -70,7 +77,7 @@ func (u *user) rests(now time.Time) (time.Duration, bool) {
 	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
 		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
 		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
-		u.leased*u.among > u.t.config.Concurrency/2 {
+		u.leased > fewSlots || u.leased*u.among > u.all/2 {
 		return 0, false
 	}
 	left := linger - now.Sub(u.used)
@@ -172,7 +179,7 @@ func (u *user) granted(got lease, then time.Time) {
 		return
 	}
 	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true
-	u.jobs.leased, u.among = got.jobs, got.fleet
+	u.jobs.leased, u.among, u.all = got.jobs, got.fleet, got.all
 	u.mustProbe, u.mayProbe = got.probe, got.mayProbe && !u.probing
 	if got.blocked > 0 {
 		u.block(now.Add(got.blocked), got.limit)
