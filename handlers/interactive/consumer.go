@@ -104,7 +104,7 @@ func (c *Consumer) handle(r *request) bool {
 	within, cancel := context.WithDeadline(c.working, call.Deadline)
 	defer cancel()
 	account, full := c.account(r.msg.Data)
-	defer account.Close() // nil where there was no room
+	defer func() { account.Close() }() // nil where there was no room
 	r.context = requestContext{Context: within, account: account, clientID: dynamics.ClientRequestID(call.RequestID)}
 	ctx := &r.context
 	var err error

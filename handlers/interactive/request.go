@@ -29,7 +29,6 @@ type request struct {
 	lingers  bool // since then it holds no slot
 
 	slots   *admission // that it has a slot of, nil where it has none
-	worker  *worker    // that works on it
 	context requestContext
 	reply   reply
 	ended   bool  // no further part is wanted
