@@ -2,6 +2,8 @@ package plan
 
 import (
 	"encoding/binary"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -41,6 +43,10 @@ func (s *selections) of(key []byte) []dynamics.Output {
 func (s *selections) keep(key []byte, outputs []dynamics.Output) {
 	if len(key) > maxSelectionKey {
 		return
+	}
+	outputs = slices.Clone(outputs)
+	for i := range outputs { // of the request's body nothing is kept
+		outputs[i].As = strings.Clone(outputs[i].As)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
