@@ -2,7 +2,6 @@ package plan
 
 import (
 	"encoding/binary"
-	"slices"
 	"strings"
 	"sync"
 
@@ -40,11 +39,11 @@ func (s *selections) of(key []byte) []dynamics.Output {
 	return s.known[string(key)]
 }
 
+// keep keeps outputs that were made just now, with names of their own.
 func (s *selections) keep(key []byte, outputs []dynamics.Output) {
 	if len(key) > maxSelectionKey {
 		return
 	}
-	outputs = slices.Clone(outputs)
 	for i := range outputs { // of the request's body nothing is kept
 		outputs[i].As = strings.Clone(outputs[i].As)
 	}
