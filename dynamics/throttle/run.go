@@ -14,8 +14,7 @@ const (
 	// renewEvery is how often a process that is at work asks again: so long may it
 	// take until slots that others need are given up.
 	renewEvery = 250 * time.Millisecond
-	// fewSlots is what a process may have that does not ask: one call's, and one more that is
-	// asked for while a call takes long.
+	// fewSlots is one call's, and one more that is asked for while a call takes long.
 	fewSlots = 2
 	// starveEvery is how often a process asks that has calls waiting.
 	starveEvery = 25 * time.Millisecond
@@ -66,10 +65,6 @@ func (u *user) run() {
 // the few slots that are held for the next call are in nobody's way, and blocks are heard of.
 // Most users are asked for now and then only; their calls cost Redis two questions so, whatever
 // the number of processes that serve them.
-//
-// Others are not starved by it, however few slots there are: who is the nth to hold some rests
-// with an nth of half of them at most, and with no more than two, so that a quarter of them at
-// least, and one where there are two, is with processes that ask each renewEvery.
 func (u *user) rests(now time.Time) (time.Duration, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -77,11 +72,21 @@ func (u *user) rests(now time.Time) (time.Duration, bool) {
 	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
 		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
 		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
-		u.leased > fewSlots || u.leased*u.among > u.all/2 {
+		!u.leavesOthers() {
 		return 0, false
 	}
 	left := linger - now.Sub(u.used)
 	return left + time.Millisecond, left > 0
+}
+
+// leavesOthers reports whether others find slots however many processes rest, so that nobody is
+// starved by who does not ask: those that rest with their share of half of the slots that there
+// are now, or with very few, have seven eighths of them at most. For a fleet of n processes the
+// share is the same for each whoever comes first; of very few the nth that holds some has no more
+// than an nth of a quarter.
+func (u *user) leavesOthers() bool {
+	share, known := u.t.fleet.share(u.all / 2)
+	return known && u.leased <= share || u.leased <= fewSlots && u.leased*u.among <= u.all/4
 }
 
 // publishBlock hands to Redis what the other processes are to apply; what could not be
