@@ -261,7 +261,7 @@ func TestWhenNothingIsAskedForCallsInFlight(t *testing.T) {
 			u := lone(t)
 			u.t.hears.Store(true)
 			u.inUse = 1
-			u.granted(lease{slots: 2, fleet: 1}, time.Now())
+			u.granted(lease{slots: 2, fleet: 1, all: 8}, time.Now())
 			c.do(u)
 			if wait, rests := u.rests(time.Now()); rests != c.rests || rests && wait != restMost {
 				t.Errorf("%s: %v for %s", name, rests, wait)
