@@ -24,7 +24,7 @@ const (
 	// blockedEvery is how often it asks during a block, whose end it may not have heard of.
 	blockedEvery = 5 * time.Second
 	// restMost is how old an answer becomes that nothing is asked after; see rests.
-	restMost = time.Second
+	restMost = linger + time.Millisecond
 	// redisPause is how long a share is used without Redis before it is tried again.
 	redisPause = time.Second
 	// staleAfter is how old an answer of Redis may be where the process does not hear of

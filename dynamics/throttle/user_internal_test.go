@@ -240,7 +240,7 @@ func TestTheSizeOfTheFleetShrinksSlowly(t *testing.T) {
 	})
 }
 
-// Calls in flight that have slots enough for the next one, too, are asked for once a second.
+// Calls in flight that have slots enough for the next one, too, are asked for twice a second.
 func TestWhenNothingIsAskedForCallsInFlight(t *testing.T) {
 	for name, c := range map[string]struct {
 		do    func(*user)
