@@ -23,8 +23,6 @@ const (
 	jobsEvery = 100 * time.Millisecond
 	// blockedEvery is how often it asks during a block, whose end it may not have heard of.
 	blockedEvery = 5 * time.Second
-	// restMost is how old an answer becomes that nothing is asked after; see rests.
-	restMost = linger + time.Millisecond
 	// redisPause is how long a share is used without Redis before it is tried again.
 	redisPause = time.Second
 	// staleAfter is how old an answer of Redis may be where the process does not hear of
@@ -52,9 +50,6 @@ func (u *user) run() {
 		pause, rests := u.rests(time.Now())
 		if !rests {
 			pause = u.ask()
-			if rest, rests := u.rests(time.Now()); rests {
-				pause = rest
-			}
 		}
 		timer.Reset(pause)
 		select {
@@ -66,29 +61,22 @@ func (u *user) run() {
 	}
 }
 
-// rests reports whether there is nothing to ask, and how long that may be so: the few slots that
-// are held for the calls in flight and the next one are in nobody's way, and blocks are heard of.
-// Calls of most users, and of those who ask all the time for little, cost Redis a question now
-// and then so, whatever the number of processes that serve them. Slots that calls use are asked
-// for as ever where there may be too few: where none was left over at the last answer, and for
-// long after a block, which reduces them.
+// rests reports whether there is nothing to ask while nobody calls, and how long that may be so:
+// the few slots that are held for the next call are in nobody's way, and blocks are heard of.
+// Most users are asked for now and then only; their calls cost Redis two questions so, whatever
+// the number of processes that serve them.
 func (u *user) rests(now time.Time) (time.Duration, bool) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.waits() || u.leased == 0 || !u.shared || !u.t.hears.Load() ||
-		u.jobs.inUse > 0 || u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
+	fresh := u.leaseEnd.Sub(now) > leaseLife-leaseMargin-linger // the last answer is that young
+	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
+		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
 		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
 		!u.leavesOthers() {
 		return 0, false
 	}
-	left := u.leaseEnd.Sub(now) - (leaseLife - leaseMargin - restMost)
-	switch {
-	case u.inUse == 0:
-		left = min(left, linger-now.Sub(u.used)+time.Millisecond)
-	case u.inUse >= u.leased || now.Sub(u.blocked) < regrow*time.Duration(u.t.config.Concurrency):
-		return 0, false
-	}
-	return left, left > time.Millisecond
+	left := linger - now.Sub(u.used)
+	return left + time.Millisecond, left > 0
 }
 
 // leavesOthers reports whether others find slots however many processes rest, so that nobody is

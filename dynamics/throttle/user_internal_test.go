@@ -240,36 +240,6 @@ func TestTheSizeOfTheFleetShrinksSlowly(t *testing.T) {
 	})
 }
 
-// Calls in flight that have slots enough for the next one, too, are asked for twice a second.
-func TestWhenNothingIsAskedForCallsInFlight(t *testing.T) {
-	for name, c := range map[string]struct {
-		do    func(*user)
-		rests bool
-	}{
-		"one more slot":           {func(*user) {}, true},
-		"no more":                 {func(u *user) { u.inUse = 2 }, false},
-		"begun long ago":          {func(u *user) { u.used = u.used.Add(-time.Hour) }, true},
-		"the answer is old":       {func(u *user) { u.leaseEnd = u.leaseEnd.Add(-restMost) }, false},
-		"another waits":           {func(u *user) { u.waiting.Push("acme", &waiter{}) }, false},
-		"a job's":                 {func(u *user) { u.jobs.inUse = 1 }, false},
-		"blocks are not heard of": {func(u *user) { u.t.hears.Store(false) }, false},
-		"more than half of them":  {func(u *user) { u.leased = 5 }, false},
-		"a block some time ago":   {func(u *user) { u.blocked = time.Now().Add(-time.Minute / 2) }, false},
-		"a block long ago":        {func(u *user) { u.blocked = time.Now().Add(-time.Minute) }, true},
-	} {
-		synctest.Test(t, func(t *testing.T) {
-			u := lone(t)
-			u.t.hears.Store(true)
-			u.inUse = 1
-			u.granted(lease{slots: 2, fleet: 1, all: 8}, time.Now())
-			c.do(u)
-			if wait, rests := u.rests(time.Now()); rests != c.rests || rests && wait != restMost {
-				t.Errorf("%s: %v for %s", name, rests, wait)
-			}
-		})
-	}
-}
-
 // Redis is not asked while a few slots are held for the next call, and for no longer.
 func TestWhenNothingIsAsked(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -277,11 +247,11 @@ func TestWhenNothingIsAsked(t *testing.T) {
 		rests bool
 	}{
 		"just after a call":           {func(*user) {}, true},
-		"all slots in use":            {func(u *user) { u.inUse = 1 }, false},
+		"a call in flight":            {func(u *user) { u.inUse = 1 }, false},
 		"a call waits":                {func(u *user) { u.waiting.Push("acme", &waiter{}) }, false},
 		"no slots":                    {func(u *user) { u.leased = 0 }, false},
 		"its own share":               {func(u *user) { u.shared = false }, false},
-		"the answer is old":           {func(u *user) { u.leaseEnd = u.leaseEnd.Add(-restMost) }, false},
+		"the answer is old":           {func(u *user) { u.leaseEnd = u.leaseEnd.Add(-linger) }, false},
 		"blocks are not heard of":     {func(u *user) { u.t.hears.Store(false) }, false},
 		"slots of jobs":               {func(u *user) { u.jobs.leased = 1 }, false},
 		"a job right now":             {func(u *user) { u.jobs.used = time.Now() }, false},
