@@ -56,6 +56,7 @@ type lease struct {
 	probe    bool           // one call must be answered before others begin
 	mayProbe bool           // this process may make it
 	fleet    int            // processes that use or want slots
+	all      int            // slots that there are for all of them now
 }
 
 // ask is what a process says of itself with a request for slots.
@@ -91,12 +92,12 @@ func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, e
 	if err != nil {
 		return lease{}, err
 	}
-	if len(out) != 7 {
+	if len(out) != 8 {
 		return lease{}, errors.New("the lease script returned something else")
 	}
 	blocked := min(time.Duration(out[2])*time.Millisecond, t.config.LongestBlock)
 	return lease{slots: int(out[0]), jobs: int(out[1]), blocked: blocked, mayProbe: out[3] == 1, probe: out[4] == 1,
-		limit: dynamics.Limit(out[5]), fleet: int(out[6])}, nil
+		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7])}, nil
 }
 
 // publish writes a block and has Redis publish it to every process.

@@ -20,6 +20,7 @@ type request struct {
 	arrived  time.Time
 	deadline time.Time // of one that waits: work is not begun after it
 
+	named string // connection that it is about, as far as that shows from outside
 	queue *connQueue
 	begun time.Time // when it was let run, zero before
 	next  *request  // of those that were let run together
