@@ -40,9 +40,12 @@ const redisWait = 500 * time.Millisecond
 // keyOf is where a user's limits are; the braces keep it in one slot of a cluster. No
 // two principals have the same: ids hold no slash there, and the origin comes last.
 func keyOf(p dynamics.Principal) string {
-	origin := strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D", " ", "%20").Replace(p.Environment)
+	origin := braces.Replace(p.Environment)
 	return keyPrefix + "{" + url.PathEscape(p.Organization) + "/" + url.PathEscape(p.User) + "/" + origin + "}"
 }
+
+// braces escapes what a key's part in braces must not hold.
+var braces = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D", " ", "%20")
 
 // A lease is what Redis answered.
 type lease struct {
