@@ -152,7 +152,8 @@ func TestAShortSearchKeepsNothing(t *testing.T) {
 // BenchmarkEchoTokens searches a small page with a token that is used now and then.
 func BenchmarkEchoTokens(b *testing.B) {
 	random := rand.New(rand.NewPCG(3, 4))
-	text := []byte(`{"value":[` + strings.Repeat(`{"@odata.etag":"W/\"1\"","accountid":"78914942-34cb-ed11-b596-0022481d68cd","name":"Contoso AG"},`, 10) + `]}`)
+	text := []byte(`{"value":[` +
+		strings.Repeat(`{"@odata.etag":"W/\"1\"","accountid":"78914942-34cb-ed11-b596-0022481d68cd","name":"Contoso AG"},`, 10) + `]}`)
 	for _, n := range []int{1, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var kept echoIndexes
