@@ -74,7 +74,7 @@ func (x *echoIndex) inPart(text []byte) bool {
 			return false
 		}
 	}
-	return x.in(text) || hasEscape(text) && x.inEscaped(text)
+	return x.in(text) || hasEscape(text) && hasWord(text) && x.inEscaped(text)
 }
 
 // hasEscape reports whether a text of at least 8 bytes may have what inEscaped looks for.
@@ -90,4 +90,19 @@ func hasEscape(text []byte) bool {
 			return found&eachHigh != 0
 		}
 	}
+}
+
+// hasWord reports whether a text has a word in which an escape may hide an echo.
+func hasWord(text []byte) bool {
+	for end := echoExact; end <= len(text); {
+		at := end
+		for at > end-echoExact && inWord(text[at-1]) {
+			at--
+		}
+		if at == end-echoExact {
+			return true
+		}
+		end = at + echoExact
+	}
+	return false
 }
