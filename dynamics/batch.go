@@ -135,7 +135,7 @@ func readBatch(r *request, outer *http.Response, boundary string, b *body) error
 	if hint := outer.Header.Get(hintHeader); hint != "" && inner.Header.Get(hintHeader) == "" {
 		inner.Header.Set(hintHeader, hint)
 	}
-	if err := r.read(from); err != nil {
+	if err := r.answered(from); err != nil {
 		if e, ok := errors.AsType[*Error](from.err); ok {
 			return e
 		}

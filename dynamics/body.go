@@ -57,7 +57,7 @@ func (b *body) Read(p []byte) (int, error) {
 // consume lets r read the answer and says whose fault a failure is.
 func (b *body) consume(r *request) error {
 	limit := b.left
-	err := r.read(b)
+	err := r.answered(b)
 	switch {
 	case errors.Is(b.err, errBodyTooLarge):
 		return &Error{Kind: TooLarge, Op: r.op, Message: fmt.Sprintf("the answer is longer than %d bytes", limit),

@@ -61,8 +61,18 @@
 // # Pages
 //
 // An answer is read in one pass from the HTTP body into rows in the form in
-// which they are delivered ([Output]); a page is whole or an error. [Page.Release]
-// lets the next page have its buffers.
+// which they are delivered ([Output]); a page is whole or an error. A part of the body
+// stands in a window (window.go), a strict scanner finds where values end (scan.go), and a
+// row's values are copied once, into the page's blocks (row.go, pool.go). The tests hold the
+// scanner to what jsontext accepts and what it reads.
+//
+// Window and reader go back to their pools when the page is there. The blocks are the page's,
+// counted against the request's budget, until [Page.Release]: then the next page has them, and
+// neither the page nor a slice of it may be used. A page that several calls share is left to
+// the collector.
+//
+// Long pages go by HTTP/1.1 and others by HTTP/2, and what fits the first flight of a
+// connection is not asked for compressed (transport.go, zipped.go).
 //
 // # Changes
 //

@@ -39,7 +39,7 @@ func (h redaction) echoes(text string) bool {
 	if len(h.tokens) == 1 && h.sieves != nil && len(text) <= idLength && !strings.ContainsAny(text, escapeMarks) {
 		// Of the ids that answers have, all but one of 400 end here.
 		var space [idLength]byte
-		if token := h.tokens[0]; len(token) <= maxSieved && !h.sieve(token).mayHold(appendSqueezed(space[:0], text)) {
+		if token := h.tokens[0]; len(token) <= maxSieved && !h.idMayHold(appendSqueezed(space[:0], text), token) {
 			return false
 		}
 	}
@@ -56,6 +56,15 @@ func (h redaction) echoes(text string) bool {
 		}
 	}
 	return false
+}
+
+// idMayHold looks an id up in the sieve of a token that is used often, or else in its forms.
+func (h redaction) idMayHold(id []byte, token string) bool {
+	sieve, ok := h.sieves.often(token, maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
+	if !ok {
+		return idMayHold(id, token)
+	}
+	return sieve.mayHold(id)
 }
 
 // escapeMarks are what the escapes that unescape undoes begin with.

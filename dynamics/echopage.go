@@ -11,10 +11,11 @@ import "encoding/binary"
 // echo that stands in a name, or reaches into one, does not reach out of it.
 
 // searched leaves the search to who reads the body, and returns what it is for; nil where
-// the body is not searched, or has to be searched as it is read.
+// the body is not searched, or has to be searched as it is read: a token that has no index
+// yet is not worth one for a short answer.
 func (b *body) searched() *echoReader {
 	e := b.echoes
-	if e == nil || e.elsewhere || e.whole != nil || e.forms.wide || b.read > 0 {
+	if e == nil || e.elsewhere || e.forms == nil || e.whole != nil || e.forms.wide || b.read > 0 {
 		return nil
 	}
 	e.elsewhere = true

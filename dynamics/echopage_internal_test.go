@@ -23,6 +23,9 @@ func searchedPage(t *testing.T, p *Prepared, kept *echoIndexes, token, text stri
 	b.from = kept.without(&request{redact: redaction{tokens: []string{token}}}, from)
 	if itself {
 		b.echoes = b.from.(*echoReader)
+		if b.echoes.forms == nil { // the token has not been in use for long
+			b.echoes.forms = newEchoIndex([]string{b.echoes.sign})
+		}
 	}
 	err := b.consume(&request{read: func(b *body) error {
 		r := newRowReader(p, b, rowDepth)

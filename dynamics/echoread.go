@@ -2,9 +2,7 @@ package dynamics
 
 import (
 	"bytes"
-	"encoding/base64"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"io"
 	"math"
@@ -21,8 +19,11 @@ import (
 type echoReader struct {
 	from  io.Reader
 	op    string
-	forms *echoIndex
-	tail  []byte // the end of what was read before
+	sign  string     // the only one; see inShort
+	forms *echoIndex // nil: none is needed yet
+	own   bool       // forms is this answer's alone
+	seen  int        // what it has cost to do without forms, as bytes
+	tail  []byte     // the end of what was read before
 	space [2 * echoTail]byte
 	whole *redaction
 	all   []byte // for whole
@@ -49,7 +50,7 @@ const (
 
 var errEcho = errors.New("the answer repeats the access token")
 
-// echoIndexes keeps the index of each token that is in use: to make one costs more
+// echoIndexes keeps the index of each token that is used often: to make one costs more
 // than to read a small page.
 type echoIndexes struct{ perToken[*echoIndex] }
 
@@ -71,7 +72,11 @@ func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 	}
 	e := echoReaders.Get().(*echoReader)
 	e.from, e.op, e.tail = from, r.op, e.space[:0]
-	e.forms = k.of(strings.Join(signs, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) })
+	if e.sign = signs[0]; len(signs) > 1 {
+		e.forms = k.of(strings.Join(signs, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) })
+	} else if kept, ok := k.often(e.sign, maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) }); ok {
+		e.forms = kept
+	}
 	if r.strict {
 		e.whole = &redaction{sieves: r.redact.sieves, tokens: slices.Clone(signs)}
 	}
@@ -80,6 +85,10 @@ func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 
 // release is called when nobody reads on. What was read is not kept.
 func (e *echoReader) release() {
+	if e.own {
+		clear(e.forms.forms)
+		ownIndexes.Put(e.forms)
+	}
 	*e = echoReader{}
 	echoReaders.Put(e)
 }
@@ -111,7 +120,7 @@ func (e *echoReader) found(read []byte) bool {
 		e.all = append(e.all, read[:min(len(read), echoWhole-len(e.all))]...)
 	}
 	border := append(e.tail, read[:min(len(read), echoTail)]...)
-	if e.forms.inAny(border) || e.forms.inAny(read) {
+	if e.in(border, read) {
 		return true
 	}
 	if len(read) < echoTail {
@@ -152,20 +161,24 @@ func gramBits(gram uint32) (word int, both uint64) {
 
 func newEchoIndex(tokens []string) *echoIndex {
 	x := &echoIndex{}
+	x.fill(tokens...)
+	return x
+}
+
+// fill makes the index anew.
+func (x *echoIndex) fill(tokens ...string) {
+	x.forms = x.forms[:0]
 	for _, token := range tokens {
-		coded := []string{token, reversed(token), hex.EncodeToString([]byte(token))}
-		for offset := range 3 {
-			coded = append(coded, base64.RawStdEncoding.EncodeToString([]byte(token[offset:])))
-		}
-		for _, form := range coded {
-			x.forms = append(append(x.forms, form...), make([]byte, echoChunk)...) // nothing runs from one into the next
-		}
+		x.forms = appendForms(x.forms, token)
 	}
 	x.forms = x.forms[:min(len(x.forms), math.MaxUint16-1)]
-	x.wide = bytes.ContainsFunc(x.forms, func(c rune) bool { return c != 0 && (c >= 0x80 || !inWord(byte(c))) })
-	x.table = make([]uint16, 1<<bits.Len(uint(2*len(x.forms))))
+	x.wide = isWide(x.forms)
+	clear(x.bits[:])
+	size := 1 << bits.Len(uint(2*len(x.forms)))
+	x.table = slices.Grow(x.table[:0], size)[:size]
+	clear(x.table)
 	for i := 0; i+echoGram <= len(x.forms); i++ {
-		if bytes.IndexByte(x.forms[i:i+echoGram], 0) >= 0 { // between two forms
+		if between(binary.LittleEndian.Uint32(x.forms[i:])) {
 			continue
 		}
 		gram := gramAt(x.forms, i)
@@ -177,7 +190,6 @@ func newEchoIndex(tokens []string) *echoIndex {
 		}
 		x.table[at] = uint16(i + 1)
 	}
-	return x
 }
 
 func (x *echoIndex) place(gram uint32) int {
@@ -203,10 +215,13 @@ func (x *echoIndex) in(text []byte) bool {
 	return false
 }
 
-// inEscaped looks into the words of a text in which letters may stand in the escapes of
-// JSON, URLs or HTML. Neither a form nor an escape reaches over the end of a word, and
-// no escape is shorter than what it stands for.
-func (x *echoIndex) inEscaped(text []byte) bool {
+// inEscaped looks into the words of a text in which letters may stand in escapes.
+func (x *echoIndex) inEscaped(text []byte) bool { return escapedWords(text, x.wide, x.in) }
+
+// escapedWords calls found with the words of a text in which letters may stand in the
+// escapes of JSON, URLs or HTML, without them, until it returns true. Neither a form nor an
+// escape reaches over the end of a word, and no escape is shorter than what it stands for.
+func escapedWords(text []byte, wide bool, found func([]byte) bool) bool {
 	percent, ampersand, slash := indexFrom(text, 0, '%'), indexFrom(text, 0, '&'), slashFrom(text, 0)
 	for {
 		begin := min(percent, ampersand, slash)
@@ -214,13 +229,13 @@ func (x *echoIndex) inEscaped(text []byte) bool {
 			return false
 		}
 		end := begin + 1
-		for begin > 0 && (x.wide || inWord(text[begin-1])) {
+		for begin > 0 && (wide || inWord(text[begin-1])) {
 			begin--
 		}
-		for end < len(text) && (x.wide || inWord(text[end])) {
+		for end < len(text) && (wide || inWord(text[end])) {
 			end++
 		}
-		if end-begin >= echoExact && x.in([]byte(unescape(string(text[begin:end])))) {
+		if end-begin >= echoExact && found([]byte(unescape(string(text[begin:end])))) {
 			return true
 		}
 		if percent < end {

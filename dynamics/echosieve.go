@@ -2,7 +2,6 @@ package dynamics
 
 import (
 	"hash/maphash"
-	"maps"
 	"math/bits"
 	"sync"
 	"time"
@@ -15,14 +14,19 @@ const echoLife = 90 * time.Minute
 // perToken keeps what was made of each token that is in use, by a hash of the token. The
 // zero value keeps nothing yet.
 type perToken[V any] struct {
-	mu    sync.Mutex
-	known map[tokenSum]madeOf[V]
+	mu sync.Mutex
+	fifo[tokenSum, madeOf[V]]
+	met fifo[tokenSum, struct{}] // of late; see often
 }
 
 // A tokenSum is two hashes by secret seeds: as good as a long one, for a fifth of the time.
 type tokenSum [2]uint64
 
 var tokenSeeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+func sumOf(token string) tokenSum {
+	return tokenSum{maphash.String(tokenSeeds[0], token), maphash.String(tokenSeeds[1], token)}
+}
 
 type madeOf[V any] struct {
 	value V
@@ -31,28 +35,50 @@ type madeOf[V any] struct {
 
 // of is what is made of a token. At most that many are kept.
 func (k *perToken[V]) of(token string, most int, of func() V) V {
-	key := tokenSum{maphash.String(tokenSeeds[0], token), maphash.String(tokenSeeds[1], token)}
+	key := sumOf(token)
+	if value, ok := k.kept(key); ok {
+		return value
+	}
+	return k.keep(key, most, of())
+}
+
+// often is of for tokens that come again before so many others have come; of another one
+// nothing is made. Where thousands are in use by turns, none would be there when it is
+// wanted again, and those that are used all the time are not driven out by the others.
+func (k *perToken[V]) often(token string, most int, of func() V) (value V, ok bool) {
+	key := sumOf(token)
+	if value, ok := k.kept(key); ok {
+		return value, true
+	}
+	k.mu.Lock()
+	_, met := k.met.known[key]
+	if !met {
+		k.met.put(key, struct{}{}, most)
+	}
+	k.mu.Unlock()
+	if !met {
+		return value, false
+	}
+	return k.keep(key, most, of()), true
+}
+
+func (k *perToken[V]) kept(key tokenSum) (value V, ok bool) {
 	k.mu.Lock()
 	kept, ok := k.known[key]
 	k.mu.Unlock()
-	if ok && time.Since(kept.made) < echoLife {
-		return kept.value
-	}
-	kept = madeOf[V]{of(), time.Now()}
+	return kept.value, ok && time.Since(kept.made) < echoLife
+}
+
+// keep drops what is too old, which is what was put first, and gives back the value.
+func (k *perToken[V]) keep(key tokenSum, most int, value V) V {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.known == nil {
-		k.known = map[tokenSum]madeOf[V]{}
+	now := time.Now()
+	for k.len > 0 && now.Sub(k.known[k.oldest()].made) >= echoLife {
+		k.drop()
 	}
-	maps.DeleteFunc(k.known, func(_ tokenSum, old madeOf[V]) bool { return time.Since(old.made) >= echoLife })
-	for other := range k.known { // any one
-		if len(k.known) < most {
-			break
-		}
-		delete(k.known, other)
-	}
-	k.known[key] = kept
-	return kept.value
+	k.put(key, madeOf[V]{value, now}, most)
+	return value
 }
 
 // An echoSieve tells most texts that hold no piece of a token without looking at the token: it

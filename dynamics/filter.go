@@ -119,7 +119,7 @@ func (t ColumnType) Arity(op Op) (least, most int) {
 // an [*Error] of kind Invalid that names the column and what would be right.
 func Check(f Filter) error {
 	if leaf, ok := f.(Test); ok { // no list of values is too long: see listForm
-		if _, err := leaf.checked(); err != nil {
+		if err := leaf.checkAll(); err != nil {
 			return err
 		}
 		return nil

@@ -79,15 +79,25 @@ func (e *expression) join(members []Filter, word string, negate bool, depth int)
 // say appends text as it is.
 func (e *expression) say(text string) { e.text = append(e.text, text...) }
 
-// checked returns the literals of a leaf that is as it should be.
-func (t *Test) checked() ([]string, *Error) {
+// checkAll reports what is wrong with a leaf. What it makes of most values fits its own memory.
+func (t *Test) checkAll() *Error {
 	if err := t.check(); err != nil {
-		return nil, err
+		return err
 	}
-	return t.literals()
+	if t.Column.Type == Choices {
+		_, err := t.literals()
+		return err
+	}
+	var memory [128]byte
+	for _, v := range t.Values {
+		if _, err := appendLiteral(memory[:0], t.Column.Type, t.Op, v); err != nil {
+			return t.fault(err)
+		}
+	}
+	return nil
 }
 
-// check is checked of all but the values themselves.
+// check is checkAll of all but the values themselves.
 func (t *Test) check() *Error {
 	if err := t.Column.check(); err != nil {
 		return err

@@ -236,7 +236,7 @@ func (l *layout) orderedBy(order []Order) error {
 
 // add appends a column's property and returns its index.
 func (l *layout) add(c Column) int {
-	p, at := c.Property(), len(l.properties)
+	p, at := strings.Clone(c.Property()), len(l.properties) // of what it may be part of nothing is kept
 	l.properties, l.kinds = append(l.properties, p), append(l.kinds, c.Type)
 	l.slots[p] = at * parts
 	l.slots[p+"@"+formattedValue] = at*parts + partLabel

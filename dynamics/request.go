@@ -25,8 +25,9 @@ type request struct {
 	prefer string
 	redact redaction
 	read   func(body *body) error
-	bodies int64 // how many times longer than MaxBody the answer may be; 0 is once
-	most   int64 // bytes that the answer may have, 0 for Config.MaxBody
+	page   *pageCall // reads it where it is a page
+	bodies int64     // how many times longer than MaxBody the answer may be; 0 is once
+	most   int64     // bytes that the answer may have, 0 for Config.MaxBody
 	// expected is how long the answer may be expected to be, in bytes, 0 where nothing is
 	// known: how it is asked for depends on it.
 	expected int64

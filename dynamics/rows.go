@@ -15,7 +15,7 @@ func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, er
 	}
 	c := &pageCall{query: p}
 	r := &c.request
-	r.op, r.table, r.prefer, r.redact, r.expected, r.read = p.op, p.table, p.prefer, p.redact, p.expected, c.readPage
+	r.op, r.table, r.prefer, r.redact, r.expected, r.page = p.op, p.table, p.prefer, p.redact, p.expected, c
 	if link == "" {
 		r.origin, r.path, r.query = s.environment, p.path, p.options
 	} else if err := s.follow(r, p.table.Set, link); err != nil {
@@ -47,6 +47,14 @@ type pageCall struct {
 func (c *pageCall) readPage(b *body) (err error) {
 	c.got, err = readPage(b, c.query)
 	return err
+}
+
+// answered reads the answer.
+func (r *request) answered(b *body) error {
+	if r.page != nil {
+		return r.page.readPage(b)
+	}
+	return r.read(b)
 }
 
 // make makes the call.

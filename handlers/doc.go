@@ -50,6 +50,13 @@
 //	refusal    an answer without work, because there was no slot or no time left
 //	metadata   what an environment knows of its columns and options
 //
+// # Memory of an answer
+//
+// Rows are copied from the page to the body of a part, in a buffer that is used again
+// (rows_body.go). A buffer counts as its request's, or its turn's, until it is given back: of a
+// reply when the next part is asked for, of a job when the page's parts are stored. In stream
+// mode (rows_ahead.go) and in jobs (rows_job_ahead.go) one page is read ahead.
+//
 // # Adding an operation
 //
 // Its bodies and its name go to package messages, its function to a file of its

@@ -87,7 +87,8 @@ func (e *export) fetch(ctx context.Context, read *pageRead, query *dynamics.Prep
 // cut makes the parts of the rows that belong to the range, as it was when the page was
 // begun.
 func (e *export) cut(read *pageRead) (err error) {
-	giveParts(read.parts)
+	dropParts(read.ctx, read.parts)
+	read.parts = nil
 	rows := wantedRows(read.page, func(row int) bool { return read.within.has(read.page.Moment(row)) })
 	read.rows = rows.count()
 	read.parts, err = e.pack(read.ctx, rows)

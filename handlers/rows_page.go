@@ -196,21 +196,26 @@ func (s *search) after(rows int) position {
 // deliver makes the part of the page's next rows. It is written into the memory of the part
 // before, where there is one and it is long enough; see [route.Part] for whose it is.
 func (s *search) deliver(ctx context.Context, rows, size int) (route.Part, error) {
-	if s.body == nil || cap(s.body.bytes) < size {
-		s.body.give(ctx)
-		s.body = nil
+	if cap(s.body) < size {
+		s.dropBody(ctx)
 		var err error
 		if s.body, err = takeBody(ctx, size); err != nil {
 			return route.Part{}, err
 		}
 	}
-	body := append(s.body.bytes[:0], s.head...)
+	body := append(s.body[:0], s.head...)
 	body = s.page.AppendRows(body, s.row, rows)
-	s.body.bytes = append(body, s.tail...)
+	s.body = append(body, s.tail...)
 	s.row += rows
 	s.at.Rows += rows
 	s.sent += rows
-	return route.Part{Body: s.body.bytes, Rows: rows, Last: s.end.last, After: s}, nil
+	return route.Part{Body: s.body, Rows: rows, Last: s.end.last, After: s}, nil
+}
+
+// dropBody gives back the body of the part before.
+func (s *search) dropBody(ctx context.Context) {
+	dropBody(ctx, s.body)
+	s.body = nil
 }
 
 // Cursor implements [route.Cursorer] for the part that was delivered last.

@@ -43,7 +43,7 @@ func (k *packing) parts(ctx context.Context) (parts []route.Part, err error) {
 	defer func() {
 		dropBody(ctx, k.raw)
 		if k.raw = nil; err != nil {
-			giveParts(parts)
+			dropParts(ctx, parts)
 			parts = nil
 		}
 	}()
@@ -89,7 +89,7 @@ func (k *packing) plain(ctx context.Context, from, items int) (route.Part, error
 	if to == from && (items > 0 || size > k.call.Budget) {
 		return route.Part{}, k.tooLarge(k.size(from, min(from+1, items), from+1 >= items))
 	}
-	body, err := takeJobBody(ctx, size)
+	body, err := takeBody(ctx, size)
 	if err != nil {
 		return route.Part{}, err
 	}
@@ -108,7 +108,7 @@ func (k *packing) encoded(ctx context.Context, from, items int) (route.Part, err
 		if size := k.size(from, from+count, last); size > cap(k.raw) {
 			dropBody(ctx, k.raw)
 			var err error
-			if k.raw, err = takeJobBody(ctx, size); err != nil {
+			if k.raw, err = takeBody(ctx, size); err != nil {
 				return route.Part{}, err
 			}
 		}

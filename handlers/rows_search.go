@@ -38,11 +38,11 @@ func (o *rowOperations) search(ctx context.Context, c route.Call,
 				s.release()
 			}
 			if !yield(part, nil) || part.Last {
-				s.body.give(ctx)
+				s.dropBody(ctx)
 				return
 			}
 		}
-		s.body.give(ctx)
+		s.dropBody(ctx)
 		yield(route.Part{}, err)
 	}
 }
@@ -79,7 +79,7 @@ type search struct {
 	took  time.Duration  // to read the page
 
 	end        searchEnd // of the part before
-	body       *partBody // of the part before
+	body       []byte    // of the part before
 	head, tail []byte    // of parts, in this space where they have room
 	headSpace  [192]byte
 	tailSpace  [64]byte

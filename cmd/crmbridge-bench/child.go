@@ -13,8 +13,9 @@ import (
 // beTheProgram tells a test binary that it is started as a child of the bench.
 const beTheProgram = "CRMBRIDGE_BENCH_CHILD"
 
-// A child is a process that may be killed, paused and started again. Its standard input is a
-// pipe that nobody writes to: where the bench itself is killed it ends, and its child with it.
+// A child is a process that may be killed, paused and started again. Where the bench itself is
+// killed its children end with it: on Linux by the kernel; elsewhere those that are this program,
+// since their standard input is a pipe that nobody writes to, which ends then.
 type child struct {
 	name    string
 	program string
@@ -63,6 +64,7 @@ func (c *child) start() error {
 	defer log.Close()
 	cmd := exec.Command(c.program, c.args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = c.env, log, log
+	cmd.SysProcAttr = endsWithBench()
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}

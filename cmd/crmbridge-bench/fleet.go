@@ -53,11 +53,12 @@ quarter for CPU). It takes two numbers of processes and two of connections at le
 func (c *fleetCommand) Validate() error {
 	for _, list := range [][]int{c.Processes, c.Connections} {
 		if len(list) == 0 || slices.Min(list) < 1 {
-			return fmt.Errorf("--processes and --connections take numbers from 1 on: %w", bridge.ErrUsage)
+			return fmt.Errorf("%w: --processes and --connections take numbers from 1 on", bridge.ErrUsage)
 		}
 	}
 	if slices.Max(c.Processes) > 64 || slices.Max(c.Connections) > 1_000_000 || c.Seconds < 1 {
-		return fmt.Errorf("at most 64 processes and 1000000 connections, at least 1 second: %w", bridge.ErrUsage)
+		return fmt.Errorf("%w: --processes is at most 64, --connections at most 1000000, --seconds at least 1",
+			bridge.ErrUsage)
 	}
 	slices.Sort(c.Processes)
 	slices.Sort(c.Connections)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"time"
@@ -58,6 +59,39 @@ func (c *speedCommand) Validate() error {
 	return err
 }
 
+// writable finds out before anything is measured whether its figures can be written where they
+// are to go.
+func (c *speedCommand) writable() error {
+	if c.Chart != "" {
+		file, err := os.OpenFile(c.Chart, os.O_CREATE|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fmt.Errorf("%w: --chart: %w", bridge.ErrUsage, err)
+		}
+		_ = file.Close() // nothing was written
+	}
+	if c.Page != "" {
+		if _, _, err := pageAround(c.Page); err != nil {
+			return fmt.Errorf("%w: --page: %w", bridge.ErrUsage, err)
+		}
+		file, err := os.OpenFile(c.Page, os.O_WRONLY, 0)
+		if err != nil {
+			return fmt.Errorf("%w: --page: %w", bridge.ErrUsage, err)
+		}
+		_ = file.Close() // nothing was written
+	}
+	if c.Profile != "" {
+		if err := os.MkdirAll(c.Profile, 0o700); err != nil {
+			return fmt.Errorf("%w: --profile: %w", bridge.ErrUsage, err)
+		}
+	}
+	if c.Binary != "" && c.Binary != "self" {
+		if _, err := os.Stat(c.Binary); err != nil {
+			return fmt.Errorf("%w: --binary: %w", bridge.ErrUsage, err)
+		}
+	}
+	return nil
+}
+
 // speedUsers is how many people share the connections, one each: what Dataverse allows one
 // user is not measured.
 const speedUsers = 32
@@ -76,6 +110,9 @@ func (c *speedCommand) Run(ctx context.Context, p *printer) (err error) {
 			fmt.Fprintf(p.to, "%-16s %s\n", more.name, more.title)
 		}
 		return nil
+	}
+	if err := c.writable(); err != nil {
+		return err
 	}
 	table := p.to
 	if c.JSON {

@@ -14,16 +14,25 @@ const (
 	figuresEnd   = "<!-- end of figures -->\n"
 )
 
-// write puts the figures into a page, in place of those that are there.
-func (r speedResult) write(path string) error {
+// pageAround is a page without its figures: what stands before them, and after.
+func pageAround(path string) (before, after []byte, err error) {
 	page, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("read the page: %w", err)
+		return nil, nil, err
 	}
 	before, rest, begun := bytes.Cut(page, []byte(figuresBegin))
 	_, after, ended := bytes.Cut(rest, []byte(figuresEnd))
 	if !begun || !ended {
-		return errors.New("the page has no lines between which figures stand")
+		return nil, nil, errors.New("the page has no lines between which figures stand")
+	}
+	return before, after, nil
+}
+
+// write puts the figures into a page, in place of those that are there.
+func (r speedResult) write(path string) error {
+	before, after, err := pageAround(path)
+	if err != nil {
+		return fmt.Errorf("read the page: %w", err)
 	}
 	var b bytes.Buffer
 	b.Write(before)

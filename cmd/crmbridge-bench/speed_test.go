@@ -63,7 +63,9 @@ func TestSpeed(t *testing.T) {
 
 func TestSpeedRefusesWhatItCannotMeasure(t *testing.T) {
 	for _, args := range [][]string{{"--rounds=0"}, {"--seconds=-1"}, {"--only=nothing"}, {"--chart=chart.png"},
-		{"--chart=chart.svg", "--only=jobs"}} {
+		{"--chart=chart.svg", "--only=jobs"}, {"--chart=" + filepath.Join(t.TempDir(), "none", "chart.svg")},
+		{"--page=" + filepath.Join(t.TempDir(), "none.md")}, {"--page=main.go"}, {"--profile=main.go"},
+		{"--binary=" + filepath.Join(t.TempDir(), "none")}} {
 		var stdout, stderr strings.Builder
 		if status := run(append([]string{"speed"}, args...), &stdout, &stderr); status != 2 || stderr.Len() == 0 {
 			t.Errorf("%q: status %d, %s", args, status, stderr.String())

@@ -40,9 +40,12 @@ const redisWait = 500 * time.Millisecond
 // keyOf is where a user's limits are; the braces keep it in one slot of a cluster. No
 // two principals have the same: ids hold no slash there, and the origin comes last.
 func keyOf(p dynamics.Principal) string {
-	origin := strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D", " ", "%20").Replace(p.Environment)
+	origin := braces.Replace(p.Environment)
 	return keyPrefix + "{" + url.PathEscape(p.Organization) + "/" + url.PathEscape(p.User) + "/" + origin + "}"
 }
+
+// braces escapes what a key's part in braces must not hold.
+var braces = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D", " ", "%20")
 
 // A lease is what Redis answered.
 type lease struct {
@@ -53,6 +56,7 @@ type lease struct {
 	probe    bool           // one call must be answered before others begin
 	mayProbe bool           // this process may make it
 	fleet    int            // processes that use or want slots
+	all      int            // slots that there are for all of them now
 }
 
 // ask is what a process says of itself with a request for slots.
@@ -88,12 +92,12 @@ func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, e
 	if err != nil {
 		return lease{}, err
 	}
-	if len(out) != 7 {
+	if len(out) != 8 {
 		return lease{}, errors.New("the lease script returned something else")
 	}
 	blocked := min(time.Duration(out[2])*time.Millisecond, t.config.LongestBlock)
 	return lease{slots: int(out[0]), jobs: int(out[1]), blocked: blocked, mayProbe: out[3] == 1, probe: out[4] == 1,
-		limit: dynamics.Limit(out[5]), fleet: int(out[6])}, nil
+		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7])}, nil
 }
 
 // publish writes a block and has Redis publish it to every process.

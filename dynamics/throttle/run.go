@@ -14,6 +14,8 @@ const (
 	// renewEvery is how often a process that is at work asks again: so long may it
 	// take until slots that others need are given up.
 	renewEvery = 250 * time.Millisecond
+	// fewSlots is one call's, and one more that is asked for while a call takes long.
+	fewSlots = 2
 	// starveEvery is how often a process asks that has calls waiting.
 	starveEvery = 25 * time.Millisecond
 	// jobsEvery is how often it asks where only jobs' calls wait; often enough that one that
@@ -70,11 +72,21 @@ func (u *user) rests(now time.Time) (time.Duration, bool) {
 	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
 		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
 		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
-		u.leased*u.among > u.t.config.Concurrency/2 {
+		!u.leavesOthers() {
 		return 0, false
 	}
 	left := linger - now.Sub(u.used)
 	return left + time.Millisecond, left > 0
+}
+
+// leavesOthers reports whether others find slots however many processes rest, so that nobody is
+// starved by who does not ask: those that rest with their share of half of the slots that there
+// are now, or with very few, have seven eighths of them at most. For a fleet of n processes the
+// share is the same for each whoever comes first; of very few the nth that holds some has no more
+// than an nth of a quarter.
+func (u *user) leavesOthers() bool {
+	share, known := u.t.fleet.share(u.all / 2)
+	return known && u.leased <= share || u.leased <= fewSlots && u.leased*u.among <= u.all/4
 }
 
 // publishBlock hands to Redis what the other processes are to apply; what could not be
@@ -172,7 +184,7 @@ func (u *user) granted(got lease, then time.Time) {
 		return
 	}
 	u.leased, u.leaseEnd, u.shared = got.slots, then.Add(leaseLife-leaseMargin), true
-	u.jobs.leased, u.among = got.jobs, got.fleet
+	u.jobs.leased, u.among, u.all = got.jobs, got.fleet, got.all
 	u.mustProbe, u.mayProbe = got.probe, got.mayProbe && !u.probing
 	if got.blocked > 0 {
 		u.block(now.Add(got.blocked), got.limit)

@@ -89,8 +89,8 @@ end
 // of jobs among them, jobs' calls in flight or waiting, slots that jobs leave free, what there
 // is to probe with (0 nothing, 1 a call that waits, 2 one in flight), turn ms, attentive ms.
 // It returns the slots granted, how many of them jobs may use, the ms for which no call may
-// begin, 1 for the right to probe, 1 where a probe is due, the limit, and how many processes
-// use or want slots.
+// begin, 1 for the right to probe, 1 where a probe is due, the limit, how many processes use or
+// want slots, and how many slots there are for all of them now.
 //
 // Jobs get what the calls of all processes leave that are no jobs', except for a few that
 // they never get; but where there are no such calls they get one, however few there are. What
@@ -191,7 +191,7 @@ local blocked = math.max(u - now, 0)
 if blocked == 0 and probe and prober ~= '' and prober ~= me then blocked = held - now end
 keep()
 redis.call('PEXPIRE', KEYS[2], life)
-return {grant, forjobs, blocked, right, probe and 1 or 0, limit, count}`)
+return {grant, forjobs, blocked, right, probe and 1 or 0, limit, count, s}`)
 
 // blockScript keeps everybody out. More ARGV: for how many ms, 1 where a quarter of the
 // slots is to be taken away, channel, limit, 1 where the block ends with a probe.

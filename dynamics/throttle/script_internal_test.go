@@ -107,6 +107,9 @@ func TestABlockAndTheRampBehindIt(t *testing.T) {
 	}
 	_ = s.ask(two, ask{}) // it wants nothing any more
 	s.wait(time.Millisecond)
+	if got := s.ask(two, ask{}); got.all != 2 || got.fleet == 0 {
+		t.Errorf("after the block: %+v, want two slots for all", got)
+	}
 	for _, want := range []int{2, 4, 8, 8} {
 		s.slots(one, 8, want, "after the block")
 		s.wait(rampStep)

@@ -52,6 +52,8 @@ type Throttle struct {
 
 	mu    sync.Mutex
 	users map[dynamics.Principal]*user // each with its keeper
+
+	idle chan *user // to a keeper that has no user
 }
 
 var (
@@ -82,7 +84,7 @@ func New(config Config) (*Throttle, error) {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{},
+	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{}, idle: make(chan *user),
 		away: awayLog{log: config.Log}}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.work.Go(t.listen)
@@ -146,10 +148,32 @@ func (t *Throttle) join(ctx context.Context, p dynamics.Principal, queue string)
 	if u == nil {
 		u = newUser(t, p)
 		t.users[p] = u
-		t.work.Go(u.run)
+		select {
+		case t.idle <- u:
+		default:
+			t.work.Go(func() { t.keep(u) })
+		}
 	}
 	s, w, err := u.enter(ctx, queue)
 	return u, s, w, err
+}
+
+// keep is a keeper's goroutine. One whose user has gone takes another for as long as it held
+// on to slots: where most users call now and then, most find a goroutine whose stack has
+// grown to what an exchange with Redis takes.
+func (t *Throttle) keep(u *user) {
+	for timer := time.NewTimer(linger); ; {
+		u.run()
+		timer.Reset(linger)
+		select {
+		case u = <-t.idle:
+		case <-timer.C:
+			return
+		case <-t.ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
 }
 
 // forget lets a user go whom nobody uses; it holds the lock that join holds, so that

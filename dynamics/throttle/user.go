@@ -55,6 +55,7 @@ type user struct {
 	leased   int
 	leaseEnd time.Time
 	among    int  // processes that use or want slots, this one too, at the last answer
+	all      int  // slots that there were for all of them then
 	shared   bool // the lease is Redis's, not this process's own share
 	stale    int  // answers in a row that were not used; see staleAfter
 	waiting  fair.Queue[*waiter]

@@ -259,19 +259,67 @@ func TestWhenNothingIsAsked(t *testing.T) {
 		"a probe is due":              {func(u *user) { u.mustProbe = true }, false},
 		"something to tell":           {func(u *user) { u.report.soon = true }, false},
 		"half of the slots":           {func(u *user) { u.leased = 4 }, true},
-		"more of them":                {func(u *user) { u.leased = 5 }, false},
-		"more, with those of others":  {func(u *user) { u.among = 5 }, false},
+		"more":                        {func(u *user) { u.leased = 5 }, false},
+		"its share of half of them":   {func(u *user) { u.t.fleet.size, u.leased = 2, 2 }, true},
+		"more than its share":         {func(u *user) { u.t.fleet.size, u.leased = 2, 3 }, false},
+		"very few in a large fleet":   {func(u *user) { u.t.fleet.size, u.among = 40, 2 }, true},
+		"more, with those of others":  {func(u *user) { u.t.fleet.size, u.among = 40, 3 }, false},
+		"a fleet that is not known":   {func(u *user) { u.t.fleet.size, u.leased = 0, 3 }, false},
+		"few slots after a block":     {func(u *user) { u.leased, u.all = 2, 2 }, false},
+		"one of two":                  {func(u *user) { u.all = 2 }, true},
+		"the only slot that there is": {func(u *user) { u.all = 1 }, false},
 		"long after the call, to end": {func(u *user) { u.used = u.used.Add(-linger) }, false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			u := lone(t)
 			u.t.hears.Store(true)
-			u.granted(lease{slots: 1, fleet: 1}, time.Now())
+			u.t.fleet.seen(1)
+			u.granted(lease{slots: 1, fleet: 1, all: 8}, time.Now())
 			c.do(u)
 			wait, rests := u.rests(time.Now())
 			if rests != c.rests || rests && wait != linger+time.Millisecond {
 				t.Errorf("%s: %v for %s", name, rests, wait)
 			}
 		})
+	}
+}
+
+// Who rests asks as soon as blocks are not heard of any more.
+func TestNobodyRestsWhoDoesNotHear(t *testing.T) {
+	u := lone(t)
+	u.t.deaf() // it did not hear before, so nobody rests
+	if len(u.kick) != 0 {
+		t.Error("a subscription that never stood has slots asked for")
+	}
+	u.t.hears.Store(true)
+	u.t.deaf()
+	if len(u.kick) != 1 || u.t.hears.Load() {
+		t.Error("a subscription that broke is not told to who rests")
+	}
+}
+
+// However many processes hold slots for their next calls and however few slots there are, those
+// that rest leave some to the others: here each that comes rests with as many as it may.
+func TestWhoRestsLeavesSlotsToOthers(t *testing.T) {
+	for all := range 50 {
+		for _, fleet := range []int{1, 2, 3, 5, 8, 20, 60} {
+			rest := 0
+			for nth := 1; nth <= fleet; nth++ {
+				most := 0
+				for leased := 1; leased <= all-rest; leased++ {
+					u := lone(t)
+					u.t.hears.Store(true)
+					u.t.fleet.seen(fleet)
+					u.granted(lease{slots: leased, fleet: nth, all: all}, time.Now())
+					if _, rests := u.rests(time.Now()); rests {
+						most = leased
+					}
+				}
+				rest += most
+			}
+			if left := all - rest; all > 0 && left < max(1, all/8) {
+				t.Errorf("%d of %d slots are with those that rest in a fleet of %d", rest, all, fleet)
+			}
+		}
 	}
 }

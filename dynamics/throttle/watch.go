@@ -30,11 +30,23 @@ func (t *Throttle) listen() {
 	}
 }
 
+// deaf has every user's slots asked for at once that rests on blocks being heard of.
+func (t *Throttle) deaf() {
+	if !t.hears.Swap(false) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, u := range t.users {
+		u.wake()
+	}
+}
+
 // hear holds one subscription; it reports whether it stood.
 func (t *Throttle) hear() (stood bool) {
 	sub := t.config.Redis.Subscribe(t.ctx, channel)
 	defer func() { _ = sub.Close() }()
-	defer t.hears.Store(false)
+	defer t.deaf()
 	// Receive does not end with the context; closing does.
 	done := make(chan struct{})
 	defer close(done)

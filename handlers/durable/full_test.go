@@ -219,6 +219,7 @@ func TestTheShareOfManyJobs(t *testing.T) {
 		t.Fatal(err)
 	}
 	const jobs, each, large = 3 * shareRecords, 700, 1 << 20
+	patient := jetstream.WithStallWait(time.Minute) // where the server does not keep up
 	for i := range jobs {
 		record := messages.JobRecord{Form: 1, Job: messages.Job{State: messages.JobFailed, Bytes: each}}
 		pages := 1
@@ -231,11 +232,11 @@ func TestTheShareOfManyJobs(t *testing.T) {
 		}
 		id := fmt.Sprint("j", i)
 		for range pages {
-			if _, err := js.PublishAsync(messages.ResultSubject("acme", id), nil); err != nil {
+			if _, err := js.PublishAsync(messages.ResultSubject("acme", id), nil, patient); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := js.PublishAsync(messages.StateSubject("acme", id), body); err != nil {
+		if _, err := js.PublishAsync(messages.StateSubject("acme", id), body, patient); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -118,7 +118,8 @@ func publishJobs(t testing.TB, js jetstream.JetStream, subjects ...string) {
 	t.Helper()
 	var acks []jetstream.PubAckFuture
 	for _, subject := range subjects {
-		ack, err := js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: []byte("{}")})
+		ack, err := js.PublishMsgAsync(&nats.Msg{Subject: subject, Data: []byte("{}")},
+			jetstream.WithStallWait(time.Minute))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -173,6 +174,20 @@ func await(t testing.TB, what string, holds func() bool) {
 	for end := time.Now().Add(time.Minute); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("it did not come to be: %s", what)
+		}
+	}
+}
+
+// awaitCount waits until as many are there, for as long as more come.
+func awaitCount(t testing.TB, what string, want int, have func() int) {
+	t.Helper()
+	for n, end := -1, time.Now(); n < want; time.Sleep(5 * time.Millisecond) {
+		now := have()
+		if now != n {
+			n, end = now, time.Now().Add(time.Minute)
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: it stays at %d, want %d", what, n, want)
 		}
 	}
 }
@@ -235,11 +250,11 @@ func TestJobsRunAndTakeTurns(t *testing.T) {
 	}, nil)
 	const many = 3_000
 	publishJobs(t, js, search("a", many)...)
-	await(t, "all are known", func() bool { return l.board.count() == many })
+	awaitCount(t, "known", many, l.board.count)
 	publishJobs(t, js, search("b", 1)...)
 	await(t, "b is known", func() bool { return l.board.count() == many+1 })
 	close(hold)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= many+1 })
+	awaitCount(t, "jobs that ran", many+1, func() int { return len(seen.seen()) })
 	mu.Lock()
 	defer mu.Unlock()
 	slices.SortFunc(claims, func(a, b claimOf) int { return a.at.Compare(b.at) })

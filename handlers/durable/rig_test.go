@@ -257,11 +257,10 @@ func freely(ctx context.Context) (context.Context, func(), error) {
 func (r *rig) results(id string) (all []*jetstream.RawStreamMsg) {
 	r.Helper()
 	for from := uint64(1); ; {
-		msg, err := storedMessage(context.WithoutCancel(r.Context()), r.js, messages.ResultsStream,
-			map[string]any{"seq": from, "next_by_subj": messages.ResultSubject("acme", id)})
-		if err != nil {
-			r.Fatal(err)
-		}
+		msg := patiently(r, func() (*jetstream.RawStreamMsg, error) {
+			return storedMessage(context.WithoutCancel(r.Context()), r.js, messages.ResultsStream,
+				map[string]any{"seq": from, "next_by_subj": messages.ResultSubject("acme", id)})
+		})
 		if msg == nil {
 			return all
 		}

@@ -46,13 +46,14 @@ type Publisher struct {
 	log       *slog.Logger
 	published *prometheus.CounterVec
 
-	ready bool         // the stream is there
-	all   bool         // everything that waits is looked at: something could not be published
-	allAt time.Time    // when that is done in any case
-	state string       // what was logged last
-	shown atomic.Value // of string: why events wait
-	stop  context.CancelFunc
-	done  chan struct{}
+	ready  bool         // the stream is there
+	all    bool         // everything that waits is looked at: something could not be published
+	allAt  time.Time    // when this process asks whether it is to do that in any case
+	looked time.Time    // when the last look began
+	state  string       // what was logged last
+	shown  atomic.Value // of string: why events wait
+	stop   context.CancelFunc
+	done   chan struct{}
 
 	dropped droppedLog
 }
@@ -60,6 +61,7 @@ type Publisher struct {
 const (
 	eventsLook  = 2 * time.Second  // between two looks for others' changes, and as much again by chance
 	eventsAll   = 30 * time.Second // between two looks at everything that waits, and as much again by chance
+	eventsLate  = 10 * time.Second // after the last look: what changed since may not be recent any more
 	eventsAgain = 3 * time.Second  // before JetStream is asked again where it is not set up
 	eventsWait  = 5 * time.Second  // for one answer of JetStream
 	eventsSoon  = 2 * time.Second  // for the stream, and for the last events
@@ -123,14 +125,8 @@ func (e *Publisher) round(ctx context.Context) time.Duration {
 		}
 		e.ready = true
 	}
-	publish := e.changes.PublishRecentChanges
-	if due := time.Now().After(e.allAt); e.all || due && e.changes.MayPublishAll(ctx) {
-		publish = e.changes.PublishChanges
-	}
-	_, err := publish(ctx, e.publish)
-	if e.all = err != nil; time.Now().After(e.allAt) {
-		e.allAt = time.Now().Add(eventsAll + rand.N(eventsAll))
-	}
+	_, err := e.looker(ctx)(ctx, e.publish)
+	e.all = err != nil
 	if errors.Is(err, jetstream.ErrNoStreamResponse) || errors.Is(err, nats.ErrNoResponders) {
 		e.ready = false // somebody removed the stream: make it again
 	}
@@ -140,6 +136,24 @@ func (e *Publisher) round(ctx context.Context) time.Duration {
 	}
 	e.report(ctx, "", nil)
 	return eventsLook + rand.N(eventsLook)
+}
+
+// looker is what publishes in this round: what changed lately, or all that waits where a change
+// may be older than that: something could not be published, the last look is long ago or took
+// long, or it is this process's turn.
+func (e *Publisher) looker(ctx context.Context) func(context.Context,
+	func(context.Context, tokens.Change) error) (int, error) {
+	now := time.Now()
+	all := e.all || now.Sub(e.looked) > eventsLate
+	e.looked = now
+	if now.After(e.allAt) {
+		e.allAt = now.Add(eventsAll + rand.N(eventsAll))
+		all = e.changes.MayPublishAll(ctx) || all
+	}
+	if all {
+		return e.changes.PublishChanges
+	}
+	return e.changes.PublishRecentChanges
 }
 
 // Trouble is why events wait to be published; "" where they do not. Requests are

@@ -68,7 +68,7 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived}, queueName(e, connection))
+	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived, named: connection}, queueName(e, connection))
 }
 
 // begin works on a request that may run, in a goroutine of its own.
@@ -94,6 +94,7 @@ func (c *Consumer) answer(w *worker, r *request) {
 // request's environment is alive.
 func (c *Consumer) handle(r *request) bool {
 	call, fault := newCall(r.e.operation, r.msg, r.arrived)
+	call.Named = r.named
 	form := r.reply.form
 	r.reply = c.newReply(r.e, r.msg, call, r.arrived)
 	r.reply.form = form
@@ -104,7 +105,7 @@ func (c *Consumer) handle(r *request) bool {
 	within, cancel := context.WithDeadline(c.working, call.Deadline)
 	defer cancel()
 	account, full := c.account(r.msg.Data)
-	defer account.Close() // nil where there was no room
+	defer func() { account.Close() }() // nil where there was no room
 	r.context = requestContext{Context: within, account: account, clientID: dynamics.ClientRequestID(call.RequestID)}
 	ctx := &r.context
 	var err error

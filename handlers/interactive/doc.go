@@ -53,6 +53,9 @@
 //
 // # Log
 //
+// A request's line is written after its slot is free and its answer is out. Where lines go
+// together to a file or a pipe, the writer is cmd's.
+//
 // One line an answer, but for floods: of refusals for want of room, and of refused reply
 // subjects, the first is written and then one line a second for each connection and code
 // with a count; of any other code of a connection 200 lines a second, and the rest as a

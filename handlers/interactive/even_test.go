@@ -24,7 +24,7 @@ func (s *stall) pass() {
 		return
 	}
 	s.RLock()
-	s.RUnlock() //nolint:staticcheck // passing is all
+	defer s.RUnlock()
 }
 
 // What is in flight evenly over connections, each with no more than its even share of the

@@ -20,6 +20,7 @@ type request struct {
 	arrived  time.Time
 	deadline time.Time // of one that waits: work is not begun after it
 
+	named string // connection that it is about, as far as that shows from outside
 	queue *connQueue
 	begun time.Time // when it was let run, zero before
 	next  *request  // of those that were let run together
@@ -29,7 +30,6 @@ type request struct {
 	lingers  bool // since then it holds no slot
 
 	slots   *admission // that it has a slot of, nil where it has none
-	worker  *worker    // that works on it
 	context requestContext
 	reply   reply
 	ended   bool  // no further part is wanted

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"cmp"
+	"container/list"
 	"log/slog"
 	"sync"
 	"time"
@@ -22,6 +23,8 @@ type Catalog struct {
 
 	mu      sync.Mutex
 	entries map[catalogKey]*entry
+	order   list.List // of *entry, the one that was used last in front
+	total   int64     // bytes of all
 }
 
 type catalogKey struct{ connection, incarnation, user, table string }
@@ -45,8 +48,11 @@ type entry struct {
 	notBefore   time.Time // what was read before has proved wrong
 	invalidated time.Time // when notBefore was set
 	unknown     time.Time // until then nobody asks again which columns are hidden
-	used        time.Time // guarded by the catalog
-	size        int64     // of all kinds, guarded by the catalog
+
+	// Guarded by the catalog.
+	key  catalogKey
+	at   *list.Element // in its order, nil where it was dropped
+	size int64         // of all kinds
 }
 
 // NewCatalog makes a catalog that keeps at most so many bytes in memory; 0 means 64 MiB.
@@ -76,27 +82,29 @@ func (c *Catalog) entry(session *dynamics.Session, of *Entity) *entry {
 		if len(c.entries) >= maxEntries {
 			c.evictOldest(nil)
 		}
-		known = &entry{reading: make(chan struct{}, 1), kinds: map[string]*metadataSet{}}
+		known = &entry{key: key, reading: make(chan struct{}, 1), kinds: map[string]*metadataSet{}}
+		known.at = c.order.PushFront(known)
 		c.entries[key] = known
 	}
-	known.used = time.Now()
+	c.order.MoveToFront(known.at)
 	return known
 }
 
-// evictOldest drops the entry that was used longest ago, but for one.
-func (c *Catalog) evictOldest(but *entry) (size int64) {
-	var oldest catalogKey
-	var when time.Time
-	for key, known := range c.entries {
-		if known != but && (when.IsZero() || known.used.Before(when)) {
-			oldest, when = key, known.used
-		}
+// evictOldest drops the entry that was used longest ago, but for one; false where there is
+// no other.
+func (c *Catalog) evictOldest(but *entry) bool {
+	last := c.order.Back()
+	if last != nil && last.Value.(*entry) == but {
+		last = last.Prev()
 	}
-	if known := c.entries[oldest]; known != nil {
-		size = known.size
+	if last == nil {
+		return false
 	}
-	delete(c.entries, oldest)
-	return size
+	known := c.order.Remove(last).(*entry)
+	known.at = nil
+	c.total -= known.size
+	delete(c.entries, known.key)
+	return true
 }
 
 // invalidate rejects copies that are not newer than the one that a session's query was
@@ -191,15 +199,10 @@ func (c *Catalog) account(known *entry, more int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known.size += more
-	total := int64(0)
-	for _, one := range c.entries {
-		total += one.size
+	if known.at == nil {
+		return // it was dropped: who has it still, uses it, and nobody else does
 	}
-	for total > c.most && len(c.entries) > 1 {
-		before := len(c.entries)
-		total -= c.evictOldest(known)
-		if len(c.entries) == before {
-			return
-		}
+	c.total += more
+	for c.total > c.most && c.evictOldest(known) {
 	}
 }

@@ -253,6 +253,9 @@ func TestTheMemoryOfACatalog(t *testing.T) {
 		if total > 5*size {
 			t.Errorf("%d bytes are held, of at most %d", total, 5*size)
 		}
+		if total != few.total || few.order.Len() != len(few.entries) {
+			t.Errorf("%d bytes in %d entries are counted as %d in %d", total, len(few.entries), few.total, few.order.Len())
+		}
 	}
 	if len(few.entries) >= 8 || few.entries[catalogKey{"h", "h", "", "accounts"}] == nil {
 		t.Errorf("%d connections are remembered", len(few.entries))
@@ -262,11 +265,15 @@ func TestTheMemoryOfACatalog(t *testing.T) {
 	if got := none.entry(session, accounts).size; got != 0 {
 		t.Errorf("%d bytes are kept of what takes more than a quarter", got)
 	}
+	used := none.entry(session, accounts)
 	for i := range maxEntries + 10 {
 		none.entry(e.open(t, strings.Repeat("x", 1+i%60)+string(rune('a'+i/60))), accounts)
+		if none.entry(session, accounts) != used {
+			t.Fatal("what is used all the time was dropped")
+		}
 	}
-	if len(none.entries) > maxEntries {
-		t.Errorf("%d entries", len(none.entries))
+	if len(none.entries) > maxEntries || none.order.Len() != len(none.entries) {
+		t.Errorf("%d entries, %d in order", len(none.entries), none.order.Len())
 	}
 }
 

@@ -126,7 +126,7 @@ func (p Planner) column(ctx context.Context, name string, at spot) (column dynam
 			return column, false, messages.Errorf(messages.NotSupported, "%s: crmbridge knows no values of "+
 				"this column's type", at.path())
 		}
-		return dynamics.Column{Logical: name, Type: info.Type}, false, nil
+		return info.Column, false, nil
 	}
 	known := slices.AppendSeq(slices.Collect(maps.Keys(entity.friendly)), maps.Keys(all))
 	slices.Sort(known)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"strings"
 	"sync"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -38,9 +39,13 @@ func (s *selections) of(key []byte) []dynamics.Output {
 	return s.known[string(key)]
 }
 
+// keep keeps outputs that were made just now, with names of their own.
 func (s *selections) keep(key []byte, outputs []dynamics.Output) {
 	if len(key) > maxSelectionKey {
 		return
+	}
+	for i := range outputs { // of the request's body nothing is kept
+		outputs[i].As = strings.Clone(outputs[i].As)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

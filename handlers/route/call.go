@@ -17,6 +17,9 @@ type Call struct {
 	Connection string
 	// Scope is the connection that the subject names, "" on a plain subject.
 	Scope string
+	// Named is the connection that the lane found in the body, in memory of its own, "" where
+	// it has not looked.
+	Named string
 	// Deadline is when the requester stops waiting: work is not begun after it and
 	// abandoned at it.
 	Deadline time.Time

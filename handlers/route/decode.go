@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"strings"
 
 	"github.com/google/uuid"
 
@@ -40,7 +41,20 @@ func decode[In any, P interface {
 		}
 		return in, c, fault
 	}
+	c.Connection = kept(c, c.Connection)
 	return in, c, nil
+}
+
+// kept is the connection's name as it may be kept for later requests, by whoever knows
+// something of the connection: it is no part of the body, of which nothing is to stay.
+func kept(c Call, name string) string {
+	switch name {
+	case c.Scope:
+		return c.Scope
+	case c.Named:
+		return c.Named
+	}
+	return strings.Clone(name)
 }
 
 // targetOf is target of a request. What a method is called on by its constraint goes to the

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/redis/go-redis/v9"
 
@@ -96,6 +97,7 @@ func newGrowth(t testing.TB, connections int) *growth {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json; odata.metadata=minimal")
 			w.Header().Set("OData-Version", "4.0")
+			w.Header().Set("X-Ms-Service-Request-Id", uuid.NewString()) // as Dataverse does
 			switch {
 			case strings.HasSuffix(r.URL.Path, "/accounts"):
 				_, _ = w.Write(page)

@@ -45,7 +45,7 @@ func Connect(t testing.TB, s *server.Server, options ...nats.Option) (*nats.Conn
 		t.Fatal(err)
 	}
 	t.Cleanup(nc.Close)
-	js, err := jetstream.New(nc)
+	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(time.Minute)) // tests beside it may take the machine
 	if err != nil {
 		t.Fatal(err)
 	}
