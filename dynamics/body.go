@@ -21,8 +21,9 @@ type body struct {
 	most   int64 // bounds what a page becomes
 	left   int64
 	read   int64
-	err    error // first failure other than io.EOF
-	ended  bool  // it was read to its end
+	err    error       // first failure other than io.EOF
+	echoes *echoReader // from, where it looks for tokens
+	ended  bool        // it was read to its end
 
 	work    *budget.Lease // of the attempt's buffers
 	kept    *budget.Lease // of what the answer becomes

@@ -25,6 +25,9 @@ func readPage(b *body, q *Prepared) (*Page, error) {
 	p := &Page{hint: parallelHint(b.header)}
 	r := newRowReader(q, b, rowDepth)
 	err := r.page(p)
+	if echo := r.look(); echo != nil { // first: what is wrong else may be its doing
+		err = echo
+	}
 	r.release()
 	if err != nil {
 		p.Release()

@@ -28,6 +28,8 @@ type echoReader struct {
 	whole *redaction
 	all   []byte // for whole
 	err   error
+
+	elsewhere bool // who reads looks for the tokens himself
 }
 
 // echoReaders keeps readers of answers that were read.
@@ -97,12 +99,20 @@ func (e *echoReader) Read(p []byte) (int, error) {
 		return 0, e.err
 	}
 	n, err := e.from.Read(p)
+	if e.elsewhere {
+		return n, err
+	}
 	if n > 0 && e.found(p[:n]) || err == io.EOF && e.whole != nil && e.whole.echoes(string(e.all)) {
-		e.err = &Error{Kind: Upstream, Op: e.op, Err: errEcho,
-			Message: "the answer repeats the access token that it was asked with, and is not used"}
-		return 0, e.err
+		return 0, e.fail()
 	}
 	return n, err
+}
+
+// fail is the error of an answer that holds a token. Nothing is read behind it.
+func (e *echoReader) fail() error {
+	e.err = &Error{Kind: Upstream, Op: e.op, Err: errEcho,
+		Message: "the answer repeats the access token that it was asked with, and is not used"}
+	return e.err
 }
 
 func (e *echoReader) found(read []byte) bool {

@@ -9,11 +9,14 @@ type order struct {
 	next  int    // where the next name is looked for
 	most  int    // names that are kept
 	old   bool   // they are those of another answer
+
+	answer uint64 // how many there have been
 }
 
 type orderedName struct {
 	begin, end int // in text
 	slot       int
+	answer     uint64 // the last one in which it was marked
 }
 
 // maxOrderText bounds the names that are kept, in bytes.
@@ -27,7 +30,10 @@ func (o *order) reset(l *layout) {
 
 // begin is called where another answer begins. Its rows may well be as those of the answer
 // before; where they are not, what was learnt of them is forgotten.
-func (o *order) begin() { o.old = true }
+func (o *order) begin() {
+	o.old = true
+	o.answer++
+}
 
 // expected returns the slot of the member at w[i], and where its value begins, -1 where
 // its name is another than expected. A missing label makes a row one or two names shorter:
@@ -44,6 +50,13 @@ func (o *order) expected(w []byte, i int) (slot, value int) {
 	return 0, -1
 }
 
+// again reports whether the name that was expected last has been in this answer before, and
+// been marked.
+func (o *order) again() bool { return o.names[o.next-1].answer == o.answer }
+
+// mark marks that name.
+func (o *order) mark() { o.names[o.next-1].answer = o.answer }
+
 // learn keeps a name as JSON wrote it, bounded whatever comes.
 func (o *order) learn(raw []byte, slot int) {
 	if o.old {
@@ -57,6 +70,6 @@ func (o *order) learn(raw []byte, slot int) {
 	at := min(o.next, len(o.names))
 	o.names = append(o.names, orderedName{})
 	copy(o.names[at+1:], o.names[at:])
-	o.names[at] = orderedName{begin, len(o.text), slot}
+	o.names[at] = orderedName{begin, len(o.text), slot, 0}
 	o.next = at + 1
 }

@@ -243,8 +243,9 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	if resp.StatusCode == http.StatusOK { // of others only a cleaned message is used
 		from = c.echoes.without(r, from)
 	}
+	echoes, _ := from.(*echoReader)
 	b := &r.body
-	*b = body{ctx: ctx, from: from, header: resp.Header, most: c.config.MaxBody,
+	*b = body{ctx: ctx, from: from, echoes: echoes, header: resp.Header, most: c.config.MaxBody,
 		left: c.config.MaxBody * max(1, r.bodies),
 		work: &r.room, kept: r.account.Lease()}
 	if r.most > 0 {
@@ -258,8 +259,8 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 			_, _ = io.CopyN(io.Discard, resp.Body, 4<<10) // what is left of a short answer, so that the connection is reused
 		}
 		_ = resp.Body.Close()
-		if echoes, ok := from.(*echoReader); ok {
-			b.from = nil
+		if echoes != nil {
+			b.from, b.echoes = nil, nil
 			echoes.release()
 		}
 		call.Bytes = b.read

@@ -119,6 +119,7 @@ func (r *rowReader) read(p *Page) error {
 func (r *rowReader) scan(w []byte, begin int) (int, error) {
 	i := begin + r.done
 	for {
+		next, unmarked := r.order.next, false
 		if w[i] <= ' ' {
 			i = scanSpace(w, i)
 		}
@@ -137,6 +138,12 @@ func (r *rowReader) scan(w []byte, begin int) (int, error) {
 			if slot, value, err = r.name(w, i); err != nil || value < 0 {
 				return value, err
 			}
+		} else if r.echoes != nil {
+			if unmarked = !r.order.again(); !unmarked {
+				if err := r.lookBefore(i, value-1); err != nil {
+					return 0, err
+				}
+			}
 		}
 		if w[value] <= ' ' {
 			value = scanSpace(w, value)
@@ -150,7 +157,11 @@ func (r *rowReader) scan(w []byte, begin int) (int, error) {
 			i, _ = scanPlain(w, value)
 		}
 		if i < 0 {
+			r.order.next = next // the member is scanned again
 			return i, nil
+		}
+		if unmarked { // only now: the name stands in what is still to be looked at
+			r.order.mark()
 		}
 		r.done = i - begin
 		if slot == slotUnknown {

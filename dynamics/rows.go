@@ -111,6 +111,9 @@ func (s *Session) Row(ctx context.Context, t Table, id string, columns []Output)
 		page := &Page{}
 		r := newRowReader(p, b, 1)
 		err := r.one(page)
+		if echo := r.look(); echo != nil {
+			err = echo
+		}
 		r.release()
 		if err == nil && page.ID(0) != key {
 			err = pageFault("another row than the one that was asked for")

@@ -16,6 +16,9 @@ type window struct {
 	at    int    // the bytes before it are done with
 	ended bool   // the body
 	held  int64  // what is counted for buf
+
+	echoes *echoReader // of the body, where the window looks for its tokens; see [window.look]
+	looked int         // the bytes before it have been looked at
 }
 
 // windowSize is what a window has in any case, in bytes; see exchangeBuffers. A longer row
@@ -43,6 +46,7 @@ func (w *window) reset(b *body) {
 		w.buf = make([]byte, windowSize+scanPad)
 	}
 	w.body, w.n, w.at, w.ended = b, 0, 0, false
+	w.echoes, w.looked = b.searched(), 0
 	clear(w.buf[:scanPad])
 }
 
@@ -52,7 +56,7 @@ func (w *window) release() {
 		w.body.work.Shrink(w.held)
 		w.buf, w.held = nil, 0
 	}
-	w.body = nil
+	w.body, w.echoes = nil, nil
 }
 
 // text is what has been read, with its pad.
@@ -64,12 +68,16 @@ func (w *window) more() error {
 	if w.ended {
 		return errShort
 	}
-	if w.n = copy(w.buf, w.buf[w.at:w.n]); w.n > (len(w.buf)-scanPad)/2 {
+	from, err := w.behind()
+	if err != nil {
+		return err
+	}
+	w.n, w.at, w.looked = copy(w.buf, w.buf[from:w.n]), w.at-from, w.looked-from
+	if w.n > (len(w.buf)-scanPad)/2 {
 		if err := w.grow(); err != nil {
 			return err
 		}
 	}
-	w.at = 0
 	room := w.buf[:len(w.buf)-scanPad]
 	for w.n < len(room) && !w.ended {
 		n, err := w.body.Read(room[w.n:])

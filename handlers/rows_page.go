@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"encoding/json"
+	"sort"
 	"strconv"
 	"time"
 
@@ -82,18 +83,11 @@ func (s *search) tailRoom() (int, error) {
 	return 64 + maxMarks*48 + (len(query)+len(s.at.Link)+len(s.page.NextLink()))/2, err
 }
 
-// fitting counts the rows from first on that fit into room bytes, at least one
-// where most allows: whether that fits is found when the part is whole.
+// fitting counts the rows from first on that fit into room bytes with a comma each, at least
+// one where most allows: whether that fits is found when the part is whole.
 func fitting(page *dynamics.Page, first, most, room int) int {
-	rows := 0
-	for rows < most && (rows == 0 || room >= 0) {
-		room -= len(page.Row(first+rows)) + 1
-		rows++
-	}
-	if room < 0 && rows > 1 {
-		rows--
-	}
-	return rows
+	rows := sort.Search(most, func(n int) bool { return page.Size(first, n+1)+1 > room })
+	return min(max(rows, 1), most)
 }
 
 // rowsHead is a reply's beginning, up to the first row.

@@ -31,7 +31,13 @@ func (o *rowOperations) search(ctx context.Context, c route.Call,
 		}
 		for err == nil {
 			var part route.Part
-			if part, err = s.next(ctx); err == nil && (!yield(part, nil) || part.Last) {
+			if part, err = s.next(ctx); err != nil {
+				break
+			}
+			if part.Last && !s.end.more { // no cursor: others need the page's memory while this is published
+				s.release()
+			}
+			if !yield(part, nil) || part.Last {
 				s.dropBody(ctx)
 				return
 			}
