@@ -15,5 +15,8 @@ func (l *Lane) Cancel(ctx context.Context, connection, id string) (messages.Job,
 	if err != nil {
 		return messages.Job{}, asked(ctx, err)
 	}
+	if job.State == messages.JobCancelled {
+		l.board.end(jobKey{connection, id}) // no call of it begins here after the answer
+	}
 	return job, nil
 }

@@ -148,8 +148,11 @@ func (l *Lane) tooYoung(ctx context.Context, record messages.JobRecord) (bool, e
 // job does not: it is written before the message is read.
 func (v view) described() bool { return v.at != 0 && v.record.Digest != "" }
 
-// there reports whether there is anything of the job.
-func (v view) there() bool { return v.at != 0 || v.last.page > 0 || v.message != nil }
+// there reports whether there is anything of the job. The first record of a claim is nothing
+// by itself: a process that was stopped writes one before it finds the job's message gone.
+func (v view) there() bool {
+	return v.described() || v.record.State.Ended() || v.last.page > 0 || v.message != nil
+}
 
 // ended reports whether nothing more happens to the job.
 func (v view) ended() bool { return v.record.State.Ended() || v.last.last }

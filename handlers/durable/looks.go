@@ -149,6 +149,17 @@ func (b *board) looked(o *openJob) (again bool) {
 
 func (b *board) isOpen(o *openJob) bool { return o.queue.open[o.id] == o }
 
+// end ends the execution of a job that this process runs and that is cancelled.
+func (b *board) end(key jobKey) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if q := b.queues[key.connection]; q != nil {
+		if o := q.open[key.id]; o != nil && o.lose != nil {
+			o.lose(errNotOurs)
+		}
+	}
+}
+
 func (b *board) lose(o *openJob, cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

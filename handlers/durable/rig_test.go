@@ -178,6 +178,7 @@ func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Oper
 	l := &Lane{js: js, ledger: ledger{js}, options: options, routes: routes, name: name, log: r.log,
 		metrics: &metrics{runMetrics: newRunMetrics(prometheus.NewRegistry())}}
 	l.shares = newShares(l)
+	l.board = newBoard(options.PerConnection, options.MaxInFlight, options.Lease, name)
 	return l
 }
 
