@@ -35,6 +35,7 @@ type Bridge struct {
 	failed   chan error
 
 	nats     *nats.Conn
+	refused  *refusedPublishes
 	redis    redis.UniversalClient
 	probe    *probe
 	linked   atomic.Bool  // nats, redis and probe are set
@@ -160,6 +161,7 @@ func (b *Bridge) connect(ctx context.Context) error {
 		nats.ReconnectErrHandler(b.attempted)); err != nil {
 		return err
 	}
+	b.refused = watchPublishes(b.nats, b.log)
 	b.onStop(func(context.Context) error { b.nats.Close(); return nil })
 	b.redis = redis.NewUniversalClient(b.config.Redis)
 	b.onStop(func(context.Context) error { return b.redis.Close() })
