@@ -33,20 +33,31 @@ type Session struct {
 // Open asks the TokenSource for the connection's access and checks that its
 // environment is allowed. The TokenSource's errors are returned as they are.
 func (c *Client) Open(ctx context.Context, connection string) (*Session, error) {
+	s := new(Session)
+	if err := c.OpenIn(ctx, s, connection); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenIn is Open in s, memory of the caller's, which nobody uses as a session any more. With
+// an error s is none.
+func (c *Client) OpenIn(ctx context.Context, s *Session, connection string) error {
 	if c.config.Tokens == nil {
-		return nil, errors.New("dynamics: Config.Tokens is missing")
+		return errors.New("dynamics: Config.Tokens is missing")
 	}
 	a, err := c.config.Tokens.Access(ctx, connection)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	environment, err := c.config.Hosts.Environment(a.Environment)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Session{client: c, connection: connection, environment: environment, named: a.Environment,
+	*s = Session{client: c, connection: connection, environment: environment, named: a.Environment,
 		incarnation: a.Incarnation, principal: a.Principal.in(environment), tables: a.Tables, first: a, unused: true,
-		told: time.Now()}, nil
+		told: time.Now()}
+	return nil
 }
 
 // Connection returns the connection's id.

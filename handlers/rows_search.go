@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -22,29 +23,41 @@ func (o *rowOperations) search(ctx context.Context, c route.Call,
 	if c.Job != nil {
 		return o.searchJob(ctx, c, in)
 	}
-	s := o.searchOf(c, in)
+	s := searches.Get().(*search)
+	s.ask(o, c, in)
+	turn := s.turn
 	return func(yield func(route.Part, error) bool) {
-		defer s.close()
-		err := s.open(ctx, o)
-		if err == nil {
-			err = o.Catalog.ReplanIn(&s.columns, s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+		if s.turn != turn {
+			panic("a search is answered twice")
 		}
-		for err == nil {
-			var part route.Part
-			if part, err = s.next(ctx); err != nil {
-				break
-			}
-			if part.Last && !s.end.more { // no cursor: others need the page's memory while this is published
-				s.release()
-			}
-			if !yield(part, nil) || part.Last {
-				s.dropBody(ctx)
-				return
-			}
-		}
-		s.dropBody(ctx)
-		yield(route.Part{}, err)
+		s.answer(ctx, o, yield)
+		s.forget() // not after a panic: who knows who has it then
+		searches.Put(s)
 	}
+}
+
+// answer yields the parts, up to the last one or an error.
+func (s *search) answer(ctx context.Context, o *rowOperations, yield func(route.Part, error) bool) {
+	defer s.close()
+	err := s.open(ctx, o)
+	if err == nil {
+		err = o.Catalog.ReplanIn(&s.columns, s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+	}
+	for err == nil {
+		var part route.Part
+		if part, err = s.next(ctx); err != nil {
+			break
+		}
+		if part.Last && !s.end.more { // no cursor: others need the page's memory while this is published
+			s.release()
+		}
+		if !yield(part, nil) || part.Last {
+			s.dropBody(ctx)
+			return
+		}
+	}
+	s.dropBody(ctx)
+	yield(route.Part{}, err)
 }
 
 // wantsStream reports whether a search is answered with as many parts as it takes. A mode
@@ -53,8 +66,13 @@ func wantsStream(in messages.SearchRequest) bool {
 	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
+// searches have the memory of searches that are over, of which nothing is left in it. Calls
+// for pages, which others may share, have memory of their own.
+var searches = sync.Pool{New: func() any { return new(search) }}
+
 // A search is one request's walk over the matching rows.
 type search struct {
+	turn    uint64 // how many others had this memory before
 	call    route.Call
 	entity  *plan.Entity
 	session *dynamics.Session
@@ -83,15 +101,24 @@ type search struct {
 	head, tail []byte    // of parts, in this space where they have room
 	headSpace  [192]byte
 	tailSpace  [64]byte
+
+	// What session and rows point to.
+	opened   dynamics.Session
+	prepared dynamics.Prepared
 }
 
-func (o *rowOperations) searchOf(c route.Call, in messages.SearchRequest) *search {
-	return &search{call: c, entity: o.entity, asked: in, stream: wantsStream(in)}
+func (s *search) ask(o *rowOperations, c route.Call, in messages.SearchRequest) {
+	s.call, s.entity, s.asked, s.stream = c, o.entity, in, wantsStream(in)
 }
+
+// forget leaves nothing of a search that is over: what it began has ended, and its parts are
+// no longer good.
+func (s *search) forget() { *s = search{turn: s.turn + 1} }
 
 // newSearch is a search that is open.
 func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
-	s := o.searchOf(c, in)
+	s := new(search)
+	s.ask(o, c, in)
 	return s, s.open(ctx, o)
 }
 
@@ -100,9 +127,10 @@ func (s *search) open(ctx context.Context, o *rowOperations) (err error) {
 	if err := checkSearch(s.asked); err != nil {
 		return err
 	}
-	if s.session, err = o.open(ctx, s.call); err != nil {
+	if err = o.openIn(ctx, s.call, &s.opened); err != nil {
 		return err
 	}
+	s.session = &s.opened
 	s.cursors = o.cursorsOf(s.call, s.session)
 	return s.begin(s.asked)
 }
@@ -246,7 +274,7 @@ func (s *search) plan(ctx context.Context, p plan.Planner) (err error) {
 	if s.byTime {
 		s.query.OrderBy, s.query.Moments = []dynamics.Order{{Column: dynamics.CreatedOn()}}, true
 	}
-	s.rows, err = s.session.Prepare(s.entity.Rows, s.query)
+	s.rows, err = s.session.PrepareIn(&s.prepared, s.entity.Rows, s.query)
 	return err
 }
 
