@@ -102,7 +102,7 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 		}
 		rows := &rowOperations{o, entity}
 		for verb, r := range map[messages.Verb]route.Route{
-			messages.VerbSearch:  route.ManyOf(table, wantsStream, rows.search),
+			messages.VerbSearch:  route.SearchOf(table, wantsStream, rows.beginSearch),
 			messages.VerbGet:     route.OneOf(table, rows.get),
 			messages.VerbCount:   route.OneOf(table, rows.count),
 			messages.VerbFields:  route.OneOf(table, rows.fields),

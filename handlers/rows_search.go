@@ -16,24 +16,38 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// search answers contacts.search and its like: one page, or in stream mode as many parts
-// as it takes.
-func (o *rowOperations) search(ctx context.Context, c route.Call,
-	in messages.SearchRequest) iter.Seq2[route.Part, error] {
-	if c.Job != nil {
-		return o.searchJob(ctx, c, in)
-	}
+// beginSearch begins the answer to contacts.search and its like: one page, or in stream mode
+// as many parts as it takes.
+func (o *rowOperations) beginSearch() route.Search {
 	s := searches.Get().(*search)
-	s.ask(o, c, in)
+	s.of = o
+	return s
+}
+
+// Asked implements [route.Search].
+func (s *search) Asked() (*messages.SearchRequest, *messages.SearchMemory) { return &s.asked, &s.memory }
+
+// Parts implements [route.Search].
+func (s *search) Parts(ctx context.Context, c route.Call) iter.Seq2[route.Part, error] {
+	if c.Job != nil {
+		return s.of.searchJob(ctx, c, s.asked) // its request keeps this memory
+	}
+	s.begins(s.of, c)
 	turn := s.turn
 	return func(yield func(route.Part, error) bool) {
 		if s.turn != turn {
 			panic("a search is answered twice")
 		}
-		s.answer(ctx, o, yield)
-		s.forget() // not after a panic: who knows who has it then
-		searches.Put(s)
+		s.answer(ctx, s.of, yield)
+		s.Drop() // not after a panic: who knows who has it then
 	}
+}
+
+// Drop implements [route.Search]: it leaves nothing of a search that is over. What that began
+// has ended, and its parts are no longer good.
+func (s *search) Drop() {
+	*s = search{turn: s.turn + 1}
+	searches.Put(s)
 }
 
 // answer yields the parts, up to the last one or an error.
@@ -62,7 +76,7 @@ func (s *search) answer(ctx context.Context, o *rowOperations, yield func(route.
 
 // wantsStream reports whether a search is answered with as many parts as it takes. A mode
 // that does not exist counts as one, so that its refusal ends what may be waited for.
-func wantsStream(in messages.SearchRequest) bool {
+func wantsStream(in *messages.SearchRequest) bool {
 	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
@@ -73,6 +87,7 @@ var searches = sync.Pool{New: func() any { return new(search) }}
 // A search is one request's walk over the matching rows.
 type search struct {
 	turn    uint64 // how many others had this memory before
+	of      *rowOperations
 	call    route.Call
 	entity  *plan.Entity
 	session *dynamics.Session
@@ -102,29 +117,27 @@ type search struct {
 	headSpace  [192]byte
 	tailSpace  [64]byte
 
-	// What session and rows point to.
+	// What asked, session and rows point to.
+	memory   messages.SearchMemory
 	opened   dynamics.Session
 	prepared dynamics.Prepared
 }
 
-func (s *search) ask(o *rowOperations, c route.Call, in messages.SearchRequest) {
-	s.call, s.entity, s.asked, s.stream = c, o.entity, in, wantsStream(in)
+// begins begins the work on what is asked.
+func (s *search) begins(o *rowOperations, c route.Call) {
+	s.call, s.entity, s.stream = c, o.entity, wantsStream(&s.asked)
 }
-
-// forget leaves nothing of a search that is over: what it began has ended, and its parts are
-// no longer good.
-func (s *search) forget() { *s = search{turn: s.turn + 1} }
 
 // newSearch is a search that is open.
 func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
-	s := new(search)
-	s.ask(o, c, in)
+	s := &search{asked: in}
+	s.begins(o, c)
 	return s, s.open(ctx, o)
 }
 
 // open checks what was asked for, and settles the session and where to begin.
 func (s *search) open(ctx context.Context, o *rowOperations) (err error) {
-	if err := checkSearch(s.asked); err != nil {
+	if err := checkSearch(&s.asked); err != nil {
 		return err
 	}
 	if err = o.openIn(ctx, s.call, &s.opened); err != nil {
@@ -142,7 +155,7 @@ func (s *search) close() {
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.
-func checkSearch(in messages.SearchRequest) error {
+func checkSearch(in *messages.SearchRequest) error {
 	switch {
 	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
 		return messages.Invalid("mode", "must be page or stream")

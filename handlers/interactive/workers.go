@@ -27,8 +27,9 @@ type worker struct {
 	alarm  alarm
 }
 
-// mostIdle bounds the workers that wait.
-const mostIdle = 128
+// mostIdle bounds the workers that wait. It is more than are in flight by default: those of a
+// burst are there for the next one, and trim ends them where none comes.
+const mostIdle = 2 * DefaultMaxInFlight
 
 // begin has a worker work on a request, and returns at once.
 func (p *workers) begin(r *request) {
