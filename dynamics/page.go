@@ -110,7 +110,7 @@ func (p *Page) ParallelHint() int { return p.hint }
 
 // parallelHint reads x-ms-dop-hint.
 func parallelHint(h http.Header) int {
-	text := h.Get(hintHeader)
+	text := first(h, hintHeader)
 	if text == "" { // most often, without an error to be made
 		return 0
 	}

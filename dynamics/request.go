@@ -124,12 +124,12 @@ func (c *Client) admitted(ctx context.Context, r *request, token string, attempt
 		return err
 	}
 	defer r.pass.end() // also after a panic, then without a verdict
-	leave, err := c.enter(ctx, r)
+	slot, err := c.enter(ctx, r)
 	if err != nil {
 		return err
 	}
 	var outcome Answer // nothing, also after a panic
-	defer func() { leave(outcome) }()
+	defer func() { slot.Leave(outcome) }()
 	if err = c.makeRoom(ctx, r); err != nil {
 		return err
 	}
@@ -266,8 +266,8 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 		call.Bytes = b.read
 	}()
 	call.Status = resp.StatusCode
-	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
-	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
+	call.BurstRemaining = remaining(first(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests"))
+	call.TimeRemaining = remaining(first(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"))
 	if id := r.redact.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
@@ -320,7 +320,7 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 		header["Prefer"] = out.prefer[:]
 	}
 	if token != "" {
-		out.authorize[0] = c.bearer(token)
+		out.authorize[0] = c.bearer(r.redact.use(token), token)
 		if out.authorize[0] == "" {
 			return nil, refuse(r.op, "", "the access token holds a character that no header may hold")
 		}
@@ -337,8 +337,8 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 const headSize = 8
 
 // bearer is the Authorization header for a token, "" where no header may hold it.
-func (c *Client) bearer(token string) string {
-	return c.bearers.of(token, maxBearers, func() string {
+func (c *Client) bearer(use tokenUse, token string) string {
+	return c.bearers.of(use, maxBearers, func() string {
 		for i := range len(token) {
 			if token[i] <= ' ' || token[i] > '~' {
 				return ""
@@ -354,16 +354,30 @@ const maxBearers = 512
 // requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
 // of which the first is kept. What has another form is no id of Dataverse's.
 func (h redaction) requestID(header http.Header) string {
-	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
-		first, second, two := strings.Cut(header.Get(name), ",")
-		id, ok := canonicalGUID(strings.TrimSpace(first))
+	for _, name := range requestIDHeaders {
+		text := first(header, name)
+		if text == "" {
+			continue
+		}
+		one, other, two := strings.Cut(text, ",")
+		id, ok := canonicalGUID(strings.TrimSpace(one))
 		if two {
-			_, also := canonicalGUID(strings.TrimSpace(second))
+			_, also := canonicalGUID(strings.TrimSpace(other))
 			ok = ok && also
 		}
 		if ok && !h.echoes(id) {
 			return id
 		}
+	}
+	return ""
+}
+
+var requestIDHeaders = [...]string{"X-Ms-Service-Request-Id", "Req_id"}
+
+// first is header.Get of a name that is written as Go writes it.
+func first(header http.Header, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
 	}
 	return ""
 }
