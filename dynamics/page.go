@@ -13,6 +13,12 @@ import (
 // Page is one page of rows in the form in which they are delivered. It is read
 // only and may be shared; the slices that Row returns must not be changed.
 type Page struct {
+	contents
+	own budget.Lease // of the page that was read; a copy has the same lease
+}
+
+// contents are what pages share that several calls have.
+type contents struct {
 	store   *pageStore // nil where there are no rows
 	next    string
 	delta   string // of a page of changes

@@ -34,8 +34,8 @@ type labels struct {
 
 // Prepare checks q and lays it out for t.
 func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
-	p, err := s.client.prepare(t, q, verbPage, false)
-	if err != nil {
+	p := s.newPlan()
+	if err := s.client.prepareIn(p, t, q, verbPage, false); err != nil {
 		return nil, err
 	}
 	if q.Filter == nil {
@@ -52,6 +52,17 @@ func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
 	}
 	p.options, p.redact.form = string(e.options), e.form
 	return p, nil
+}
+
+// newPlan gives the memory of a query that is prepared.
+func (s *Session) newPlan() *Prepared {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.planned {
+		return &Prepared{}
+	}
+	s.planned = true
+	return &s.firstPlan
 }
 
 // ending is what stands behind the filter.
@@ -77,29 +88,39 @@ func (p *Prepared) sized(rows int) {
 
 // prepare does what is the same for every reading of rows.
 func (c *Client) prepare(t Table, q Query, verb string, tracked bool) (*Prepared, error) {
+	p := &Prepared{}
+	if err := c.prepareIn(p, t, q, verb, tracked); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// prepareIn is prepare in the caller's memory, which nobody has used.
+func (c *Client) prepareIn(p *Prepared, t Table, q Query, verb string, tracked bool) error {
 	if q.PageSize < 0 || q.PageSize > MaxPageSize {
-		return nil, refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
+		return refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
 	}
 	size := q.PageSize
 	if size == 0 {
 		size = defaultPageSize
 	}
-	l, err := c.layouts.of(&t, &q, verb, tracked)
+	p.table, p.query = t, q
+	l, err := c.layouts.of(&p.table, &p.query, verb, tracked)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p := &Prepared{table: t, query: q, op: l.op, path: l.path, layout: l, form: l.sum}
+	p.op, p.path, p.layout, p.form = l.op, l.path, l, l.sum
 	p.sized(size)
 	p.redact.query = &p.query
 	p.label(q.Select)
 	if q.Moments {
 		if len(q.OrderBy) == 0 || q.OrderBy[0].Column.Type != DateTime {
-			return nil, refuse("query", "", "moments are of an order by a date and time")
+			return refuse("query", "", "moments are of an order by a date and time")
 		}
 		p.moments = true
 		p.form = sha256.Sum256(append(p.form[:], "moments"...)) // pages without them are others
 	}
-	return p, nil
+	return nil
 }
 
 // preferences is the Prefer header for pages of so many rows.

@@ -247,7 +247,7 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	b := &r.body
 	*b = body{ctx: ctx, from: from, echoes: echoes, header: resp.Header, most: c.config.MaxBody,
 		left: c.config.MaxBody * max(1, r.bodies),
-		work: &r.room, kept: r.account.Lease()}
+		work: &r.room, kept: r.keeps()}
 	if r.most > 0 {
 		b.left = min(b.left, r.most)
 	}
@@ -272,6 +272,14 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 		call.RequestID = id
 	}
 	return read(r, resp, b)
+}
+
+// keeps begins the lease of what an attempt's answer becomes.
+func (r *request) keeps() *budget.Lease {
+	if r.page != nil {
+		return r.account.Begin(&r.page.got.own)
+	}
+	return r.account.Lease()
 }
 
 // answered reads the answer to a request that went alone.

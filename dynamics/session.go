@@ -28,6 +28,11 @@ type Session struct {
 	unused   bool      // it is there
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
+
+	// Most sessions prepare one query and read one page: the first of each stands here.
+	planned, paged bool
+	firstPlan      Prepared
+	firstPage      Page
 }
 
 // Open asks the TokenSource for the connection's access and checks that its

@@ -92,10 +92,10 @@ func (f *flights) given(ctx context.Context, one *flight) (*Page, error) {
 	if one.page == nil {
 		return nil, one.err
 	}
-	page := *one.page
+	page := &Page{contents: one.page.contents}
 	page.lease = f.part(one)
 	page.lease.Join(budget.From(ctx))
-	return &page, nil
+	return page, nil
 }
 
 // wait returns when the call is over. Who waits for it counts as a call that hangs.
@@ -190,8 +190,7 @@ func (f *flights) fly(ctx context.Context, s *Session, c *pageCall) (page *Page,
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
 			one.leases = one.page.lease.Share(one.others)
-			own := *one.page // who made it may release it before the others look at it
-			page = &own
+			page = &Page{contents: one.page.contents} // it may be released before the others look at theirs
 		}
 		if one.done != nil {
 			close(one.done)
