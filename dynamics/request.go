@@ -52,6 +52,7 @@ type request struct {
 	room    budget.Lease // of the attempt's buffers
 	body    body
 	known   [1]string // see know
+	now     time.Time // when its last step was, zero where it has to be looked up
 }
 
 // A tokenGiver gives the token for an attempt; again says that it is not the first:
@@ -120,10 +121,13 @@ func (c *Client) try(ctx context.Context, r *request, token string, attempt int)
 // admitted makes an attempt as soon as circuit breaker, gate and memory let it, with
 // the token that is right then.
 func (c *Client) admitted(ctx context.Context, r *request, token string, attempt int, again bool) error {
+	if again || r.now.IsZero() {
+		r.now = time.Now()
+	}
 	if err := c.breakers.admit(ctx, r); err != nil {
 		return err
 	}
-	defer r.pass.end() // also after a panic, then without a verdict
+	defer func() { r.pass.end(r.now) }() // also after a panic, then without a verdict
 	slot, err := c.enter(ctx, r)
 	if err != nil {
 		return err
@@ -134,18 +138,18 @@ func (c *Client) admitted(ctx context.Context, r *request, token string, attempt
 		return err
 	}
 	defer r.room.Close()
+	r.now = time.Now() // it may have waited
 	if r.tokens != nil {
 		if token, err = r.tokens.token(ctx, r, again); err != nil {
 			return err
 		}
 		r.know(token)
 	}
-	begun := time.Now()
-	if err := r.pass.begin(r.op, begun); err != nil {
+	if err := r.pass.begin(r.op, r.now); err != nil {
 		return err
 	}
-	err = c.attempt(ctx, r, token, attempt, begun)
-	r.pass.learn(err)
+	err = c.attempt(ctx, r, token, attempt)
+	r.pass.learn(err, r.now)
 	outcome = answerTo(err)
 	return err
 }
@@ -177,16 +181,18 @@ func (r *request) urlLength() int {
 }
 
 // attempt sends r once, reads the whole answer and tells the observer.
-func (c *Client) attempt(ctx context.Context, r *request, token string, attempt int, begun time.Time) error {
+func (c *Client) attempt(ctx context.Context, r *request, token string, attempt int) error {
+	begun := r.now
 	call := Call{Op: r.op, Attempt: attempt, RequestID: clientRequestID(ctx), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
+	r.now = time.Now()
 	var failure *Error
 	if err != nil {
 		failure = c.settle(ctx, r, err, &call)
 		failure.wait = c.wait(attempt, failure)
 	}
 	if c.config.Observe != nil {
-		call.Duration = time.Since(begun)
+		call.Duration = r.now.Sub(begun)
 		c.config.Observe(call)
 	}
 	if failure != nil {
@@ -214,7 +220,7 @@ func (c *Client) settle(ctx context.Context, r *request, err error, call *Call) 
 }
 
 func (c *Client) exchange(ctx context.Context, r *request, token string, call *Call) (err error) {
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.config.AttemptTimeout {
+	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(r.now) > c.config.AttemptTimeout {
 		limited, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 		defer cancel()
 		ctx = limited // else the caller's own deadline comes first
@@ -293,6 +299,7 @@ func answered(r *request, resp *http.Response, b *body) error {
 // outgoing is what a request's head consists of. Each attempt has its own: the transport
 // may look at that of an attempt which has ended.
 type outgoing struct {
+	request               http.Request
 	url                   url.URL
 	id, prefer, authorize [1]string
 }
@@ -334,10 +341,11 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 		}
 		header["Authorization"] = out.authorize[:]
 	}
-	return (&http.Request{
+	out.request = *(&http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: host,
 		URL: &out.url, Header: header,
-	}).WithContext(ctx), nil
+	}).WithContext(ctx)
+	return &out.request, nil
 }
 
 // headSize is how many headers a request for a short page has; a map of up to 8 is one

@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Page reads one page of p: the first where link is "", else the one that the link of a
@@ -110,7 +111,7 @@ func (s *Session) page(ctx context.Context, c *pageCall) (*Page, error) {
 	if err != nil || mine {
 		return page, err
 	}
-	if err := s.confirmOf(ctx, c.table, c.op); err != nil { // it has waited for another's call
+	if err := s.confirmOf(ctx, c.table, c.op, time.Now()); err != nil { // it has waited for another's call
 		page.Release()
 		return nil, err
 	}
