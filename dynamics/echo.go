@@ -123,10 +123,18 @@ func (r *request) know(token string) {
 	case token == "" || slices.Contains(h.tokens, token):
 	case len(h.tokens) == 0:
 		r.known[0] = token
-		h.tokens, h.first = r.known[:], useOf(token)
+		h.tokens, h.first = r.known[:], r.useOf(token)
 	default:
 		h.tokens = append(slices.Clone(h.tokens), token)
 	}
+}
+
+// useOf is r's use of a token, as of now where r knows the time.
+func (r *request) useOf(token string) tokenUse {
+	if r.now.IsZero() {
+		return useOf(token)
+	}
+	return tokenUse{sumOf(token), r.now}
 }
 
 // use is the token's.
