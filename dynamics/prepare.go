@@ -34,8 +34,13 @@ type labels struct {
 
 // Prepare checks q and lays it out for t.
 func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
-	p := s.newPlan()
-	if err := s.client.prepareIn(p, t, q, verbPage, false); err != nil {
+	return s.PrepareIn(new(Prepared), t, q)
+}
+
+// PrepareIn is Prepare in p, memory of the caller's. Once pages of p have been asked for, p is
+// used until the calls for them are over, and not after that.
+func (s *Session) PrepareIn(p *Prepared, t Table, q Query) (*Prepared, error) {
+	if err := s.client.prepareIn(p, &t, &q, verbPage, false); err != nil {
 		return nil, err
 	}
 	if q.Filter == nil {
@@ -52,17 +57,6 @@ func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
 	}
 	p.options, p.redact.form = string(e.options), e.form
 	return p, nil
-}
-
-// newPlan gives the memory of a query that is prepared.
-func (s *Session) newPlan() *Prepared {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.planned {
-		return &Prepared{}
-	}
-	s.planned = true
-	return &s.firstPlan
 }
 
 // ending is what stands behind the filter.
@@ -88,15 +82,11 @@ func (p *Prepared) sized(rows int) {
 
 // prepare does what is the same for every reading of rows.
 func (c *Client) prepare(t Table, q Query, verb string, tracked bool) (*Prepared, error) {
-	p := &Prepared{}
-	if err := c.prepareIn(p, t, q, verb, tracked); err != nil {
-		return nil, err
-	}
-	return p, nil
+	p := new(Prepared)
+	return p, c.prepareIn(p, &t, &q, verb, tracked)
 }
 
-// prepareIn is prepare in the caller's memory, which nobody has used.
-func (c *Client) prepareIn(p *Prepared, t Table, q Query, verb string, tracked bool) error {
+func (c *Client) prepareIn(p *Prepared, t *Table, q *Query, verb string, tracked bool) error {
 	if q.PageSize < 0 || q.PageSize > MaxPageSize {
 		return refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
 	}
@@ -104,12 +94,11 @@ func (c *Client) prepareIn(p *Prepared, t Table, q Query, verb string, tracked b
 	if size == 0 {
 		size = defaultPageSize
 	}
-	p.table, p.query = t, q
-	l, err := c.layouts.of(&p.table, &p.query, verb, tracked)
+	l, err := c.layouts.of(t, q, verb, tracked)
 	if err != nil {
 		return err
 	}
-	p.op, p.path, p.layout, p.form = l.op, l.path, l, l.sum
+	*p = Prepared{table: *t, query: *q, op: l.op, path: l.path, layout: l, form: l.sum}
 	p.sized(size)
 	p.redact.query = &p.query
 	p.label(q.Select)

@@ -28,30 +28,36 @@ type Session struct {
 	unused   bool      // it is there
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
-
-	// Most sessions prepare one query and read one page: the first of each stands here.
-	planned, paged bool
-	firstPlan      Prepared
-	firstPage      Page
 }
 
 // Open asks the TokenSource for the connection's access and checks that its
 // environment is allowed. The TokenSource's errors are returned as they are.
 func (c *Client) Open(ctx context.Context, connection string) (*Session, error) {
+	s := new(Session)
+	if err := c.OpenIn(ctx, s, connection); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenIn is Open in s, memory of the caller's, which nobody uses as a session any more. With
+// an error s is none.
+func (c *Client) OpenIn(ctx context.Context, s *Session, connection string) error {
 	if c.config.Tokens == nil {
-		return nil, errors.New("dynamics: Config.Tokens is missing")
+		return errors.New("dynamics: Config.Tokens is missing")
 	}
 	a, err := c.config.Tokens.Access(ctx, connection)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	environment, err := c.config.Hosts.Environment(a.Environment)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Session{client: c, connection: connection, environment: environment, named: a.Environment,
+	*s = Session{client: c, connection: connection, environment: environment, named: a.Environment,
 		incarnation: a.Incarnation, principal: a.Principal.in(environment), tables: a.Tables, first: a, unused: true,
-		told: time.Now()}, nil
+		told: time.Now()}
+	return nil
 }
 
 // Connection returns the connection's id.

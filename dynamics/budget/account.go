@@ -23,12 +23,17 @@ type Account struct {
 
 // newAccount makes an account that is not open yet; whole is nil where it is no part.
 func (b *Budget) newAccount(age uint64, whole *Account) *Account {
-	a := &Account{in: b, age: age, whole: whole}
+	a := &Account{}
+	a.begin(b, age, whole)
+	return a
+}
+
+func (a *Account) begin(b *Budget, age uint64, whole *Account) {
+	a.in, a.age, a.whole = b, age, whole
 	if whole == nil {
 		a.whole = a
 	}
 	a.own.account = a
-	return a
 }
 
 type contextKey struct{}
