@@ -36,11 +36,13 @@ func (s *Session) pageBy(ctx context.Context, c *pageCall, p *Prepared, link str
 		return nil, err
 	}
 	if link != "" {
-		if err := s.markFollowed(r.op, link); err != nil {
-			return nil, err
-		}
+		err = s.markFollowed(r.op, link)
 	}
-	if err := s.checkNext(p, page); err != nil {
+	if err == nil {
+		err = s.checkNext(p, page)
+	}
+	if err != nil {
+		page.Release()
 		return nil, err
 	}
 	return page, nil
