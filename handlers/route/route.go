@@ -108,6 +108,30 @@ func ManyOf[In any, P interface {
 	}}
 }
 
+// A Search is an operation's work on one request for rows, in memory of its own.
+type Search interface {
+	// Asked is where the request is decoded to, and memory for what it consists of.
+	Asked() (*messages.SearchRequest, *messages.SearchMemory)
+	// Parts yields the answer to it. The search ends with the last part.
+	Parts(ctx context.Context, c Call) iter.Seq2[Part, error]
+	// Drop ends a search that has no answer.
+	Drop()
+}
+
+// SearchOf is [ManyOf] of the searches of a table.
+func SearchOf(table messages.Table, numbered func(*messages.SearchRequest) bool, begin func() Search) Route {
+	request := messages.CodecFor[messages.SearchRequest](table)
+	return Route{Numbered: true, Pages: true, Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		search := begin()
+		if err := decodeSearch(ctx, &c, request, body, search); err != nil {
+			search.Drop()
+			return Answer{Call: c, Numbered: true, Parts: fails(err)}
+		}
+		in, _ := search.Asked()
+		return Answer{Call: c, Numbered: numbered(in), Parts: search.Parts(ctx, c)}
+	}}
+}
+
 // Stored makes the route of an operation whose one reply was written before, headers and
 // body.
 func Stored[In any, P interface {
