@@ -25,7 +25,9 @@ func (o *rowOperations) beginSearch() route.Search {
 }
 
 // Asked implements [route.Search].
-func (s *search) Asked() (*messages.SearchRequest, *messages.SearchMemory) { return &s.asked, &s.memory }
+func (s *search) Asked() (*messages.SearchRequest, *messages.SearchMemory) {
+	return &s.asked, &s.memory
+}
 
 // Parts implements [route.Search].
 func (s *search) Parts(ctx context.Context, c route.Call) iter.Seq2[route.Part, error] {
