@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/plan"
@@ -115,18 +116,8 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 			routes[operation] = r
 		}
 	}
-	return withSchemas(routes, o.Tables)
-}
-
-// withSchemas adds the schemas of the bodies.
-func withSchemas(routes map[messages.Operation]route.Route,
-	tables []messages.Table) (map[messages.Operation]route.Route, error) {
 	for op, r := range routes {
-		schemas, err := op.Schemas(tables)
-		if err != nil {
-			return nil, fmt.Errorf("no JSON Schemas for %s: %w", op, err)
-		}
-		r.Schemas = schemas
+		r.Schemas = sync.OnceValues(func() (messages.Schemas, error) { return op.Schemas(o.Tables) })
 		routes[op] = r
 	}
 	return routes, nil

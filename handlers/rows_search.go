@@ -64,7 +64,7 @@ func (s *search) answer(ctx context.Context, o *rowOperations, yield func(route.
 		if part, err = s.next(ctx); err != nil {
 			break
 		}
-		if part.Last && !s.end.more { // no cursor: others need the page's memory while this is published
+		if part.Last && !s.end.more && !s.inPage { // no cursor: others need the page's memory while this is published
 			s.release()
 		}
 		if !yield(part, nil) || part.Last {
@@ -115,6 +115,7 @@ type search struct {
 
 	end        searchEnd // of the part before
 	body       []byte    // of the part before
+	inPage     bool      // the part before stands in the page
 	head, tail []byte    // of parts, in this space where they have room
 	headSpace  [192]byte
 	tailSpace  [64]byte
@@ -288,6 +289,13 @@ func (s *search) plan(ctx context.Context, p plan.Planner) (err error) {
 	}
 	if s.byTime {
 		s.query.OrderBy, s.query.Moments = []dynamics.Order{{Column: dynamics.CreatedOn()}}, true
+	}
+	if s.stream && s.call.Job == nil {
+		if err = s.makeHead(); err != nil {
+			return err
+		}
+		// A row has a comma, as where rows are counted that fit a message.
+		s.query.Messages = dynamics.Messages{Size: s.call.Budget, Head: len(s.head), Tail: plainTail + 1}
 	}
 	s.rows, err = s.session.PrepareIn(&s.prepared, s.entity.Rows, s.query)
 	return err

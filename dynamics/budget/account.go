@@ -150,16 +150,10 @@ func (a *Account) Lease() *Lease {
 	return l
 }
 
-// Begin is Lease in the caller's own memory, of which an earlier lease must be closed.
+// Begin is Lease in the caller's own memory, of which an earlier lease must be closed. The
+// account hears of it with its first bytes, and one goroutine at a time uses it.
 func (a *Account) Begin(l *Lease) *Lease {
-	*l = Lease{}
-	if a == nil {
-		return l
-	}
-	a.in.mu.Lock()
-	defer a.in.mu.Unlock()
-	l.account = a
-	a.leases.push(l)
+	*l = Lease{account: a, unheard: true}
 	return l
 }
 
@@ -202,6 +196,7 @@ type Lease struct {
 	n       int64
 	shared  *int // how many leases hold the same bytes, nil for one
 	over    bool
+	unheard bool // by its account; see [Account.Begin]
 }
 
 func (l *Lease) none() bool { return l == nil || l.account == nil }
@@ -254,6 +249,10 @@ func (l *Lease) Shrink(n int64) {
 // Close gives the lease back. It may be called again.
 func (l *Lease) Close() {
 	if l.none() {
+		return
+	}
+	if l.unheard {
+		l.over = true
 		return
 	}
 	b := l.account.in
@@ -312,6 +311,10 @@ func (l *Lease) Join(a *Account) {
 func (l *Lease) take(n int64) {
 	if l.over || l.account.closed { // it came too late: nobody would give it back
 		return
+	}
+	if l.unheard {
+		l.unheard = false
+		l.account.leases.push(l)
 	}
 	l.n += n
 	l.account.whole.held += n

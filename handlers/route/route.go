@@ -15,8 +15,9 @@ type Route struct {
 	// must stay as it is until then: what was read may share its memory.
 	Serve func(ctx context.Context, c Call, body []byte) Answer
 
-	// Schemas describe the bodies in the services API.
-	Schemas messages.Schemas
+	// Schemas describe the bodies in the services API. They are made when they are asked for:
+	// few ask, and a process answers sooner without them. nil: there are none.
+	Schemas func() (messages.Schemas, error)
 
 	// Admin operations keep their plain subject where REQUIRE_SCOPED_SUBJECTS is on.
 	Admin bool
