@@ -69,6 +69,7 @@ type Answer struct {
 	Answered   bool
 	Limit      Limit
 	RetryAfter time.Duration // what Dataverse asked for with the limit, at most MaxRetryAfter
+	Sent       bool          // it was sent, whatever came of it: it counts among the day's calls
 }
 
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
@@ -115,7 +116,7 @@ func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err
 	defer account.Resume()
 	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)
 	if err == nil {
-		return leave, nil
+		return c.withinDay(r, leave)
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e

@@ -227,6 +227,7 @@ func (s *Session) exchange(ctx context.Context, r *request) (err error) {
 		return err
 	}
 	r.principal, r.queue, r.environment = a.Principal.in(s.environment), s.connection, s.environment
+	r.daily = a.DailyCalls
 	r.asked.session, r.tokens = s, &r.asked
 	for range maxRenewals {
 		r.know(a.Token.Reveal())

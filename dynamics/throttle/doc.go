@@ -66,6 +66,7 @@
 //	in Redis, after crmbridge:      key                                  bound to an environment by
 //	throttle:{org/user/origin}       ids as claimed, and the origin       the origin
 //	throttle:jobs:{org/user/origin}  likewise                             the origin
+//	throttle:calls:{org/user/origin} likewise                             the origin
 //	throttle:blocked                 channel; names such a key            that key
 //	throttle:fleet                   random name of a process             nothing of environments
 //	{id}:grant, :used, :changes      connection                           the connection's, which never changes

@@ -57,6 +57,8 @@ type lease struct {
 	mayProbe bool           // this process may make it
 	fleet    int            // processes that use or want slots
 	all      int            // slots that there are for all of them now
+	calls    int            // of the day, by all processes
+	dayLeft  time.Duration  // how long the day lasts
 }
 
 // ask is what a process says of itself with a request for slots.
@@ -67,6 +69,7 @@ type ask struct {
 	jobsInUse int // by calls of jobs
 	jobs      int // calls of jobs, in flight or waiting
 	need      int // see leaseScript
+	calls     int // made that Redis does not know of
 }
 
 const (
@@ -81,23 +84,24 @@ func jobsKey(key string) string { return keyPrefix + "jobs:" + strings.TrimPrefi
 func (t *Throttle) run(ctx context.Context, script *redis.Script, key, name string, more ...any) *redis.Cmd {
 	args := []any{name, t.slots(), regrow.Milliseconds(), rampStep.Milliseconds(), rampFirst,
 		t.config.LongestBlock.Milliseconds(), leaseLife.Milliseconds()}
-	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, append(args, more...)...)
+	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key), callsKey(key)}, append(args, more...)...)
 }
 
 func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
 	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.demand, a.inUse, a.jobsInUse, a.jobs, reserved, a.need,
-		turn.Milliseconds(), attentive.Milliseconds()).Int64Slice()
+		turn.Milliseconds(), attentive.Milliseconds(), a.calls).Int64Slice()
 	if err != nil {
 		return lease{}, err
 	}
-	if len(out) != 8 {
+	if len(out) != 10 {
 		return lease{}, errors.New("the lease script returned something else")
 	}
 	blocked := min(time.Duration(out[2])*time.Millisecond, t.config.LongestBlock)
 	return lease{slots: int(out[0]), jobs: int(out[1]), blocked: blocked, mayProbe: out[3] == 1, probe: out[4] == 1,
-		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7])}, nil
+		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7]),
+		calls: int(out[8]), dayLeft: time.Duration(out[9]) * time.Millisecond}, nil
 }
 
 // publish writes a block and has Redis publish it to every process.

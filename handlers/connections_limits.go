@@ -1,0 +1,39 @@
+package handlers
+
+import (
+	"context"
+	"time"
+
+	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// blockedBy has the words for the limits that have a name.
+var blockedBy = map[dynamics.Limit]string{
+	dynamics.LimitRequests:    messages.BlockedByRequests,
+	dynamics.LimitTime:        messages.BlockedByExecutionTime,
+	dynamics.LimitConcurrency: messages.BlockedByConcurrency,
+}
+
+// connectionsLimits answers connections.limits from what the fleet knows: Dataverse is not
+// asked, so that it is answered for a connection whose user is blocked or whose grant is
+// gone, too.
+func (o *Operations) connectionsLimits(ctx context.Context, c route.Call,
+	_ messages.ConnectionRequest) (messages.LimitsReply, error) {
+	connection, err := o.Store.Get(ctx, c.Connection)
+	if err != nil {
+		return messages.LimitsReply{}, err
+	}
+	used, err := o.Dynamics.Usage(ctx, c.Connection, connection.EnvironmentURL,
+		dynamics.Principal{Organization: connection.OrganizationID, User: connection.UserID})
+	if err != nil {
+		return messages.LimitsReply{}, err
+	}
+	reply := messages.LimitsReply{InFlight: used.InFlight, Limit: used.Limit, Queued: used.Queued,
+		Breaker: string(used.Breaker), CallsToday: used.CallsToday, DailyCalls: connection.DailyCalls}
+	if used.Blocked > 0 {
+		reply.BlockedUntil, reply.BlockedBy = timeOf(time.Now().Add(used.Blocked)), blockedBy[used.BlockedBy]
+	}
+	return reply, nil
+}
