@@ -36,7 +36,11 @@ func (e *Entra) TryCredential(ctx context.Context, tenant, environment string) e
 		return err
 	case f.Retryable:
 		return f
-	case f.Code == CodeConfigurationError && (ofAll[f.AADSTS] || f.AADSTS == unknownApplication || f.AADSTS == 0 || f.own):
+	case f.AADSTS == unknownApplication: // for one directory that is a matter of consent
+		unknown := *f
+		unknown.Code = CodeConfigurationError
+		return &unknown
+	case f.Code == CodeConfigurationError && (ofAll[f.AADSTS] || f.AADSTS == 0):
 		return f
 	case f.Code == CodeUpstreamError:
 		return f

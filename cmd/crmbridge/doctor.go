@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -45,6 +46,7 @@ var errUnwell = errors.New("something is wrong")
 
 // Run prints each finding as it is found.
 func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
+	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // it would tell of what is a finding
 	found := diagnosis{Checks: []bridge.Finding{}}
 	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection, Say: func(f bridge.Finding) {
 		found.Checks = append(found.Checks, f)

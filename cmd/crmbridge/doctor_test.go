@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -32,6 +33,11 @@ func TestDoctorOfAGoodSetUp(t *testing.T) {
 	settings := w.Settings(true)
 	w.Bridge(settings, nil)
 	w.Connect("acme")
+	_, nc := w.Client()
+	heard, err := nc.SubscribeSync("crm.>") // also what is published to find out whether it may be
+	if err != nil {
+		t.Fatal(err)
+	}
 	begun := time.Now()
 	found, status := examined(t, bridgetest.Environment(settings), "acme")
 	t.Logf("it took %s", time.Since(begun).Round(time.Millisecond))
@@ -43,5 +49,41 @@ func TestDoctorOfAGoodSetUp(t *testing.T) {
 	}
 	if status != 0 || !found.OK {
 		t.Errorf("status %d", status)
+	}
+	for {
+		msg, err := heard.NextMsg(200 * time.Millisecond)
+		if err != nil {
+			break
+		}
+		if !strings.HasPrefix(msg.Subject, "crm.connections.") { // it asks about the connection
+			t.Errorf("a message to %s was delivered", msg.Subject)
+		}
+	}
+}
+
+// The user of deploy/nats.conf has the rights that serve needs and may ask for nothing; the
+// operator who is named besides may.
+func TestDoctorWithTheDeployedRights(t *testing.T) {
+	w := bridgetest.New(t, emulator.Options{Accounts: 3})
+	port := bridgetest.Port(t)
+	bridgetest.DeployedNATS(t, port)
+	as := func(user string) string { return fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port) }
+	settings := w.Settings(true)
+	settings.URL, settings.Tables = as("crmbridge"), bridge.AllTables()
+	w.Bridge(settings, nil)
+	env := bridgetest.Environment(settings)
+	found, status := examined(t, env)
+	for _, f := range found.Checks {
+		if f.Result != bridge.Passed && (f.Check != "fleet" || f.Result != bridge.Skipped || !strings.Contains(f.Detail, "--ask-nats-url")) {
+			t.Errorf("%+v", f)
+		}
+	}
+	if status != 0 {
+		t.Errorf("status %d", status)
+	}
+	env = append(env, "ASK_NATS_URL="+as("administrator"), "ASK_NATS_INBOX_PREFIX=_INBOX.administrators")
+	found, status = examined(t, env, "nobody")
+	if last := found.Checks[len(found.Checks)-1]; status != 1 || last.Check != "connection" || !strings.Contains(last.Detail, "connection_not_found") {
+		t.Errorf("status %d: %+v", status, found.Checks)
 	}
 }

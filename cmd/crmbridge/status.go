@@ -140,7 +140,7 @@ func (c *statusCommand) look(ctx context.Context, ask *asker, may *rights) (*sta
 		find func(context.Context) error
 	}{
 		{"processes", func(ctx context.Context) error {
-			processes, err := bridge.Fleet(ctx, ask.nats)
+			processes, err := bridge.Fleet(ctx, ask.nats, 0)
 			now.Processes = append(now.Processes, processes...)
 			known = known || len(processes) > 0
 			return err

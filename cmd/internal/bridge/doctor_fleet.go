@@ -29,10 +29,18 @@ func (d *Doctor) checkFleet(ctx context.Context) {
 		return
 	}
 	defer end()
-	processes, err := Fleet(ctx, nc)
-	if denied, _ := refused.of("Publish"); len(denied) > 0 {
+	asked, denied := refused.within(ctx)
+	processes, err := Fleet(asked, nc, d.processes)
+	if denied() {
 		d.skipped("fleet", "not looked at: "+stranger)
-		d.skipConnection(stranger)
+		asked, denied = refused.within(ctx)
+		d.checkConnection(asked, messages.NewClient(nc), func() bool {
+			no := denied()
+			if no {
+				d.skipConnection(stranger)
+			}
+			return no
+		})
 		return
 	}
 	versions := map[string]int{}
@@ -62,7 +70,7 @@ func (d *Doctor) checkFleet(ctx context.Context) {
 	default:
 		d.passed("fleet", "%s", versionWords(versions))
 	}
-	d.checkConnection(ctx, messages.NewClient(nc))
+	d.checkConnection(ctx, messages.NewClient(nc), func() bool { return false })
 }
 
 func versionWords(versions map[string]int) string {
@@ -106,14 +114,18 @@ func (d *Doctor) skipConnection(why string) {
 	}
 }
 
-// checkConnection tries what the connection's user may, and looks at its limits.
-func (d *Doctor) checkConnection(ctx context.Context, ask *messages.Client) {
+// checkConnection tries what the connection's user may, and looks at its limits. Where denied
+// says that NATS does not permit it, there is nothing more to say.
+func (d *Doctor) checkConnection(ctx context.Context, ask *messages.Client, denied func() bool) {
 	if d.Connection == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 10*doctorWait)
 	defer cancel()
 	checks, err := ask.Check(ctx, messages.CheckRequest{Target: messages.Target{Connection: d.Connection}})
+	if err != nil && denied() {
+		return
+	}
 	if err != nil {
 		d.failed("connection", err.Error(), connectionRemedy(d.Connection, err))
 		return

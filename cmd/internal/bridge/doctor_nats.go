@@ -122,7 +122,8 @@ func (d *Doctor) checkPayload() {
 type refusals struct {
 	mu   sync.Mutex
 	said []string
-	full bool // max_subscriptions is reached
+	full bool   // max_subscriptions is reached
+	stop func() // called with each, where it is not nil: nobody will answer
 }
 
 func (r *refusals) hear(_ *nats.Conn, _ *nats.Subscription, err error) {
@@ -130,6 +131,24 @@ func (r *refusals) hear(_ *nats.Conn, _ *nats.Subscription, err error) {
 	defer r.mu.Unlock()
 	r.said = append(r.said, err.Error())
 	r.full = r.full || errors.Is(err, nats.ErrMaxSubscriptionsExceeded)
+	if r.stop != nil {
+		r.stop()
+	}
+}
+
+// within is a context that ends with the next refusal, and whether there has been one.
+func (r *refusals) within(ctx context.Context) (_ context.Context, denied func() bool) {
+	ctx, stop := context.WithCancel(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.stop = stop
+	before := len(r.said)
+	return ctx, func() bool {
+		defer stop()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.said) > before
+	}
 }
 
 var refusedSubject = regexp.MustCompile(`(Subscription|Publish) to "(\S+)"`)
@@ -336,7 +355,7 @@ func (d *Doctor) publications() (answers, api, stored []string) {
 	for _, verb := range []string{"CREATE", "INFO", "MSG.NEXT", "DELETE"} {
 		stored = append(stored, "$JS.API.CONSUMER."+verb+"."+messages.JobsStream+"."+doctorToken)
 	}
-	stored = append(stored, strings.Replace(messages.EventSubjects, ">", "connected."+doctorToken, 1))
+	stored = append(stored, messages.EventSubject(messages.EventConnected, doctorToken))
 	ids := strings.NewReplacer("*", doctorToken)
 	for _, subject := range slices.Concat([]string{messages.ResultSubjects, messages.StateSubjects,
 		messages.DeadSubjects}, messages.JobSubjects(d.config.Tables)) {

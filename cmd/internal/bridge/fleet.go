@@ -35,8 +35,8 @@ const (
 )
 
 // Fleet asks every crmbridge for its statistics, in the order in which they started. None is
-// no error.
-func Fleet(ctx context.Context, nc *nats.Conn) ([]Process, error) {
+// no error. Where there should be so many, 0 for not known, it waits longer for them.
+func Fleet(ctx context.Context, nc *nats.Conn, expected int) ([]Process, error) {
 	ctx, cancel := context.WithTimeout(ctx, fleetWait)
 	defer cancel()
 	inbox := nc.NewInbox()
@@ -54,15 +54,12 @@ func Fleet(ctx context.Context, nc *nats.Conn) ([]Process, error) {
 	}
 	found := map[string]Process{}
 	for len(found) < mostFleet {
-		msg, err := next(ctx, sub, len(found) > 0)
-		if errors.Is(err, context.DeadlineExceeded) {
+		msg, err := next(ctx, sub, len(found) >= max(expected, 1))
+		if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrNoResponders) {
 			break
 		}
 		if err != nil {
 			return nil, err
-		}
-		if msg.Header.Get("Status") == "503" { // nobody listens
-			break
 		}
 		if p, ok := processOf(msg.Data); ok {
 			found[p.ID] = p
