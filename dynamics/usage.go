@@ -49,19 +49,19 @@ func (e *Error) OfDay() bool { return errors.Is(e.Err, ErrDailyCalls) }
 
 // withinDay gives the call of r back that would be more than the customer allows a day. It
 // is looked at once the call may begin: then the gate knows what the fleet has done.
-func (c *Client) withinDay(r *request, leave func(Answer)) (func(Answer), error) {
+func (c *Client) withinDay(r *request, slot Slot) (Slot, error) {
 	if r.daily == 0 {
-		return leave, nil
+		return slot, nil
 	}
 	meter, ok := c.config.Gate.(Meter)
 	if !ok {
-		return leave, nil
+		return slot, nil
 	}
 	calls, left, ok := meter.Today(r.principal)
 	if !ok || calls <= r.daily {
-		return leave, nil
+		return slot, nil
 	}
-	leave(Answer{})
+	slot.Leave(Answer{})
 	return nil, &Error{Kind: Throttled, Op: r.op, RetryAfter: max(left, time.Second), Err: ErrDailyCalls,
 		Message: fmt.Sprintf("the %d calls a day that the customer allows this user are used up until midnight UTC "+
 			"(daily_calls); nothing was sent", r.daily)}

@@ -23,7 +23,7 @@ import (
 
 // commands are the program's commands, in the order of the help text.
 type commands struct {
-	Serve        serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	serving
 	Connect      connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
 	Connections  connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
 	kong.Plugins                     // one group for each table
@@ -32,11 +32,36 @@ type commands struct {
 	Status       statusCommand       `cmd:"" help:"Show the processes that run, blocked users, and jobs that wait."`
 	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong with a set-up, and say what mends it."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
-	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
-	Version      versionCommand      `cmd:"" help:"Print the version."`
+	checking
+	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
+// serving and checking are the commands that orchestrators start, each by itself.
+type (
+	serving struct {
+		Serve serveCommand `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	}
+	checking struct {
+		Healthcheck healthcheckCommand `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
+	}
+)
+
 func newCommands() *commands { return &commands{Plugins: tableGroups(messages.Tables())} }
+
+// grammar is what arguments are read by: of the commands that orchestrators start their own part
+// alone, since reading all others from struct tags takes longer than what such a command does
+// before it has an answer.
+func grammar(args []string) any {
+	if len(args) > 0 {
+		switch args[0] {
+		case "serve":
+			return &serving{}
+		case "healthcheck":
+			return &checking{}
+		}
+	}
+	return newCommands()
+}
 
 // subjects are what crmbridge can be asked about.
 func subjects() string {
@@ -49,10 +74,14 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
+	return programOf(grammar(args), stdout, stderr).Run(args, stdout, stderr)
+}
+
+func programOf(commands any, stdout, stderr io.Writer) program.Program {
 	return program.Program{Name: "crmbridge",
 		Description: "crmbridge answers questions about " + subjects() + " in Dynamics 365 (Dataverse) over NATS.",
-		Commands:    newCommands(), Bind: []any{newStdio(stdout, stderr)}, Print: printError,
-	}.Run(args, stdout, stderr)
+		Commands:    commands, Bind: []any{newStdio(stdout, stderr)}, Print: printError,
+	}
 }
 
 // connection is the argument of every command that asks about one connection.
