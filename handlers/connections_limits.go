@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -27,10 +29,14 @@ func (o *Operations) connectionsLimits(ctx context.Context, c route.Call,
 	}
 	used, err := o.Dynamics.Usage(ctx, c.Connection, connection.EnvironmentURL,
 		dynamics.Principal{Organization: connection.OrganizationID, User: connection.UserID})
+	if fault, ok := errors.AsType[*dynamics.Error](err); ok && fault.Kind == dynamics.Unavailable {
+		err = messages.Errorf(messages.Unavailable, "%s", fault.Message).Because(err) // it is not Dataverse that is away
+	}
 	if err != nil {
 		return messages.LimitsReply{}, err
 	}
-	reply := messages.LimitsReply{InFlight: used.InFlight, Limit: used.Limit, Queued: used.Queued,
+	// Nobody knows of a user before somebody has connected.
+	reply := messages.LimitsReply{InFlight: used.InFlight, Limit: cmp.Or(used.Limit, o.UserCalls), Queued: used.Queued,
 		Breaker: string(used.Breaker), CallsToday: used.CallsToday, DailyCalls: connection.DailyCalls}
 	if used.Blocked > 0 {
 		reply.BlockedUntil, reply.BlockedBy = timeOf(time.Now().Add(used.Blocked)), blockedBy[used.BlockedBy]

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,7 +84,7 @@ func (c *statusCommand) Run(ctx context.Context, std *stdio) error {
 			if err != nil {
 				return err
 			}
-			if c.Watch && !c.JSON && std.live {
+			if file, ok := std.out.(*os.File); ok && c.Watch && !c.JSON && term.IsTerminal(file) {
 				fmt.Fprint(std.out, "\x1b[H\x1b[2J") // the terminal's first line
 			}
 			if err := c.print(std, now, func() error { return now.show(std, c.Connection) }); err != nil || !c.Watch {

@@ -22,6 +22,7 @@
 //     Connecting again ([Throttle.ProbeSoon]) brings the probe forward, and no more.
 //   - the ramp: after a block the slots come back by doubling, so that the fleet does
 //     not run into the limit again all together.
+//   - the calls of the day, which administrators ask for and customers may bound; see calls.go.
 //   - the reduced number of slots after a refusal for too many at once: somebody else
 //     uses the user too.
 //
