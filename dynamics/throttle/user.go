@@ -49,6 +49,7 @@ type user struct {
 	key       string
 	name      string        // of this lease; a user who comes back meanwhile has another
 	kick      chan struct{} // of capacity 1: there is something to ask or to tell
+	question  question      // of its keeper
 
 	mu       sync.Mutex
 	inUse    int
@@ -92,7 +93,8 @@ func (r *report) add(o report) {
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
 	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1),
-		used: time.Now(), calls: dayCalls{unsaid: t.owed.take(keyOf(p))}}
+		question: question{answered: make(chan struct{}, 1)}, used: time.Now(),
+		calls: dayCalls{unsaid: t.owed.take(keyOf(p))}}
 }
 
 // enter takes a slot (no waiter), or waits for one.
