@@ -48,12 +48,13 @@ var errUnwell = errors.New("something is wrong")
 func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // it would tell of what is a finding
 	found := diagnosis{Checks: []bridge.Finding{}}
-	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection, Say: func(f bridge.Finding) {
+	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection}
+	doctor.Say = func(f bridge.Finding) {
 		found.Checks = append(found.Checks, f)
 		if !c.JSON {
 			printFinding(std, f)
 		}
-	}}
+	}
 	found.OK = doctor.Run(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()

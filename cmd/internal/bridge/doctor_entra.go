@@ -39,8 +39,8 @@ func (d *Doctor) checkEntra(ctx context.Context) {
 
 // checkAuthority asks for the description that every authority has, and compares clocks.
 func (d *Doctor) checkAuthority(ctx context.Context) bool {
-	const remedy = "let crmbridge reach it (DNS, firewall, HTTPS_PROXY, its certificate), or mend ENTRA_AUTHORITY_URL; see " +
-		settingsPage
+	const remedy = "let crmbridge reach it (DNS, firewall, HTTPS_PROXY, its certificate), or mend " +
+		"ENTRA_AUTHORITY_URL; see " + settingsPage
 	address := d.config.AuthorityURL + "/organizations/v2.0/.well-known/openid-configuration"
 	begun := time.Now()
 	page, err := visit(ctx, address)
@@ -145,7 +145,8 @@ func (d *Doctor) checkPublicURL(ctx context.Context) {
 		d.skipped("public_url", "not looked at: no crmbridge runs, as far as Redis knows")
 		return
 	}
-	remedy := "lead " + d.config.PublicURL + " to HTTP_ADDR of crmbridge (DNS, ingress, proxy), or mend PUBLIC_URL; see " + page
+	remedy := "lead " + d.config.PublicURL + " to HTTP_ADDR of crmbridge (DNS, ingress, proxy), or mend " +
+		"PUBLIC_URL; see " + page
 	got, err := visit(ctx, d.config.PublicURL+"/connect/doctor")
 	switch {
 	case err != nil && d.processes < 0:

@@ -83,7 +83,8 @@ func next(ctx context.Context, sub *nats.Subscription, soon bool) (*nats.Msg, er
 // processOf reads one answer; anybody may have sent it.
 func processOf(body []byte) (Process, bool) {
 	var stats micro.Stats
-	if len(body) > mostStats || json.Unmarshal(body, &stats) != nil || stats.Name != interactive.ServiceName || stats.ID == "" {
+	if len(body) > mostStats || json.Unmarshal(body, &stats) != nil ||
+		stats.Name != interactive.ServiceName || stats.ID == "" {
 		return Process{}, false
 	}
 	p := Process{ID: stats.ID, Version: stats.Version, Started: stats.Started}
