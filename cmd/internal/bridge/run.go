@@ -56,6 +56,8 @@ type Bridge struct {
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
 func Serve(ctx context.Context, config Config, log *slog.Logger) error {
+	manager := newManager(log)
+	defer manager.close()
 	b, err := Start(ctx, config, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -64,12 +66,14 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	debug.FreeOSMemory() // what only the start needed is several MiB
+	manager.ready()
 	select {
 	case <-ctx.Done():
 		log.Info("stopping", "grace", config.ShutdownGrace)
 	case err = <-b.failed:
 		log.Error("stopping", "error", err)
 	}
+	manager.stopping()
 	return errors.Join(err, b.Stop())
 }
 
