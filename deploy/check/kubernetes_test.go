@@ -54,6 +54,17 @@ func clusters(t *testing.T) []*cluster {
 // build makes a kustomization of its own, as people do, with a namespace.
 func build(t *testing.T, name string, components ...string) *cluster {
 	t.Helper()
+	files := manifests(t)
+	overlay := "namespace: crm\nresources: [../kubernetes/base]\ncomponents:\n"
+	for _, component := range components {
+		overlay += "  - ../kubernetes/components/" + component + "\n"
+	}
+	return buildOverlay(t, name, files, overlay)
+}
+
+// manifests are the files of deploy/kubernetes, in the folder /kubernetes.
+func manifests(t *testing.T) filesys.FileSystem {
+	t.Helper()
 	files := filesys.MakeFsInMemory()
 	folder := filepath.Join(root, "deploy/kubernetes")
 	err := filepath.WalkDir(folder, func(at string, entry fs.DirEntry, err error) error {
@@ -73,10 +84,12 @@ func build(t *testing.T, name string, components ...string) *cluster {
 	if err != nil {
 		t.Fatal(err)
 	}
-	overlay := "namespace: crm\nresources: [../kubernetes/base]\ncomponents:\n"
-	for _, component := range components {
-		overlay += "  - ../kubernetes/components/" + component + "\n"
-	}
+	return files
+}
+
+// buildOverlay makes what a kustomization says, beside the folder /kubernetes.
+func buildOverlay(t *testing.T, name string, files filesys.FileSystem, overlay string) *cluster {
+	t.Helper()
 	if err := files.WriteFile("/overlay/kustomization.yaml", []byte(overlay)); err != nil {
 		t.Fatal(err)
 	}
@@ -182,4 +195,50 @@ func TestComponentsAddWhatTheyAreFor(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What comments give as an example is one.
+func TestExamplesInCommentsBuild(t *testing.T) {
+	overlay := example(t, "base/kustomization.yaml")
+	for _, name := range []string{"base", "components/podmonitor"} {
+		remote := "github.com/crmbridge/crmbridge/deploy/kubernetes/" + name + "?ref=v0.1.0"
+		if !strings.Contains(overlay, remote) {
+			t.Errorf("the example does not take %s", remote)
+		}
+		overlay = strings.ReplaceAll(overlay, remote, "../kubernetes/"+name)
+	}
+	overlay = strings.NewReplacer("namespace: crmbridge", "namespace: crm", "sha256:…", "sha256:"+strings.Repeat("0", 64)).Replace(overlay)
+	c := buildOverlay(t, "example", manifests(t), overlay)
+	if c.podMonitor == nil || *c.deployment.Spec.Replicas != 2 || c.config.Data["PUBLIC_URL"] != "https://crm.acme.example" ||
+		!strings.HasPrefix(c.podTemplate.Containers[0].Image, "registry.acme.example/crmbridge@sha256:") {
+		t.Errorf("the example makes something else: %v, %v", c.config.Data, c.podTemplate.Containers[0].Image)
+	}
+	patch := example(t, "base/networkpolicy.yaml")
+	c = buildOverlay(t, "redis outside", manifests(t), "namespace: crm\nresources: [../kubernetes/base]\n"+patch)
+	if rules := c.network.Spec.Egress; rules[len(rules)-1].Ports[0].Port.IntVal != 6380 {
+		t.Errorf("the example opens nothing: %v", rules)
+	}
+	patch = example(t, "components/ingress/kustomization.yaml")
+	c = buildOverlay(t, "host", manifests(t), "namespace: crm\nresources: [../kubernetes/base]\ncomponents: [../kubernetes/components/ingress]\n"+patch)
+	if strings.Contains(c.ingress.Spec.String(), "example.com") {
+		t.Errorf("the example leaves another host: %v", c.ingress.Spec)
+	}
+}
+
+// example is the YAML in the comment at the head of a file, which is set off by blanks.
+func example(t *testing.T, name string) string {
+	t.Helper()
+	var lines []string
+	for _, line := range strings.Split(file(t, "deploy/kubernetes/"+name), "\n") {
+		if !strings.HasPrefix(line, "#") {
+			break
+		}
+		if inside, is := strings.CutPrefix(line, "#   "); is {
+			lines = append(lines, inside)
+		}
+	}
+	if len(lines) == 0 {
+		t.Fatalf("%s has no example", name)
+	}
+	return strings.Join(lines, "\n") + "\n"
 }

@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 
 	core "k8s.io/api/core/v1"
@@ -38,6 +39,10 @@ func TestPortsAreThere(t *testing.T) {
 		if c.podMonitor != nil && (len(c.podMonitor.Spec.PodMetricsEndpoints) != 1 ||
 			*c.podMonitor.Spec.PodMetricsEndpoints[0].Port != "admin") {
 			t.Errorf("%s: the pod monitor reads %v", c.name, c.podMonitor.Spec.PodMetricsEndpoints)
+		}
+		release := strings.Fields(output(t, crmbridge(t), "version"))
+		if _, tag, _ := strings.Cut(c.container(t).Image, ":"); !strings.HasPrefix(release[len(release)-1], tag+"+") {
+			t.Errorf("%s: the image is %s, the program %v", c.name, c.container(t).Image, release)
 		}
 		if name := c.podTemplate.ServiceAccountName; name != c.account.Name {
 			t.Errorf("%s: there is no service account %s", c.name, name)
