@@ -58,7 +58,7 @@ func (b *breakers) admit(ctx context.Context, r *request) error {
 	if r.circuit == nil {
 		r.circuit = b.of(r.queue, r.environment)
 	}
-	return r.circuit.admit(ctx, &r.pass, r.op)
+	return r.circuit.admit(ctx, &r.pass, r.op, r.now)
 }
 
 // A breaker is the circuit of one connection: closed while until is zero, open before
@@ -120,12 +120,11 @@ const (
 
 // admit gives a permit. While the circuit is half-open only one call has one, and a
 // call with time enough takes precedence: one that leaves early decides nothing.
-func (b *breaker) admit(ctx context.Context, p *pass, op string) error {
+func (b *breaker) admit(ctx context.Context, p *pass, op string, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	b.notice(now)
-	*p = pass{of: b, patient: fits(ctx, b.patience())}
+	*p = pass{of: b, patient: fitsFrom(ctx, now, b.patience())}
 	if b.until.IsZero() {
 		return nil
 	}
@@ -153,10 +152,10 @@ func refused(op string, wait time.Duration, hasty bool) *Error {
 }
 
 // broken reports whether calls are refused, or let through one by one.
-func (b *breaker) broken() bool {
+func (b *breaker) broken(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.notice(time.Now())
+	b.notice(now)
 	return !b.until.IsZero()
 }
 
@@ -234,14 +233,14 @@ func (b *breaker) watch() *pass {
 	return p
 }
 
-// learn draws the verdict from an attempt's outcome.
-func (p *pass) learn(err error) {
+// learn draws the verdict from the outcome of an attempt that has just ended.
+func (p *pass) learn(err error, now time.Time) {
 	switch {
 	case p.of == nil:
 	case err == nil:
 		p.verdict = reached
 	default:
-		p.verdict = judge(err, time.Since(p.begun), p.of.bound)
+		p.verdict = judge(err, now.Sub(p.begun), p.of.bound)
 	}
 }
 
@@ -266,15 +265,14 @@ func judge(err error, took, bound time.Duration) verdict {
 	return reached
 }
 
-// end gives the permit back and acts on the verdict.
-func (p *pass) end() {
+// end gives the permit back and acts on the verdict on an attempt that ended then.
+func (p *pass) end(now time.Time) {
 	b := p.of
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	now := time.Now()
 	p.leave()
 	decides := b.probe == p
 	if decides {

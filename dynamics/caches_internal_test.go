@@ -31,7 +31,7 @@ func TestCachesAreBounded(t *testing.T) {
 		var echoes echoIndexes
 		token := func(i int) string { return fmt.Sprintf("%064d", i) }
 		of := func(i int) *echoIndex {
-			return echoes.of(token(i), maxEchoIndexes, func() *echoIndex { return newEchoIndex([]string{token(i)}) })
+			return echoes.of(useOf(token(i)), maxEchoIndexes, func() *echoIndex { return newEchoIndex([]string{token(i)}) })
 		}
 		for i := range 3 * maxEchoIndexes {
 			if first := of(i); of(i) != first || !first.in([]byte(token(i))) {

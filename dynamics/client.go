@@ -97,6 +97,7 @@ type Client struct {
 	out    readOnly
 	long   readOnly    // for answers of more than multiplexed bytes
 	own    *transports // nil if the caller gave one
+	quick  QuickGate   // the gate, nil where it is none
 	closed atomic.Bool
 
 	flights  flights
@@ -136,6 +137,7 @@ func New(config Config) (*Client, error) {
 	c := &Client{config: config, path: "/api/data/" + config.APIVersion + "/",
 		breakers: breakers{bound: config.AttemptTimeout}, userAgent: []string{config.UserAgent}}
 	c.layouts.root = c.path
+	c.quick, _ = config.Gate.(QuickGate)
 	// Not through an http.Client: it would follow a redirect, which carries the token to
 	// wherever the answer points, and it copies each request's head for that.
 	c.out, c.long = readOnly{config.Transport}, readOnly{config.Transport}

@@ -22,7 +22,16 @@ const (
 
 // readPage turns a collection answer into a page in one pass.
 func readPage(b *body, q *Prepared) (*Page, error) {
-	p := &Page{hint: parallelHint(b.header)}
+	p := &Page{}
+	if err := p.read(b, q); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// read is readPage into an empty page, which it is again where there is an error.
+func (p *Page) read(b *body, q *Prepared) error {
+	p.hint = parallelHint(b.header)
 	r := newRowReader(q, b, rowDepth)
 	err := r.page(p)
 	if echo := r.look(); echo != nil { // first: what is wrong else may be its doing
@@ -30,11 +39,12 @@ func readPage(b *body, q *Prepared) (*Page, error) {
 	}
 	r.release()
 	if err != nil {
+		b.kept.Close() // it may stand in p
 		p.Release()
-		return nil, err
+		return err
 	}
 	p.lease = b.kept
-	return p, nil
+	return nil
 }
 
 // rowDepth is in how many arrays and objects the values of a page's rows stand.

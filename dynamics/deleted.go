@@ -41,7 +41,7 @@ func (r *rowReader) finishDeleted(p *Page) error {
 	if !lowerGUID(&one, quoted) {
 		return pageFault("a deleted row has no id")
 	}
-	if err := p.begin(r.body); err != nil {
+	if err := p.begin(r.body, r.p); err != nil {
 		return err
 	}
 	return p.store.drop(r.body, one)

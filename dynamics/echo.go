@@ -60,7 +60,7 @@ func (h redaction) echoes(text string) bool {
 
 // idMayHold looks an id up in the sieve of a token that is used often, or else in its forms.
 func (h redaction) idMayHold(id []byte, token string) bool {
-	sieve, ok := h.sieves.often(token, maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
+	sieve, ok := h.sieves.often(h.use(token), maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
 	if !ok {
 		return idMayHold(id, token)
 	}
@@ -72,7 +72,7 @@ const escapeMarks = `%&\`
 
 // sieve is the token's.
 func (h redaction) sieve(token string) *echoSieve {
-	return h.sieves.of(token, maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
+	return h.sieves.of(h.use(token), maxEchoSieves, func() *echoSieve { return newEchoSieve(token) })
 }
 
 // echoesOf looks for each form of a token in squeezed texts.
@@ -123,10 +123,26 @@ func (r *request) know(token string) {
 	case token == "" || slices.Contains(h.tokens, token):
 	case len(h.tokens) == 0:
 		r.known[0] = token
-		h.tokens = r.known[:]
+		h.tokens, h.first = r.known[:], r.useOf(token)
 	default:
 		h.tokens = append(slices.Clone(h.tokens), token)
 	}
+}
+
+// useOf is r's use of a token, as of now where r knows the time.
+func (r *request) useOf(token string) tokenUse {
+	if r.now.IsZero() {
+		return useOf(token)
+	}
+	return tokenUse{sumOf(token), r.now}
+}
+
+// use is the token's.
+func (h *redaction) use(token string) tokenUse {
+	if !h.first.at.IsZero() && token == h.tokens[0] {
+		return h.first
+	}
+	return useOf(token)
 }
 
 // formsOf is a token in the encodings that texts are commonly put in. The two

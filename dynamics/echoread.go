@@ -60,6 +60,23 @@ const maxEchoIndexes = 128
 
 // without lets an answer to r through that holds no token.
 func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
+	if len(r.redact.tokens) == 0 {
+		return from
+	}
+	use := r.redact.use(r.redact.tokens[0])
+	if len(r.redact.tokens) == 1 && !r.strict {
+		if kept, ok := k.kept(use); ok {
+			e := newEchoReader(r, from)
+			e.forms = kept
+			return e
+		}
+	}
+	return k.search(r, use, from)
+}
+
+// search is without for an answer that no index is kept for, or that is searched in more
+// than one way.
+func (k *echoIndexes) search(r *request, use tokenUse, from io.Reader) io.Reader {
 	var space [2]string
 	signs := space[:0]
 	for _, token := range r.redact.tokens {
@@ -70,16 +87,25 @@ func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 	if len(signs) == 0 {
 		return from
 	}
-	e := echoReaders.Get().(*echoReader)
-	e.from, e.op, e.tail = from, r.op, e.space[:0]
-	if e.sign = signs[0]; len(signs) > 1 {
-		e.forms = k.of(strings.Join(signs, "."), maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) })
-	} else if kept, ok := k.often(e.sign, maxEchoIndexes, func() *echoIndex { return newEchoIndex(signs) }); ok {
+	e := newEchoReader(r, from)
+	if e.sign = signs[0]; len(r.redact.tokens) > 1 {
+		use = useOf(strings.Join(signs, "."))
+	}
+	index := func() *echoIndex { return newEchoIndex(signs) }
+	if len(signs) > 1 {
+		e.forms = k.of(use, maxEchoIndexes, index)
+	} else if kept, ok := k.often(use, maxEchoIndexes, index); ok {
 		e.forms = kept
 	}
 	if r.strict {
 		e.whole = &redaction{sieves: r.redact.sieves, tokens: slices.Clone(signs)}
 	}
+	return e
+}
+
+func newEchoReader(r *request, from io.Reader) *echoReader {
+	e := echoReaders.Get().(*echoReader)
+	e.from, e.op, e.tail = from, r.op, e.space[:0]
 	return e
 }
 

@@ -76,7 +76,7 @@ func TestAShortAnswerIsSearchedLikeALongOne(t *testing.T) {
 			found++
 		}
 		kept := new(echoIndexes)
-		kept.keep(sumOf(sign), maxEchoIndexes, index)
+		kept.keep(useOf("e.y."+sign), maxEchoIndexes, index)
 		var verdicts []bool
 		step := 1 + random.IntN(400)
 		for _, k := range []*echoIndexes{new(echoIndexes), kept} {

@@ -28,56 +28,62 @@ func sumOf(token string) tokenSum {
 	return tokenSum{maphash.String(tokenSeeds[0], token), maphash.String(tokenSeeds[1], token)}
 }
 
+// A tokenUse is one use of a token, by which all that is kept of it is found: a request
+// makes it once.
+type tokenUse struct {
+	sum tokenSum
+	at  time.Time
+}
+
+func useOf(token string) tokenUse { return tokenUse{sumOf(token), time.Now()} }
+
 type madeOf[V any] struct {
 	value V
 	made  time.Time
 }
 
 // of is what is made of a token. At most that many are kept.
-func (k *perToken[V]) of(token string, most int, of func() V) V {
-	key := sumOf(token)
-	if value, ok := k.kept(key); ok {
+func (k *perToken[V]) of(use tokenUse, most int, of func() V) V {
+	if value, ok := k.kept(use); ok {
 		return value
 	}
-	return k.keep(key, most, of())
+	return k.keep(use, most, of())
 }
 
 // often is of for tokens that come again before so many others have come; of another one
 // nothing is made. Where thousands are in use by turns, none would be there when it is
 // wanted again, and those that are used all the time are not driven out by the others.
-func (k *perToken[V]) often(token string, most int, of func() V) (value V, ok bool) {
-	key := sumOf(token)
-	if value, ok := k.kept(key); ok {
+func (k *perToken[V]) often(use tokenUse, most int, of func() V) (value V, ok bool) {
+	if value, ok := k.kept(use); ok {
 		return value, true
 	}
 	k.mu.Lock()
-	_, met := k.met.known[key]
+	_, met := k.met.known[use.sum]
 	if !met {
-		k.met.put(key, struct{}{}, most)
+		k.met.put(use.sum, struct{}{}, most)
 	}
 	k.mu.Unlock()
 	if !met {
 		return value, false
 	}
-	return k.keep(key, most, of()), true
+	return k.keep(use, most, of()), true
 }
 
-func (k *perToken[V]) kept(key tokenSum) (value V, ok bool) {
+func (k *perToken[V]) kept(use tokenUse) (value V, ok bool) {
 	k.mu.Lock()
-	kept, ok := k.known[key]
+	kept, ok := k.known[use.sum]
 	k.mu.Unlock()
-	return kept.value, ok && time.Since(kept.made) < echoLife
+	return kept.value, ok && use.at.Sub(kept.made) < echoLife
 }
 
 // keep drops what is too old, which is what was put first, and gives back the value.
-func (k *perToken[V]) keep(key tokenSum, most int, value V) V {
+func (k *perToken[V]) keep(use tokenUse, most int, value V) V {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	now := time.Now()
-	for k.len > 0 && now.Sub(k.known[k.oldest()].made) >= echoLife {
+	for k.len > 0 && use.at.Sub(k.known[k.oldest()].made) >= echoLife {
 		k.drop()
 	}
-	k.put(key, madeOf[V]{value, now}, most)
+	k.put(use.sum, madeOf[V]{value, use.at}, most)
 	return value
 }
 

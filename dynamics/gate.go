@@ -7,10 +7,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
-
-	"github.com/crmbridge/crmbridge/dynamics/budget"
 )
 
 // Principal is whom Dataverse's service protection limits count: one user of one
@@ -82,6 +79,26 @@ type Gate interface {
 	Enter(ctx context.Context, p Principal, queue string) (leave func(Answer), err error)
 }
 
+// A QuickGate is a [Gate] at which most calls begin at once.
+type QuickGate interface {
+	Gate
+	// TryEnter is Enter for a call that need not wait: ok is false where it has to, or is to
+	// be refused, and then it has not been counted. background is what [Background] says.
+	TryEnter(p Principal, background bool) (slot Slot, ok bool)
+}
+
+// A Slot is what a call has that may begin.
+type Slot interface {
+	// Leave reports the call's answer and gives the slot back. It is called once, and the
+	// slot is not used after it.
+	Leave(Answer)
+}
+
+// leaver is a Slot of Enter's.
+type leaver func(Answer)
+
+func (l leaver) Leave(a Answer) { l(a) }
+
 // A Prober is a [Gate] that can be told to try a principal who is blocked.
 type Prober interface {
 	// ProbeSoon lets the next call of the principal begin at once, where none may, and
@@ -90,12 +107,18 @@ type Prober interface {
 }
 
 // remaining reads a number as Dataverse writes it there: 7999 or 1,200.00.
-func remaining(h http.Header, name string) float64 {
-	text := h.Get(name)
+func remaining(text string) float64 {
 	if text == "" { // without an error to be made
 		return -1
 	}
-	n, err := strconv.ParseFloat(strings.ReplaceAll(text, ",", ""), 64)
+	var space [32]byte // what is longer has an allocation of its own
+	digits := space[:0]
+	for i := range len(text) {
+		if text[i] != ',' {
+			digits = append(digits, text[i])
+		}
+	}
+	n, err := strconv.ParseFloat(string(digits), 64)
 	if err != nil || !(n >= 0) || math.IsInf(n, 0) {
 		return -1
 	}
@@ -106,16 +129,20 @@ func remaining(h http.Header, name string) float64 {
 func noGate(Answer) {}
 
 // enter passes the gate, where there is one.
-func (c *Client) enter(ctx context.Context, r *request) (leave func(Answer), err error) {
+func (c *Client) enter(ctx context.Context, r *request) (Slot, error) {
 	if c.config.Gate == nil || !r.principal.known() {
-		return noGate, nil
+		return leaver(noGate), nil
 	}
-	account := budget.From(ctx)
-	account.Idle()
-	defer account.Resume()
-	leave, err = c.config.Gate.Enter(ctx, r.principal, r.queue)
+	if c.quick != nil && ctx.Err() == nil {
+		if slot, ok := c.quick.TryEnter(r.principal, Background(ctx)); ok {
+			return slot, nil
+		}
+	}
+	r.account.Idle()
+	defer r.account.Resume()
+	leave, err := c.config.Gate.Enter(ctx, r.principal, r.queue)
 	if err == nil {
-		return leave, nil
+		return leaver(leave), nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e

@@ -13,6 +13,12 @@ import (
 // Page is one page of rows in the form in which they are delivered. It is read
 // only and may be shared; the slices that Row returns must not be changed.
 type Page struct {
+	contents
+	own budget.Lease // of the page that was read; a copy has the same lease
+}
+
+// contents are what pages share that several calls have.
+type contents struct {
 	store   *pageStore // nil where there are no rows
 	next    string
 	delta   string // of a page of changes
@@ -110,7 +116,7 @@ func (p *Page) ParallelHint() int { return p.hint }
 
 // parallelHint reads x-ms-dop-hint.
 func parallelHint(h http.Header) int {
-	text := h.Get(hintHeader)
+	text := first(h, hintHeader)
 	if text == "" { // most often, without an error to be made
 		return 0
 	}

@@ -25,6 +25,8 @@ var (
 	secondBlocks = sync.Pool{New: func() any { return new([secondBlock]byte) }}
 	blocks       = sync.Pool{New: func() any { return new([blockSize]byte) }}
 	places       = sync.Pool{New: func() any { return new([rowsAtOnce]place) }}
+
+	messageBlocks = sync.Pool{New: func() any { return new([messageBlock]byte) }}
 )
 
 // A place is where a row stands.
@@ -41,7 +43,8 @@ type place struct {
 // A piece is a run of rows that stand one behind the other.
 type piece struct {
 	text  []byte
-	begin int // of its first row, as in a place
+	begin int    // of its first row, as in a place
+	block []byte // of the message that its rows go into, nil where they go into none
 }
 
 // A pageStore holds a page's rows.
@@ -61,15 +64,22 @@ type pageStore struct {
 	seconds []*[secondBlock]byte
 	blocks  []*[blockSize]byte
 
+	frame    Messages // for what the rows are laid out, if for anything
+	messages []*[messageBlock]byte
+	block    []byte // of the piece that fresh becomes
+	grows    bool   // the first piece, into larger blocks
+
 	firstBlock [firstBlock]byte
 	firstTags  [firstTags]byte
 	firstRows  [firstRows]place
 }
 
 // begin makes the store of a page that has a row.
-func (p *Page) begin(b *body) (err error) {
+func (p *Page) begin(b *body, q *Prepared) (err error) {
 	if p.store == nil {
-		p.store, err = newPageStore(b)
+		if p.store, err = newPageStore(b); err == nil && q.query.Messages.framed(b) {
+			p.store.frame = q.query.Messages
+		}
 	}
 	return err
 }
@@ -132,15 +142,18 @@ func (s *pageStore) room(b *body, n int) ([]byte, error) {
 		if err := s.take(b, n); err != nil {
 			return nil, err
 		}
-		s.fresh = make([]byte, 0, n)
+		s.fresh, s.grows = make([]byte, 0, n), false
 		return s.fresh, nil
 	}
 	if s.made == 0 && n > firstBlock {
 		s.made = 1
 	}
-	switch s.made++; s.made {
+	if s.made++; s.made > 1 && s.frame.Size > 0 {
+		return s.framedRoom(b)
+	}
+	switch s.made {
 	case 1: // newPageStore has counted it
-		s.fresh = s.firstBlock[:0]
+		s.fresh, s.grows = s.firstBlock[:0], len(s.pieces) == 0
 	case 2:
 		block, err := s.secondBlock(b)
 		if err != nil {
@@ -170,7 +183,11 @@ func (s *pageStore) secondBlock(b *body) (*[secondBlock]byte, error) {
 // take asks for memory. A page must not become longer than an answer may be: names
 // and labels make rows longer than they came.
 func (s *pageStore) take(b *body, n int) error {
-	if s.size += int64(n); s.size > b.most+blockSize {
+	more := int64(blockSize)
+	if s.frame.Size > 0 {
+		more = 2 * messageBlock
+	}
+	if s.size += int64(n); s.size > b.most+more {
 		return &Error{Kind: TooLarge, Message: fmt.Sprintf("the rows of the answer are longer than %d bytes", b.most),
 			Err: errBodyTooLarge}
 	}
@@ -211,13 +228,20 @@ func (s *pageStore) addText(b *body, written []byte, begin int) (int32, error) {
 	if s.fresh == nil {
 		text := s.pieces[s.current].text
 		if room = cap(text) - len(text) - 1; cap(written) == room && s.current == len(s.pieces)-1 {
+			if s.overflows(len(written)) {
+				return s.nextMessage(b, written, begin)
+			}
 			text = text[:len(text)+1+len(written)]
 			text[len(text)-len(written)-1] = ','
 			s.pieces[s.current].text = text
 			return int32(s.current), nil
 		}
 	}
-	s.pieces = append(s.pieces, piece{written, begin})
+	var block []byte
+	if s.fresh != nil && !s.alone && cap(written) == room {
+		block = s.block
+	}
+	s.pieces = append(s.pieces, piece{written, begin, block})
 	last := len(s.pieces) - 1
 	if cap(written) != room { // it came out longer than it should
 		return int32(last), s.take(b, cap(written))
@@ -277,9 +301,15 @@ func (s *pageStore) release() {
 	for _, block := range s.blocks {
 		blocks.Put(block)
 	}
+	for _, block := range s.messages {
+		messageBlocks.Put(block)
+	}
 	for _, at := range s.rows {
 		places.Put(at)
 	}
+	clear(s.messages)
+	s.frame, s.messages, s.block = Messages{}, s.messages[:0], nil
+	s.grows = false
 	clear(s.seconds)
 	clear(s.blocks)
 	clear(s.rows)

@@ -34,8 +34,13 @@ type labels struct {
 
 // Prepare checks q and lays it out for t.
 func (s *Session) Prepare(t Table, q Query) (*Prepared, error) {
-	p, err := s.client.prepare(t, q, verbPage, false)
-	if err != nil {
+	return s.PrepareIn(new(Prepared), t, q)
+}
+
+// PrepareIn is Prepare in p, memory of the caller's. Once pages of p have been asked for, p is
+// used until the calls for them are over, and not after that.
+func (s *Session) PrepareIn(p *Prepared, t Table, q Query) (*Prepared, error) {
+	if err := s.client.prepareIn(p, &t, &q, verbPage, false); err != nil {
 		return nil, err
 	}
 	if q.Filter == nil {
@@ -77,29 +82,34 @@ func (p *Prepared) sized(rows int) {
 
 // prepare does what is the same for every reading of rows.
 func (c *Client) prepare(t Table, q Query, verb string, tracked bool) (*Prepared, error) {
+	p := new(Prepared)
+	return p, c.prepareIn(p, &t, &q, verb, tracked)
+}
+
+func (c *Client) prepareIn(p *Prepared, t *Table, q *Query, verb string, tracked bool) error {
 	if q.PageSize < 0 || q.PageSize > MaxPageSize {
-		return nil, refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
+		return refuse("query", "", "page size %d is not from 1 to %d", q.PageSize, MaxPageSize)
 	}
 	size := q.PageSize
 	if size == 0 {
 		size = defaultPageSize
 	}
-	l, err := c.layouts.of(&t, &q, verb, tracked)
+	l, err := c.layouts.of(t, q, verb, tracked)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	p := &Prepared{table: t, query: q, op: l.op, path: l.path, layout: l, form: l.sum}
+	*p = Prepared{table: *t, query: *q, op: l.op, path: l.path, layout: l, form: l.sum}
 	p.sized(size)
 	p.redact.query = &p.query
 	p.label(q.Select)
 	if q.Moments {
 		if len(q.OrderBy) == 0 || q.OrderBy[0].Column.Type != DateTime {
-			return nil, refuse("query", "", "moments are of an order by a date and time")
+			return refuse("query", "", "moments are of an order by a date and time")
 		}
 		p.moments = true
 		p.form = sha256.Sum256(append(p.form[:], "moments"...)) // pages without them are others
 	}
-	return p, nil
+	return nil
 }
 
 // preferences is the Prefer header for pages of so many rows.

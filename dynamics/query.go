@@ -56,6 +56,8 @@ type Query struct {
 	Count bool
 	// Moments keeps the first column of OrderBy, of type DateTime, for [Page.Moment].
 	Moments bool
+	// Messages lays the rows of a page out for [Page.Message].
+	Messages Messages
 }
 
 // fit writes f in the plainest form that Dataverse takes: within its bound on

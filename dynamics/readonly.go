@@ -41,11 +41,14 @@ func (g readOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 	return g.next.RoundTrip(sent)
 }
 
+// methodHeaders change a request's method for some servers.
+var methodHeaders = [...]string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"}
+
 // readsOnly checks r and returns its body, nil where it has none. Its errors hold
 // nothing of the request.
 func readsOnly(r *http.Request) ([]byte, error) {
-	for _, name := range []string{"X-Http-Method", "X-Http-Method-Override", "X-Method-Override"} {
-		if r.Header.Get(name) != "" {
+	for _, name := range methodHeaders {
+		if len(r.Header[name]) > 0 {
 			return nil, errors.New("it has a header that changes its method")
 		}
 	}

@@ -30,6 +30,7 @@ type redaction struct {
 	query  *Query   // whose columns the message may name; nil where there is none
 	form   listForm // in which its filter was sent
 	tokens []string // that the other side was sent, see echo.go
+	first  tokenUse // of tokens[0], zero where it was not made
 	sieves *perToken[*echoSieve]
 }
 

@@ -52,6 +52,7 @@ type request struct {
 	room    budget.Lease // of the attempt's buffers
 	body    body
 	known   [1]string // see know
+	now     time.Time // when its last step was, zero where it has to be looked up
 }
 
 // A tokenGiver gives the token for an attempt; again says that it is not the first:
@@ -120,32 +121,35 @@ func (c *Client) try(ctx context.Context, r *request, token string, attempt int)
 // admitted makes an attempt as soon as circuit breaker, gate and memory let it, with
 // the token that is right then.
 func (c *Client) admitted(ctx context.Context, r *request, token string, attempt int, again bool) error {
+	if again || r.now.IsZero() {
+		r.now = time.Now()
+	}
 	if err := c.breakers.admit(ctx, r); err != nil {
 		return err
 	}
-	defer r.pass.end() // also after a panic, then without a verdict
-	leave, err := c.enter(ctx, r)
+	defer func() { r.pass.end(r.now) }() // also after a panic, then without a verdict
+	slot, err := c.enter(ctx, r)
 	if err != nil {
 		return err
 	}
 	var outcome Answer // nothing, also after a panic
-	defer func() { leave(outcome) }()
+	defer func() { slot.Leave(outcome) }()
 	if err = c.makeRoom(ctx, r); err != nil {
 		return err
 	}
 	defer r.room.Close()
+	r.now = time.Now() // it may have waited
 	if r.tokens != nil {
 		if token, err = r.tokens.token(ctx, r, again); err != nil {
 			return err
 		}
 		r.know(token)
 	}
-	begun := time.Now()
-	if err := r.pass.begin(r.op, begun); err != nil {
+	if err := r.pass.begin(r.op, r.now); err != nil {
 		return err
 	}
-	err = c.attempt(ctx, r, token, attempt, begun)
-	r.pass.learn(err)
+	err = c.attempt(ctx, r, token, attempt)
+	r.pass.learn(err, r.now)
 	outcome = answerTo(err)
 	return err
 }
@@ -177,16 +181,18 @@ func (r *request) urlLength() int {
 }
 
 // attempt sends r once, reads the whole answer and tells the observer.
-func (c *Client) attempt(ctx context.Context, r *request, token string, attempt int, begun time.Time) error {
+func (c *Client) attempt(ctx context.Context, r *request, token string, attempt int) error {
+	begun := r.now
 	call := Call{Op: r.op, Attempt: attempt, RequestID: clientRequestID(ctx), BurstRemaining: -1, TimeRemaining: -1}
 	err := c.exchange(ctx, r, token, &call)
+	r.now = time.Now()
 	var failure *Error
 	if err != nil {
 		failure = c.settle(ctx, r, err, &call)
 		failure.wait = c.wait(attempt, failure)
 	}
 	if c.config.Observe != nil {
-		call.Duration = time.Since(begun)
+		call.Duration = r.now.Sub(begun)
 		c.config.Observe(call)
 	}
 	if failure != nil {
@@ -214,7 +220,7 @@ func (c *Client) settle(ctx context.Context, r *request, err error, call *Call) 
 }
 
 func (c *Client) exchange(ctx context.Context, r *request, token string, call *Call) (err error) {
-	if deadline, ok := ctx.Deadline(); !ok || time.Until(deadline) > c.config.AttemptTimeout {
+	if deadline, ok := ctx.Deadline(); !ok || deadline.Sub(r.now) > c.config.AttemptTimeout {
 		limited, cancel := context.WithTimeout(ctx, c.config.AttemptTimeout)
 		defer cancel()
 		ctx = limited // else the caller's own deadline comes first
@@ -247,7 +253,7 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 	b := &r.body
 	*b = body{ctx: ctx, from: from, echoes: echoes, header: resp.Header, most: c.config.MaxBody,
 		left: c.config.MaxBody * max(1, r.bodies),
-		work: &r.room, kept: r.account.Lease()}
+		work: &r.room, kept: r.keeps()}
 	if r.most > 0 {
 		b.left = min(b.left, r.most)
 	}
@@ -266,12 +272,20 @@ func (c *Client) exchange(ctx context.Context, r *request, token string, call *C
 		call.Bytes = b.read
 	}()
 	call.Status = resp.StatusCode
-	call.BurstRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests")
-	call.TimeRemaining = remaining(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests")
+	call.BurstRemaining = remaining(first(resp.Header, "X-Ms-Ratelimit-Burst-Remaining-Xrm-Requests"))
+	call.TimeRemaining = remaining(first(resp.Header, "X-Ms-Ratelimit-Time-Remaining-Xrm-Requests"))
 	if id := r.redact.requestID(resp.Header); id != "" {
 		call.RequestID = id
 	}
 	return read(r, resp, b)
+}
+
+// keeps begins the lease of what an attempt's answer becomes.
+func (r *request) keeps() *budget.Lease {
+	if r.page != nil {
+		return r.account.Begin(&r.page.got.own)
+	}
+	return r.account.Lease()
 }
 
 // answered reads the answer to a request that went alone.
@@ -285,6 +299,7 @@ func answered(r *request, resp *http.Response, b *body) error {
 // outgoing is what a request's head consists of. Each attempt has its own: the transport
 // may look at that of an attempt which has ended.
 type outgoing struct {
+	request               http.Request
 	url                   url.URL
 	id, prefer, authorize [1]string
 }
@@ -320,16 +335,17 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 		header["Prefer"] = out.prefer[:]
 	}
 	if token != "" {
-		out.authorize[0] = c.bearer(token)
+		out.authorize[0] = c.bearer(r.redact.use(token), token)
 		if out.authorize[0] == "" {
 			return nil, refuse(r.op, "", "the access token holds a character that no header may hold")
 		}
 		header["Authorization"] = out.authorize[:]
 	}
-	return (&http.Request{
+	out.request = *(&http.Request{
 		Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Host: host,
 		URL: &out.url, Header: header,
-	}).WithContext(ctx), nil
+	}).WithContext(ctx)
+	return &out.request, nil
 }
 
 // headSize is how many headers a request for a short page has; a map of up to 8 is one
@@ -337,8 +353,8 @@ func (c *Client) build(ctx context.Context, r *request, token, id string) (*http
 const headSize = 8
 
 // bearer is the Authorization header for a token, "" where no header may hold it.
-func (c *Client) bearer(token string) string {
-	return c.bearers.of(token, maxBearers, func() string {
+func (c *Client) bearer(use tokenUse, token string) string {
+	return c.bearers.of(use, maxBearers, func() string {
 		for i := range len(token) {
 			if token[i] <= ' ' || token[i] > '~' {
 				return ""
@@ -354,16 +370,30 @@ const maxBearers = 512
 // requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
 // of which the first is kept. What has another form is no id of Dataverse's.
 func (h redaction) requestID(header http.Header) string {
-	for _, name := range []string{"X-Ms-Service-Request-Id", "Req_id"} {
-		first, second, two := strings.Cut(header.Get(name), ",")
-		id, ok := canonicalGUID(strings.TrimSpace(first))
+	for _, name := range requestIDHeaders {
+		text := first(header, name)
+		if text == "" {
+			continue
+		}
+		one, other, two := strings.Cut(text, ",")
+		id, ok := canonicalGUID(strings.TrimSpace(one))
 		if two {
-			_, also := canonicalGUID(strings.TrimSpace(second))
+			_, also := canonicalGUID(strings.TrimSpace(other))
 			ok = ok && also
 		}
 		if ok && !h.echoes(id) {
 			return id
 		}
+	}
+	return ""
+}
+
+var requestIDHeaders = [...]string{"X-Ms-Service-Request-Id", "Req_id"}
+
+// first is header.Get of a name that is written as Go writes it.
+func first(header http.Header, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
 	}
 	return ""
 }

@@ -19,9 +19,11 @@ import (
 // MaxRetryAfter. The loop is in [Client.send].
 
 // fits reports whether the caller will still be there after a wait.
-func fits(ctx context.Context, wait time.Duration) bool {
+func fits(ctx context.Context, wait time.Duration) bool { return fitsFrom(ctx, time.Now(), wait) }
+
+func fitsFrom(ctx context.Context, now time.Time, wait time.Duration) bool {
 	deadline, ok := ctx.Deadline()
-	return ctx.Err() == nil && (!ok || time.Until(deadline) > wait)
+	return ctx.Err() == nil && (!ok || deadline.Sub(now) > wait)
 }
 
 // costly is how many times the usual wait comes before another try of a query that

@@ -266,7 +266,7 @@ func (r *rowReader) finish(p *Page) error {
 	if !lowerGUID(&r.id, r.raw(r.l.idAt, partValue)) {
 		return pageFault("a row has no " + r.p.table.Key)
 	}
-	if err := p.begin(r.body); err != nil {
+	if err := p.begin(r.body, r.p); err != nil {
 		return err
 	}
 	dst, err := p.store.room(r.body, r.most())

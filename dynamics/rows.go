@@ -3,6 +3,9 @@ package dynamics
 import (
 	"bytes"
 	"context"
+	"slices"
+	"sync"
+	"time"
 )
 
 // Page reads one page of p: the first where link is "", else the one that the link of a
@@ -10,10 +13,19 @@ import (
 // One that leads out of the environment or away from the table's rows, and one whose
 // page this session has had already, is refused as Upstream before anything is sent.
 func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, error) {
-	if _, permitted := s.stands(p.table.Name); !permitted {
+	into, permitted := s.newPage(p.table.Name)
+	if !permitted {
 		return nil, s.permits(p.table, p.op)
 	}
-	c := &pageCall{query: p}
+	c := pageCalls.Get().(*pageCall)
+	c.query, c.got = p, into
+	page, err := s.pageBy(ctx, c, p, link)
+	c.release()
+	return page, err
+}
+
+// pageBy is Page by means of c.
+func (s *Session) pageBy(ctx context.Context, c *pageCall, p *Prepared, link string) (*Page, error) {
 	r := &c.request
 	r.op, r.table, r.prefer, r.redact, r.expected, r.page = p.op, p.table, p.prefer, p.redact, p.expected, c
 	if link == "" {
@@ -36,23 +48,45 @@ func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, er
 	return page, nil
 }
 
+// newPage gives the memory of a page, and whether the table of that name may be read.
+func (s *Session) newPage(table string) (page *Page, permitted bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if permitted = slices.Contains(s.tables, table); !permitted {
+		return nil, false
+	}
+	if s.paged {
+		return &Page{}, true
+	}
+	s.paged = true
+	return &s.firstPage, true
+}
+
 // A pageCall is a call for a page: what is sent, what is read, and who waits for it.
 type pageCall struct {
 	request
 	flight
 	query *Prepared
-	got   *Page
+	got   *Page // where it is read into
 }
 
-func (c *pageCall) readPage(b *body) (err error) {
-	c.got, err = readPage(b, c.query)
-	return err
+// pageCalls keeps calls that are over, empty.
+var pageCalls = sync.Pool{New: func() any { return new(pageCall) }}
+
+// release is called when the call is over. One that others waited for may still be looked
+// at by them.
+func (c *pageCall) release() {
+	if c.done != nil {
+		return
+	}
+	*c = pageCall{}
+	pageCalls.Put(c)
 }
 
 // answered reads the answer.
 func (r *request) answered(b *body) error {
 	if r.page != nil {
-		return r.page.readPage(b)
+		return r.page.got.read(b, r.page.query)
 	}
 	return r.read(b)
 }
@@ -63,9 +97,7 @@ func (c *pageCall) make(ctx context.Context, s *Session) (*Page, error) {
 		c.limited = new(bool)
 	}
 	if err := s.run(ctx, &c.request); err != nil {
-		if c.got != nil {
-			c.got.Release()
-		}
+		c.got.Release()
 		return nil, err
 	}
 	c.got.limited = c.limited != nil && *c.limited
@@ -79,7 +111,7 @@ func (s *Session) page(ctx context.Context, c *pageCall) (*Page, error) {
 	if err != nil || mine {
 		return page, err
 	}
-	if err := s.confirmOf(ctx, c.table, c.op); err != nil { // it has waited for another's call
+	if err := s.confirmOf(ctx, c.table, c.op, time.Now()); err != nil { // it has waited for another's call
 		page.Release()
 		return nil, err
 	}

@@ -28,25 +28,40 @@ type Session struct {
 	unused   bool      // it is there
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
+
+	// Most sessions read one page: the first stands here.
+	paged     bool
+	firstPage Page
 }
 
 // Open asks the TokenSource for the connection's access and checks that its
 // environment is allowed. The TokenSource's errors are returned as they are.
 func (c *Client) Open(ctx context.Context, connection string) (*Session, error) {
+	s := new(Session)
+	if err := c.OpenIn(ctx, s, connection); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenIn is Open in s, memory of the caller's, which nobody uses as a session any more. With
+// an error s is none.
+func (c *Client) OpenIn(ctx context.Context, s *Session, connection string) error {
 	if c.config.Tokens == nil {
-		return nil, errors.New("dynamics: Config.Tokens is missing")
+		return errors.New("dynamics: Config.Tokens is missing")
 	}
 	a, err := c.config.Tokens.Access(ctx, connection)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	environment, err := c.config.Hosts.Environment(a.Environment)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return &Session{client: c, connection: connection, environment: environment, named: a.Environment,
+	*s = Session{client: c, connection: connection, environment: environment, named: a.Environment,
 		incarnation: a.Incarnation, principal: a.Principal.in(environment), tables: a.Tables, first: a, unused: true,
-		told: time.Now()}, nil
+		told: time.Now()}
+	return nil
 }
 
 // Connection returns the connection's id.
@@ -75,16 +90,23 @@ func (s *Session) Tables() []string {
 // that belongs to the source, which hears of the deletion from another process.
 const freshFor = 100 * time.Millisecond
 
-// access gives the access for the next request.
-func (s *Session) access(ctx context.Context, op string) (Access, error) {
+// access gives the access for r, which is to be sent now.
+func (s *Session) access(ctx context.Context, r *request) error {
 	s.mu.Lock()
-	a, usable := s.first, s.unused && time.Since(s.told) <= freshFor
-	s.first, s.unused = Access{}, false
+	usable := s.unused && r.now.Sub(s.told) <= freshFor
+	if usable {
+		r.asked.access = s.first
+	}
+	if s.unused {
+		s.first, s.unused = Access{}, false
+	}
 	s.mu.Unlock()
 	if usable {
-		return a, nil
+		return nil
 	}
-	return s.ask(ctx, op)
+	a, err := s.ask(ctx, r.op)
+	r.asked.access, r.now = a, time.Time{}
+	return err
 }
 
 // ask asks the TokenSource, and whether the connection still is what it was.
@@ -96,12 +118,12 @@ func (s *Session) ask(ctx context.Context, op string) (Access, error) {
 	return a, s.same(op, a)
 }
 
-// stands reports whether the TokenSource said a moment ago that the connection is what it
+// stands reports whether the TokenSource said a moment before now that the connection is what it
 // was, and whether the table of that name, "" for none, may be read.
-func (s *Session) stands(table string) (fresh, permitted bool) {
+func (s *Session) stands(table string, now time.Time) (fresh, permitted bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return time.Since(s.told) <= freshFor, table == "" || slices.Contains(s.tables, table)
+	return now.Sub(s.told) <= freshFor, table == "" || slices.Contains(s.tables, table)
 }
 
 // Confirm asks the TokenSource again, unless it was asked within the last tenth of a
@@ -110,14 +132,14 @@ func (s *Session) stands(table string) (fresh, permitted bool) {
 // longer for t. It is for whoever waited, for another's answer too, and is about to
 // deliver what belongs to the connection; the session's own calls do it by themselves.
 func (s *Session) Confirm(ctx context.Context, t Table) error {
-	return s.confirmOf(ctx, t, t.op("confirm"))
+	return s.confirmOf(ctx, t, t.op("confirm"), time.Now())
 }
 
 // Permits returns an error of kind NotConsented where the person of the connection was
 // not told that t is read, as the TokenSource last said. It is for whoever answers from
 // what was read before; the session's own calls do it by themselves.
 func (s *Session) Permits(t Table) error {
-	if _, permitted := s.stands(t.Name); permitted && t.Name != "" && t.check("") == nil {
+	if _, permitted := s.stands(t.Name, time.Time{}); permitted && t.Name != "" && t.check("") == nil {
 		return nil // without the name of the operation to be made
 	}
 	return s.permits(t, t.op("open"))
@@ -129,10 +151,11 @@ func (s *Session) Permits(t Table) error {
 // for, and a call of the caller's own is refused at once or let through to find out.
 func (s *Session) Await() (done func(), ok bool) {
 	circuit := s.client.breakers.of(s.connection, s.environment)
-	if circuit.broken() {
+	if circuit.broken(time.Now()) {
 		return func() {}, false
 	}
-	return circuit.watch().end, true
+	waits := circuit.watch()
+	return func() { waits.end(time.Now()) }, true
 }
 
 // same refuses an access that is not for what Open found: its token must not be
@@ -178,18 +201,18 @@ func (s *Session) run(ctx context.Context, r *request) error {
 	if err := s.exchange(ctx, r); err != nil {
 		return err
 	}
-	return s.confirmOf(ctx, r.table, r.op)
+	return s.confirmOf(ctx, r.table, r.op, r.now)
 }
 
 // confirmOf is asked before rows or metadata of a table are delivered; a request without a
 // table has the zero Table.
-func (s *Session) confirmOf(ctx context.Context, t Table, op string) error {
-	fresh, permitted := s.stands(t.Name)
+func (s *Session) confirmOf(ctx context.Context, t Table, op string, now time.Time) error {
+	fresh, permitted := s.stands(t.Name, now)
 	if !fresh {
 		if _, err := s.ask(ctx, op); err != nil {
 			return err
 		}
-		_, permitted = s.stands(t.Name)
+		_, permitted = s.stands(t.Name, now)
 	}
 	if !permitted {
 		return s.permits(t, op)
@@ -205,14 +228,14 @@ type asked struct {
 
 // token gives the token for an attempt.
 func (a *asked) token(ctx context.Context, r *request, again bool) (string, error) {
-	fresh, permitted := a.session.stands(r.table.Name)
+	fresh, permitted := a.session.stands(r.table.Name, r.now)
 	if again || !fresh {
 		now, err := a.session.ask(ctx, r.op)
 		if err != nil {
 			return "", err
 		}
-		a.access = now // a 401 is about this one
-		_, permitted = a.session.stands(r.table.Name)
+		a.access, r.now = now, time.Now() // a 401 is about this one
+		_, permitted = a.session.stands(r.table.Name, r.now)
 	}
 	if !permitted { // the connection may have been made again for fewer tables
 		return "", a.session.permits(r.table, r.op)
@@ -222,10 +245,13 @@ func (a *asked) token(ctx context.Context, r *request, again bool) (string, erro
 
 // exchange sends r. A 401 costs a renewal and one more try.
 func (s *Session) exchange(ctx context.Context, r *request) (err error) {
-	a := &r.asked.access
-	if *a, err = s.access(ctx, r.op); err != nil {
+	if r.now.IsZero() {
+		r.now = time.Now()
+	}
+	if err = s.access(ctx, r); err != nil {
 		return err
 	}
+	a := &r.asked.access
 	r.principal, r.queue, r.environment = a.Principal.in(s.environment), s.connection, s.environment
 	r.asked.session, r.tokens = s, &r.asked
 	for range maxRenewals {
@@ -248,7 +274,7 @@ func (s *Session) exchange(ctx context.Context, r *request) (err error) {
 		if renewed.Token.Reveal() == a.Token.Reveal() {
 			return err // the same token would get the same answer
 		}
-		*a = renewed
+		*a, r.now = renewed, time.Time{}
 	}
 	return s.client.send(ctx, r, a.Token.Reveal())
 }

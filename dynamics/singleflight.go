@@ -3,8 +3,10 @@ package dynamics
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"hash/maphash"
+	"math/bits"
 	"sync"
 	"time"
 
@@ -52,7 +54,8 @@ func (f *flights) page(ctx context.Context, s *Session, c *pageCall) (page *Page
 	circuit := c.circuit
 	c.of = s.flightKey(ctx, &c.request, c.query)
 	for {
-		if circuit.broken() {
+		c.now = time.Now()
+		if circuit.broken(c.now) {
 			page, err = c.make(ctx, s)
 			return page, true, err
 		}
@@ -92,16 +95,16 @@ func (f *flights) given(ctx context.Context, one *flight) (*Page, error) {
 	if one.page == nil {
 		return nil, one.err
 	}
-	page := *one.page
+	page := &Page{contents: one.page.contents}
 	page.lease = f.part(one)
 	page.lease.Join(budget.From(ctx))
-	return &page, nil
+	return page, nil
 }
 
 // wait returns when the call is over. Who waits for it counts as a call that hangs.
 func (one *flight) wait(ctx context.Context, op string, circuit *breaker) error {
 	hanging := circuit.watch()
-	defer hanging.end()
+	defer func() { hanging.end(time.Now()) }()
 	defer budget.From(ctx).Pause()()
 	select {
 	case <-one.done:
@@ -169,7 +172,7 @@ func (f *flights) join(mine *flight) (one *flight, does role) {
 	if f.under == nil {
 		f.under = map[uint64]*flight{}
 	}
-	*mine = flight{of: mine.of, hash: mine.hash, gaveUp: true} // as seen where the call panics
+	mine.gaveUp = true // as seen where the call panics
 	f.under[mine.hash] = mine
 	return mine, makesIt
 }
@@ -190,8 +193,7 @@ func (f *flights) fly(ctx context.Context, s *Session, c *pageCall) (page *Page,
 		if one.page != nil && one.others > 0 {
 			one.page.shared = true
 			one.leases = one.page.lease.Share(one.others)
-			own := *one.page // who made it may release it before the others look at it
-			page = &own
+			page = &Page{contents: one.page.contents} // it may be released before the others look at theirs
 		}
 		if one.done != nil {
 			close(one.done)
@@ -220,15 +222,13 @@ var flightSeed = maphash.MakeSeed()
 
 // hash tells most calls apart; which are the same the whole key says.
 func (k *flightKey) hash() uint64 {
-	var h maphash.Hash
-	h.SetSeed(flightSeed)
+	const odd = 0x9E3779B97F4A7C15
+	sum := binary.LittleEndian.Uint64(k.form[:])
 	for _, text := range [...]string{k.connection, k.incarnation, k.user, k.query, k.link} {
-		_, _ = h.WriteString(text)
-		_ = h.WriteByte(0)
+		sum = bits.RotateLeft64(sum, 29)*odd + maphash.String(flightSeed, text)
 	}
-	_, _ = h.Write(k.form[:])
 	if k.job {
-		_ = h.WriteByte(1)
+		sum++
 	}
-	return h.Sum64()
+	return sum
 }

@@ -35,7 +35,7 @@ func nearby(origin string) bool {
 
 // unzips makes the body of a compressed answer plain.
 func unzips(resp *http.Response) {
-	if strings.EqualFold(resp.Header.Get("Content-Encoding"), "gzip") {
+	if strings.EqualFold(first(resp.Header, "Content-Encoding"), "gzip") {
 		resp.Body = &unzipped{from: resp.Body}
 	}
 }

@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/plan"
@@ -43,21 +44,37 @@ type rowOperations struct {
 // already where the connection is not for the table: what was read before is kept, and
 // an answer may come from that alone.
 func (o *rowOperations) open(ctx context.Context, c route.Call) (*dynamics.Session, error) {
-	session, err := o.Operations.open(ctx, c)
-	if err != nil {
+	session := new(dynamics.Session)
+	if err := o.openIn(ctx, c, session); err != nil {
 		return nil, err
 	}
-	return session, session.Permits(o.entity.Rows)
+	return session, nil
+}
+
+// openIn is open in memory of the caller's; see [dynamics.Client.OpenIn].
+func (o *rowOperations) openIn(ctx context.Context, c route.Call, session *dynamics.Session) error {
+	if err := o.Operations.openIn(ctx, c, session); err != nil {
+		return err
+	}
+	return session.Permits(o.entity.Rows)
 }
 
 // open is the session of a call. A job's is refused where the connection was made again
 // since the job began.
 func (o *Operations) open(ctx context.Context, c route.Call) (*dynamics.Session, error) {
-	session, err := o.Dynamics.Open(ctx, c.Connection)
+	session := new(dynamics.Session)
+	if err := o.openIn(ctx, c, session); err != nil {
+		return nil, err
+	}
+	return session, nil
+}
+
+func (o *Operations) openIn(ctx context.Context, c route.Call, session *dynamics.Session) error {
+	err := o.Dynamics.OpenIn(ctx, session, c.Connection)
 	if err == nil && c.Job != nil {
 		err = session.IsOf(c.Job.Incarnation)
 	}
-	return session, err
+	return err
 }
 
 // Routes is every operation of the tables that are served. Its error says what is wrong
@@ -86,7 +103,7 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 		}
 		rows := &rowOperations{o, entity}
 		for verb, r := range map[messages.Verb]route.Route{
-			messages.VerbSearch:  route.ManyOf(table, wantsStream, rows.search),
+			messages.VerbSearch:  route.SearchOf(table, wantsStream, rows.beginSearch),
 			messages.VerbGet:     route.OneOf(table, rows.get),
 			messages.VerbCount:   route.OneOf(table, rows.count),
 			messages.VerbFields:  route.OneOf(table, rows.fields),
@@ -99,18 +116,8 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 			routes[operation] = r
 		}
 	}
-	return withSchemas(routes, o.Tables)
-}
-
-// withSchemas adds the schemas of the bodies.
-func withSchemas(routes map[messages.Operation]route.Route,
-	tables []messages.Table) (map[messages.Operation]route.Route, error) {
 	for op, r := range routes {
-		schemas, err := op.Schemas(tables)
-		if err != nil {
-			return nil, fmt.Errorf("no JSON Schemas for %s: %w", op, err)
-		}
-		r.Schemas = schemas
+		r.Schemas = sync.OnceValues(func() (messages.Schemas, error) { return op.Schemas(o.Tables) })
 		routes[op] = r
 	}
 	return routes, nil

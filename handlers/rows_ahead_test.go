@@ -230,7 +230,11 @@ func TestAnAnswerThatIsNotWantedEndsWhatIsReadAhead(t *testing.T) {
 			defer cancel()
 			var failed error
 			o := &rowOperations{d.operations, accounts(t)}
-			for _, err := range o.search(ctx, route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme", Budget: 1 << 20}, streamOf(0)) {
+			search := o.beginSearch()
+			in, _ := search.Asked()
+			*in = streamOf(0)
+			call := route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme", Budget: 1 << 20}
+			for _, err := range search.Parts(ctx, call) {
 				if failed = err; failed == nil {
 					waitFor(t, came, "the next page has not been asked for")
 					cancel()

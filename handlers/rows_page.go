@@ -60,11 +60,8 @@ const ampleBudget = 32 << 10
 // fitting counts the page's next rows, at most so many, that fit a message with its head
 // and its end.
 func (s *search) fitting(most int) (rows int, err error) {
-	if s.head == nil {
-		s.tail = s.tailSpace[:0]
-		if s.head, err = appendHead(s.headSpace[:0], s.call, s.entity); err != nil {
-			return 0, err
-		}
+	if err := s.makeHead(); err != nil {
+		return 0, err
 	}
 	if s.call.Budget >= ampleBudget && s.page.Size(s.row, most) <= s.call.Budget/2 {
 		return most, nil // a cursor has room in the other half: its query came in one message
@@ -73,14 +70,26 @@ func (s *search) fitting(most int) (rows int, err error) {
 	return fitting(s.page, s.row, most, s.call.Budget-len(s.head)-room), err
 }
 
+// makeHead makes what parts begin with, once.
+func (s *search) makeHead() (err error) {
+	if s.head == nil {
+		s.tail = s.tailSpace[:0]
+		s.head, err = appendHead(s.headSpace[:0], s.call, s.entity)
+	}
+	return err
+}
+
+// plainTail is what a part's end may take where it has no cursor, in bytes.
+const plainTail = 64
+
 // tailRoom is what a part's end may take: the total, and the cursor, whose size
 // the query and the link decide, compressed and in base64.
 func (s *search) tailRoom() (int, error) {
 	if s.stream && s.sent+s.rowsWanted() < messages.MaxStreamRows {
-		return 64, nil
+		return plainTail, nil
 	}
 	query, err := s.encoded()
-	return 64 + maxMarks*48 + (len(query)+len(s.at.Link)+len(s.page.NextLink()))/2, err
+	return plainTail + maxMarks*48 + (len(query)+len(s.at.Link)+len(s.page.NextLink()))/2, err
 }
 
 // fitting counts the rows from first on that fit into room bytes with a comma each, at least
@@ -193,23 +202,28 @@ func (s *search) after(rows int) position {
 	return to
 }
 
-// deliver makes the part of the page's next rows. It is written into the memory of the part
-// before, where there is one and it is long enough; see [route.Part] for whose it is.
+// deliver makes the part of the page's next rows. Where they stand in the page as in the
+// message, that is its body, and the page has to stay. Else it is written into the memory of
+// the part before, where there is one and it is long enough; see [route.Part] for whose it is.
 func (s *search) deliver(ctx context.Context, rows, size int) (route.Part, error) {
-	if cap(s.body) < size {
-		s.dropBody(ctx)
-		var err error
-		if s.body, err = takeBody(ctx, size); err != nil {
-			return route.Part{}, err
+	body := s.page.Message(s.row, rows, s.head, s.tail)
+	if s.inPage = body != nil; !s.inPage {
+		if cap(s.body) < size {
+			s.dropBody(ctx)
+			var err error
+			if s.body, err = takeBody(ctx, size); err != nil {
+				return route.Part{}, err
+			}
 		}
+		body = append(s.body[:0], s.head...)
+		body = s.page.AppendRows(body, s.row, rows)
+		body = append(body, s.tail...)
+		s.body = body
 	}
-	body := append(s.body[:0], s.head...)
-	body = s.page.AppendRows(body, s.row, rows)
-	s.body = append(body, s.tail...)
 	s.row += rows
 	s.at.Rows += rows
 	s.sent += rows
-	return route.Part{Body: s.body, Rows: rows, Last: s.end.last, After: s}, nil
+	return route.Part{Body: body, Rows: rows, Last: s.end.last, After: s}, nil
 }
 
 // dropBody gives back the body of the part before.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"iter"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -15,46 +16,80 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// search answers contacts.search and its like: one page, or in stream mode as many parts
-// as it takes.
-func (o *rowOperations) search(ctx context.Context, c route.Call,
-	in messages.SearchRequest) iter.Seq2[route.Part, error] {
+// beginSearch begins the answer to contacts.search and its like: one page, or in stream mode
+// as many parts as it takes.
+func (o *rowOperations) beginSearch() route.Search {
+	s := searches.Get().(*search)
+	s.of = o
+	return s
+}
+
+// Asked implements [route.Search].
+func (s *search) Asked() (*messages.SearchRequest, *messages.SearchMemory) {
+	return &s.asked, &s.memory
+}
+
+// Parts implements [route.Search].
+func (s *search) Parts(ctx context.Context, c route.Call) iter.Seq2[route.Part, error] {
 	if c.Job != nil {
-		return o.searchJob(ctx, c, in)
+		return s.of.searchJob(ctx, c, s.asked) // its request keeps this memory
 	}
-	s := o.searchOf(c, in)
+	s.begins(s.of, c)
+	turn := s.turn
 	return func(yield func(route.Part, error) bool) {
-		defer s.close()
-		err := s.open(ctx, o)
-		if err == nil {
-			err = o.Catalog.ReplanIn(&s.columns, s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+		if s.turn != turn {
+			panic("a search is answered twice")
 		}
-		for err == nil {
-			var part route.Part
-			if part, err = s.next(ctx); err != nil {
-				break
-			}
-			if part.Last && !s.end.more { // no cursor: others need the page's memory while this is published
-				s.release()
-			}
-			if !yield(part, nil) || part.Last {
-				s.dropBody(ctx)
-				return
-			}
-		}
-		s.dropBody(ctx)
-		yield(route.Part{}, err)
+		s.answer(ctx, s.of, yield)
+		s.Drop() // not after a panic: who knows who has it then
 	}
+}
+
+// Drop implements [route.Search]: it leaves nothing of a search that is over. What that began
+// has ended, and its parts are no longer good.
+func (s *search) Drop() {
+	*s = search{turn: s.turn + 1}
+	searches.Put(s)
+}
+
+// answer yields the parts, up to the last one or an error.
+func (s *search) answer(ctx context.Context, o *rowOperations, yield func(route.Part, error) bool) {
+	defer s.close()
+	err := s.open(ctx, o)
+	if err == nil {
+		err = o.Catalog.ReplanIn(&s.columns, s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
+	}
+	for err == nil {
+		var part route.Part
+		if part, err = s.next(ctx); err != nil {
+			break
+		}
+		if part.Last && !s.end.more && !s.inPage { // no cursor: others need the page's memory while this is published
+			s.release()
+		}
+		if !yield(part, nil) || part.Last {
+			s.dropBody(ctx)
+			return
+		}
+	}
+	s.dropBody(ctx)
+	yield(route.Part{}, err)
 }
 
 // wantsStream reports whether a search is answered with as many parts as it takes. A mode
 // that does not exist counts as one, so that its refusal ends what may be waited for.
-func wantsStream(in messages.SearchRequest) bool {
+func wantsStream(in *messages.SearchRequest) bool {
 	return in.Mode != "" && in.Mode != messages.ModePage
 }
 
+// searches have the memory of searches that are over, of which nothing is left in it. Calls
+// for pages, which others may share, have memory of their own.
+var searches = sync.Pool{New: func() any { return new(search) }}
+
 // A search is one request's walk over the matching rows.
 type search struct {
+	turn    uint64 // how many others had this memory before
+	of      *rowOperations
 	call    route.Call
 	entity  *plan.Entity
 	session *dynamics.Session
@@ -80,29 +115,38 @@ type search struct {
 
 	end        searchEnd // of the part before
 	body       []byte    // of the part before
+	inPage     bool      // the part before stands in the page
 	head, tail []byte    // of parts, in this space where they have room
 	headSpace  [192]byte
 	tailSpace  [64]byte
+
+	// What asked, session and rows point to.
+	memory   messages.SearchMemory
+	opened   dynamics.Session
+	prepared dynamics.Prepared
 }
 
-func (o *rowOperations) searchOf(c route.Call, in messages.SearchRequest) *search {
-	return &search{call: c, entity: o.entity, asked: in, stream: wantsStream(in)}
+// begins begins the work on what is asked.
+func (s *search) begins(o *rowOperations, c route.Call) {
+	s.call, s.entity, s.stream = c, o.entity, wantsStream(&s.asked)
 }
 
 // newSearch is a search that is open.
 func (o *rowOperations) newSearch(ctx context.Context, c route.Call, in messages.SearchRequest) (*search, error) {
-	s := o.searchOf(c, in)
+	s := &search{asked: in}
+	s.begins(o, c)
 	return s, s.open(ctx, o)
 }
 
 // open checks what was asked for, and settles the session and where to begin.
 func (s *search) open(ctx context.Context, o *rowOperations) (err error) {
-	if err := checkSearch(s.asked); err != nil {
+	if err := checkSearch(&s.asked); err != nil {
 		return err
 	}
-	if s.session, err = o.open(ctx, s.call); err != nil {
+	if err = o.openIn(ctx, s.call, &s.opened); err != nil {
 		return err
 	}
+	s.session = &s.opened
 	s.cursors = o.cursorsOf(s.call, s.session)
 	return s.begin(s.asked)
 }
@@ -114,7 +158,7 @@ func (s *search) close() {
 }
 
 // checkSearch finds what is wrong with a request before anybody else is asked.
-func checkSearch(in messages.SearchRequest) error {
+func checkSearch(in *messages.SearchRequest) error {
 	switch {
 	case in.Mode != "" && in.Mode != messages.ModePage && in.Mode != messages.ModeStream:
 		return messages.Invalid("mode", "must be page or stream")
@@ -246,7 +290,14 @@ func (s *search) plan(ctx context.Context, p plan.Planner) (err error) {
 	if s.byTime {
 		s.query.OrderBy, s.query.Moments = []dynamics.Order{{Column: dynamics.CreatedOn()}}, true
 	}
-	s.rows, err = s.session.Prepare(s.entity.Rows, s.query)
+	if s.stream && s.call.Job == nil {
+		if err = s.makeHead(); err != nil {
+			return err
+		}
+		// A row has a comma, as where rows are counted that fit a message.
+		s.query.Messages = dynamics.Messages{Size: s.call.Budget, Head: len(s.head), Tail: plainTail + 1}
+	}
+	s.rows, err = s.session.PrepareIn(&s.prepared, s.entity.Rows, s.query)
 	return err
 }
 

@@ -276,7 +276,7 @@ func TestBoundsOfASearch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			in := searchOf(0, 0)
 			c.change(&in)
-			err := checkSearch(in)
+			err := checkSearch(&in)
 			if err == nil {
 				session, opened := d.client.Open(t.Context(), "acme")
 				if opened != nil {
@@ -301,7 +301,7 @@ func TestBoundsOfASearch(t *testing.T) {
 		t.Error(err)
 	}
 	in.Fields, in.OrderBy = names(100), names(10)
-	if err := checkSearch(in); err != nil {
+	if err := checkSearch(&in); err != nil {
 		t.Error(err)
 	}
 	if len(d.asked) != 1 {

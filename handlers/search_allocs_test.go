@@ -10,9 +10,9 @@ import (
 )
 
 // What a small search allocates here, besides what the Dataverse client does for it: to be
-// read, the body's text, the names, and the nodes of the filter; the search, and what
-// iterates over it; to be planned, the filter's three nodes and the text of the value that is
-// its own; for its part, nothing.
+// read, the body's text, what iterates over it, and the search, unless one that is over has
+// given back its memory; to be planned, the filter's three nodes and the text of the value
+// that is its own; for its part, nothing.
 func TestAllocationsOfASmallSearch(t *testing.T) {
 	if raced {
 		t.Skip("under the race detector pools forget at random")
@@ -25,9 +25,16 @@ func TestAllocationsOfASmallSearch(t *testing.T) {
 	ctx := t.Context()
 
 	search := routesOf(t, operations)["accounts.search"]
-	exactly(t, "to be read", 5, func() {
+	exactly(t, "to be read", 3, func() {
 		if answer := search.Serve(ctx, call, body); answer.Call.Connection != "acme" {
 			t.Fatal("it is not read")
+		}
+	})
+	exactly(t, "to be refused, all in all", 9, func() {
+		for _, err := range search.Serve(ctx, call, []byte(`{"connection":"acme","mode":"no such"}`)).Parts {
+			if err == nil {
+				t.Fatal("it is not refused")
+			}
 		}
 	})
 

@@ -45,9 +45,19 @@ func (c Codec[T]) Decode(body []byte) (T, *Error) { return c.scan(body, false) }
 // values of a filter may be parts of it.
 func (c Codec[T]) DecodeShared(body []byte) (T, *Error) { return c.scan(body, true) }
 
+// DecodeIn is DecodeShared into a request and memory of the caller's, which are empty. The
+// memory is the request's for as long as that is used. With an error the request is empty.
+func (c Codec[T]) DecodeIn(body []byte, in *T, memory *SearchMemory) (fault *Error) {
+	if search, ok := any(in).(*SearchRequest); ok && scanSearch(body, search, true, memory) {
+		return nil
+	}
+	*in, fault = c.decode(body)
+	return fault
+}
+
 func (c Codec[T]) scan(body []byte, shared bool) (T, *Error) {
 	var in T
-	if search, ok := any(&in).(*SearchRequest); ok && scanSearch(body, search, shared) {
+	if search, ok := any(&in).(*SearchRequest); ok && scanSearch(body, search, shared, nil) {
 		return in, nil
 	}
 	return c.decode(body)

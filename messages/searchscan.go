@@ -32,14 +32,24 @@ type searchScan struct {
 	nodes          []Where
 	done, open     int
 	leaves, values int
+
+	memory *SearchMemory // nil where there is none
+	named  int           // names of the memory that are used
+}
+
+// A SearchMemory has room for what a usual search consists of; see [Codec.DecodeIn]. Its zero
+// value is empty.
+type SearchMemory struct {
+	nodes [8]Where
+	names [16]string
 }
 
 // scanSearch reads body, or reports false. shared says that values may be parts of body.
-func scanSearch(body []byte, in *SearchRequest, shared bool) bool {
+func scanSearch(body []byte, in *SearchRequest, shared bool, memory *SearchMemory) bool {
 	if len(body) > maxScanned {
 		return false
 	}
-	s := searchScan{body: body, text: string(body)}
+	s := searchScan{body: body, text: string(body), memory: memory}
 	if shared {
 		s.raw = body
 	}
@@ -123,11 +133,18 @@ func (s *searchScan) where() (*Where, bool) {
 	if n > maxScannedNodes {
 		return nil, false
 	}
-	s.nodes, s.open = make([]Where, n), n
+	s.nodes, s.open = s.nodesFor(n), n
 	if !s.node(1) {
 		return nil, false
 	}
 	return &s.settle(1)[0], true
+}
+
+func (s *searchScan) nodesFor(n int) []Where {
+	if s.memory != nil && n <= len(s.memory.nodes) {
+		return s.memory.nodes[:n:n]
+	}
+	return make([]Where, n)
 }
 
 // node reads a node and leaves it as the latest of the open ones.
@@ -319,7 +336,7 @@ func (s *searchScan) strings(most int) ([]string, bool) {
 	if n > most {
 		return nil, false
 	}
-	list := make([]string, 0, n)
+	list := s.namesFor(n)
 	for more := s.opens('[', ']'); more; more = s.goesOn() {
 		text, ok := s.string()
 		if !ok || len(list) == most {
@@ -328,6 +345,15 @@ func (s *searchScan) strings(most int) ([]string, bool) {
 		list = append(list, text)
 	}
 	return list, s.closed(']')
+}
+
+// namesFor is an empty list with room for n names.
+func (s *searchScan) namesFor(n int) []string {
+	if s.memory == nil || n > len(s.memory.names)-s.named {
+		return make([]string, 0, n)
+	}
+	s.named += n
+	return s.memory.names[s.named-n : s.named-n : s.named]
 }
 
 // string reads a text without escapes.

@@ -71,7 +71,7 @@ func TestASearchKeepsNothingOfItsBody(t *testing.T) {
 }
 
 // One search takes the body's text, the names, the nodes, and unless it shares the body a
-// copy for values: no more, however many there are.
+// copy for values: no more, however many there are. In memory of the caller's it takes the text.
 func TestAllocationsOfASearchScan(t *testing.T) {
 	body := []byte(plainSearches[len(plainSearches)-2])
 	codec := NewCodec[SearchRequest]()
@@ -84,13 +84,23 @@ func TestAllocationsOfASearchScan(t *testing.T) {
 			t.Errorf("%v allocations, want %v", n, want)
 		}
 	}
+	var in SearchRequest
+	var memory SearchMemory
+	if n := testing.AllocsPerRun(100, func() {
+		in, memory = SearchRequest{}, SearchMemory{}
+		if fault := codec.DecodeIn(body, &in, &memory); fault != nil {
+			t.Fatal(fault)
+		}
+	}); n != 1 {
+		t.Errorf("%v allocations in memory of the caller's, want 1", n)
+	}
 }
 
 // scannedAlike returns what the scan read, nil where it read nothing.
 func scannedAlike(t *testing.T, body []byte) *SearchRequest {
 	t.Helper()
 	var got SearchRequest
-	if !scanSearch(body, &got, false) {
+	if !scanSearch(body, &got, false, nil) {
 		if !reflect.DeepEqual(got, SearchRequest{}) {
 			t.Errorf("half a request: %+v", got)
 		}
@@ -99,6 +109,10 @@ func scannedAlike(t *testing.T, body []byte) *SearchRequest {
 	want, fault := NewCodec[SearchRequest]().decode(body)
 	if fault != nil || !reflect.DeepEqual(got, want) {
 		t.Fatalf("%q:\n%+v\n%+v, %v", body, got, want, fault)
+	}
+	var kept SearchRequest
+	if fault := NewCodec[SearchRequest]().DecodeIn(body, &kept, new(SearchMemory)); fault != nil || !reflect.DeepEqual(kept, want) {
+		t.Fatalf("%q: in memory of another's\n%+v\n%+v, %v", body, kept, want, fault)
 	}
 	if w := got.Where; w != nil {
 		var quick, slow whereCount

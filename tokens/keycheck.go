@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -69,8 +70,12 @@ func (s *Store) sealedUnder(ctx context.Context, keys []string, id uint32) (foun
 	return found, nil
 }
 
-// checkSample is how many connections [Store.CheckKeys] tries.
-const checkSample = 200
+const (
+	// checkSample is how many connections [Store.CheckKeys] tries.
+	checkSample = 200
+	// checkBatch is how many of them are read at once.
+	checkBatch = 50
+)
 
 // CheckKeys tries whether stored connections, at most 200 picked at random, open
 // with the key set, and returns how many were tried and how many did not open. It
@@ -82,20 +87,24 @@ func (s *Store) CheckKeys(ctx context.Context) (tried, unopened int, err error) 
 		return 0, 0, redisError(err)
 	}
 	var first error
-	read := time.Now()
-	for _, id := range ids {
-		at := grantFence(id)
-		at.at = read
-		_, err := s.read(ctx, &at)
-		switch {
-		case err == nil:
-			tried++
-		case errors.Is(err, errForeign): // says nothing about the keys
-		case errors.Is(err, ErrUnsealable):
-			tried, unopened = tried+1, unopened+1
-			first = firstError(first, err)
-		case !errors.Is(err, errMissing):
-			return tried, unopened, err
+	for batch := range slices.Chunk(ids, checkBatch) {
+		replies := s.readGrants(ctx, batch)
+		read := time.Now()
+		for i, id := range batch {
+			at := grantFence(id)
+			at.at = read
+			v, err := replies[i].Result()
+			_, err = s.found(&at, v, err)
+			switch {
+			case err == nil:
+				tried++
+			case errors.Is(err, errForeign): // says nothing about the keys
+			case errors.Is(err, ErrUnsealable):
+				tried, unopened = tried+1, unopened+1
+				first = firstError(first, err)
+			case !errors.Is(err, errMissing):
+				return tried, unopened, err
+			}
 		}
 	}
 	if tried == 0 || unopened < tried {

@@ -59,14 +59,7 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	replies := make([]*redis.SliceCmd, len(ids))
-	// Each reply has its own error: one that is no record must not hide the others.
-	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
-		for i, id := range ids {
-			replies[i] = p.HMGet(ctx, grantKey(id), fencedFields[:]...)
-		}
-		return nil
-	})
+	replies := s.readGrants(ctx, ids)
 	read := time.Now()
 	var list []Connection
 	for i, id := range ids {
@@ -83,6 +76,19 @@ func (s *Store) loadAll(ctx context.Context, ids []string) ([]Connection, error)
 		}
 	}
 	return list, nil
+}
+
+// readGrants asks for the grants of some connections at once.
+func (s *Store) readGrants(ctx context.Context, ids []string) []*redis.SliceCmd {
+	replies := make([]*redis.SliceCmd, len(ids))
+	// Each reply has its own error: one that is no record must not hide the others.
+	_, _ = s.rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, id := range ids {
+			replies[i] = p.HMGet(ctx, grantKey(id), fencedFields[:]...)
+		}
+		return nil
+	})
+	return replies
 }
 
 // loaded is a grant as Redis answered with it, one of several; errMissing where there

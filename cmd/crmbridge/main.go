@@ -23,18 +23,43 @@ import (
 
 // commands are the program's commands, in the order of the help text.
 type commands struct {
-	Serve        serveCommand        `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	serving
 	Connect      connectCommand      `cmd:"" help:"Connect an environment: print and open the page where a person signs in."`
 	Connections  connectionsCommands `cmd:"" help:"List, show, check and delete connections."`
 	kong.Plugins                     // one group for each table
 	Users        usersCommands       `cmd:"" help:"Show users."`
 	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
-	Healthcheck  healthcheckCommand  `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
-	Version      versionCommand      `cmd:"" help:"Print the version."`
+	checking
+	Version versionCommand `cmd:"" help:"Print the version."`
 }
 
+// serving and checking are the commands that orchestrators start, each by itself.
+type (
+	serving struct {
+		Serve serveCommand `cmd:"" help:"Answer requests over NATS until SIGTERM."`
+	}
+	checking struct {
+		Healthcheck healthcheckCommand `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
+	}
+)
+
 func newCommands() *commands { return &commands{Plugins: tableGroups(messages.Tables())} }
+
+// grammar is what arguments are read by: of the commands that orchestrators start their own part
+// alone, since reading all others from struct tags takes longer than what such a command does
+// before it has an answer.
+func grammar(args []string) any {
+	if len(args) > 0 {
+		switch args[0] {
+		case "serve":
+			return &serving{}
+		case "healthcheck":
+			return &checking{}
+		}
+	}
+	return newCommands()
+}
 
 // subjects are what crmbridge can be asked about.
 func subjects() string {
@@ -47,10 +72,14 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
+	return programOf(grammar(args), stdout, stderr).Run(args, stdout, stderr)
+}
+
+func programOf(commands any, stdout, stderr io.Writer) program.Program {
 	return program.Program{Name: "crmbridge",
 		Description: "crmbridge answers questions about " + subjects() + " in Dynamics 365 (Dataverse) over NATS.",
-		Commands:    newCommands(), Bind: []any{newStdio(stdout, stderr)}, Print: printError,
-	}.Run(args, stdout, stderr)
+		Commands:    commands, Bind: []any{newStdio(stdout, stderr)}, Print: printError,
+	}
 }
 
 // connection is the argument of every command that asks about one connection.

@@ -41,3 +41,25 @@ func TestUsageErrorsEndWithStatus2(t *testing.T) {
 		})
 	}
 }
+
+// A command that is read by its own grammar says what it says among all commands.
+func TestOneCommandsGrammarSaysTheSame(t *testing.T) {
+	for _, args := range [][]string{{"serve", "--help"}, {"healthcheck", "--help"}, {"serve", "--no-such-flag"},
+		{"serve", "more"}, {"serve", "healthcheck"}, {"serve", "--redis-ur=x"}, {"serve", "--nats-url"},
+		{"healthcheck", "--timeout=soon"}, {"healthcheck", "--exclude"}, {"healthcheck", "--timeout=0s"}} {
+		t.Run(strings.Join(args, " "), func(t *testing.T) {
+			var said [2]strings.Builder
+			var status [2]int
+			for i, commands := range []any{newCommands(), grammar(args)} {
+				p := programOf(commands, &said[i], &said[i])
+				status[i] = p.Run(args, &said[i], &said[i])
+			}
+			if status[0] != status[1] || said[0].String() != said[1].String() || said[0].Len() == 0 {
+				t.Errorf("status %d, among all commands %d\n%s\n%s", status[1], status[0], &said[1], &said[0])
+			}
+		})
+	}
+	if _, all := grammar([]string{"--help"}).(*commands); !all {
+		t.Error("the program's help does not list all commands")
+	}
+}

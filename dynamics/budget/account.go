@@ -23,12 +23,17 @@ type Account struct {
 
 // newAccount makes an account that is not open yet; whole is nil where it is no part.
 func (b *Budget) newAccount(age uint64, whole *Account) *Account {
-	a := &Account{in: b, age: age, whole: whole}
+	a := &Account{}
+	a.begin(b, age, whole)
+	return a
+}
+
+func (a *Account) begin(b *Budget, age uint64, whole *Account) {
+	a.in, a.age, a.whole = b, age, whole
 	if whole == nil {
 		a.whole = a
 	}
 	a.own.account = a
-	return a
 }
 
 type contextKey struct{}
@@ -145,16 +150,10 @@ func (a *Account) Lease() *Lease {
 	return l
 }
 
-// Begin is Lease in the caller's own memory, of which an earlier lease must be closed.
+// Begin is Lease in the caller's own memory, of which an earlier lease must be closed. The
+// account hears of it with its first bytes, and one goroutine at a time uses it.
 func (a *Account) Begin(l *Lease) *Lease {
-	*l = Lease{}
-	if a == nil {
-		return l
-	}
-	a.in.mu.Lock()
-	defer a.in.mu.Unlock()
-	l.account = a
-	a.leases.push(l)
+	*l = Lease{account: a, unheard: true}
 	return l
 }
 
@@ -197,6 +196,7 @@ type Lease struct {
 	n       int64
 	shared  *int // how many leases hold the same bytes, nil for one
 	over    bool
+	unheard bool // by its account; see [Account.Begin]
 }
 
 func (l *Lease) none() bool { return l == nil || l.account == nil }
@@ -249,6 +249,10 @@ func (l *Lease) Shrink(n int64) {
 // Close gives the lease back. It may be called again.
 func (l *Lease) Close() {
 	if l.none() {
+		return
+	}
+	if l.unheard {
+		l.over = true
 		return
 	}
 	b := l.account.in
@@ -307,6 +311,10 @@ func (l *Lease) Join(a *Account) {
 func (l *Lease) take(n int64) {
 	if l.over || l.account.closed { // it came too late: nobody would give it back
 		return
+	}
+	if l.unheard {
+		l.unheard = false
+		l.account.leases.push(l)
 	}
 	l.n += n
 	l.account.whole.held += n

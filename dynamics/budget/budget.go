@@ -109,6 +109,15 @@ func (b *Budget) Open(n int64) (*Account, error) {
 	if b == nil {
 		return nil, nil
 	}
+	return b.OpenIn(new(Account), n)
+}
+
+// OpenIn is Open in the caller's own memory, which has never been an account: leases may
+// know one for longer than it is open.
+func (b *Budget) OpenIn(a *Account, n int64) (*Account, error) {
+	if b == nil {
+		return nil, nil
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.used > 0 && b.opened+n > b.bounds.Intake && b.used-b.borrowed+n > b.ordinary()+b.bounds.Intake {
@@ -116,7 +125,7 @@ func (b *Budget) Open(n int64) (*Account, error) {
 		return nil, &Error{Cause: ErrFull, After: leastAfter}
 	}
 	b.age++
-	a := b.newAccount(b.age, nil)
+	a.begin(b, b.age, nil)
 	a.opened = n
 	b.opened += n
 	b.open.push(a)

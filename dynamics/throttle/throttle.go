@@ -57,8 +57,8 @@ type Throttle struct {
 }
 
 var (
-	_ dynamics.Gate   = (*Throttle)(nil)
-	_ dynamics.Prober = (*Throttle)(nil)
+	_ dynamics.QuickGate = (*Throttle)(nil)
+	_ dynamics.Prober    = (*Throttle)(nil)
 )
 
 // New starts a Throttle; Close ends it.
@@ -122,6 +122,22 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, queue string
 		return nil, got.err
 	}
 	return u.leaver(got.slot, w.job), nil
+}
+
+// TryEnter takes a slot that this process has; see [dynamics.QuickGate]. A call that begins
+// so is as one of Enter's.
+func (t *Throttle) TryEnter(p dynamics.Principal, background bool) (dynamics.Slot, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u := t.users[p]
+	if u == nil || t.ctx.Err() != nil {
+		return nil, false
+	}
+	s := u.tryEnter(background)
+	if s == noSlot {
+		return nil, false
+	}
+	return u.hold(s, background), true
 }
 
 // ProbeSoon brings the end of a block forward, here and in the fleet; see

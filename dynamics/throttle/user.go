@@ -99,22 +99,16 @@ func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	now, job := time.Now(), dynamics.Background(ctx)
-	if job {
-		u.jobs.used = now
-	} else {
-		u.used = now
-	}
+	u.use(now, job)
 	if wait := u.blocked.Sub(now); wait > 0 {
 		if deadline, _ := ctx.Deadline(); u.outlasts(deadline, now) {
 			return noSlot, nil, throttled(wait, u.limit)
 		}
 	}
-	before := u.waitingRoom(job)
-	if before.Len() == 0 && (!job || u.waiting.Len() == 0) {
-		if s := u.take(now, job); s != noSlot {
-			return s, nil, nil
-		}
+	if s := u.atOnce(now, job); s != noSlot {
+		return s, nil, nil
 	}
+	before := u.waitingRoom(job)
 	if before.Len() >= u.t.config.MaxWaiting {
 		return noSlot, nil, &dynamics.Error{Kind: dynamics.Overloaded, RetryAfter: max(u.blocked.Sub(now), time.Second),
 			Message: "too many calls of this user wait already"}
@@ -124,6 +118,35 @@ func (u *user) enter(ctx context.Context, queue string) (slot, *waiter, error) {
 	before.Push(queue, w)
 	u.wake()
 	return noSlot, w, nil
+}
+
+// tryEnter takes a slot for a call that need not wait.
+func (u *user) tryEnter(job bool) slot {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	now := time.Now()
+	s := u.atOnce(now, job)
+	if s != noSlot {
+		u.use(now, job)
+	}
+	return s
+}
+
+// use notes a call.
+func (u *user) use(now time.Time, job bool) {
+	if job {
+		u.jobs.used = now
+	} else {
+		u.used = now
+	}
+}
+
+// atOnce is take for a call that overtakes nobody who waits.
+func (u *user) atOnce(now time.Time, job bool) slot {
+	if u.waitingRoom(job).Len() > 0 || job && u.waiting.Len() > 0 {
+		return noSlot
+	}
+	return u.take(now, job)
 }
 
 // take gives a slot that is held and that no call has, to a job's call or to another.
@@ -188,6 +211,29 @@ func (u *user) leaver(s slot, job bool) func(dynamics.Answer) {
 	}
 }
 
+// A held is the slot of a call that begins at once.
+type held struct {
+	of   *user
+	slot slot
+	job  bool
+}
+
+var helds = sync.Pool{New: func() any { return new(held) }}
+
+func (u *user) hold(s slot, job bool) *held {
+	h := helds.Get().(*held)
+	*h = held{u, s, job}
+	return h
+}
+
+// Leave ends the call; see [dynamics.Slot].
+func (h *held) Leave(a dynamics.Answer) {
+	call := *h
+	*h = held{}
+	helds.Put(h)
+	call.of.leave(call.slot, call.job, a)
+}
+
 func (u *user) leave(s slot, job bool, a dynamics.Answer) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -195,10 +241,8 @@ func (u *user) leave(s slot, job bool, a dynamics.Answer) {
 	u.inUse--
 	if job {
 		u.jobs.inUse--
-		u.jobs.used = now
-	} else {
-		u.used = now
 	}
+	u.use(now, job)
 	if s == theProbe {
 		u.probing = false
 	}

@@ -16,16 +16,21 @@ const tickEvery = time.Second
 func (l *Lane) dispatch(ctx context.Context) {
 	tick := time.NewTicker(tickEvery)
 	defer tick.Stop()
+	soon := time.NewTimer(tickEvery)
+	defer soon.Stop()
 	var cut time.Duration // for how long NATS is away
 	last := l.now()
 	for reconnects := l.nc.Stats().Reconnects; ; {
 		l.fill(ctx)
 		l.refillHungry()
+		soon.Reset(l.board.wakesIn(l.now()))
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.kick:
 		case <-l.slots.Freed():
+		case <-soon.C:
+			l.board.awake(l.now())
 		case <-tick.C:
 			now, n := l.now(), l.nc.Stats().Reconnects
 			// A process that was stopped was not cut off all the time: records that did not change
@@ -200,5 +205,7 @@ func (b *board) isHeld(o *openJob) bool {
 func (b *board) owned(o *openJob) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	o.claiming = false
+	if o.claiming = false; o.yields != 0 && o.owner == "" { // otherwise somebody else tried, too
+		b.peers.claimed(o.seq, b.peers.own)
+	}
 }

@@ -21,7 +21,8 @@
 //
 //	lane          start and stop, and what the others share
 //	follower      CRM_JOBS, as this process reads it; trouble: what keeps it from that
-//	heard         the records, as they are published: hints, and when leases run out
+//	heard         the records, as they are published: hints, and when leases run out; early: those
+//	              of jobs that are not read yet
 //	looks         records that are read to see whether what was heard is so
 //	queues        the jobs of each connection that wait, and those that others run
 //	intake        jobs on their way into the queues, and what memory has no room for
@@ -29,6 +30,7 @@
 //	strangers     jobs that are left alone, and messages that are no jobs; operations: their names
 //	refill        jobs of a long queue that memory has no room for at first
 //	turns         which connection's page or job is next; way: which one gives way
+//	peers         the other processes, and which of them tries to claim a job first
 //	dispatch      free slots, and what is done with them; slot: a page's
 //	shut          where a job goes that is not open any more
 //	known         what waits and runs, for jobs.list and the metrics

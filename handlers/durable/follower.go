@@ -231,10 +231,12 @@ func (l *Lane) takeIn(ctx context.Context, msg jetstream.Msg, about *jetstream.M
 	}
 	for {
 		full := l.board.follow(f, l.now())
-		l.wake()
 		if full == nil {
+			l.hearEarly(jobKey{f.connection, f.id})
+			l.wake()
 			return nil
 		}
+		l.wake()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

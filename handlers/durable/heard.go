@@ -42,7 +42,12 @@ func (l *Lane) hear(subject string, body []byte) {
 	if !ok || len(body) > messages.MaxJobRecord || !messages.ValidConnection(connection) || len(id) > longestID {
 		return
 	}
-	if !l.board.concerns(jobKey{connection, id}) {
+	key := jobKey{connection, id}
+	concerns, read := l.board.concerns(key)
+	if !read {
+		l.early.keep(key, body)
+	}
+	if !concerns {
 		return // every process hears of every job: most are no business of it
 	}
 	var record messages.JobRecord
@@ -60,12 +65,19 @@ func (l *Lane) hear(subject string, body []byte) {
 	l.wake()
 }
 
-// concerns reports whether a job's record can change anything here.
-func (b *board) concerns(key jobKey) bool {
+// concerns reports whether a job's record can change anything here, and whether the job itself
+// was read from CRM_JOBS, or is among those that memory has no room for.
+func (b *board) concerns(key jobKey) (concerns, read bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	_, strange := b.strangers[key]
-	return strange || b.queues[key.connection] != nil
+	if _, strange := b.strangers[key]; strange {
+		return true, true
+	}
+	q := b.queues[key.connection]
+	if q == nil {
+		return false, false
+	}
+	return true, q.more || q.open[key.id] != nil || q.others[key.id] != nil || q.peek(key.id) != nil
 }
 
 // heard takes in a record. It returns an open job of this process where the record says that
@@ -91,9 +103,12 @@ func (b *board) heard(record messages.JobRecord, hash uint64, now, again instant
 }
 
 func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64, again instant) (look *openJob) {
+	if record.Owner != b.name {
+		b.peers.heard(record.Owner)
+	}
 	switch {
 	case record.Owner == b.name:
-		o.job = record.Job
+		o.job, o.beat = record.Job, max(o.beat, record.Beat)
 		return nil
 	case o.claiming && (o.isOlder(record) || record.Beat < o.beat):
 		return nil
@@ -107,7 +122,8 @@ func (b *board) heardOpen(o *openJob, record messages.JobRecord, hash uint64, ag
 		}
 		return nil
 	}
-	foreign := record.State == messages.JobCancelled || record.Owner != ""
+	// A claim that counts no further than this process's own was refused.
+	foreign := record.State == messages.JobCancelled || record.Owner != "" && record.Beat > o.beat
 	if !foreign || o.looking {
 		o.lookAgain = o.lookAgain || foreign
 		return nil
@@ -163,9 +179,13 @@ func (b *board) heardClaim(record messages.JobRecord, hash uint64, now instant) 
 		return
 	} else if w := q.peek(key.id); q.others[key.id] == nil && w != nil && !w.isOlder(record) && record.Beat > w.back {
 		w, _ := b.pull(q, key.id)
+		b.heardOfClaim(w, record.Owner, now)
 		b.hold(q, w, hash, now)
 	}
 	h := q.others[key.id]
+	if h == nil || h.owner != record.Owner {
+		b.peers.heard(record.Owner)
+	}
 	switch {
 	case h == nil:
 	case h.owner == "": // it was not held, or nothing was known of its owner

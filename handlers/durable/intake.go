@@ -56,7 +56,7 @@ func (b *board) takeIn(f followed, now instant) (full <-chan struct{}) {
 		b.hunger(q)
 	default:
 		fresh := q.idle()
-		b.insert(q, b.waitingOf(f))
+		b.insert(q, b.leave(b.waitingOf(f), now))
 		b.settle(q, now, fresh)
 	}
 	return nil

@@ -45,13 +45,13 @@ func (b *board) depth(now instant) (d depth) {
 	return d
 }
 
-// ready counts the jobs of a connection that may be claimed now, up to most.
+// ready counts the jobs of a connection that may be claimed now, here or elsewhere, up to most.
 func (q *queue) ready(now instant, most int) (n int) {
 	for i := range q.jobs {
 		if n >= most {
 			return n
 		}
-		if q.due(&q.jobs[i], now) {
+		if w := &q.jobs[i]; now >= min(w.expires, max(w.after, q.blocked)) {
 			n++
 		}
 	}

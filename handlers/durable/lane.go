@@ -123,6 +123,7 @@ type Lane struct {
 	routes map[messages.Operation]route.Route
 	slots  Slots
 	board  *board
+	early  early // records of jobs that are not read yet
 	shares *shares
 	places places // of the pages that were read last
 	// execute runs a claimed job; tests replace it.

@@ -119,7 +119,7 @@ func (b *board) lookedAll() {
 
 // lookAfter is when the record of an open job is read that somebody else was heard to write:
 // it is heard before it is stored, and may be refused.
-var lookAfter = [...]time.Duration{20 * time.Millisecond, 200 * time.Millisecond, time.Second}
+var lookAfter = [...]time.Duration{0, 20 * time.Millisecond, 200 * time.Millisecond, time.Second}
 
 // look reads the record of an open job that somebody else wrote, and ends its execution
 // where it is not this process's any more.

@@ -25,13 +25,14 @@ func (i instant) after(d time.Duration) instant {
 	return i + instant(max(d, -time.Duration(i)))
 }
 
-// A waiting is a job that waits to be claimed, of about 110 bytes with its id.
+// A waiting is a job that waits to be claimed, of about 120 bytes with its id.
 type waiting struct {
 	seq     uint64 // in CRM_JOBS
 	id      string
 	at      int64   // when it was published, in nanoseconds since 1970
 	expires instant // then it is met whatever else holds it back, to be ended
 	after   instant // it is passed over until then
+	yields  instant // it is left to other processes until then
 	hash    uint64  // of the record that was not changed for a lease
 	back    int64   // beat of the record by which it was heard to be given back
 	op      opIndex
@@ -94,6 +95,7 @@ type queue struct {
 	place *list.Element
 	wakes instant // when it has something to offer, if nothing else changes
 	claim bool    // of a page and a claim, a claim is next
+	fresh bool    // it had nothing, and what it has now is left to another process for a moment
 }
 
 // Bounds of what is kept in memory.
@@ -131,6 +133,10 @@ type board struct {
 	ring      list.List           // all others that have something to offer
 	firsts    int                 // how many fresh ones went first while the ring waited
 	watched   map[*queue]struct{} // with jobs of others, or that wake
+	waking    map[*queue]struct{} // of these, those that wake within a tick,
+	wakes     instant             // and the first of them
+	peers     peers               // other processes
+	step      time.Duration       // how long a job is left to one of them
 	busy      map[*queue]struct{} // with open jobs
 	waits     int                 // jobs in memory
 	opened    int
@@ -152,7 +158,8 @@ type board struct {
 
 func newBoard(perUser, slots int, lease time.Duration, name string) *board {
 	return &board{perUser: perUser, openMax: openFactor * slots, lease: lease, name: name, most: queueMost,
-		memory: boardMost, strangersMost: strangersMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{}, busy: map[*queue]struct{}{},
+		memory: boardMost, strangersMost: strangersMost, queues: map[string]*queue{}, watched: map[*queue]struct{}{},
+		busy: map[*queue]struct{}{}, waking: map[*queue]struct{}{}, wakes: never, peers: newPeers(name), step: yieldStep,
 		strangers: map[jobKey]waiting{}, hungry: map[*queue]struct{}{}, ops: newOpNames(),
 		jitter: func() time.Duration { return rand.N(takeoverJitter) },
 		lookIn: func() time.Duration { return lookFirst + rand.N(lookFirst) },
@@ -248,6 +255,7 @@ func (b *board) forget(q *queue) {
 	if q.idle() && len(q.others) == 0 && q.place == nil {
 		delete(b.queues, q.connection)
 		delete(b.watched, q)
+		delete(b.waking, q)
 		delete(b.hungry, q)
 	}
 }

@@ -39,11 +39,11 @@ func (b *board) comeBack(q *queue, w waiting, now instant) {
 	switch {
 	case b.leftAlone(w, now):
 		b.strand(jobKey{q.connection, w.id}, w)
-	case b.delay(q, w, now):
+	case b.delay(q, b.leave(w, now), now):
 	case q.more && w.seq >= q.from:
 		q.beyond++
 	default:
-		b.insert(q, w)
+		b.insert(q, b.leave(w, now))
 	}
 }
 

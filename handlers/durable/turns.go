@@ -26,7 +26,7 @@ type next struct {
 func (q *queue) due(w *waiting, now instant) bool { return now >= q.when(w) }
 
 // when is from when on a job may be claimed.
-func (q *queue) when(w *waiting) instant { return min(w.expires, max(w.after, q.blocked)) }
+func (q *queue) when(w *waiting) instant { return min(w.expires, max(w.after, w.yields, q.blocked)) }
 
 // claimable reports whether one of the connection's jobs may be claimed, and if not, when
 // that may change by itself.
@@ -57,13 +57,15 @@ func (b *board) settle(q *queue, now instant, fresh bool) {
 	q.wakes = wakes
 	switch offers := claimable || len(q.pages) > 0; {
 	case offers && q.in == nil:
-		if q.in = &b.ring; fresh {
+		if q.in = &b.ring; fresh || q.fresh {
 			q.in = &b.fresh
 		}
-		q.place = q.in.PushBack(q)
+		q.place, q.fresh = q.in.PushBack(q), false
 	case !offers:
 		b.unlist(q)
+		q.fresh = (fresh || q.fresh) && wakes < now.after(tickEvery)
 	}
+	b.soon(q, now)
 	if len(q.others) > 0 || wakes < never {
 		b.watched[q] = struct{}{}
 	} else {
@@ -142,18 +144,22 @@ func (b *board) pop(now instant) (n next, ok bool) {
 	}
 }
 
-// choose opens one of a queue's first jobs. One whose id another job has, which has not
-// ended, is passed over for a moment.
+// choose opens one of a queue's first jobs: of those that this process comes first for, and the
+// eldest. One whose id another job has, which has not ended, is passed over for a moment.
 func (b *board) choose(q *queue, now instant) *openJob {
 	var first [among]int
 	n := 0
-	for i := 0; i < len(q.jobs) && n < among; i++ {
+	for i, seen := 0, 0; i < len(q.jobs) && seen < among; i++ {
 		w := &q.jobs[i]
-		switch {
-		case !q.due(w, now):
-		case q.open[w.id] != nil || q.others[w.id] != nil:
+		if !q.due(w, now) {
+			continue
+		}
+		if q.open[w.id] != nil || q.others[w.id] != nil {
 			w.after, w.expires = now.after(b.lease), max(w.expires, now.after(b.lease))
-		default:
+			continue
+		}
+		// The eldest always, so that none is passed over for ever.
+		if seen++; n == 0 || b.peers.first(w.seq) {
 			first[n] = i
 			n++
 		}

@@ -53,6 +53,7 @@ type Publisher struct {
 	state  string       // what was logged last
 	shown  atomic.Value // of string: why events wait
 	stop   context.CancelFunc
+	tried  chan struct{} // closed when the stream was asked for once
 	done   chan struct{}
 
 	dropped droppedLog
@@ -67,27 +68,36 @@ const (
 	eventsSoon  = 2 * time.Second  // for the stream, and for the last events
 )
 
-// Start publishes until Shutdown. It makes the stream CRM_EVENTS where it is missing,
-// before it returns if JetStream answers soon. A NATS without JetStream, or one that is
-// away, is logged and tried again; nothing else depends on it.
+// Start publishes until Shutdown, and makes the stream CRM_EVENTS where it is missing. It waits
+// for nothing. A NATS without JetStream, or one that is away, is logged and tried again; nothing
+// else depends on it.
 func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger,
 	metrics prometheus.Registerer) (*Publisher, error) {
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(eventsWait))
 	if err != nil {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
-	e := &Publisher{js: js, changes: changes, log: log, done: make(chan struct{}), all: true,
+	e := &Publisher{js: js, changes: changes, log: log, all: true,
+		tried: make(chan struct{}), done: make(chan struct{}),
 		published: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
 		}, []string{"kind"})}
 	metrics.MustRegister(e.published)
 	e.dropped.log = log
 	changes.OnDropped(e.dropped.report)
-	e.ready = e.makeStream(ctx) == nil // otherwise the first round logs why
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	e.stop = stop
 	go e.run(life)
 	return e, nil
+}
+
+// AwaitStream waits until the stream is there, as far as JetStream answers within 2 s, or until
+// ctx ends.
+func (e *Publisher) AwaitStream(ctx context.Context) {
+	select {
+	case <-e.tried:
+	case <-ctx.Done():
+	}
 }
 
 // Shutdown publishes what is left, for 2 s at most, and stops.
@@ -103,6 +113,8 @@ func (e *Publisher) Shutdown(ctx context.Context) {
 
 func (e *Publisher) run(ctx context.Context) {
 	defer close(e.done)
+	e.ready = e.makeStream(ctx) == nil // otherwise the first round logs why
+	close(e.tried)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {

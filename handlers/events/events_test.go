@@ -87,6 +87,7 @@ func started(t *testing.T, withJetStream bool) (*outbox, *Publisher, jetstream.J
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.AwaitStream(t.Context())
 	return changes, p, js
 }
 

@@ -9,17 +9,16 @@ import (
 )
 
 // What the lane allocates for a request, beyond what a goroutine a message with nats.go
-// alone does, without what the budget of memory takes: the request with its context and its
-// reply, the deadline's context, its timer and two closures, the operation's way to send, and
-// the id of a request that came without one, or the connection that a body names.
+// alone does: the request with its context, its account and its reply, the operation's way to
+// send, and the id of a request that came without one, or the connection that a body names.
+// What a worker saves is the goroutine and what it is begun with.
 func TestAllocationsOfARequest(t *testing.T) {
-	const most = 6
+	const want = 2
 	for name, c := range laneRequests {
 		bare := allocations(t, echoing(t), c())
-		lane := allocations(t, servedByLane(t, false), c())
-		t.Logf("%s: %v with the lane, %v without", name, lane, bare)
-		if lane-bare > most {
-			t.Errorf("%s: the lane allocates %v times a request, want %d", name, lane-bare, most)
+		lane := allocations(t, servedByLane(t, true), c())
+		if lane-bare != want {
+			t.Errorf("%s: the lane allocates %v times a request, want %d", name, lane-bare, want)
 		}
 	}
 }

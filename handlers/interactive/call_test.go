@@ -148,7 +148,7 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 	for code, want := range map[messages.Code]bool{"": true, messages.NotFound: true, messages.Throttled: true,
 		messages.DeadlineExceeded: false, messages.Unavailable: false} {
 		requester := broker(t)
-		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)), metrics: newMetrics(prometheus.NewRegistry()), working: t.Context()}
+		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)), metrics: newMetrics(prometheus.NewRegistry()), working: t.Context(), values: t.Context()}
 		e := &endpoint{operation: op, counts: counts{operation: op, metrics: c.metrics}, route: answering(func(context.Context, route.Call) (string, error) {
 			if code != "" {
 				return "", messages.Errorf(code, "so")
@@ -156,7 +156,7 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 			return "fine", nil
 		})}
 		r := &request{e: e, msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: requester.NewInbox()}, arrived: time.Now()}
-		if got := c.handle(r); got != want {
+		if got := c.handle(new(alarm), r); got != want {
 			t.Errorf("%q: %v", code, got)
 		}
 	}

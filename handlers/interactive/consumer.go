@@ -44,7 +44,8 @@ type Consumer struct {
 	// grace is over, so that requests in flight can be finished and answered.
 	working context.Context
 	abandon context.CancelFunc
-	work    sync.WaitGroup // requests that were received and are not answered yet
+	values  context.Context // of working, without its end
+	work    sync.WaitGroup  // requests that were received and are not answered yet
 	workers workers
 	closing atomic.Bool
 
@@ -68,7 +69,8 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 		return
 	}
 	c.work.Add(1)
-	c.admission.push(&request{e: e, msg: msg, size: msg.Size(), arrived: arrived, named: connection}, queueName(e, connection))
+	r := &request{e: e, msg: msg, size: msg.Size(), arrived: arrived, named: connection}
+	c.admission.push(r, queueName(e, connection))
 }
 
 // begin works on a request that may run, in a goroutine of its own.
@@ -87,12 +89,12 @@ func (c *Consumer) answer(w *worker, r *request) {
 	defer c.metrics.inFlight.Dec()
 	defer w.header.forget()
 	r.reply.form = &w.header
-	alive = c.handle(r)
+	alive = c.handle(&w.alarm, r)
 }
 
 // handle runs one request from its headers to its last reply. It reports whether the
 // request's environment is alive.
-func (c *Consumer) handle(r *request) bool {
+func (c *Consumer) handle(a *alarm, r *request) bool {
 	call, fault := newCall(r.e.operation, r.msg, r.arrived)
 	call.Named = r.named
 	form := r.reply.form
@@ -102,12 +104,13 @@ func (c *Consumer) handle(r *request) bool {
 		r.reply.request = r
 	}
 
-	within, cancel := context.WithDeadline(c.working, call.Deadline)
-	defer cancel()
-	account, full := c.account(r.msg.Data)
-	defer func() { account.Close() }() // nil where there was no room
-	r.context = requestContext{Context: within, account: account, clientID: dynamics.ClientRequestID(call.RequestID)}
 	ctx := &r.context
+	ctx.values, ctx.deadline, ctx.clientID = c.values, call.Deadline, dynamics.ClientRequestID(call.RequestID)
+	a.watch(ctx, c.working)
+	defer a.let(ctx)
+	var full error
+	ctx.account, full = c.account(r)
+	defer ctx.account.Close() // nil where there was no room
 	var err error
 
 	switch {

@@ -106,12 +106,23 @@ func (c *Consumer) info() micro.Info {
 	info := micro.Info{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.InfoResponseType,
 		Description: strings.Join(c.entities(), ", ") + " of customers' Dynamics 365 (Dataverse) environments"}
 	for _, e := range c.endpoints {
-		info.Endpoints = append(info.Endpoints, micro.EndpointInfo{
-			Name: e.name, Subject: e.subject, QueueGroup: messages.QueueGroup,
-			Metadata: map[string]string{metadataRequest: e.route.Schemas.Request, metadataReply: e.route.Schemas.Reply},
-		})
+		info.Endpoints = append(info.Endpoints, micro.EndpointInfo{Name: e.name, Subject: e.subject,
+			QueueGroup: messages.QueueGroup, Metadata: c.schemas(e)})
 	}
 	return info
+}
+
+// schemas are an endpoint's metadata.
+func (c *Consumer) schemas(e *endpoint) map[string]string {
+	if e.route.Schemas == nil {
+		return nil
+	}
+	schemas, err := e.route.Schemas()
+	if err != nil {
+		c.log.Warn("services API: no schemas", "operation", e.operation, "error", err)
+		return nil
+	}
+	return map[string]string{metadataRequest: schemas.Request, metadataReply: schemas.Reply}
 }
 
 // entities are what this process answers requests about, each once: those of the

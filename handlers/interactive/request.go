@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -31,6 +32,7 @@ type request struct {
 
 	slots   *admission // that it has a slot of, nil where it has none
 	context requestContext
+	account budget.Account // open where the process bounds its memory
 	reply   reply
 	ended   bool  // no further part is wanted
 	outcome error // of the operation, nil where its last part was sent

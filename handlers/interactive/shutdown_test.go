@@ -86,7 +86,8 @@ func TestShutdownWhileCutOff(t *testing.T) {
 // The services API lists every endpoint with its schemas, and counts honestly.
 func TestTheServicesAPI(t *testing.T) {
 	served := answering(func(context.Context, route.Call) (string, error) { return "", messages.Errorf(messages.NotFound, "no") })
-	served.Schemas = messages.Schemas{Request: `{"type":"object"}`, Reply: `{"type":["object"]}`}
+	schemas := messages.Schemas{Request: `{"type":"object"}`, Reply: `{"type":["object"]}`}
+	served.Schemas = func() (messages.Schemas, error) { return schemas, nil }
 	_, requester := run(t, Options{}, served)
 	if _, err := requester.Request(op.ScopedSubject("acme"), nil, 10*time.Second); err != nil {
 		t.Fatal(err)
@@ -112,7 +113,7 @@ func TestTheServicesAPI(t *testing.T) {
 	}
 	for i, endpoint := range info.Endpoints {
 		if endpoint.Name != op.Endpoint(i == 1) || endpoint.QueueGroup != messages.QueueGroup ||
-			endpoint.Metadata[metadataRequest] != served.Schemas.Request || endpoint.Metadata[metadataReply] != served.Schemas.Reply {
+			endpoint.Metadata[metadataRequest] != schemas.Request || endpoint.Metadata[metadataReply] != schemas.Reply {
 			t.Errorf("%+v", endpoint)
 		}
 	}

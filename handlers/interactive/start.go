@@ -101,7 +101,8 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
 	c.workers.work = c.answer
 	c.metrics.watch(options.Metrics, c.admission.load)
-	c.working, c.abandon = context.WithCancel(context.WithoutCancel(ctx))
+	c.values = context.WithoutCancel(ctx)
+	c.working, c.abandon = context.WithCancel(c.values)
 	c.endpoints = endpoints(routes, options.RequireScoped)
 	for _, e := range c.endpoints {
 		e.counts.operation, e.counts.metrics = e.operation, c.metrics
@@ -228,6 +229,7 @@ func (c *Consumer) Shutdown(ctx context.Context) error {
 // giveUp ends what is in flight, and refuses what waits and what still arrives.
 func (c *Consumer) giveUp() {
 	c.abandon()
+	c.workers.abandon()
 	c.admission.abandon()
 }
 

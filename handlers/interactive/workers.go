@@ -14,18 +14,22 @@ type workers struct {
 	mu      sync.Mutex
 	idle    []*worker // the one that waits shortest is last, and gets the next request
 	unused  int       // how many of them no request came for since the last trim
+	present map[*worker]struct{}
 	stopped bool
 	all     sync.WaitGroup
 }
 
-// A worker is one such goroutine, and the memory in which it writes headers.
+// A worker is one such goroutine, the memory in which it writes headers, and what ends its
+// request in time.
 type worker struct {
 	next   chan *request
 	header answerHeader
+	alarm  alarm
 }
 
-// mostIdle bounds the workers that wait.
-const mostIdle = 128
+// mostIdle bounds the workers that wait. It is more than are in flight by default: those of a
+// burst are there for the next one, and trim ends them where none comes.
+const mostIdle = 2 * DefaultMaxInFlight
 
 // begin has a worker work on a request, and returns at once.
 func (p *workers) begin(r *request) {
@@ -53,13 +57,42 @@ func (p *workers) run(r *request) {
 	// waits, and the next request would copy it again: this is in use as long as the worker is.
 	var used [deep]byte
 	defer runtime.KeepAlive(&used)
-	w := &worker{next: make(chan *request, 1)}
+	w := p.enter()
+	defer p.exit(w)
 	for more := true; more; r, more = <-w.next {
 		p.work(w, r)
 		r = nil // what it holds is not kept while nothing comes
 		if !p.park(w) {
 			return
 		}
+	}
+}
+
+func (p *workers) enter() *worker {
+	w := &worker{next: make(chan *request, 1)}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.present == nil {
+		p.present = map[*worker]struct{}{}
+	}
+	p.present[w] = struct{}{}
+	return w
+}
+
+func (p *workers) exit(w *worker) {
+	w.alarm.off()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.present, w)
+}
+
+// abandon ends the contexts of all requests that are worked on. Those that are begun after it
+// find out by themselves that the work has ended.
+func (p *workers) abandon() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for w := range p.present {
+		w.alarm.abandon()
 	}
 }
 

@@ -25,29 +25,54 @@ func decode[In any, P interface {
 	*In
 	messages.Request
 }](ctx context.Context, c Call, request messages.Codec[In], body []byte, connection Needs) (In, Call, error) {
-	if len(body) > smallBody {
-		if err := Reserve(ctx, decodeFactor*len(body)); err != nil {
-			var none In
-			return none, c, err
-		}
+	if err := reserveFor(ctx, body); err != nil {
+		var none In
+		return none, c, err
 	}
 	in, fault := request.DecodeShared(body)
 	if fault == nil {
 		c.Connection, fault = targetOf[In, P](c.Scope, &in, bool(connection))
 	}
-	if fault != nil {
-		if c.Connection == "" {
-			c.Connection = PeekConnection(body) // the fault may be elsewhere
-		}
-		return in, c, fault
+	return in, c, settle(&c, body, fault)
+}
+
+// decodeSearch is decode into the memory of a search.
+func decodeSearch(ctx context.Context, c *Call, request messages.Codec[messages.SearchRequest], body []byte,
+	search Search) error {
+	if err := reserveFor(ctx, body); err != nil {
+		return err
 	}
-	c.Connection = kept(c, c.Connection)
-	return in, c, nil
+	in, memory := search.Asked()
+	fault := request.DecodeIn(body, in, memory)
+	if fault == nil {
+		c.Connection, fault = target(c.Scope, in.TargetID(), bool(OneConnection))
+	}
+	return settle(c, body, fault)
+}
+
+// reserveFor takes the memory in which a body is decoded.
+func reserveFor(ctx context.Context, body []byte) error {
+	if len(body) > smallBody {
+		return Reserve(ctx, decodeFactor*len(body))
+	}
+	return nil
+}
+
+// settle settles the connection of a call whose body has been decoded.
+func settle(c *Call, body []byte, fault *messages.Error) error {
+	if fault == nil {
+		c.Connection = kept(c, c.Connection)
+		return nil
+	}
+	if c.Connection == "" {
+		c.Connection = PeekConnection(body) // the fault may be elsewhere
+	}
+	return fault
 }
 
 // kept is the connection's name as it may be kept for later requests, by whoever knows
 // something of the connection: it is no part of the body, of which nothing is to stay.
-func kept(c Call, name string) string {
+func kept(c *Call, name string) string {
 	switch name {
 	case c.Scope:
 		return c.Scope

@@ -15,8 +15,9 @@ type Route struct {
 	// must stay as it is until then: what was read may share its memory.
 	Serve func(ctx context.Context, c Call, body []byte) Answer
 
-	// Schemas describe the bodies in the services API.
-	Schemas messages.Schemas
+	// Schemas describe the bodies in the services API. They are made when they are asked for:
+	// few ask, and a process answers sooner without them. nil: there are none.
+	Schemas func() (messages.Schemas, error)
 
 	// Admin operations keep their plain subject where REQUIRE_SCOPED_SUBJECTS is on.
 	Admin bool
@@ -104,6 +105,30 @@ func ManyOf[In any, P interface {
 			return Answer{Call: c, Numbered: numbered != nil, Parts: fails(err)}
 		}
 		return Answer{Call: c, Numbered: numbered != nil && numbered(in), Parts: operate(ctx, c, in)}
+	}}
+}
+
+// A Search is an operation's work on one request for rows, in memory of its own.
+type Search interface {
+	// Asked is where the request is decoded to, and memory for what it consists of.
+	Asked() (*messages.SearchRequest, *messages.SearchMemory)
+	// Parts yields the answer to it. The search ends with the last part.
+	Parts(ctx context.Context, c Call) iter.Seq2[Part, error]
+	// Drop ends a search that has no answer.
+	Drop()
+}
+
+// SearchOf is [ManyOf] of the searches of a table.
+func SearchOf(table messages.Table, numbered func(*messages.SearchRequest) bool, begin func() Search) Route {
+	request := messages.CodecFor[messages.SearchRequest](table)
+	return Route{Numbered: true, Pages: true, Serve: func(ctx context.Context, c Call, body []byte) Answer {
+		search := begin()
+		if err := decodeSearch(ctx, &c, request, body, search); err != nil {
+			search.Drop()
+			return Answer{Call: c, Numbered: true, Parts: fails(err)}
+		}
+		in, _ := search.Asked()
+		return Answer{Call: c, Numbered: numbered(in), Parts: search.Parts(ctx, c)}
 	}}
 }
 

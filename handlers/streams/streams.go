@@ -122,12 +122,22 @@ func capturing(ctx context.Context, nc *nats.Conn) error {
 	if err != nil {
 		return fmt.Errorf("JetStream: %w", err)
 	}
-	for _, subject := range messages.RequestSubjects(nil) {
-		if err := capturingSubject(ctx, js, subject); err != nil {
+	// All at once: requests are not answered before, and they are two for each entity.
+	subjects := messages.RequestSubjects(nil)
+	found := make([]error, len(subjects))
+	var asking sync.WaitGroup
+	for i, subject := range subjects {
+		asking.Go(func() { found[i] = capturingSubject(ctx, js, subject) })
+	}
+	asking.Wait()
+	var unknown error
+	for _, err := range found {
+		if errors.Is(err, ErrCaptured) {
 			return err
 		}
+		unknown = cmp.Or(unknown, err)
 	}
-	return nil
+	return unknown
 }
 
 func capturingSubject(ctx context.Context, js jetstream.JetStream, subject string) error {

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
@@ -65,17 +66,26 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		}
 		return err
 	}
-	debug.FreeOSMemory() // what only the start needed is several MiB
 	manager.ready()
-	select {
-	case <-ctx.Done():
-		log.Info("stopping", "grace", config.ShutdownGrace)
-	case err = <-b.failed:
-		log.Error("stopping", "error", err)
+	settled := time.NewTimer(settleWait) // the first requests are answered before
+	defer settled.Stop()
+	for {
+		select {
+		case <-settled.C:
+			debug.FreeOSMemory() // what only the start needed is several MiB
+			continue
+		case <-ctx.Done():
+			log.Info("stopping", "grace", config.ShutdownGrace)
+		case err = <-b.failed:
+			log.Error("stopping", "error", err)
+		}
+		manager.stopping()
+		return errors.Join(err, b.Stop())
 	}
-	manager.stopping()
-	return errors.Join(err, b.Stop())
 }
+
+// settleWait is how long after its start a process gives memory back that only the start needed.
+const settleWait = 2 * time.Second
 
 // Start brings a process up in the order in which a message flows. It waits for
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
@@ -102,12 +112,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = b.serveProfiles(); err != nil {
 		return b, err
 	}
-	if err = b.connect(ctx); err != nil {
-		return b, err
-	}
-	store := tokens.NewStore(b.redis, config.Keyset)
-	keys := func(ctx context.Context) error { return checkKeys(ctx, store, log) }
-	if err = waitFor(ctx, log, "Redis", keys); err != nil {
+	store, err := b.connect(ctx)
+	if err != nil {
 		return b, err
 	}
 	b.watchKeys(ctx)
@@ -152,32 +158,46 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = b.startLane(ctx, lane, routes, consumer.Slots()); err != nil {
 		return b, err
 	}
+	b.events.AwaitStream(ctx)
 	log.Info("ready", "version", Version(), "public_url", config.PublicURL, "admin", config.AdminAddr)
 	return b, nil
 }
 
-// connect reaches NATS and Redis, however long they are away.
-func (b *Bridge) connect(ctx context.Context) error {
-	var err error
-	replies := nats.ReconnectBufSize(int(b.divided.replies / 2)) // it grows by doubling
-	if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies,
-		nats.ReconnectErrHandler(b.attempted)); err != nil {
-		return err
-	}
-	b.onStop(func(context.Context) error { b.nats.Close(); return nil })
+// connect reaches NATS and Redis side by side, however long they are away, and looks whether the
+// keys fit what is stored.
+func (b *Bridge) connect(ctx context.Context) (*tokens.Store, error) {
+	b.onStop(func(context.Context) error {
+		if b.nats != nil {
+			b.nats.Close()
+		}
+		return nil
+	})
 	b.redis = redis.NewUniversalClient(b.config.Redis)
 	b.onStop(func(context.Context) error { return b.redis.Close() })
 	b.probe = newProbe(b.redis, b.log, b.registry)
 	b.onStop(func(context.Context) error { b.probe.close(); return nil })
-	b.linked.Store(true)
-	if err := waitFor(ctx, b.log, "NATS", b.reachNATS); err != nil {
-		return err
-	}
-	if err := waitFor(ctx, b.log, "Redis", b.reachRedis); err != nil {
-		return err
+	store := tokens.NewStore(b.redis, b.config.Keyset)
+	both, ctx := errgroup.WithContext(ctx)
+	both.Go(func() error {
+		if err := waitFor(ctx, b.log, "Redis", b.reachRedis); err != nil {
+			return err
+		}
+		return waitFor(ctx, b.log, "Redis", func(ctx context.Context) error { return checkKeys(ctx, store, b.log) })
+	})
+	both.Go(func() (err error) {
+		replies := nats.ReconnectBufSize(int(b.divided.replies / 2)) // it grows by doubling
+		if b.nats, err = connectConsumer(b.config.NATS, b.log, b.lost, replies,
+			nats.ReconnectErrHandler(b.attempted)); err != nil {
+			return err
+		}
+		b.linked.Store(true)
+		return waitFor(ctx, b.log, "NATS", b.reachNATS)
+	})
+	if err := both.Wait(); err != nil {
+		return nil, err
 	}
 	b.probe.watch()
-	return nil
+	return store, nil
 }
 
 // reachNATS makes sure of the connection; its error says what the last attempt
@@ -292,6 +312,9 @@ func waitFor(ctx context.Context, log *slog.Logger, what string, try func(contex
 		cancel()
 		if err == nil || errors.Is(err, errClosed) || errors.Is(err, ErrConfiguration) {
 			return err
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s did not answer: %w", what, err)
 		}
 		if err.Error() != said {
 			said = err.Error()
