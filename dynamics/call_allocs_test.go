@@ -33,5 +33,5 @@ func TestASmallSearchAllocatesLittle(t *testing.T) {
 	}
 }
 
-// mostAllocs is 21 and one of the throttle's, which asks Redis meanwhile.
-const mostAllocs = 22
+// mostAllocs is 17 and one of the throttle's, which asks Redis meanwhile.
+const mostAllocs = 18

@@ -42,6 +42,9 @@ const (
 	// echoTail is how much of one read is looked at again with the next: echoExact
 	// characters that are written as \u00XX each, and a whole one before them.
 	echoTail = 6 * (echoExact + 1)
+	// echoLong is echoTail where a word with an escape reaches further: what is undone three
+	// times, as [unescape] does, may be written with 6 · 6 · 6 characters for each.
+	echoLong = 6 * 6 * echoTail
 	// echoWhole bounds what is looked at as a whole, in bytes.
 	echoWhole = 4 << 10
 	// echoMost bounds how much of a token is looked for, from its end.
@@ -145,15 +148,34 @@ func (e *echoReader) found(read []byte) bool {
 	if e.whole != nil && len(e.all) < echoWhole {
 		e.all = append(e.all, read[:min(len(read), echoWhole-len(e.all))]...)
 	}
-	border := append(e.tail, read[:min(len(read), echoTail)]...)
+	ahead := e.reach(len(read), func(i int) byte { return read[i] })
+	border := append(e.tail, read[:ahead]...)
 	if e.in(border, read) {
 		return true
 	}
-	if len(read) < echoTail {
+	if ahead == len(read) {
 		read = border // short reads one after another
 	}
-	e.tail = append(e.tail[:0], read[max(0, len(read)-echoTail):]...)
+	back := e.reach(len(read), func(i int) byte { return read[len(read)-1-i] })
+	e.tail = append(e.tail[:0], read[len(read)-back:]...)
 	return false
+}
+
+// reach is how much of n characters at a border is looked at with what is beyond it: echoTail,
+// or all of a word that has an escape. at(0) is the character at the border.
+func (e *echoReader) reach(n int, at func(i int) byte) int {
+	wide, escaped, i := e.forms != nil && e.forms.wide, false, 0
+	for ; i < min(n, echoLong); i++ {
+		c := at(i)
+		if !wide && !inWord(c) {
+			break
+		}
+		escaped = escaped || c == '\\' || c == '%' || c == '&'
+	}
+	if escaped && i > echoTail {
+		return i
+	}
+	return min(n, echoTail)
 }
 
 // An echoIndex finds forms of tokens in much text: every gram of them is in a hash

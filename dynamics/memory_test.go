@@ -35,6 +35,18 @@ func budgetOf(t *testing.T, bytes int64) *budget.Budget {
 	return b
 }
 
+// TestARefusedPageDoesNotCount: one whose link leads elsewhere.
+func TestARefusedPageDoesNotCount(t *testing.T) {
+	r := newRig(t, longRows(40, 10<<10, `,"@odata.nextLink":"https://elsewhere.example/api/data/v9.2/accounts?$skiptoken=1"`))
+	b := budgetOf(t, 64<<20)
+	ctx, _ := accountIn(t, b)
+	_, err := firstPage(ctx, r.open(t), nameOnly)
+	kind(t, err, dynamics.Upstream)
+	if used := b.Usage().Used; used != 0 {
+		t.Errorf("%d bytes are counted of a page that nobody has", used)
+	}
+}
+
 // TestAPageCountsUntilItIsReleased: what it takes, and the call's buffers only while
 // the call is under way.
 func TestAPageCountsUntilItIsReleased(t *testing.T) {

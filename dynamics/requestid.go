@@ -2,6 +2,8 @@ package dynamics
 
 import (
 	"context"
+	"net/http"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -43,4 +45,35 @@ func clientRequestID(ctx context.Context) string {
 		return of.ClientRequestID()
 	}
 	return uuid.NewString()
+}
+
+// requestID takes Dataverse's id for its support: a GUID, or two joined by a comma,
+// of which the first is kept. What has another form is no id of Dataverse's.
+func (h redaction) requestID(header http.Header) string {
+	for _, name := range requestIDHeaders {
+		text := first(header, name)
+		if text == "" {
+			continue
+		}
+		one, other, two := strings.Cut(text, ",")
+		id, ok := canonicalGUID(strings.TrimSpace(one))
+		if two {
+			_, also := canonicalGUID(strings.TrimSpace(other))
+			ok = ok && also
+		}
+		if ok && !h.echoes(id) {
+			return id
+		}
+	}
+	return ""
+}
+
+var requestIDHeaders = [...]string{"X-Ms-Service-Request-Id", "Req_id"}
+
+// first is header.Get of a name that is written as Go writes it.
+func first(header http.Header, name string) string {
+	if values := header[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

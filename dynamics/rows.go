@@ -3,7 +3,6 @@ package dynamics
 import (
 	"bytes"
 	"context"
-	"slices"
 	"sync"
 	"time"
 )
@@ -13,12 +12,11 @@ import (
 // One that leads out of the environment or away from the table's rows, and one whose
 // page this session has had already, is refused as Upstream before anything is sent.
 func (s *Session) Page(ctx context.Context, p *Prepared, link string) (*Page, error) {
-	into, permitted := s.newPage(p.table.Name)
-	if !permitted {
+	if _, permitted := s.stands(p.table.Name, time.Time{}); !permitted {
 		return nil, s.permits(p.table, p.op)
 	}
 	c := pageCalls.Get().(*pageCall)
-	c.query, c.got = p, into
+	c.query, c.got = p, &Page{}
 	page, err := s.pageBy(ctx, c, p, link)
 	c.release()
 	return page, err
@@ -38,28 +36,16 @@ func (s *Session) pageBy(ctx context.Context, c *pageCall, p *Prepared, link str
 		return nil, err
 	}
 	if link != "" {
-		if err := s.markFollowed(r.op, link); err != nil {
-			return nil, err
-		}
+		err = s.markFollowed(r.op, link)
 	}
-	if err := s.checkNext(p, page); err != nil {
+	if err == nil {
+		err = s.checkNext(p, page)
+	}
+	if err != nil {
+		page.Release()
 		return nil, err
 	}
 	return page, nil
-}
-
-// newPage gives the memory of a page, and whether the table of that name may be read.
-func (s *Session) newPage(table string) (page *Page, permitted bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if permitted = slices.Contains(s.tables, table); !permitted {
-		return nil, false
-	}
-	if s.paged {
-		return &Page{}, true
-	}
-	s.paged = true
-	return &s.firstPage, true
 }
 
 // A pageCall is a call for a page: what is sent, what is read, and who waits for it.

@@ -28,10 +28,6 @@ type Session struct {
 	unused   bool      // it is there
 	told     time.Time // when the TokenSource last said that the connection is what it was
 	followed map[linkSum]bool
-
-	// Most sessions read one page: the first stands here.
-	paged     bool
-	firstPage Page
 }
 
 // Open asks the TokenSource for the connection's access and checks that its

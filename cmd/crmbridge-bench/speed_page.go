@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -63,17 +64,14 @@ func (r speedResult) markdown(b *bytes.Buffer) {
 			fmt.Fprintf(b, "| **%.2f** (%.2f–%.2f)<br>%s → %s ", ratio.Median, ratio.Min, ratio.Max,
 				absolute(figure, bare), absolute(figure, crmbridge))
 		}
-		missed := "nothing"
-		if all := m.missed(); len(all) > 0 {
-			missed = strings.Join(all, "; ")
-		}
-		fmt.Fprintf(b, "| %s |\n", missed)
+		fmt.Fprintf(b, "| %s |\n", orNothing(m.missed()...))
 	}
 	if p := r.Processes; p != nil {
 		ours, bare := factors(p.Crmbridge, p.CrmbridgeMany), factors(p.Bare, p.BareMany)
 		fmt.Fprintf(b, "\n%d processes beside one, %d requests of 10 rows in flight each, 50 ms upstream:\n"+
-			"**%.2f ×** the throughput (%.2f–%.2f); the bare loop's own factor is %.2f (%.2f–%.2f).\n", p.Processes,
-			processesRow.InFlight, ours.Median, ours.Min, ours.Max, bare.Median, bare.Min, bare.Max)
+			"**%.2f ×** the throughput (%.2f–%.2f); the bare loop's own factor is %.2f (%.2f–%.2f). Missed: %s.\n",
+			p.Processes, processesRow.InFlight, ours.Median, ours.Min, ours.Max, bare.Median, bare.Min, bare.Max,
+			orNothing(p.missed()))
 	}
 	if len(r.Jobs) > 0 {
 		b.WriteString("\n| jobs | small jobs/s | × one process | CPU each | pages/s | × one process | CPU each |\n" +
@@ -88,9 +86,19 @@ func (r speedResult) markdown(b *bytes.Buffer) {
 	}
 	if s := r.Start; s != nil {
 		fmt.Fprintf(b,
-			"\nFrom start to first answer: **%.0f ms**. An idle process has **%.1f MiB** (the bare loop %.1f MiB).\n",
-			ms(median(s.FirstAnswer)), medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20))
+			"\nFrom start to first answer: **%.0f ms**. An idle process has **%.1f MiB** (the bare loop %.1f MiB).\n"+
+				"Missed: %s.\n", ms(median(s.FirstAnswer)), medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20),
+			orNothing(s.missed()...))
 	}
+}
+
+// orNothing is what was missed, in words.
+func orNothing(missed ...string) string {
+	missed = slices.DeleteFunc(slices.Clone(missed), func(what string) bool { return what == "" })
+	if len(missed) == 0 {
+		return "nothing"
+	}
+	return strings.Join(missed, "; ")
 }
 
 func processesOf(processes int) string {

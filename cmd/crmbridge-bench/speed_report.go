@@ -144,6 +144,32 @@ func (m measured) missed() (all []string) {
 	return all
 }
 
+// missed names what is wanted and does not hold, each with the name of its row.
+func (r speedResult) missed() (all []string) {
+	add := func(name string, missed ...string) {
+		for _, what := range missed {
+			if what != "" {
+				all = append(all, name+": "+what)
+			}
+		}
+	}
+	for _, m := range r.Rows {
+		add(m.Row.Name, m.missed()...)
+	}
+	if r.Processes != nil {
+		add("processes", r.Processes.missed())
+	}
+	if r.Start != nil {
+		add("start", r.Start.missed()...)
+	}
+	return all
+}
+
+// check is the verdict of --check: an error that names each target that is missed.
+func (r speedResult) check(p *printer) error {
+	return (&promises{printer: p, broken: r.missed()}).verdict("speed")
+}
+
 // print writes the table for people.
 func (r speedResult) print(to io.Writer) error {
 	fmt.Fprintf(to,
@@ -230,5 +256,6 @@ func (r speedResult) json(to io.Writer) error {
 	return encoder.Encode(struct {
 		speedResult
 		Summary []ratios `json:"summary"`
-	}{r, all})
+		Missed  []string `json:"missed"` // of everything, with the names of the rows
+	}{r, all, append([]string{}, r.missed()...)})
 }

@@ -17,8 +17,9 @@ const (
 	wantedIdle  = 24 << 20 // bytes
 )
 
-// idleFor is how long a process that has answered nothing is left alone.
-const idleFor = 5 * time.Second
+// idleFor is how long a process that has answered nothing is left alone. After two seconds
+// crmbridge gives back what only its start needed; what its idling needs is in memory again since.
+const idleFor = 10 * time.Second
 
 // A startResult is how long processes took from their start to their first answer, and what
 // memory others had that were asked nothing.

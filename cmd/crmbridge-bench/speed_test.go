@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -121,6 +123,40 @@ func TestMissed(t *testing.T) {
 	}
 }
 
+// TestCheck: --check and the JSON name everything that is missed, by its row.
+func TestCheck(t *testing.T) {
+	base := sample{PerSecond: 1000, P99: 10 * time.Millisecond, CPU: 100 * time.Microsecond}
+	slow, many := base, base
+	slow.PerSecond, many.PerSecond = 500, 3900
+	good := speedResult{Rows: []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{base}}}}
+	bad := speedResult{Rows: []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{slow}}},
+		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{many},
+			Crmbridge: []sample{base}, CrmbridgeMany: []sample{base}},
+		Start: &startResult{FirstAnswer: []time.Duration{time.Second}, Idle: []int64{100 << 20}, BareIdle: []int64{1}}}
+	p := &printer{to: io.Discard, begun: time.Now()}
+	if err := good.check(p); err != nil {
+		t.Errorf("nothing is missed: %v", err)
+	}
+	err := bad.check(p)
+	var out bytes.Buffer
+	if wrong := bad.json(&out); wrong != nil || err == nil {
+		t.Fatalf("%v, %v", wrong, err)
+	}
+	var said struct{ Missed []string }
+	if wrong := json.Unmarshal(out.Bytes(), &said); wrong != nil {
+		t.Fatal(wrong)
+	}
+	if len(said.Missed) != 4 {
+		t.Errorf("the JSON names %q", said.Missed)
+	}
+	for i, want := range []string{"small-16: throughput ≥ 0.85", "processes: 4 processes ≥ 3.60 ×",
+		"start: first answer ≤ 100 ms", "start: idle ≤ 24 MiB"} {
+		if !strings.Contains(err.Error(), want) || i >= len(said.Missed) || said.Missed[i] != want {
+			t.Errorf("%q is not named by %v, %q", want, err, said.Missed)
+		}
+	}
+}
+
 // TestPageOfFigures writes figures into a page twice: what stands around them stays, and the
 // README has the lines between which they stand.
 func TestPageOfFigures(t *testing.T) {
@@ -158,7 +194,7 @@ func TestPageOfFigures(t *testing.T) {
 	for _, want := range []string{"on: Z80, 2 cores",
 		"| 10 rows, 0 ms, 16 in flight | **1.00** (1.00–1.00)<br>1000/s → 1000/s |",
 		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**",
-		"**23.0 MiB**"} {
+		"**23.0 MiB**", "\nMissed: nothing.\n"} {
 		if !strings.Contains(written[0], want) {
 			t.Errorf("the page lacks %q:\n%s", want, written[0])
 		}

@@ -79,16 +79,29 @@ const (
 func jobsKey(key string) string { return keyPrefix + "jobs:" + strings.TrimPrefix(key, keyPrefix) }
 
 func (t *Throttle) run(ctx context.Context, script *redis.Script, key, name string, more ...any) *redis.Cmd {
-	args := []any{name, t.slots(), regrow.Milliseconds(), rampStep.Milliseconds(), rampFirst,
-		t.config.LongestBlock.Milliseconds(), leaseLife.Milliseconds()}
-	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, append(args, more...)...)
+	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, t.args(name, more...)...)
+}
+
+// args are a script's: those that all have, and its own.
+func (t *Throttle) args(name string, more ...any) []any {
+	return append([]any{name, t.slots(), regrow.Milliseconds(), rampStep.Milliseconds(), rampFirst,
+		t.config.LongestBlock.Milliseconds(), leaseLife.Milliseconds()}, more...)
+}
+
+func (t *Throttle) leaseArgs(name string, a ask) []any {
+	return t.args(name, a.wanted, a.demand, a.inUse, a.jobsInUse, a.jobs, reserved, a.need,
+		turn.Milliseconds(), attentive.Milliseconds())
 }
 
 func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	out, err := t.run(ctx, leaseScript, key, name, a.wanted, a.demand, a.inUse, a.jobsInUse, a.jobs, reserved, a.need,
-		turn.Milliseconds(), attentive.Milliseconds()).Int64Slice()
+	return t.leaseOf(leaseScript.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, t.leaseArgs(name, a)...))
+}
+
+// leaseOf reads the answer to a question.
+func (t *Throttle) leaseOf(answer *redis.Cmd) (lease, error) {
+	out, err := answer.Int64Slice()
 	if err != nil {
 		return lease{}, err
 	}

@@ -38,9 +38,10 @@ func (u *user) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	defer u.giveBack()
-	for {
+	for renewal := false; ; {
 		select {
 		case <-u.kick: // what it is for is looked at now
+			renewal = false
 		default:
 		}
 		u.publishBlock()
@@ -49,7 +50,10 @@ func (u *user) run() {
 		}
 		pause, rests := u.rests(time.Now())
 		if !rests {
-			pause = u.ask()
+			pause = u.askFor(renewal)
+		}
+		if renewal = !rests && pause == renewEvery; renewal {
+			pause = u.t.due(time.Now())
 		}
 		timer.Reset(pause)
 		select {
@@ -57,6 +61,7 @@ func (u *user) run() {
 			return
 		case <-timer.C:
 		case <-u.kick:
+			renewal = false
 		}
 	}
 }
@@ -120,9 +125,20 @@ func (u *user) publishBlock() {
 }
 
 // ask gets slots and says when to ask again.
-func (u *user) ask() time.Duration {
+func (u *user) ask() time.Duration { return u.askFor(false) }
+
+// askFor is ask; for a renewal it may wait for other users'.
+func (u *user) askFor(renewal bool) time.Duration {
 	now, heard := time.Now(), u.t.hears.Load()
-	got, err := u.t.lease(u.t.ctx, u.key, u.name, u.wants(now))
+	var got lease
+	var err error
+	if a := u.wants(now); renewal && a.need == needNothing {
+		q := &u.question
+		q.key, q.name, q.ask = u.key, u.name, a
+		got, err = u.t.leaseTogether(u.t.ctx, q)
+	} else {
+		got, err = u.t.lease(u.t.ctx, u.key, u.name, a)
+	}
 	u.t.reached(err)
 
 	u.mu.Lock()

@@ -54,6 +54,9 @@ type Throttle struct {
 	users map[dynamics.Principal]*user // each with its keeper
 
 	idle chan *user // to a keeper that has no user
+
+	batch batch
+	since time.Time // the moments at which questions of the batch come due are counted from
 }
 
 var (
@@ -85,7 +88,7 @@ func New(config Config) (*Throttle, error) {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
 	t := &Throttle{config: config, name: uuid.NewString(), users: map[dynamics.Principal]*user{}, idle: make(chan *user),
-		away: awayLog{log: config.Log}}
+		away: awayLog{log: config.Log}, since: time.Now()}
 	t.ctx, t.stop = context.WithCancel(context.Background())
 	t.work.Go(t.listen)
 	t.work.Go(t.beat)

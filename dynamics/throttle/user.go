@@ -49,6 +49,7 @@ type user struct {
 	key       string
 	name      string        // of this lease; a user who comes back meanwhile has another
 	kick      chan struct{} // of capacity 1: there is something to ask or to tell
+	question  question      // of its keeper
 
 	mu       sync.Mutex
 	inUse    int
@@ -91,7 +92,7 @@ func (r *report) add(o report) {
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
 	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1),
-		used: time.Now()}
+		question: question{answered: make(chan struct{}, 1)}, used: time.Now()}
 }
 
 // enter takes a slot (no waiter), or waits for one.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime/debug"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -67,12 +66,12 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		return err
 	}
 	manager.ready()
-	settled := time.NewTimer(settleWait) // the first requests are answered before
+	settled := time.NewTimer(settleWait)
 	defer settled.Stop()
 	for {
 		select {
 		case <-settled.C:
-			debug.FreeOSMemory() // what only the start needed is several MiB
+			settle()
 			continue
 		case <-ctx.Done():
 			log.Info("stopping", "grace", config.ShutdownGrace)
@@ -83,9 +82,6 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		return errors.Join(err, b.Stop())
 	}
 }
-
-// settleWait is how long after its start a process gives memory back that only the start needed.
-const settleWait = 2 * time.Second
 
 // Start brings a process up in the order in which a message flows. It waits for
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
