@@ -23,6 +23,7 @@ type layout struct {
 	slots      map[string]int // property or annotation name → 3*index+part
 	quoted     [][]byte       // the names of slots as JSON writes them
 	frame      int            // what a row has around the values, in bytes
+	several    bool           // a member is of type Choices
 	deleted    int            // first slot of a deleted row's members, 0 where none are expected
 
 	op          string            // accounts.page
@@ -179,6 +180,7 @@ func newLayout(t Table, q *Query, tracked bool) (*layout, error) {
 		}
 		m := member{head: slices.Grow(append(head, ':'), putAtOnce), source: at, kind: o.Type}
 		l.members = append(l.members, m)
+		l.several = l.several || o.Type == Choices
 		l.frame += len(m.head) + memberFrame
 	}
 	l.idAt = add(t.key())

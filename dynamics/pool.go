@@ -195,31 +195,32 @@ func (s *pageStore) take(b *body, n int) error {
 }
 
 // add keeps a row that was written into the room that there was last, with its entity tag.
-// What else is known of it belongs into the place that it returns.
-func (s *pageStore) add(b *body, written, tag []byte) (*place, error) {
-	at := place{begin: s.end}
+// What else is known of it (its key, moment and id) belongs into the place that it returns, which
+// may have been another row's.
+func (s *pageStore) add(b *body, written, rowTag []byte) (*place, error) {
+	begin := s.end
 	if s.n > 0 {
-		at.begin++
+		begin++
 	}
-	at.end = at.begin + len(written)
-	var err error
-	if at.tags, at.tag, err = s.addTag(b, tag); err != nil {
+	tags, tag, err := s.addTag(b, rowTag)
+	if err != nil {
 		return nil, err
 	}
-	at.tagEnd = at.tag + int32(len(tag))
 	if i := s.n - firstRows; i >= 0 && i%rowsAtOnce == 0 {
 		if err := b.hold(b.kept, int64(unsafe.Sizeof([rowsAtOnce]place{}))); err != nil {
 			return nil, err
 		}
 		s.rows = append(s.rows, places.Get().(*[rowsAtOnce]place))
 	}
-	if at.piece, err = s.addText(b, written, at.begin); err != nil {
+	piece, err := s.addText(b, written, begin)
+	if err != nil {
 		return nil, err
 	}
+	at := s.placeOf(s.n)
+	at.begin, at.end, at.piece = begin, begin+len(written), piece
+	at.tags, at.tag, at.tagEnd = tags, tag, tag+int32(len(rowTag))
 	s.n, s.end = s.n+1, at.end
-	to := s.placeOf(s.n - 1)
-	*to = at
-	return to, nil
+	return at, nil
 }
 
 // addText adds a row to a piece, or makes one of it.

@@ -139,10 +139,12 @@ func (r *rowReader) scan(w []byte, begin int) (int, error) {
 				return value, err
 			}
 		} else if r.echoes != nil {
-			if unmarked = !r.order.again(); !unmarked {
-				if err := r.lookBefore(i, value-1); err != nil {
-					return 0, err
-				}
+			if unmarked = !r.order.again(); unmarked {
+				// The name stands in what is still to be looked at.
+			} else if i-r.looked < echoExact && i >= r.looked { // too short for an echo
+				r.looked = value - 1
+			} else if err := r.lookBefore(i, value-1); err != nil {
+				return 0, err
 			}
 		}
 		if w[value] <= ' ' {
@@ -318,7 +320,9 @@ func (r *rowReader) most() int {
 			n += int(s.end - s.begin)
 		}
 	}
-	n += r.extra + putAtOnce
+	if n += r.extra + putAtOnce; !r.l.several {
+		return n
+	}
 	for i := range r.l.members {
 		if m := &r.l.members[i]; m.kind == Choices {
 			n += (1 + bytes.Count(r.raw(m.source, partValue), []byte{','})) * (choiceFrame + r.p.labelsOf(i).longest)

@@ -392,6 +392,10 @@ func (s *search) fetch(ctx context.Context, rows *dynamics.Prepared) (err error)
 	if s.page, begun, err = s.taken(ctx, s.at.Link); begun {
 		return err
 	}
+	if !s.stream { // then no page is read ahead
+		s.page, err = s.session.Page(ctx, rows, s.at.Link)
+		return err
+	}
 	began := time.Now()
 	s.page, err = s.session.Page(ctx, rows, s.at.Link)
 	s.took = time.Since(began)

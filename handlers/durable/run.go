@@ -70,7 +70,7 @@ func (l *Lane) newExecution(c claimed, turn turnFunc) *execution {
 		}
 	}
 	if !messages.ValidRequestID(x.call.RequestID) {
-		x.call.RequestID = route.NewRequestID()
+		x.call.RequestID = route.NewRequestID(time.Now())
 	}
 	x.call.Budget = x.budget()
 	return x

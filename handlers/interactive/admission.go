@@ -2,6 +2,7 @@ package interactive
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
@@ -26,11 +27,11 @@ type admission struct {
 	queues   map[string]*connQueue // of connections with requests, now or lately
 	waiting  []*connQueue          // the queues that are not empty; they take turns
 	next     int
-	busy     int       // connections with requests that run or wait
-	lingers  int       // requests that are answered and not over yet, without a slot
-	backlog  int       // messages that wait
-	bytes    int       // of them
-	tidied   time.Time // when idle queues were last removed
+	busy     int          // connections with requests that run or wait
+	lingers  atomic.Int64 // requests that are answered and not over yet, without a slot
+	backlog  int          // messages that wait
+	bytes    int          // of them
+	tidied   time.Time    // when idle queues were last removed
 }
 
 type admissionBounds struct {
@@ -268,11 +269,11 @@ func (a *admission) answered(r *request, alive bool, now time.Time) *request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.ended(r, alive, now)
-	if a.lingers >= a.bounds.inFlight {
+	if a.lingers.Load() >= int64(a.bounds.inFlight) {
 		return nil // it keeps its slot until it is over
 	}
 	r.lingers = true
-	a.lingers++
+	a.lingers.Add(1)
 	return a.vacate(now)
 }
 
@@ -298,16 +299,16 @@ func (a *admission) vacate(now time.Time) *request {
 
 // leave ends a request, and frees its slot where it still has one.
 func (a *admission) leave(r *request, alive bool) {
+	if r.lingers { // as its worker has set it
+		a.lingers.Add(-1)
+		return
+	}
 	a.runAll(a.left(r, alive))
 }
 
 func (a *admission) left(r *request, alive bool) *request {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if r.lingers {
-		a.lingers--
-		return nil
-	}
 	now := time.Now()
 	if !r.answered {
 		a.ended(r, alive, now)

@@ -19,17 +19,17 @@ func newCall(op messages.Operation, msg *nats.Msg, arrived time.Time) (route.Cal
 		Deadline:  arrived.Add(messages.DefaultDeadline),
 	}
 	if c.Scope != "" && !messages.ValidConnection(c.Scope) {
-		c.RequestID = route.NewRequestID()
+		c.RequestID = route.NewRequestID(arrived)
 		return c, route.InvalidConnection()
 	}
 	c.Connection = c.Scope
 	switch id := msg.Header.Get(messages.HeaderRequestID); {
 	case id == "":
-		c.RequestID = route.NewRequestID()
+		c.RequestID = route.NewRequestID(arrived)
 	case messages.ValidRequestID(id):
 		c.RequestID = id
 	default:
-		c.RequestID = route.NewRequestID()
+		c.RequestID = route.NewRequestID(arrived)
 		return c, messages.Invalid(messages.HeaderRequestID, "must be 1 to %d printable ASCII "+
 			"characters without spaces", messages.MaxRequestID)
 	}

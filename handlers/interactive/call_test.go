@@ -156,7 +156,7 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 			return "fine", nil
 		})}
 		r := &request{e: e, msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: requester.NewInbox()}, arrived: time.Now()}
-		if got := c.handle(new(alarm), r); got != want {
+		if got := c.handle(&worker{}, r); got != want {
 			t.Errorf("%q: %v", code, got)
 		}
 	}

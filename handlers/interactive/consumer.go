@@ -87,27 +87,26 @@ func (c *Consumer) answer(w *worker, r *request) {
 	defer c.work.Done()
 	defer func() { c.admission.leave(r, alive) }()
 	defer c.metrics.inFlight.Dec()
-	defer w.header.forget()
-	r.reply.form = &w.header
-	alive = c.handle(&w.alarm, r)
+	defer w.forget(r)
+	alive = c.handle(w, r)
 }
 
 // handle runs one request from its headers to its last reply. It reports whether the
 // request's environment is alive.
-func (c *Consumer) handle(a *alarm, r *request) bool {
+func (c *Consumer) handle(w *worker, r *request) bool {
 	call, fault := newCall(r.e.operation, r.msg, r.arrived)
 	call.Named = r.named
-	form := r.reply.form
-	r.reply = c.newReply(r.e, r.msg, call, r.arrived)
-	r.reply.form = form
+	r.reply = &w.reply
+	c.begins(r.reply, r.e, r.msg, &call, r.arrived)
+	r.reply.form = &w.header
 	if r.slots != nil {
 		r.reply.request = r
 	}
 
 	ctx := &r.context
 	ctx.values, ctx.deadline, ctx.clientID = c.values, call.Deadline, dynamics.ClientRequestID(call.RequestID)
-	a.watch(ctx, c.working)
-	defer a.let(ctx)
+	w.alarm.watch(ctx, c.working)
+	defer w.alarm.let(ctx)
 	var full error
 	ctx.account, full = c.account(r)
 	defer ctx.account.Close() // nil where there was no room
@@ -124,11 +123,11 @@ func (c *Consumer) handle(a *alarm, r *request) bool {
 		err = c.run(ctx, r)
 	}
 	if err == nil {
-		c.finish(&r.reply, nil)
+		c.finish(r.reply, nil)
 		return true
 	}
 	refused := route.Classify(ctx, c.closing.Load(), err)
-	c.finish(&r.reply, refused)
+	c.finish(r.reply, refused)
 	return alive(refused)
 }
 
@@ -188,12 +187,11 @@ func (r *request) take(p route.Part, err error) (more bool) {
 	return !r.ended
 }
 
-// newReply starts the reply to a message; it is counted when it ends.
-func (c *Consumer) newReply(e *endpoint, msg *nats.Msg, call route.Call, arrived time.Time) reply {
-	trace := route.Trace(msg.Header)
-	call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, trace)
-	return reply{nc: c.nc, to: msg.Reply, call: call, trace: trace, numbered: e.route.Numbered, arrived: arrived,
-		counts: &e.counts}
+// begins begins the reply to a message; it is counted when it ends.
+func (c *Consumer) begins(reply *reply, e *endpoint, msg *nats.Msg, call *route.Call, arrived time.Time) {
+	reply.nc, reply.to, reply.call, reply.trace = c.nc, msg.Reply, *call, route.Trace(msg.Header)
+	reply.call.Budget = replyBudget(c.nc.MaxPayload(), call.RequestID, reply.trace)
+	reply.numbered, reply.arrived, reply.counts = e.route.Numbered, arrived, &e.counts
 }
 
 // finish ends the answer where the operation did not, and writes its log line.
@@ -221,6 +219,7 @@ func (c *Consumer) finish(reply *reply, fault *messages.Error) {
 	if fault != nil && fault.Unwrap() != nil {
 		attrs = append(attrs, slog.Any("cause", fault.Unwrap()))
 	}
-	c.journal.line(level, "answered", reply.call.Operation, reply.call.Connection, code,
+	ended := reply.arrived.Add(reply.took)
+	c.journal.line(level, "answered", reply.call.Operation, reply.call.Connection, code, ended,
 		append(attrs, slog.Duration("took", reply.took.Round(time.Microsecond)))...)
 }

@@ -21,7 +21,8 @@ func (c *Consumer) deny(d denial) {
 	if call.Connection == "" {
 		call.Connection = strings.TrimPrefix(d.queue.name, queueName(d.e, ""))
 	}
-	reply := c.newReply(d.e, d.msg, call, d.arrived)
+	var reply reply
+	c.begins(&reply, d.e, d.msg, &call, d.arrived)
 	c.form.publish(&reply, fault) // where it does not, finish does
 	c.finish(&reply, fault)
 }

@@ -55,7 +55,7 @@ func (l *lines) entries(t *testing.T) (entries []map[string]any) {
 // about writes a line about one request, or has it counted.
 func about(j *journal, level slog.Level, message string, op messages.Operation, connection, code string) {
 	if j.single(level, message, op, connection, code) {
-		j.line(level, message, op, connection, code, slog.String("request_id", "x"))
+		j.line(level, message, op, connection, code, time.Now(), slog.String("request_id", "x"))
 	}
 }
 

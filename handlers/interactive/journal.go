@@ -101,12 +101,12 @@ func (j *journal) single(level slog.Level, message string, op messages.Operation
 // line writes a line about one request. Lines have no place in the program's text: nobody
 // reads it, and finding it costs as much as the line.
 func (j *journal) line(level slog.Level, message string, op messages.Operation, connection, code string,
-	attrs ...slog.Attr) {
+	at time.Time, attrs ...slog.Attr) {
 	to := j.of[op]
 	if to == nil {
 		to = operationsLog(j.log, op)
 	}
-	line := slog.NewRecord(time.Now(), level, message, 0)
+	line := slog.NewRecord(at, level, message, 0)
 	line.AddAttrs(slog.String("connection", connection), slog.String("code", code))
 	line.AddAttrs(attrs...)
 	_ = to.Handle(context.Background(), line) // as slog does: there is nowhere to say so

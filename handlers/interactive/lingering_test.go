@@ -71,8 +71,8 @@ func TestNothingLingersForEver(t *testing.T) {
 						running++
 					}
 				}
-				if running > bounds.inFlight || s.a.inFlight > bounds.inFlight || s.a.lingers > bounds.inFlight {
-					t.Fatalf("%d run, %d have slots, %d linger", running, s.a.inFlight, s.a.lingers)
+				if running > bounds.inFlight || s.a.inFlight > bounds.inFlight || int(s.a.lingers.Load()) > bounds.inFlight {
+					t.Fatalf("%d run, %d have slots, %d linger", running, s.a.inFlight, s.a.lingers.Load())
 				}
 			}
 			for i := 0; i < s.begun(); i++ {
@@ -80,8 +80,8 @@ func TestNothingLingersForEver(t *testing.T) {
 					end(r)
 				}
 			}
-			if n, bytes := s.a.load(); n != 0 || bytes != 0 || s.a.inFlight != 0 || s.a.lingers != 0 || s.a.busy != 0 {
-				t.Errorf("%d wait with %d bytes, %d have slots, %d linger, %d connections are busy", n, bytes, s.a.inFlight, s.a.lingers, s.a.busy)
+			if n, bytes := s.a.load(); n != 0 || bytes != 0 || s.a.inFlight != 0 || s.a.lingers.Load() != 0 || s.a.busy != 0 {
+				t.Errorf("%d wait with %d bytes, %d have slots, %d linger, %d connections are busy", n, bytes, s.a.inFlight, s.a.lingers.Load(), s.a.busy)
 			}
 		})
 	}

@@ -28,14 +28,14 @@ type request struct {
 
 	// Guarded by admission.mu:
 	answered bool // its last reply goes out, or has: it runs no more
-	lingers  bool // since then it holds no slot
+	lingers  bool // since then it holds no slot; its worker's alone once it is set
 
 	slots   *admission // that it has a slot of, nil where it has none
 	context requestContext
 	account budget.Account // open where the process bounds its memory
-	reply   reply
-	ended   bool  // no further part is wanted
-	outcome error // of the operation, nil where its last part was sent
+	reply   *reply         // of the worker, while it works on the request
+	ended   bool           // no further part is wanted
+	outcome error          // of the operation, nil where its last part was sent
 }
 
 // deadlineOf is when a message's requester stops waiting. A deadline that cannot be

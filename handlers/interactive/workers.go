@@ -19,12 +19,21 @@ type workers struct {
 	all     sync.WaitGroup
 }
 
-// A worker is one such goroutine, the memory in which it writes headers, and what ends its
-// request in time.
+// A worker is one such goroutine, the memory of its replies and of their headers, and what ends
+// its request in time.
 type worker struct {
 	next   chan *request
+	reply  reply
 	header answerHeader
 	alarm  alarm
+}
+
+// forget leaves nothing of a request that is over in the worker's memory, and takes that from
+// the request: an operation that goes on must not reach the next one's reply.
+func (w *worker) forget(r *request) {
+	r.ended, r.reply = true, nil
+	w.reply = reply{}
+	w.header.forget()
 }
 
 // mostIdle bounds the workers that wait. It is more than are in flight by default: those of a

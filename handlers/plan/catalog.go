@@ -177,7 +177,7 @@ func (e *entry) setUnknowable() {
 // keep puts one kind into the catalog, unless it alone would take more than a quarter of
 // the catalog's memory: then only this request has it, in its own memory.
 func (c *Columns) keep(kind string, d metadataSet, ttl time.Duration) *metadataSet {
-	d.freshUntil, d.labels = time.Now().Add(ttl), new(labelMaps)
+	d.freshUntil, d.labels, d.hides = time.Now().Add(ttl), new(labelMaps), d.hidesSome()
 	size := d.size()
 	defer c.reading.Close() // it counts as what is kept from here on
 	if size > c.catalog.most/4 {

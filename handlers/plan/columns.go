@@ -88,6 +88,9 @@ func (c *Columns) readable(ctx context.Context) (map[string]dynamics.TableColumn
 			return nil, err
 		}
 	}
+	if !set.hides {
+		return nil, nil
+	}
 	return set.Columns, nil
 }
 

@@ -20,6 +20,7 @@ type metadataSet struct {
 	Options map[string][]dynamics.Option    `json:"options,omitempty"`
 	Counts  map[string]int                  `json:"counts,omitempty"` // of options, where they are cut
 
+	hides      bool      // the session's user may not read some of the columns
 	freshUntil time.Time // used in this process without a comparison with the fleet's
 	labels     *labelMaps
 	more       int64 // what labels take, guarded by the entry
@@ -73,6 +74,15 @@ func (d *metadataSet) setOptions(sets map[string]dynamics.OptionSet) {
 func (d *metadataSet) set(name string) dynamics.OptionSet {
 	options := d.Options[name]
 	return dynamics.OptionSet{Options: options, Count: max(len(options), d.Counts[name])}
+}
+
+func (d *metadataSet) hidesSome() bool {
+	for _, column := range d.Columns {
+		if !column.Readable {
+			return true
+		}
+	}
+	return false
 }
 
 // size is about what metadata takes in memory, in bytes.

@@ -19,18 +19,18 @@ import (
 // A Header is that of a message, by name as it was sent.
 type Header = map[string][]string
 
-// NewRequestID makes the id of a request that came without one: a UUID of version 7
+// NewRequestID makes the id of a request that came now without one: a UUID of version 7
 // (RFC 9562, section 5.7) with 74 random bits. It is no secret: the requester and Microsoft
 // get it, and nobody gains anything by it. So the runtime's generator will do, which
 // needs no system call and no lock.
-func NewRequestID() string {
+func NewRequestID(now time.Time) string {
 	const (
 		version = 7 << 12
 		variant = 1 << 63 // the two highest bits are 10
 	)
 	var id uuid.UUID
 	random := rand.Uint64()
-	binary.BigEndian.PutUint64(id[:8], uint64(time.Now().UnixMilli())<<16|version|random>>52)
+	binary.BigEndian.PutUint64(id[:8], uint64(now.UnixMilli())<<16|version|random>>52)
 	binary.BigEndian.PutUint64(id[8:], variant|rand.Uint64()>>2)
 	return id.String()
 }
