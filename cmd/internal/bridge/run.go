@@ -35,6 +35,7 @@ type Bridge struct {
 	failed   chan error
 
 	nats     *nats.Conn
+	refused  *refusedPublishes
 	redis    redis.UniversalClient
 	probe    *probe
 	linked   atomic.Bool  // nats, redis and probe are set
@@ -186,6 +187,7 @@ func (b *Bridge) connect(ctx context.Context) (*tokens.Store, error) {
 			nats.ReconnectErrHandler(b.attempted)); err != nil {
 			return err
 		}
+		b.refused = watchPublishes(b.nats, b.log)
 		b.linked.Store(true)
 		return waitFor(ctx, b.log, "NATS", b.reachNATS)
 	})
