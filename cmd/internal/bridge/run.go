@@ -57,6 +57,8 @@ type Bridge struct {
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
 func Serve(ctx context.Context, config Config, log *slog.Logger) error {
+	manager := newManager(log)
+	defer manager.close()
 	b, err := Start(ctx, config, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -64,6 +66,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		}
 		return err
 	}
+	manager.ready()
 	settled := time.NewTimer(settleWait)
 	defer settled.Stop()
 	for {
@@ -76,6 +79,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		case err = <-b.failed:
 			log.Error("stopping", "error", err)
 		}
+		manager.stopping()
 		return errors.Join(err, b.Stop())
 	}
 }
