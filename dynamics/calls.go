@@ -1,29 +1,37 @@
 package dynamics
 
-// Calls lists what [Call].Op is of calls that belong to no table, and to these; a name that
-// is not here is of a call that is rare.
-func Calls(tables []string) []string {
-	all := []string{"challenge", "whoami", "names.user", "names.organization", "metadata.columns", "metadata.dates",
-		"metadata.options", "metadata.secured", "roles.read", "teams.read", "teams.roles", "users.get", "users.find",
-		"probe.metadata", "probe." + probes[ProbeRoles].set, "probe." + probes[ProbeTeams].set}
+// often are the calls of no table that requests and sign-ins make, seldom those of checks of a
+// connection.
+var (
+	often = []string{"challenge", "whoami", "names.user", "names.organization", "metadata.columns", "metadata.dates",
+		"metadata.options", "metadata.secured", "users.get", "users.find"}
+	seldom = []string{"roles.read", "teams.read", "teams.roles", "probe.metadata", "probe.roles", "probe.teams"}
+)
+
+// KnownCalls lists what [Call].Op is of the calls that are made most, those for the rows of some
+// tables among them, and for each the kinds that it most often ends with; 0 is success. Others
+// are rare.
+func KnownCalls(tables []string) map[string][]Kind {
+	known := map[string][]Kind{}
+	for _, op := range seldom {
+		known[op] = []Kind{0, Forbidden, Unavailable}
+	}
+	for _, op := range often {
+		known[op] = []Kind{0, Upstream, Forbidden, Unauthorized, Throttled, Unavailable}
+	}
 	for _, name := range tables {
 		t := Table{Name: name}
-		all = append(all, t.op(verbPage), t.op("get"), t.op("count"), t.op(opChanges))
+		for _, op := range []string{t.op(verbPage), t.op("get"), t.op("count"), t.op(opChanges)} {
+			known[op] = []Kind{0, Upstream, NotFound, Forbidden, Unauthorized, Throttled, Unavailable, Cancelled}
+		}
 	}
-	return all
-}
-
-// CallOutcomes are the kinds that a call which was sent most often ends with; 0 is success.
-func CallOutcomes() []Kind {
-	return []Kind{0, Upstream, NotFound, Forbidden, Unauthorized, Throttled, Unavailable, Cancelled}
+	return known
 }
 
 // OpenCircuits is how many connections' calls are refused at present, or let through one at a
 // time, because their environments did not answer.
-func (c *Client) OpenCircuits() int {
-	now := c.breakers.all()
-	open := 0
-	for _, one := range now {
+func (c *Client) OpenCircuits() (open int) {
+	for _, one := range c.breakers.all() {
 		one.mu.Lock()
 		if !one.until.IsZero() {
 			open++

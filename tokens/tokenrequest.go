@@ -26,10 +26,10 @@ type TokenRequest struct {
 // codeOK counts as the code of a request that succeeded.
 const codeOK = "ok"
 
-// RequestCodes lists what [TokenRequest].Code may be, and Grants its grants.
+// RequestCodes lists what [TokenRequest].Code most often is, and Grants its grants.
 func RequestCodes() []string {
-	return []string{codeOK, CodeInvalidRequest, CodeInvalidState, CodeReauthorizationRequired, CodePermissionDenied,
-		CodeConsentRequired, CodeThrottled, CodeConfigurationError, CodeInternal, CodeUpstreamError, CodeUnavailable}
+	return []string{codeOK, CodeReauthorizationRequired, CodeConsentRequired, CodeThrottled, CodeConfigurationError,
+		CodeUpstreamError, CodeUnavailable}
 }
 
 // Grants lists the grants of [TokenRequest].

@@ -30,8 +30,8 @@ const noOperation = "other"
 
 // Buckets of the times of jobs, in seconds.
 var (
-	jobWaits = []float64{.1, .5, 1, 5, 30, 60, 300, 1800, 3600, 21600}
-	jobTakes = []float64{.5, 1, 5, 15, 60, 300, 900, 3600, 14400, 86400}
+	jobWaits = []float64{.1, 1, 5, 30, 60, 300, 1800, 21600}
+	jobTakes = []float64{1, 5, 15, 60, 300, 900, 3600, 14400}
 )
 
 func newRunMetrics(registry prometheus.Registerer) runMetrics {

@@ -45,11 +45,15 @@ func (c *counts) count(fault *messages.Error, took time.Duration, rows int, trac
 	if answered == nil {
 		answered = c.first(code)
 	}
+	if rows > 0 && c.rows == nil {
+		c.rows = c.metrics.rows.WithLabelValues(string(c.operation))
+	}
+	counted := c.rows
 	c.mu.Unlock()
 	answered.Inc()
 	c.duration.Observe(took, trace)
 	if rows > 0 {
-		c.rows.Add(float64(rows))
+		counted.Add(float64(rows))
 	}
 }
 

@@ -1,6 +1,8 @@
 package interactive
 
 import (
+	"strings"
+
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/handlers/measure"
@@ -22,7 +24,7 @@ type metrics struct {
 }
 
 // durations are the buckets of an answer's. Each costs a series an operation.
-var durations = []float64{.005, .025, .1, .25, .5, 1, 2.5, 10, 60, 300}
+var durations = []float64{.005, .025, .1, .5, 1, 2.5, 10, 60}
 
 // Reasons for which a request is not executed, besides the codes of an admission's verdicts.
 const (
@@ -69,7 +71,11 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 }
 
 // refuse counts a request that is not executed.
-func (m *metrics) refuse(reason string) { m.refusals[reason].Inc() }
+func (m *metrics) refuse(reason string) {
+	if counter := m.refusals[reason]; counter != nil {
+		counter.Inc()
+	}
+}
 
 // watch adds what is read when somebody asks: load is the backlog's messages and bytes,
 // refused how many subscriptions the server refuses.
@@ -96,5 +102,8 @@ func (c *counts) begin(of messages.Operation, m *metrics) {
 		c.first(code)
 	}
 	c.duration = measure.NewHistogram(m.duration.WithLabelValues(string(of)), durations)
-	c.rows = m.rows.WithLabelValues(string(of))
+	switch _, verb, _ := strings.Cut(string(of), "."); messages.Verb(verb) {
+	case messages.VerbSearch, messages.VerbGet, messages.VerbChanges:
+		c.rows = m.rows.WithLabelValues(string(of))
+	}
 }

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/crmbridge/crmbridge/messages"
@@ -10,38 +11,49 @@ import (
 const OK = "ok"
 
 // ofAll are the codes that any operation may end with.
-var ofAll = []messages.Code{messages.InvalidRequest, messages.TooLarge, messages.ConfigurationError, messages.Internal,
-	messages.Overloaded, messages.Unavailable, messages.DeadlineExceeded}
+var ofAll = []messages.Code{messages.InvalidRequest, messages.Internal, messages.Overloaded, messages.Unavailable,
+	messages.DeadlineExceeded}
 
-// ofUpstream are those of operations that ask Dataverse, or Entra, for a connection.
-var ofUpstream = []messages.Code{messages.ReauthorizationRequired, messages.PermissionDenied, messages.ConsentRequired,
-	messages.ConnectionNotFound, messages.NotSupported, messages.Throttled, messages.UpstreamError}
+// ofUpstream are those of operations that ask Dataverse, or Entra, for a connection; ofJobs of
+// those on one job.
+var (
+	ofUpstream = []messages.Code{messages.ReauthorizationRequired, messages.PermissionDenied, messages.ConsentRequired,
+		messages.ConnectionNotFound, messages.TooLarge, messages.NotSupported, messages.Throttled,
+		messages.ConfigurationError, messages.UpstreamError}
+	ofJobs = []messages.Code{messages.ConnectionNotFound, messages.NotFound, messages.NotSupported}
+)
 
 // ofOperation are those of single operations, and of verbs.
 var ofOperation = map[string][]messages.Code{
-	string(messages.ConnectionsAuthorize): {messages.ConnectionExists, messages.ReauthorizationRequired,
-		messages.PermissionDenied, messages.ConsentRequired, messages.NotSupported, messages.Throttled,
-		messages.UpstreamError, messages.IdentityMismatch},
-	string(messages.ConnectionsComplete): append([]messages.Code{messages.InvalidState, messages.ConnectionExists,
-		messages.IdentityMismatch}, ofUpstream...),
-	string(messages.ConnectionsGet):    {messages.ConnectionNotFound},
+	string(messages.ConnectionsAuthorize): {messages.ConnectionExists, messages.ConsentRequired, messages.NotSupported,
+		messages.Throttled, messages.ConfigurationError, messages.UpstreamError},
+	string(messages.ConnectionsComplete): {messages.InvalidState, messages.ConnectionNotFound,
+		messages.ConnectionExists, messages.IdentityMismatch, messages.ReauthorizationRequired, messages.PermissionDenied,
+		messages.ConsentRequired, messages.NotSupported, messages.Throttled, messages.ConfigurationError,
+		messages.UpstreamError},
+	string(messages.ConnectionsGet):    {messages.ConnectionNotFound, messages.ConfigurationError},
 	string(messages.ConnectionsDelete): {messages.ConnectionNotFound},
-	string(messages.ConnectionsCheck):  ofUpstream,
+	string(messages.ConnectionsCheck):  {messages.ConnectionNotFound, messages.ConfigurationError},
+	string(messages.ConnectionsLimits): {messages.ConnectionNotFound, messages.ConfigurationError},
 	string(messages.UsersWhoAmI):       ofUpstream,
-	string(messages.UsersGet):          append([]messages.Code{messages.NotFound}, ofUpstream...),
-	string(messages.JobsGet):           {messages.ConnectionNotFound, messages.NotFound, messages.NotSupported},
+	string(messages.UsersGet):          with(ofUpstream, messages.NotFound),
+	string(messages.JobsGet):           ofJobs,
 	string(messages.JobsList):          {messages.ConnectionNotFound, messages.NotSupported},
-	string(messages.JobsCancel):        {messages.ConnectionNotFound, messages.NotFound, messages.NotSupported},
-	string(messages.JobsRetry):         {messages.ConnectionNotFound, messages.NotFound, messages.NotSupported},
-	string(messages.JobsDelete):        {messages.ConnectionNotFound, messages.NotFound, messages.NotSupported},
+	string(messages.JobsCancel):        ofJobs,
+	string(messages.JobsRetry):         ofJobs,
+	string(messages.JobsDelete):        ofJobs,
 	// The end of a job is one of any code, and counts as the answer's.
-	string(messages.JobsResults): append([]messages.Code{messages.NotFound, messages.Cancelled}, ofUpstream...),
+	string(messages.JobsResults): with(ofUpstream, messages.NotFound, messages.Cancelled),
 
-	string(messages.VerbSearch):  append([]messages.Code{messages.CursorExpired}, ofUpstream...),
-	string(messages.VerbChanges): append([]messages.Code{messages.CursorExpired}, ofUpstream...),
-	string(messages.VerbGet):     append([]messages.Code{messages.NotFound}, ofUpstream...),
+	string(messages.VerbSearch):  with(ofUpstream, messages.CursorExpired),
+	string(messages.VerbChanges): with(ofUpstream, messages.CursorExpired),
+	string(messages.VerbGet):     with(ofUpstream, messages.NotFound),
 	string(messages.VerbCount):   ofUpstream,
 	string(messages.VerbFields):  ofUpstream,
+}
+
+func with(codes []messages.Code, more ...messages.Code) []messages.Code {
+	return slices.Concat(codes, more)
 }
 
 // Codes lists [OK] and the codes that answers of an operation are known to have, for what

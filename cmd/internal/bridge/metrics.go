@@ -41,7 +41,7 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "crmbridge_dataverse_call_duration_seconds",
 			Help:    "Duration of one HTTP request to Dataverse with its body, in seconds.",
-			Buckets: []float64{.05, .1, .25, 1, 2.5, 10, 60}, // each costs a series a call
+			Buckets: []float64{.1, .5, 2.5, 10, 60}, // each costs a series a call
 		}, []string{"call"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_received_bytes_total",
@@ -64,7 +64,7 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 			Name: "crmbridge_dataverse_queue_seconds",
 			Help: "How long calls waited for one of their user's slots, in seconds; " +
 				"calls that did not wait are not counted.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crmbridge_dataverse_limit_remaining",
@@ -93,8 +93,8 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 
 // foresee makes what the labels that are known beforehand stand for.
 func (m *upstreamMetrics) foresee(tables []messages.Table) {
-	for _, op := range dynamics.Calls(messages.TableNames(tables)) {
-		for _, kind := range dynamics.CallOutcomes() {
+	for op, kinds := range dynamics.KnownCalls(messages.TableNames(tables)) {
+		for _, kind := range kinds {
 			m.of(op, kind)
 		}
 	}

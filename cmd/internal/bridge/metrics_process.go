@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"net"
 	"runtime"
 	"strings"
 	"time"
@@ -96,14 +95,8 @@ func (p *probe) up() bool {
 // redisCounter counts the commands that fail, of everybody in this process who uses Redis.
 type redisCounter struct{ errors prometheus.Counter }
 
-// DialHook counts connections that could not be made.
-func (c redisCounter) DialHook(next redis.DialHook) redis.DialHook {
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := next(ctx, network, addr)
-		c.count(err)
-		return conn, err
-	}
-}
+// DialHook counts nothing: the command that wanted the connection fails too.
+func (c redisCounter) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook counts commands.
 func (c redisCounter) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
