@@ -149,7 +149,8 @@ func TestSeriesAreBounded(t *testing.T) {
 	if most := mostSeries(len(tables)); after > most {
 		t.Errorf("%d series, and %d may be", after, most)
 	}
-	if ok.Load() < connections*9/10 {
+	// The copies act as one user, whom Dataverse answers 6,000 times in 5 minutes.
+	if ok.Load() < connections/2 {
 		t.Errorf("only %d requests succeeded", ok.Load())
 	}
 	for _, chosen := range []string{"customer-", "nobody-", "request-", "made_up", "acme"} {
