@@ -75,6 +75,9 @@ type Config struct {
 	ReceiveBuffer int
 	// Observe is told of each attempt when it is over. It must not block.
 	Observe func(Call)
+	// Coalesced is told of each page whether a call that was under way for the same page
+	// served it; nil means nobody. It must not block.
+	Coalesced func(hit bool)
 }
 
 // Call is one attempt at one HTTP request, as it was.

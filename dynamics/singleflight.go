@@ -60,6 +60,9 @@ func (f *flights) page(ctx context.Context, s *Session, c *pageCall) (page *Page
 			return page, true, err
 		}
 		one, role := f.join(&c.flight)
+		if told := s.client.config.Coalesced; told != nil {
+			told(role == waits)
+		}
 		switch role {
 		case makesIt:
 			page, err = f.fly(ctx, s, c)

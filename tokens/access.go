@@ -55,6 +55,7 @@ const forcedPause = time.Minute
 func (s *Source) Access(ctx context.Context, connection string) (Access, error) {
 	now := time.Now()
 	h := s.newest(connection, now)
+	s.cached(h != nil)
 	if h == nil {
 		var err error
 		if h, err = s.usable(ctx, connection); err != nil {

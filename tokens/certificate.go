@@ -57,6 +57,16 @@ func newWatchedCertificate(file string, log *slog.Logger) (*watched[keyPair], er
 	return w, w.value.valid(file, time.Now())
 }
 
+// WatchCertificate gives a function that says when the certificate in a file ends: the one that
+// is there then, as long as it is of use. Errors as [CheckCertificateFile].
+func WatchCertificate(file string) (end func() time.Time, err error) {
+	held, err := newWatchedCertificate(file, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return func() time.Time { return held.get().to }, nil
+}
+
 // certificateProver signs a client assertion for each request.
 func certificateProver(file, clientID string, log *slog.Logger) (prover, error) {
 	held, err := newWatchedCertificate(file, log)

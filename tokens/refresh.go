@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -158,6 +159,7 @@ func (s *Source) refreshHeld(ctx context.Context, seen record, forced bool, rele
 	a, kept := s.backoffs.unsaved(r)
 	if !kept {
 		a, err = s.entra.again(ctx, r)
+		s.verdict(cmp.Or(CodeOf(err), codeOK))
 	}
 	if err != nil {
 		return s.failed(ctx, r, err)

@@ -20,6 +20,11 @@ type SourceConfig struct {
 	// Waited is called for every request that had to wait for the token endpoint, with
 	// how long; nil means nobody. It must not block. In steady state there is none.
 	Waited func(time.Duration)
+	// Cached is told of every request whether this process's copy of the grant served it;
+	// Refreshed of each refresh at Entra what came of it, "ok" or the code of the error. nil
+	// means nobody. They must not block.
+	Cached    func(hit bool)
+	Refreshed func(verdict string)
 	// Names is that of [AuthorizerConfig]: records from before names were asked for get
 	// them after their next renewal. nil: nobody asks.
 	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
@@ -43,6 +48,8 @@ type Source struct {
 	backoffs backoffs
 	local    *local
 	waited   func(time.Duration)
+	cached   func(bool)
+	verdict  func(string)
 	names    func(context.Context, string, string, string, string) Names
 
 	topology topology // for the heartbeats
@@ -68,13 +75,19 @@ type Source struct {
 func NewSource(c SourceConfig) *Source {
 	s := &Source{
 		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
-		waited: c.Waited, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+		waited: c.Waited, cached: c.Cached, verdict: c.Refreshed, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.waited == nil {
 		s.waited = func(time.Duration) {}
+	}
+	if s.cached == nil {
+		s.cached = func(bool) {}
+	}
+	if s.verdict == nil {
+		s.verdict = func(string) {}
 	}
 	cutOff := c.CutOff
 	if cutOff <= 0 {

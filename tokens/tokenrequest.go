@@ -23,6 +23,18 @@ type TokenRequest struct {
 	Duration time.Duration
 }
 
+// codeOK counts as the code of a request that succeeded.
+const codeOK = "ok"
+
+// RequestCodes lists what [TokenRequest].Code most often is, and Grants its grants.
+func RequestCodes() []string {
+	return []string{codeOK, CodeReauthorizationRequired, CodeConsentRequired, CodeThrottled, CodeConfigurationError,
+		CodeUpstreamError, CodeUnavailable}
+}
+
+// Grants lists the grants of [TokenRequest].
+func Grants() []string { return []string{GrantAuthorizationCode, grantRefresh, GrantClientCredentials} }
+
 // tokenResponse is what the token endpoint gave.
 type tokenResponse struct {
 	access, refresh, id Secret
@@ -121,7 +133,7 @@ func (e *Entra) request(ctx context.Context, q question, ask func(context.Contex
 		}
 		err = classify(q.grant, err)
 	}
-	seen := TokenRequest{Grant: q.grant, Code: "ok", Duration: time.Since(begun)}
+	seen := TokenRequest{Grant: q.grant, Code: codeOK, Duration: time.Since(begun)}
 	if f, ok := errors.AsType[*Error](err); ok {
 		seen.Code, seen.AADSTS = f.Code, f.AADSTS
 		if f.claims != nil && echoes(f.claims(), append(q.sent, p.secret, p.assertion)...) {

@@ -273,12 +273,12 @@ func answered(reply *nats.Msg) outcome {
 func answersTo(subject, reply string) func(*deployed, *nats.Conn) outcome {
 	return func(d *deployed, nc *nats.Conn) outcome {
 		before := d.stored()
-		counted, executed := d.metric("crmbridge_refused_reply_subjects_total"), d.metric("crmbridge_requests_total")
+		counted, executed := d.metric("crmbridge_requests_refused_total"), d.metric("crmbridge_requests_total")
 		err := errors.Join(nc.PublishRequest(subject, reply, []byte(`{}`)), hurried(nc))
 		if err != nil {
 			return refused(natsWords(err))
 		}
-		said := "crmbridge: not executed, and counted (crmbridge_refused_reply_subjects_total)"
+		said := "crmbridge: not executed, and counted (crmbridge_requests_refused_total)"
 		switch {
 		case strings.Contains(subject, ".job."):
 			// The server acknowledges this job before it takes the next one.
@@ -299,7 +299,7 @@ func answersTo(subject, reply string) func(*deployed, *nats.Conn) outcome {
 			})
 		default:
 			bridgetest.Await(d.t, "the count of a refused reply subject", func() error {
-				if d.metric("crmbridge_refused_reply_subjects_total") == counted {
+				if d.metric("crmbridge_requests_refused_total") == counted {
 					return errors.New("it has not grown")
 				}
 				return nil

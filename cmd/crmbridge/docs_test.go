@@ -59,45 +59,6 @@ func TestDocumentsListTheTables(t *testing.T) {
 	}
 }
 
-// What deploy/README.md lists of metrics is what the code has.
-func TestDocumentsListTheMetrics(t *testing.T) {
-	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Metrics\n")
-	table, _, _ = strings.Cut(table, "\n## ")
-	listed := map[string]bool{}
-	for _, match := range regexp.MustCompile("`(crmbridge_[a-z_]+)`").FindAllStringSubmatch(table, -1) {
-		listed[match[1]] = true
-	}
-	made := metricNames(t)
-	if len(made) < 20 {
-		t.Fatalf("only %d metrics were found", len(made))
-	}
-	for name := range made {
-		if !listed[name] {
-			t.Errorf("the metric %s is not listed", name)
-		}
-	}
-	for name := range listed {
-		if !made[name] {
-			t.Errorf("there is no metric %s", name)
-		}
-	}
-}
-
-// metricNames are the names of metrics that stand in the code.
-func metricNames(t *testing.T) map[string]bool {
-	t.Helper()
-	found := map[string]bool{}
-	walkSource(t, func(name, text string) {
-		if strings.HasSuffix(name, "_test.go") {
-			return
-		}
-		for _, match := range regexp.MustCompile(`"(crmbridge_[a-z_]*[a-z])"`).FindAllStringSubmatch(text, -1) {
-			found[match[1]] = true
-		}
-	})
-	return found
-}
-
 // walkSource visits the Go files of the repository; name is from its root.
 func walkSource(t *testing.T, visit func(name, text string)) {
 	t.Helper()

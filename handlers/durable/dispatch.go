@@ -99,7 +99,9 @@ func (l *Lane) start(o *openJob) {
 				l.metrics.takeovers.Inc()
 			}
 			l.board.owned(o)
+			l.metrics.begins(got.claimed)
 			out := l.runOne(ctx, o, got.claimed)
+			l.metrics.running.Dec()
 			l.board.shut(o, out, l.now(), l.instantOf(out.again))
 		default:
 			l.refused(o, got)

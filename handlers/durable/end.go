@@ -80,7 +80,7 @@ func (x *execution) settle(ctx context.Context) (messages.JobRecord, error) {
 	}
 	if first {
 		x.report(route.Level(x.at.fault()), "job ended", x.at.fault())
-		x.lane.metrics.ends.WithLabelValues(route.CodeOf(x.at.fault())).Inc()
+		x.lane.metrics.ended(x.call.Operation, record, x.at.fault(), x.trace)
 	}
 	if x.message == nil {
 		return record, nil

@@ -112,6 +112,7 @@ func (l *Lane) followOnce(ctx context.Context) error {
 		s.made, s.whole, s.seen = info.Created, false, 0
 		l.board.again()
 	}
+	l.countDead(ctx)
 	c, err := l.consumer(ctx, l.state.seen+1, "")
 	if err != nil {
 		return err
@@ -126,6 +127,7 @@ func (l *Lane) followOnce(ctx context.Context) error {
 		}
 		if time.Since(looked) >= l.recountEvery {
 			looked = time.Now()
+			l.countDead(ctx)
 			if err := l.recount(ctx); err != nil {
 				return err
 			}

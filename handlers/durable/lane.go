@@ -176,6 +176,7 @@ const firstWait = 5 * time.Second
 // answered without it. An error of Start is one of the settings.
 func (l *Lane) Start(ctx context.Context, routes map[messages.Operation]route.Route, slots Slots) error {
 	l.routes, l.slots = routes, slots
+	l.metrics.foresee(routes)
 	l.board.knows = func(op messages.Operation) bool { _, ok := routes[op]; return ok }
 	first, cancel := context.WithTimeout(ctx, firstWait)
 	err := l.prepare(first)

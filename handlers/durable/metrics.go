@@ -32,9 +32,10 @@ func newMetrics(registry prometheus.Registerer, l *Lane) *metrics {
 			"Jobs that more processes could run now: of each connection whose user Dataverse has not blocked those "+
 				"that wait, at most USER_CONCURRENCY. Every process exports the same: use max(), not sum().", nil, nil),
 		oldest: prometheus.NewDesc("crmbridge_jobs_oldest_seconds",
-			"Age of the job that has waited longest, in seconds; 0 where none waits.", nil, nil),
+			"Age of the job that has waited longest, in seconds; 0 where none waits. Every process exports the same: use "+
+				"max(), not sum().", nil, nil),
 		connections: prometheus.NewDesc("crmbridge_jobs_connections",
-			"Connections with jobs that wait.", nil, nil),
+			"Connections with jobs that wait. Every process exports the same: use max(), not sum().", nil, nil),
 	})
 	for _, verdict := range []verdictOfClaim{claimMade, claimOver, claimLost, claimGone, claimEnded, claimLater,
 		claimNewer, claimOther, claimError} {

@@ -33,7 +33,7 @@ func TestMetrics(t *testing.T) {
 	publishJobs(t, js, search("secret-b", 3)...)
 	await(t, "all are known", func() bool { return l.board.count() == 54 })
 	if err := testutil.GatherAndCompare(registry, strings.NewReader(`
-# HELP crmbridge_jobs_connections Connections with jobs that wait.
+# HELP crmbridge_jobs_connections Connections with jobs that wait. Every process exports the same: use max(), not sum().
 # TYPE crmbridge_jobs_connections gauge
 crmbridge_jobs_connections 2
 # HELP crmbridge_jobs_pending Jobs that wait. Every process exports the same: use max(), not sum().

@@ -83,6 +83,9 @@ func Start(ctx context.Context, nc *nats.Conn, changes Changes, log *slog.Logger
 			Name: "crmbridge_events_published_total", Help: "Events acknowledged by JetStream, by kind; repeats count.",
 		}, []string{"kind"})}
 	metrics.MustRegister(e.published)
+	for _, kind := range []string{tokens.ChangeConnected, tokens.ChangeReauthorizationRequired, tokens.ChangeDeleted} {
+		e.published.WithLabelValues(kind)
+	}
 	e.dropped.log = log
 	changes.OnDropped(e.dropped.report)
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))

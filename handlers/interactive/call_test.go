@@ -149,12 +149,13 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 		messages.DeadlineExceeded: false, messages.Unavailable: false} {
 		requester := broker(t)
 		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)), metrics: newMetrics(prometheus.NewRegistry()), working: t.Context(), values: t.Context()}
-		e := &endpoint{operation: op, counts: counts{operation: op, metrics: c.metrics}, route: answering(func(context.Context, route.Call) (string, error) {
+		e := &endpoint{operation: op, route: answering(func(context.Context, route.Call) (string, error) {
 			if code != "" {
 				return "", messages.Errorf(code, "so")
 			}
 			return "fine", nil
 		})}
+		e.counts.begin(op, c.metrics)
 		r := &request{e: e, msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: requester.NewInbox()}, arrived: time.Now()}
 		if got := c.handle(&worker{}, r); got != want {
 			t.Errorf("%q: %v", code, got)

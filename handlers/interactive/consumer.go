@@ -63,7 +63,7 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 	connection := connectionAsked(msg)
 	if !c.replies.allows(msg.Reply) {
 		e.counts.countRefusal()
-		c.metrics.refused.Inc()
+		c.metrics.refuse(forReplySubject)
 		c.journal.note(slog.LevelWarn, "request not executed: its reply subject is missing or not allowed",
 			e.operation, connection, refusedReply)
 		return
@@ -118,6 +118,7 @@ func (c *Consumer) handle(w *worker, r *request) bool {
 	case fault != nil:
 		err = fault
 	case full != nil:
+		c.metrics.refuse(forMemory)
 		err = full
 	case ctx.Err() != nil:
 		err = ctx.Err()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/crmbridge/crmbridge/handlers/measure"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -26,12 +27,12 @@ type counts struct {
 	took      time.Duration
 
 	byCode   map[string]prometheus.Counter // codes are a closed list
-	duration prometheus.Observer
+	duration *measure.Histogram
 	rows     prometheus.Counter
 }
 
 // count counts one request that got its answer.
-func (c *counts) count(fault *messages.Error, took time.Duration, rows int) {
+func (c *counts) count(fault *messages.Error, took time.Duration, rows int, trace map[string][]string) {
 	code := route.CodeOf(fault)
 	c.mu.Lock()
 	c.requests++
@@ -47,22 +48,18 @@ func (c *counts) count(fault *messages.Error, took time.Duration, rows int) {
 	if rows > 0 && c.rows == nil {
 		c.rows = c.metrics.rows.WithLabelValues(string(c.operation))
 	}
-	duration, counted := c.duration, c.rows
+	counted := c.rows
 	c.mu.Unlock()
 	answered.Inc()
-	duration.Observe(took.Seconds())
+	c.duration.Observe(took, trace)
 	if rows > 0 {
 		counted.Add(float64(rows))
 	}
 }
 
-// first finds the counters of the first answer with a code: before it there are none to be
-// seen.
+// first finds the counter of a code, which [counts.begin] has done for those that were
+// foreseen.
 func (c *counts) first(code string) prometheus.Counter {
-	if c.byCode == nil {
-		c.byCode = map[string]prometheus.Counter{}
-		c.duration = c.metrics.duration.WithLabelValues(string(c.operation))
-	}
 	answered := c.metrics.requests.WithLabelValues(string(c.operation), code)
 	c.byCode[code] = answered
 	return answered

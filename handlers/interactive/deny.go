@@ -17,6 +17,7 @@ func (c *Consumer) deny(d denial) {
 	defer c.survive(d.e.operation)
 	defer c.work.Done()
 	fault := d.why.fault()
+	c.metrics.refuse(string(d.why.code))
 	call, _ := newCall(d.e.operation, d.msg, d.arrived)
 	if call.Connection == "" {
 		call.Connection = strings.TrimPrefix(d.queue.name, queueName(d.e, ""))
@@ -32,6 +33,7 @@ func (c *Consumer) deny(d denial) {
 func (c *Consumer) undeniable(d denial) {
 	defer c.work.Done()
 	c.metrics.unanswered.Inc()
+	c.metrics.refuse(string(d.why.code))
 	c.journal.note(slog.LevelWarn, "requests not answered: refusals come faster than NATS takes them",
 		d.e.operation, messages.ConnectionFromSubject(d.msg.Subject), unanswered)
 }

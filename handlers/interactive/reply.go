@@ -145,7 +145,7 @@ func (r *reply) end(fault *messages.Error, rows int, alive bool) {
 	now := time.Now()
 	r.took = now.Sub(r.arrived)
 	if r.counts != nil {
-		r.counts.count(fault, r.took, rows)
+		r.counts.count(fault, r.took, rows, r.trace)
 	}
 	if r.request != nil {
 		r.request.slots.answers(r.request, alive, now)

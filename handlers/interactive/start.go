@@ -100,12 +100,12 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	c.admission = newAdmission(admissionBounds{inFlight: options.MaxInFlight, perConnection: options.PerConnection,
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
 	c.workers.work = c.answer
-	c.metrics.watch(options.Metrics, c.admission.load)
+	c.metrics.watch(options.Metrics, c.admission.load, c.subscriptions.refusals)
 	c.values = valuesOf(ctx)
 	c.working, c.abandon = context.WithCancel(c.values)
 	c.endpoints = endpoints(routes, options.RequireScoped)
 	for _, e := range c.endpoints {
-		e.counts.operation, e.counts.metrics = e.operation, c.metrics
+		e.counts.begin(e.operation, c.metrics)
 	}
 	c.subscribe()
 	err = c.discover()

@@ -69,6 +69,13 @@ func (s *subscriptions) refusal() error {
 	return s.wording(true)
 }
 
+// refusals is how many subscriptions the server refuses.
+func (s *subscriptions) refusals() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.refusedOnes())
+}
+
 // undescribed is refusal for those of the services API, without which requests work.
 func (s *subscriptions) undescribed() error {
 	s.mu.Lock()

@@ -17,6 +17,9 @@ import (
 type Catalog struct {
 	shared Cache // nil: this process asks for itself
 	log    *slog.Logger
+	// Cached is told whenever metadata is needed whether this process had it; nil means nobody.
+	// It must not block.
+	Cached func(hit bool)
 
 	most   int64 // bounds what is kept, in bytes
 	parses chan struct{}
@@ -61,6 +64,13 @@ func NewCatalog(cache Cache, most int64, log *slog.Logger) *Catalog {
 	return &Catalog{shared: cache, log: log, most: cmp.Or(most, maxCatalogBytes),
 		parses:  make(chan struct{}, maxParses),
 		entries: map[catalogKey]*entry{}}
+}
+
+// looked tells of a look for metadata.
+func (c *Catalog) looked(hit bool) {
+	if c.Cached != nil {
+		c.Cached(hit)
+	}
 }
 
 // Of gives the columns that a table has in a session's environment.

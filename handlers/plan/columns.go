@@ -87,6 +87,8 @@ func (c *Columns) readable(ctx context.Context) (map[string]dynamics.TableColumn
 		} else if err != nil {
 			return nil, err
 		}
+	} else {
+		c.catalog.looked(true)
 	}
 	if !set.hides {
 		return nil, nil

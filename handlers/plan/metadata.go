@@ -55,7 +55,9 @@ func (c *Columns) kind(ctx context.Context, kind string, maxAge time.Duration) (
 	if before := c.before(kind); before != nil && (before.err != nil || c.entry.accepts(before.d, maxAge)) {
 		return before.d, before.err
 	}
-	if d, fresh := c.entry.get(kind, maxAge); fresh {
+	d, fresh := c.entry.get(kind, maxAge)
+	c.catalog.looked(fresh)
+	if fresh {
 		return c.remember(kind, d, nil)
 	}
 	c.own = 0

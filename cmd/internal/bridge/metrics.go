@@ -1,12 +1,14 @@
 package bridge
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -22,13 +24,15 @@ type upstreamMetrics struct {
 	queue     prometheus.Histogram
 	remaining *prometheus.GaugeVec
 
-	requestsLeft, secondsLeft func() prometheus.Gauge // of remaining
+	requestsLeft, secondsLeft prometheus.Gauge // of remaining
+	refreshes                 *prometheus.CounterVec
+	caches                    *prometheus.CounterVec
 
 	mu    sync.Mutex
 	known map[string]*callMetrics // by the call's name
 }
 
-func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
+func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table) *upstreamMetrics {
 	m := &upstreamMetrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_calls_total",
@@ -37,7 +41,7 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "crmbridge_dataverse_call_duration_seconds",
 			Help:    "Duration of one HTTP request to Dataverse with its body, in seconds.",
-			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+			Buckets: []float64{.1, .5, 2.5, 10, 60}, // each costs a series a call
 		}, []string{"call"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_received_bytes_total",
@@ -60,20 +64,68 @@ func newUpstreamMetrics(registry prometheus.Registerer) *upstreamMetrics {
 			Name: "crmbridge_dataverse_queue_seconds",
 			Help: "How long calls waited for one of their user's slots, in seconds; " +
 				"calls that did not wait are not counted.",
-			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+			Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30},
 		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crmbridge_dataverse_limit_remaining",
 			Help: "What was left of a limit in Dataverse's last answer, for whichever user: requests, and " +
-				"seconds of execution. For looking at; calls are not paced by it.",
+				"seconds of execution; NaN until it said so. For looking at; calls are not paced by it.",
 		}, []string{"limit"}),
 	}
+	m.refreshes = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crmbridge_refreshes_total",
+		Help: "Refreshes of access tokens, by what came of them: ok, or the code of the error.",
+	}, []string{"verdict"})
+	m.caches = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "crmbridge_cache_requests_total",
+		Help: "Looks into this process's caches, by cache and outcome (hit, miss): token (grants), metadata, and " +
+			"coalesced (pages that a call under way for the same page served).",
+	}, []string{"cache", "outcome"})
 	m.known = map[string]*callMetrics{}
-	m.requestsLeft = sync.OnceValue(func() prometheus.Gauge { return m.remaining.WithLabelValues("requests") })
-	m.secondsLeft = sync.OnceValue(func() prometheus.Gauge { return m.remaining.WithLabelValues("seconds") })
-	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining)
+	m.requestsLeft, m.secondsLeft = m.remaining.WithLabelValues("requests"), m.remaining.WithLabelValues("seconds")
+	m.requestsLeft.Set(math.NaN())
+	m.secondsLeft.Set(math.NaN())
+	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining,
+		m.refreshes, m.caches)
+	m.foresee(tables)
 	return m
 }
+
+// foresee makes what the labels that are known beforehand stand for.
+func (m *upstreamMetrics) foresee(tables []messages.Table) {
+	for op, kinds := range dynamics.KnownCalls(messages.TableNames(tables)) {
+		for _, kind := range kinds {
+			m.of(op, kind)
+		}
+	}
+	for _, code := range tokens.RequestCodes() {
+		for _, grant := range tokens.Grants() {
+			m.tokens.WithLabelValues(grant, code)
+		}
+		m.refreshes.WithLabelValues(code)
+	}
+	for _, limit := range []dynamics.Limit{dynamics.LimitRequests, dynamics.LimitTime, dynamics.LimitConcurrency,
+		dynamics.LimitUnknown} {
+		m.limits.WithLabelValues(limit.String())
+	}
+	for _, cache := range []string{"token", "metadata", "coalesced"} {
+		m.cached(cache)
+	}
+}
+
+// cached counts looks into a cache.
+func (m *upstreamMetrics) cached(cache string) func(hit bool) {
+	hits, misses := m.caches.WithLabelValues(cache, "hit"), m.caches.WithLabelValues(cache, "miss")
+	return func(hit bool) {
+		if hit {
+			hits.Inc()
+		} else {
+			misses.Inc()
+		}
+	}
+}
+
+func (m *upstreamMetrics) refreshed(verdict string) { m.refreshes.WithLabelValues(verdict).Inc() }
 
 // A callMetrics has the metrics of one call of Dataverse, looked up by their labels once.
 type callMetrics struct {
@@ -87,14 +139,14 @@ func (m *upstreamMetrics) dataverse(call dynamics.Call) {
 	duration.Observe(call.Duration.Seconds())
 	m.bytes.Add(float64(call.Bytes))
 	if call.BurstRemaining >= 0 {
-		m.requestsLeft().Set(call.BurstRemaining)
+		m.requestsLeft.Set(call.BurstRemaining)
 	}
 	if call.TimeRemaining >= 0 {
-		m.secondsLeft().Set(call.TimeRemaining)
+		m.secondsLeft.Set(call.TimeRemaining)
 	}
 }
 
-// of finds the metrics of a call; before the first of its kind there are none to be seen.
+// of finds the metrics of a call, and makes those that were not foreseen.
 func (m *upstreamMetrics) of(op string, kind dynamics.Kind) (prometheus.Counter, prometheus.Observer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -96,7 +96,9 @@ func (p *probe) watch() {
 }
 
 func (p *probe) close() {
+	p.mu.Lock() // after it nobody begins to ask
 	p.end()
+	p.mu.Unlock()
 	p.work.Wait()
 }
 

@@ -51,8 +51,13 @@ type Bridge struct {
 	purger     *durable.Purger
 	stopping   atomic.Bool
 	memory     *budget.Budget
-	divided    memoryPlan
-	closers    []func(context.Context) error // of what has been started, in that order
+
+	fleet       *fleetMetrics
+	redisErrors prometheus.Counter
+	wired       atomic.Bool // dynamics is set
+
+	divided memoryPlan
+	closers []func(context.Context) error // of what has been started, in that order
 }
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
@@ -96,6 +101,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	}()
 	b.registry.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(cpuOfCollector)),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	b.processMetrics()
 	b.divided = planMemory(config.MemoryBudget)
 	if b.memory, err = budget.New(b.divided.requests); err != nil {
 		return b, err
@@ -127,6 +133,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err != nil {
 		return b, err
 	}
+	b.watchFleet(ctx, store)
 	lane, err := b.newLane(store)
 	if err != nil {
 		return b, err
@@ -170,6 +177,7 @@ func (b *Bridge) connect(ctx context.Context) (*tokens.Store, error) {
 		return nil
 	})
 	b.redis = redis.NewUniversalClient(b.config.Redis)
+	b.redis.AddHook(redisCounter{b.redisErrors})
 	b.onStop(func(context.Context) error { return b.redis.Close() })
 	b.probe = newProbe(b.redis, b.log, b.registry)
 	b.onStop(func(context.Context) error { b.probe.close(); return nil })

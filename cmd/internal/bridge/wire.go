@@ -19,7 +19,7 @@ const dataverseConcurrency = 52
 // dynamics client asks the source for access; the authorizer asks the dynamics
 // client who a new grant acts as.
 func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
-	upstream := newUpstreamMetrics(b.registry)
+	upstream := newUpstreamMetrics(b.registry, b.config.Tables)
 	entra, err := tokens.NewEntra(tokens.EntraConfig{
 		Authority: b.config.AuthorityURL, ClientID: b.config.ClientID, ClientSecret: b.config.ClientSecret,
 		ClientCertificateFile: b.config.ClientCertificateFile, FederatedTokenFile: b.config.FederatedTokenFile,
@@ -40,6 +40,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	}
 	b.onStop(func(context.Context) error { b.limits.Close(); return nil })
 	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
+		Cached: upstream.cached("token"), Refreshed: upstream.refreshed,
 		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
 			return names(b.dynamics)(ctx, environment, access, user, organization) // made below
 		}})
@@ -53,11 +54,14 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer, MaxCalls: b.config.MaxInFlight,
-		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse,
+		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse, Coalesced: upstream.cached("coalesced"),
 	})
 	if err != nil {
 		return nil, err
 	}
+	b.wired.Store(true)
+	catalog := plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log)
+	catalog.Cached = upstream.cached("metadata")
 	b.authorizer, err = tokens.NewAuthorizer(tokens.AuthorizerConfig{
 		Store: store, Entra: entra, PublicURL: b.config.PublicURL, Log: b.log,
 		Discover: discover(b.dynamics), Identify: identify(b.dynamics), Names: names(b.dynamics),
@@ -70,7 +74,7 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.onStop(func(ctx context.Context) error { b.authorizer.Close(ctx); return nil })
 	return &handlers.Operations{
 		Dynamics: b.dynamics, Hosts: b.config.Hosts, Store: store, Authorizer: b.authorizer, Tables: b.config.Tables,
-		Sealer: b.config.Keyset, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), b.divided.metadata, b.log),
+		Sealer: b.config.Keyset, Catalog: catalog,
 		BusCompletion: b.config.BusCompletion, UserCalls: b.config.UserCalls,
 	}, nil
 }

@@ -110,7 +110,7 @@ func TestReplySubjects(t *testing.T) {
 		request(reply)
 	}
 	bridgetest.Await(t, "the count of refused replies", func() error {
-		return metric(settings.AdminAddr, fmt.Sprintf("crmbridge_refused_reply_subjects_total %d", len(refused)))
+		return metric(settings.AdminAddr, fmt.Sprintf("crmbridge_requests_refused_total{reason=\"reply_subject\"} %d", len(refused)))
 	})
 	for {
 		msg, err := all.NextMsg(200 * time.Millisecond)
