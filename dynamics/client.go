@@ -72,12 +72,17 @@ type Config struct {
 	ReceiveBuffer int
 	// Observe is told of each attempt when it is over. It must not block.
 	Observe func(Call)
+	// Trace is told of each attempt when it is over, with the context of the call. It must not
+	// block.
+	Trace func(context.Context, Call)
 }
 
 // Call is one attempt at one HTTP request, as it was.
 type Call struct {
 	Op         string        // "whoami", "accounts.page", "accounts.get", …
 	Attempt    int           // 1 for the first
+	Begun      time.Time     // when it was sent
+	Waited     time.Duration // before that, for circuit breaker, gate, memory and token
 	Status     int           // 0 if there was no answer
 	Kind       Kind          // 0 if the attempt succeeded
 	Duration   time.Duration // including reading the body

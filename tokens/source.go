@@ -20,6 +20,10 @@ type SourceConfig struct {
 	// Waited is called for every request that had to wait for the token endpoint, with
 	// how long; nil means nobody. It must not block. In steady state there is none.
 	Waited func(time.Duration)
+	// Awaited is called like Waited, with the context of the request, when the wait began, and
+	// whether it was for a refresh that nobody had waited for before; else the request joined
+	// others. nil means nobody.
+	Awaited func(ctx context.Context, begun time.Time, first bool)
 	// Names is that of [AuthorizerConfig]: records from before names were asked for get
 	// them after their next renewal. nil: nobody asks.
 	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
@@ -43,6 +47,7 @@ type Source struct {
 	backoffs backoffs
 	local    *local
 	waited   func(time.Duration)
+	awaited  func(context.Context, time.Time, bool)
 	names    func(context.Context, string, string, string, string) Names
 
 	topology topology // for the heartbeats
@@ -68,13 +73,16 @@ type Source struct {
 func NewSource(c SourceConfig) *Source {
 	s := &Source{
 		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
-		waited: c.Waited, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+		waited: c.Waited, awaited: c.Awaited, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.waited == nil {
 		s.waited = func(time.Duration) {}
+	}
+	if s.awaited == nil {
+		s.awaited = func(context.Context, time.Time, bool) {}
 	}
 	cutOff := c.CutOff
 	if cutOff <= 0 {
