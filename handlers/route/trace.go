@@ -35,12 +35,15 @@ func Messaging(name, kind, template string) []attribute.KeyValue {
 		AttrOperationType.String(kind), AttrTemplate.String(template)}
 }
 
-// EndSpan says on a span what came of a request, and ends it. The error's message is not said:
+// EndSpan says on a span what came of a request, and ends it; code is "" where nothing has yet. The error's message is not said:
 // it is for the requester, and may name what was asked for.
 func EndSpan(span trace.Span, call *Call, code string, rows int64) {
 	span.SetAttributes(AttrConnection.String(call.Connection), AttrRequestID.String(call.RequestID),
-		AttrCode.String(code), AttrRows.Int64(rows))
-	if code != CodeOf(nil) && code != "" {
+		AttrRows.Int64(rows))
+	if code != "" {
+		span.SetAttributes(AttrCode.String(code))
+	}
+	if code != "" && code != CodeOf(nil) {
 		span.SetAttributes(AttrErrorType.String(code))
 		span.SetStatus(codes.Error, "")
 	}

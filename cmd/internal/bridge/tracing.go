@@ -49,7 +49,7 @@ func (b *Bridge) startTracing(ctx context.Context) error {
 	b.onStop(func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, min(b.config.ShutdownGrace/tracingShare, tracingMost))
 		defer cancel()
-		_ = provider.Shutdown(ctx) // what is lost is counted and logged; it is no fault of the stop
+		_ = queue.Shutdown(ctx) // what is lost is counted and logged; it is no fault of the stop
 		return nil
 	})
 	b.log.Info("spans are exported", "protocol", b.config.Traces.Protocol)
@@ -117,7 +117,7 @@ func (m spanMaker) dataverse(ctx context.Context, call dynamics.Call) {
 	}
 	_, span := m.tracer.Start(ctx, "dataverse "+call.Op, trace.WithTimestamp(call.Begun),
 		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-			attribute.String("http.request.method", "GET"), attribute.String("crm.dataverse.call", call.Op),
+			attribute.String("crm.dataverse.call", call.Op),
 			attribute.Int("crm.dataverse.attempt", call.Attempt), attribute.Int64("crm.dataverse.bytes", call.Bytes),
 			attribute.String("crm.dataverse.request_id", call.RequestID)))
 	if call.Status != 0 {

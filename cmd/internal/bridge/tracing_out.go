@@ -59,16 +59,14 @@ func (o *spanOut) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) err
 func (o *spanOut) left(n int64, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.closed { // they are counted
-		return
+	if o.closed || err != nil && o.life.Err() != nil {
+		return // they are counted by close
 	}
 	o.inside -= n
 	switch now := time.Now(); {
 	case err == nil && !o.said.IsZero():
 		o.said = time.Time{}
 		o.log.Info("spans are exported again")
-	case err != nil && o.life.Err() != nil:
-		o.lost.late.Add(float64(n))
 	case err != nil:
 		o.lost.refused.Add(float64(n))
 		if now.Sub(o.said) >= lostAgain {

@@ -116,7 +116,7 @@ func TestOneTraceOfARequestAndOfAJob(t *testing.T) {
 				messages.JobPublication{ID: "traced"}); err != nil {
 				t.Fatal(err)
 			}
-			r.await("traced")
+			r.await("traced", messages.JobDone)
 			bridgetest.Await(t, "the spans of a job", func() error {
 				const name = "process crm.accounts.search.job.{connection}.{job}"
 				job := find(collector.Spans(), name)
@@ -179,8 +179,8 @@ func TestADeadCollectorHoldsNothingUp(t *testing.T) {
 	}
 }
 
-// await waits for the end of a job.
-func (r requester) await(id string) {
+// await waits until a job has a state.
+func (r requester) await(id string, state messages.JobState) {
 	r.Helper()
 	bridgetest.Await(r.TB, "the end of the job", func() error {
 		reply, err := r.nc.Request("crm.jobs.get.request.acme", []byte(`{"job_id":"`+id+`"}`), 10*time.Second)
@@ -188,10 +188,10 @@ func (r requester) await(id string) {
 			return err
 		}
 		var read struct {
-			Job struct{ State string }
+			Job struct{ State messages.JobState }
 		}
-		if err := json.Unmarshal(reply.Data, &read); err != nil || read.Job.State != "done" {
-			return fmt.Errorf("%s %w", reply.Data, err)
+		if err := json.Unmarshal(reply.Data, &read); err != nil || read.Job.State != state {
+			return fmt.Errorf("%s, %v", reply.Data, err)
 		}
 		return nil
 	})
