@@ -21,6 +21,9 @@ type Access struct {
 	// Tables are the names ([Table].Name) of the tables that the person who connected
 	// was told are read. A session reads no other; none are listed, none are read.
 	Tables []string
+	// DailyCalls is how many calls the customer allows the principal a day (UTC); see [Meter].
+	// 0 is any number.
+	DailyCalls int
 	// Claims is the claims challenge of the 401, as Dataverse sent it (base64);
 	// only in the argument of Refused, and empty where there was none.
 	Claims Secret

@@ -66,6 +66,7 @@ type Answer struct {
 	Answered   bool
 	Limit      Limit
 	RetryAfter time.Duration // what Dataverse asked for with the limit, at most MaxRetryAfter
+	Sent       bool          // it was sent, whatever came of it: it counts among the day's calls
 }
 
 // A Gate lets calls begin, so that a fleet keeps to the limits of a user together.
@@ -135,14 +136,14 @@ func (c *Client) enter(ctx context.Context, r *request) (Slot, error) {
 	}
 	if c.quick != nil && ctx.Err() == nil {
 		if slot, ok := c.quick.TryEnter(r.principal, Background(ctx)); ok {
-			return slot, nil
+			return c.withinDay(r, slot)
 		}
 	}
 	r.account.Idle()
 	defer r.account.Resume()
 	leave, err := c.config.Gate.Enter(ctx, r.principal, r.queue)
 	if err == nil {
-		return leaver(leave), nil
+		return c.withinDay(r, leaver(leave))
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
 		own := *e

@@ -87,6 +87,7 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 			if (err == nil) != (c.status == 200) {
 				t.Fatal(err)
 			}
+			c.want.Sent = true
 			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.queues, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
 				t.Errorf("entered %v on %v, answers %v", g.entered, g.queues, g.answers)
 			}

@@ -37,6 +37,7 @@ type request struct {
 	// principal and queue are for the gate; without a principal there is none. queue and
 	// environment, the canonical origin, are for the circuit breaker.
 	principal   Principal
+	daily       int // calls that the customer allows the principal a day, 0 for any number
 	queue       string
 	environment string
 	circuit     *breaker // of queue and environment, nil where it has not been looked up
@@ -151,6 +152,7 @@ func (c *Client) admitted(ctx context.Context, r *request, token string, attempt
 	err = c.attempt(ctx, r, token, attempt)
 	r.pass.learn(err, r.now)
 	outcome = answerTo(err)
+	outcome.Sent = true
 	return err
 }
 

@@ -249,6 +249,7 @@ func (s *Session) exchange(ctx context.Context, r *request) (err error) {
 	}
 	a := &r.asked.access
 	r.principal, r.queue, r.environment = a.Principal.in(s.environment), s.connection, s.environment
+	r.daily = a.DailyCalls
 	r.asked.session, r.tokens = s, &r.asked
 	for range maxRenewals {
 		r.know(a.Token.Reveal())

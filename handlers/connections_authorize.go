@@ -28,6 +28,7 @@ func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call,
 	ask := tokens.Request{
 		Connection: c.Connection, EnvironmentURL: environment, Tenant: in.Tenant, LoginHint: in.LoginHint,
 		Prompt: in.Prompt, AllowUserChange: in.AllowUserChange, Bus: o.BusCompletion,
+		DailyCalls: int(in.DailyCalls),
 	}
 	if in.Grant == messages.GrantClientCredentials {
 		return o.authorizeApp(ctx, ask)
@@ -70,6 +71,8 @@ func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment s
 		return "", messages.Invalid("prompt", "goes with authorization_code only: nobody signs in for client_credentials")
 	case !slices.Contains(prompts, in.Prompt):
 		return "", messages.Invalid("prompt", "must be login, consent, select_account or none")
+	case in.DailyCalls > messages.MaxDailyCalls:
+		return "", messages.Invalid("daily_calls", "must be from 1 to %d", messages.MaxDailyCalls)
 	case len(in.LoginHint) > maxHint:
 		return "", messages.Invalid("login_hint", "is longer than %d bytes", maxHint)
 	}

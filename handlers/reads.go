@@ -17,7 +17,8 @@ func reads() map[messages.Operation]string {
 		messages.ConnectionsAuthorize: "", messages.ConnectionsComplete: "",
 		messages.ConnectionsGet:  "your name, user name and the organization's name",
 		messages.ConnectionsList: "", messages.ConnectionsDelete: "", messages.ConnectionsCheck: "",
-		messages.UsersWhoAmI: "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
+		messages.ConnectionsLimits: "",
+		messages.UsersWhoAmI:       "", messages.UsersGet: "users with their e-mail addresses, roles and teams",
 		// A job reads what its operation does.
 		messages.JobsGet: "", messages.JobsList: "", messages.JobsResults: "", messages.JobsCancel: "",
 		messages.JobsRetry: "", messages.JobsDelete: "",

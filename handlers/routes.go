@@ -87,6 +87,7 @@ func (o *Operations) Routes() (map[messages.Operation]route.Route, error) {
 		messages.ConnectionsList:      route.Administrative(route.One(route.AnyConnection, o.connectionsList)),
 		messages.ConnectionsDelete:    route.Administrative(route.One(route.OneConnection, o.connectionsDelete)),
 		messages.ConnectionsCheck:     route.Administrative(route.One(route.OneConnection, o.connectionsCheck)),
+		messages.ConnectionsLimits:    route.Administrative(route.One(route.OneConnection, o.connectionsLimits)),
 		messages.UsersWhoAmI:          route.One(route.OneConnection, o.usersWhoAmI),
 		messages.UsersGet:             route.One(route.OneConnection, o.usersGet),
 		messages.JobsGet:              route.One(route.OneConnection, o.jobsGet),

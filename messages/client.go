@@ -89,3 +89,8 @@ func (c *Client) Check(ctx context.Context, in CheckRequest) ([]PermissionCheck,
 	}
 	return reply.Checks, nil
 }
+
+// Limits says how much of the limits of a connection's user is used.
+func (c *Client) Limits(ctx context.Context, connection string) (*LimitsReply, error) {
+	return call[LimitsReply](ctx, c, ConnectionsLimits, &ConnectionRequest{Target{connection}})
+}

@@ -63,6 +63,7 @@ type AuthorizeRequest struct {
 	LoginHint       string `json:"login_hint,omitzero" jsonschema:"user name to fill in at Microsoft's sign-in page"`
 	Prompt          string `json:"prompt,omitzero" jsonschema:"login, consent, select_account or none"`
 	AllowUserChange bool   `json:"allow_user_change,omitzero" jsonschema:"let another user than before take over an existing connection"`
+	DailyCalls      Count  `json:"daily_calls,omitzero" jsonschema:"calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has"`
 }
 
 // AuthorizeReply tells where a person goes on. For client_credentials, where

@@ -18,6 +18,7 @@ const (
 	ConnectionsList      Operation = "connections.list"
 	ConnectionsDelete    Operation = "connections.delete"
 	ConnectionsCheck     Operation = "connections.check"
+	ConnectionsLimits    Operation = "connections.limits"
 	UsersWhoAmI          Operation = "users.whoami"
 	UsersGet             Operation = "users.get"
 )
@@ -53,7 +54,7 @@ func Operations(tables []Table) []Operation {
 
 func fixedOperations() []Operation {
 	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		ConnectionsCheck, UsersWhoAmI, UsersGet, JobsGet, JobsList, JobsResults, JobsCancel, JobsRetry, JobsDelete}
+		ConnectionsCheck, ConnectionsLimits, UsersWhoAmI, UsersGet, JobsGet, JobsList, JobsResults, JobsCancel, JobsRetry, JobsDelete}
 }
 
 // Entity is the part before the dot: accounts.

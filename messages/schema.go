@@ -76,6 +76,7 @@ var fixedBodies = map[Operation]bodies{
 	ConnectionsList:      bodiesOf[ConnectionsListRequest, ConnectionsListReply](),
 	ConnectionsDelete:    bodiesOf[ConnectionRequest, DeletedReply](),
 	ConnectionsCheck:     bodiesOf[CheckRequest, ChecksReply](),
+	ConnectionsLimits:    bodiesOf[ConnectionRequest, LimitsReply](),
 	UsersWhoAmI:          bodiesOf[ConnectionRequest, WhoAmIReply](),
 	UsersGet:             bodiesOf[UserGetRequest, UserReply](),
 	JobsGet:              bodiesOf[JobRequest, JobReply](),

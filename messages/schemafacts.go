@@ -57,7 +57,7 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 	}
 	facts := map[string]fact{
 		"connection": matching("^[A-Za-z0-9_-]{0,64}$"), // "" is as good as absent
-		"page_size":  pageSize, "limit": from1To(mostCount),
+		"page_size":  pageSize, "limit": from1To(mostCount), "daily_calls": from1To(MaxDailyCalls),
 		"mode": oneOf(ModePage, ModeStream), "grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
 		"prompt": oneOf("login", "consent", "select_account", "none"),
 		"fields": fromOneItemTo(MaxFields), "order_by": upTo(MaxOrderBy),

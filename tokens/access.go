@@ -18,6 +18,8 @@ type Access struct {
 	// Tables are the names of the tables that may be read with it: those that the person
 	// was told of. The caller does not change them.
 	Tables []string
+	// DailyCalls is what the customer allows the user a day, 0 for any number of calls.
+	DailyCalls int
 	// OrganizationID and UserID are whom the token acts as in Dataverse, which counts
 	// its limits by them and speaks the user's language.
 	OrganizationID, UserID string
@@ -225,7 +227,8 @@ func (r record) grantError() error {
 
 func (r *record) grant() Access {
 	return Access{Environment: r.EnvironmentURL, Incarnation: r.Incarnation, Token: r.access,
-		ExpiresAt: r.AccessTokenExpiresAt, Tables: r.Tables, OrganizationID: r.OrganizationID, UserID: r.UserID}
+		ExpiresAt: r.AccessTokenExpiresAt, Tables: r.Tables, DailyCalls: r.DailyCalls,
+		OrganizationID: r.OrganizationID, UserID: r.UserID}
 }
 
 func (r *record) tokenLife() time.Duration {

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/url"
@@ -157,7 +158,7 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenRespo
 		if old.Status == StatusPending { // nobody has used this incarnation yet
 			a.clear(ctx, old.ID)
 		}
-		saved, err := a.store.saveChange(ctx, old.byApp(q.Tenant, a.tables, ans, who), ChangeConnected)
+		saved, err := a.store.saveChange(ctx, old.byApp(q, a.tables, ans, who), ChangeConnected)
 		if err == nil {
 			return saved.public(), nil
 		}
@@ -170,10 +171,11 @@ func (a *Authorizer) establishApp(ctx context.Context, q Request, ans tokenRespo
 
 // byApp is the record with a grant of the application itself. Nobody at the customer is
 // asked: the operator who listed the connection answers for the deployment's tables.
-func (r record) byApp(tenant string, tables []string, ans tokenResponse, who Connection) record {
+func (r record) byApp(q Request, tables []string, ans tokenResponse, who Connection) record {
 	r.access, r.refresh, r.claims = ans.access, "", ""
 	r.AccessTokenExpiresAt, r.RefreshedAt = ans.expires, ans.at
-	r.Scopes, r.TenantID, r.Tables = []string{r.EnvironmentURL + "/.default"}, tenant, tables
+	r.Scopes, r.TenantID, r.Tables = []string{r.EnvironmentURL + "/.default"}, q.Tenant, tables
+	r.DailyCalls = cmp.Or(q.DailyCalls, r.DailyCalls)
 	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantClientCredentials
 	r.authorizedBy, r.forcedAt = "", time.Time{}

@@ -30,6 +30,8 @@ type attempt struct {
 	Verifier        string `json:"verifier"`
 	// Tables are the ticket's; see [recorded].
 	Tables []string `json:"tables,omitzero"`
+	// DailyCalls is the ticket's.
+	DailyCalls int `json:"daily_calls,omitzero"`
 
 	Phase    string         `json:"phase"`
 	Proof    string         `json:"proof"` // hash of the code or error that came first

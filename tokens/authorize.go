@@ -144,6 +144,9 @@ type Request struct {
 	LoginHint       string // e-mail address or user name; may be ""
 	Prompt          string // "", "login", "consent", "select_account" or "none"
 	AllowUserChange bool   // a re-authorization may be by another user than before
+	// DailyCalls is the connection's from the moment on at which the person has connected;
+	// 0 keeps what it has.
+	DailyCalls int
 	// Bus also makes a state that is completed over the bus (BUS_COMPLETION).
 	Bus bool
 }
@@ -181,7 +184,7 @@ func (a *Authorizer) Begin(ctx context.Context, q Request) (Begun, error) {
 	t := ticket{
 		Connection: r.ID, Incarnation: r.Incarnation, Environment: r.EnvironmentURL,
 		Tenant: firstOf(q.Tenant, challenge, "organizations"), LoginHint: q.LoginHint, Prompt: q.Prompt,
-		Claims: r.claims.Reveal(), AllowUserChange: q.AllowUserChange, Tables: a.tables,
+		Claims: r.claims.Reveal(), AllowUserChange: q.AllowUserChange, Tables: a.tables, DailyCalls: q.DailyCalls,
 		ExpiresAt: time.Now().Add(ticketLife).UTC().Truncate(time.Second),
 	}
 	if guid.MatchString(challenge) {
@@ -212,6 +215,9 @@ func (q Request) check() error {
 	}
 	if len(q.LoginHint) > 320 || strings.ContainsFunc(q.LoginHint, unicode.IsControl) {
 		return invalid("login_hint", "login_hint must be a user name of at most 320 bytes without control characters")
+	}
+	if q.DailyCalls < 0 {
+		return invalid("daily_calls", "daily_calls must be a whole number from 1 on")
 	}
 	switch q.Prompt {
 	case "", "login", "none", "consent", "select_account":

@@ -42,6 +42,9 @@ type Connection struct {
 	// no other table may be read. Empty while pending. A record from before tables were
 	// recorded has accounts.
 	Tables []string
+	// DailyCalls is how many calls of Dataverse the customer allows the user a day (UTC), 0
+	// for any number. A re-authorization that names none keeps it.
+	DailyCalls int `json:",omitzero"`
 	// AccessTokenExpiresAt is when the newest access token ends, by this fleet's
 	// clock at its arrival plus expires_in; zero while pending.
 	AccessTokenExpiresAt time.Time

@@ -1,6 +1,7 @@
 package tokens
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -69,6 +70,7 @@ func (st attempt) granted(old record, state string, who Connection) record {
 	r.access, r.refresh = Secret(g.Access), Secret(g.Refresh)
 	r.Scopes, r.TenantID, r.Tables = g.Scopes, g.Tenant, recorded(st.Tables)
 	r.AccessTokenExpiresAt, r.RefreshedAt = g.Expires, g.At
+	r.DailyCalls = cmp.Or(st.DailyCalls, r.DailyCalls)
 	r.Connection = r.actingAs(who)
 	r.Status, r.LastError, r.Grant = StatusActive, "", GrantAuthorizationCode
 	r.authorizedBy, r.forcedAt, r.claims = state, time.Time{}, ""

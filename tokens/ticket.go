@@ -36,6 +36,8 @@ type ticket struct {
 	UsedBy          string    `json:"used_by"` // key of the state that completed; "" = none yet
 	// Tables are those that the deployment served when the link was made; see [recorded].
 	Tables []string `json:"tables,omitzero"`
+	// DailyCalls is the request's, 0 where it named none.
+	DailyCalls int `json:"daily_calls,omitzero"`
 }
 
 // Opening is what a person sees before going to Microsoft.
@@ -179,6 +181,7 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 		Ticket: ticketKey, Connection: t.Connection, Incarnation: t.Incarnation, Environment: t.Environment,
 		Tenant: t.Tenant, Directory: t.Directory, AllowUserChange: t.AllowUserChange,
 		Cookie: cookieHash, Bus: cookieHash == "", Verifier: verifier, Phase: phaseNew, Tables: recorded(t.Tables),
+		DailyCalls: t.DailyCalls,
 	}
 	if err := a.store.putNew(ctx, stateKey(digest(state)), statePurpose, st, ticketLife); err != nil {
 		return "", "", err

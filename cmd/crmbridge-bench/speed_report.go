@@ -215,8 +215,8 @@ func (r speedResult) print(to io.Writer) error {
 		return err
 	}
 	if s := r.Start; s != nil {
-		fmt.Fprintf(to, "\nStart to first answer: %.0f ms. Idle: %.1f MiB; the bare loop %.1f MiB. %s\n",
-			ms(median(s.FirstAnswer)),
+		fmt.Fprintf(to, "\nStart to first answer: %.0f ms (%.0f ms cold). Idle: %.1f MiB; the bare loop %.1f MiB. %s\n",
+			ms(median(s.FirstAnswer)), ms(median(s.ColdAnswer)),
 			medianOf(s.Idle)/(1<<20), medianOf(s.BareIdle)/(1<<20), strings.Join(s.missed(), "; "))
 	}
 	return nil

@@ -132,7 +132,7 @@ func TestCheck(t *testing.T) {
 	bad := speedResult{Rows: []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{slow}}},
 		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{many},
 			Crmbridge: []sample{base}, CrmbridgeMany: []sample{base}},
-		Start: &startResult{FirstAnswer: []time.Duration{time.Second}, Idle: []int64{100 << 20}, BareIdle: []int64{1}}}
+		Start: &startResult{FirstAnswer: []time.Duration{time.Second}, ColdAnswer: []time.Duration{time.Second}, Idle: []int64{100 << 20}, BareIdle: []int64{1}}}
 	p := &printer{to: io.Discard, begun: time.Now()}
 	if err := good.check(p); err != nil {
 		t.Errorf("nothing is missed: %v", err)
@@ -170,7 +170,8 @@ func TestPageOfFigures(t *testing.T) {
 			Crmbridge: []sample{base}, CrmbridgeMany: []sample{ours}},
 		Jobs: []*jobsResult{{Processes: 1, Pages: []jobsSample{{PerSecond: 20}},
 			Small: []jobsSample{{PerSecond: 500}}}},
-		Start: &startResult{FirstAnswer: []time.Duration{40 * time.Millisecond}, Idle: []int64{23 << 20},
+		Start: &startResult{FirstAnswer: []time.Duration{40 * time.Millisecond},
+			ColdAnswer: []time.Duration{200 * time.Millisecond}, Idle: []int64{23 << 20},
 			BareIdle: []int64{12 << 20}}}
 	readme, err := os.ReadFile("README.md")
 	if err != nil {
@@ -193,7 +194,7 @@ func TestPageOfFigures(t *testing.T) {
 	}
 	for _, want := range []string{"on: Z80, 2 cores",
 		"| 10 rows, 0 ms, 16 in flight | **1.00** (1.00–1.00)<br>1000/s → 1000/s |",
-		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**",
+		"**1.40** (1.40–1.40)<br>100 µs → 140 µs", "| CPU ≤ 1.3 |", "| 1 process | 500 |", "first answer: **40 ms**; 200 ms",
 		"**23.0 MiB**", "\nMissed: nothing.\n"} {
 		if !strings.Contains(written[0], want) {
 			t.Errorf("the page lacks %q:\n%s", want, written[0])

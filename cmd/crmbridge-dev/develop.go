@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -90,7 +91,7 @@ func (d *development) up(ctx context.Context) (err error) {
 	if accounts == 0 {
 		accounts = -1 // the emulator's word for none
 	}
-	d.services, err = devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort},
+	d.services, err = devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort, Host: o.Host},
 		emulator.Options{Accounts: accounts, AutoConsent: o.AutoConsent, Logger: d.log, Latency: o.Latency,
 			RedirectURIs: []string{o.publicURL() + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime,
 			Limits: o.limits()}, nil)
@@ -197,7 +198,7 @@ func settingsFor(o *options, with *devenv.Services) (bridge.Settings, error) {
 		NATS: bridge.NATS{URL: with.NATSURL}, RedisURL: with.RedisURL, TokenKeyset: string(keyset),
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: with.EmulatorURL, PublicURL: o.publicURL(),
-		Tables: bridge.AllTables(), HTTPAddr: devenv.Address(o.HTTPPort), AdminAddr: devenv.Address(o.AdminPort),
+		Tables: bridge.AllTables(), HTTPAddr: o.address(o.HTTPPort), AdminAddr: o.address(o.AdminPort),
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
@@ -245,6 +246,9 @@ Try, in another terminal:
   go run github.com/nats-io/natscli/nats@latest micro stats crmbridge
 `, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL)
 }
+
+// address is where crmbridge's pages are listened for.
+func (o *options) address(port int) string { return net.JoinHostPort(o.Host, strconv.Itoa(port)) }
 
 // publicURL is where people reach the connect page.
 func (o *options) publicURL() string { return "http://localhost:" + strconv.Itoa(o.HTTPPort) }

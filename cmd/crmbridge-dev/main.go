@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"time"
 
@@ -24,6 +25,8 @@ import (
 type options struct {
 	Once       bool `help:"End after the table, with status 0."`
 	NoConsumer bool `help:"Start NATS, Redis and the emulator only, and print the settings of a 'crmbridge serve' that uses them."`
+
+	Host string `default:"127.0.0.1" placeholder:"ADDR" help:"Address to listen on: ${default}. 0.0.0.0 is for containers: whoever reaches it may do everything."`
 
 	NATSPort     int `name:"nats-port" default:"4222" help:"Port of the NATS server: ${default}. 0 takes a free one, here and below."`
 	RedisPort    int `name:"redis-port" default:"6379" help:"Port of the Redis server: ${default}."`
@@ -52,8 +55,11 @@ func (o *options) limits() emulator.Limits {
 		Servers: o.LimitServers, Execution: o.LimitExecution}
 }
 
-// Validate finds ports that are none, and faults that cannot be.
+// Validate finds addresses and ports that are none, and faults that cannot be.
 func (o *options) Validate() error {
+	if ip := net.ParseIP(o.Host); ip == nil || ip.To4() == nil || !ip.IsLoopback() && !ip.IsUnspecified() {
+		return errors.New("--host must be 127.0.0.1 or 0.0.0.0: crmbridge itself reaches its services at 127.0.0.1")
+	}
 	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)

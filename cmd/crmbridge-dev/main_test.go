@@ -32,6 +32,7 @@ func TestFaultsThatCannotStrikeAreUsageErrors(t *testing.T) {
 	}{
 		"not JSON":     {[]string{"--fault", "gateway"}, "--fault gateway: a fault is a JSON object such as"},
 		"a bad kind":   {[]string{"--fault", `{"kind":"reset"}`, "--fault", `{"kind":"nix"}`}, `kind is "nix"; it must be one of throttle, gateway`},
+		"another host": {[]string{"--host", "192.0.2.1"}, "--host must be 127.0.0.1 or 0.0.0.0"},
 		"nothing left": {[]string{"--once", "--fault", `{"kind":"reset"}`}, "--fault strikes after the table"},
 	} {
 		var stdout, stderr strings.Builder
@@ -72,7 +73,7 @@ func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 func TestItStaysUpUntilInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var stdout, stderr bridgetest.Buffer
-	o := options{Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
+	o := options{Host: "127.0.0.1", Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
 		Fault: []string{`{"kind":"gateway","times":-1}`}} // a fault that the start would not survive
 	ended := make(chan error, 1)
 	go func() { ended <- o.Run(ctx, &outputs{&stdout, &stderr}) }()

@@ -33,6 +33,7 @@ func (c *client) ask(ctx context.Context, question func(context.Context, *messag
 // asker asks many questions, each with a time-out of its own; see once.
 type asker struct {
 	client  *messages.Client
+	nats    *nats.Conn
 	timeout time.Duration
 }
 
@@ -56,14 +57,25 @@ func once[In, Out any](
 // askOften connects, lets questions be asked however long they take together, and
 // closes.
 func (c *client) askOften(ctx context.Context, questions func(context.Context, *asker) error) error {
+	ctx, refuse := context.WithCancelCause(ctx)
+	defer refuse(nil)
+	// What is not permitted nobody would answer.
+	err := c.askAs(ctx, func(err error) { refuse(notPermitted(err)) }, questions)
+	if cause, ok := errors.AsType[*messages.Error](context.Cause(ctx)); ok {
+		return cause
+	}
+	return err
+}
+
+// askAs is askOften for whoever goes on where NATS does not permit something; denied is told.
+func (c *client) askAs(ctx context.Context, denied func(error),
+	questions func(context.Context, *asker) error) error {
 	if c.Timeout <= 0 || c.Timeout > messages.MaxDeadline {
 		return fmt.Errorf("%w: --timeout must be between 0s and %s", bridge.ErrUsage, messages.MaxDeadline)
 	}
-	ctx, refuse := context.WithCancelCause(ctx)
-	defer refuse(nil)
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
 		if errors.Is(err, nats.ErrPermissionViolation) && !doesWithout(err) {
-			refuse(notPermitted(err)) // nobody would answer
+			denied(err)
 		}
 	}
 	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command", nats.ErrorHandler(failed))
@@ -71,11 +83,7 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 		return err
 	}
 	defer nc.Close()
-	err = questions(ctx, &asker{messages.NewClient(nc), c.Timeout})
-	if cause, ok := errors.AsType[*messages.Error](context.Cause(ctx)); ok {
-		return cause
-	}
-	return err
+	return questions(ctx, &asker{messages.NewClient(nc), nc, c.Timeout})
 }
 
 // doesWithout reports whether commands do without what is not permitted: hearing of a job's

@@ -22,9 +22,18 @@ type connectCommand struct {
 	LoginHint       string `help:"User name to fill in at Microsoft's sign-in page."`
 	Prompt          string `help:"login, consent, select_account or none."`
 	AllowUserChange bool   `help:"Let another user than before take over the connection."`
+	DailyCalls      int    `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
 	NoBrowser       bool   `help:"Only print the URL."`
 	NoWait          bool   `help:"Do not wait until the person is done."`
 	JSON            bool   `name:"json" help:"Print the answer as JSON and do not wait."`
+}
+
+// Validate refuses what no request can say.
+func (c *connectCommand) Validate() error {
+	if c.DailyCalls < 0 || c.DailyCalls > messages.MaxDailyCalls {
+		return fmt.Errorf("--daily-calls: must be from 1 to %d", messages.MaxDailyCalls)
+	}
+	return nil
 }
 
 // Run prints the page's URL, opens it where it can, and waits for the person.
@@ -45,6 +54,7 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	begun, err := ask.Authorize(ctx, messages.AuthorizeRequest{
 		Target: messages.Target{Connection: c.Connection}, EnvironmentURL: c.EnvironmentURL, Tenant: c.Tenant,
 		LoginHint: c.LoginHint, Prompt: c.Prompt, AllowUserChange: c.AllowUserChange,
+		DailyCalls: messages.Count(c.DailyCalls),
 	})
 	if err != nil {
 		return err

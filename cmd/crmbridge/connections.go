@@ -13,6 +13,7 @@ type connectionsCommands struct {
 	List   connectionsList   `cmd:"" help:"List connections."`
 	Get    connectionsGet    `cmd:"" help:"Show one connection."`
 	Check  connectionsCheck  `cmd:"" help:"Try each permission that crmbridge needs."`
+	Limits connectionsLimits `cmd:"" help:"Show how much of Dataverse's limits the connection's user uses."`
 	Delete connectionsDelete `cmd:"" help:"Delete a connection and everything stored for it."`
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -16,17 +17,23 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// With an account for each tenant a tenant asks and publishes jobs for its connection, sees
-// their progress, and reads their results; nothing that the server answers to it leaves its
-// account.
+// The account of a tenant holds without permissions of its users too: a tenant asks and
+// publishes jobs for its connection, sees their progress, and reads their results; nothing
+// that the server answers to it leaves its account.
 func TestDeployedAccounts(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
-	bridgetest.DeployedAccounts(t, port)
-	as := func(user string) *nats.Conn {
+	bridgetest.Deployed(t, port, bridgetest.AccountsFile, func(text string) string {
+		permissions := regexp.MustCompile(`(?s)    ACME_REQUESTER = \{.*?\n    \}\n`)
+		if !permissions.MatchString(text) {
+			t.Fatal("the tenant's user has no permissions")
+		}
+		return permissions.ReplaceAllLiteralString(text, `    ACME_REQUESTER = { publish: ">", subscribe: ">" }`+"\n")
+	})
+	as := func(user string, options ...nats.Option) *nats.Conn {
 		t.Helper()
 		nc, err := nats.Connect(fmt.Sprintf("nats://%s:secret-%s@127.0.0.1:%d", user, user, port),
-			nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+			append(options, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,8 +43,8 @@ func TestDeployedAccounts(t *testing.T) {
 	settings := w.Settings(true)
 	settings.URL = fmt.Sprintf("nats://crmbridge:secret-crmbridge@127.0.0.1:%d", port)
 	w.Bridge(settings, nil)
-	administrator, tenant := as("administrator"), as("acme")
-	js, err := jetstream.New(administrator)
+	administrator, tenant := as("administrator", nats.CustomInboxPrefix("_INBOX.administrators")), as("acme")
+	js, err := jetstream.New(as("crmbridge", nats.CustomInboxPrefix("_INBOX.crmbridge")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,12 +86,12 @@ func TestDeployedAccounts(t *testing.T) {
 	if msg, err := progress.NextMsg(10 * time.Second); err != nil || msg.Subject != "crm.state.acme.1" {
 		t.Errorf("progress: %v %v", msg, err)
 	}
-	const look = "$JS.API.DIRECT.GET.CRM_JOBS." + left
-	if found, err := tenant.Request(look, nil, 10*time.Second); err != nil || found.Header.Get("Nats-Subject") != left {
-		t.Errorf("look for a job: %v %v", found, err)
-	}
 	// Reading by a consumer that the administrator made.
-	if _, err := js.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream,
+	makes, err := jetstream.New(administrator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := makes.CreateOrUpdateConsumer(t.Context(), messages.ResultsStream,
 		jetstream.ConsumerConfig{Durable: "acme-reader",
 			FilterSubject: "crm.results.acme.*", AckPolicy: jetstream.AckExplicitPolicy}); err != nil {
 		t.Fatal(err)
@@ -106,7 +113,7 @@ func TestDeployedAccounts(t *testing.T) {
 		t.Errorf("acknowledge: %v", err)
 	}
 	// Whatever reply subject it gives, and the rest of JetStream's API.
-	for _, subject := range []string{left + "x", next, look, "crm.users.whoami.request.acme"} {
+	for _, subject := range []string{left + "x", next, "crm.users.whoami.request.acme"} {
 		for _, reply := range []string{"crm.accounts.search.job.other.2", "crm.results.other.2", "crm.state.other.2"} {
 			if err := tenant.PublishRequest(subject, reply, []byte(`{"batch":1,"no_wait":true}`)); err != nil {
 				t.Fatal(err)
@@ -118,7 +125,7 @@ func TestDeployedAccounts(t *testing.T) {
 		"$JS.API.STREAM.PURGE.CRM_RESULTS", "$JS.API.STREAM.DELETE.CRM_RESULTS", "$JS.API.STREAM.MSG.GET.CRM_RESULTS",
 		"$JS.API.CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.acme.*",
 		"$JS.API.CONSUMER.DELETE.CRM_RESULTS.acme-reader",
-		"$JS.API.DIRECT.GET.CRM_RESULTS.crm.results.other.1"} {
+		"$JS.API.DIRECT.GET.CRM_RESULTS.crm.results.other.1", "$JS.API.DIRECT.GET.CRM_JOBS." + left} {
 		// An account without JetStream is told so by its own API.
 		if msg, err := tenant.Request(subject, nil, 200*time.Millisecond); err == nil &&
 			!strings.Contains(string(msg.Data), `"err_code":10039`) {

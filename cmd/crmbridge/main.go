@@ -29,6 +29,8 @@ type commands struct {
 	kong.Plugins                     // one group for each table
 	Users        usersCommands       `cmd:"" help:"Show users."`
 	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
+	Status       statusCommand       `cmd:"" help:"Show the processes that run, blocked users, and jobs that wait."`
+	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong with a set-up, and say what mends it."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	checking
 	Version versionCommand `cmd:"" help:"Print the version."`
@@ -101,6 +103,7 @@ func printError(stderr io.Writer, err error) {
 		fmt.Fprintln(stderr, term.Safe(err.Error()))
 		printCaret(stderr, err)
 		printAdvice(stderr, coded)
+	case errors.Is(err, errUnwell): // it has been printed
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "interrupted")
 	default:

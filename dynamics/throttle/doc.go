@@ -22,6 +22,7 @@
 //     Connecting again ([Throttle.ProbeSoon]) brings the probe forward, and no more.
 //   - the ramp: after a block the slots come back by doubling, so that the fleet does
 //     not run into the limit again all together.
+//   - the calls of the day, which administrators ask for and customers may bound; see calls.go.
 //   - the reduced number of slots after a refusal for too many at once: somebody else
 //     uses the user too.
 //
@@ -66,6 +67,7 @@
 //	in Redis, after crmbridge:      key                                  bound to an environment by
 //	throttle:{org/user/origin}       ids as claimed, and the origin       the origin
 //	throttle:jobs:{org/user/origin}  likewise                             the origin
+//	throttle:calls:{org/user/origin} likewise                             the origin
 //	throttle:blocked                 channel; names such a key            that key
 //	throttle:fleet                   random name of a process             nothing of environments
 //	{id}:grant, :used, :changes      connection                           the connection's, which never changes

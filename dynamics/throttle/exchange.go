@@ -57,6 +57,8 @@ type lease struct {
 	mayProbe bool           // this process may make it
 	fleet    int            // processes that use or want slots
 	all      int            // slots that there are for all of them now
+	calls    int            // of the day, by all processes
+	dayLeft  time.Duration  // how long the day lasts
 }
 
 // ask is what a process says of itself with a request for slots.
@@ -67,6 +69,7 @@ type ask struct {
 	jobsInUse int // by calls of jobs
 	jobs      int // calls of jobs, in flight or waiting
 	need      int // see leaseScript
+	calls     int // made that Redis does not know of
 }
 
 const (
@@ -79,8 +82,11 @@ const (
 func jobsKey(key string) string { return keyPrefix + "jobs:" + strings.TrimPrefix(key, keyPrefix) }
 
 func (t *Throttle) run(ctx context.Context, script *redis.Script, key, name string, more ...any) *redis.Cmd {
-	return script.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, t.args(name, more...)...)
+	return script.Run(ctx, t.config.Redis, keysOf(key), t.args(name, more...)...)
 }
+
+// keysOf are the keys of every script about a user.
+func keysOf(key string) []string { return []string{key, jobsKey(key), callsKey(key)} }
 
 // args are a script's: those that all have, and its own.
 func (t *Throttle) args(name string, more ...any) []any {
@@ -90,13 +96,13 @@ func (t *Throttle) args(name string, more ...any) []any {
 
 func (t *Throttle) leaseArgs(name string, a ask) []any {
 	return t.args(name, a.wanted, a.demand, a.inUse, a.jobsInUse, a.jobs, reserved, a.need,
-		turn.Milliseconds(), attentive.Milliseconds())
+		turn.Milliseconds(), attentive.Milliseconds(), a.calls)
 }
 
 func (t *Throttle) lease(ctx context.Context, key, name string, a ask) (lease, error) {
 	ctx, cancel := context.WithTimeout(ctx, redisWait)
 	defer cancel()
-	return t.leaseOf(leaseScript.Run(ctx, t.config.Redis, []string{key, jobsKey(key)}, t.leaseArgs(name, a)...))
+	return t.leaseOf(leaseScript.Run(ctx, t.config.Redis, keysOf(key), t.leaseArgs(name, a)...))
 }
 
 // leaseOf reads the answer to a question.
@@ -105,12 +111,13 @@ func (t *Throttle) leaseOf(answer *redis.Cmd) (lease, error) {
 	if err != nil {
 		return lease{}, err
 	}
-	if len(out) != 8 {
+	if len(out) != 10 {
 		return lease{}, errors.New("the lease script returned something else")
 	}
 	blocked := min(time.Duration(out[2])*time.Millisecond, t.config.LongestBlock)
 	return lease{slots: int(out[0]), jobs: int(out[1]), blocked: blocked, mayProbe: out[3] == 1, probe: out[4] == 1,
-		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7])}, nil
+		limit: dynamics.Limit(out[5]), fleet: int(out[6]), all: int(out[7]),
+		calls: int(out[8]), dayLeft: time.Duration(out[9]) * time.Millisecond}, nil
 }
 
 // publish writes a block and has Redis publish it to every process.

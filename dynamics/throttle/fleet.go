@@ -60,7 +60,9 @@ func (t *Throttle) slots() int {
 func (t *Throttle) beat() {
 	defer t.leaveFleet()
 	for {
-		t.beatOnce()
+		if t.beatOnce() {
+			t.payOwed()
+		}
 		timer := time.NewTimer(beatEvery*9/10 + rand.N(beatEvery/10))
 		select {
 		case <-t.ctx.Done():
@@ -71,19 +73,21 @@ func (t *Throttle) beat() {
 	}
 }
 
-func (t *Throttle) beatOnce() {
+// beatOnce reports whether Redis answered.
+func (t *Throttle) beatOnce() bool {
 	ctx, cancel := context.WithTimeout(t.ctx, redisWait)
 	defer cancel()
 	out, err := fleetScript.Run(ctx, t.config.Redis, []string{fleetKey}, t.name,
 		silentAfter.Milliseconds(), fleetForgets.Milliseconds()).Int64Slice()
 	t.reached(err)
 	if err != nil || len(out) != 2 {
-		return
+		return false
 	}
 	t.fleet.seen(int(out[0]))
 	t.fleet.mu.Lock()
 	defer t.fleet.mu.Unlock()
 	t.fleet.silent = int(out[1])
+	return true
 }
 
 // leaveFleet lets the others share out what this process had. What it cannot say they

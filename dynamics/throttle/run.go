@@ -75,7 +75,7 @@ func (u *user) rests(now time.Time) (time.Duration, bool) {
 	defer u.mu.Unlock()
 	fresh := u.leaseEnd.Sub(now) > leaseLife-leaseMargin-linger // the last answer is that young
 	if u.inUse > 0 || u.waits() || u.leased == 0 || !u.shared || !fresh || !u.t.hears.Load() ||
-		u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
+		u.calls.bounded || u.jobs.leased > 0 || now.Sub(u.jobs.used) <= linger ||
 		now.Before(u.blocked) || u.mustProbe || u.probing || u.report != (report{}) ||
 		!u.leavesOthers() {
 		return 0, false
@@ -132,17 +132,21 @@ func (u *user) askFor(renewal bool) time.Duration {
 	now, heard := time.Now(), u.t.hears.Load()
 	var got lease
 	var err error
-	if a := u.wants(now); renewal && a.need == needNothing {
+	wants := u.wants(now)
+	if renewal && wants.need == needNothing {
 		q := &u.question
-		q.key, q.name, q.ask = u.key, u.name, a
+		q.key, q.name, q.ask = u.key, u.name, wants
 		got, err = u.t.leaseTogether(u.t.ctx, q)
 	} else {
-		got, err = u.t.lease(u.t.ctx, u.key, u.name, a)
+		got, err = u.t.lease(u.t.ctx, u.key, u.name, wants)
 	}
 	u.t.reached(err)
 
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if err == nil {
+		u.calls.told(got, wants.calls, now)
+	}
 	switch {
 	case err != nil:
 		u.alone(time.Now())
@@ -175,7 +179,7 @@ func (u *user) wants(now time.Time) ask {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	most := u.t.config.Concurrency
-	a := ask{inUse: u.inUse, jobsInUse: u.jobs.inUse, jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
+	a := ask{inUse: u.inUse, calls: u.calls.unsaid, jobsInUse: u.jobs.inUse, jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
 		demand: min(u.inUse-u.jobs.inUse+u.waiting.Len(), most)}
 	a.wanted = a.demand
 	if u.leased > 0 && now.Sub(u.used) <= linger {
@@ -240,12 +244,14 @@ func (u *user) alone(now time.Time) {
 func (u *user) giveBack() {
 	u.mu.Lock()
 	u.refuse(func(*waiter) bool { return true }, closed())
-	a := ask{inUse: u.inUse, jobsInUse: u.jobs.inUse, demand: u.inUse - u.jobs.inUse}
+	a := ask{inUse: u.inUse, calls: u.calls.unsaid, jobsInUse: u.jobs.inUse, demand: u.inUse - u.jobs.inUse}
 	if u.probing {
 		a.need = needProbing
 	}
 	u.leased, u.jobs.leased, u.mayProbe = 0, 0, false
 	u.mu.Unlock()
 	// The process may be closing; what cannot be given back ends by itself.
-	_, _ = u.t.lease(context.WithoutCancel(u.t.ctx), u.key, u.name, a)
+	if _, err := u.t.lease(context.WithoutCancel(u.t.ctx), u.key, u.name, a); err != nil {
+		u.t.owed.add(u.key, a.calls)
+	}
 }

@@ -87,10 +87,12 @@ end
 // leaseScript asks for slots. More KEYS: the hash of slots for jobs. More ARGV: slots wanted
 // for other calls than jobs', how many of these are in flight or wait, calls in flight, those
 // of jobs among them, jobs' calls in flight or waiting, slots that jobs leave free, what there
-// is to probe with (0 nothing, 1 a call that waits, 2 one in flight), turn ms, attentive ms.
+// is to probe with (0 nothing, 1 a call that waits, 2 one in flight), turn ms, attentive ms, calls
+// of today that are not counted yet (calls.go).
 // It returns the slots granted, how many of them jobs may use, the ms for which no call may
 // begin, 1 for the right to probe, 1 where a probe is due, the limit, how many processes use or
-// want slots, and how many slots there are for all of them now.
+// want slots, how many slots there are for all of them now, the calls of the day, and the ms
+// that the day lasts.
 //
 // Jobs get what the calls of all processes leave that are no jobs', except for a few that
 // they never get; but where there are no such calls they get one, however few there are. What
@@ -100,7 +102,7 @@ end
 // division goes to as many as it is slots. With fewer slots than processes the share is
 // nothing, and so they take turns: who held a slot for a turn gives it up, and who has
 // waited longest gets it. A process that does not ask any more is not waited for.
-var leaseScript = redis.NewScript(scriptLua + `
+var leaseScript = redis.NewScript(scriptLua + countLua + `
 local wanted, demand, inuse, need = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[14]
 local jobsinuse, jobs, reserved = tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[13])
 local turn, attentive = tonumber(ARGV[15]), tonumber(ARGV[16])
@@ -191,7 +193,8 @@ local blocked = math.max(u - now, 0)
 if blocked == 0 and probe and prober ~= '' and prober ~= me then blocked = held - now end
 keep()
 redis.call('PEXPIRE', KEYS[2], life)
-return {grant, forjobs, blocked, right, probe and 1 or 0, limit, count, s}`)
+local today, left = made(tonumber(ARGV[17]), inuse)
+return {grant, forjobs, blocked, right, probe and 1 or 0, limit, count, s, today, left}`)
 
 // blockScript keeps everybody out. More ARGV: for how many ms, 1 where a quarter of the
 // slots is to be taken away, channel, limit, 1 where the block ends with a probe.

@@ -49,6 +49,7 @@ type Throttle struct {
 	work   sync.WaitGroup
 	away   awayLog
 	hears  atomic.Bool // of blocks, as soon as they are published
+	owed   owed
 
 	mu    sync.Mutex
 	users map[dynamics.Principal]*user // each with its keeper
@@ -62,6 +63,7 @@ type Throttle struct {
 var (
 	_ dynamics.QuickGate = (*Throttle)(nil)
 	_ dynamics.Prober    = (*Throttle)(nil)
+	_ dynamics.Meter     = (*Throttle)(nil)
 )
 
 // New starts a Throttle; Close ends it.

@@ -92,7 +92,7 @@ func (t *Throttle) askAll(ctx context.Context, all []*question) {
 	pipe := t.config.Redis.Pipeline()
 	answers := make([]*redis.Cmd, len(all))
 	for i, q := range all {
-		answers[i] = leaseScript.EvalSha(bounded, pipe, []string{q.key, jobsKey(q.key)}, t.leaseArgs(q.name, q.ask)...)
+		answers[i] = leaseScript.EvalSha(bounded, pipe, keysOf(q.key), t.leaseArgs(q.name, q.ask)...)
 	}
 	_, _ = pipe.Exec(bounded) // each answer has its own error
 	for i, q := range all {

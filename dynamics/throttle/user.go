@@ -62,6 +62,7 @@ type user struct {
 	waiting  fair.Queue[*waiter]
 	used     time.Time // when a call last began or ended that is no job's
 	jobs     jobs
+	calls    dayCalls
 
 	blocked   time.Time // no call begins before
 	blockedAt time.Time // when that was learnt
@@ -92,7 +93,8 @@ func (r *report) add(o report) {
 
 func newUser(t *Throttle, p dynamics.Principal) *user {
 	return &user{t: t, principal: p, key: keyOf(p), name: uuid.NewString(), kick: make(chan struct{}, 1),
-		question: question{answered: make(chan struct{}, 1)}, used: time.Now()}
+		question: question{answered: make(chan struct{}, 1)}, used: time.Now(),
+		calls: dayCalls{unsaid: t.owed.take(keyOf(p))}}
 }
 
 // enter takes a slot (no waiter), or waits for one.
@@ -240,6 +242,9 @@ func (u *user) leave(s slot, job bool, a dynamics.Answer) {
 	defer u.mu.Unlock()
 	now := time.Now()
 	u.inUse--
+	if a.Sent {
+		u.calls.unsaid++
+	}
 	if job {
 		u.jobs.inUse--
 	}

@@ -78,6 +78,7 @@ func (c *Consumer) receive(e *endpoint, msg *nats.Msg) {
 // begin works on a request that may run, in a goroutine of its own.
 func (c *Consumer) begin(r *request) {
 	c.metrics.inFlight.Inc()
+	r.e.counts.inFlight.Add(1)
 	r.slots = c.admission
 	c.workers.begin(r)
 }
@@ -89,6 +90,7 @@ func (c *Consumer) answer(w *worker, r *request) {
 	defer c.work.Done()
 	defer func() { c.admission.leave(r, alive) }()
 	defer c.metrics.inFlight.Dec()
+	defer r.e.counts.inFlight.Add(-1)
 	defer w.forget(r)
 	alive = c.handle(w, r)
 }

@@ -2,6 +2,7 @@ package interactive
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,7 @@ type counts struct {
 	operation messages.Operation
 	metrics   *metrics
 
+	inFlight  atomic.Int64
 	mu        sync.Mutex
 	requests  int
 	errors    int

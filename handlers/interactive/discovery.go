@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -146,7 +145,16 @@ func (c *Consumer) stats() micro.Stats {
 	return stats
 }
 
-// endpointData is crmbridge's own part of an endpoint's statistics.
-func endpointData(refused int) json.RawMessage {
-	return json.RawMessage(`{"refused_reply_subjects":` + strconv.Itoa(refused) + `}`)
+// EndpointData is crmbridge's own part of an endpoint's statistics.
+type EndpointData struct {
+	RefusedReplySubjects int   `json:"refused_reply_subjects"`
+	InFlight             int64 `json:"in_flight"` // requests that are worked on
+}
+
+func endpointData(refused int, inFlight int64) json.RawMessage {
+	text, err := json.Marshal(EndpointData{refused, inFlight})
+	if err != nil {
+		return nil // two numbers can always be written
+	}
+	return text
 }

@@ -33,7 +33,7 @@ func (e *endpoint) stats() *micro.EndpointStats {
 		NumErrors:      c.errors,
 		LastError:      c.lastError,
 		ProcessingTime: c.took,
-		Data:           endpointData(c.refusals),
+		Data:           endpointData(c.refusals, c.inFlight.Load()),
 	}
 	if c.requests > 0 {
 		stats.AverageProcessingTime = c.took / time.Duration(c.requests)

@@ -104,6 +104,7 @@ var meanings = []meaning{
 		message: "Dataverse holds this query back because of what it costs its database; other queries go on; " +
 			"try again later, or leave out filters that search within texts, negative ones and those on " +
 			"calculated columns"},
+	{kind: dynamics.Throttled, when: (*dynamics.Error).OfDay, code: messages.Throttled, message: "%s", about: ownMessage},
 	{kind: dynamics.Throttled, code: messages.Throttled, retry: throttledRetry,
 		message: "Dataverse's service protection limits are reached; wait, sending on makes the wait longer"},
 	{kind: dynamics.UnknownColumn, code: messages.InvalidRequest, column: true,

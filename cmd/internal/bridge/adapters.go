@@ -33,8 +33,8 @@ func (t tokenSource) Refused(ctx context.Context, connection string, refused dyn
 // nothing for it.
 func fromGrant(a *tokens.Access) dynamics.Access {
 	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation,
-		Token:     dynamics.SecretAt((*string)(a.Held())),
-		Tables:    a.Tables,
+		Token:  dynamics.SecretAt((*string)(a.Held())),
+		Tables: a.Tables, DailyCalls: a.DailyCalls,
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}}
 }
 

@@ -11,6 +11,7 @@ import (
 // nats checks the settings by which NATS is reached. Files are read, so that one that
 // cannot be used is a fault of the configuration and not a server that is away.
 func (r *reader) nats(s NATS) NATS {
+	s.URL = r.natsURL(s)
 	for _, server := range strings.Split(s.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
 		if err != nil || u.Host == "" || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") {
@@ -34,6 +35,24 @@ func (r *reader) nats(s NATS) NATS {
 		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
 	}
 	return s
+}
+
+// defaultNATS is the URL where none is given.
+const defaultNATS = "nats://127.0.0.1:4222"
+
+// natsURL is the URL itself, or what a file holds: a password stands in it where NATS
+// knows users by passwords.
+func (r *reader) natsURL(s NATS) string {
+	given := s.URL
+	if given == defaultNATS {
+		given = "" // by whom is not to be seen
+	}
+	switch text := (Settings{}).secret(r, "NATS_URL", given, s.URLFile); text {
+	case "", unreadable:
+		return defaultNATS
+	default:
+		return text
+	}
 }
 
 // option has the client library read the file that an option names.

@@ -24,6 +24,11 @@ func TestUnusableNATSSettings(t *testing.T) {
 		{"an empty token", "NATS_INBOX_PREFIX: must be a subject", func(s *bridge.Settings) { s.InboxPrefix = "a..b" }},
 		{"a dot at the end", "NATS_INBOX_PREFIX: must be a subject", func(s *bridge.Settings) { s.InboxPrefix = "a." }},
 		{"a wildcard", "NATS_INBOX_PREFIX: must be a subject", func(s *bridge.Settings) { s.InboxPrefix = "a.>" }},
+		{"a URL twice", "NATS_URL: is set, and NATS_URL_FILE too", func(s *bridge.Settings) {
+			s.URL, s.URLFile = "nats://a:4222", file(t, "nats://b:4222")
+		}},
+		{"no file with a URL", "NATS_URL_FILE: ", func(s *bridge.Settings) { s.URLFile = "/does/not/exist" }},
+		{"a file with something else", "NATS_URL: each server is a URL", func(s *bridge.Settings) { s.URLFile = junk }},
 		{"one address for both", "ADMIN_ADDR: is the same as HTTP_ADDR", func(s *bridge.Settings) { s.AdminAddr = s.HTTPAddr }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -40,5 +45,16 @@ func TestUnusableNATSSettings(t *testing.T) {
 	})
 	if _, err := good.Config(); err != nil {
 		t.Errorf("good settings: %v", err)
+	}
+}
+
+// A password stays out of the environment and of command lines.
+func TestTheNATSURLMayStandInAFile(t *testing.T) {
+	const url = "nats://crmbridge:secret@127.0.0.1:4222,tls://crmbridge:secret@b:4222"
+	config, err := settings(t, func(s *bridge.Settings) {
+		s.EntraClientSecret, s.URL, s.URLFile = "x", "", file(t, url+"\n")
+	}).Config()
+	if err != nil || config.NATS.URL != url {
+		t.Errorf("%q, %v", config.NATS.URL, err)
 	}
 }

@@ -35,7 +35,7 @@ func (b *Bridge) checkNATS(context.Context) (string, error) {
 	case !b.linked.Load():
 		return "", errors.New("not connected to NATS yet")
 	case b.nats.IsConnected():
-		return "", nil
+		return b.refused.trouble(), nil
 	}
 	err := fmt.Errorf("not connected to NATS at %s", serverNames(b.config.NATS.URL))
 	if last := b.nats.LastError(); last != nil {

@@ -36,6 +36,7 @@ type Bridge struct {
 	failed   chan error
 
 	nats     *nats.Conn
+	refused  *refusedPublishes
 	redis    redis.UniversalClient
 	probe    *probe
 	linked   atomic.Bool  // nats, redis and probe are set
@@ -58,6 +59,8 @@ type Bridge struct {
 
 // Serve runs a Bridge until ctx ends, and stops it in order.
 func Serve(ctx context.Context, config Config, log *slog.Logger) error {
+	manager := newManager(log)
+	defer manager.close()
 	b, err := Start(ctx, config, log)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -65,6 +68,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		}
 		return err
 	}
+	manager.ready()
 	settled := time.NewTimer(settleWait)
 	defer settled.Stop()
 	for {
@@ -77,6 +81,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 		case err = <-b.failed:
 			log.Error("stopping", "error", err)
 		}
+		manager.stopping()
 		return errors.Join(err, b.Stop())
 	}
 }
@@ -187,6 +192,7 @@ func (b *Bridge) connect(ctx context.Context) (*tokens.Store, error) {
 			nats.ReconnectErrHandler(b.attempted)); err != nil {
 			return err
 		}
+		b.refused = watchPublishes(b.nats, b.log)
 		b.linked.Store(true)
 		return waitFor(ctx, b.log, "NATS", b.reachNATS)
 	})

@@ -68,6 +68,7 @@ type Settings struct {
 // NATS are the settings by which every command reaches NATS.
 type NATS struct {
 	URL     string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"NATS servers, comma-separated: ${default}."`
+	URLFile string `name:"nats-url-file" env:"NATS_URL_FILE" placeholder:"FILE" help:"File that holds the URLs of the NATS servers, which have a password in them."`
 	Creds   string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"NATS credentials file."`
 	TLSCA   string `name:"nats-tls-ca" env:"NATS_TLS_CA" placeholder:"FILE" help:"Certificates that the NATS server's is checked against (PEM)."`
 	TLSCert string `name:"nats-tls-cert" env:"NATS_TLS_CERT" placeholder:"FILE" help:"Client certificate (PEM)."`

@@ -9,16 +9,24 @@ import (
 // version is the release, a semantic version.
 const version = "0.1.0"
 
+// revision is the commit, where the linker is told (-X), as by deploy/Dockerfile, which
+// builds without a repository.
+var revision string
+
 // Version is the release and, where the build knows it, the revision.
 func Version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
+	commit := revision
+	if info, ok := debug.ReadBuildInfo(); ok && commit == "" {
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {
-				return version + "+" + setting.Value[:min(12, len(setting.Value))]
+				commit = setting.Value
 			}
 		}
 	}
-	return version
+	if commit == "" {
+		return version
+	}
+	return version + "+" + commit[:min(12, len(commit))]
 }
 
 // ErrConfiguration marks errors that end a program with status 2.

@@ -44,18 +44,81 @@ func Root(t testing.TB) string {
 	}
 }
 
-// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder, and
-// with the user reader, which is there in comments. The password of a user is "secret-" and
-// the user's name.
+// DeployedNATS is a NATS server with deploy/nats.conf, but for its ports and folder. The
+// password of a user is "secret-" and the user's name. Beside the requester campaigns of
+// the connection acme there is another, globex, made as deploy/README.md says.
 func DeployedNATS(t testing.TB, port int) *server.Server {
 	t.Helper()
-	return deployed(t, port, strings.ReplaceAll(File(t, "deploy/nats.conf"), "#| ", ""))
+	return Deployed(t, port, NATSFile, nil)
 }
 
-// DeployedAccounts is the same with deploy/nats-accounts.conf.
+// DeployedAccounts is the same with deploy/nats-accounts.conf, and the tenants acme and
+// globex.
 func DeployedAccounts(t testing.TB, port int) *server.Server {
 	t.Helper()
-	return deployed(t, port, File(t, "deploy/nats-accounts.conf"))
+	return Deployed(t, port, AccountsFile, nil)
+}
+
+// The shipped configurations of NATS.
+const (
+	NATSFile     = "deploy/nats.conf"
+	AccountsFile = "deploy/nats-accounts.conf"
+)
+
+// Deployed is a server with one of the shipped configurations; change, where it is not nil,
+// changes its text before.
+func Deployed(t testing.TB, port int, file string, change func(string) string) *server.Server {
+	t.Helper()
+	text := File(t, file)
+	if file == AccountsFile {
+		text = withAnotherTenant(t, text)
+	} else {
+		text = withAnotherRequester(t, text)
+	}
+	if change != nil {
+		text = change(text)
+	}
+	return deployed(t, port, text)
+}
+
+// renamed are the names of another requester or tenant.
+var renamed = strings.NewReplacer("CAMPAIGNS", "GLOBEX", "campaigns", "globex", "ACME", "GLOBEX", "acme", "globex",
+	"READER_NATS_PASSWORD", "GLOBEX_READER_NATS_PASSWORD", `"reader"`, `"globex_reader"`)
+
+// withAnotherRequester copies the block of CAMPAIGNS and its user, and lets crmbridge answer
+// to the inboxes of the copy.
+func withAnotherRequester(t testing.TB, text string) string {
+	t.Helper()
+	block := between(t, text, "  CAMPAIGNS = {\n", "\n  }\n")
+	user := between(t, text, `    { user: "campaigns"`, "\n")
+	inbox := between(t, text, `"_INBOX.campaigns.>", `, "")
+	text = strings.Replace(text, block, block+renamed.Replace(block), 1)
+	text = strings.Replace(text, inbox, inbox+renamed.Replace(inbox), 1)
+	return strings.Replace(text, user, user+renamed.Replace(user), 1)
+}
+
+// withAnotherTenant copies what is ACME's: its account, and the exports to it.
+func withAnotherTenant(t testing.TB, text string) string {
+	t.Helper()
+	exports := between(t, text, "    exports: [\n", "    ]\n")
+	lines := strings.TrimSuffix(strings.TrimPrefix(exports, "    exports: [\n"), "    ]\n")
+	text = strings.Replace(text, exports, "    exports: [\n"+lines+renamed.Replace(lines)+"    ]\n", 1)
+	tenant := between(t, text, "  ACME: {\n", "\n  }\n")
+	return strings.Replace(text, tenant, tenant+renamed.Replace(tenant), 1)
+}
+
+// between is the part of a text from its first begin to the end behind it, both with it.
+func between(t testing.TB, text, begin, end string) string {
+	t.Helper()
+	at := strings.Index(text, begin)
+	if at < 0 {
+		t.Fatalf("the configuration has no %q", begin)
+	}
+	behind := strings.Index(text[at+len(begin):], end)
+	if behind < 0 {
+		t.Fatalf("the configuration has no %q behind %q", end, begin)
+	}
+	return text[at : at+len(begin)+behind+len(end)]
 }
 
 func deployed(t testing.TB, port int, text string) *server.Server {

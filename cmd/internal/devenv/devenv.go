@@ -5,6 +5,7 @@
 package devenv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,8 +22,11 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// Ports are where servers listen on 127.0.0.1; 0 takes a free port, None starts no server.
-type Ports struct{ NATS, Redis, Emulator int }
+// Ports are where servers listen; 0 takes a free port, None starts no server.
+type Ports struct {
+	NATS, Redis, Emulator int
+	Host                  string // address of this machine to listen on; "" is 127.0.0.1
+}
 
 // None is the port of a server that is not started.
 const None = -1
@@ -42,6 +46,7 @@ type Services struct {
 // stand between the network and the emulator; nil is nothing.
 func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.Handler) (s *Services, err error) {
 	s = &Services{}
+	host := cmp.Or(ports.Host, loopback)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Stop())
@@ -51,9 +56,9 @@ func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.H
 		port  int
 		start func(port int) error
 	}{
-		{ports.NATS, s.startNATS},
-		{ports.Redis, s.startRedis},
-		{ports.Emulator, func(port int) error { return s.startEmulator(port, options, wrap) }},
+		{ports.NATS, func(port int) error { return s.startNATS(host, port) }},
+		{ports.Redis, func(port int) error { return s.startRedis(host, port) }},
+		{ports.Emulator, func(port int) error { return s.startEmulator(host, port, options, wrap) }},
 	} {
 		if part.port == None {
 			continue
@@ -74,7 +79,7 @@ func (s *Services) Stop() error {
 	return errors.Join(errs...)
 }
 
-func (s *Services) startNATS(port int) error {
+func (s *Services) startNATS(host string, port int) error {
 	if err := Free("NATS", "--nats-port", port); err != nil {
 		return err
 	}
@@ -86,7 +91,7 @@ func (s *Services) startNATS(port int) error {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: loopback, Port: port,
+	broker, err := server.NewServer(&server.Options{ServerName: "crmbridge-dev", Host: host, Port: port,
 		JetStream: true, JetStreamMaxStore: maxStore, StoreDir: folder, NoLog: true, NoSigs: true,
 		MaxPending: maxPending})
 	if err != nil {
@@ -102,19 +107,19 @@ func (s *Services) startNATS(port int) error {
 		return errors.New("no connection to the NATS server within 10 s")
 	}
 	s.NATS = broker
-	s.NATSURL = broker.ClientURL()
+	s.NATSURL = "nats://" + onLoopback(broker.Addr().String())
 	return nil
 }
 
-func (s *Services) startRedis(port int) error {
+func (s *Services) startRedis(host string, port int) error {
 	if err := Free("Redis", "--redis-port", port); err != nil {
 		return err
 	}
 	redis := miniredis.NewMiniRedis()
-	if err := redis.StartAddr(Address(port)); err != nil {
+	if err := redis.StartAddr(net.JoinHostPort(host, strconv.Itoa(port))); err != nil {
 		return fmt.Errorf("start Redis: %w", err)
 	}
-	s.RedisURL = "redis://" + redis.Addr() + "/0"
+	s.RedisURL = "redis://" + onLoopback(redis.Addr()) + "/0"
 	// Keys of this Redis expire only when its clock is moved.
 	ctx, cancel := context.WithCancel(context.Background())
 	var clock sync.WaitGroup
@@ -140,12 +145,12 @@ func (s *Services) startRedis(port int) error {
 	return nil
 }
 
-func (s *Services) startEmulator(port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
-	listener, err := net.Listen("tcp", Address(port))
+func (s *Services) startEmulator(host string, port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
+	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return taken("the emulated Dataverse", "--emulator-port", port, err)
 	}
-	s.EmulatorURL = "http://" + listener.Addr().String()
+	s.EmulatorURL = "http://" + onLoopback(listener.Addr().String())
 	s.Emulator, err = emulator.New(options)
 	if err != nil {
 		return errors.Join(err, listener.Close())
@@ -176,6 +181,13 @@ const loopback = "127.0.0.1"
 
 // Address is a port of 127.0.0.1.
 func Address(port int) string { return net.JoinHostPort(loopback, strconv.Itoa(port)) }
+
+// onLoopback is where this machine reaches a listener: crmbridge talks plain http to
+// loopback addresses only.
+func onLoopback(addr string) string {
+	_, port, _ := net.SplitHostPort(addr) // a TCP listener's has one
+	return net.JoinHostPort(loopback, port)
+}
 
 // Free finds out whether a port can be had, for servers whose own errors do not name it.
 func Free(what, flag string, port int) error {

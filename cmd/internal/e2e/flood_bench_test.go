@@ -50,10 +50,10 @@ func deploy(b testing.TB, latency time.Duration) deployment {
 	return d
 }
 
-// measured is a requester of the deployment.
+// measured is the requester of globex.
 func (d deployment) measured(b testing.TB) *requestLoad {
 	b.Helper()
-	nc, err := nats.Connect(d.as("campaigns"), nats.CustomInboxPrefix("_INBOX.campaigns.polite"))
+	nc, err := nats.Connect(d.as("globex"), nats.CustomInboxPrefix("_INBOX.globex.polite"))
 	if err != nil {
 		b.Fatal(err)
 	}

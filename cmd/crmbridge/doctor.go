@@ -1,0 +1,82 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+)
+
+// doctorCommand looks for what is wrong with a set-up.
+type doctorCommand struct {
+	bridge.Settings
+	bridge.Asker
+	JSON       bool   `name:"json" help:"Print the findings as JSON."`
+	Connection string `arg:"" optional:"" help:"Id of a connection that is checked besides."`
+}
+
+// Help shows examples.
+func (c *doctorCommand) Help() string {
+	return `Run it with the settings of serve: it looks at them, at Redis, the key set, Entra ID, the clock, NATS,
+PUBLIC_URL and the processes that run, and changes nothing. Each line begins with ✓, with ! for what works
+and should be looked at, with ✗ for what is wrong, or with - for what could not be looked at because of
+another line; below ! and ✗ stands what mends it. The exit status is 1 where something is wrong.
+
+Examples:
+  crmbridge doctor
+  crmbridge doctor acme
+  crmbridge doctor acme --ask-nats-url nats://operator:PASSWORD@127.0.0.1:4222 --ask-nats-inbox-prefix _INBOX.operator
+  crmbridge doctor --json | jq -r '.checks[] | select(.result == "failed").check'
+`
+}
+
+// diagnosis is the answer as JSON.
+type diagnosis struct {
+	OK     bool             `json:"ok"`
+	Checks []bridge.Finding `json:"checks"`
+}
+
+var marks = map[bridge.Result]string{bridge.Passed: "✓", bridge.Warned: "!", bridge.Failed: "✗", bridge.Skipped: "-"}
+
+// errUnwell ends the command where something is wrong, which has been printed.
+var errUnwell = errors.New("something is wrong")
+
+// Run prints each finding as it is found.
+func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
+	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // it would tell of what is a finding
+	found := diagnosis{Checks: []bridge.Finding{}}
+	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection}
+	doctor.Say = func(f bridge.Finding) {
+		found.Checks = append(found.Checks, f)
+		if !c.JSON {
+			printFinding(std, f)
+		}
+	}
+	found.OK = doctor.Run(ctx)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if c.JSON {
+		if err := term.JSON(std.out, found); err != nil {
+			return err
+		}
+	}
+	if !found.OK {
+		return errUnwell
+	}
+	return nil
+}
+
+func printFinding(std *stdio, f bridge.Finding) {
+	line := marks[f.Result] + " " + f.Check
+	if f.Detail != "" {
+		line += ": " + term.Safe(f.Detail)
+	}
+	fmt.Fprintln(std.out, line)
+	if f.Remedy != "" {
+		fmt.Fprintln(std.out, "    "+term.Safe(f.Remedy))
+	}
+}
