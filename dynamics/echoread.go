@@ -22,6 +22,7 @@ type echoReader struct {
 	sign  string     // the only one; see inShort
 	forms *echoIndex // nil: none is needed yet
 	own   bool       // forms is this answer's alone
+	wide  bool       // see echoIndex.wide; of the same tokens, whether or not there is an index
 	seen  int        // what it has cost to do without forms, as bytes
 	tail  []byte     // the end of what was read before
 	space [2 * echoTail]byte
@@ -70,7 +71,7 @@ func (k *echoIndexes) without(r *request, from io.Reader) io.Reader {
 	if len(r.redact.tokens) == 1 && !r.strict {
 		if kept, ok := k.kept(use); ok {
 			e := newEchoReader(r, from)
-			e.forms = kept
+			e.forms, e.wide = kept, kept.wide
 			return e
 		}
 	}
@@ -91,6 +92,7 @@ func (k *echoIndexes) search(r *request, use tokenUse, from io.Reader) io.Reader
 		return from
 	}
 	e := newEchoReader(r, from)
+	e.wide = slices.ContainsFunc(signs, func(sign string) bool { return isWide([]byte(sign)) })
 	if e.sign = signs[0]; len(r.redact.tokens) > 1 {
 		use = useOf(strings.Join(signs, "."))
 	}
@@ -164,10 +166,10 @@ func (e *echoReader) found(read []byte) bool {
 // reach is how much of n characters at a border is looked at with what is beyond it: echoTail,
 // or all of a word that has an escape. at(0) is the character at the border.
 func (e *echoReader) reach(n int, at func(i int) byte) int {
-	wide, escaped, i := e.forms != nil && e.forms.wide, false, 0
+	escaped, i := false, 0
 	for ; i < min(n, echoLong); i++ {
 		c := at(i)
-		if !wide && !inWord(c) {
+		if !e.wide && !inWord(c) {
 			break
 		}
 		escaped = escaped || c == '\\' || c == '%' || c == '&'

@@ -81,7 +81,8 @@ func (t *Throttle) leaseTogether(ctx context.Context, q *question) (lease, error
 	return q.got, q.err
 }
 
-// askAll asks Redis all questions.
+// askAll asks Redis all questions, within redisWait: a Redis that has been started anew knows no
+// script, and may then not answer those who ask one after the other.
 func (t *Throttle) askAll(ctx context.Context, all []*question) {
 	if len(all) == 1 {
 		all[0].got, all[0].err = t.lease(ctx, all[0].key, all[0].name, all[0].ask)
@@ -97,7 +98,7 @@ func (t *Throttle) askAll(ctx context.Context, all []*question) {
 	_, _ = pipe.Exec(bounded) // each answer has its own error
 	for i, q := range all {
 		if q.got, q.err = t.leaseOf(answers[i]); redis.HasErrorPrefix(q.err, "NOSCRIPT") {
-			q.got, q.err = t.lease(ctx, q.key, q.name, q.ask)
+			q.got, q.err = t.lease(bounded, q.key, q.name, q.ask)
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -78,6 +79,63 @@ func TestQuestionsThatAreAskedTogether(t *testing.T) {
 	for i, q := range all {
 		if q.err == nil || q.got != (lease{}) {
 			t.Errorf("without Redis question %d gets %+v, %v", i, q.got, q.err)
+		}
+	}
+}
+
+// restarted is a Redis that knows no script, and after saying so answers nothing more. It notes
+// until when is waited for it.
+type restarted struct {
+	mu    sync.Mutex
+	until []time.Time
+}
+
+type noScript struct{}
+
+func (noScript) Error() string { return "NOSCRIPT No matching script" }
+func (noScript) RedisError()   {}
+
+func (r *restarted) waits(ctx context.Context) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	end, _ := ctx.Deadline()
+	r.until = append(r.until, end)
+}
+func (r *restarted) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (r *restarted) ProcessHook(redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, _ redis.Cmder) error {
+		r.waits(ctx)
+		return context.DeadlineExceeded
+	}
+}
+func (r *restarted) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		r.waits(ctx)
+		for _, cmd := range cmds {
+			cmd.SetErr(noScript{})
+		}
+		return noScript{}
+	}
+}
+
+// Many questions take no longer than one where Redis goes away between them.
+func TestQuestionsToARedisThatGoesAwayShareItsTime(t *testing.T) {
+	s := newShared(t)
+	r := &restarted{}
+	s.rdb.AddHook(r)
+	all := questions(5)
+	s.process("one", 8).askAll(t.Context(), all)
+	if len(r.until) != 1+len(all) {
+		t.Fatalf("Redis was asked %d times", len(r.until))
+	}
+	for i, end := range r.until {
+		if end.IsZero() || end.After(r.until[0]) {
+			t.Errorf("exchange %d ends %s after the first one's end", i, end.Sub(r.until[0]))
+		}
+	}
+	for i, q := range all {
+		if q.err == nil {
+			t.Errorf("question %d gets %+v", i, q.got)
 		}
 	}
 }

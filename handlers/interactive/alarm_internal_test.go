@@ -32,7 +32,7 @@ func TestARequestsContextIsLikeAnyOther(t *testing.T) {
 			var a alarm
 			defer a.off()
 			got := seen(t, m, working, func() { abandon(); a.abandon() }, func(at time.Time) (context.Context, func()) {
-				ctx := &requestContext{values: context.WithoutCancel(t.Context()), deadline: at}
+				ctx := &requestContext{values: valuesOf(t.Context()), deadline: at}
 				a.watch(ctx, working)
 				return ctx, func() { a.let(ctx) }
 			})
@@ -186,5 +186,24 @@ func TestEndingsAreNotKept(t *testing.T) {
 		if stop() {
 			t.Error(i, "is stopped though it was called")
 		}
+	}
+}
+
+// A request's context is asked for values by net/http, five times for each call.
+func TestAskingForAValueTakesNoMemory(t *testing.T) {
+	type key struct{}
+	parent, stop := context.WithCancel(context.WithValue(t.Context(), key{}, "there"))
+	ctx := &requestContext{values: valuesOf(parent), deadline: time.Now().Add(time.Hour)}
+	stop()
+	if got := ctx.Value(key{}); got != "there" {
+		t.Errorf("a value of the process is %v", got)
+	}
+	if err := context.Cause(ctx); err != nil || ctx.values.Done() != nil {
+		t.Errorf("it ended with the process: %v", err)
+	}
+	type other struct{}
+	var asked any = other{}
+	if n := testing.AllocsPerRun(100, func() { ctx.Value(asked) }); n != 0 {
+		t.Errorf("asking for a value takes %v allocations", n)
 	}
 }

@@ -36,6 +36,15 @@ type ending struct {
 	call   func()
 }
 
+// valuesOf is a context that has the values of ctx and does not end. A context by WithoutCancel
+// costs an allocation for each value that it is asked for, unless another one asks it, and
+// net/http alone asks a request's context five times.
+func valuesOf(ctx context.Context) context.Context {
+	return context.WithValue(context.WithoutCancel(ctx), keyOfNothing{}, nil)
+}
+
+type keyOfNothing struct{}
+
 // keyOfAccount and keyOfID are the keys of what a requestContext has.
 var keyOfAccount, keyOfID = budget.ContextKey(), dynamics.RequestIDKey()
 

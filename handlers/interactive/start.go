@@ -105,7 +105,7 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 		messages: options.BacklogMessages, bytes: options.BacklogBytes}, c.begin, c.refuser.put)
 	c.workers.work = c.answer
 	c.metrics.watch(options.Metrics, c.admission.load)
-	c.values = context.WithoutCancel(ctx)
+	c.values = valuesOf(ctx)
 	c.working, c.abandon = context.WithCancel(c.values)
 	c.endpoints = endpoints(routes, options.RequireScoped)
 	for _, e := range c.endpoints {
