@@ -78,12 +78,17 @@ type Config struct {
 	// Coalesced is told of each page whether a call that was under way for the same page
 	// served it; nil means nobody. It must not block.
 	Coalesced func(hit bool)
+	// Trace is told of each attempt when it is over, with the context of the call. It must not
+	// block.
+	Trace func(context.Context, Call)
 }
 
 // Call is one attempt at one HTTP request, as it was.
 type Call struct {
 	Op         string        // "whoami", "accounts.page", "accounts.get", …
 	Attempt    int           // 1 for the first
+	Begun      time.Time     // when it was sent
+	Waited     time.Duration // before that, for circuit breaker, gate, memory and token
 	Status     int           // 0 if there was no answer
 	Kind       Kind          // 0 if the attempt succeeded
 	Duration   time.Duration // including reading the body

@@ -52,6 +52,7 @@ type request struct {
 	body    body
 	known   [1]string // see know
 	now     time.Time // when its last step was, zero where it has to be looked up
+	entered time.Time // when the attempt began to wait
 }
 
 // A tokenGiver gives the token for an attempt; again says that it is not the first:
@@ -123,6 +124,7 @@ func (c *Client) admitted(ctx context.Context, r *request, token string, attempt
 	if again || r.now.IsZero() {
 		r.now = time.Now()
 	}
+	r.entered = r.now
 	if err := c.breakers.admit(ctx, r); err != nil {
 		return err
 	}
@@ -191,9 +193,12 @@ func (c *Client) attempt(ctx context.Context, r *request, token string, attempt 
 		failure = c.settle(ctx, r, err, &call)
 		failure.wait = c.wait(attempt, failure)
 	}
+	call.Begun, call.Waited, call.Duration = begun, begun.Sub(r.entered), r.now.Sub(begun)
 	if c.config.Observe != nil {
-		call.Duration = r.now.Sub(begun)
 		c.config.Observe(call)
+	}
+	if c.config.Trace != nil {
+		c.config.Trace(ctx, call)
 	}
 	if failure != nil {
 		return failure

@@ -66,6 +66,30 @@ func TestWhoImportsNATS(t *testing.T) {
 	}
 }
 
+// Spans are recorded and sent by the program alone. dynamics and tokens know nothing of them;
+// the lanes and the Go client take the API: a context holds its span by a key of that.
+func TestWhoImportsOpenTelemetry(t *testing.T) {
+	const otel = "go.opentelemetry.io"
+	for _, rule := range []struct {
+		imported string
+		allowed  []string
+	}{
+		{otel + "/otel/sdk", []string{"cmd/internal/bridge/"}},
+		{otel + "/otel/exporters", []string{"cmd/internal/bridge/"}},
+		{otel, []string{"cmd/", "handlers/route/trace.go", "handlers/interactive/", "handlers/durable/", "messages/client_trace.go"}},
+	} {
+		files := importers(t, rule.imported)
+		if len(files) == 0 {
+			t.Errorf("nobody imports %s", rule.imported)
+		}
+		for _, file := range files {
+			if !slices.ContainsFunc(rule.allowed, func(prefix string) bool { return strings.HasPrefix(file, prefix) }) {
+				t.Errorf("%s imports %s", file, rule.imported)
+			}
+		}
+	}
+}
+
 // Dependencies point one way.
 func TestDependenciesPointOneWay(t *testing.T) {
 	for _, rule := range []struct{ folder, imported string }{
@@ -103,6 +127,7 @@ func TestTheBinaryHoldsNothingOfTests(t *testing.T) {
 	for _, dep := range deps {
 		for _, kept := range []string{"github.com/nats-io/nats-server", "github.com/alicebob/miniredis", module + "/dynamics/emulator",
 			module + "/messages/messagestest", module + "/handlers/streams/streamstest", "gonum.org/v1/plot",
+			"go.opentelemetry.io/otel/sdk/trace/tracetest",
 			"testing", "net/http/httptest", "net/http/pprof"} {
 			if dep == kept || strings.HasPrefix(dep, kept+"/") {
 				t.Errorf("crmbridge is linked with %s", dep)

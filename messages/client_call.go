@@ -59,6 +59,7 @@ func message[In any](ctx context.Context, op Operation, codec Codec[In], in *In)
 	if deadline, ok := ctx.Deadline(); ok {
 		msg.Header.Set(HeaderDeadline, deadline.UTC().Format(time.RFC3339Nano))
 	}
+	inject(ctx, msg.Header)
 	return msg, nil
 }
 

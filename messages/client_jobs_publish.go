@@ -27,7 +27,8 @@ type JobPublication struct {
 	Deadline time.Time
 	// RequestID correlates the job with its results and with crmbridge's log; "" makes one.
 	RequestID string
-	// TraceParent and TraceState are the W3C trace context; "" for none.
+	// TraceParent and TraceState are the W3C trace context; "" for that of the span in the
+	// context of the publication, if there is one.
 	TraceParent, TraceState string
 }
 
@@ -93,11 +94,13 @@ func publishJob[In any](ctx context.Context, c *Client, op Operation, codec Code
 	if !how.Deadline.IsZero() {
 		p.msg.Header.Set(HeaderDeadline, how.Deadline.UTC().Format(time.RFC3339Nano))
 	}
-	if how.TraceParent != "" {
+	if how.TraceParent == "" {
+		inject(ctx, p.msg.Header)
+	} else {
 		p.msg.Header.Set(HeaderTraceParent, how.TraceParent)
-	}
-	if how.TraceState != "" {
-		p.msg.Header.Set(HeaderTraceState, how.TraceState)
+		if how.TraceState != "" {
+			p.msg.Header.Set(HeaderTraceState, how.TraceState)
+		}
 	}
 	return p.publish(ctx)
 }

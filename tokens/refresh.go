@@ -28,14 +28,17 @@ var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting
 
 // await returns the record once it has a token that is newer than r's.
 func (s *Source) await(ctx context.Context, r record, forced bool) (record, error) {
-	begun := time.Now()
-	defer func() { s.waited(time.Since(begun)) }()
+	begun, first := time.Now(), false
+	defer func() {
+		s.waited(time.Since(begun))
+		s.awaited(ctx, begun, first)
+	}()
 	for range flightTurns {
 		f := s.begin(r, forced)
 		if f == nil {
 			return record{}, errClosed
 		}
-		f.waited.Store(true)
+		first = !f.waited.Swap(true) || first
 		select {
 		case <-f.done:
 		case <-ctx.Done():

@@ -25,6 +25,10 @@ type SourceConfig struct {
 	// means nobody. They must not block.
 	Cached    func(hit bool)
 	Refreshed func(verdict string)
+	// Awaited is called like Waited, with the context of the request, when the wait began, and
+	// whether it was for a refresh that nobody had waited for before; else the request joined
+	// others. nil means nobody.
+	Awaited func(ctx context.Context, begun time.Time, first bool)
 	// Names is that of [AuthorizerConfig]: records from before names were asked for get
 	// them after their next renewal. nil: nobody asks.
 	Names func(ctx context.Context, environmentURL, accessToken, userID, organizationID string) Names
@@ -50,6 +54,7 @@ type Source struct {
 	waited   func(time.Duration)
 	cached   func(bool)
 	verdict  func(string)
+	awaited  func(context.Context, time.Time, bool)
 	names    func(context.Context, string, string, string, string) Names
 
 	topology topology // for the heartbeats
@@ -75,7 +80,8 @@ type Source struct {
 func NewSource(c SourceConfig) *Source {
 	s := &Source{
 		store: c.Store, entra: c.Entra, locks: newLocks(c.Store.rdb, c.Lease), log: c.Log, name: random(9),
-		waited: c.Waited, cached: c.Cached, verdict: c.Refreshed, names: c.Names, renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
+		waited: c.Waited, awaited: c.Awaited, cached: c.Cached, verdict: c.Refreshed, names: c.Names,
+		renewal: c.Renewal.withDefaults(), flights: map[string]*flight{},
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -88,6 +94,9 @@ func NewSource(c SourceConfig) *Source {
 	}
 	if s.verdict == nil {
 		s.verdict = func(string) {}
+	}
+	if s.awaited == nil {
+		s.awaited = func(context.Context, time.Time, bool) {}
 	}
 	cutOff := c.CutOff
 	if cutOff <= 0 {

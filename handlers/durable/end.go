@@ -227,6 +227,10 @@ func (x *execution) report(level slog.Level, what string, fault *messages.Error)
 	if fault != nil && fault.Unwrap() != nil {
 		attrs = append(attrs, slog.Any("cause", fault.Unwrap()))
 	}
+	if traceID, spanID := route.TraceIDs(x.span, x.trace); traceID != "" {
+		attrs = append(attrs, slog.String("trace_id", traceID), slog.String("span_id", spanID))
+	}
+	x.code = route.CodeOf(fault)
 	x.lane.log.LogAttrs(context.Background(), level, what, append(attrs,
 		slog.Duration("took", time.Since(x.began).Round(time.Microsecond)))...)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -72,6 +73,9 @@ type Options struct {
 
 	Log     *slog.Logger
 	Metrics prometheus.Registerer
+	// Tracer makes a span for each run of a job, with a link to the one that published it; nil
+	// makes none.
+	Tracer trace.Tracer
 
 	// Lease is how long a record may stay as it is before its job is taken over, and
 	// Heartbeat how often its owner rewrites it. Defaults 15 s and 5 s; tests shorten them.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
@@ -134,6 +135,7 @@ const guardRoom = 160
 // errMoved where the job now is somewhere else (x.at), also where it has ended; one of the
 // claim; or why the page cannot be stored.
 func (x *execution) store(ctx context.Context, p page) error {
+	defer x.step(ctx, "store results", trace.SpanKindProducer)()
 	began, waited := time.Now(), false
 	for {
 		if ctx.Err() != nil {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
@@ -30,7 +31,9 @@ type execution struct {
 	route       route.Route
 	call        route.Call
 	trace       route.Header
-	body        []byte // the operation's request
+	span        trace.Span // of this run, nil where none is made
+	code        string     // that the run came to, "" where the job goes on elsewhere or later
+	body        []byte     // the operation's request
 	options     messages.JobOptions
 	incarnation string
 	place       []byte // where the operation goes on, nil for the beginning
@@ -52,6 +55,8 @@ func (l *Lane) run(ctx context.Context, c claimed, turn turnFunc) outcome {
 	ctx, lose := context.WithCancelCause(ctx)
 	defer lose(nil)
 	x := l.newExecution(c, turn)
+	ctx = x.startSpan(ctx)
+	defer x.endSpan()
 	x.hold = l.takeHold(c, lose)
 	defer x.hold.stop()
 	defer l.shares.ran(x.key)
@@ -214,6 +219,7 @@ func (x *execution) pages(ctx context.Context) error {
 // takeTurn waits for a turn. Nobody waits meanwhile for the memory that the body holds.
 func (x *execution) takeTurn(ctx context.Context) (context.Context, func(), error) {
 	defer budget.From(ctx).Pause()()
+	defer x.step(ctx, "wait for a place", trace.SpanKindInternal)()
 	return x.turn(ctx)
 }
 

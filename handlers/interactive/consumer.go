@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
@@ -31,6 +32,7 @@ type Consumer struct {
 	metrics   *metrics
 	memory    *budget.Budget // nil: not bounded
 	identity  identity
+	tracer    trace.Tracer // nil: no spans are made
 	// pendingBytes bounds what the NATS client keeps of a subscription for receive.
 	pendingBytes int
 	losses       int64 // of the NATS client, as far as they were counted; tend's alone
@@ -107,6 +109,7 @@ func (c *Consumer) handle(w *worker, r *request) bool {
 
 	ctx := &r.context
 	ctx.values, ctx.deadline, ctx.clientID = c.values, call.Deadline, dynamics.ClientRequestID(call.RequestID)
+	c.startSpan(r)
 	w.alarm.watch(ctx, c.working)
 	defer w.alarm.let(ctx)
 	var full error
@@ -126,11 +129,11 @@ func (c *Consumer) handle(w *worker, r *request) bool {
 		err = c.run(ctx, r)
 	}
 	if err == nil {
-		c.finish(r.reply, nil)
+		c.endSpan(r, c.finish(r.reply, nil))
 		return true
 	}
 	refused := route.Classify(ctx, c.closing.Load(), err)
-	c.finish(r.reply, refused)
+	c.endSpan(r, c.finish(r.reply, refused))
 	return alive(refused)
 }
 
@@ -197,21 +200,22 @@ func (c *Consumer) begins(reply *reply, e *endpoint, msg *nats.Msg, call *route.
 	reply.numbered, reply.arrived, reply.counts = e.route.Numbered, arrived, &e.counts
 }
 
-// finish ends the answer where the operation did not, and writes its log line.
-func (c *Consumer) finish(reply *reply, fault *messages.Error) {
+// finish ends the answer where the operation did not, and writes its log line. It returns the
+// answer's code.
+func (c *Consumer) finish(reply *reply, fault *messages.Error) (code string) {
 	var unsent error
 	if fault != nil && !reply.ended {
 		unsent = reply.fail(fault)
 	}
-	code := route.CodeOf(fault)
+	code = route.CodeOf(fault)
 	if fault == nil {
 		code = route.CodeOf(reply.passed) // what came of a job is no news
 	}
 	level := route.Level(fault)
 	if !c.journal.single(level, "answered", reply.call.Operation, reply.call.Connection, code) {
-		return
+		return code
 	}
-	var room [6]slog.Attr
+	var room [8]slog.Attr
 	attrs := append(room[:0], slog.Int("rows", reply.rows), slog.String("request_id", reply.call.RequestID))
 	if id := dynamics.ClientRequestID(reply.call.RequestID); id != reply.call.RequestID {
 		attrs = append(attrs, slog.String("client_request_id", id)) // as Microsoft's support sees it
@@ -222,7 +226,11 @@ func (c *Consumer) finish(reply *reply, fault *messages.Error) {
 	if fault != nil && fault.Unwrap() != nil {
 		attrs = append(attrs, slog.Any("cause", fault.Unwrap()))
 	}
+	if traceID, spanID := route.TraceIDs(reply.span, reply.trace); traceID != "" {
+		attrs = append(attrs, slog.String("trace_id", traceID), slog.String("span_id", spanID))
+	}
 	ended := reply.arrived.Add(reply.took)
 	c.journal.line(level, "answered", reply.call.Operation, reply.call.Connection, code, ended,
 		append(attrs, slog.Duration("took", reply.took.Round(time.Microsecond)))...)
+	return code
 }

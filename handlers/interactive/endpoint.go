@@ -16,6 +16,7 @@ type endpoint struct {
 	subject   string
 	operation messages.Operation
 	route     route.Route
+	span      spanForm // zero where no spans are made
 
 	counts counts
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
@@ -19,7 +20,8 @@ type reply struct {
 	to       string
 	call     route.Call
 	trace    nats.Header
-	numbered bool // parts carry their number; until the body is read, as if it asked for that
+	span     trace.Span // of the request; nil where none is made
+	numbered bool       // parts carry their number; until the body is read, as if it asked for that
 	pages    int
 	rows     int
 	ended    bool

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
@@ -45,6 +46,9 @@ type Options struct {
 	Log *slog.Logger
 	// Metrics is where the consumer's metrics are registered.
 	Metrics prometheus.Registerer
+	// Tracer makes a span for each request that is worked on, as the child of the one that the
+	// request names; nil makes none.
+	Tracer trace.Tracer
 
 	streamsFirst time.Duration // of [streams.Watch]; 0 is its own
 }
@@ -107,6 +111,7 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	for _, e := range c.endpoints {
 		e.counts.begin(e.operation, c.metrics)
 	}
+	c.traceWith(options.Tracer)
 	c.subscribe()
 	err = c.discover()
 	c.tend()

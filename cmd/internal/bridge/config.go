@@ -36,6 +36,7 @@ type Config struct {
 	MemoryBudget  int64 // bytes
 	UserCalls     int   // USER_CONCURRENCY
 	Jobs          Jobs
+	Traces        Traces
 	ShutdownGrace time.Duration
 	LogLevel      slog.Level
 	LogFormat     string
@@ -83,6 +84,7 @@ func (s Settings) Config() (Config, error) {
 		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
 		Jobs:          r.jobs(s),
+		Traces:        r.traces(),
 		ShutdownGrace: r.duration("SHUTDOWN_GRACE", s.ShutdownGrace, time.Hour),
 		LogLevel:      r.level(s.LogLevel),
 		LogFormat:     r.oneOf("LOG_FORMAT", s.LogFormat, "auto", "text", "json"),

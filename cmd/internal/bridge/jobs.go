@@ -57,7 +57,7 @@ func (b *Bridge) newLane(store *tokens.Store) (*durable.Lane, error) {
 		MaxInFlight: b.config.MaxInFlight, PerConnection: b.config.UserCalls,
 		ResultsMaxBytes: b.config.Jobs.ResultsMaxBytes, JobMaxBytes: b.config.Jobs.MaxBytes,
 		JobLifetime: b.config.Jobs.Lifetime, Replicas: b.config.Jobs.Replicas,
-		Tables: b.config.Tables, Log: b.log, Metrics: b.registry,
+		Tables: b.config.Tables, Log: b.log, Metrics: b.registry, Tracer: b.tracer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the durable lane: %w", err)

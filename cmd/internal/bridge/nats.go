@@ -49,11 +49,15 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 	if s.InboxPrefix == "" {
 		s.InboxPrefix = consumerInboxes
 	}
+	away := &outage{log: log, what: "NATS"}
 	options := append(natsOptions(s, "crmbridge"),
 		nats.RetryOnFailedConnect(true),
 		nats.MaxReconnects(-1),
 		nats.IgnoreAuthErrorAbort(), // credentials may be mended while it runs
-		nats.ClosedHandler(func(nc *nats.Conn) { lost(nc.LastError()) }),
+		nats.ClosedHandler(func(nc *nats.Conn) {
+			away.end()
+			lost(nc.LastError())
+		}),
 		nats.ReconnectWait(250*time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		// A server that died without a sign: what is written to it must not hold the
@@ -62,11 +66,11 @@ func connectConsumer(s NATS, log *slog.Logger, lost func(error), more ...nats.Op
 		nats.ReconnectOnFlusherError(),
 		nats.ConnectHandler(func(nc *nats.Conn) { log.Info("connected to NATS", "server", nc.ConnectedServerName()) }),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			log.Info("connected to NATS again", "server", nc.ConnectedServerName())
+			away.over("server", nc.ConnectedServerName())
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
-				log.Warn("disconnected from NATS", "error", err)
+				away.lost(natsCause(err))
 			}
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {

@@ -51,8 +51,8 @@ type probe struct {
 	at      time.Time // of the last verdict
 	last    verdict
 	running chan struct{} // closed when the attempt under way has ended; nil for none
-	said    string
-	warned  bool // of the clock
+	away    time.Time     // when the log last heard that Redis does not what it should; zero while it does
+	warned  bool          // of the clock
 }
 
 // A verdict is what came of asking Redis once.
@@ -140,22 +140,19 @@ func (p *probe) ask() {
 	}
 }
 
-// tell logs a verdict that differs from the one before.
+// tell logs that Redis does not do what it should, at once and once a minute while that lasts,
+// and once that it does again.
 func (p *probe) tell(v verdict) {
-	said := ""
 	if v.err != nil {
-		said = v.err.Error()
-	}
-	switch {
-	case said == p.said:
-	case said == "":
-		p.log.Info("Redis does what it is asked again")
-	default:
-		p.log.Error("not ready", "error", said)
-	}
-	p.said = said
-	if v.err != nil {
+		if p.at.Sub(p.away) >= lostAgain-probeFresh { // as it is asked every so often
+			p.away = p.at
+			p.log.Warn("Redis does not do what it is asked", "error", v.err.Error())
+		}
 		return
+	}
+	if !p.away.IsZero() {
+		p.away = time.Time{}
+		p.log.Info("Redis does what it is asked again")
 	}
 	switch {
 	case v.skew != 0 && !p.warned:

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -43,6 +44,7 @@ type Bridge struct {
 	source   *tokens.Source
 	dynamics *dynamics.Client
 	limits   *throttle.Throttle
+	tracer   trace.Tracer // nil: no spans are made
 
 	authorizer *tokens.Authorizer
 	events     *events.Publisher
@@ -109,6 +111,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if err = memoryMetrics(b.registry, b.memory); err != nil {
 		return b, err
 	}
+	if err = b.startTracing(ctx); err != nil {
+		return b, err
+	}
 	if err = b.listen("ADMIN_ADDR", config.AdminAddr, b.adminPages()); err != nil {
 		return b, err
 	}
@@ -150,7 +155,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		ReplySubjects: config.ReplySubjects, MaxInFlight: config.MaxInFlight, PerConnection: config.UserCalls,
 		RequireScoped: config.RequireScoped,
 		Memory:        b.memory, BacklogBytes: int(b.divided.backlog),
-		Version: version, Log: log, Metrics: b.registry,
+		Version: version, Log: log, Metrics: b.registry, Tracer: b.tracer,
 	})
 	if errors.Is(err, streams.ErrCaptured) {
 		err = ConfigurationError(err)

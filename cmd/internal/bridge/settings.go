@@ -109,7 +109,8 @@ func (s Settings) withDefaults() Settings {
 	return s
 }
 
-// Variables lists the environment variables that Settings reads.
+// Variables lists the environment variables that serve reads: those of Settings, and of
+// OpenTelemetry.
 func Variables() []string {
 	var names []string
 	for _, field := range reflect.VisibleFields(reflect.TypeFor[Settings]()) {
@@ -117,5 +118,5 @@ func Variables() []string {
 			names = append(names, name)
 		}
 	}
-	return names
+	return append(names, traceVariables...)
 }

@@ -39,8 +39,10 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		return nil, err
 	}
 	b.onStop(func(context.Context) error { b.limits.Close(); return nil })
+	spans := b.spans()
 	b.source = tokens.NewSource(tokens.SourceConfig{Store: store, Entra: entra, Log: b.log, Waited: upstream.waited,
 		Cached: upstream.cached("token"), Refreshed: upstream.refreshed,
+		Awaited: spans.awaited,
 		Names: func(ctx context.Context, environment, access, user, organization string) tokens.Names {
 			return names(b.dynamics)(ctx, environment, access, user, organization) // made below
 		}})
@@ -52,9 +54,10 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 		return nil
 	})
 	b.dynamics, err = dynamics.New(dynamics.Config{
-		Tokens: tokensOf(b.source), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
+		Tokens: b.tokensOf(), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer, MaxCalls: b.config.MaxInFlight,
 		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse, Coalesced: upstream.cached("coalesced"),
+		Trace: spans.dataverse,
 	})
 	if err != nil {
 		return nil, err

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -93,12 +95,17 @@ func (w *wiretap) query(u *url.URL) {
 	}
 }
 
-// Neither Redis nor a log at debug level holds a token, a secret, a code, a
-// state, or a filter value in clear, in a run that uses every operation.
+// Neither Redis nor a log at debug level, nor a span, a metric, an event, a job's record or a
+// header of its results and its dead letter holds a token, a secret, a code, a state, or a
+// filter value in clear, in a run that uses every operation. (What a dead letter holds is the
+// request itself, and results are rows.)
 func TestNothingSecretInRedisOrLogs(t *testing.T) {
 	bridgetest.Long(t, "it plays everything that may be logged")
-	t.Parallel()
-	const value = "canary filter value 4711"
+	const value, credential = "canary filter value 4711", "canary-of-the-collector"
+	collector := bridgetest.NewCollector(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.HTTP)
+	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization="+credential)
+	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
 	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
 	settings := w.Settings(true)
@@ -107,7 +114,8 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 	w.Bridge(settings, log)
 	client, nc := w.Client()
 	tap.keep("client secret", emulator.DefaultClientSecret, url.QueryEscape(emulator.DefaultClientSecret))
-	tap.keep("filter value", value)
+	tap.keep("filter value", value, url.QueryEscape(value), url.PathEscape(value))
+	tap.keep("credential of the collector", credential)
 	tap.keep("key", keyMaterial(t, w.Keyset))
 
 	everyOperation(t, w, client, tap, value)
@@ -128,19 +136,79 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 		w.Emulator.Control().Clear()
 	}
 
-	dump := redisDump(t, w.RedisURL)
-	for secret, what := range tap.seen {
-		if strings.Contains(dump, secret) {
-			t.Errorf("Redis holds a %s in clear", what)
+	r := newRequester(t, nc)
+	jobsWithSecrets(r, w, client, value)
+	ctx, from := requesting(t.Context())
+	if _, err := client.WhoAmI(ctx, "acme"); err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.Await(t, "the last span", func() error {
+		for _, s := range collector.Spans() { // they are sent in their order
+			if s.Trace == from.TraceID().String() && strings.HasPrefix(s.Name, "process ") {
+				return nil
+			}
 		}
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("the log holds a %s in clear", what)
+		return errors.New("it is not there")
+	})
+	_, metrics, err := bridgetest.AdminPage(settings.AdminAddr, "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dump := redisDump(t, w.RedisURL)
+	for where, text := range map[string]string{"Redis": dump, "the log": log.String(), "a span": collector.Text(),
+		"a metric": metrics, "a stream": streamsDump(r)} {
+		if text == "" {
+			t.Errorf("nothing was found in %s", where)
+		}
+		for secret, what := range tap.seen {
+			if strings.Contains(text, secret) {
+				t.Errorf("%s holds a %s in clear", where, what)
+			}
 		}
 	}
 	if len(tap.seen) < 15 {
 		t.Errorf("only %d secrets were looked for: %v", len(tap.seen), tap.seen)
 	}
 	t.Logf("%d secrets looked for in %d bytes of Redis and %d of log", len(tap.seen), len(dump), len(log.String()))
+}
+
+// jobsWithSecrets runs a job that ends well and one that fails, both with a filter value.
+func jobsWithSecrets(r requester, w *bridgetest.World, client *messages.Client, value string) {
+	r.Helper()
+	where := messages.Not(messages.Leaf("name", messages.Contains, value))
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Where: &where}
+	if _, err := client.Accounts().SearchJob(r.Context(), in, messages.JobPublication{ID: "canary-done"}); err != nil {
+		r.Fatal(err)
+	}
+	r.await("canary-done", messages.JobDone)
+	w.Emulator.Control().Fail(emulator.Fault{Status: 400, Times: 100, Header: map[string]string{"Content-Type": "application/json"},
+		Body: `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
+	defer w.Emulator.Control().Clear()
+	if _, err := client.Accounts().SearchJob(r.Context(), in, messages.JobPublication{ID: "canary-failed"}); err != nil {
+		r.Fatal(err)
+	}
+	r.await("canary-failed", messages.JobFailed)
+}
+
+// streamsDump is what crmbridge itself wrote to JetStream: events and records as they are, of
+// results and dead letters the headers.
+func streamsDump(r requester) string {
+	r.Helper()
+	var dump strings.Builder
+	for name, bodies := range map[string]bool{messages.EventsStream: true, messages.StateStream: true,
+		messages.ResultsStream: false, messages.DeadStream: false} {
+		all := r.all(name)
+		if len(all) == 0 {
+			r.Errorf("nothing is in %s", name)
+		}
+		for _, msg := range all {
+			fmt.Fprintln(&dump, msg.Subject(), msg.Headers())
+			if bodies {
+				dump.Write(msg.Data())
+			}
+		}
+	}
+	return dump.String()
 }
 
 // everyOperation uses each operation at least once, connections both by browser
