@@ -33,14 +33,14 @@ func TestMemoryBudgetIsRead(t *testing.T) {
 
 func TestMemoryDefaultsAndLimits(t *testing.T) {
 	for _, test := range []struct{ limit, budget, soft int64 }{
-		{0, 1 << 30, 1<<30 + 64<<20},               // unknown
-		{8 << 30, 1 << 30, 1<<30 + 64<<20},         // at most 1 GiB
-		{1000 << 20, 600 << 20, 664 << 20},         // 60 %
+		{0, 1 << 30, 1<<30 + 56<<20},               // unknown
+		{8 << 30, 1 << 30, 1<<30 + 56<<20},         // at most 1 GiB
+		{1000 << 20, 600 << 20, 656 << 20},         // 60 %
 		{120 << 20, 72 << 20, 120 << 20 / 10 * 9},  // 90 % of the container is less
 		{80 << 20, leastMemory, 80 << 20 / 10 * 9}, // never less than the least
-		{2 << 30, 1 << 30, 1<<30 + 64<<20},         //
-		{1100 << 20, 660 << 20, 660<<20 + 64<<20},  //
-		{256 << 20, 153 << 20, 217 << 20},          // rounded down
+		{2 << 30, 1 << 30, 1<<30 + 56<<20},         //
+		{1100 << 20, 660 << 20, 660<<20 + 56<<20},  //
+		{256 << 20, 153 << 20, 209 << 20},          // rounded down
 	} {
 		budget := defaultMemory(test.limit)
 		if diff := budget - test.budget; diff < -mib || diff > mib {
