@@ -22,13 +22,12 @@ import (
 // A running crmbridge serve has been started with the very environment of the Deployment, but
 // for addresses, and with files where the Deployment mounts them.
 type running struct {
-	cmd         *exec.Cmd
-	log         *buffer
-	pages       string // http://…
-	admin       string // http://…
-	healthcheck []string
-	nats        string
-	notified    *net.UnixConn
+	cmd      *exec.Cmd
+	log      *buffer
+	pages    string // http://…
+	admin    string // http://…
+	nats     string
+	notified *net.UnixConn
 }
 
 // serve starts services (crmbridge-dev --no-consumer) and crmbridge beside them, once for all
