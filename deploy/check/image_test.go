@@ -225,7 +225,7 @@ func TestKoBuildsTheSame(t *testing.T) {
 			Env, Flags, Ldflags []string
 		} `json:"builds"`
 	}
-	if err := yaml.UnmarshalStrict([]byte(file(t, ".ko.yaml")), &ko); err != nil {
+	if err := yaml.UnmarshalStrict([]byte(file(t, "deploy/.ko.yaml")), &ko); err != nil {
 		t.Fatal(err)
 	}
 	if !regexp.MustCompile(`@sha256:[0-9a-f]{64}$`).MatchString(ko.DefaultBaseImage) {
