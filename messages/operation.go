@@ -54,7 +54,8 @@ func Operations(tables []Table) []Operation {
 
 func fixedOperations() []Operation {
 	return []Operation{ConnectionsAuthorize, ConnectionsComplete, ConnectionsGet, ConnectionsList, ConnectionsDelete,
-		ConnectionsCheck, ConnectionsLimits, UsersWhoAmI, UsersGet, JobsGet, JobsList, JobsResults, JobsCancel, JobsRetry, JobsDelete}
+		ConnectionsCheck, ConnectionsLimits, UsersWhoAmI, UsersGet, JobsGet, JobsList, JobsResults, JobsCancel,
+		JobsRetry, JobsDelete}
 }
 
 // Entity is the part before the dot: accounts.

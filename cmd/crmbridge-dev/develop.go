@@ -91,7 +91,8 @@ func (d *development) up(ctx context.Context) (err error) {
 	if accounts == 0 {
 		accounts = -1 // the emulator's word for none
 	}
-	d.services, err = devenv.Start(devenv.Ports{NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort, Host: o.Host},
+	d.services, err = devenv.Start(devenv.Ports{
+		NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort, Host: o.Host},
 		emulator.Options{Accounts: accounts, AutoConsent: o.AutoConsent, Logger: d.log, Latency: o.Latency,
 			RedirectURIs: []string{o.publicURL() + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime,
 			Limits: o.limits()}, nil)

@@ -39,7 +39,9 @@ type diagnosis struct {
 	Checks []bridge.Finding `json:"checks"`
 }
 
-var marks = map[bridge.Result]string{bridge.Passed: "✓", bridge.Warned: "!", bridge.Failed: "✗", bridge.Skipped: "-"}
+var marks = map[bridge.Result]string{
+	bridge.Passed: "✓", bridge.Warned: "!", bridge.Failed: "✗", bridge.Skipped: "-",
+}
 
 // errUnwell ends the command where something is wrong, which has been printed.
 var errUnwell = errors.New("something is wrong")

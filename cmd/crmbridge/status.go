@@ -253,7 +253,8 @@ func (c *statusCommand) limits(ctx context.Context, ask *asker, now *state, conn
 }
 
 // ownLimits are those of the connection that was named, which this user may know nothing else of.
-func (c *statusCommand) ownLimits(ctx context.Context, ask *asker, now *state, known []messages.Connection) (err error) {
+func (c *statusCommand) ownLimits(ctx context.Context, ask *asker, now *state,
+	known []messages.Connection) (err error) {
 	if now.Limits, err = once(ctx, ask, ask.client.Limits, c.Connection); err != nil {
 		return err
 	}

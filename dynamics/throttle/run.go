@@ -179,7 +179,8 @@ func (u *user) wants(now time.Time) ask {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	most := u.t.config.Concurrency
-	a := ask{inUse: u.inUse, calls: u.calls.unsaid, jobsInUse: u.jobs.inUse, jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
+	a := ask{inUse: u.inUse, calls: u.calls.unsaid, jobsInUse: u.jobs.inUse,
+		jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
 		demand: min(u.inUse-u.jobs.inUse+u.waiting.Len(), most)}
 	a.wanted = a.demand
 	if u.leased > 0 && now.Sub(u.used) <= linger {

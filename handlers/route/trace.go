@@ -35,7 +35,8 @@ func Messaging(name, kind, template string) []attribute.KeyValue {
 		AttrOperationType.String(kind), AttrTemplate.String(template)}
 }
 
-// EndSpan says on a span what came of a request, and ends it; code is "" where nothing has yet. The error's message is not said:
+// EndSpan says on a span what came of a request, and ends it; code is "" where nothing has yet.
+// The error's message is not said:
 // it is for the requester, and may name what was asked for.
 func EndSpan(span trace.Span, call *Call, code string, rows int64) {
 	span.SetAttributes(AttrConnection.String(call.Connection), AttrRequestID.String(call.RequestID),

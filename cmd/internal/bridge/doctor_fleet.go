@@ -162,7 +162,8 @@ func (d *Doctor) checkLimits(ctx context.Context, ask *messages.Client) {
 		d.warned("connection.limits", fmt.Sprintf("Dataverse takes no call of this user until %s",
 			limits.BlockedUntil.UTC().Format(time.RFC3339)), "wait, and ask less at once; see "+page)
 	case limits.DailyCalls > 0 && limits.CallsToday >= limits.DailyCalls:
-		d.warned("connection.limits", fmt.Sprintf("the %d calls that the customer allows a day are used up until midnight UTC",
+		d.warned("connection.limits",
+			fmt.Sprintf("the %d calls that the customer allows a day are used up until midnight UTC",
 			limits.DailyCalls), "agree on more with the customer: crmbridge connect --daily-calls; see "+page)
 	case limits.Breaker != messages.BreakerClosed:
 		d.warned("connection.limits", "the environment has not answered the last calls", "see "+page)

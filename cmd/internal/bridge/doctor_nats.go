@@ -131,7 +131,8 @@ func (d *Doctor) checkStreams(ctx context.Context) {
 	defer cancel()
 	err := streams.Capturing(ctx, d.nats)
 	if errors.Is(err, streams.ErrCaptured) {
-		d.failed("nats.streams", err.Error(), "nats stream edit STREAM --subjects …, without crm.….request; see "+natsPage)
+		d.failed("nats.streams", err.Error(),
+			"nats stream edit STREAM --subjects …, without crm.….request; see "+natsPage)
 		return
 	}
 	if err != nil {
@@ -148,7 +149,8 @@ func (d *Doctor) checkStreams(ctx context.Context) {
 	const jobsPage = "deploy/README.md#jobs"
 	switch {
 	case errors.Is(err, streams.ErrUnfit):
-		d.failed("nats.streams", err.Error(), "nats stream edit STREAM, or nats stream rm STREAM where it is not needed; see "+
+		d.failed("nats.streams", err.Error(),
+			"nats stream edit STREAM, or nats stream rm STREAM where it is not needed; see "+
 			jobsPage)
 	case errors.Is(err, streams.ErrStreams):
 		d.warned("nats.jetstream", err.Error()+": requests are answered, and there are neither jobs nor events",

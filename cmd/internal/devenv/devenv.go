@@ -145,7 +145,8 @@ func (s *Services) startRedis(host string, port int) error {
 	return nil
 }
 
-func (s *Services) startEmulator(host string, port int, options emulator.Options, wrap func(http.Handler) http.Handler) error {
+func (s *Services) startEmulator(host string, port int, options emulator.Options,
+	wrap func(http.Handler) http.Handler) error {
 	listener, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
 	if err != nil {
 		return taken("the emulated Dataverse", "--emulator-port", port, err)
