@@ -180,7 +180,7 @@ func (u *user) wants(now time.Time) ask {
 	defer u.mu.Unlock()
 	most := u.t.config.Concurrency
 	a := ask{inUse: u.inUse, calls: u.calls.unsaid, jobsInUse: u.jobs.inUse,
-		jobs: min(u.jobs.inUse+u.jobs.waiting.Len(), most),
+		jobs:   min(u.jobs.inUse+u.jobs.waiting.Len(), most),
 		demand: min(u.inUse-u.jobs.inUse+u.waiting.Len(), most)}
 	a.wanted = a.demand
 	if u.leased > 0 && now.Sub(u.used) <= linger {

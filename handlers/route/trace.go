@@ -36,8 +36,7 @@ func Messaging(name, kind, template string) []attribute.KeyValue {
 }
 
 // EndSpan says on a span what came of a request, and ends it; code is "" where nothing has yet.
-// The error's message is not said:
-// it is for the requester, and may name what was asked for.
+// The error's message is not said: it is for the requester, and may name what was asked for.
 func EndSpan(span trace.Span, call *Call, code string, rows int64) {
 	span.SetAttributes(AttrConnection.String(call.Connection), AttrRequestID.String(call.RequestID),
 		AttrRows.Int64(rows))

@@ -164,7 +164,7 @@ func (d *Doctor) checkLimits(ctx context.Context, ask *messages.Client) {
 	case limits.DailyCalls > 0 && limits.CallsToday >= limits.DailyCalls:
 		d.warned("connection.limits",
 			fmt.Sprintf("the %d calls that the customer allows a day are used up until midnight UTC",
-			limits.DailyCalls), "agree on more with the customer: crmbridge connect --daily-calls; see "+page)
+				limits.DailyCalls), "agree on more with the customer: crmbridge connect --daily-calls; see "+page)
 	case limits.Breaker != messages.BreakerClosed:
 		d.warned("connection.limits", "the environment has not answered the last calls", "see "+page)
 	default:

@@ -151,7 +151,7 @@ func (d *Doctor) checkStreams(ctx context.Context) {
 	case errors.Is(err, streams.ErrUnfit):
 		d.failed("nats.streams", err.Error(),
 			"nats stream edit STREAM, or nats stream rm STREAM where it is not needed; see "+
-			jobsPage)
+				jobsPage)
 	case errors.Is(err, streams.ErrStreams):
 		d.warned("nats.jetstream", err.Error()+": requests are answered, and there are neither jobs nor events",
 			"jetstream { store_dir: … } in the server's configuration (nats-server 2.12), or JetStream for the account; see "+
