@@ -1,7 +1,9 @@
 package handlers
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -158,6 +160,9 @@ func (e *export) run(ctx context.Context) (err error) {
 	for len(e.table.open) > 0 {
 		if err := e.start(ctx); err != nil {
 			return err
+		}
+		if e.reading == 0 { // all had come when ctx ended, and none was begun since
+			return cmp.Or(context.Cause(ctx), errors.New("no range of an export can be read"))
 		}
 		read := <-e.read
 		e.reading--

@@ -538,3 +538,30 @@ func TestAnExportStealsRanges(t *testing.T) {
 		t.Errorf("%d pages at once", l.most.Load())
 	}
 }
+
+// An execution that is cancelled when all that its readers began has come ends: nothing is
+// under way that would tell.
+func TestACancelledExportEnds(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 12))
+	e, ids := filled(t, random, 300)
+	for page := range 3 {
+		for _, readers := range []int{1, 12} {
+			e.operations.UserCalls = 2 * readers
+			l := newLane(t, e.operations, "accounts.search",
+				messages.SearchRequest{PageSize: 10, Fields: []string{"id"}})
+			l.settle = 200 * time.Millisecond
+			ended := make(chan error, 1)
+			go func() { ended <- l.execute(t, cancelled, page) }()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.Canceled) || l.ended {
+					t.Fatalf("%d readers, page %d: %v, ended %t", readers, page, err, l.ended)
+				}
+			case <-time.After(30 * time.Second):
+				t.Fatalf("%d readers: an execution that was cancelled in page %d has no end", readers, page)
+			}
+			l.once(t)
+			sameRows(t, l.ids(t), ids)
+		}
+	}
+}

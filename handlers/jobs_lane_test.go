@@ -41,6 +41,7 @@ type testLane struct {
 	widest     int                   // the longest place
 	between    func()                // runs after each page that was stored
 	wait       func(context.Context) // runs before a turn is given
+	settle     time.Duration         // before an execution is cancelled, for what was begun to come
 }
 
 // reply is what is read of a part.
@@ -155,6 +156,7 @@ func (l *testLane) execute(t testing.TB, how crash, nth int) error {
 			return nil
 		}
 		if how == cancelled && pages == nth {
+			time.Sleep(l.settle)
 			cancel()
 			how = never
 		}

@@ -4,6 +4,7 @@ package messagestest
 
 import (
 	"context"
+	"errors"
 	"net"
 	"net/url"
 	"strconv"
@@ -169,9 +170,7 @@ func (l *Lane) Result(connection, id string, page int, body string, headers ...s
 	for i := 0; i < len(headers); i += 2 {
 		msg.Header.Set(headers[i], headers[i+1])
 	}
-	if _, err := l.JS.PublishMsg(context.Background(), msg); err != nil {
-		l.t.Fatal(err)
-	}
+	l.publish(msg)
 }
 
 // Record stores a job's record.
@@ -180,8 +179,15 @@ func (l *Lane) Record(record messages.JobRecord) {
 	record.Form = messages.JobForm
 	msg := bodied(record)
 	msg.Subject = messages.StateSubject(record.Connection, record.ID)
-	if _, err := l.JS.PublishMsg(context.Background(), msg); err != nil {
-		l.t.Fatal(err)
+	l.publish(msg)
+}
+
+// publish stores a message. A subscription of a test may call it when the test has ended, which
+// closes the connection.
+func (l *Lane) publish(msg *nats.Msg) {
+	l.t.Helper()
+	if _, err := l.JS.PublishMsg(context.Background(), msg); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+		l.t.Error(err)
 	}
 }
 
