@@ -32,11 +32,18 @@ func TestDoctorOfAGoodSetUp(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	settings := w.Settings(true)
 	w.Bridge(settings, nil)
-	w.Connect("acme")
 	_, nc := w.Client()
 	heard, err := nc.SubscribeSync("crm.>") // also what is published to find out whether it may be
 	if err != nil {
 		t.Fatal(err)
+	}
+	w.Connect("acme")
+	for event := ""; event != "crm.events.connections.connected.acme"; { // what comes after it is the doctor's
+		msg, err := heard.NextMsg(time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event = msg.Subject
 	}
 	begun := time.Now()
 	found, status := examined(t, bridgetest.Environment(settings), "acme")

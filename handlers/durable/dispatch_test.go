@@ -143,7 +143,7 @@ func TestTakeovers(t *testing.T) {
 		beats.Go(func() {
 			for record, at := c.record, c.revision; beating.Err() == nil; time.Sleep(100 * time.Millisecond) {
 				record.Beat++
-				next, err := ledger{js}.write(t.Context(), record, at)
+				next, err := ledger{js: js}.write(t.Context(), record, at)
 				if errors.Is(err, errConflict) {
 					refused.Add(1)
 					return
@@ -203,7 +203,7 @@ func TestALostJobIsHeardOf(t *testing.T) {
 	other := c.record
 	other.Owner = "other"
 	// What is refused is heard as well: it changes nothing.
-	if _, err := (ledger{js}).write(t.Context(), other, c.revision+100); !errors.Is(err, errConflict) {
+	if _, err := (ledger{js: js}).write(t.Context(), other, c.revision+100); !errors.Is(err, errConflict) {
 		t.Fatal(err)
 	}
 	select {
@@ -211,7 +211,7 @@ func TestALostJobIsHeardOf(t *testing.T) {
 		t.Fatalf("it ended: %v", cause)
 	case <-time.After(300 * time.Millisecond):
 	}
-	if _, err := (ledger{js}).write(t.Context(), other, c.revision); err != nil {
+	if _, err := (ledger{js: js}).write(t.Context(), other, c.revision); err != nil {
 		t.Fatal(err)
 	}
 	if cause := <-causes; !errors.Is(cause, errNotOurs) {
@@ -336,12 +336,12 @@ func TestAnIDRunsOnce(t *testing.T) {
 	}
 
 	// A record of a connection that is gone says nothing about the one that was made again.
-	record, at, err := ledger{js}.read(t.Context(), "a", "j000000")
+	record, at, err := ledger{js: js}.read(t.Context(), "a", "j000000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	record.Incarnation = "i0"
-	if _, err := (ledger{js}).write(t.Context(), record, at); err != nil {
+	if _, err := (ledger{js: js}).write(t.Context(), record, at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: []byte(`{"limit":2}`)}); err != nil {

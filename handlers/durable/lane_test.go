@@ -300,7 +300,7 @@ func TestShutdownGivesBack(t *testing.T) {
 	l.stop()
 	for _, connection := range []string{"a", "b"} {
 		for _, id := range []string{"j000000", "j000001"} {
-			record, _, err := ledger{js}.read(t.Context(), connection, id)
+			record, _, err := ledger{js: js}.read(t.Context(), connection, id)
 			if err != nil || record.State != messages.JobQueued || record.Owner != "" {
 				t.Errorf("%s of %s: %+v, %v", id, connection, record, err)
 			}
