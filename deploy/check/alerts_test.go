@@ -10,6 +10,8 @@ import (
 
 	monitoring "github.com/prometheus-operator/prometheus-operator/pkg/apis/monitoring/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
 var update = flag.Bool("update", false, "write what is made from other files")
@@ -22,11 +24,20 @@ const (
 // alerts are the rules as Prometheus reads them.
 func alerts(t *testing.T) monitoring.PrometheusRuleSpec {
 	t.Helper()
-	var rules monitoring.PrometheusRuleSpec
-	if err := yaml.UnmarshalStrict([]byte(file(t, rulesFile)), &rules); err != nil {
+	var spec monitoring.PrometheusRuleSpec
+	if err := yaml.UnmarshalStrict([]byte(file(t, rulesFile)), &spec); err != nil {
 		t.Fatal(err)
 	}
-	return rules
+	return spec
+}
+
+// The file of rules is made from their table.
+func TestAlertsAreMadeFromTheTable(t *testing.T) {
+	made, err := rules.Render(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	isMade(t, rulesFile, made)
 }
 
 // The component alerts has the rules of deploy/observe/alerts.yaml.
@@ -40,15 +51,20 @@ func TestAlertsComponentIsMadeFromTheRules(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	made := append([]byte("# Made from "+rulesFile+"; see kustomization.yaml.\n"), text...)
-	name := filepath.Join(root, componentFile)
+	isMade(t, componentFile, append([]byte("# Made from "+rulesFile+"; see kustomization.yaml.\n"), text...))
+}
+
+// isMade compares a file with what is to be in it, or writes it with -update.
+func isMade(t *testing.T, name string, made []byte) {
+	t.Helper()
+	at := filepath.Join(root, name)
 	if *update {
-		if err := os.WriteFile(name, made, 0o644); err != nil {
+		if err := os.WriteFile(at, made, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if have, err := os.ReadFile(name); err != nil || !bytes.Equal(have, made) {
-		t.Errorf("%s is stale (%v): go test -run AlertsComponent -update .", componentFile, err)
+	if have, err := os.ReadFile(at); err != nil || !bytes.Equal(have, made) {
+		t.Errorf("%s is stale (%v): go test -run Alerts -update .", name, err)
 	}
 }
 
