@@ -19,14 +19,15 @@ import (
 
 // A rollout of three processes under 200 requests a second: each gets SIGTERM in the middle of
 // its work, and another takes its place once it has ended. Every request is answered once and
-// well; a process is not ready from the signal on, also while it still answers, and ends well
-// within its grace.
+// well; a process is not ready while it still has requests in hand, and ends well within its
+// grace.
 func TestARolloutUnderLoadIsNotNoticed(t *testing.T) {
 	bridgetest.Long(t, "three processes are replaced under load")
 	t.Parallel()
 	// Dataverse's limits are another matter.
-	w := bridgetest.New(t, emulator.Options{Accounts: 200, Latency: 100 * time.Millisecond,
-		Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}})
+	var dataverse shutter
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 200, Latency: 50 * time.Millisecond,
+		Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}}, dataverse.before)
 	var fleet []*bridgetest.Process
 	var settings []bridge.Settings
 	for i := range 3 {
@@ -41,8 +42,9 @@ func TestARolloutUnderLoadIsNotNoticed(t *testing.T) {
 	load := startSteady(t, nc, 200, "acme", "globex")
 	for i, leaving := range fleet {
 		load.awaitMore(t, 200)
+		open := dataverse.shut() // until it was seen that it is not ready and has work
 		awaitWork(t, settings[i])
-		seen := watchLeaving(settings[i])
+		seen := watchLeaving(settings[i], open)
 		if err := leaving.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
@@ -60,6 +62,37 @@ func TestARolloutUnderLoadIsNotNoticed(t *testing.T) {
 	for i := range fleet {
 		nothingLost(t, metricsOf(t, settings[i]), i)
 	}
+}
+
+// A shutter stands before Dataverse, and holds what comes while it is shut.
+type shutter struct {
+	mu   sync.Mutex
+	held chan struct{} // closed when it opens; nil while it is open
+}
+
+func (s *shutter) before(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		held := s.held
+		s.mu.Unlock()
+		if held != nil && strings.HasPrefix(r.URL.Path, "/api/data/") {
+			<-held
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *shutter) shut() (open func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := make(chan struct{})
+	s.held = held
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		s.held = nil
+		s.mu.Unlock()
+		close(held)
+	})
 }
 
 // awaitWork waits until a process has requests in hand.
@@ -93,12 +126,13 @@ type leaving struct {
 	last            string
 }
 
-// watchLeaving looks until the process is gone.
-func watchLeaving(settings bridge.Settings) <-chan leaving {
+// watchLeaving looks until the process is gone, and calls working once it was seen to have
+// work and not to be ready, or is gone.
+func watchLeaving(settings bridge.Settings, working func()) <-chan leaving {
 	out := make(chan leaving, 1)
 	go func() {
 		var seen leaving
-		defer func() { out <- seen }()
+		defer func() { working(); out <- seen }()
 		for {
 			status, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz")
 			switch {
@@ -120,6 +154,7 @@ func watchLeaving(settings bridge.Settings) <-chan leaving {
 			seen.gauge = seen.gauge || strings.Contains(page, "\ncrmbridge_ready{check=\"draining\"} 0\n")
 			if !strings.Contains(page, "\ncrmbridge_requests_in_flight 0\n") {
 				seen.working++
+				working()
 			}
 		}
 	}()
