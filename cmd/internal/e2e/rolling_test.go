@@ -43,7 +43,7 @@ func TestARolloutUnderLoadIsNotNoticed(t *testing.T) {
 	for i, leaving := range fleet {
 		load.awaitMore(t, 200)
 		open := dataverse.shut() // until it was seen that it is not ready and has work
-		awaitWork(t, settings[i])
+		awaitWork(t, settings[i], &dataverse)
 		seen := watchLeaving(settings[i], open)
 		if err := leaving.Process.Signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -66,20 +66,33 @@ func TestARolloutUnderLoadIsNotNoticed(t *testing.T) {
 
 // A shutter stands before Dataverse, and holds what comes while it is shut.
 type shutter struct {
-	mu   sync.Mutex
-	held chan struct{} // closed when it opens; nil while it is open
+	mu      sync.Mutex
+	held    chan struct{} // closed when it opens; nil while it is open
+	passing int           // requests that went through and are not answered
 }
 
 func (s *shutter) before(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		held := s.held
+		if held == nil {
+			s.passing++
+		}
 		s.mu.Unlock()
-		if held != nil && strings.HasPrefix(r.URL.Path, "/api/data/") {
+		if held == nil {
+			defer func() { s.mu.Lock(); s.passing--; s.mu.Unlock() }()
+		} else if strings.HasPrefix(r.URL.Path, "/api/data/") {
 			<-held
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// empty reports whether everything that went through is answered.
+func (s *shutter) empty() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.passing == 0
 }
 
 func (s *shutter) shut() (open func()) {
@@ -95,15 +108,24 @@ func (s *shutter) shut() (open func()) {
 	})
 }
 
-// awaitWork waits until a process has requests in hand.
-func awaitWork(t testing.TB, settings bridge.Settings) {
+// awaitWork waits until a process has requests in hand that the shutter holds.
+func awaitWork(t testing.TB, settings bridge.Settings, before *shutter) {
 	t.Helper()
 	bridgetest.Await(t, "requests in flight", func() error {
-		if page := metricsOf(t, settings); strings.Contains(page, "\ncrmbridge_requests_in_flight 0\n") {
-			return fmt.Errorf("there are none")
+		if n := inHand(metricsOf(t, settings)); n < 10 || !before.empty() {
+			return fmt.Errorf("there are %d", n)
 		}
 		return nil
 	})
+}
+
+// inHand reads how many requests a process has in hand; -1 where that is not there.
+func inHand(page string) int {
+	n := -1
+	if _, rest, found := strings.Cut(page, "\ncrmbridge_requests_in_flight "); found {
+		_, _ = fmt.Sscan(rest, &n)
+	}
+	return n
 }
 
 // nothingLost checks that a process has dropped and turned away nothing.
@@ -152,7 +174,7 @@ func watchLeaving(settings bridge.Settings, working func()) <-chan leaving {
 			}
 			seen.last = page
 			seen.gauge = seen.gauge || strings.Contains(page, "\ncrmbridge_ready{check=\"draining\"} 0\n")
-			if !strings.Contains(page, "\ncrmbridge_requests_in_flight 0\n") {
+			if inHand(page) > 0 {
 				seen.working++
 				working()
 			}
