@@ -41,7 +41,8 @@ func source() common.DataSourceRef {
 // JSON is the dashboard as Grafana reads it.
 func (b Board) JSON() ([]byte, error) {
 	made := dashboard.NewDashboardBuilder(b.title).Uid(b.uid).Description(b.about).Tags([]string{tag}).
-		Editable().Tooltip(dashboard.DashboardCursorSyncCrosshair).Time("now-3h", "now").Refresh("30s").Timezone("browser")
+		Editable().Tooltip(dashboard.DashboardCursorSyncCrosshair).
+		Time("now-3h", "now").Refresh("30s").Timezone("browser")
 	for _, v := range variables() {
 		made.WithVariable(v)
 	}
@@ -128,12 +129,16 @@ func links() []link {
 
 // annotations are what happened, drawn over all panels.
 func annotations() []annotation {
+	mark := func(name, colour string) *dashboard.AnnotationQueryBuilder {
+		return dashboard.NewAnnotationQueryBuilder().Name(name).Datasource(source()).
+			Enable(true).IconColor(colour).Step("30s")
+	}
 	return []annotation{
-		dashboard.NewAnnotationQueryBuilder().Name("Alerts").Datasource(source()).Enable(true).IconColor("red").
+		mark("Alerts", "red").
 			Expr(`max by (alertname, severity) (ALERTS{alertname=~"Crmbridge.+", alertstate="firing"})`).
-			TitleFormat("{{alertname}}").TagKeys("severity").Step("30s"),
-		dashboard.NewAnnotationQueryBuilder().Name("Starts of processes").Datasource(source()).Enable(true).IconColor("blue").
+			TitleFormat("{{alertname}}").TagKeys("severity"),
+		mark("Starts of processes", "blue").
 			Expr(selected(`max by (instance) (process_start_time_seconds{PROCESS}) * 1000`)).
-			TitleFormat("started").TextFormat("{{instance}}").Step("30s").UseValueForTime(true),
+			TitleFormat("started").TextFormat("{{instance}}").UseValueForTime(true),
 	}
 }

@@ -33,6 +33,7 @@ type panel struct {
 	least   string // the shortest time that one point or field may stand for
 	alert   string // the alert whose section in the runbook it leads to
 	steps   steps
+	atLeast float64 // below it the value is red
 	values  []dashboard.ValueMapping
 }
 
@@ -60,7 +61,8 @@ type steps []float64
 
 // selected puts the choice of the reader into an expression.
 func selected(expr string) string {
-	return strings.NewReplacer("{PROCESS", `{job=~"$job", instance=~"$instance"`, "{FLEET", `{job=~"$job"`).Replace(expr)
+	return strings.NewReplacer("{PROCESS", `{job=~"$job", instance=~"$instance"`,
+		"{FLEET", `{job=~"$job"`).Replace(expr)
 }
 
 // size is the width and the height of a panel on Grafana's grid.
@@ -78,24 +80,28 @@ func (p panel) size() (width, height uint32) {
 func (p panel) build(id uint32) cog.Builder[dashboard.Panel] {
 	switch p.as {
 	case number:
-		return finish(p, id, stat.NewPanelBuilder().Orientation(common.VizOrientationAuto).GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).
+		return finish(p, id, stat.NewPanelBuilder().Orientation(common.VizOrientationAuto).
+			GraphMode(common.BigValueGraphModeArea).ColorMode(common.BigValueColorModeValue).
 			ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
-			NoValue("none").Mappings(p.values).Thresholds(p.steps.config()).ColorScheme(byThresholds()))
+			NoValue("none").Mappings(p.values).Thresholds(p.colours()).ColorScheme(byThresholds()))
 	case history:
-		return finish(p, id, statushistory.NewPanelBuilder().MaxDataPoints(100).Mappings(p.values).Thresholds(p.steps.config()).ColorScheme(byThresholds()).
+		return finish(p, id, statushistory.NewPanelBuilder().MaxDataPoints(100).
+			Mappings(p.values).Thresholds(p.colours()).ColorScheme(byThresholds()).
 			ShowValue(common.VisibilityModeNever).RowHeight(0.9).ColWidth(0.9).LineWidth(0).FillOpacity(80).
 			Legend(legend().ShowLegend(len(p.values) != 0)).Tooltip(tooltip()))
 	case heat:
 		return finish(p, id, heatmap.NewPanelBuilder().Calculate(false).CellGap(1).ShowLegend().
 			FilterValues(heatmap.NewFilterValueRangeBuilder().Le(1e-9)).
 			YAxis(heatmap.NewYAxisConfigBuilder().Unit(p.unit)).
-			Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).Scheme("Oranges").Steps(64).
+			Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).
+				Scheme("Oranges").Steps(64).
 				Scale(heatmap.HeatmapColorScaleExponential).Exponent(0.5).Fill("dark-orange").Reverse(false)).
 			Tooltip(heatmap.NewHeatmapTooltipBuilder().Mode(common.TooltipDisplayModeSingle)).
 			ExemplarsColor("rgba(255,0,255,0.7)"))
 	case list:
-		return finish(p, id, table.NewPanelBuilder().WithTransformation(dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{
-			"excludeByName": map[string]bool{"Time": true}, "renameByName": map[string]string{"Value": "uptime"}}}))
+		return finish(p, id, table.NewPanelBuilder().Footer(common.NewTableFooterOptionsBuilder().Reducer([]string{})).
+			WithTransformation(dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{
+				"excludeByName": map[string]bool{"Time": true}, "renameByName": map[string]string{"Value": "uptime"}}}))
 	}
 	made := timeseries.NewPanelBuilder().Min(0).LineWidth(1).FillOpacity(10).ShowPoints(common.VisibilityModeNever).
 		Mappings(p.values).Legend(legend()).Tooltip(tooltip())
@@ -125,8 +131,8 @@ func finish[B builder[B]](p panel, id uint32, made B) cog.Builder[dashboard.Pane
 	width, height := p.size()
 	made.Id(id).Title(p.title).Description(p.about).Unit(p.unit).Datasource(source()).Span(width).Height(height)
 	if p.alert != "" {
-		made.Links([]link{dashboard.NewDashboardLinkBuilder("Runbook: " + p.alert).Type(dashboard.DashboardLinkTypeLink).
-			Url(runbook(p.alert)).TargetBlank(true)})
+		made.Links([]link{dashboard.NewDashboardLinkBuilder("Runbook: " + p.alert).
+			Type(dashboard.DashboardLinkTypeLink).Url(runbook(p.alert)).TargetBlank(true)})
 	}
 	if p.least != "" {
 		made.Interval(p.least)
@@ -143,8 +149,8 @@ func runbook(alert string) string {
 }
 
 func (q query) build(as shape, id string) cog.Builder[variants.Dataquery] {
-	made := prometheus.NewDataqueryBuilder().RefId(id).Datasource(source()).Expr(selected(q.expr)).LegendFormat(q.legend).
-		EditorMode(prometheus.QueryEditorModeCode)
+	made := prometheus.NewDataqueryBuilder().RefId(id).Datasource(source()).
+		Expr(selected(q.expr)).LegendFormat(q.legend).EditorMode(prometheus.QueryEditorModeCode)
 	switch as {
 	case list:
 		made.Instant().Format(prometheus.PromQueryFormatTable)
@@ -172,14 +178,18 @@ func byThresholds() *dashboard.FieldColorBuilder {
 	return dashboard.NewFieldColorBuilder().Mode(dashboard.FieldColorModeIdThresholds)
 }
 
-func (s steps) config() *dashboard.ThresholdsConfigBuilder {
+// colours are where the colour of a value changes.
+func (p panel) colours() *dashboard.ThresholdsConfigBuilder {
 	all := []dashboard.Threshold{{Color: "green"}}
-	for i := range s {
-		color := "yellow"
-		if i == len(s)-1 {
-			color = "red"
+	if p.atLeast != 0 {
+		all = []dashboard.Threshold{{Color: "red"}, {Value: &p.atLeast, Color: "green"}}
+	}
+	for i := range p.steps {
+		colour := "yellow"
+		if i == len(p.steps)-1 {
+			colour = "red"
 		}
-		all = append(all, dashboard.Threshold{Value: &s[i], Color: color})
+		all = append(all, dashboard.Threshold{Value: &p.steps[i], Color: colour})
 	}
 	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(all)
 }
@@ -188,7 +198,9 @@ func (s steps) config() *dashboard.ThresholdsConfigBuilder {
 func truth(yes, no string) []dashboard.ValueMapping {
 	green, red := "green", "red"
 	return []dashboard.ValueMapping{{ValueMap: &dashboard.ValueMap{Type: dashboard.MappingTypeValueToText,
-		Options: map[string]dashboard.ValueMappingResult{"1": {Text: &yes, Color: &green}, "0": {Text: &no, Color: &red}}}}}
+		Options: map[string]dashboard.ValueMappingResult{
+			"1": {Text: &yes, Color: &green},
+			"0": {Text: &no, Color: &red}}}}}
 }
 
 // from shows every value from one on as a word.
@@ -197,12 +209,26 @@ func from(value float64, word string) []dashboard.ValueMapping {
 		Options: dashboard.DashboardRangeMapOptions{From: &value, Result: dashboard.ValueMappingResult{Text: &word}}}}}
 }
 
+// rates are those of a counter's series, such as crmbridge_requests_total{PROCESS}, a second, added up
+// for each value of some labels.
+func rates(by, series string) string { return total("rate", by, series) }
+
+// increases are the same for the time that one point stands for, as a number of events.
+func increases(by, series string) string { return total("increase", by, series) }
+
+func total(function, by, series string) string {
+	if by != "" {
+		by = " by (" + by + ") "
+	}
+	return fmt.Sprintf("sum%s(%s(%s[$__rate_interval]))", by, function, series)
+}
+
 // percentiles are those of a histogram, of all its series together. Where nothing was measured there
 // is no point: a percentile of nothing is not a number.
 func percentiles(histogram string, traces bool) []query {
 	var all []query
-	for _, p := range []string{"0.5", "0.9", "0.99"} {
-		all = append(all, query{expr: percentile(p, histogram, ""), legend: "p" + strings.TrimPrefix(p+"0", "0.")[:2], traces: traces})
+	for _, p := range []string{"50", "90", "99"} {
+		all = append(all, query{expr: percentile("0."+p, histogram, ""), legend: "p" + p, traces: traces})
 	}
 	return all
 }
@@ -213,7 +239,7 @@ func percentile(p, histogram, label string) string {
 	if label != "" {
 		by = label + ", le"
 	}
-	return fmt.Sprintf("histogram_quantile(%s, sum by (%s) (rate(%s_bucket{PROCESS}[$__rate_interval]))) >= 0", p, by, histogram)
+	return fmt.Sprintf("histogram_quantile(%s, %s) >= 0", p, rates(by, histogram+"_bucket{PROCESS}"))
 }
 
 // orZero gives 0 where an expression without labels gives nothing.
@@ -224,13 +250,20 @@ func orZero(queries []query) []query {
 	return queries
 }
 
-// active leaves out the series that are 0, and gives one at 0, called "none", where all are: lists of
-// operations and codes are long, and most of them are idle.
-func active(expr, label string) string {
-	return fmt.Sprintf(`%s > 0 or on () label_replace(vector(0), "%s", "none", "", "")`, expr, label)
+// active are rates without those that are 0: lists of operations and codes are long, and most of them
+// are idle. Where all are there is one, called "none".
+func active(by, series string) string {
+	return named(rates(by, series)+" > 0", by)
 }
 
-// share is a part of a whole, and 0 where there is nothing at all.
-func share(part, whole string) string {
-	return fmt.Sprintf("%s / (%s > 0) or vector(0)", part, whole)
+// named gives 0, called "none", where an expression gives nothing.
+func named(expr, labels string) string {
+	label, _, _ := strings.Cut(labels, ",")
+	return fmt.Sprintf(`%s or on () label_replace(vector(0), "%s", "none", "", "")`, expr, label)
 }
+
+// part is a part of a whole, and nothing where the whole is 0.
+func part(of, whole string) string { return of + " / (" + whole + " > 0)" }
+
+// share is the same, and 0 where the whole is 0, of expressions without labels.
+func share(of, whole string) string { return part(of, whole) + " or vector(0)" }
