@@ -13,6 +13,8 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/cog"
 	"github.com/grafana/grafana-foundation-sdk/go/cog/plugins"
 	"github.com/grafana/grafana-foundation-sdk/go/dashboard"
+
+	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
 var update = flag.Bool("update", false, "write the files of the dashboards")
@@ -176,6 +178,28 @@ func TestPanelsSayWhatTheyShow(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// Panels lead to the runbook's sections of the alerts that look at the same; each alert has a panel.
+func TestPanelsLeadToTheRunbook(t *testing.T) {
+	shown := map[string]bool{}
+	for _, b := range All() {
+		for _, r := range b.rows {
+			for _, p := range r.panels {
+				shown[p.alert] = true
+			}
+		}
+	}
+	delete(shown, "")
+	for _, a := range rules.Alerts() {
+		if !shown[a.Name] {
+			t.Errorf("no panel leads to %s", a.Name)
+		}
+		delete(shown, a.Name)
+	}
+	for name := range shown {
+		t.Errorf("there is no alert %s", name)
 	}
 }
 

@@ -14,6 +14,8 @@ import (
 	"github.com/grafana/grafana-foundation-sdk/go/statushistory"
 	"github.com/grafana/grafana-foundation-sdk/go/table"
 	"github.com/grafana/grafana-foundation-sdk/go/timeseries"
+
+	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
 type (
@@ -130,9 +132,11 @@ type builder[B any] interface {
 func finish[B builder[B]](p panel, id uint32, made B) cog.Builder[dashboard.Panel] {
 	width, height := p.size()
 	made.Id(id).Title(p.title).Description(p.about).Unit(p.unit).Datasource(source()).Span(width).Height(height)
-	if p.alert != "" {
-		made.Links([]link{dashboard.NewDashboardLinkBuilder("Runbook: " + p.alert).
-			Type(dashboard.DashboardLinkTypeLink).Url(runbook(p.alert)).TargetBlank(true)})
+	for _, a := range rules.Alerts() {
+		if a.Name == p.alert {
+			made.Links([]link{dashboard.NewDashboardLinkBuilder("Runbook: " + a.Name).
+				Type(dashboard.DashboardLinkTypeLink).Url(a.RunbookURL()).TargetBlank(true)})
+		}
 	}
 	if p.least != "" {
 		made.Interval(p.least)
@@ -141,11 +145,6 @@ func finish[B builder[B]](p panel, id uint32, made B) cog.Builder[dashboard.Pane
 		made.WithTarget(q.build(p.as, string(rune('A'+i))))
 	}
 	return made
-}
-
-// runbook is the section of an alert.
-func runbook(alert string) string {
-	return documents + "RUNBOOK.md#" + strings.ToLower(alert)
 }
 
 func (q query) build(as shape, id string) cog.Builder[variants.Dataquery] {

@@ -199,8 +199,8 @@ func serviceProcesses() []panel {
 		{as: list, title: "Versions and uptime", unit: units.Seconds, alert: "CrmbridgeVersionsDiffer",
 			about: "What runs where, and since when. Two versions for long: a rollout that does not end. An " +
 				"uptime that begins anew: a process that was killed.",
-			queries: []query{{expr: `max by (instance, version, revision, go) (crmbridge_build_info{PROCESS}` +
-				` * on (job, instance) group_left () (time() - process_start_time_seconds{PROCESS}))`}}},
+			queries: []query{{expr: `max by (instance, version, revision, go) (crmbridge_build_info{PROCESS}) ` +
+				`* on (instance) group_left () (time() - max by (instance) (process_start_time_seconds{PROCESS}))`}}},
 		{title: "CPU", unit: units.Short,
 			about: "Processor cores in use. Close to the container's limit: durations rise and requests " +
 				"are dropped.",
