@@ -42,7 +42,7 @@ func natsMoves(t *testing.T, seen *movements) {
 	m := meterOf(t, seen, settings)
 	first.Shutdown()
 	first.WaitForShutdown()
-	m.one("nats_connected", equal(0))
+	m.await(map[string]wanted{"nats_connected": equal(0), `ready{check="nats"}`: equal(0)})
 	second := start("crm.accounts.>")
 	m.await(map[string]wanted{"nats_connected": equal(1), "nats_reconnects_total": equal(1),
 		"nats_refused_subscriptions": above(0)})
@@ -81,9 +81,9 @@ func redisMoves(t *testing.T, seen *movements) {
 	w.Bridge(settings, nil)
 	m := meterOf(t, seen, settings)
 	w.Redis.Kill()
-	m.await(map[string]wanted{"redis_up": equal(0), "redis_errors_total": above(0)})
+	m.await(map[string]wanted{"redis_up": equal(0), "redis_errors_total": above(0), `ready{check="redis"}`: equal(0)})
 	w.Redis.Start()
-	m.one("redis_up", equal(1))
+	m.await(map[string]wanted{"redis_up": equal(1), `ready{check="redis"}`: equal(1)})
 }
 
 // Redis's clock is an hour ahead, and is set right.
