@@ -132,7 +132,8 @@ func connectionsMove(t *testing.T, seen *movements) {
 }
 
 func statuses(active, pending, reauthorize, unreadable float64) map[string]wanted {
-	return map[string]wanted{`connections{status="active"}`: equal(active), `connections{status="pending"}`: equal(pending),
+	return map[string]wanted{
+		`connections{status="active"}`: equal(active), `connections{status="pending"}`: equal(pending),
 		`connections{status="reauthorization_required"}`: equal(reauthorize),
 		`connections{status="unreadable"}`:               equal(unreadable)}
 }

@@ -36,7 +36,8 @@ func jobsMove(t *testing.T, seen *movements) {
 	const total = `jobs_total{operation="accounts.search",state=%q}`
 	done, failed, cancelled := fmt.Sprintf(total, "done"), fmt.Sprintf(total, "failed"), fmt.Sprintf(total, "cancelled")
 	m.foreseen(done, failed, cancelled)
-	m.await(map[string]wanted{done: equal(1), failed: equal(1), cancelled: equal(1), `jobs_ended_total{code="ok"}`: equal(1),
+	m.await(map[string]wanted{done: equal(1), failed: equal(1), cancelled: equal(1),
+		`jobs_ended_total{code="ok"}`:        equal(1),
 		`jobs_ended_total{code="cancelled"}`: equal(1), `jobs_ended_total{code="invalid_request"}`: equal(1),
 		"job_wait_seconds_count": equal(3), "job_duration_seconds_count": equal(3), "jobs_pages_total": above(3),
 		`jobs_claims_total{outcome="claimed"}`: equal(3), "jobs_running": equal(0)})

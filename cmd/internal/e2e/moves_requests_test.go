@@ -239,7 +239,8 @@ func memoryMoves(t *testing.T, seen *movements) {
 		body := fmt.Sprintf(`{"page_size":%d,"fields":["id","name"]}`, 4000+i)
 		publish(t, nc, messages.Accounts.Operation(messages.VerbSearch), body, 8*time.Second)
 	}
-	m.await(map[string]wanted{"memory_waiting": above(0), "memory_waits_total": above(0), "memory_used_bytes": above(1 << 20)})
+	m.await(map[string]wanted{"memory_waiting": above(0), "memory_waits_total": above(0),
+		"memory_used_bytes": above(1 << 20)})
 	m.one("memory_refusals_total", above(0))
 	close(release)
 	m.await(map[string]wanted{"memory_waiting": equal(0), "memory_used_bytes": equal(0), "requests_in_flight": equal(0)})
