@@ -77,7 +77,7 @@ var table = []Alert{
 		Name: "CrmbridgeSubscriptionRefused",
 		Expr: `crmbridge_nats_refused_subscriptions > 0`,
 		For:  2 * time.Minute, Severity: Critical,
-		Summary: "NATS refuses {{ $value }} subscriptions of crmbridge {{ $labels.instance }}",
+		Summary: "NATS refuses subscriptions of crmbridge {{ $labels.instance }}: {{ $value }}",
 		Reason: "A refused subscription is made again until it holds, so that two minutes outlast a reload of the " +
 			"server's permissions. Requests on its subjects get no answer from this process meanwhile.",
 	},
@@ -177,7 +177,7 @@ var table = []Alert{
 			`(max(crmbridge_connections{status="reauthorization_required"} offset 1h) and ` +
 			`sum(crmbridge_connections offset 1h) > 0)`,
 		For: 5 * time.Minute, Severity: Warning,
-		Summary: "{{ $value }} connections wait for a person to sign in again; an hour ago they were fewer",
+		Summary: "connections that wait for a person to sign in again: {{ $value }}, more than an hour ago",
 		Reason: "One that stays so is known; one more is news, for an hour. A moment at which no process knew of any " +
 			"connection, because it had just begun or Redis was away, is nothing to compare with.",
 	},
@@ -201,7 +201,7 @@ var table = []Alert{
 		Name: "CrmbridgeDeadJobs",
 		Expr: `max(crmbridge_dead_jobs) > 0`,
 		For:  5 * time.Minute, Severity: Warning,
-		Summary: "{{ $value }} jobs have failed and wait for somebody to retry or delete them",
+		Summary: "jobs that failed and that somebody has to retry or delete: {{ $value }}",
 		Reason: "A job is tried again by itself for as long as that can help. What is dead needs a decision, and the " +
 			"alert lasts until it is made.",
 	},
@@ -209,7 +209,7 @@ var table = []Alert{
 		Name: "CrmbridgeVersionsDiffer",
 		Expr: `count(count by (version, revision) (crmbridge_build_info)) > 1`,
 		For:  time.Hour, Severity: Warning,
-		Summary: "{{ $value }} versions of crmbridge have run side by side for an hour",
+		Summary: "versions of crmbridge that have run side by side for an hour: {{ $value }}",
 		Reason: "Replacing a fleet process by process takes minutes; an hour is a rollout that stands still. Versions " +
 			"understand one another, but what the newer one brings is not there for all.",
 	},
