@@ -95,8 +95,8 @@ var table = []Alert{
 		Expr: `crmbridge_redis_up == 0`,
 		For:  2 * time.Minute, Severity: Critical,
 		Summary: "Redis does not do what crmbridge {{ $labels.instance }} needs",
-		Reason: "Redis is tried every 15 s, and a fail-over by Sentinel or a cluster takes about half a minute. Until " +
-			"it is back tokens are used that processes hold, which end within the hour.",
+		Reason: "Redis is tried every 15 s, and a fail-over by Sentinel or a cluster takes about half a minute. " +
+			"Requests whose token a process holds go on for five minutes, so that this comes before the worst.",
 	},
 	{
 		Name: "CrmbridgeInternalErrors",
