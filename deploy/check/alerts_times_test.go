@@ -69,7 +69,7 @@ func faultsOfAlerts() []fault {
 		{alert: "CrmbridgeRedisAway", onset: tenMinutes, labels: onA,
 			series:  map[string]string{`crmbridge_redis_up{` + here + `}`: "1x39 0x200"},
 			summary: "Redis does not do what crmbridge a:8081 needs"},
-		{alert: "CrmbridgeInternalErrors", onset: tenMinutes, labels: map[string]string{"operation": "accounts.get"},
+		{alert: "CrmbridgeInternalErrors", onset: tenMinutes, labels: map[string]string{"job": "crmbridge", "operation": "accounts.get"},
 			series: map[string]string{requests("accounts.get", "internal"): "0x39 1x200", requests("leads.get", "internal"): "7x240",
 				requests("accounts.get", "ok"): "0+15x240"},
 			summary: "crmbridge answers accounts.get with internal errors", over: 25*time.Minute + every},
@@ -77,7 +77,7 @@ func faultsOfAlerts() []fault {
 			series: map[string]string{requests("accounts.get", "upstream_error"): "0x39 15+15x200",
 				requests("leads.get", "unavailable"): "0x39 15+15x200", requests("accounts.get", "ok"): "0+15x240"},
 			summary: "66.67% of all requests fail because of Dataverse or Entra ID"},
-		{alert: "CrmbridgeSlowRequests", onset: tenMinutes, labels: map[string]string{"operation": "accounts.search"},
+		{alert: "CrmbridgeSlowRequests", onset: tenMinutes, labels: map[string]string{"job": "crmbridge", "operation": "accounts.search"},
 			series: map[string]string{took("accounts.search", "2.5"): "0+10x39 390x200", took("accounts.search", "10"): "0+10x39 390x200",
 				took("accounts.search", "60"): "0+10x240", took("accounts.search", "+Inf"): "0+10x240",
 				took("connections.check", "10"): "0x240", took("connections.check", "+Inf"): "0+10x240"},
@@ -246,8 +246,8 @@ func seriesOf(samples map[string]string) (list []unitSeries) {
 // 15 s sooner, and that no other alert fires for the same samples until then.
 func (f fault) unitOf(a rules.Alert) unit {
 	labels := maps.Clone(f.labels)
-	if labels == nil {
-		labels = map[string]string{}
+	if labels == nil { // the whole fleet's
+		labels = map[string]string{"job": "crmbridge"}
 	}
 	labels["severity"] = string(a.Severity)
 	fires := f.onset + a.For
