@@ -48,7 +48,8 @@ func (f Families) Unknown(expr string) ([]string, error) {
 			}
 		}
 		for _, m := range s.Matchers {
-			if hasLabel(series, m.Name) && !slices.ContainsFunc(series, func(have map[string]string) bool { return m.Matches(have[m.Name]) }) {
+			matches := func(have map[string]string) bool { return m.Matches(have[m.Name]) }
+			if hasLabel(series, m.Name) && !slices.ContainsFunc(series, matches) {
 				unknown = append(unknown, fmt.Sprintf("no %s has %s", s.Metric, m))
 			}
 		}

@@ -140,8 +140,9 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeRequestsDropped",
-		Expr: `increase(crmbridge_nats_dropped_messages_total[10m]) + increase(crmbridge_unanswered_requests_total[10m]) > 0`,
-		For:  time.Minute, Severity: Warning,
+		Expr: `increase(crmbridge_nats_dropped_messages_total[10m]) + ` +
+			`increase(crmbridge_unanswered_requests_total[10m]) > 0`,
+		For: time.Minute, Severity: Warning,
 		Summary: "requests to crmbridge {{ $labels.instance }} got no answer at all",
 		Reason: "A requester who gets no answer waits until its own deadline, so that one such request is too many. " +
 			"None is dropped while the process gets the CPU that it asks for.",
