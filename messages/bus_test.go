@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/messages/messagestest"
 )
 
 // A bus is a NATS server in this process, with a responder's and a requester's
@@ -38,18 +39,7 @@ func newBus(t *testing.T) *bus {
 
 func connect(t *testing.T, s *server.Server) *nats.Conn {
 	t.Helper()
-	closed := make(chan struct{})
-	nc, err := nats.Connect(s.ClientURL(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if nc.Drain() != nil { // a callback may still be publishing what the client stopped reading
-			nc.Close()
-		}
-		<-closed
-	})
-	return nc
+	return messagestest.Connect(t, s.ClientURL())
 }
 
 // answer makes the responder answer requests on subject.

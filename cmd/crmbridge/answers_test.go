@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/messages/messagestest"
 )
 
 // answers is a NATS server with a responder that gives prepared answers, for
@@ -36,12 +37,7 @@ func newAnswers(t *testing.T) *answers {
 	if !s.ReadyForConnections(10 * time.Second) {
 		t.Fatal("the NATS server does not start")
 	}
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return &answers{t: t, url: s.ClientURL(), nc: nc}
+	return &answers{t: t, url: s.ClientURL(), nc: messagestest.Connect(t, s.ClientURL())}
 }
 
 // give answers requests on subject one after the other, the last answer for ever.
