@@ -181,7 +181,7 @@ func await(t testing.TB, what string, holds func() bool) {
 // awaitCount waits until as many are there, for as long as more come.
 func awaitCount(t testing.TB, what string, want int, have func() int) {
 	t.Helper()
-	for n, end := -1, time.Now(); n < want; time.Sleep(5 * time.Millisecond) {
+	for n, end := -1, time.Now().Add(time.Minute); n < want; time.Sleep(5 * time.Millisecond) {
 		now := have()
 		if now != n {
 			n, end = now, time.Now().Add(time.Minute)
