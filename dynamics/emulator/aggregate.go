@@ -70,8 +70,8 @@ func (x *aggregate) add(v *snapshot, to *total, row any) {
 	}
 }
 
-// write appends the member, its formatted value first where it is asked for. What no row had a value for is left out, as a null key
-// is; that the service does the same here is not documented.
+// write appends the member, its formatted value first where it is asked for. What no row had a
+// value for is left out, as a null key is; that the service does the same here is not documented.
 func (x *aggregate) write(b []byte, c *call, from *total) []byte {
 	text, formatted, l := "", "", c.lang()
 	switch {
@@ -98,7 +98,8 @@ func (x *aggregate) write(b []byte, c *call, from *total) []byte {
 	return append(append(appendString(append(b, ','), x.name), ':'), text...)
 }
 
-// number is a sum or an average. Of whole numbers the average is cut to one, as SQL Server does; that is not documented.
+// number is a sum or an average. Of whole numbers the average is cut to one, as SQL Server does;
+// that is not documented.
 func (x *aggregate) number(from *total, decimals int) string {
 	by := int64(1)
 	if x.method == "average" {

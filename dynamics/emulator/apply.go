@@ -16,7 +16,8 @@ type application struct {
 	sums   []aggregate
 }
 
-// apply answers $apply. Other transformations are refused, and so are other options; $orderby may name a column of the groups.
+// apply answers $apply. Other transformations are refused, and so are other options; $orderby may
+// name a column of the groups.
 func (c *call) apply(t *table, rows []any, o options, text string) (*answer, *fault) {
 	x, fail := c.application(t, o, text)
 	if fail != nil {
@@ -30,7 +31,8 @@ func (c *call) apply(t *table, rows []any, o options, text string) (*answer, *fa
 		rows = keep(rows, x.filter, len(rows))
 	}
 	if len(rows) > aggregateLimit {
-		return nil, &fault{status: http.StatusBadRequest, code: "0x8004E023", message: "The maximum record limit is exceeded. Reduce the number of records."}
+		return nil, &fault{status: http.StatusBadRequest, code: "0x8004E023",
+			message: "The maximum record limit is exceeded. Reduce the number of records."}
 	}
 	groups := c.group(x, rows)
 	if order != nil {

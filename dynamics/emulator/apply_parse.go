@@ -164,7 +164,8 @@ func (p *applyParser) aggregates() *fault {
 		if fail != nil {
 			return fail
 		}
-		if slices.ContainsFunc(p.out.sums, func(s aggregate) bool { return s.name == sum.name }) || p.t.props[sum.name] != nil {
+		if slices.ContainsFunc(p.out.sums, func(s aggregate) bool { return s.name == sum.name }) ||
+			p.t.props[sum.name] != nil {
 			return badRequest("The alias '%s' of the $apply expression is already in use.", sum.name)
 		}
 		p.out.sums = append(p.out.sums, sum)

@@ -11,11 +11,13 @@ import (
 	"strings"
 )
 
-// $batch (section 11): every operation is answered as if it had come alone, in order, with its own headers; those of the batch say
-// who is calling and whether to go on after a failure. Faults of [Control.Fail] strike the batch as a whole, under its own route.
+// $batch (section 11): every operation is answered as if it had come alone, in order, with its own
+// headers; those of the batch say who is calling and whether to go on after a failure. Faults of
+// [Control.Fail] strike the batch as a whole, under its own route.
 //
-// Nobody may write here, so no operation of a change set succeeds: a change set is answered by the refusal of its first operation,
-// in a change set response of one part, as Microsoft's OData library does for one that failed.
+// Nobody may write here, so no operation of a change set succeeds: a change set is answered by the
+// refusal of its first operation, in a change set response of one part, as Microsoft's OData
+// library does for one that failed.
 
 const maxBatchAnswer = 256 << 20
 
@@ -51,11 +53,12 @@ func (c *call) batch(segments []segment) (*answer, *fault) {
 	return c.runBatch(parts, on), nil
 }
 
-// runBatch answers the parts in order. Without continue-on-error the first failure is the last answer and its status that of the
-// whole.
+// runBatch answers the parts in order. Without continue-on-error the first failure is the last
+// answer and its status that of the whole.
 func (c *call) runBatch(parts []batchPart, continueOnError bool) *answer {
 	id := "batchresponse_" + randomGUID().String()
-	out := &answer{status: http.StatusOK, header: http.Header{"Content-Type": {"multipart/mixed; boundary=" + id}}, batch: true}
+	out := &answer{status: http.StatusOK, header: http.Header{"Content-Type": {"multipart/mixed; boundary=" + id}},
+		batch: true}
 	for _, p := range parts {
 		if c.r.Context().Err() != nil {
 			break // the client is gone
@@ -94,7 +97,8 @@ func (c *call) run(b []byte, op operation) ([]byte, int) {
 	}
 	inner, a, fail := c.perform(op)
 	if len(b) > maxBatchAnswer {
-		fail = &fault{status: http.StatusBadRequest, code: "0x80040216", message: "The answer to the batch is larger than this emulator makes."}
+		fail = &fault{status: http.StatusBadRequest, code: "0x80040216",
+			message: "The answer to the batch is larger than this emulator makes."}
 	}
 	if fail != nil {
 		b = fmt.Appendf(b, "\r\nHTTP/1.1 %d %s\r\nREQ_ID: %s\r\n", fail.status, http.StatusText(fail.status), randomGUID())
@@ -134,8 +138,10 @@ var contentReference = regexp.MustCompile(`^(?:[^?]*/)?(\$[0-9]+)(?:[/?].*)?$`)
 
 // perform answers an operation as if it had come alone; the call that it comes back with is never nil.
 func (c *call) perform(op operation) (*call, *answer, *fault) {
-	r := &http.Request{Method: op.method, Host: c.r.Host, TLS: c.r.TLS, Header: op.header, URL: &url.URL{}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
-	inner := &call{s: c.s, r: r.WithContext(c.r.Context()), user: c.user, v: c.s.data.view(), base: c.base, prefs: parsePreferences(op.header), method: op.method, within: true}
+	r := &http.Request{Method: op.method, Host: c.r.Host, TLS: c.r.TLS, Header: op.header, URL: &url.URL{},
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	inner := &call{s: c.s, r: r.WithContext(c.r.Context()), user: c.user, v: c.s.data.view(), base: c.base,
+		prefs: parsePreferences(op.header), method: op.method, within: true}
 	if m := contentReference.FindStringSubmatch(op.target); m != nil && op.contentID != "" { // nothing before it has succeeded
 		return inner, nil, badRequest("Content-ID Reference: '%s' does not exist in the batch context.", m[1])
 	}
@@ -153,8 +159,8 @@ func (c *call) perform(op operation) (*call, *answer, *fault) {
 	return inner, a, fail
 }
 
-// resolve takes an absolute URL of this environment, a rooted path, or one that is relative to the service root, and refuses what
-// does not lie below the service root that the batch was sent to.
+// resolve takes an absolute URL of this environment, a rooted path, or one that is relative to the
+// service root, and refuses what does not lie below the service root that the batch was sent to.
 func (c *call) resolve(target string) (*url.URL, *fault) {
 	foreign := badRequest("The URI '%s' is not valid because it is not based on '%s'.", clip(target), c.base)
 	text := target
@@ -173,7 +179,8 @@ func (c *call) resolve(target string) (*url.URL, *fault) {
 	}
 	text, _, _ = strings.Cut(text, "#")
 	u, err := url.ParseRequestURI(text)
-	if err != nil || slices.ContainsFunc(strings.Split(u.Path, "/"), func(s string) bool { return s == "." || s == ".." }) {
+	if err != nil || slices.ContainsFunc(strings.Split(u.Path, "/"),
+		func(s string) bool { return s == "." || s == ".." }) {
 		return nil, badRequest("Error in query syntax.")
 	}
 	return u, nil

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// The bounds of a batch. A thousand operations and 65,536 characters per URL are documented (2.6, 11); the others only keep this
-// server from reading for ever.
+// The bounds of a batch. A thousand operations and 65,536 characters per URL are documented (2.6,
+// 11); the others only keep this server from reading for ever.
 const (
 	maxOperations  = 1000
 	maxBatchURL    = 65536
@@ -39,8 +39,9 @@ func payloadFault(message string) *fault {
 	return &fault{status: http.StatusBadRequest, code: codePayload, message: message}
 }
 
-// boundaryOf reads the Content-Type of a batch or of a change set. The words are those of Microsoft's OData library, which the
-// service is built on; that they come through unchanged is not documented.
+// boundaryOf reads the Content-Type of a batch or of a change set. The words are those of
+// Microsoft's OData library, which the service is built on; that they come through unchanged is not
+// documented.
 func boundaryOf(contentType string) (string, *fault) {
 	if contentType == "" {
 		return "", payloadFault(`The batch request must have a "Content-Type" header.`)
@@ -77,8 +78,8 @@ func parseBatch(body []byte, boundary string) ([]batchPart, *fault) {
 	return out, nil
 }
 
-// splitParts cuts at the boundary lines. Each line must end in CRLF, the CRLF before a boundary belongs to it, and the last
-// boundary must be there.
+// splitParts cuts at the boundary lines. Each line must end in CRLF, the CRLF before a boundary
+// belongs to it, and the last boundary must be there.
 func splitParts(body []byte, boundary string) ([][]byte, *fault) {
 	delimiter := []byte("--" + boundary)
 	var out [][]byte
@@ -101,8 +102,8 @@ func splitParts(body []byte, boundary string) ([][]byte, *fault) {
 	}
 }
 
-// nextBoundary finds the boundary line at or after a place: where the text before it ends, where the text after it begins, and
-// whether it is the last.
+// nextBoundary finds the boundary line at or after a place: where the text before it ends, where
+// the text after it begins, and whether it is the last.
 func nextBoundary(body []byte, from int, delimiter []byte) (end, next int, last, ok bool) {
 	for at := from; ; {
 		i := bytes.Index(body[at:], delimiter)
@@ -170,7 +171,8 @@ func parseChangeSet(contentType string, body []byte) (batchPart, *fault) {
 		op.contentID = h.Get("Content-ID")
 		switch {
 		case op.method == http.MethodGet || op.method == http.MethodHead:
-			return p, payloadFault("An invalid HTTP method '" + op.method + "' was detected for a request in a change set. Requests in change sets only support the HTTP methods 'POST', 'PUT', 'DELETE', and 'PATCH'.")
+			return p, payloadFault("An invalid HTTP method '" + op.method +
+				"' was detected for a request in a change set. Requests in change sets only support the HTTP methods 'POST', 'PUT', 'DELETE', and 'PATCH'.")
 		case op.contentID == "": // 0x80060888 is documented, the words are not
 			return p, badRequest("The header with name 'Content-ID' was not present in the header collection of the batch operation.")
 		case seen[op.contentID]:
@@ -188,7 +190,8 @@ func parseOperation(part http.Header, text []byte) (operation, *fault) {
 	switch {
 	case part.Get("Content-Type") == "":
 		return operation{}, payloadFault("The 'Content-Type' header is missing. The 'Content-Type' header must be specified for each MIME part of a batch message.")
-	case err != nil || media != "application/http", !strings.EqualFold(strings.TrimSpace(part.Get("Content-Transfer-Encoding")), "binary"):
+	case err != nil || media != "application/http",
+		!strings.EqualFold(strings.TrimSpace(part.Get("Content-Transfer-Encoding")), "binary"):
 		return operation{}, payloadFault("The 'Content-Type' and 'Content-Transfer-Encoding' headers of an operation in a batch must be 'application/http' and 'binary'.")
 	}
 	line, rest, ok := cutLine(text)
@@ -198,11 +201,13 @@ func parseOperation(part http.Header, text []byte) (operation, *fault) {
 	// The library cuts at the first and at the last blank, so that blanks within the URL are no error.
 	first, last := strings.IndexByte(line, ' '), strings.LastIndexByte(line, ' ')
 	if first <= 0 || last-first <= 1 || last == len(line)-1 {
-		return operation{}, payloadFault("The request line '" + clip(line) + "' is invalid. The request line at the start of each operation must be of the format 'HttpMethod RequestUrl HttpVersion'.")
+		return operation{}, payloadFault("The request line '" + clip(line) +
+			"' is invalid. The request line at the start of each operation must be of the format 'HttpMethod RequestUrl HttpVersion'.")
 	}
 	op := operation{method: line[:first], target: strings.TrimSpace(line[first+1 : last])}
 	if v := line[last+1:]; v != "HTTP/1.1" {
-		return op, payloadFault("The HTTP version '" + clip(v) + "' used in a batch operation request or response is not valid. The value must be 'HTTP/1.1'.")
+		return op, payloadFault("The HTTP version '" + clip(v) +
+			"' used in a batch operation request or response is not valid. The value must be 'HTTP/1.1'.")
 	}
 	if len(op.target) > maxBatchURL {
 		return op, payloadFault("Invalid URI: The Uri string is too long.")
@@ -226,7 +231,8 @@ func parseHeader(text []byte) (http.Header, []byte, *fault) {
 		}
 		name, value, ok := strings.Cut(line, ":")
 		if !ok || strings.TrimSpace(name) == "" {
-			return nil, nil, payloadFault("The message header '" + clip(line) + "' is invalid. The header value must be of the format '<header name>: <header value>'.")
+			return nil, nil, payloadFault("The message header '" + clip(line) +
+				"' is invalid. The header value must be of the format '<header name>: <header value>'.")
 		}
 		h.Add(textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)), strings.TrimSpace(value))
 	}

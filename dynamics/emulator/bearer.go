@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// bearer finds who is calling, and the claims parameter that the token was asked with. The user is nil for somebody whom the
-// directory knows and Dataverse does not.
+// bearer finds who is calling, and the claims parameter that the token was asked with. The user is
+// nil for somebody whom the directory knows and Dataverse does not.
 func (s *Server) bearer(r *http.Request) (user *systemUser, asked string, ok bool) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -77,18 +77,22 @@ func (s *Server) challenge(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("HTTP Error 401 - Unauthorized: Access is denied")) // the client may be gone
 }
 
-// member refuses an application that is blocked, and callers who are nobody in the organization, disabled, or without any role.
+// member refuses an application that is blocked, and callers who are nobody in the organization,
+// disabled, or without any role.
 func (c *call) member() *fault {
 	if fail := c.s.appBlocked(); fail != nil {
 		return fail
 	}
 	switch {
 	case c.user == nil || c.user.NotMember:
-		return &fault{status: http.StatusForbidden, code: "0x80072560", message: "The user is not a member of the organization."}
+		return &fault{status: http.StatusForbidden, code: "0x80072560",
+			message: "The user is not a member of the organization."}
 	case c.user.Disabled: // the real text has its placeholders unfilled
-		return &fault{status: http.StatusForbidden, code: "0x80040225", message: "The specified user(Id = {0}) is disabled. Consider enabling this user. Additional Details: {1}"}
+		return &fault{status: http.StatusForbidden, code: "0x80040225",
+			message: "The specified user(Id = {0}) is disabled. Consider enabling this user. Additional Details: {1}"}
 	case len(c.user.allRoles()) == 0:
-		return &fault{status: http.StatusForbidden, code: "0x80042f09", message: fmt.Sprintf("The user (Id = %s) has not been assigned any roles. They need at least one role before they can access the data.", c.user.id)}
+		return &fault{status: http.StatusForbidden, code: "0x80042f09",
+			message: fmt.Sprintf("The user (Id = %s) has not been assigned any roles. They need at least one role before they can access the data.", c.user.id)}
 	}
 	return nil
 }

@@ -11,18 +11,22 @@ import (
 	"time"
 )
 
-// Change tracking: Prefer: odata.track-changes, the delta link at the end, and what it finds later (section 12, with the page
-// use-change-tracking-synchronize-data-external-systems.md of Microsoft's documentation).
+// Change tracking: Prefer: odata.track-changes, the delta link at the end, and what it finds later
+// (section 12, with the page use-change-tracking-synchronize-data-external-systems.md of
+// Microsoft's documentation).
 //
-// A chain of pages, be it the first reading or the changes since a token, ends with the stamp that was taken when its first page
-// was read, and carries it along in its skip tokens. So whatever changes while somebody is paging is found by the next chain, and
-// nothing is lost between the two. The first reading is in the order of the keys and shows rows as they are: one that changes
-// meanwhile may come with the new values and again with the next chain. The changes since a token are exactly those between the
-// token and the stamp: changed rows first and then deletions, each in the order of their versions, pages across both.
+// A chain of pages, be it the first reading or the changes since a token, ends with the stamp that
+// was taken when its first page was read, and carries it along in its skip tokens. So whatever
+// changes while somebody is paging is found by the next chain, and nothing is lost between the two.
+// The first reading is in the order of the keys and shows rows as they are: one that changes
+// meanwhile may come with the new values and again with the next chain. The changes since a token
+// are exactly those between the token and the stamp: changed rows first and then deletions, each in
+// the order of their versions, pages across both.
 //
-// Not documented, and decided here on the strict side: every page of the first reading must be asked for with the preference, as
-// the paging rules say, else the chain goes on without tracking and ends without a delta link; the links that hold a $deltatoken
-// need no preference, as in Microsoft's sample. The count of changes has the same limit as others.
+// Not documented, and decided here on the strict side: every page of the first reading must be
+// asked for with the preference, as the paging rules say, else the chain goes on without tracking
+// and ends without a delta link; the links that hold a $deltatoken need no preference, as in
+// Microsoft's sample. The count of changes has the same limit as others.
 
 const (
 	changesAge = 7 * 24 * time.Hour // the default of ExpireChangeTrackingInDays
@@ -81,7 +85,8 @@ func (c *call) since(t *table, o options) (stamp, bool, *fault) {
 		return x, true, badRequest("Error in query syntax.")
 	}
 	// A version that is yet to come is one of another database, of which nothing is known either.
-	if x.version < c.v.set(t.logical).floor || x.version > c.v.version || c.s.opts.Now().Sub(x.at) > c.s.opts.ChangeTrackingAge {
+	if x.version < c.v.set(t.logical).floor || x.version > c.v.version ||
+		c.s.opts.Now().Sub(x.at) > c.s.opts.ChangeTrackingAge {
 		return x, true, &fault{status: http.StatusBadRequest, code: "0x80044352",
 			message: "Version stamp associated with the client has expired. Please perform a full sync."}
 	}
@@ -192,7 +197,8 @@ func (c *call) delta(t *table, rows []any, o options, path string, from stamp) (
 	all := c.v.changes(t, rows, from.version, end.version, c.s.opts.DeletionsFirst)
 	rest := all
 	if q.from != nil {
-		rest = rest[slices.IndexFunc(append(rest, change{version: -1}), func(x change) bool { return q.from.before(x, c.s.opts.DeletionsFirst) }):]
+		rest = rest[slices.IndexFunc(append(rest, change{version: -1}),
+			func(x change) bool { return q.from.before(x, c.s.opts.DeletionsFirst) }):]
 	}
 	page := rest[:min(c.pageSize(), len(rest))]
 	b := c.opening(t, q, len(all), "/$delta")
@@ -245,7 +251,8 @@ func (c *call) trackedLink(path string, q *query, inner string) string {
 
 // deltaLink comes before the rows, as in Microsoft's sample.
 func (c *call) deltaLink(b []byte, path string, q *query, end stamp) []byte {
-	return appendString(append(b, `,"@odata.deltaLink":`...), c.link(path, q.opts.without("$deltatoken"), "$deltatoken", end.encoded()))
+	return appendString(append(b, `,"@odata.deltaLink":`...), c.link(path, q.opts.without("$deltatoken"), "$deltatoken",
+		end.encoded()))
 }
 
 // opening is everything before the links and the rows.
@@ -279,14 +286,15 @@ func appliedPreference(line string, tracked bool) string {
 	if tracked {
 		return line
 	}
-	items := slices.DeleteFunc(splitOutsideQuotes(line, ','), func(s string) bool { return strings.EqualFold(s, trackChanges) })
+	items := slices.DeleteFunc(splitOutsideQuotes(line, ','),
+		func(s string) bool { return strings.EqualFold(s, trackChanges) })
 	return strings.Join(items, ",")
 }
 
 const trackChanges = "odata.track-changes"
 
-// SetChangeTracking switches change tracking of the entity sets off and on, of all where none is named; false where one is not
-// there. Nothing that happens meanwhile is lost.
+// SetChangeTracking switches change tracking of the entity sets off and on, of all where none is
+// named; false where one is not there. Nothing that happens meanwhile is lost.
 func (c Control) SetChangeTracking(on bool, named ...string) bool {
 	return c.s.schema.with(func(tables map[string]*table) bool {
 		if len(named) == 0 {

@@ -19,12 +19,14 @@ func checkClaims(text string) *entraError {
 	}
 	var m map[string]any
 	if len(text) > maxClaims || json.Unmarshal([]byte(text), &m) != nil || m == nil {
-		return refuse("invalid_request", 9002313, "Invalid request. Request is malformed or invalid. The parameter 'claims' must be a JSON object.")
+		return refuse("invalid_request", 9002313,
+			"Invalid request. Request is malformed or invalid. The parameter 'claims' must be a JSON object.")
 	}
 	return nil
 }
 
-// covers says whether a request with the claims parameter asked has everything that is wanted; clients may have merged more in.
+// covers says whether a request with the claims parameter asked has everything that is wanted;
+// clients may have merged more in.
 func covers(asked, want string) bool {
 	if want == "" {
 		return true
@@ -62,7 +64,8 @@ func (s *Server) claimsChallenge(w http.ResponseWriter, r *http.Request, want st
 	})
 	h := w.Header()
 	h.Set("WWW-Authenticate", fmt.Sprintf(`Bearer realm="", authorization_uri="%s/%s/oauth2/authorize", client_id="%s", error="insufficient_claims", claims="%s"`,
-		s.authority(r), strings.ToLower(s.opts.TenantID), "00000007-0000-0000-c000-000000000000", base64.StdEncoding.EncodeToString([]byte(want))))
+		s.authority(r), strings.ToLower(s.opts.TenantID), "00000007-0000-0000-c000-000000000000",
+		base64.StdEncoding.EncodeToString([]byte(want))))
 	h.Set("Content-Type", "text/html")
 	h.Del("OData-Version")
 	w.WriteHeader(http.StatusUnauthorized)

@@ -62,8 +62,9 @@ func (k kind) edm() string {
 	return "Edm.String"
 }
 
-// value is one cell. Which members count follows from the kind: s for texts, id for GUIDs and lookups, n for the rest (seconds
-// of Unix time for dates); several choices are s, their integers joined by commas.
+// value is one cell. Which members count follows from the kind: s for texts, id for GUIDs and
+// lookups, n for the rest (seconds of Unix time for dates); several choices are s, their integers
+// joined by commas.
 type value struct {
 	ok bool // false is null
 	s  string
@@ -244,7 +245,8 @@ func (t *table) keepRows() *table {
 	return t.index()
 }
 
-// place gives a column a cell of its own; one that comes back after its removal gets another, as the values are gone with the column.
+// place gives a column a cell of its own; one that comes back after its removal gets another, as
+// the values are gone with the column.
 func (t *table) place(c *column) {
 	if c.get != nil || c.compute != nil {
 		c.slot = -1

@@ -46,7 +46,8 @@ func stateCells(states, status []option) []*column {
 }
 
 func yesNoCell(name, schema, label, no, yes string) *column {
-	return &column{name: name, schema: schema, label: label, kind: kindBool, options: []option{{value: 0, label: no}, {value: 1, label: yes}}}
+	return &column{name: name, schema: schema, label: label, kind: kindBool,
+		options: []option{{value: 0, label: no}, {value: 1, label: yes}}}
 }
 
 func momentCell(name, schema, label string) *column {
@@ -69,7 +70,8 @@ func systemCells() []*column {
 
 // mergeCells tell whether a row was merged into another one of its table.
 func mergeCells(logical string) []*column {
-	return []*column{yesNoCell("merged", "Merged", "Merged", "No", "Yes"), lookupCell("masterid", "MasterId", "Master ID", logical)}
+	return []*column{yesNoCell("merged", "Merged", "Merged", "No", "Yes"),
+		lookupCell("masterid", "MasterId", "Master ID", logical)}
 }
 
 // computed is a column that has no cell: its value follows from those of other columns. Rows cannot be given one.
@@ -87,7 +89,8 @@ func addressCells() []*column {
 		textCell("address1_stateorprovince", "Address1_StateOrProvince", "Address 1: State/Province", 50),
 		textCell("address1_postalcode", "Address1_PostalCode", "Address 1: ZIP/Postal Code", 20),
 		textCell("address1_country", "Address1_Country", "Address 1: Country/Region", 80),
-		computed(whole, composite, "address1_line1", "address1_city", "address1_stateorprovince", "address1_postalcode", "address1_country"),
+		computed(whole, composite, "address1_line1", "address1_city", "address1_stateorprovince", "address1_postalcode",
+			"address1_country"),
 	}
 }
 
@@ -100,12 +103,13 @@ func baseMoney(name, schema, label, of string) *column {
 
 // currencyOf is the lookup of a row's currency: there where one of the columns of money has a value.
 func currencyOf(money ...string) *column {
-	return computed(lookupCell("transactioncurrencyid", "TransactionCurrencyId", "Currency", "transactioncurrency"), func(in inputs) value {
-		for i := range money {
-			if in.at(i).ok {
-				return value{ok: true, id: currencyID}
+	return computed(lookupCell("transactioncurrencyid", "TransactionCurrencyId", "Currency", "transactioncurrency"),
+		func(in inputs) value {
+			for i := range money {
+				if in.at(i).ok {
+					return value{ok: true, id: currencyID}
+				}
 			}
-		}
-		return value{}
-	}, money...)
+			return value{}
+		}, money...)
 }

@@ -12,16 +12,16 @@ type Counts struct {
 	Authorize   int            `json:"authorize"`
 	Tokens      map[string]int `json:"tokens"`
 	TokenErrors map[string]int `json:"token_errors"`
-	// TokenNumbers counts those by the digits of their AADSTS number, Assertions the client assertions by algorithm ("malformed" for
-	// those that could not be read), AdminConsent the admin-consent requests, Discovery the requests for "openid-configuration",
-	// "keys" and "instance".
+	// TokenNumbers counts those by the digits of their AADSTS number, Assertions the client assertions
+	// by algorithm ("malformed" for those that could not be read), AdminConsent the admin-consent
+	// requests, Discovery the requests for "openid-configuration", "keys" and "instance".
 	TokenNumbers map[string]int `json:"token_numbers"`
 	Assertions   map[string]int `json:"assertions"`
 	AdminConsent int            `json:"admin_consent"`
 	Discovery    map[string]int `json:"discovery"`
-	// Data counts data requests that got past the bearer check, by route: "WhoAmI", "accounts", "accounts(key)",
-	// "accounts/$count", "systemusers(key)/teammembership_association", "EntityDefinitions" and so on; the operations of a batch
-	// count beside their "$batch".
+	// Data counts data requests that got past the bearer check, by route: "WhoAmI", "accounts",
+	// "accounts(key)", "accounts/$count", "systemusers(key)/teammembership_association",
+	// "EntityDefinitions" and so on; the operations of a batch count beside their "$batch".
 	Data map[string]int `json:"data"`
 	// Answered counts those of Data that were answered with 200 and the whole body.
 	Answered map[string]int `json:"answered"`
@@ -44,8 +44,9 @@ func (c Counts) TokenRequests() int {
 }
 
 func noCounts() Counts {
-	return Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, TokenNumbers: map[string]int{}, Assertions: map[string]int{},
-		Discovery: map[string]int{}, Data: map[string]int{}, Answered: map[string]int{}}
+	return Counts{Tokens: map[string]int{}, TokenErrors: map[string]int{}, TokenNumbers: map[string]int{},
+		Assertions: map[string]int{},
+		Discovery:  map[string]int{}, Data: map[string]int{}, Answered: map[string]int{}}
 }
 
 func (c Counts) clone() Counts {

@@ -42,9 +42,9 @@ func (c Control) Accounts() iter.Seq[Account] {
 	}
 }
 
-// PutAccount inserts the row, or replaces the one with the same ID; its Version and ModifiedOn are set, a zero CreatedOn and
-// StatusCode too. An empty ID gets a new
-// one. It returns the ID, or "" where ID is not a GUID.
+// PutAccount inserts the row, or replaces the one with the same ID; its Version and ModifiedOn are
+// set, a zero CreatedOn and StatusCode too. An empty ID gets a new one. It returns the ID, or ""
+// where ID is not a GUID.
 func (c Control) PutAccount(a Account) string {
 	t := c.s.schema.table("accounts")
 	r, ok := newAccountMaker(t, false).record(&a)

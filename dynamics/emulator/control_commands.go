@@ -13,43 +13,59 @@ import (
 
 // commands are the paths of the control endpoint. The list in doc.go is the same; a test compares them.
 var commands = []command{
-	{http.MethodGet, "counts", "", "what was asked so far (Counts)", func(r controlRequest) (any, error) { return r.c.Counts(), nil }},
+	{http.MethodGet, "counts", "", "what was asked so far (Counts)",
+		func(r controlRequest) (any, error) { return r.c.Counts(), nil }},
 	{http.MethodGet, "users", "", "who may sign in", func(r controlRequest) (any, error) { return r.c.Users(), nil }},
-	{http.MethodGet, "grants", "", "the sign-ins that left a refresh token (Grant)", func(r controlRequest) (any, error) { return r.c.Grants(), nil }},
+	{http.MethodGet, "grants", "", "the sign-ins that left a refresh token (Grant)",
+		func(r controlRequest) (any, error) { return r.c.Grants(), nil }},
 	{http.MethodPost, "reset", "", "count from zero", always(Control.ResetCounts)},
 	{http.MethodPost, "expire", "", "every access token so far: 401", always(Control.ExpireAccessTokens)},
 	{http.MethodPost, "lifetime", "?seconds=", "of the access tokens to come; 0 is the normal one", lifetime},
 	{http.MethodPost, "revoke", "?user=|grant=", "refresh tokens of a user, of one sign-in, or all: AADSTS50173", revoke},
-	{http.MethodPost, "expire-refresh", "?user=", "refresh tokens of a user, or all: AADSTS700082", func(r controlRequest) (any, error) {
-		return done("expired", r.c.ExpireRefreshTokens(r.get("user"))), nil
-	}},
+	{http.MethodPost, "expire-refresh", "?user=", "refresh tokens of a user, or all: AADSTS700082",
+		func(r controlRequest) (any, error) {
+			return done("expired", r.c.ExpireRefreshTokens(r.get("user"))), nil
+		}},
 	{http.MethodPost, "password", "?user=", "an administrator's reset: AADSTS50173", func(r controlRequest) (any, error) {
 		n, ok := r.c.ChangePassword(r.get("user"))
 		return done("revoked", n), unless(ok, errUser)
 	}},
-	{http.MethodPost, "block", "?user=", "the account is disabled at Entra: AADSTS50057", func(r controlRequest) (any, error) {
-		return nil, unless(r.c.BlockSignIn(r.get("user"), r.on), errUser)
-	}},
-	{http.MethodPost, "mfa", "?user=", "a second factor is required: AADSTS50076 until the next sign-in", func(r controlRequest) (any, error) {
-		return nil, unless(r.c.RequireMFA(r.get("user"), r.on), errUser)
-	}},
-	{http.MethodPost, "withdraw", "?user=", "consent is taken back: AADSTS65001 until it is given again", func(r controlRequest) (any, error) {
-		return nil, unless(r.c.WithdrawConsent(r.get("user")), errUser)
-	}},
+	{http.MethodPost, "block", "?user=", "the account is disabled at Entra: AADSTS50057",
+		func(r controlRequest) (any, error) {
+			return nil, unless(r.c.BlockSignIn(r.get("user"), r.on), errUser)
+		}},
+	{http.MethodPost, "mfa", "?user=", "a second factor is required: AADSTS50076 until the next sign-in",
+		func(r controlRequest) (any, error) {
+			return nil, unless(r.c.RequireMFA(r.get("user"), r.on), errUser)
+		}},
+	{http.MethodPost, "withdraw", "?user=", "consent is taken back: AADSTS65001 until it is given again",
+		func(r controlRequest) (any, error) {
+			return nil, unless(r.c.WithdrawConsent(r.get("user")), errUser)
+		}},
 	{http.MethodPost, "secret-expired", "", "the client secret: AADSTS7000222", switched(Control.ExpireClientSecret)},
-	{http.MethodPost, "admin-consent", "", "users may not consent: AADSTS90094 until an administrator has", switched(Control.RequireAdminConsent)},
+	{http.MethodPost, "admin-consent", "", "users may not consent: AADSTS90094 until an administrator has",
+		switched(Control.RequireAdminConsent)},
 	{http.MethodPost, "claims", "", "with a JSON object: Dataverse's claims challenge; with nothing: none", setClaims},
-	{http.MethodPost, "tracking", "[?table=]", "change tracking of a table, or of all, is on; off=1 switches it off", tracking},
+	{http.MethodPost, "tracking", "[?table=]", "change tracking of a table, or of all, is on; off=1 switches it off",
+		tracking},
 	{http.MethodPost, "expire-changes", "", "every delta token so far: 0x80044352", always(Control.ExpireChangeTokens)},
-	{http.MethodPost, "withhold", "?user=&privilege=[&depth=]", "takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep", withhold},
-	{http.MethodPost, "language", "?user=&lcid=", "the user's labels and formats: 1033 English, 1031 German, 1036 French", setLanguage},
-	{http.MethodPost, "app-blocked", "", "Dataverse refuses the application: 0x80095ffc", switched(Control.BlockApplication)},
-	{http.MethodPost, "option", "?column=&value=&label=[&lcid=][&table=]", "adds an option to a choice, or gives it another label; off=1 removes it", setOption},
-	{http.MethodPost, "column", "?column=&label=[&lcid=][&type=][&table=]", "adds a custom column, or gives one another name; off=1 removes it", setColumn},
-	{http.MethodPost, "secure", "?column=[&table=]", "secures a column; off=1 takes that back", func(r controlRequest) (any, error) {
-		return nil, unless(r.table().Secure(r.get("column"), r.on), errors.New("column must be one that can be secured, and table its entity set"))
-	}},
-	{http.MethodPost, "profile", "[?name=]", "with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
+	{http.MethodPost, "withhold", "?user=&privilege=[&depth=]",
+		"takes a privilege of Dataverse's, or cuts it to Basic, Local or Deep", withhold},
+	{http.MethodPost, "language", "?user=&lcid=",
+		"the user's labels and formats: 1033 English, 1031 German, 1036 French", setLanguage},
+	{http.MethodPost, "app-blocked", "", "Dataverse refuses the application: 0x80095ffc",
+		switched(Control.BlockApplication)},
+	{http.MethodPost, "option", "?column=&value=&label=[&lcid=][&table=]",
+		"adds an option to a choice, or gives it another label; off=1 removes it", setOption},
+	{http.MethodPost, "column", "?column=&label=[&lcid=][&type=][&table=]",
+		"adds a custom column, or gives one another name; off=1 removes it", setColumn},
+	{http.MethodPost, "secure", "?column=[&table=]", "secures a column; off=1 takes that back",
+		func(r controlRequest) (any, error) {
+			return nil, unless(r.table().Secure(r.get("column"), r.on),
+				errors.New("column must be one that can be secured, and table its entity set"))
+		}},
+	{http.MethodPost, "profile", "[?name=]",
+		"with a FieldSecurityProfile as JSON: puts it; off=1 deletes the one called name", setProfile},
 	{http.MethodPost, "table", "[?name=]", "with a Table as JSON: adds it; off=1 removes the added one whose set is name", setTable},
 	{http.MethodPost, "created", "[?id=&at=][&table=]",
 		"with a list of Created as JSON: when all rows were created; with id= and at= when one was, off=1 for never",
@@ -57,7 +73,8 @@ var commands = []command{
 	{http.MethodPost, "record-count", "?count=[&table=]",
 		"what RetrieveTotalRecordCount tells; off=1: what was counted", recordCount},
 	{http.MethodPost, "dop-hint", "?value=", "what x-ms-dop-hint recommends; off=1: it is not sent", parallelHint},
-	{http.MethodPost, "sales", "", "the environment has Dynamics 365 Sales; off=1: it has not", switched(Control.SetSales)},
+	{http.MethodPost, "sales", "", "the environment has Dynamics 365 Sales; off=1: it has not",
+		switched(Control.SetSales)},
 	{http.MethodPost, "row", "[?table=]", "with a row as JSON: puts it; with off=1 and id= deletes one", setRow},
 	{http.MethodPost, "fail", "", "with a Fault as JSON: throttle, delay, break or refuse requests to come", fail},
 	{http.MethodPost, "clear", "", "drop the faults that have not struck", always(Control.Clear)},
@@ -127,7 +144,8 @@ func withhold(r controlRequest) (any, error) {
 	if !r.on {
 		depth = DepthGlobal
 	}
-	return nil, unless(r.c.Limit(user, r.get("privilege"), depth), errors.New("privilege must be one of "+strings.Join(dir.privileges(), ", ")))
+	return nil, unless(r.c.Limit(user, r.get("privilege"), depth),
+		errors.New("privilege must be one of "+strings.Join(dir.privileges(), ", ")))
 }
 
 func setLanguage(r controlRequest) (any, error) {
@@ -135,7 +153,8 @@ func setLanguage(r controlRequest) (any, error) {
 		return nil, errUser
 	}
 	lcid, _ := strconv.Atoi(r.get("lcid"))
-	return nil, unless(r.c.SetLanguage(r.get("user"), lcid), errors.New("lcid must be one of "+strings.Join(languageNames(), ", ")))
+	return nil, unless(r.c.SetLanguage(r.get("user"), lcid),
+		errors.New("lcid must be one of "+strings.Join(languageNames(), ", ")))
 }
 
 // labels are what option and column set.

@@ -28,8 +28,8 @@ func (c Control) SetAccessTokenLifetime(d time.Duration) {
 // Grants are the sign-ins that left a refresh token, the latest first.
 func (c Control) Grants() []Grant { return c.s.grants.list(c.s.opts.Now()) }
 
-// RevokeRefreshTokens ends the refresh tokens of a user (by UserName), or of everybody for "", and returns how many; the token
-// endpoint answers AADSTS50173 for them. It is 0 for an unknown user.
+// RevokeRefreshTokens ends the refresh tokens of a user (by UserName), or of everybody for "", and
+// returns how many; the token endpoint answers AADSTS50173 for them. It is 0 for an unknown user.
 func (c Control) RevokeRefreshTokens(userName string) int {
 	chosen, ok := c.of(userName)
 	if !ok {
@@ -43,8 +43,8 @@ func (c Control) RevokeGrant(id string) int {
 	return c.s.grants.revoke(func(g grant) bool { return g.session == id })
 }
 
-// ExpireRefreshTokens ends the life of the refresh tokens of a user, or of everybody for "", as 90 idle days do (AADSTS700082),
-// and returns how many.
+// ExpireRefreshTokens ends the life of the refresh tokens of a user, or of everybody for "", as 90
+// idle days do (AADSTS700082), and returns how many.
 func (c Control) ExpireRefreshTokens(userName string) int {
 	chosen, ok := c.of(userName)
 	if !ok {
@@ -53,8 +53,9 @@ func (c Control) ExpireRefreshTokens(userName string) int {
 	return c.s.grants.expire(chosen, c.s.opts.Now())
 }
 
-// ChangePassword is an administrator's reset: the user's refresh tokens end (AADSTS50173) and a new sign-in works. It returns how
-// many there were, and false for an unknown user. A change by the person alone leaves a confidential client's tokens alive.
+// ChangePassword is an administrator's reset: the user's refresh tokens end (AADSTS50173) and a new
+// sign-in works. It returns how many there were, and false for an unknown user. A change by the
+// person alone leaves a confidential client's tokens alive.
 func (c Control) ChangePassword(userName string) (int, bool) {
 	u := c.s.dir.byUserName(userName)
 	if u == nil {
@@ -63,8 +64,9 @@ func (c Control) ChangePassword(userName string) (int, bool) {
 	return c.s.grants.revoke(func(g grant) bool { return g.user == u }), true
 }
 
-// BlockSignIn disables the user's account at Entra, or enables it again: no sign-in and no refresh (AADSTS50057); access tokens
-// stay good until they expire. It returns false for an unknown user. [User.Disabled] is about Dataverse.
+// BlockSignIn disables the user's account at Entra, or enables it again: no sign-in and no refresh
+// (AADSTS50057); access tokens stay good until they expire. It returns false for an unknown user.
+// [User.Disabled] is about Dataverse.
 func (c Control) BlockSignIn(userName string, blocked bool) bool {
 	return c.rule(userName, func(x *rules, u *systemUser) { mark(x.blocked, u, blocked) })
 }
@@ -75,8 +77,8 @@ func (c Control) RequireMFA(userName string, required bool) bool {
 	return c.rule(userName, func(x *rules, u *systemUser) { mark(x.mfa, u, required) })
 }
 
-// WithdrawConsent takes back what the user agreed to: refreshes answer AADSTS65001 until he, or an administrator for all, has
-// agreed again. It returns false for an unknown user.
+// WithdrawConsent takes back what the user agreed to: refreshes answer AADSTS65001 until he, or an
+// administrator for all, has agreed again. It returns false for an unknown user.
 func (c Control) WithdrawConsent(userName string) bool {
 	return c.rule(userName, func(x *rules, u *systemUser) { x.withdrawn[u] = true })
 }
@@ -86,13 +88,15 @@ func (c Control) ExpireClientSecret(expired bool) {
 	c.s.rules.with(func(x *rules) { x.secretExpired = expired })
 }
 
-// RequireAdminConsent is [Options.AdminConsentRequired] while the server runs; required forgets an administrator's consent.
+// RequireAdminConsent is [Options.AdminConsentRequired] while the server runs; required forgets an
+// administrator's consent.
 func (c Control) RequireAdminConsent(required bool) {
 	c.s.rules.with(func(x *rules) { x.adminOnly, x.adminAgreed = required, x.adminAgreed && !required })
 }
 
-// ChallengeClaims makes Dataverse answer 401 with error="insufficient_claims" to every token that was not asked with these claims,
-// a JSON object; "" ends it. It returns false where claims is something else.
+// ChallengeClaims makes Dataverse answer 401 with error="insufficient_claims" to every token that
+// was not asked with these claims, a JSON object; "" ends it. It returns false where claims is
+// something else.
 func (c Control) ChallengeClaims(claims string) bool {
 	if checkClaims(claims) != nil {
 		return false

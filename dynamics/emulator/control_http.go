@@ -51,7 +51,8 @@ func findCommand(path string) *command {
 	return nil
 }
 
-// serveControl is [Control] over HTTP, for loopback hosts only: a page elsewhere must not be able to reach it by another name.
+// serveControl is [Control] over HTTP, for loopback hosts only: a page elsewhere must not be able
+// to reach it by another name.
 func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 	path := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/_emulator"), "/")
 	if tenant, ok := strings.CutPrefix(path, "signin/"); ok {
@@ -85,12 +86,14 @@ func (s *Server) serveControl(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	q := r.URL.Query()
-	answer, err := cmd.run(controlRequest{c: s.Control(), get: q.Get, on: q.Get("off") == "", body: func(limit int64) ([]byte, error) {
-		return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	}})
+	answer, err := cmd.run(controlRequest{c: s.Control(), get: q.Get, on: q.Get("off") == "",
+		body: func(limit int64) ([]byte, error) {
+			return io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+		}})
 	switch {
 	case err != nil:
-		writeJSON(w, http.StatusBadRequest, map[string]any{"ok": false, "error": strings.TrimPrefix(err.Error(), "emulator: ")})
+		writeJSON(w, http.StatusBadRequest, map[string]any{"ok": false,
+			"error": strings.TrimPrefix(err.Error(), "emulator: ")})
 	case answer == nil:
 		writeJSON(w, http.StatusOK, map[string]any{"ok": true})
 	default:

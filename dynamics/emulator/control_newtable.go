@@ -9,8 +9,9 @@ import (
 	"strings"
 )
 
-// Table is a table to add while the server runs. Then it is there as the built-in ones are: rows, counts, pages, metadata, changes,
-// and a privilege that each role gives as far as it gives those of other tables.
+// Table is a table to add while the server runs. Then it is there as the built-in ones are: rows,
+// counts, pages, metadata, changes, and a privilege that each role gives as far as it gives those
+// of other tables.
 type Table struct {
 	// Set, Logical and Key are the names of the entity set, of the table, and of its key: cb_visits, cb_visit, cb_visitid.
 	Set, Logical, Key string
@@ -22,8 +23,8 @@ type Table struct {
 	ObjectTypeCode int
 	// Untracked says that changes cannot be asked for.
 	Untracked bool
-	// Columns are those of the table but for the key, ownerid, statecode, statuscode, createdon, modifiedon and versionnumber, which
-	// are added where they are missing.
+	// Columns are those of the table but for the key, ownerid, statecode, statuscode, createdon,
+	// modifiedon and versionnumber, which are added where they are missing.
 	Columns []Column
 	// Rows are there from the beginning.
 	Rows []Row
@@ -33,7 +34,8 @@ var (
 	tableName  = regexp.MustCompile(`^[a-z][a-z0-9_]{1,90}$`)
 	tableKinds = func() map[string]kind {
 		out := maps.Clone(columnKinds)
-		maps.Copy(out, map[string]kind{"DateOnly": kindDate, "BigInt": kindBigInt, "Lookup": kindLookup, "Customer": kindLookup, "Uniqueidentifier": kindGUID})
+		maps.Copy(out, map[string]kind{"DateOnly": kindDate, "BigInt": kindBigInt, "Lookup": kindLookup,
+			"Customer": kindLookup, "Uniqueidentifier": kindGUID})
 		return out
 	}()
 )
@@ -89,8 +91,9 @@ func (c Control) RemoveTable(set string) bool {
 // sales is the product that brings leads and opportunities.
 const sales = "Dynamics 365 Sales"
 
-// SetSales says whether the environment has Dynamics 365 Sales. Without it the product's tables are not there, nor are their
-// metadata and their privileges, as in an environment where it was never installed.
+// SetSales says whether the environment has Dynamics 365 Sales. Without it the product's tables are
+// not there, nor are their metadata and their privileges, as in an environment where it was never
+// installed.
 func (c Control) SetSales(on bool) { c.s.schema.product(sales, on) }
 
 // table is the description as the server keeps it.
@@ -103,8 +106,9 @@ func (d Table) table(s *Server) (*table, error) {
 	if d.Label == "" {
 		return nil, errors.New("it has no Label")
 	}
-	t := &table{logical: d.Logical, set: d.Set, label: d.Label, otc: d.ObjectTypeCode, key: d.Key, primary: d.Primary, privilege: d.Privilege,
-		tracking: !d.Untracked, custom: true}
+	t := &table{logical: d.Logical, set: d.Set, label: d.Label, otc: d.ObjectTypeCode, key: d.Key, primary: d.Primary,
+		privilege: d.Privilege,
+		tracking:  !d.Untracked, custom: true}
 	if t.privilege == "" {
 		t.privilege = "prvRead" + d.Logical
 	}
@@ -124,10 +128,12 @@ func (d Table) table(s *Server) (*table, error) {
 		}
 		t.columns = append(t.columns, col)
 	}
-	if i := slices.IndexFunc(t.columns, func(o *column) bool { return o.name == d.Primary }); i < 0 || t.columns[i].kind != kindText {
+	if i := slices.IndexFunc(t.columns, func(o *column) bool { return o.name == d.Primary }); i < 0 ||
+		t.columns[i].kind != kindText {
 		return nil, fmt.Errorf("the primary column is %q; it must be a column of type String", d.Primary)
 	}
-	for _, col := range slices.Concat([]*column{keyCell(d.Key, d.Key, d.Label), ownerCell()}, stateCells(activeStates, activeStatus), systemCells()) {
+	for _, col := range slices.Concat([]*column{keyCell(d.Key, d.Key, d.Label), ownerCell()},
+		stateCells(activeStates, activeStatus), systemCells()) {
 		if !slices.ContainsFunc(t.columns, func(o *column) bool { return o.name == col.name }) {
 			t.columns = append(t.columns, col)
 		}
@@ -145,7 +151,8 @@ func (d Column) column() (*column, error) {
 	case !tableName.MatchString(d.Name):
 		return nil, fmt.Errorf("column %q: a name is like cb_region", d.Name)
 	case !ok:
-		return nil, fmt.Errorf("column %s: type is %q; it must be one of %s", d.Name, d.Type, strings.Join(slices.Sorted(maps.Keys(tableKinds)), ", "))
+		return nil, fmt.Errorf("column %s: type is %q; it must be one of %s", d.Name, d.Type,
+			strings.Join(slices.Sorted(maps.Keys(tableKinds)), ", "))
 	case d.Label == "":
 		return nil, fmt.Errorf("column %s has no label", d.Name)
 	case len(d.Options) > 0 && k != kindChoice && k != kindChoices:
@@ -153,7 +160,8 @@ func (d Column) column() (*column, error) {
 	case (k == kindLookup) != (len(d.Targets) > 0) && d.Type != "Customer":
 		return nil, fmt.Errorf("column %s of type %s: a lookup has Targets, and nothing else has", d.Name, d.Type)
 	}
-	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: strings.Contains(d.Name, "_"), targets: d.Targets}
+	x := &column{name: d.Name, schema: d.Name, label: d.Label, kind: k, custom: strings.Contains(d.Name, "_"),
+		targets: d.Targets}
 	if d.Type == "Customer" {
 		x.customer, x.targets = true, []string{"account", "contact"}
 	}

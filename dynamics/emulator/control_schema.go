@@ -8,11 +8,13 @@ import (
 	"strings"
 )
 
-// What an administrator changes in the tables while programs keep what they read of them: columns and their options. Names are
-// logical names, labels go by LCID ([Languages]). Each of these takes effect with the next request.
+// What an administrator changes in the tables while programs keep what they read of them: columns
+// and their options. Names are logical names, labels go by LCID ([Languages]). Each of these takes
+// effect with the next request.
 
-// RelabelOption sets labels of an option. Where the base language gets a new one, languages that are not named have none any
-// more. Two options may have the same label. It returns false where there is no such column or option.
+// RelabelOption sets labels of an option. Where the base language gets a new one, languages that
+// are not named have none any more. Two options may have the same label. It returns false where
+// there is no such column or option.
 func (c TableControl) RelabelOption(name string, value int, labels map[int]string) bool {
 	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		i := x.option(value)
@@ -24,11 +26,12 @@ func (c TableControl) RelabelOption(name string, value int, labels map[int]strin
 	})
 }
 
-// AddOption adds an option to a choice or to several choices, with at least a label in the base language; false where the column
-// is neither, or the value is taken.
+// AddOption adds an option to a choice or to several choices, with at least a label in the base
+// language; false where the column is neither, or the value is taken.
 func (c TableControl) AddOption(name string, value int, labels map[int]string) bool {
 	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
-		if x.kind != kindChoice && x.kind != kindChoices || x.option(value) >= 0 || !knownLanguages(labels) || labels[baseLanguage] == "" {
+		if x.kind != kindChoice && x.kind != kindChoices || x.option(value) >= 0 || !knownLanguages(labels) ||
+			labels[baseLanguage] == "" {
 			return false
 		}
 		x.options = append(x.options, option{value: int32(value), label: labels[baseLanguage], own: relabelled(nil, labels)})
@@ -36,7 +39,8 @@ func (c TableControl) AddOption(name string, value int, labels map[int]string) b
 	})
 }
 
-// RemoveOption removes an option of a choice or of several choices. Rows that have it keep its integer, without a label.
+// RemoveOption removes an option of a choice or of several choices. Rows that have it keep its
+// integer, without a label.
 func (c TableControl) RemoveOption(name string, value int) bool {
 	return c.s.schema.changeColumn(c.set, name, func(x *column) bool {
 		i := x.option(value)
@@ -56,8 +60,8 @@ func (c TableControl) RelabelColumn(name string, labels map[int]string) bool {
 	})
 }
 
-// RemoveColumn removes a custom column: asking for it is then the error of an unknown property. It returns false for one that is
-// not there or not custom.
+// RemoveColumn removes a custom column: asking for it is then the error of an unknown property. It
+// returns false for one that is not there or not custom.
 func (c TableControl) RemoveColumn(name string) bool {
 	return c.s.schema.change(c.set, func(t *table) bool {
 		n := len(t.columns)
@@ -66,7 +70,8 @@ func (c TableControl) RemoveColumn(name string) bool {
 	})
 }
 
-// Column is a custom column to add to a table. Rows that are there have no value in it. Every second choice uses a global one.
+// Column is a custom column to add to a table. Rows that are there have no value in it. Every
+// second choice uses a global one.
 type Column struct {
 	// Name is the logical name, with a publisher's prefix: cb_region. Label is in the base language.
 	Name, Label string
@@ -74,14 +79,15 @@ type Column struct {
 	Type string
 	// Options are the labels of a choice by value.
 	Options map[int]string
-	// Targets are the tables that a lookup names, by their logical names. Lookup, Customer, DateOnly, BigInt and Uniqueidentifier are
-	// types of the columns of an added [Table] only.
+	// Targets are the tables that a lookup names, by their logical names. Lookup, Customer, DateOnly,
+	// BigInt and Uniqueidentifier are types of the columns of an added [Table] only.
 	Targets []string
 }
 
 var (
 	customName  = regexp.MustCompile(`^[a-z][a-z0-9]{1,7}_[a-z0-9_]{1,40}$`)
-	columnKinds = map[string]kind{"String": kindText, "Memo": kindMemo, "Integer": kindInt, "Decimal": kindDecimal, "Money": kindMoney,
+	columnKinds = map[string]kind{"String": kindText, "Memo": kindMemo, "Integer": kindInt, "Decimal": kindDecimal,
+		"Money":    kindMoney,
 		"DateTime": kindDateTime, "Boolean": kindBool, "Picklist": kindChoice, "MultiSelectPicklist": kindChoices}
 )
 
@@ -91,7 +97,8 @@ func (c TableControl) AddColumn(d Column) error {
 		return fmt.Errorf("emulator: column %q: a custom column's name is like cb_region", d.Name)
 	}
 	if _, ok := columnKinds[d.Type]; !ok {
-		return fmt.Errorf("emulator: column %s: type is %q; it must be one of %s", d.Name, d.Type, strings.Join(slices.Sorted(maps.Keys(columnKinds)), ", "))
+		return fmt.Errorf("emulator: column %s: type is %q; it must be one of %s", d.Name, d.Type,
+			strings.Join(slices.Sorted(maps.Keys(columnKinds)), ", "))
 	}
 	x, err := d.column()
 	if err != nil {

@@ -11,8 +11,8 @@ type TableControl struct {
 	set string
 }
 
-// Table is the table of an entity set. Where there is no such set, or the store does not keep its rows, its methods change nothing
-// and say so.
+// Table is the table of an entity set. Where there is no such set, or the store does not keep its
+// rows, its methods change nothing and say so.
 func (c Control) Table(set string) TableControl { return TableControl{c.s, set} }
 
 // table is nil where there is none whose rows the store keeps.
@@ -38,8 +38,9 @@ func (c TableControl) Rows() iter.Seq[Row] {
 	}
 }
 
-// Put inserts the row, or replaces the one with the same key, and returns the key; a row without one gets a new one. It sets
-// modifiedon and versionnumber, and what has to have a value and has none: createdon, statecode, statuscode, yes or no.
+// Put inserts the row, or replaces the one with the same key, and returns the key; a row without
+// one gets a new one. It sets modifiedon and versionnumber, and what has to have a value and has
+// none: createdon, statecode, statuscode, yes or no.
 func (c TableControl) Put(row Row) (string, error) {
 	t := c.table()
 	if t == nil {
@@ -58,8 +59,9 @@ func (c TableControl) Delete(id string) bool {
 	return t != nil && c.s.data.delete(t.logical, id)
 }
 
-// Restore brings a deleted row back under its id, as Dataverse's recycle bin does, and reports whether it was in there. Change
-// tracking then tells both of the deletion and of the row; nobody has seen in which order, see [Options.DeletionsFirst].
+// Restore brings a deleted row back under its id, as Dataverse's recycle bin does, and reports
+// whether it was in there. Change tracking then tells both of the deletion and of the row; nobody
+// has seen in which order, see [Options.DeletionsFirst].
 func (c TableControl) Restore(id string) bool {
 	t := c.table()
 	return t != nil && c.s.data.restore(t.logical, id)

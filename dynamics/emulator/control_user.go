@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Withhold takes a privilege from a user, whatever his roles say, as from the next request. It returns false for an unknown user
-// or privilege; so do the others here.
+// Withhold takes a privilege from a user, whatever his roles say, as from the next request. It
+// returns false for an unknown user or privilege; so do the others here.
 func (c Control) Withhold(userName, privilege string) bool {
 	return c.Limit(userName, privilege, DepthNone)
 }
@@ -16,7 +16,8 @@ func (c Control) Restore(userName, privilege string) bool {
 	return c.Limit(userName, privilege, DepthGlobal)
 }
 
-// Limit cuts a privilege to a depth: with DepthLocal on prvReadAccount the user sees the accounts of his business unit only.
+// Limit cuts a privilege to a depth: with DepthLocal on prvReadAccount the user sees the accounts
+// of his business unit only.
 func (c Control) Limit(userName, privilege string, most Depth) bool {
 	u := c.s.dir.byUserName(userName)
 	if u == nil || !slices.Contains(c.s.dir.privileges(), privilege) || most < DepthNone || most > DepthGlobal {
@@ -26,8 +27,8 @@ func (c Control) Limit(userName, privilege string, most Depth) bool {
 	return true
 }
 
-// SetLanguage changes the language of a user's labels and formats, as the user's personal options do; it returns false for an
-// unknown user and for a language that is not in [Languages].
+// SetLanguage changes the language of a user's labels and formats, as the user's personal options
+// do; it returns false for an unknown user and for a language that is not in [Languages].
 func (c Control) SetLanguage(userName string, lcid int) bool {
 	u := c.s.dir.byUserName(userName)
 	if u == nil || !slices.Contains(Languages(), lcid) {
@@ -49,6 +50,7 @@ func (s *Server) appBlocked() *fault {
 	if !blocked {
 		return nil
 	}
-	return &fault{status: http.StatusForbidden, code: "0x80095ffc", message: "Access to Dataverse API is restricted for this application Id : '" +
-		s.opts.ClientID + "'. Please contact your administrator for more information."}
+	return &fault{status: http.StatusForbidden, code: "0x80095ffc",
+		message: "Access to Dataverse API is restricted for this application Id : '" +
+			s.opts.ClientID + "'. Please contact your administrator for more information."}
 }

@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// cookie is a paging cookie: where the page just delivered began and ended, by the values of the order columns and the key.
-// Nothing is kept on the server, so rows that come and go between pages do what they do in Dataverse.
+// cookie is a paging cookie: where the page just delivered began and ended, by the values of the
+// order columns and the key. Nothing is kept on the server, so rows that come and go between pages
+// do what they do in Dataverse.
 type cookie struct {
 	page  int
 	last  []value // as the ordering
@@ -75,16 +76,19 @@ func attribute(s string) string {
 	return b.String()
 }
 
-// skipToken is the whole value of $skiptoken, encoded for the link: the outer layer once, the inner one twice and in lower case.
+// skipToken is the whole value of $skiptoken, encoded for the link: the outer layer once, the inner
+// one twice and in lower case.
 func skipToken(inner string, next int, tracking bool) string {
 	once := escape(inner, cookieBare, lowerHex)
-	outer := fmt.Sprintf(`<cookie pagenumber="%d" pagingcookie="%s" istracking="%s" />`, next, once, map[bool]string{false: "False", true: "True"}[tracking])
+	outer := fmt.Sprintf(`<cookie pagenumber="%d" pagingcookie="%s" istracking="%s" />`, next, once,
+		map[bool]string{false: "False", true: "True"}[tracking])
 	return escape(outer, linkBare, upperHex)
 }
 
-// Pages that are ordered by a lookup, which is by a column of another table, have no cookie: the next one is asked for by its number,
-// and those behind the first 50,000 rows not at all ("Page large result sets with QueryExpression", simple paging; seen in public
-// reports for the Web API too).
+// Pages that are ordered by a lookup, which is by a column of another table, have no cookie: the
+// next one is asked for by its number, and those behind the first 50,000 rows not at all ("Page
+// large result sets with QueryExpression", simple paging; seen in public reports for the Web API
+// too).
 const simplePagingRows = 50_000
 
 var simpleForm = regexp.MustCompile(`^<cookie pagenumber="([0-9]{1,9})"(?: istracking="(?:False|True)")? ?/>$`)

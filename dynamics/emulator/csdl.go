@@ -44,7 +44,8 @@ func (c *call) csdl(path []segment) (*answer, *fault) {
 }
 
 func entityType(b *bytes.Buffer, t *table) {
-	fmt.Fprintf(b, `<EntityType Name="%s" BaseType="mscrm.crmbaseentity"><Key><PropertyRef Name="%s" /></Key>`, t.logical, t.key)
+	fmt.Fprintf(b, `<EntityType Name="%s" BaseType="mscrm.crmbaseentity"><Key><PropertyRef Name="%s" /></Key>`,
+		t.logical, t.key)
 	for _, col := range t.inWebAPI() {
 		fmt.Fprintf(b, `<Property Name="%s" Type="%s"`, col.property(), col.kind.edm())
 		if col.name == t.key {

@@ -176,7 +176,8 @@ func (c *call) path() ([]segment, *fault) {
 	switch version {
 	case "v9.0", "v9.1", "v9.2":
 	default:
-		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%s'.", origin(c.r)+c.r.URL.Path)}
+		return nil, &fault{status: http.StatusNotFound, code: "",
+			message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%s'.", origin(c.r)+c.r.URL.Path)}
 	}
 	c.base = origin(c.r) + "/api/data/" + version + "/"
 	var out []segment

@@ -91,7 +91,8 @@ type directory struct {
 // BusinessUnits are the names of the business units, the root first.
 func BusinessUnits() []string { return slices.Clone(businessUnits) }
 
-// RoleNames are the security roles that a [User] may have. Every business unit has its own copy of each, with its own id.
+// RoleNames are the security roles that a [User] may have. Every business unit has its own copy of
+// each, with its own id.
 func RoleNames() []string {
 	out := make([]string, len(roleTemplates))
 	for i, r := range roleTemplates {
@@ -107,12 +108,15 @@ func newDirectory(o Options) (*directory, error) {
 	}
 	for _, n := range businessUnits {
 		for i, r := range roleTemplates {
-			d.roles = append(d.roles, &role{id: namedGUID("role", n, r.name), root: namedGUID("role", businessUnits[0], r.name), businessUnit: d.units[n],
-				template: standardTemplates[r.name], name: r.name, managed: r.managed, privileges: r.grants(), rows: r.rows, tables: r.tables, dir: d, version: int64(1000 + i)})
+			d.roles = append(d.roles, &role{id: namedGUID("role", n, r.name),
+				root: namedGUID("role", businessUnits[0], r.name), businessUnit: d.units[n],
+				template: standardTemplates[r.name], name: r.name, managed: r.managed, privileges: r.grants(), rows: r.rows,
+				tables: r.tables, dir: d, version: int64(1000 + i)})
 		}
 	}
 	for i, t := range teamTemplates {
-		x := &team{id: namedGUID("team", t.name), businessUnit: d.units[t.unit], name: t.name, kind: t.kind, version: int64(2000 + i)}
+		x := &team{id: namedGUID("team", t.name), businessUnit: d.units[t.unit], name: t.name, kind: t.kind,
+			version: int64(2000 + i)}
 		for _, n := range t.roles {
 			x.roles = append(x.roles, d.role(n, x.businessUnit))
 		}
@@ -152,9 +156,11 @@ func (d *directory) user(u User) (*systemUser, error) {
 	if u.BusinessUnit == "" {
 		u.BusinessUnit = businessUnits[0]
 	}
-	x := &systemUser{User: u, id: namedGUID("user", strings.ToLower(u.UserName)), objectID: namedGUID("oid", strings.ToLower(u.UserName))}
+	x := &systemUser{User: u, id: namedGUID("user", strings.ToLower(u.UserName)),
+		objectID: namedGUID("oid", strings.ToLower(u.UserName))}
 	if u.Language != 0 && !slices.Contains(Languages(), u.Language) {
-		return nil, fmt.Errorf("emulator: user %s: no language %d; there are %s", u.UserName, u.Language, strings.Join(languageNames(), ", "))
+		return nil, fmt.Errorf("emulator: user %s: no language %d; there are %s", u.UserName, u.Language,
+			strings.Join(languageNames(), ", "))
 	}
 	x.language.Store(int32(u.Language))
 	if u.ApplicationID != "" {
@@ -176,7 +182,8 @@ func (d *directory) user(u User) (*systemUser, error) {
 	x.User.ID, x.User.ObjectID = x.id.String(), x.objectID.String()
 	var ok bool
 	if x.businessUnit, ok = d.units[u.BusinessUnit]; !ok {
-		return nil, fmt.Errorf("emulator: user %s: no business unit %q; there are %s", u.UserName, u.BusinessUnit, strings.Join(businessUnits, ", "))
+		return nil, fmt.Errorf("emulator: user %s: no business unit %q; there are %s", u.UserName, u.BusinessUnit,
+			strings.Join(businessUnits, ", "))
 	}
 	for _, n := range u.Roles {
 		r := d.role(n, x.businessUnit)

@@ -34,7 +34,8 @@ type roleTemplate struct {
 	without []string
 }
 
-var common = []string{readUser, readRole, readTeam, readBusinessUnit, readSettings, readPrivilege, readEntity, readAttribute, readOptionSet, readOrganization}
+var common = []string{readUser, readRole, readTeam, readBusinessUnit, readSettings, readPrivilege, readEntity,
+	readAttribute, readOptionSet, readOrganization}
 
 // fieldSecurity is what reading who may read secured columns takes: "typically, only system administrators have the
 // prvReadFieldPermission privilege" ("Column-level security with code").
@@ -55,7 +56,8 @@ func (r roleTemplate) grants() map[string]Depth {
 }
 
 var roleTemplates = []roleTemplate{
-	{name: administrator, managed: true, rows: DepthGlobal, more: append([]string{"prvWriteAccount", "prvCreateAccount", "prvDeleteAccount"}, fieldSecurity...)},
+	{name: administrator, managed: true, rows: DepthGlobal,
+		more: append([]string{"prvWriteAccount", "prvCreateAccount", "prvDeleteAccount"}, fieldSecurity...)},
 	{name: "System Customizer", managed: true, rows: DepthGlobal},
 	{name: "Basic User", managed: true},
 	{name: "Salesperson", managed: true, rows: DepthGlobal, more: []string{"prvWriteAccount"}},
@@ -77,9 +79,10 @@ var roleTemplates = []roleTemplate{
 
 const administrator = "System Administrator"
 
-// standardTemplates are the role templates of roles that Microsoft ships; they have the same ids in every environment
-// (https://learn.microsoft.com/power-apps/developer/data-platform/security-roles#standard-role-templates). Basic User is the present
-// name of Common Data Service User.
+// standardTemplates are the role templates of roles that Microsoft ships; they have the same ids in
+// every environment
+// (https://learn.microsoft.com/power-apps/developer/data-platform/security-roles#standard-role-templates).
+// Basic User is the present name of Common Data Service User.
 var standardTemplates = map[string]guid{
 	administrator:            mustGUID("627090ff-40a3-4053-8790-584edc5be201"),
 	"System Customizer":      mustGUID("119f245c-3cc8-4b62-b31c-d1a046ced15d"),
@@ -111,25 +114,42 @@ var teamTemplates = []teamTemplate{
 }
 
 var builtinUsers = []User{
-	{Name: "Ada Lindqvist", UserName: DefaultUser, Title: "Dr.", JobTitle: "Head of CRM", Roles: []string{"System Administrator"}, Teams: []string{"Contoso"}},
-	{Name: "Tomás Ferreira", UserName: "tomas.ferreira@contoso.example", JobTitle: "Campaign planner", Roles: []string{"Campaign Reader"}, Teams: []string{"Contoso", "Key Accounts"}},
-	{Name: "Grace Okonkwo", UserName: "grace.okonkwo@contoso.example", JobTitle: "Sales manager", Roles: []string{"Salesperson", "Basic User"}, Teams: []string{"Key Accounts"}},
-	{Name: "Jürgen Weiß", UserName: "juergen.weiss@contoso.example", Title: "Herr", Language: 1031, BusinessUnit: "Contoso EMEA", Roles: []string{"Basic User"}, Teams: []string{"Campaigns EMEA", "Vertrieb Österreich & Süd"}},
-	{Name: "Siobhán O'Rourke", UserName: "siobhan.orourke@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Marketing Professional"}},
-	{Name: "田中 美咲", UserName: "misaki.tanaka@contoso.example", BusinessUnit: "Contoso Asia-Pacific", Roles: []string{"Salesperson"}},
-	{Name: "王伟", UserName: "wei.wang@contoso.example", BusinessUnit: "Contoso Asia-Pacific", Roles: []string{"Campaign Reader"}},
-	{Name: "ليلى حداد", UserName: "leila.haddad@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Salesperson"}},
+	{Name: "Ada Lindqvist", UserName: DefaultUser, Title: "Dr.", JobTitle: "Head of CRM",
+		Roles: []string{"System Administrator"}, Teams: []string{"Contoso"}},
+	{Name: "Tomás Ferreira", UserName: "tomas.ferreira@contoso.example", JobTitle: "Campaign planner",
+		Roles: []string{"Campaign Reader"}, Teams: []string{"Contoso", "Key Accounts"}},
+	{Name: "Grace Okonkwo", UserName: "grace.okonkwo@contoso.example", JobTitle: "Sales manager",
+		Roles: []string{"Salesperson", "Basic User"}, Teams: []string{"Key Accounts"}},
+	{Name: "Jürgen Weiß", UserName: "juergen.weiss@contoso.example", Title: "Herr", Language: 1031,
+		BusinessUnit: "Contoso EMEA", Roles: []string{"Basic User"},
+		Teams: []string{"Campaigns EMEA", "Vertrieb Österreich & Süd"}},
+	{Name: "Siobhán O'Rourke", UserName: "siobhan.orourke@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Marketing Professional"}},
+	{Name: "田中 美咲", UserName: "misaki.tanaka@contoso.example", BusinessUnit: "Contoso Asia-Pacific",
+		Roles: []string{"Salesperson"}},
+	{Name: "王伟", UserName: "wei.wang@contoso.example", BusinessUnit: "Contoso Asia-Pacific",
+		Roles: []string{"Campaign Reader"}},
+	{Name: "ليلى حداد", UserName: "leila.haddad@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Salesperson"}},
 	{Name: "נועה לוי", UserName: "noa.levi@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Salesperson"}},
-	{Name: "Олександр Шевчук", UserName: "oleksandr.shevchuk@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Marketing Professional"}},
-	{Name: "김서연", UserName: "seoyeon.kim@contoso.example", BusinessUnit: "Contoso Asia-Pacific", Roles: []string{"Basic User"}},
-	{Name: "Priya Raghunathan", UserName: "priya.raghunathan@contoso.example", BusinessUnit: "Contoso Asia-Pacific", Roles: []string{"System Customizer"}},
-	{Name: "Mehmet Yılmaz", UserName: "mehmet.yilmaz@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Salesperson"}},
-	{Name: "Ελένη Παπαδοπούλου", UserName: "eleni.papadopoulou@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Salesperson"}},
-	{Name: "Łukasz Żak", UserName: "lukasz.zak@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Salesperson"}},
+	{Name: "Олександр Шевчук", UserName: "oleksandr.shevchuk@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Marketing Professional"}},
+	{Name: "김서연", UserName: "seoyeon.kim@contoso.example", BusinessUnit: "Contoso Asia-Pacific",
+		Roles: []string{"Basic User"}},
+	{Name: "Priya Raghunathan", UserName: "priya.raghunathan@contoso.example", BusinessUnit: "Contoso Asia-Pacific",
+		Roles: []string{"System Customizer"}},
+	{Name: "Mehmet Yılmaz", UserName: "mehmet.yilmaz@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Salesperson"}},
+	{Name: "Ελένη Παπαδοπούλου", UserName: "eleni.papadopoulou@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Salesperson"}},
+	{Name: "Łukasz Żak", UserName: "lukasz.zak@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Salesperson"}},
 	{Name: "Desmond \"Des\" Clarke", UserName: "desmond.clarke@contoso.example", Roles: []string{"Salesperson"}},
 	// One mailbox, two users: the one who left is disabled.
-	{Name: "Marta Nowak", UserName: "marta.nowak@contoso.example", Email: "sales.desk@contoso.example", Roles: []string{"Salesperson"}},
-	{Name: "Henrik Dahl", UserName: "henrik.dahl@contoso.example", Email: "sales.desk@contoso.example", Disabled: true, Roles: []string{"Salesperson"}},
+	{Name: "Marta Nowak", UserName: "marta.nowak@contoso.example", Email: "sales.desk@contoso.example",
+		Roles: []string{"Salesperson"}},
+	{Name: "Henrik Dahl", UserName: "henrik.dahl@contoso.example", Email: "sales.desk@contoso.example", Disabled: true,
+		Roles: []string{"Salesperson"}},
 	{Name: "No Roles", UserName: "no.roles@contoso.example"},
 	// Each lacks one privilege that crmbridge needs.
 	{Name: "No Accounts", UserName: "no.accounts@contoso.example", Roles: []string{"Basic User"}},
@@ -142,11 +162,15 @@ var builtinUsers = []User{
 	{Name: "Liesel Brandstätter", UserName: GermanUser, Language: 1031, Roles: []string{"System Administrator"}},
 	{Name: "Élodie Garnier", UserName: FrenchUser, Language: 1036, Roles: []string{"System Administrator"}},
 	// They do not see every account.
-	{Name: "Own Accounts", UserName: "own.accounts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Own Accounts Reader"}},
-	{Name: "Unit Accounts", UserName: "unit.accounts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Unit Accounts Reader"}},
+	{Name: "Own Accounts", UserName: "own.accounts@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Own Accounts Reader"}},
+	{Name: "Unit Accounts", UserName: "unit.accounts@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Unit Accounts Reader"}},
 	// They do not see every contact, and none.
-	{Name: "Own Contacts", UserName: "own.contacts@contoso.example", BusinessUnit: "Contoso EMEA", Roles: []string{"Own Contacts Reader"}},
+	{Name: "Own Contacts", UserName: "own.contacts@contoso.example", BusinessUnit: "Contoso EMEA",
+		Roles: []string{"Own Contacts Reader"}},
 	{Name: "No Contacts", UserName: "no.contacts@contoso.example", Roles: []string{"No Contact Reader"}},
 	{Name: "Guest Visitor", UserName: "guest.visitor@partner.example", NotMember: true},
-	{Name: "# crmbridge integration", UserName: "crmbridge@contoso.example", ApplicationID: "{client}", Roles: []string{"Campaign Reader"}},
+	{Name: "# crmbridge integration", UserName: "crmbridge@contoso.example", ApplicationID: "{client}",
+		Roles: []string{"Campaign Reader"}},
 }

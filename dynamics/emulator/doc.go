@@ -1,14 +1,16 @@
-// Package emulator is Microsoft Entra ID and one Dataverse environment over real HTTP, for tests and for trying crmbridge
-// without a tenant. It checks what the real services check, answers in their forms and refuses in their words; a client that
-// works here by luck is a defect of this package.
+// Package emulator is Microsoft Entra ID and one Dataverse environment over real HTTP, for tests
+// and for trying crmbridge without a tenant. It checks what the real services check, answers in
+// their forms and refuses in their words; a client that works here by luck is a defect of this
+// package.
 //
 //	s, err := emulator.New(emulator.Options{AutoConsent: true})
 //	srv := httptest.NewServer(s)
 //	// authority:   srv.URL + "/" + emulator.DefaultTenantID
 //	// environment: srv.URL
 //
-// One server plays both services on one origin. Its own addresses are derived from each request's Host and scheme, so it can
-// stand behind any listener; a token for http://127.0.0.1:8999 is not one for http://localhost:8999, as with real environments.
+// One server plays both services on one origin. Its own addresses are derived from each request's
+// Host and scheme, so it can stand behind any listener; a token for http://127.0.0.1:8999 is not
+// one for http://localhost:8999, as with real environments.
 //
 // # What is there
 //
@@ -28,8 +30,8 @@
 //
 // # Control over HTTP
 //
-// GET answers with JSON, POST changes something; user is a UserName, and off=1 takes back what can be taken back. table is an
-// entity set, accounts where it is left out.
+// GET answers with JSON, POST changes something; user is a UserName, and off=1 takes back what can
+// be taken back. table is an entity set, accounts where it is left out.
 //
 //	GET  /_emulator/counts                    what was asked so far (Counts)
 //	GET  /_emulator/users                     who may sign in
@@ -64,21 +66,22 @@
 //	POST /_emulator/fail                      with a Fault as JSON: throttle, delay, break or refuse requests to come
 //	POST /_emulator/clear                     drop the faults that have not struck
 //
-// For instance, the next three token requests are throttled, then one finds a gateway that is down, then one is refused:
+// For instance, the next three token requests are throttled, then one finds a gateway that is down,
+// then one is refused:
 //
 //	{"where":"token","kind":"throttle","retry_after":5,"times":3}
 //	{"where":"token","kind":"gateway"}
 //	{"where":"token","number":50078,"suberror":"basic_action"}
 //
-// A soak run has every twentieth data request fail, every hundredth body come slowly and the next nextLink that is followed be one that
-// Dataverse no longer takes:
+// A soak run has every twentieth data request fail, every hundredth body come slowly and the next
+// nextLink that is followed be one that Dataverse no longer takes:
 //
 //	{"kind":"unavailable","probability":0.05,"seed":7}
 //	{"kind":"slow","probability":0.01,"drip_bytes":64,"drip_every":"20ms"}
 //	{"kind":"bad-cookie"}
 //
-// Of the faults that apply to a request the first one that was queued strikes. So every tenth page fails in one of many ways, and all
-// others take 300 ms:
+// Of the faults that apply to a request the first one that was queued strikes. So every tenth page
+// fails in one of many ways, and all others take 300 ms:
 //
 //	{"route":"accounts","probability":0.1,"seed":7,"retry_after":2,"kinds":["throttle","error","gateway","unavailable","reset","truncate","slow"]}
 //	{"route":"accounts","delay":"300ms","times":-1}
@@ -91,56 +94,72 @@
 //
 //	{"kind":"query-throttle","route":"accounts","probability":0.5,"status":400}
 //
-// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie, query-throttle, query-timeout, reset,
-// truncate and slow; [Fault] has all members. crmbridge-dev takes the same objects as --fault.
+// The kinds are throttle, gateway, unavailable, timeout, error, portal, cut-json, bad-cookie,
+// query-throttle, query-timeout, reset, truncate and slow; [Fault] has all members. crmbridge-dev
+// takes the same objects as --fault.
 //
 // # Who may see what, and in which language
 //
-// Every route asks for its privilege: prvReadAccount, prvReadContact, prvReadLead, prvReadUser, prvReadRole, prvReadTeam,
-// prvReadBusinessUnit, prvReadPrivilege, prvReadUserSettings, prvReadFieldSecurityProfile, prvReadFieldPermission; metadata for prvReadEntity, below a table for prvReadAttribute too. Roles give a privilege with a depth: who has
-// prvReadAccount for his own rows (Basic), his business unit (Local) or the units below too (Deep) sees those rows, and the others
-// are silently absent; one of them by its key is 0x80048306. Change tracking needs the whole organization. Built-in users lack one
-// privilege each (no.accounts@contoso.example and so on), others see some of the rows (own.accounts@, unit.accounts@, own.contacts@);
-// [Options.Users] and [Control.Withhold] make any other case. A column that is secured ([TableControl.Secure]) is null for whom no
-// field security profile ([Control.PutProfile]) lets read it, in rows as in filters; administrators read all (security.go).
-// RetrievePrincipalAttributePrivileges of a user or team tells which secured columns profiles let be read.
+// Every route asks for its privilege: prvReadAccount, prvReadContact, prvReadLead, prvReadUser,
+// prvReadRole, prvReadTeam, prvReadBusinessUnit, prvReadPrivilege, prvReadUserSettings,
+// prvReadFieldSecurityProfile, prvReadFieldPermission; metadata for prvReadEntity, below a table
+// for prvReadAttribute too. Roles give a privilege with a depth: who has prvReadAccount for his own
+// rows (Basic), his business unit (Local) or the units below too (Deep) sees those rows, and the
+// others are silently absent; one of them by its key is 0x80048306. Change tracking needs the whole
+// organization. Built-in users lack one privilege each (no.accounts@contoso.example and so on),
+// others see some of the rows (own.accounts@, unit.accounts@, own.contacts@); [Options.Users] and
+// [Control.Withhold] make any other case. A column that is secured ([TableControl.Secure]) is null
+// for whom no field security profile ([Control.PutProfile]) lets read it, in rows as in filters;
+// administrators read all (security.go). RetrievePrincipalAttributePrivileges of a user or team
+// tells which secured columns profiles let be read.
 //
-// A user has a language: labels of metadata, formatted values of choices, numbers, money and dates follow it. [GermanUser] and
-// [FrenchUser] may do everything; [User.Language] and [Control.SetLanguage] set it. Labels that have no translation come in English, the
-// base language. The texts are translations of this package's, not Microsoft's, and the formats are those of the Windows locales.
+// A user has a language: labels of metadata, formatted values of choices, numbers, money and dates
+// follow it. [GermanUser] and [FrenchUser] may do everything; [User.Language] and
+// [Control.SetLanguage] set it. Labels that have no translation come in English, the base language.
+// The texts are translations of this package's, not Microsoft's, and the formats are those of the
+// Windows locales.
 //
 // # What changes while programs run
 //
-// The methods of [TableControl] ([Control.Table]) do what an administrator does in the maker portal, so that what a program keeps of
-// the metadata is no longer true: labels change in single languages, two options have one label, columns are gone or come back with another type.
+// The methods of [TableControl] ([Control.Table]) do what an administrator does in the maker
+// portal, so that what a program keeps of the metadata is no longer true: labels change in single
+// languages, two options have one label, columns are gone or come back with another type.
 //
 // # What differs from the real thing
 //
-// There is no write access and no FetchXML; such requests are refused, never answered emptily. How Dataverse finds Retry-After is
-// not documented: here it is the time until the window has room again, and whoever goes on sending meanwhile waits longer
-// (limits.go). For want of write access every change set of a $batch is refused by its first operation; what a batch says about broken framing beyond
-// the documented "Stream was not readable." are the words of Microsoft's OData library. URLs that are too long are refused as IIS
-// does (limits_url.go). Impersonation headers have no effect. Filters over related tables (primarycontactid/fullname, any, all) are
-// refused too. A sign-in asks for no password and no second factor: it counts as having had what was required. A person who was
-// refused for want of an administrator's consent is sent back at once, and whoever opens the admin-consent page is an
-// administrator. An assertion may be used again until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated
-// issuers are not asked for their keys. Continuous access evaluation has no capability check: every client gets the challenge.
-// Change tracking is on for accounts, contacts and leads. Its rules are those of the documentation; where the stamp at the end of a
-// chain of pages comes from, and what the skip tokens hold, is this package's own (changes.go), and links are opaque. At most
-// 100,000 deletions of a table are remembered; a token from before the oldest of them is expired, as one older than seven days is.
-// A 304 lacks the Content-Type that Dataverse sends, which
-// net/http does not let through; within a batch it is there. Query functions over hierarchies, fiscal periods, business units and
-// teams are refused; how those over dates read their spans is told in filter_date.go. Whether the negative operators but ne match
-// columns without a value is not known of the real service: [Options.NegativesSkipNull] gives the other answer. The average of whole
-// numbers is cut to one. RetrieveTotalRecordCount tells what was counted when the server was made, or up to a day ago. A row that is
-// put with a createdon keeps it, as with overriddencreatedon, which is no column here. x-ms-dop-hint is 4 on every answer of Dataverse,
-// refusals too, as seen; what real environments recommend at other sizes is not known.
-// Metadata cannot be asked for relationships, keys and global option sets, and $filter on EntityDefinitions is refused, as some real
-// environments do; which privilege refers to which object type code, what the functions about privileges ask for themselves, and the
-// words for a privilege of too small a depth are guesses. Members of metadata on which nothing here depends have made-up values.
-// Text is compared without case but with accents, and sorted by code point. Trailing blanks of a stored text count where a LIKE pattern
-// stands behind (contains, startswith, endswith) and not for eq, ne, In and orders: what SQL Server does with nvarchar. The time
-// zone of formatted values is UTC-07:00 for everybody, as in Microsoft's samples.
+// There is no write access and no FetchXML; such requests are refused, never answered emptily. How
+// Dataverse finds Retry-After is not documented: here it is the time until the window has room
+// again, and whoever goes on sending meanwhile waits longer (limits.go). For want of write access
+// every change set of a $batch is refused by its first operation; what a batch says about broken
+// framing beyond the documented "Stream was not readable." are the words of Microsoft's OData
+// library. URLs that are too long are refused as IIS does (limits_url.go). Impersonation headers
+// have no effect. Filters over related tables (primarycontactid/fullname, any, all) are refused
+// too. A sign-in asks for no password and no second factor: it counts as having had what was
+// required. A person who was refused for want of an administrator's consent is sent back at once,
+// and whoever opens the admin-consent page is an administrator. An assertion may be used again
+// until it expires, as at Entra, unless [Options.SingleUseAssertions]. Federated issuers are not
+// asked for their keys. Continuous access evaluation has no capability check: every client gets the
+// challenge. Change tracking is on for accounts, contacts and leads. Its rules are those of the
+// documentation; where the stamp at the end of a chain of pages comes from, and what the skip
+// tokens hold, is this package's own (changes.go), and links are opaque. At most 100,000 deletions
+// of a table are remembered; a token from before the oldest of them is expired, as one older than
+// seven days is. A 304 lacks the Content-Type that Dataverse sends, which net/http does not let
+// through; within a batch it is there. Query functions over hierarchies, fiscal periods, business
+// units and teams are refused; how those over dates read their spans is told in filter_date.go.
+// Whether the negative operators but ne match columns without a value is not known of the real
+// service: [Options.NegativesSkipNull] gives the other answer. The average of whole numbers is cut
+// to one. RetrieveTotalRecordCount tells what was counted when the server was made, or up to a day
+// ago. A row that is put with a createdon keeps it, as with overriddencreatedon, which is no column
+// here. x-ms-dop-hint is 4 on every answer of Dataverse, refusals too, as seen; what real
+// environments recommend at other sizes is not known. Metadata cannot be asked for relationships,
+// keys and global option sets, and $filter on EntityDefinitions is refused, as some real
+// environments do; which privilege refers to which object type code, what the functions about
+// privileges ask for themselves, and the words for a privilege of too small a depth are guesses.
+// Members of metadata on which nothing here depends have made-up values. Text is compared without
+// case but with accents, and sorted by code point. Trailing blanks of a stored text count where a
+// LIKE pattern stands behind (contains, startswith, endswith) and not for eq, ne, In and orders:
+// what SQL Server does with nvarchar. The time zone of formatted values is UTC-07:00 for everybody,
+// as in Microsoft's samples.
 //
 // All people, companies, addresses and numbers are invented; e-mail addresses and sites are under example names.
 package emulator

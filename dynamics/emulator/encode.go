@@ -2,7 +2,8 @@ package emulator
 
 import "strings"
 
-// The characters that stay bare in the two layers of a nextLink (7.1): the link itself, and what .NET's UrlEncode leaves alone.
+// The characters that stay bare in the two layers of a nextLink (7.1): the link itself, and what
+// .NET's UrlEncode leaves alone.
 const (
 	linkBare   = "-_.~$,=/()':@!*;"
 	cookieBare = "-_.!*()"

@@ -13,22 +13,25 @@ type adminConsent struct {
 	v2                                          bool
 }
 
-var adminPage = template.Must(template.New("admin").Parse(`<!doctype html><html lang="en"><head><meta charset="utf-8">` +
-	`<meta name="viewport" content="width=device-width"><title>Permissions requested (emulator)</title>` + pageStyle + `</head><body><main>
+var adminPage = template.Must(template.New("admin").Parse(
+	`<!doctype html><html lang="en"><head><meta charset="utf-8">` +
+		`<meta name="viewport" content="width=device-width"><title>Permissions requested (emulator)</title>` + pageStyle + `</head><body><main>
 <h1>Permissions requested: review for your organization</h1><p class="note">This is an emulated Entra ID. No real account is used.</p>
 <p>The application <b>{{.Client}}</b> asks for <code>{{.Scope}}</code>, for everybody in {{.Tenant}}.</p>
 <form method="post" action="{{.Action}}"><button name="action" value="accept">Accept</button><button name="action" value="cancel">Cancel</button></form>
 </main></body></html>
 `))
 
-// serveAdminConsent is GET /{tenant}/v2.0/adminconsent and /{tenant}/adminconsent. Whoever asks counts as the administrator.
+// serveAdminConsent is GET /{tenant}/v2.0/adminconsent and /{tenant}/adminconsent. Whoever asks
+// counts as the administrator.
 func (s *Server) serveAdminConsent(w http.ResponseWriter, r *http.Request, tenant string, v2 bool) {
 	s.tally.add(func(c *Counts) { c.AdminConsent++ })
 	t := newTrace(r, s.opts.Now())
 	entraHeaders(w, r, t)
 	if r.Method != http.MethodGet {
 		w.Header().Set("Allow", "GET")
-		s.errorPage(w, refuse("invalid_request", 900561, "The endpoint only accepts GET requests. Received a %s request.", r.Method), t)
+		s.errorPage(w, refuse("invalid_request", 900561, "The endpoint only accepts GET requests. Received a %s request.",
+			r.Method), t)
 		return
 	}
 	a, fail := s.adminConsent(r, tenant, v2)
@@ -71,13 +74,15 @@ func (s *Server) serveAdminAnswer(w http.ResponseWriter, r *http.Request, tenant
 // adminConsent validates; every failure is a page, since nothing vouches for the redirect URI yet.
 func (s *Server) adminConsent(r *http.Request, tenant string, v2 bool) (adminConsent, *entraError) {
 	q := r.URL.Query()
-	a := adminConsent{clientID: q.Get("client_id"), redirectURI: q.Get("redirect_uri"), state: q.Get("state"), scope: q.Get("scope"), v2: v2}
+	a := adminConsent{clientID: q.Get("client_id"), redirectURI: q.Get("redirect_uri"), state: q.Get("state"),
+		scope: q.Get("scope"), v2: v2}
 	tid, fail := s.tenant(tenant)
 	switch {
 	case fail != nil:
 		return a, fail
 	case strings.EqualFold(tenant, "common"): // section 1.12: a tenant or organizations
-		return a, refuse("invalid_request", 9002313, "Invalid request. Request is malformed or invalid. Admin consent needs a tenant or 'organizations', not 'common'.")
+		return a, refuse("invalid_request", 9002313,
+			"Invalid request. Request is malformed or invalid. Admin consent needs a tenant or 'organizations', not 'common'.")
 	case a.clientID == "":
 		return a, missingField("client_id")
 	case !strings.EqualFold(a.clientID, s.opts.ClientID):
@@ -114,7 +119,8 @@ func (s *Server) adminAnswer(w http.ResponseWriter, r *http.Request, a adminCons
 		}
 	case a.v2:
 		back.Set("error", "consent_required")
-		back.Set("error_description", refuse("", 65004, "The resource owner or authorization server denied the request.").description(t))
+		back.Set("error_description", refuse("", 65004,
+			"The resource owner or authorization server denied the request.").description(t))
 	default:
 		back.Set("error", "permission_denied")
 		back.Set("error_description", "The admin canceled the request")

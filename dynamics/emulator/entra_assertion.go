@@ -101,7 +101,8 @@ func parseAssertion(text string) (*assertion, *entraError) {
 func (a *assertion) signedBy(key *rsa.PublicKey) bool {
 	sum := sha256.Sum256([]byte(a.signed))
 	if a.header.Alg == "PS256" { // RFC 7518, section 3.5: the salt is as long as the hash
-		return rsa.VerifyPSS(key, crypto.SHA256, sum[:], a.sig, &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
+		return rsa.VerifyPSS(key, crypto.SHA256, sum[:], a.sig,
+			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash}) == nil
 	}
 	return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], a.sig) == nil
 }
@@ -116,14 +117,16 @@ func (a *assertion) inTime(now time.Time) *entraError {
 		return nil
 	}
 	const form = "2006-01-02T15:04:05.0000000Z"
-	return refuse("invalid_client", 700024, "Client assertion is not within its valid time range. Current time: %s, assertion valid from %s, expiry time of assertion %s. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
+	return refuse("invalid_client", 700024,
+		"Client assertion is not within its valid time range. Current time: %s, assertion valid from %s, expiry time of assertion %s. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .",
 		now.UTC().Format(form), from.UTC().Format(form), to.UTC().Format(form))
 }
 
 // certificateAssertion checks what the application signed with the key of one of its certificates.
 func (s *Server) certificateAssertion(r *http.Request, tenant string, a *assertion) *entraError {
 	if !strings.EqualFold(a.claims.Issuer, s.opts.ClientID) || !strings.EqualFold(a.claims.Subject, s.opts.ClientID) {
-		return refuse("invalid_client", 700021, "Client assertion application identifier doesn't match 'client_id' parameter. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .")
+		return refuse("invalid_client", 700021,
+			"Client assertion application identifier doesn't match 'client_id' parameter. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .")
 	}
 	cert, fail := s.certificate(a.header)
 	if fail != nil {
@@ -136,8 +139,10 @@ func (s *Server) certificateAssertion(r *http.Request, tenant string, a *asserti
 		return s.badSignature(a.header, "The key used is expired.", cert)
 	case !isRSA || !a.signedBy(key):
 		return s.badSignature(a.header, "The provided signature value did not match the expected signature value.", cert)
-	case !slices.ContainsFunc(a.claims.Audience, func(aud string) bool { return slices.Contains(s.assertionAudiences(r, tenant), aud) }):
-		return refuse("invalid_client", 700023, "Client assertion audience claim does not match Realm issuer. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .")
+	case !slices.ContainsFunc(a.claims.Audience,
+		func(aud string) bool { return slices.Contains(s.assertionAudiences(r, tenant), aud) }):
+		return refuse("invalid_client", 700023,
+			"Client assertion audience claim does not match Realm issuer. Review the documentation at https://learn.microsoft.com/entra/identity-platform/certificate-credentials .")
 	}
 	if fail := a.inTime(now); fail != nil {
 		return fail
@@ -159,7 +164,8 @@ func (s *Server) once(a *assertion) *entraError {
 	return nil
 }
 
-// assertionAudiences are the token endpoints and issuers of the tenant, under the host and the tenant's name that were asked.
+// assertionAudiences are the token endpoints and issuers of the tenant, under the host and the
+// tenant's name that were asked.
 func (s *Server) assertionAudiences(r *http.Request, tenant string) []string {
 	var out []string
 	for _, base := range []string{s.authority(r), origin(r)} {
@@ -170,7 +176,8 @@ func (s *Server) assertionAudiences(r *http.Request, tenant string) []string {
 	return out
 }
 
-// certificate finds the registered one that the header names: x5t#S256 or x5t in either alphabet, or kid with the thumbprint in hex.
+// certificate finds the registered one that the header names: x5t#S256 or x5t in either alphabet,
+// or kid with the thumbprint in hex.
 func (s *Server) certificate(h assertionHeader) (*x509.Certificate, *entraError) {
 	for _, c := range s.opts.ClientCertificates {
 		if h.names(c) {
@@ -186,7 +193,8 @@ func (s *Server) certificate(h assertionHeader) (*x509.Certificate, *entraError)
 		if c, err := x509.ParseCertificate(der); err == nil {
 			subject = c.Subject.String()
 		}
-		return nil, refuse("invalid_client", 700030, "Invalid certificate - subject name in certificate isn't authorized. SubjectNames/SubjectAlternativeNames (up to 10) in token certificate are: %.200q.", subject)
+		return nil, refuse("invalid_client", 700030,
+			"Invalid certificate - subject name in certificate isn't authorized. SubjectNames/SubjectAlternativeNames (up to 10) in token certificate are: %.200q.", subject)
 	}
 	return nil, malformedJWT("No certificate thumbprint or KeyId is specified in the token header ('x5t', 'x5t#S256' or 'kid').")
 }
@@ -222,9 +230,11 @@ func (s *Server) badSignature(h assertionHeader, reason string, found *x509.Cert
 	key := ""
 	if found != nil {
 		const form = "01/02/2006 15:04:05"
-		key = fmt.Sprintf(", Found key 'Start=%s, End=%s'", found.NotBefore.UTC().Format(form), found.NotAfter.UTC().Format(form))
+		key = fmt.Sprintf(", Found key 'Start=%s, End=%s'", found.NotBefore.UTC().Format(form),
+			found.NotAfter.UTC().Format(form))
 	}
-	return refuse("invalid_client", 700027, "The certificate with identifier used to sign the client assertion is not registered on application. [Reason - %s, Thumbprint of key used by client: '%s'%s, Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '%s'.]",
+	return refuse("invalid_client", 700027,
+		"The certificate with identifier used to sign the client assertion is not registered on application. [Reason - %s, Thumbprint of key used by client: '%s'%s, Please visit the Azure Portal, Graph Explorer or directly use MS Graph to see configured keys for app Id '%s'.]",
 		reason, strings.Map(printable, print), key, s.opts.ClientID)
 }
 

@@ -29,7 +29,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant s
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
-		s.errorPage(w, refuse("invalid_request", 900561, "The endpoint only accepts GET, POST requests. Received a %s request.", r.Method), t)
+		s.errorPage(w, refuse("invalid_request", 900561,
+			"The endpoint only accepts GET, POST requests. Received a %s request.", r.Method), t)
 		return
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -46,7 +47,8 @@ func (s *Server) serveAuthorize(w http.ResponseWriter, r *http.Request, tenant s
 	case s.opts.AutoConsent:
 		u := s.dir.signIn(a.hint)
 		if u == nil {
-			a.fail(w, r, refuse("invalid_request", 50034, "The user account %s does not exist in the %s directory.", a.hint, s.opts.TenantID), t)
+			a.fail(w, r, refuse("invalid_request", 50034, "The user account %s does not exist in the %s directory.", a.hint,
+				s.opts.TenantID), t)
 			return
 		}
 		if fail := s.silentRefusal(a, u); fail != nil {
@@ -89,8 +91,10 @@ func (s *Server) serveSignIn(w http.ResponseWriter, r *http.Request, tenant stri
 
 var challengeForm = regexp.MustCompile(`^[A-Za-z0-9._~-]{43,128}$`)
 
-// authorization validates the parameters; known says that client and redirect URI are good, so that errors may be sent there.
-func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a authorization, known bool, fail *entraError) {
+// authorization validates the parameters; known says that client and redirect URI are good, so that
+// errors may be sent there.
+func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a authorization, known bool,
+	fail *entraError) {
 	tid, fail := s.tenant(tenant)
 	if fail != nil {
 		return a, false, fail
@@ -114,14 +118,16 @@ func (s *Server) authorization(r *http.Request, tenant string, q url.Values) (a 
 	if !slices.Contains([]string{"query", "fragment", "form_post"}, a.mode) {
 		mode := a.mode
 		a.mode = "query"
-		return a, true, refuse("invalid_request", 900144, "The value '%s' of the parameter 'response_mode' is not valid.", mode)
+		return a, true, refuse("invalid_request", 900144, "The value '%s' of the parameter 'response_mode' is not valid.",
+			mode)
 	}
 	switch q.Get("response_type") {
 	case "code":
 	case "":
 		return a, true, missingField("response_type")
 	default:
-		return a, true, refuse("unsupported_response_type", 700054, "response_type '%s' is not enabled for the application.", q.Get("response_type"))
+		return a, true, refuse("unsupported_response_type", 700054,
+			"response_type '%s' is not enabled for the application.", q.Get("response_type"))
 	}
 	if strings.TrimSpace(q.Get("scope")) == "" {
 		return a, true, missingField("scope")
@@ -149,7 +155,8 @@ func (a *authorization) checkPKCE() *entraError {
 		a.method = "plain"
 	}
 	if a.method != "plain" && a.method != "S256" {
-		return refuse("invalid_request", 501491, "Invalid code_challenge_method '%s'. It must be 'plain' or 'S256'.", a.method)
+		return refuse("invalid_request", 501491, "Invalid code_challenge_method '%s'. It must be 'plain' or 'S256'.",
+			a.method)
 	}
 	if !challengeForm.MatchString(a.challenge) {
 		return refuse("invalid_request", 501491, "Invalid size or form of Code_Challenge parameter.")
@@ -186,7 +193,8 @@ func (s *Server) silentRefusal(a authorization, u *systemUser) *entraError {
 // required. A blocked account never leaves Entra's own page.
 func (s *Server) consent(w http.ResponseWriter, r *http.Request, a authorization, u *systemUser, t trace) {
 	if s.rules.isBlocked(u) {
-		s.errorPage(w, refuse("invalid_grant", 50057, "Your account has been locked. Contact your support person to unlock it, then try again."), t)
+		s.errorPage(w, refuse("invalid_grant", 50057,
+			"Your account has been locked. Contact your support person to unlock it, then try again."), t)
 		return
 	}
 	if !s.rules.agree(u) {
@@ -211,9 +219,10 @@ func (a *authorization) fail(w http.ResponseWriter, r *http.Request, e *entraErr
 	a.reply(w, r, back)
 }
 
-var postBack = template.Must(template.New("post").Parse(`<html><head><title>Working...</title></head><body onload="document.forms[0].submit()">` +
-	`<form method="POST" name="hiddenform" action="{{.URI}}">{{range $k, $v := .Values}}<input type="hidden" name="{{$k}}" value="{{index $v 0}}"/>{{end}}` +
-	`<noscript><p>Script is disabled. Click Submit to continue.</p><input type="submit" value="Submit"/></noscript></form></body></html>`))
+var postBack = template.Must(template.New("post").Parse(
+	`<html><head><title>Working...</title></head><body onload="document.forms[0].submit()">` +
+		`<form method="POST" name="hiddenform" action="{{.URI}}">{{range $k, $v := .Values}}<input type="hidden" name="{{$k}}" value="{{index $v 0}}"/>{{end}}` +
+		`<noscript><p>Script is disabled. Click Submit to continue.</p><input type="submit" value="Submit"/></noscript></form></body></html>`))
 
 // reply sends the parameters back in the response mode that was asked for.
 func (a *authorization) reply(w http.ResponseWriter, r *http.Request, back url.Values) {
@@ -244,13 +253,16 @@ func (s *Server) tenant(segment string) (string, *entraError) {
 	case "organizations", "common", strings.ToLower(s.opts.TenantID), strings.ToLower(s.opts.TenantDomain):
 		return strings.ToLower(s.opts.TenantID), nil
 	}
-	return "", refuse("invalid_request", 90002, "Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.", segment)
+	return "", refuse("invalid_request", 90002,
+		"Tenant '%s' not found. Check to make sure you have the correct tenant ID and are signing into the correct cloud. Check with your subscription administrator, this may happen if there are no active subscriptions for the tenant.", segment)
 }
 
 func (s *Server) unknownRedirect(uri, client string) *entraError {
-	return refuse("invalid_request", 50011, "The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the Azure portal.", uri, client)
+	return refuse("invalid_request", 50011,
+		"The redirect URI '%s' specified in the request does not match the redirect URIs configured for the application '%s'. Make sure the redirect URI sent in the request matches one added to your application in the Azure portal.", uri, client)
 }
 
 func (s *Server) unknownClient(id string) *entraError {
-	return refuse("unauthorized_client", 700016, "Application with identifier '%s' was not found in the directory 'Contoso'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.", id)
+	return refuse("unauthorized_client", 700016,
+		"Application with identifier '%s' was not found in the directory 'Contoso'. This can happen if the application has not been installed by the administrator of the tenant or consented to by any user in the tenant. You may have sent your authentication request to the wrong tenant.", id)
 }

@@ -28,7 +28,8 @@ type claims struct {
 	Asked  string `json:"emulator_claims,omitempty"` // the claims parameter, which challenges go by
 }
 
-// accessFor is what an access token is made of: the person or nil for the application, and how the application proved itself.
+// accessFor is what an access token is made of: the person or nil for the application, and how the
+// application proved itself.
 type accessFor struct {
 	user                            *systemUser
 	resource, scope, how, requested string
@@ -41,7 +42,8 @@ func (s *Server) accessToken(f accessFor) (string, error) {
 		Aud: f.resource, Iss: "https://sts.windows.net/" + strings.ToLower(s.opts.TenantID) + "/",
 		Iat: now.Unix(), Nbf: now.Unix(), Exp: now.Add(s.rules.accessLifetime()).Unix(),
 		AppID: strings.ToLower(s.opts.ClientID), AppACR: f.how, IDTyp: "user", Scp: f.scope, Asked: f.requested,
-		TID: strings.ToLower(s.opts.TenantID), UTI: secretText(16), JTI: randomGUID().String(), Ver: "1.0", Serial: s.serial.Add(1),
+		TID: strings.ToLower(s.opts.TenantID), UTI: secretText(16), JTI: randomGUID().String(), Ver: "1.0",
+		Serial: s.serial.Add(1),
 	}
 	if u != nil {
 		c.Name, c.UPN, c.OID = u.Name, u.UserName, u.objectID.String()

@@ -37,10 +37,11 @@ func (s *Server) serveConfiguration(w http.ResponseWriter, r *http.Request, tena
 		"subject_types_supported":               []string{"pairwise"},
 		"id_token_signing_alg_values_supported": []string{"RS256"},
 		"scopes_supported":                      []string{"openid", "profile", "email", "offline_access"},
-		"claims_supported":                      []string{"sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username", "name", "tid", "oid", "ver"},
-		"request_uri_parameter_supported":       false,
-		"tenant_region_scope":                   "EU",
-		"cloud_instance_name":                   cloudName(s.authority(r)),
+		"claims_supported": []string{"sub", "iss", "aud", "exp", "iat", "nonce", "preferred_username",
+			"name", "tid", "oid", "ver"},
+		"request_uri_parameter_supported": false,
+		"tenant_region_scope":             "EU",
+		"cloud_instance_name":             cloudName(s.authority(r)),
 	})
 }
 

@@ -48,7 +48,8 @@ func newTrace(r *http.Request, now time.Time) trace {
 }
 
 func (e *entraError) description(t trace) string {
-	return fmt.Sprintf("AADSTS%d: %s\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: %s", e.number, e.text, t.id, t.correlation, t.at)
+	return fmt.Sprintf("AADSTS%d: %s\r\nTrace ID: %s\r\nCorrelation ID: %s\r\nTimestamp: %s", e.number, e.text, t.id,
+		t.correlation, t.at)
 }
 
 type entraErrorBody struct {
@@ -67,7 +68,8 @@ type entraErrorBody struct {
 func (e *entraError) write(w http.ResponseWriter, authority string, t trace) {
 	writeJSON(w, e.code(), entraErrorBody{
 		Error: e.kind, Description: e.description(t), Codes: []int{e.number}, Timestamp: t.at,
-		TraceID: t.id, CorrelationID: t.correlation, URI: fmt.Sprintf("%s/error?code=%d", authority, e.number), Suberror: e.suberror, Claims: e.claims,
+		TraceID: t.id, CorrelationID: t.correlation, URI: fmt.Sprintf("%s/error?code=%d", authority, e.number),
+		Suberror: e.suberror, Claims: e.claims,
 	})
 }
 

@@ -19,7 +19,8 @@ type FederatedCredential struct {
 	Issuer, Subject string
 	// Audience is DefaultFederatedAudience when empty.
 	Audience string
-	// Keys are the issuer's RSA keys by kid; they are given here because the emulator calls nobody. Entra takes RS256 only.
+	// Keys are the issuer's RSA keys by kid; they are given here because the emulator calls nobody.
+	// Entra takes RS256 only.
 	Keys map[string]*rsa.PublicKey
 }
 
@@ -48,8 +49,8 @@ func (c FederatedCredential) check() error {
 	return nil
 }
 
-// federated checks a token of an issuer that the application trusts. Each of the three members has a number of its own; before
-// 2024 all were 70021.
+// federated checks a token of an issuer that the application trusts. Each of the three members has
+// a number of its own; before 2024 all were 70021.
 func (s *Server) federated(a *assertion) *entraError {
 	const see = " Check your federated identity credential Subject, Audience and Issuer against the presented assertion. https://learn.microsoft.com/entra/workload-id/workload-identity-federation"
 	creds := slices.Clone(s.opts.FederatedCredentials)
@@ -61,7 +62,9 @@ func (s *Server) federated(a *assertion) *entraError {
 		if len(value) > 200 {
 			value = value[:200]
 		}
-		return refuse("invalid_client", number, "No matching federated identity record found for presented assertion %s '%s'."+see, what, strings.Map(printable, value))
+		return refuse("invalid_client", number,
+			"No matching federated identity record found for presented assertion %s '%s'."+see, what,
+			strings.Map(printable, value))
 	}
 	if !keep(func(c FederatedCredential) bool { return c.Issuer == a.claims.Issuer }) {
 		return none(700211, "issuer", a.claims.Issuer)

@@ -7,14 +7,16 @@ import (
 	"strings"
 )
 
-// The names of Microsoft's clouds, each with what stands for it in cloud_instance_name. Hosts that a test leads here by its own
-// dialer are answered as the real ones are.
+// The names of Microsoft's clouds, each with what stands for it in cloud_instance_name. Hosts that
+// a test leads here by its own dialer are answered as the real ones are.
 var clouds = []struct {
 	name    string
 	aliases []string // the preferred network first, the preferred cache second
 }{
-	{"microsoftonline.com", []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com", "sts.windows.net"}},
-	{"partner.microsoftonline.cn", []string{"login.partner.microsoftonline.cn", "login.partner.microsoftonline.cn", "login.chinacloudapi.cn"}},
+	{"microsoftonline.com", []string{"login.microsoftonline.com", "login.windows.net", "login.microsoft.com",
+		"sts.windows.net"}},
+	{"partner.microsoftonline.cn", []string{"login.partner.microsoftonline.cn", "login.partner.microsoftonline.cn",
+		"login.chinacloudapi.cn"}},
 	{"microsoftonline.us", []string{"login.microsoftonline.us", "login.microsoftonline.us", "login.usgovcloudapi.net"}},
 }
 
@@ -28,8 +30,9 @@ func cloudName(authority string) string {
 	return clouds[0].name
 }
 
-// serveInstance is the instance discovery that Microsoft's clients ask first: whether a host is an authority, and by which other
-// names it goes. They ask login.microsoftonline.com about hosts that they do not know.
+// serveInstance is the instance discovery that Microsoft's clients ask first: whether a host is an
+// authority, and by which other names it goes. They ask login.microsoftonline.com about hosts that
+// they do not know.
 func (s *Server) serveInstance(w http.ResponseWriter, r *http.Request) {
 	t := newTrace(r, s.opts.Now())
 	entraHeaders(w, r, t)
@@ -81,7 +84,8 @@ func instances(authority string) []map[string]any {
 	for _, c := range clouds {
 		known = known || slices.Contains(c.aliases, host)
 		aliases := slices.Compact(slices.Clone(c.aliases))
-		out = append(out, map[string]any{"preferred_network": c.aliases[0], "preferred_cache": c.aliases[1], "aliases": aliases})
+		out = append(out, map[string]any{"preferred_network": c.aliases[0], "preferred_cache": c.aliases[1],
+			"aliases": aliases})
 	}
 	if known {
 		return out

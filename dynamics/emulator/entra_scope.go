@@ -17,8 +17,9 @@ func (s scopeSet) has(oidc string) bool { return slices.Contains(s.oidc, oidc) }
 
 func (s scopeSet) isDefault() bool { return len(s.names) == 1 && s.names[0] == ".default" }
 
-// granted is the scope member of a token response. offline_access is never in it: the refresh token itself says so. The .default
-// form brings what it stands for and itself, so that clients which compare it with what they asked for find nothing declined.
+// granted is the scope member of a token response. offline_access is never in it: the refresh token
+// itself says so. The .default form brings what it stands for and itself, so that clients which
+// compare it with what they asked for find nothing declined.
 func (s scopeSet) granted() string {
 	oidc := slices.DeleteFunc(slices.Clone(s.oidc), func(o string) bool { return o == "offline_access" })
 	return strings.Join(append(s.atResource(), oidc...), " ")

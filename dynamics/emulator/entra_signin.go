@@ -32,7 +32,8 @@ func (s *Server) signInPage(w http.ResponseWriter, tenant string, q url.Values, 
 	var users []signInUser
 	for _, u := range s.dir.users {
 		if u.ApplicationID == "" {
-			users = append(users, signInUser{Name: u.Name, UserName: u.UserName, Chosen: a.hint != "" && strings.EqualFold(u.UserName, a.hint)})
+			users = append(users, signInUser{Name: u.Name, UserName: u.UserName, Chosen: a.hint != "" &&
+				strings.EqualFold(u.UserName, a.hint)})
 		}
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
@@ -44,8 +45,9 @@ func (s *Server) signInPage(w http.ResponseWriter, tenant string, q url.Values, 
 	}{a.clientID, a.scopes.agreed(), "/_emulator/signin/" + url.PathEscape(tenant) + "?" + q.Encode(), users}) // the client may be gone
 }
 
-var errorPage = template.Must(template.New("error").Parse(`<!doctype html><html lang="en"><head><meta charset="utf-8">` +
-	`<title>Sign in to your account</title>` + pageStyle + `</head><body><main><h1>Sorry, but we're having trouble signing you in.</h1>
+var errorPage = template.Must(template.New("error").Parse(
+	`<!doctype html><html lang="en"><head><meta charset="utf-8">` +
+		`<title>Sign in to your account</title>` + pageStyle + `</head><body><main><h1>Sorry, but we're having trouble signing you in.</h1>
 <p>AADSTS{{.Number}}: {{.Text}}</p><p>Request Id: {{.Trace}}<br>Correlation Id: {{.Correlation}}<br>Timestamp: {{.At}}</p></main></body></html>
 `))
 

@@ -63,7 +63,8 @@ func knownGrant(g string) string {
 
 func (s *Server) token(r *http.Request, tenant string) (*tokenBody, *entraError) {
 	if r.Method != http.MethodPost {
-		e := refuse("invalid_request", 900561, "The endpoint only accepts POST, OPTIONS requests. Received a %s request.", r.Method)
+		e := refuse("invalid_request", 900561, "The endpoint only accepts POST, OPTIONS requests. Received a %s request.",
+			r.Method)
 		e.status = http.StatusMethodNotAllowed
 		return nil, e
 	}
@@ -90,7 +91,8 @@ func (s *Server) token(r *http.Request, tenant string) (*tokenBody, *entraError)
 	case "client_credentials":
 		return s.clientCredentials(r, tenant, how)
 	}
-	return nil, refuse("unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.", f.Get("grant_type"))
+	return nil, refuse("unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'.",
+		f.Get("grant_type"))
 }
 
 func (s *Server) redeemCode(r *http.Request, tid, how string) (*tokenBody, *entraError) {
@@ -103,17 +105,24 @@ func (s *Server) redeemCode(r *http.Request, tid, how string) (*tokenBody, *entr
 	c, ok := s.grants.code(f.Get("code"))
 	switch {
 	case !ok:
-		return nil, refuse("invalid_grant", 70000, "The provided value for the 'code' parameter is not valid. The provided authorization code or refresh token is malformed or unknown.")
+		return nil, refuse("invalid_grant", 70000,
+			"The provided value for the 'code' parameter is not valid. The provided authorization code or refresh token is malformed or unknown.")
 	case c.used:
-		return nil, refuse("invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+		return nil, refuse("invalid_grant", 54005,
+			"OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
 	case s.opts.Now().After(c.expires):
-		return nil, refuse("invalid_grant", 70008, "The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.")
+		return nil, refuse("invalid_grant", 70008,
+			"The provided authorization code or refresh token has expired due to inactivity. Send a new interactive authorization request for this user and resource.")
 	case c.tenant != tid:
-		return nil, refuse("invalid_grant", 700005, "Provided Authorization Code is intended to use against other tenant, thus rejected.")
+		return nil, refuse("invalid_grant", 700005,
+			"Provided Authorization Code is intended to use against other tenant, thus rejected.")
 	case c.redirectURI != f.Get("redirect_uri"):
-		return nil, refuse("invalid_grant", 500112, "The reply address '%s' does not match the reply address '%s' provided when requesting Authorization code.", f.Get("redirect_uri"), c.redirectURI)
+		return nil, refuse("invalid_grant", 500112,
+			"The reply address '%s' does not match the reply address '%s' provided when requesting Authorization code.",
+			f.Get("redirect_uri"), c.redirectURI)
 	case !c.proves(f.Get("code_verifier")):
-		return nil, refuse("invalid_grant", 501481, "The Code_Verifier does not match the code_challenge supplied in the authorization request.")
+		return nil, refuse("invalid_grant", 501481,
+			"The Code_Verifier does not match the code_challenge supplied in the authorization request.")
 	}
 	if fail := s.refusal(c.grant); fail != nil {
 		return nil, fail
@@ -123,7 +132,8 @@ func (s *Server) redeemCode(r *http.Request, tid, how string) (*tokenBody, *entr
 		return nil, fail
 	}
 	if !s.grants.use(f.Get("code")) { // another request won the race
-		return nil, refuse("invalid_grant", 54005, "OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
+		return nil, refuse("invalid_grant", 54005,
+			"OAuth2 Authorization code was already redeemed, please retry with a new valid code or use an existing refresh token.")
 	}
 	return s.delegated(r, c.grant, scopes, how)
 }
@@ -153,10 +163,12 @@ func (s *Server) redeemRefresh(r *http.Request, how string) (*tokenBody, *entraE
 	case !ok:
 		return nil, refuse("invalid_grant", 70000, "Provided grant is invalid or malformed.")
 	case g.revoked:
-		return nil, refuse("invalid_grant", 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '%s' and the TokensValidFrom date (before which tokens are not valid) for this user is '%s'.",
+		return nil, refuse("invalid_grant", 50173,
+			"The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have changed or reset their password. The grant was issued on '%s' and the TokensValidFrom date (before which tokens are not valid) for this user is '%s'.",
 			g.made.UTC().Format("2006-01-02T15:04:05.0000000Z"), s.opts.Now().UTC().Format("2006-01-02T15:04:05.0000000Z"))
 	case s.opts.Now().After(g.expires):
-		return nil, refuse("invalid_grant", 700082, "The refresh token has expired due to inactivity. The token was issued on %s and was inactive for %d.00:00:00.",
+		return nil, refuse("invalid_grant", 700082,
+			"The refresh token has expired due to inactivity. The token was issued on %s and was inactive for %d.00:00:00.",
 			g.made.UTC().Format("2006-01-02T15:04:05.0000000Z"), int(s.opts.RefreshTokenLifetime.Hours()/24))
 	}
 	if fail := s.refusal(g.grant); fail != nil {
@@ -175,9 +187,10 @@ func (s *Server) redeemRefresh(r *http.Request, how string) (*tokenBody, *entraE
 	return s.delegated(r, g.grant, scopes, how)
 }
 
-// narrowed is the request's own scope parameter where there is one. The resource may be another one: consent is to the user's
-// whole grant, and the emulator's application may ask for any environment that it serves. offline_access is part of any consent,
-// so it may be asked for here alone; MSAL Go does.
+// narrowed is the request's own scope parameter where there is one. The resource may be another
+// one: consent is to the user's whole grant, and the emulator's application may ask for any
+// environment that it serves. offline_access is part of any consent, so it may be asked for here
+// alone; MSAL Go does.
 func (s *Server) narrowed(r *http.Request, granted scopeSet) (scopeSet, *entraError) {
 	text := strings.TrimSpace(r.PostForm.Get("scope"))
 	if text == "" {
@@ -236,10 +249,12 @@ func (s *Server) clientInfo(u *systemUser) string {
 func (s *Server) clientCredentials(r *http.Request, tenant, how string) (*tokenBody, *entraError) {
 	switch strings.ToLower(tenant) {
 	case "common", "organizations":
-		return nil, refuse("invalid_request", 9001023, "The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific endpoint.")
+		return nil, refuse("invalid_request", 9001023,
+			"The grant type is not supported over the /common or /consumers endpoints. Please use the /organizations or tenant-specific endpoint.")
 	}
 	if s.opts.PublicClient {
-		return nil, refuse("invalid_client", 7000218, "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+		return nil, refuse("invalid_client", 7000218,
+			"The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
 	}
 	text := r.PostForm.Get("scope")
 	if strings.TrimSpace(text) == "" {
@@ -250,7 +265,8 @@ func (s *Server) clientCredentials(r *http.Request, tenant, how string) (*tokenB
 		return nil, fail
 	}
 	if !scopes.isDefault() { // OIDC scopes beside it mean nothing; MSAL sends them
-		return nil, refuse("invalid_scope", 1002012, "The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", text)
+		return nil, refuse("invalid_scope", 1002012,
+			"The provided value for scope %s is not valid. Client credential flows must have a scope value with /.default suffixed to the resource identifier (application ID URI).", text)
 	}
 	access, err := s.accessToken(accessFor{nil, scopes.resource, "", how, r.PostForm.Get("claims")})
 	if err != nil {

@@ -33,7 +33,8 @@ func badRequest(format string, a ...any) *fault {
 }
 
 func noSegment(name string) *fault {
-	return &fault{status: http.StatusNotFound, code: codeQuery, message: fmt.Sprintf("Resource not found for the segment '%s'.", name)}
+	return &fault{status: http.StatusNotFound, code: codeQuery,
+		message: fmt.Sprintf("Resource not found for the segment '%s'.", name)}
 }
 
 func noRow(t *table, id guid) *fault {
@@ -43,7 +44,8 @@ func noRow(t *table, id guid) *fault {
 	} else if t.logical != "account" {
 		name = "Entity '" + t.logical + "'"
 	}
-	return &fault{status: http.StatusNotFound, code: codeNotExist, message: fmt.Sprintf("%s With Id = %s Does Not Exist", name, id)}
+	return &fault{status: http.StatusNotFound, code: codeNotExist, message: fmt.Sprintf("%s With Id = %s Does Not Exist",
+		name, id)}
 }
 
 // methodRefused is the 405 of a path that exists for another verb.
@@ -79,7 +81,8 @@ func (f *fault) body(p preferences) []byte {
 	detail("Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus", "0")
 	detail("Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode", "0")
 	detail("Microsoft.PowerApps.CDS.HelpLink",
-		"http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a"+strings.TrimPrefix(f.code, "0x")+"&client=platform")
+		"http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException%3a"+
+			strings.TrimPrefix(f.code, "0x")+"&client=platform")
 	detail("Microsoft.PowerApps.CDS.TraceText", "")
 	detail("Microsoft.PowerApps.CDS.InnerError.Message", f.message)
 	return append(b, "}}"...)

@@ -28,27 +28,31 @@ const (
 	KindPortal = "portal"
 	// KindCutJSON is 200 and JSON that ends in the middle of a string, with a Content-Length that agrees.
 	KindCutJSON = "cut-json"
-	// KindBadCookie strikes requests with a $skiptoken: the nextLink that they follow is one that Dataverse no longer takes.
+	// KindBadCookie strikes requests with a $skiptoken: the nextLink that they follow is one that
+	// Dataverse no longer takes.
 	KindBadCookie = "bad-cookie"
-	// KindQueryThrottle and KindQueryTimeout are what Dataverse says of one query that costs its database too much: it is held back
-	// (0x80048644, a leading wildcard), or it timed out (0x80048573). Microsoft lists the codes ("Query throttling", "Query
-	// anti-patterns") and no status; it is 429 and 500 here, Status takes another, and Body another code. Probability lets a part
-	// of the tries through, as Dataverse does.
+	// KindQueryThrottle and KindQueryTimeout are what Dataverse says of one query that costs its
+	// database too much: it is held back (0x80048644, a leading wildcard), or it timed out
+	// (0x80048573). Microsoft lists the codes ("Query throttling", "Query anti-patterns") and no
+	// status; it is 429 and 500 here, Status takes another, and Body another code. Probability lets a
+	// part of the tries through, as Dataverse does.
 	KindQueryThrottle = "query-throttle"
 	KindQueryTimeout  = "query-timeout"
-	// KindReset is Reset, KindTruncate is Truncate after 64 bytes, KindSlow is DripBytes 64 and DripEvery 20 ms, where those are 0.
+	// KindReset is Reset, KindTruncate is Truncate after 64 bytes, KindSlow is DripBytes 64 and
+	// DripEvery 20 ms, where those are 0.
 	KindReset    = "reset"
 	KindTruncate = "truncate"
 	KindSlow     = "slow"
 )
 
-var kinds = []string{KindThrottle, KindGateway, KindUnavailable, KindTimeout, KindError, KindPortal, KindCutJSON, KindBadCookie,
+var kinds = []string{KindThrottle, KindGateway, KindUnavailable, KindTimeout, KindError, KindPortal, KindCutJSON,
+	KindBadCookie,
 	KindQueryThrottle, KindQueryTimeout, KindReset, KindTruncate, KindSlow}
 
 // Fault is a bad answer to come.
 type Fault struct {
-	// Where is one of the constants above. Times is how many requests it takes; 0 means 1, or no end where Probability is set;
-	// negative means until [Control.Clear].
+	// Where is one of the constants above. Times is how many requests it takes; 0 means 1, or no end
+	// where Probability is set; negative means until [Control.Clear].
 	Where string `json:"where,omitempty"`
 	Times int    `json:"times,omitempty"`
 	// Route limits a data fault to one route of [Counts.Data].
@@ -60,23 +64,26 @@ type Fault struct {
 	// time one strikes, by chance.
 	Kind  string   `json:"kind,omitempty"`
 	Kinds []string `json:"kinds,omitempty"`
-	// Number, when not 0, makes it a refusal of Entra's: the AADSTS number, with the OAuth error (empty means invalid_grant),
-	// suberror and claims, and Body as its text. Status 0 means the one that Entra uses.
+	// Number, when not 0, makes it a refusal of Entra's: the AADSTS number, with the OAuth error
+	// (empty means invalid_grant), suberror and claims, and Body as its text. Status 0 means the one
+	// that Entra uses.
 	Number   int    `json:"number,omitempty"`
 	Error    string `json:"error,omitempty"`
 	Suberror string `json:"suberror,omitempty"`
 	Claims   string `json:"claims,omitempty"`
-	// Status, Header and Body replace the answer when Status is not 0. Without Content-Type the body is sent as text/html, as
-	// gateways do.
+	// Status, Header and Body replace the answer when Status is not 0. Without Content-Type the body
+	// is sent as text/html, as gateways do.
 	Status int               `json:"status,omitempty"`
 	Header map[string]string `json:"header,omitempty"`
 	Body   string            `json:"body,omitempty"`
-	// RetryAfter is the header of that name in seconds, when above 0; RetryAfterDate sends it as the date that it comes to.
+	// RetryAfter is the header of that name in seconds, when above 0; RetryAfterDate sends it as the
+	// date that it comes to.
 	RetryAfter     int  `json:"retry_after,omitempty"`
 	RetryAfterDate bool `json:"retry_after_date,omitempty"`
-	// Delay is waited first; in JSON it is "1.5s" or nanoseconds. Reset closes the connection without an answer. Truncate, when
-	// above 0, ends the true answer (Status 0) after so many bytes of body and closes the connection: the request has had its
-	// effect. DripBytes and DripEvery, when above 0, send the body in pieces of so many bytes, with a wait after each.
+	// Delay is waited first; in JSON it is "1.5s" or nanoseconds. Reset closes the connection without
+	// an answer. Truncate, when above 0, ends the true answer (Status 0) after so many bytes of body
+	// and closes the connection: the request has had its effect. DripBytes and DripEvery, when above
+	// 0, send the body in pieces of so many bytes, with a wait after each.
 	Delay     time.Duration `json:"delay,omitempty"`
 	Reset     bool          `json:"reset,omitempty"`
 	Truncate  int           `json:"truncate,omitempty"`

@@ -20,7 +20,8 @@ type ready struct {
 
 func htmlPage(status int) ready {
 	title := fmt.Sprintf("%d %s", status, http.StatusText(status))
-	return ready{status, "text/html", "<html><head><title>" + title + "</title></head><body><h1>" + title + "</h1></body></html>"}
+	return ready{status, "text/html", "<html><head><title>" + title + "</title></head><body><h1>" + title +
+		"</h1></body></html>"}
 }
 
 const jsonType = "application/json; charset=utf-8"
@@ -31,9 +32,11 @@ func (x Fault) ready() ready {
 	switch x.Kind {
 	case KindThrottle:
 		if entra {
-			return ready{http.StatusTooManyRequests, jsonType, `{"error":"temporarily_unavailable","error_description":"AADSTS90055: There are too many incoming requests.","error_codes":[90055]}`}
+			return ready{http.StatusTooManyRequests, jsonType,
+				`{"error":"temporarily_unavailable","error_description":"AADSTS90055: There are too many incoming requests.","error_codes":[90055]}`}
 		}
-		return ready{http.StatusTooManyRequests, jsonType, `{"error":{"code":"0x80072322","message":"Number of requests exceeded the limit of 6000 over time window of 300 seconds."}}`}
+		return ready{http.StatusTooManyRequests, jsonType,
+			`{"error":{"code":"0x80072322","message":"Number of requests exceeded the limit of 6000 over time window of 300 seconds."}}`}
 	case KindGateway:
 		return htmlPage(http.StatusBadGateway)
 	case KindUnavailable:
@@ -42,24 +45,29 @@ func (x Fault) ready() ready {
 		return htmlPage(http.StatusGatewayTimeout)
 	case KindError:
 		if entra {
-			return ready{http.StatusInternalServerError, jsonType, `{"error":"server_error","error_description":"AADSTS50000: There was an error issuing a token.","error_codes":[50000]}`}
+			return ready{http.StatusInternalServerError, jsonType,
+				`{"error":"server_error","error_description":"AADSTS50000: There was an error issuing a token.","error_codes":[50000]}`}
 		}
-		return ready{http.StatusInternalServerError, jsonType, `{"error":{"code":"0x80040216","message":"An unexpected error occurred."}}`}
+		return ready{http.StatusInternalServerError, jsonType,
+			`{"error":{"code":"0x80040216","message":"An unexpected error occurred."}}`}
 	case KindPortal:
 		return ready{http.StatusOK, "text/html; charset=utf-8",
 			"<!doctype html><html><head><title>Guest network</title></head><body><h1>Please accept the terms of this network</h1></body></html>"}
 	case KindCutJSON:
 		return ready{http.StatusOK, jsonType, `{"token_type":"Bearer","scope":"user_imp`}
 	case KindBadCookie: // code and text as for a mangled $skiptoken (7.2)
-		return ready{http.StatusBadRequest, "application/json; odata.metadata=minimal", `{"error":{"code":"` + codeQuery + `","message":"Malformed XML in the Paging Cookie"}}`}
+		return ready{http.StatusBadRequest, "application/json; odata.metadata=minimal", `{"error":{"code":"` + codeQuery +
+			`","message":"Malformed XML in the Paging Cookie"}}`}
 	case KindQueryThrottle:
-		return ready{http.StatusTooManyRequests, jsonType, `{"error":{"code":"0x80048644","message":"This query cannot be executed because it ` +
-			`conflicts with Query Throttling; the query uses a leading wildcard value in a filter condition, which will cause the query to be ` +
-			`throttled more aggressively."}}`}
+		return ready{http.StatusTooManyRequests, jsonType,
+			`{"error":{"code":"0x80048644","message":"This query cannot be executed because it ` +
+				`conflicts with Query Throttling; the query uses a leading wildcard value in a filter condition, which will cause the query to be ` +
+				`throttled more aggressively."}}`}
 	case KindQueryTimeout:
-		return ready{http.StatusInternalServerError, jsonType, `{"error":{"code":"0x80048573","message":"The database operation timed out; this ` +
-			`may be due to a leading wildcard value being used in a filter condition. Please consider removing filter conditions on leading ` +
-			`wildcard values, as these filter conditions are expensive and may cause timeouts."}}`}
+		return ready{http.StatusInternalServerError, jsonType,
+			`{"error":{"code":"0x80048573","message":"The database operation timed out; this ` +
+				`may be due to a leading wildcard value being used in a filter condition. Please consider removing filter conditions on leading ` +
+				`wildcard values, as these filter conditions are expensive and may cause timeouts."}}`}
 	}
 	return ready{}
 }
@@ -116,8 +124,8 @@ func (d *duration) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// ParseFault reads a fault as /_emulator/fail takes it: a JSON object with the members of [Fault]. What could never strike is an
-// error that says what would be right.
+// ParseFault reads a fault as /_emulator/fail takes it: a JSON object with the members of [Fault].
+// What could never strike is an error that says what would be right.
 func ParseFault(text []byte) (Fault, error) {
 	type plain Fault
 	var in struct {

@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// fault plays a waiting fault at Entra's endpoints; done means that the request is answered. The writer is to be used from then on.
-func (s *Server) fault(w http.ResponseWriter, r *http.Request, where string, t trace) (out http.ResponseWriter, done bool) {
+// fault plays a waiting fault at Entra's endpoints; done means that the request is answered. The
+// writer is to be used from then on.
+func (s *Server) fault(w http.ResponseWriter, r *http.Request, where string, t trace) (out http.ResponseWriter,
+	done bool) {
 	x, ok := s.faults.next(where, "", false)
 	if !ok {
 		return w, false
@@ -24,7 +26,8 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, where string, t t
 	return w, false
 }
 
-// play does what stands before the answer, and gives the answer where the fault has one. The writer is to be used from then on.
+// play does what stands before the answer, and gives the answer where the fault has one. The writer
+// is to be used from then on.
 func (s *Server) play(w http.ResponseWriter, r *http.Request, x Fault) (out http.ResponseWriter, done bool) {
 	s.tally.add(func(c *Counts) { c.Faults++ })
 	if !wait(r, x.Delay) || x.Reset {

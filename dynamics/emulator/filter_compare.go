@@ -11,7 +11,8 @@ var negated = map[string]string{"eq": "ne", "ne": "eq", "gt": "le", "le": "gt", 
 
 var mirrored = map[string]string{"eq": "eq", "ne": "ne", "gt": "lt", "lt": "gt", "ge": "le", "le": "ge"}
 
-var kindOfOperator = map[string]string{"eq": "Equal", "ne": "NotEqual", "gt": "GreaterThan", "ge": "GreaterThanOrEqual", "lt": "LessThan", "le": "LessThanOrEqual"}
+var kindOfOperator = map[string]string{"eq": "Equal", "ne": "NotEqual", "gt": "GreaterThan",
+	"ge": "GreaterThanOrEqual", "lt": "LessThan", "le": "LessThanOrEqual"}
 
 // holds says whether the result c of a comparison satisfies the operator.
 func holds(op string, c int) bool {
@@ -151,7 +152,8 @@ func parseMoment(s string) (time.Time, error) {
 }
 
 func (p *filterParser) compareColumns(a *column, op string, b *column) (predicate, *fault) {
-	same := a.kind == b.kind || a.kind.textual() && b.kind.textual() || a.kind.numeric() && b.kind.numeric() && a.kind.scaled() == b.kind.scaled() ||
+	same := a.kind == b.kind || a.kind.textual() && b.kind.textual() || a.kind.numeric() && b.kind.numeric() &&
+		a.kind.scaled() == b.kind.scaled() ||
 		(a.kind == kindGUID || a.kind == kindLookup) && (b.kind == kindGUID || b.kind == kindLookup)
 	if !same {
 		return nil, badRequest("A binary operator with incompatible types was detected. Found operand types '%s' and '%s' for operator kind '%s'.",

@@ -9,10 +9,12 @@ import (
 	"time"
 )
 
-// Query functions over dates. Which functions there are and what they take is documented (6.2); where their spans begin and end is
-// documented in words only ("within the last seven days including today"), and read here so: days are the caller's, weeks begin on
-// Sunday, the last and next X days, weeks, months and years reach from now to the beginning or the end of a day, older than X ends
-// at the beginning of a day, and hours and minutes count from this moment. Functions over fiscal periods are not there.
+// Query functions over dates. Which functions there are and what they take is documented (6.2);
+// where their spans begin and end is documented in words only ("within the last seven days
+// including today"), and read here so: days are the caller's, weeks begin on Sunday, the last and
+// next X days, weeks, months and years reach from now to the beginning or the end of a day, older
+// than X ends at the beginning of a day, and hours and minutes count from this moment. Functions
+// over fiscal periods are not there.
 
 // maxSpan bounds X; so many years are beyond every date that a column holds.
 const maxSpan = 10_000
@@ -42,7 +44,8 @@ func dateFunction(name string) (values int, ok bool) {
 func (p *filterParser) date(a arguments, name string) (predicate, *fault) {
 	k := a.property.kind
 	if k != kindDateTime && k != kindDate {
-		return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "The condition operator is valid for date columns only."}
+		return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+			message: "The condition operator is valid for date columns only."}
 	}
 	s, fail := p.span(a, name)
 	if fail != nil {
@@ -107,7 +110,8 @@ func (p *filterParser) span(a arguments, name string) (span, *fault) {
 	m := spanForm.FindStringSubmatch(name)
 	n, err := strconv.Atoi(a.values[0])
 	if err != nil || a.quoted || n < 1 || n > maxSpan {
-		return span{}, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("The value given for the operator %s must be a positive whole number.", name)}
+		return span{}, &fault{status: http.StatusBadRequest, code: codeArgument,
+			message: fmt.Sprintf("The value given for the operator %s must be a positive whole number.", name)}
 	}
 	return relative(now, today, m[1], m[2], n), nil
 }

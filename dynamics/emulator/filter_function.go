@@ -11,8 +11,9 @@ import (
 
 const crm = "Microsoft.Dynamics.CRM."
 
-// textFunction is contains, startswith or endswith, after its opening parenthesis. Their values are LIKE patterns. Under not they
-// match null columns too: the platform adds "or is null" to its negative operators.
+// textFunction is contains, startswith or endswith, after its opening parenthesis. Their values are
+// LIKE patterns. Under not they match null columns too: the platform adds "or is null" to its
+// negative operators.
 func (p *filterParser) textFunction(name string, neg bool) (predicate, *fault) {
 	if !slices.Contains([]string{"contains", "startswith", "endswith"}, name) {
 		return nil, badRequest("An unknown function with name '%s' was found. This may also be a function import or a key lookup on a navigation property, which is not allowed.", name)
@@ -85,7 +86,8 @@ func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) 
 	if args.property == nil {
 		return nil, badRequest("The parameter 'PropertyName' of the function '%s%s' is missing.", crm, name)
 	}
-	need := map[string]int{"In": -1, "NotIn": -1, "ContainValues": -1, "DoesNotContainValues": -1, "Between": 2, "NotBetween": 2,
+	need := map[string]int{"In": -1, "NotIn": -1, "ContainValues": -1, "DoesNotContainValues": -1, "Between": 2,
+		"NotBetween":  2,
 		"EqualUserId": 0, "NotEqualUserId": 0}
 	n, known := need[name]
 	list := known && n != 0
@@ -96,7 +98,8 @@ func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) 
 	case !known:
 		return nil, badRequest("The function '%s%s' is not part of this emulator.", crm, name)
 	case n >= 0 && len(args.values) != n, n < 0 && len(args.values) == 0, n != 0 && args.list != list:
-		return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("The number of values given for the operator %s is wrong.", name)}
+		return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+			message: fmt.Sprintf("The number of values given for the operator %s is wrong.", name)}
 	}
 	switch name {
 	case "In", "NotIn":
@@ -107,7 +110,8 @@ func (p *filterParser) queryFunction(name string, neg bool) (predicate, *fault) 
 		return p.containValues(args, name == "DoesNotContainValues")
 	case "EqualUserId", "NotEqualUserId":
 		if args.property.kind != kindLookup && args.property.kind != kindGUID {
-			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "The condition operator is valid for columns that refer to a user only."}
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+				message: "The condition operator is valid for columns that refer to a user only."}
 		}
 		args.values = []string{p.c.user.id.String()}
 		return p.in(args, name == "NotEqualUserId")
@@ -135,7 +139,8 @@ func (p *filterParser) arguments() (arguments, *fault) {
 		case "PropertyName":
 			if a.property = p.t.column(v.text); v.kind != tokString || a.property == nil {
 				return a, &fault{status: http.StatusBadRequest, code: codeAttribute,
-					message: fmt.Sprintf("'%s' entity doesn't contain attribute with Name = '%s' and NameMapping = 'Logical'.", p.t.logical, v.text)}
+					message: fmt.Sprintf("'%s' entity doesn't contain attribute with Name = '%s' and NameMapping = 'Logical'.",
+						p.t.logical, v.text)}
 			}
 		case "PropertyValues":
 			values, fail := arrayItems(v)
@@ -159,7 +164,8 @@ func (p *filterParser) arguments() (arguments, *fault) {
 	return a, nil
 }
 
-// aliased are the tokens of a parameter alias. A list there is read as JSON to its end: the sample in Microsoft's page has O'Brian in one.
+// aliased are the tokens of a parameter alias. A list there is read as JSON to its end: the sample
+// in Microsoft's page has O'Brian in one.
 func aliased(text string) ([]token, *fault) {
 	if text = strings.TrimSpace(text); strings.HasPrefix(text, "[") {
 		return []token{{kind: tokArray, text: text}}, nil
@@ -228,7 +234,8 @@ func (p *filterParser) comparers(a arguments) ([]func(value) int, *fault) {
 func (p *filterParser) in(a arguments, not bool) (predicate, *fault) {
 	for _, s := range a.values {
 		if utf8.RuneCountInString(s) > maxListed {
-			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("A value of the condition is longer than %d characters.", maxListed)}
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+				message: fmt.Sprintf("A value of the condition is longer than %d characters.", maxListed)}
 		}
 	}
 	list, fail := p.comparers(a)
@@ -261,13 +268,15 @@ func (p *filterParser) between(a arguments, not bool) (predicate, *fault) {
 
 func (p *filterParser) containValues(a arguments, not bool) (predicate, *fault) {
 	if a.property.kind != kindChoices {
-		return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "The condition operator is valid for multi-select choice columns only."}
+		return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+			message: "The condition operator is valid for multi-select choice columns only."}
 	}
 	var want []int32
 	for _, s := range a.values {
 		n := splitChoices(s)
 		if len(n) != 1 {
-			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "A value of the condition is not an integer."}
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+				message: "A value of the condition is not an integer."}
 		}
 		want = append(want, n[0])
 	}

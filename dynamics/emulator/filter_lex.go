@@ -77,7 +77,8 @@ func word(s string) (token, bool) {
 	for _, f := range []struct {
 		form *regexp.Regexp
 		kind tokenKind
-	}{{guidForm, tokGUID}, {dateTimeForm, tokDateTime}, {dateForm, tokDate}, {numberForm, tokNumber}, {nameForm, tokName}, {aliasForm, tokAlias}} {
+	}{{guidForm, tokGUID}, {dateTimeForm, tokDateTime}, {dateForm, tokDate}, {numberForm, tokNumber},
+		{nameForm, tokName}, {aliasForm, tokAlias}} {
 		if m := f.form.FindString(s); m != "" {
 			return token{kind: f.kind, text: m}, true
 		}
@@ -103,9 +104,10 @@ func quoted(s string) (value string, n int, ok bool) {
 	return "", 0, false
 }
 
-// arrayEnd finds the end of a JSON array as Microsoft's lexer did until it was mended in the autumn of 2026 (OData/odata.net#3615): it
-// counts brackets and steps over what stands between apostrophes, wherever they are. Who knows which version an environment has writes
-// them as escapes.
+// arrayEnd finds the end of a JSON array as Microsoft's lexer did until it was mended in the autumn
+// of 2026 (OData/odata.net#3615): it counts brackets and steps over what stands between
+// apostrophes, wherever they are. Who knows which version an environment has writes them as
+// escapes.
 func arrayEnd(s string) int {
 	depth := 1
 	for i := 1; i < len(s); i++ {

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// predicate decides on a row. "Not" is pushed down to the tests before a predicate is made, so that two values are enough: what
-// SQL calls unknown is false, and each test knows its own exceptions (6.2).
+// predicate decides on a row. "Not" is pushed down to the tests before a predicate is made, so that
+// two values are enough: what SQL calls unknown is false, and each test knows its own exceptions
+// (6.2).
 type predicate func(row any) bool
 
 const (
@@ -158,7 +159,8 @@ func (p *filterParser) unary(neg bool) (predicate, *fault) {
 	}
 	p.tests++
 	if p.tests > maxConditions {
-		return nil, &fault{status: http.StatusBadRequest, code: "0x8004430C", message: "Number of conditions in query exceeded maximum limit."}
+		return nil, &fault{status: http.StatusBadRequest, code: "0x8004430C",
+			message: "Number of conditions in query exceeded maximum limit."}
 	}
 	return p.test(neg)
 }
@@ -241,7 +243,8 @@ func (p *filterParser) aliased(text string) (operand, *fault) {
 	switch t := tokens[0]; {
 	case t.kind == tokName && t.text == "null":
 		return operand{null: true}, nil
-	case t.kind == tokName && t.text != "true" && t.text != "false", t.kind == tokAlias, t.kind == tokPunct, t.kind == tokArray:
+	case t.kind == tokName && t.text != "true" && t.text != "false", t.kind == tokAlias, t.kind == tokPunct,
+		t.kind == tokArray:
 		return operand{}, syntax(0, text)
 	default:
 		return operand{lit: t}, nil

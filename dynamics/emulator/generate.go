@@ -107,7 +107,8 @@ func (g *generator) account(i int, seed uint64) *Account {
 		a.Phone = fmt.Sprintf("%s %03d %04d", p.dial, 100+g.rng.IntN(900), g.rng.IntN(10000))
 	}
 	if g.some(30) {
-		a.Description = g.one(adjectives) + " supplier for " + strings.ToLower(g.one(trades)) + ".\nKnown since " + fmt.Sprint(1950+g.rng.IntN(70)) + "."
+		a.Description = g.one(adjectives) + " supplier for " + strings.ToLower(g.one(trades)) + ".\nKnown since " +
+			fmt.Sprint(1950+g.rng.IntN(70)) + "."
 	}
 	g.figures(a)
 	g.choices(a, i)
@@ -185,7 +186,8 @@ func (g *generator) choices(a *Account, i int) {
 
 func (g *generator) dates(a *Account) {
 	start := time.Date(2016, 1, 4, 7, 0, 0, 0, time.UTC)
-	a.CreatedOn = start.Add(time.Duration(g.rng.Int64N(int64(9*365*24))) * time.Hour).Add(time.Duration(g.rng.IntN(3600)) * time.Second)
+	a.CreatedOn = start.Add(time.Duration(g.rng.Int64N(int64(9*365*24))) * time.Hour).Add(
+		time.Duration(g.rng.IntN(3600)) * time.Second)
 	a.ModifiedOn = a.CreatedOn.Add(time.Duration(g.rng.Int64N(int64(400*24*3600))) * time.Second)
 }
 

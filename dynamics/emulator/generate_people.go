@@ -129,7 +129,8 @@ func (g *people) contact(i int, o Options) Row {
 	g.dates(r)
 	g.person(r, i)
 	if i > 100 && g.some(1) { // merged into an earlier one, and so inactive
-		r["merged"], r["masterid"], r["statecode"], r["statuscode"] = true, rowID("contact", o.Seed, g.rng.IntN(i/2)).String(), 1, 2
+		r["merged"], r["masterid"], r["statecode"], r["statuscode"] = true,
+			rowID("contact", o.Seed, g.rng.IntN(i/2)).String(), 1, 2
 	} else if g.some(7) {
 		r["statecode"], r["statuscode"] = 1, 2
 	}
@@ -196,18 +197,26 @@ func (g *people) person(r Row, i int) {
 	}
 }
 
-var jobTitles = []string{"Accountant", "Assistant to the Board", "Brand Manager", "Buyer", "CEO", "CFO", "CTO", "Chief Engineer", "Clerk", "Consultant",
-	"Controller", "Designer", "Director of Marketing", "Event Manager", "Facility Manager", "Geschäftsführerin", "Head of IT", "Head of Procurement",
-	"Head of Sales", "HR Business Partner", "Key Account Manager", "Lab Technician", "Legal Counsel", "Logistics Planner", "Marketing Manager",
-	"Office Manager", "Owner", "Plant Manager", "Product Manager", "Prokurist", "Quality Manager", "R&D Lead", "Responsable des achats", "Sales Engineer",
+var jobTitles = []string{"Accountant", "Assistant to the Board", "Brand Manager", "Buyer", "CEO", "CFO", "CTO",
+	"Chief Engineer", "Clerk", "Consultant",
+	"Controller", "Designer", "Director of Marketing", "Event Manager", "Facility Manager", "Geschäftsführerin",
+	"Head of IT", "Head of Procurement",
+	"Head of Sales", "HR Business Partner", "Key Account Manager", "Lab Technician", "Legal Counsel",
+	"Logistics Planner", "Marketing Manager",
+	"Office Manager", "Owner", "Plant Manager", "Product Manager", "Prokurist", "Quality Manager", "R&D Lead",
+	"Responsable des achats", "Sales Engineer",
 	"Secretary", "Software Developer", "Team Lead", "VP Marketing", "VP Sales", "Warehouse Manager"}
 
-var departments = []string{"Administration", "Customer Service", "Engineering", "Finance", "HR", "IT", "Legal", "Logistics", "Management", "Marketing",
+var departments = []string{"Administration", "Customer Service", "Engineering", "Finance", "HR", "IT", "Legal",
+	"Logistics", "Management", "Marketing",
 	"Procurement", "Production", "Quality", "R&D", "Sales", "Einkauf", "Forschung & Entwicklung", "Ventes"}
 
-var givenNames = []string{"Agnes", "Alasdair", "Amélie", "Anders", "Beatriz", "Björn", "Caoimhe", "Carmen", "Chidi", "Clara", "Dagmar", "Deepak", "Élise",
-	"Emeka", "Fiona", "François", "Gabriela", "Günther", "Hanneke", "Henrik", "Ines", "Ivo", "Jana", "Jean-Luc", "João", "José María", "Kaspar", "Kirsten",
-	"Lars", "Lucía", "Małgorzata", "Marek", "Matteo", "Mia", "Niamh", "Noël", "Olga", "Óscar", "Paolo", "Petra", "Quentin", "Rafael", "Renée", "Sara",
+var givenNames = []string{"Agnes", "Alasdair", "Amélie", "Anders", "Beatriz", "Björn", "Caoimhe", "Carmen", "Chidi",
+	"Clara", "Dagmar", "Deepak", "Élise",
+	"Emeka", "Fiona", "François", "Gabriela", "Günther", "Hanneke", "Henrik", "Ines", "Ivo", "Jana", "Jean-Luc", "João",
+	"José María", "Kaspar", "Kirsten",
+	"Lars", "Lucía", "Małgorzata", "Marek", "Matteo", "Mia", "Niamh", "Noël", "Olga", "Óscar", "Paolo", "Petra",
+	"Quentin", "Rafael", "Renée", "Sara",
 	"Søren", "Stefan", "Tadeusz", "Thérèse", "Uma", "Viktor", "Wanda", "Xavier", "Yara", "Zoë"}
 
 // personNames are names of other scripts.

@@ -41,8 +41,9 @@ func (g guid) String() string { return string(g.appendTo(make([]byte, 0, 36))) }
 // braced is the form of paging cookies: upper case in braces.
 func (g guid) braced() string { return "{" + strings.ToUpper(g.String()) + "}" }
 
-// compare orders as SQL Server does: last group first, and the three leading groups by their stored (little-endian) bytes. The
-// real cookie in the fact sheet (7.1) shows it: {CDCFA450-…} comes before {9FD4A450-…}.
+// compare orders as SQL Server does: last group first, and the three leading groups by their stored
+// (little-endian) bytes. The real cookie in the fact sheet (7.1) shows it: {CDCFA450-…} comes
+// before {9FD4A450-…}.
 func (g guid) compare(o guid) int {
 	if c := bytes.Compare(g[10:], o[10:]); c != 0 {
 		return c

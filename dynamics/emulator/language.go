@@ -9,8 +9,9 @@ import (
 // baseLanguage is the organization's: labels without a translation come in it.
 const baseLanguage = 1033
 
-// language is what a user's personal options choose: the words of labels, and how formatted values are written. In Dataverse
-// these are two settings, uilanguageid and localeid; here one stands for both.
+// language is what a user's personal options choose: the words of labels, and how formatted values
+// are written. In Dataverse these are two settings, uilanguageid and localeid; here one stands for
+// both.
 type language struct {
 	lcid           int32
 	name           string
@@ -20,15 +21,19 @@ type language struct {
 	words          map[string]string
 }
 
-// The formats of German and French follow their Windows locales; that money keeps the symbol of the row's currency and takes its
-// place from the user is how Dataverse formats it, the blank before the symbol is a guess.
+// The formats of German and French follow their Windows locales; that money keeps the symbol of the
+// row's currency and takes its place from the user is how Dataverse formats it, the blank before
+// the symbol is a guess.
 var languages = []*language{
 	{lcid: baseLanguage, name: "English", group: ",", decimal: ".", date: "1/2/2006", moment: "1/2/2006 3:04 PM"},
-	{lcid: 1031, name: "German", group: ".", decimal: ",", date: "02.01.2006", moment: "02.01.2006 15:04", moneyBehind: true, words: german},
-	{lcid: 1036, name: "French", group: "\u00a0", decimal: ",", date: "02/01/2006", moment: "02/01/2006 15:04", moneyBehind: true, words: french},
+	{lcid: 1031, name: "German", group: ".", decimal: ",", date: "02.01.2006", moment: "02.01.2006 15:04",
+		moneyBehind: true, words: german},
+	{lcid: 1036, name: "French", group: "\u00a0", decimal: ",", date: "02/01/2006", moment: "02/01/2006 15:04",
+		moneyBehind: true, words: french},
 }
 
-// Languages are the LCIDs of the languages that are provisioned, the base language first: 1033 English, 1031 German, 1036 French.
+// Languages are the LCIDs of the languages that are provisioned, the base language first: 1033
+// English, 1031 German, 1036 French.
 func Languages() []int {
 	out := make([]int, len(languages))
 	for i, l := range languages {
@@ -129,8 +134,9 @@ func (l *language) signed(text string, negative, money bool) string {
 	return text
 }
 
-// label is a Label object: every provisioned language that has a text, and the user's. Where the user's has none UserLocalizedLabel is
-// null, as has been seen of customers' own labels, and readers have to look among the others.
+// label is a Label object: every provisioned language that has a text, and the user's. Where the
+// user's has none UserLocalizedLabel is null, as has been seen of customers' own labels, and
+// readers have to look among the others.
 func (c *call) label(w words) object {
 	all, user := []object{}, any(nil)
 	for _, l := range languages {
@@ -138,7 +144,8 @@ func (c *call) label(w words) object {
 		if !ok {
 			continue
 		}
-		one := object{{"Label", text}, {"LanguageCode", l.lcid}, {"IsManaged", true}, {"MetadataId", namedGUID("label", strconv.Itoa(int(l.lcid)), text).String()}, {"HasChanged", nil}}
+		one := object{{"Label", text}, {"LanguageCode", l.lcid}, {"IsManaged", true},
+			{"MetadataId", namedGUID("label", strconv.Itoa(int(l.lcid)), text).String()}, {"HasChanged", nil}}
 		all = append(all, one)
 		if l == c.lang() {
 			user = one

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// fold prepares a text for comparison with = and in orders: without case and without trailing blanks, as SQL Server's default
-// collation has it. Accents count.
+// fold prepares a text for comparison with = and in orders: without case and without trailing
+// blanks, as SQL Server's default collation has it. Accents count.
 func fold(s string) string { return foldCase(strings.TrimRight(s, " ")) }
 
 // foldCase prepares a text for LIKE, in which trailing blanks of nvarchar count, of the text and of the pattern:

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Limits are Dataverse's service protection limits, per user and web server in a sliding window (section 10). Zero values mean
-// Microsoft's own; tests scale Window down, and the figures with it.
+// Limits are Dataverse's service protection limits, per user and web server in a sliding window
+// (section 10). Zero values mean Microsoft's own; tests scale Window down, and the figures with it.
 type Limits struct {
 	// Window is the sliding window; 0 means 300 s.
 	Window time.Duration
@@ -22,8 +22,8 @@ type Limits struct {
 	Execution time.Duration
 	// Concurrent is how many requests may be in hand at once; one more is refused. 0 means 52, negative no limit.
 	Concurrent int
-	// Servers is the number of web servers, each with counts of its own. A request with the affinity cookie of one goes to it,
-	// others go to each in turn. 0 means 1.
+	// Servers is the number of web servers, each with counts of its own. A request with the affinity
+	// cookie of one goes to it, others go to each in turn. 0 means 1.
 	Servers int
 }
 
@@ -102,12 +102,14 @@ func affinity(server int) string {
 }
 
 // begin counts a request; done must be called when it is answered. A refused one has a fault, and the time to wait.
-func (l *limiter) begin(user *systemUser, r *http.Request, h http.Header) (done func(), refused *limitKind, wait time.Duration) {
+func (l *limiter) begin(user *systemUser, r *http.Request, h http.Header) (done func(), refused *limitKind,
+	wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
 	server := l.serverOf(r)
-	h["Set-Cookie"] = append([]string{affinityCookie + "=" + affinity(server) + "; path=/; secure; HttpOnly"}, h["Set-Cookie"]...)
+	h["Set-Cookie"] = append([]string{affinityCookie + "=" + affinity(server) + "; path=/; secure; HttpOnly"},
+		h["Set-Cookie"]...)
 	key := limitKey{user, server}
 	s := l.spent[key]
 	if s == nil {
@@ -152,11 +154,12 @@ func (s *spending) executed() (total time.Duration) {
 	return total
 }
 
-// lengthenAfter is how long a refusal has been out before going on sending counts against a client: what was on its way then is
-// not its fault.
+// lengthenAfter is how long a refusal has been out before going on sending counts against a client:
+// what was on its way then is not its fault.
 const lengthenAfter = 500 * time.Millisecond
 
-// refusal says which limit is reached, and for how long. Whoever goes on sending meanwhile waits longer, up to a whole window.
+// refusal says which limit is reached, and for how long. Whoever goes on sending meanwhile waits
+// longer, up to a whole window.
 func (l *limiter) refusal(s *spending, now time.Time) (*limitKind, time.Duration) {
 	if now.Before(s.limited) {
 		if now.Sub(s.since) > lengthenAfter {
@@ -170,10 +173,12 @@ func (l *limiter) refusal(s *spending, now time.Time) (*limitKind, time.Duration
 	seconds := int(l.Window / time.Second)
 	switch {
 	case l.Requests > 0 && len(s.begun) >= l.Requests:
-		s.why = limitKind{"0x80072322", fmt.Sprintf("Number of requests exceeded the limit of %d over time window of %d seconds.", l.Requests, seconds)}
+		s.why = limitKind{"0x80072322", fmt.Sprintf(
+			"Number of requests exceeded the limit of %d over time window of %d seconds.", l.Requests, seconds)}
 		s.limited = s.begun[len(s.begun)-l.Requests].Add(l.Window)
 	case l.Execution > 0 && s.executed() >= l.Execution:
-		s.why = limitKind{"0x80072321", fmt.Sprintf("Combined execution time of incoming requests exceeded limit of %s milliseconds over time window of %d seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later.", thousands(l.Execution.Milliseconds()), seconds)}
+		s.why = limitKind{"0x80072321", fmt.Sprintf(
+			"Combined execution time of incoming requests exceeded limit of %s milliseconds over time window of %d seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later.", thousands(l.Execution.Milliseconds()), seconds)}
 		s.limited = s.timeIsBack(l)
 	case l.Concurrent > 0 && s.inHand >= l.Concurrent:
 		// How long Dataverse asks a client to wait then is not documented; what is in hand ends soon.
@@ -208,7 +213,8 @@ func (l *limiter) tell(h http.Header, s *spending) {
 	}
 	h.Set("x-ms-ratelimit-burst-remaining-xrm-requests", strconv.Itoa(max(requests-len(s.begun), 0)))
 	hundredths := max(left-s.executed(), 0) / (10 * time.Millisecond)
-	h.Set("x-ms-ratelimit-time-remaining-xrm-requests", fmt.Sprintf("%s.%02d", thousands(int64(hundredths/100)), hundredths%100))
+	h.Set("x-ms-ratelimit-time-remaining-xrm-requests", fmt.Sprintf("%s.%02d", thousands(int64(hundredths/100)),
+		hundredths%100))
 }
 
 func thousands(n int64) string {

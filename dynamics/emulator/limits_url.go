@@ -5,12 +5,13 @@ import (
 	"strings"
 )
 
-// What the web server in front of the service does not let through. It answers by itself, in HTML and before anybody looks at the
-// token: the service is hosted in IIS.
+// What the web server in front of the service does not let through. It answers by itself, in HTML
+// and before anybody looks at the token: the service is hosted in IIS.
 //
-// The longest URL is documented as 32,768 characters, and what happens beyond is not. IIS refuses a query string that is too long
-// with 404.15, which is what Dynamics users report ("404 - File or directory not found", davidyack/Xrm.Tools.CRMWebAPI#59); others
-// speak of 414, so a client should expect both. A path segment of more than 260 characters is "400 Bad Request - Invalid URL", by
+// The longest URL is documented as 32,768 characters, and what happens beyond is not. IIS refuses a
+// query string that is too long with 404.15, which is what Dynamics users report ("404 - File or
+// directory not found", davidyack/Xrm.Tools.CRMWebAPI#59); others speak of 414, so a client should
+// expect both. A path segment of more than 260 characters is "400 Bad Request - Invalid URL", by
 // the page compose-http-requests-handle-errors.md, and $batch is the documented way around both.
 
 const (

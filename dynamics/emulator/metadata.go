@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Metadata of the tables: EntityDefinitions(LogicalName='account'), its Attributes and their option sets (section 13). It takes
-// prvReadEntity, and prvReadAttribute for what is below a table. Their object type codes in refusals are unverified.
+// Metadata of the tables: EntityDefinitions(LogicalName='account'), its Attributes and their option
+// sets (section 13). It takes prvReadEntity, and prvReadAttribute for what is below a table. Their
+// object type codes in refusals are unverified.
 
 // object keeps its members in order, as Microsoft's answers do.
 type object []member
@@ -96,7 +97,8 @@ func (c *call) tableOf(s segment) (*table, *fault) {
 				return t, nil
 			}
 		}
-		return nil, &fault{status: http.StatusNotFound, code: "0x80041102", message: "The entity with a name = '" + m[1] + "' with namemapping = 'Logical' was not found in the MetadataCache."}
+		return nil, &fault{status: http.StatusNotFound, code: "0x80041102", message: "The entity with a name = '" + m[1] +
+			"' with namemapping = 'Logical' was not found in the MetadataCache."}
 	}
 	id, ok := parseGUID(s.key)
 	for _, t := range c.tables() {
@@ -118,7 +120,8 @@ func (t *table) ownership() string {
 func (c *call) describe(t *table) object {
 	return object{
 		{"LogicalName", t.logical}, {"SchemaName", strings.ToUpper(t.logical[:1]) + t.logical[1:]}, {"EntitySetName", t.set},
-		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary}, {"ObjectTypeCode", t.otc},
+		{"LogicalCollectionName", t.set}, {"PrimaryIdAttribute", t.key}, {"PrimaryNameAttribute", t.primary},
+		{"ObjectTypeCode", t.otc},
 		{"ChangeTrackingEnabled", t.tracking}, {"IsCustomEntity", t.custom}, {"IsOptimisticConcurrencyEnabled", true},
 		{"OwnershipType", t.ownership()}, {"DisplayName", c.label(words{t.label, t.translated.of(t.label)})},
 		{"MetadataId", namedGUID("metadata", t.logical).String()},
@@ -141,7 +144,8 @@ func narrow(o object, sel, typeName string, keep ...string) (object, string, *fa
 		name := strings.TrimSpace(part)
 		i := slices.IndexFunc(o, func(m member) bool { return m.name == name })
 		if i < 0 || strings.HasPrefix(name, "@") {
-			return nil, "", badRequest("Could not find a property named '%s' on type 'Microsoft.Dynamics.CRM.%s'.", name, typeName)
+			return nil, "", badRequest("Could not find a property named '%s' on type 'Microsoft.Dynamics.CRM.%s'.", name,
+				typeName)
 		}
 		names = append(names, name)
 		if name != "MetadataId" {
@@ -162,7 +166,8 @@ func (c *call) definition(t *table, o options) (*answer, *fault) {
 	if fail != nil {
 		return nil, fail
 	}
-	return c.jsonAnswer(append(object{{"@odata.context", c.base + "$metadata#EntityDefinitions" + list + "/$entity"}}, body...))
+	return c.jsonAnswer(append(object{{"@odata.context", c.base + "$metadata#EntityDefinitions" + list + "/$entity"}},
+		body...))
 }
 
 func (c *call) definitions(o options) (*answer, *fault) {
@@ -181,7 +186,8 @@ func (c *call) definitions(o options) (*answer, *fault) {
 func (c *call) jsonAnswer(o object) (*answer, *fault) {
 	b, err := json.Marshal(o)
 	if err != nil {
-		return nil, &fault{status: http.StatusInternalServerError, code: "0x80040216", message: "An unexpected error occurred."}
+		return nil, &fault{status: http.StatusInternalServerError, code: "0x80040216",
+			message: "An unexpected error occurred."}
 	}
 	return &answer{status: http.StatusOK, body: b}, nil
 }

@@ -87,15 +87,18 @@ func (t *table) attributeAt(key string) (int, *fault) {
 		return m != nil && x.name == m[1] || isGUID && namedGUID("metadata", t.logical, x.name) == id
 	})
 	if i < 0 && m != nil {
-		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified name " + m[1] + " for the entity " + t.logical + "."}
+		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified name " +
+			m[1] + " for the entity " + t.logical + "."}
 	}
 	if i < 0 {
-		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified id " + id.String() + "."}
+		return 0, &fault{status: 404, code: codeNotExist, message: "Could not find an attribute with specified id " +
+			id.String() + "."}
 	}
 	return i, nil
 }
 
-// filtered leaves the columns that the filter holds for. Only the members that all columns have can be named, unless there is a cast.
+// filtered leaves the columns that the filter holds for. Only the members that all columns have can
+// be named, unless there is a cast.
 func (c *call) filtered(t *table, cols []*column, cast, text string) ([]*column, *fault) {
 	example, typeName := c.anyColumn(t), "AttributeMetadata"
 	if cast != "" && len(cols) > 0 {
@@ -122,9 +125,12 @@ func castTo(cols []*column, name string, one bool) ([]*column, string, *fault) {
 	if cast == "EnumAttributeMetadata" {
 		return nil, "", badRequest("The type '%s' is not supported; cast to the type of the column.", name)
 	}
-	castable := []string{"PicklistAttributeMetadata", "StateAttributeMetadata", "StatusAttributeMetadata", "MultiSelectPicklistAttributeMetadata",
-		"BooleanAttributeMetadata", "StringAttributeMetadata", "MemoAttributeMetadata", "IntegerAttributeMetadata", "BigIntAttributeMetadata",
-		"MoneyAttributeMetadata", "DecimalAttributeMetadata", "DateTimeAttributeMetadata", "LookupAttributeMetadata", "UniqueIdentifierAttributeMetadata"}
+	castable := []string{"PicklistAttributeMetadata", "StateAttributeMetadata", "StatusAttributeMetadata",
+		"MultiSelectPicklistAttributeMetadata",
+		"BooleanAttributeMetadata", "StringAttributeMetadata", "MemoAttributeMetadata", "IntegerAttributeMetadata",
+		"BigIntAttributeMetadata",
+		"MoneyAttributeMetadata", "DecimalAttributeMetadata", "DateTimeAttributeMetadata", "LookupAttributeMetadata",
+		"UniqueIdentifierAttributeMetadata"}
 	if !slices.Contains(castable, cast) {
 		return nil, "", noSegment(name)
 	}
@@ -212,9 +218,11 @@ func (x *call) optionSet(t *table, c *column, query string) object {
 	if strings.HasPrefix(query, "$select=") {
 		return append(object{id}, options...)
 	}
-	return append(object{id, {"HasChanged", nil}, {"Name", setName}, {"IsGlobal", c.global}, {"IsCustomOptionSet", c.custom},
+	return append(object{id, {"HasChanged", nil}, {"Name", setName}, {"IsGlobal", c.global},
+		{"IsCustomOptionSet", c.custom},
 		{"IsManaged", true}, {"OptionSetType", setType},
-		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false}, {"ManagedPropertyLogicalName", "iscustomizable"}}},
+		{"IsCustomizable", object{{"Value", true}, {"CanBeChanged", false},
+			{"ManagedPropertyLogicalName", "iscustomizable"}}},
 		{"IntroducedVersion", "5.0.0.0"}, {"DisplayName", x.label(c.words())}, {"Description", x.label(words{})}}, options...)
 }
 
@@ -222,10 +230,14 @@ func (x *call) optionBody(c *column, o option) object {
 	var body object
 	switch c.kind {
 	case kindState:
-		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StateOptionMetadata"}, {"DefaultStatus", o.value + 1}, {"InvariantName", o.label}}
+		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StateOptionMetadata"}, {"DefaultStatus", o.value + 1},
+			{"InvariantName", o.label}}
 	case kindStatus:
-		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StatusOptionMetadata"}, {"State", o.state}, {"TransitionData", nil}}
+		body = object{{"@odata.type", "#Microsoft.Dynamics.CRM.StatusOptionMetadata"}, {"State", o.state},
+			{"TransitionData", nil}}
 	}
-	return append(body, object{{"Value", o.value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil}, {"ParentValues", []int{}}, {"Tag", nil},
-		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", x.label(o.words())}, {"Description", x.label(words{})}}...)
+	return append(body, object{{"Value", o.value}, {"Color", nil}, {"IsManaged", true}, {"ExternalValue", nil},
+		{"ParentValues", []int{}}, {"Tag", nil},
+		{"IsHidden", false}, {"MetadataId", nil}, {"HasChanged", nil}, {"Label", x.label(o.words())},
+		{"Description", x.label(words{})}}...)
 }

@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// $filter over metadata: comparisons of members with literals by eq and ne, joined by and, or, not and parentheses. A complex
-// member goes by its path (AttributeTypeName/Value), an enumeration by its own literal.
+// $filter over metadata: comparisons of members with literals by eq and ne, joined by and, or, not
+// and parentheses. A complex member goes by its path (AttributeTypeName/Value), an enumeration by
+// its own literal.
 
 // enumerations are the members whose literals are written Microsoft.Dynamics.CRM.Type'Name'.
-var enumerations = map[string]string{"AttributeType": "AttributeTypeCode", "OwnershipType": "OwnershipTypes", "SourceType": ""}
+var enumerations = map[string]string{"AttributeType": "AttributeTypeCode", "OwnershipType": "OwnershipTypes",
+	"SourceType": ""}
 
 var metaToken = regexp.MustCompile(`^\s*(?:([()])|'((?:[^']|'')*)'|(Microsoft\.Dynamics\.CRM\.[A-Za-z]+)'([A-Za-z]+)'|([A-Za-z@.][A-Za-z0-9@._/]*|-?[0-9]+)(\()?)`)
 
@@ -105,7 +107,8 @@ func (f *metaFilter) comparison() (metaTest, *fault) {
 	}
 	path := m[5]
 	name, _, _ := strings.Cut(path, "/")
-	if i := slices.IndexFunc(f.item, func(m member) bool { return m.name == name }); i < 0 || strings.HasPrefix(name, "@") {
+	if i := slices.IndexFunc(f.item, func(m member) bool { return m.name == name }); i < 0 ||
+		strings.HasPrefix(name, "@") {
 		return nil, badRequest("Could not find a property named '%s' on type '%s%s'.", name, crm, f.entity)
 	}
 	equal := f.word("eq")

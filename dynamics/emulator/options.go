@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// Identities that hold when [Options] names no others. They are obviously fake and public: never let a program that can reach
-// a real tenant accept them.
+// Identities that hold when [Options] names no others. They are obviously fake and public: never
+// let a program that can reach a real tenant accept them.
 const (
 	DefaultTenantID     = "11111111-2222-4333-8444-555555555555"
 	DefaultTenantDomain = "contoso.example"
@@ -31,8 +31,8 @@ const (
 type Options struct {
 	// Accounts is the number of generated accounts; 0 means 10,000. Negative means none.
 	Accounts int
-	// Contacts is the number of generated contacts; 0 means two and a half for each account. Negative means none. Rows of a table are
-	// made when somebody needs them first.
+	// Contacts is the number of generated contacts; 0 means two and a half for each account. Negative
+	// means none. Rows of a table are made when somebody needs them first.
 	Contacts int
 	// Created is when a part of the generated rows was created; the rest was within the nine years from 2016 on.
 	Created []Created
@@ -44,24 +44,27 @@ type Options struct {
 	ClientID, ClientSecret string
 	// PublicClient registers the application without a secret; sending one is then AADSTS700025.
 	PublicClient bool
-	// ClientCertificates are registered for the application: assertions that are signed with one of their RSA keys stand for it,
-	// as the secret does.
+	// ClientCertificates are registered for the application: assertions that are signed with one of
+	// their RSA keys stand for it, as the secret does.
 	ClientCertificates []*x509.Certificate
 	// FederatedCredentials are the workloads whose own tokens stand for the application.
 	FederatedCredentials []FederatedCredential
-	// SingleUseAssertions refuses an assertion whose jti was seen before (AADSTS50012). RFC 7523 allows that and clients should not
-	// depend on its absence; Entra does not do it, and clients of Microsoft's that reuse an assertion until it expires need it off.
+	// SingleUseAssertions refuses an assertion whose jti was seen before (AADSTS50012). RFC 7523
+	// allows that and clients should not depend on its absence; Entra does not do it, and clients of
+	// Microsoft's that reuse an assertion until it expires need it off.
 	SingleUseAssertions bool
 	// SingleUseRefreshTokens ends a refresh token with its first use, as stricter authorities do. Entra leaves it valid.
 	SingleUseRefreshTokens bool
-	// AdminConsentRequired lets users sign in only after an administrator consented on the admin-consent page (AADSTS90094).
+	// AdminConsentRequired lets users sign in only after an administrator consented on the
+	// admin-consent page (AADSTS90094).
 	AdminConsentRequired bool
 	// RedirectURIs must be matched exactly; empty means DefaultRedirectURI. A registered "http://localhost" or
 	// "http://localhost/path" without a port matches any port, as Entra does for native applications.
 	RedirectURIs []string
 	// Users are added to the built-in ones; one with the UserName of a built-in user takes its place.
 	Users []User
-	// AutoConsent makes authorize redirect at once, as the login_hint's user or the first, instead of showing the sign-in page.
+	// AutoConsent makes authorize redirect at once, as the login_hint's user or the first, instead of
+	// showing the sign-in page.
 	AutoConsent bool
 	// AccessTokenLifetime is 1 hour when 0, CodeLifetime 10 minutes, RefreshTokenLifetime 90 days.
 	AccessTokenLifetime, CodeLifetime, RefreshTokenLifetime time.Duration
@@ -72,16 +75,19 @@ type Options struct {
 	ParallelHint int
 	// NoSales is an environment without Dynamics 365 Sales; [Control.SetSales] changes that while the server runs.
 	NoSales bool
-	// NoChangeTracking switches change tracking of all tables off; [Control.SetChangeTracking] does so while the server runs.
+	// NoChangeTracking switches change tracking of all tables off; [Control.SetChangeTracking] does so
+	// while the server runs.
 	NoChangeTracking bool
-	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page says that rows come first.
+	// DeletionsFirst has the changes since a token come with deletions before rows. Microsoft's page
+	// says that rows come first.
 	DeletionsFirst bool
 	// ChangeTrackingAge is how long a delta token is good; 0 means 7 days, the default of ExpireChangeTrackingInDays.
 	ChangeTrackingAge time.Duration
 	// Limits are the service protection limits; the zero value means Microsoft's own.
 	Limits Limits
-	// NegativesSkipNull makes not contains(…), NotIn and DoesNotContainValues pass over columns without a value. Whether they do is
-	// not documented: by default they match them, as ne does; a client should be right under both.
+	// NegativesSkipNull makes not contains(…), NotIn and DoesNotContainValues pass over columns
+	// without a value. Whether they do is not documented: by default they match them, as ne does; a
+	// client should be right under both.
 	NegativesSkipNull bool
 	// MaxPageSize is the largest page of rows; 0 means 5000, Dataverse's own.
 	MaxPageSize int
@@ -120,8 +126,8 @@ type User struct {
 	// BusinessUnit is a name of [BusinessUnits]; empty means the first. Roles and Teams go by name; see [RoleNames].
 	BusinessUnit string
 	Roles, Teams []string
-	// AccessTeams is how many access teams of single accounts the user is in, which have no roles; OwnerTeams how many owner teams
-	// that have the role Salesperson.
+	// AccessTeams is how many access teams of single accounts the user is in, which have no roles;
+	// OwnerTeams how many owner teams that have the role Salesperson.
 	AccessTeams, OwnerTeams int
 }
 
@@ -198,7 +204,8 @@ func (o Options) check() error {
 	if o.MaxPageSize < 1 || o.MaxPageSize > 5000 {
 		errs = append(errs, fmt.Errorf("emulator: MaxPageSize is %d, it must be between 1 and 5000", o.MaxPageSize))
 	}
-	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 || o.ChangeTrackingAge < 0 {
+	if o.AccessTokenLifetime < 0 || o.CodeLifetime < 0 || o.RefreshTokenLifetime < 0 || o.Latency < 0 ||
+		o.ChangeTrackingAge < 0 {
 		errs = append(errs, errors.New("emulator: a duration is negative"))
 	}
 	for i, c := range o.ClientCertificates {

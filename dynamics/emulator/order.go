@@ -137,8 +137,8 @@ func plain(order []ordering) bool {
 	})
 }
 
-// choose filters, sorts and skips what earlier pages had, up to the limit of the query. The total, of all pages, is there where the
-// query counts.
+// choose filters, sorts and skips what earlier pages had, up to the limit of the query. The total,
+// of all pages, is there where the query counts.
 func (c *call) choose(rows []any, q *query) (out []any, total int) {
 	few := rows
 	if q.filter != nil && len(rows) < smallestOrder { // less to sort

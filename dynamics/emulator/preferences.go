@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// preferences are the Prefer headers that the service honours; applied repeats them for Preference-Applied, line by line.
+// preferences are the Prefer headers that the service honours; applied repeats them for
+// Preference-Applied, line by line.
 type preferences struct {
 	pageSize    int // 0 when absent
 	annotations []string

@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 )
 
-// Depth is how far a privilege reaches: none, the user's own rows and those of his teams, his business unit, that and the units
-// below, the organization.
+// Depth is how far a privilege reaches: none, the user's own rows and those of his teams, his
+// business unit, that and the units below, the organization.
 type Depth int8
 
 // The depths, in Dataverse's names; each includes those before it.
@@ -126,11 +126,12 @@ func (u *systemUser) missing(privilege string, about subject) *fault {
 	}
 	return &fault{status: http.StatusForbidden, code: "0x80040220", message: fmt.Sprintf(
 		"Principal user (Id=%s, type=8, roleCount=%d, privilegeCount=%d, accessMode=%d), is missing %s privilege (Id=%s) on OTC=%d for entity '%s' (LocalizedName='%s'). context.Caller=%s",
-		u.id, len(u.allRoles()), len(u.privilegeNames()), mode, privilege, privilegeID(privilege), about.otc, about.logical, about.label, u.id)}
+		u.id, len(u.allRoles()), len(u.privilegeNames()), mode, privilege, privilegeID(privilege), about.otc, about.logical,
+		about.label, u.id)}
 }
 
-// requireOrgWideRead refuses a user who may not read every row of the table, as change tracking does. Its words for too small a
-// depth are a guess; the same privilege error is documented.
+// requireOrgWideRead refuses a user who may not read every row of the table, as change tracking
+// does. Its words for too small a depth are a guess; the same privilege error is documented.
 func requireOrgWideRead(u *systemUser, t *table) *fault {
 	if u.depth(t.privilege).depth == DepthGlobal {
 		return nil
@@ -169,7 +170,8 @@ func (c *call) readable(t *table, row any) *fault {
 		return nil
 	}
 	return &fault{status: http.StatusForbidden, code: "0x80048306", message: fmt.Sprintf(
-		"Principal with id %s does not have ReadAccess right(s) for record with id %s of entity %s", c.user.id, t.id(row), t.logical)}
+		"Principal with id %s does not have ReadAccess right(s) for record with id %s of entity %s", c.user.id, t.id(row),
+		t.logical)}
 }
 
 // sees says whether what is held of a privilege reaches the row.

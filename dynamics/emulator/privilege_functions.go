@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The functions about privileges (4.1). Microsoft's documentation does not say which privilege they need themselves; here it is
-// the one to read the row that they are bound to.
+// The functions about privileges (4.1). Microsoft's documentation does not say which privilege they
+// need themselves; here it is the one to read the row that they are bound to.
 
 // boundFunction answers for a row, by the function's name without its namespace.
 func (c *call) boundFunction(t *table, row any, name string, s segment, o options) (*answer, *fault) {
@@ -69,23 +69,26 @@ func (c *call) rolePrivilegesRole(s segment, o options) (*answer, *fault) {
 	return c.rolePrivileges("RetrieveRolePrivilegesRole", u.privilegeNames(), u.depth)
 }
 
-// rolePrivileges writes the member RolePrivileges, which all of them answer with. That an absent record filter is a zero GUID and
-// null is a guess.
+// rolePrivileges writes the member RolePrivileges, which all of them answer with. That an absent
+// record filter is a zero GUID and null is a guess.
 func (c *call) rolePrivileges(function string, names []string, depth func(string) holding) (*answer, *fault) {
 	rows := []object{}
 	for _, n := range names {
 		h := depth(n)
-		rows = append(rows, object{{"Depth", h.depth.String()}, {"PrivilegeId", privilegeID(n).String()}, {"BusinessUnitId", h.unit.String()},
+		rows = append(rows, object{{"Depth", h.depth.String()}, {"PrivilegeId", privilegeID(n).String()},
+			{"BusinessUnitId", h.unit.String()},
 			{"PrivilegeName", n}, {"RecordFilterId", guid{}.String()}, {"RecordFilterUniqueName", nil}})
 	}
-	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + function + "Response"}, {"RolePrivileges", rows}})
+	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + function + "Response"},
+		{"RolePrivileges", rows}})
 }
 
-// principalAccess says what the user may do with one row: target is {'@odata.id':'accounts(GUID)'}, in either kind of quotes.
-// attributePrivileges are the secured columns that profiles let be read, each once: "all the secured attribute privileges a user or
-// team has through direct or indirect (through team membership) associations with the FieldSecurityProfile entity"
-// (https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/retrieveprincipalattributeprivileges, members from
-// …/attributeprivilege, values of field_security_permission_type: 0 and 4).
+// principalAccess says what the user may do with one row: target is {'@odata.id':'accounts(GUID)'},
+// in either kind of quotes. attributePrivileges are the secured columns that profiles let be read,
+// each once: "all the secured attribute privileges a user or team has through direct or indirect
+// (through team membership) associations with the FieldSecurityProfile entity"
+// (https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/retrieveprincipalattributeprivileges,
+// members from …/attributeprivilege, values of field_security_permission_type: 0 and 4).
 func (c *call) attributePrivileges(function string, profiles []*profile) (*answer, *fault) {
 	const allowed = 4
 	rows := []object{}
@@ -101,10 +104,12 @@ func (c *call) attributePrivileges(function string, profiles []*profile) (*answe
 			if p.id == adminProfile {
 				write = allowed
 			}
-			rows = append(rows, object{{"AttributeId", id.String()}, {"CanCreate", write}, {"CanRead", allowed}, {"CanReadUnMasked", 0}, {"CanUpdate", write}})
+			rows = append(rows, object{{"AttributeId", id.String()}, {"CanCreate", write}, {"CanRead", allowed},
+				{"CanReadUnMasked", 0}, {"CanUpdate", write}})
 		}
 	}
-	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + function + "Response"}, {"AttributePrivileges", rows}})
+	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + function + "Response"},
+		{"AttributePrivileges", rows}})
 }
 
 func (c *call) principalAccess(u *systemUser, target string) (*answer, *fault) {
@@ -121,7 +126,8 @@ func (c *call) principalAccess(u *systemUser, target string) (*answer, *fault) {
 	case !ok:
 		return nil, badRequest("Error in query syntax.")
 	case t == nil: // a wrong entity set is told like a missing row (9.2)
-		return nil, &fault{status: http.StatusNotFound, code: codeNotExist, message: "Entity '" + set + "' With Id = " + id.String() + " Does Not Exist"}
+		return nil, &fault{status: http.StatusNotFound, code: codeNotExist, message: "Entity '" + set + "' With Id = " +
+			id.String() + " Does Not Exist"}
 	}
 	row := t.byKey(c.v, id)
 	if row == nil {
@@ -137,7 +143,8 @@ func (c *call) principalAccess(u *systemUser, target string) (*answer, *fault) {
 	if len(rights) == 0 {
 		rights = []string{"None"}
 	}
-	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + "RetrievePrincipalAccessResponse"}, {"AccessRights", strings.Join(rights, ", ")}})
+	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + "RetrievePrincipalAccessResponse"},
+		{"AccessRights", strings.Join(rights, ", ")}})
 }
 
 // parameters reads Name=value,Name=@alias between a function's parentheses; an alias without a value is null.

@@ -29,7 +29,8 @@ func (o options) without(name string) options {
 	return o
 }
 
-var known = []string{"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply", "$skiptoken", "$deltatoken"}
+var known = []string{"$select", "$filter", "$orderby", "$top", "$count", "$expand", "$apply", "$skiptoken",
+	"$deltatoken"}
 
 // options splits and checks the query; nothing is guessed at: what the service does not support is refused.
 func (c *call) options() (options, *fault) {
@@ -207,7 +208,8 @@ func (t *table) ordering(text string) ([]ordering, *fault) {
 				return nil, t.noProperty(f[0])
 			}
 			if slices.ContainsFunc(out, func(o ordering) bool { return o.col == col }) {
-				return nil, &fault{status: http.StatusBadRequest, code: "0x80048d16", message: "The attribute '" + col.name + "' is specified more than once in the order by clause."}
+				return nil, &fault{status: http.StatusBadRequest, code: "0x80048d16", message: "The attribute '" + col.name +
+					"' is specified more than once in the order by clause."}
 			}
 			out = append(out, ordering{col, len(f) == 2 && f[1] == "desc"})
 		}

@@ -29,9 +29,10 @@ const noNumber = math.MinInt64
 // noID is that of an id; the zero GUID is one.
 var noID = guid{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// Row is a row by the logical names of its columns; one that is not there has no value. Values are a string for texts, GUIDs and
-// lookups; an int for whole numbers and choices, and ten-thousandths for money and decimals; a bool; a time.Time; an []int32 for
-// several choices. Where a row is put in, money and decimals may be a json.Number or a string too, in units, and dates a string.
+// Row is a row by the logical names of its columns; one that is not there has no value. Values are
+// a string for texts, GUIDs and lookups; an int for whole numbers and choices, and ten-thousandths
+// for money and decimals; a bool; a time.Time; an []int32 for several choices. Where a row is put
+// in, money and decimals may be a json.Number or a string too, in units, and dates a string.
 type Row map[string]any
 
 // toValue is a value of [Row] as queries see it. Of a wrong type or form it says what is right.
@@ -180,7 +181,8 @@ func (c *column) public(x value) any {
 	return int(x.n)
 }
 
-// record is the row as the store keeps it; it fails where a column is not there, has no cell, or its value is none of its type.
+// record is the row as the store keeps it; it fails where a column is not there, has no cell, or
+// its value is none of its type.
 func (t *table) record(row Row) (*record, error) { return t.recordOf(&maker{n: t.cells}, row) }
 
 func (t *table) recordOf(m *maker, row Row) (*record, error) {

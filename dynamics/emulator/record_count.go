@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// RetrieveTotalRecordCount tells how many rows tables had when they were last counted (6.4): here when the server was made, and
-// again whenever somebody asks and the last count is 24 hours old. It never tells how many there are now.
+// RetrieveTotalRecordCount tells how many rows tables had when they were last counted (6.4): here
+// when the server was made, and again whenever somebody asks and the last count is 24 hours old. It
+// never tells how many there are now.
 
 const recountAfter = 24 * time.Hour
 
@@ -68,7 +69,8 @@ func (c TableControl) SetRecordCount(n int64) bool {
 	return true
 }
 
-// totalRecordCount answers RetrieveTotalRecordCount(EntityNames=…), the names as an alias or inline; one bad name fails all.
+// totalRecordCount answers RetrieveTotalRecordCount(EntityNames=…), the names as an alias or
+// inline; one bad name fails all.
 func (c *call) totalRecordCount(path []segment) (*answer, *fault) {
 	if c.method != http.MethodGet && c.method != http.MethodHead {
 		return nil, methodRefused(c.method)
@@ -83,7 +85,8 @@ func (c *call) totalRecordCount(path []segment) (*answer, *fault) {
 	}
 	if strings.HasPrefix(text, "@") {
 		if text, ok = o.aliases[text]; !ok {
-			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: "Required field 'EntityNames' is missing"}
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+				message: "Required field 'EntityNames' is missing"}
 		}
 	}
 	names, fail := arrayItems(token{kind: tokArray, text: strings.TrimSpace(text)})
@@ -100,9 +103,12 @@ func (c *call) totalRecordCount(path []segment) (*answer, *fault) {
 	values := make([]int64, len(names))
 	for i, n := range names {
 		if values[i] = counts[n]; !there[n] { // one that was added since the last count has none
-			return nil, &fault{status: http.StatusBadRequest, code: codeArgument, message: fmt.Sprintf("Entity %s was not found in the CRM system", n)}
+			return nil, &fault{status: http.StatusBadRequest, code: codeArgument,
+				message: fmt.Sprintf("Entity %s was not found in the CRM system", n)}
 		}
 	}
-	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse"},
-		{"EntityRecordCountCollection", object{{"Count", len(names)}, {"IsReadOnly", false}, {"Keys", names}, {"Values", values}}}})
+	return c.jsonAnswer(object{{"@odata.context", c.base +
+		"$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse"},
+		{"EntityRecordCountCollection", object{{"Count", len(names)}, {"IsReadOnly", false}, {"Keys", names},
+			{"Values", values}}}})
 }

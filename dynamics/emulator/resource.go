@@ -16,8 +16,8 @@ type resource struct {
 	function segment // bound to the row, by its name without the namespace
 }
 
-// service answers for the resources that are no rows, by the first segment; known is false for another name. They read the method and
-// the rest of the path themselves.
+// service answers for the resources that are no rows, by the first segment; known is false for
+// another name. They read the method and the rest of the path themselves.
 func (c *call) service(path []segment) (a *answer, fail *fault, known bool) {
 	switch path[0].name {
 	case "":
@@ -137,7 +137,8 @@ func (c *call) related(rel *relation, row any, path string) (resource, *fault) {
 func (t *table) parseKey(text string) (guid, *fault) {
 	if name, v, ok := strings.Cut(text, "="); ok {
 		if strings.TrimSpace(name) != t.key {
-			return guid{}, badRequest("Could not find a property named '%s' on type '%s'.", strings.TrimSpace(name), t.typeName())
+			return guid{}, badRequest("Could not find a property named '%s' on type '%s'.", strings.TrimSpace(name),
+				t.typeName())
 		}
 		text = strings.TrimSpace(v)
 	}

@@ -121,6 +121,7 @@ func (s *Server) noConsent(kind string) *entraError {
 func (s *Server) factorRequired(kind string) *entraError {
 	e := refuse(kind, 50076, "Due to a configuration change made by your administrator, or because you moved to a new location, you must use multi-factor authentication to access '00000007-0000-0000-c000-000000000000'.")
 	e.suberror = "basic_action"
-	e.claims = `{"access_token":{"capolids":{"essential":true,"values":["` + namedGUID("policy", s.opts.TenantID).String() + `"]}}}`
+	e.claims = `{"access_token":{"capolids":{"essential":true,"values":["` +
+		namedGUID("policy", s.opts.TenantID).String() + `"]}}}`
 	return e
 }

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// schema is which tables, columns and options there are. It is replaced as a whole, so that a request sees one of its states;
-// readers never wait.
+// schema is which tables, columns and options there are. It is replaced as a whole, so that a
+// request sees one of its states; readers never wait.
 type schema struct {
 	dir *directory
 	mu  sync.Mutex

@@ -7,11 +7,13 @@ import (
 	"strings"
 )
 
-// Column-level security ("Column-level security with code"). A column is secured or not; field security profiles say which users and
-// teams may read which secured columns, and a profile that cannot be changed gives administrators all. For everybody else the column
-// has no value, in rows as in filters and orders: "The call does not throw an exception if the criteria contain secured fields for
-// which the caller does not have access. Instead, null values are returned" (How field security can be used to control access to
-// field values, gg309608). A composite column, fullname for example, is not secured by its parts, and lookups go on naming rows.
+// Column-level security ("Column-level security with code"). A column is secured or not; field
+// security profiles say which users and teams may read which secured columns, and a profile that
+// cannot be changed gives administrators all. For everybody else the column has no value, in rows
+// as in filters and orders: "The call does not throw an exception if the criteria contain secured
+// fields for which the caller does not have access. Instead, null values are returned" (How field
+// security can be used to control access to field values, gg309608). A composite column, fullname
+// for example, is not secured by its parts, and lookups go on naming rows.
 
 // profile is a field security profile.
 type profile struct {
@@ -36,7 +38,8 @@ var adminProfile, _ = parseGUID("572329c1-a042-4e22-be47-367c6374ea45")
 
 // securable says whether a column can be secured: keys, owners, states and what the server writes cannot.
 func (t *table) securable(c *column) bool {
-	return c.name != t.key && c.compute == nil && c.name != "ownerid" && c.kind != kindState && c.kind != kindStatus && !c.readOnly() && !c.sdkOnly
+	return c.name != t.key && c.compute == nil && c.name != "ownerid" && c.kind != kindState && c.kind != kindStatus &&
+		!c.readOnly() && !c.sdkOnly
 }
 
 // isAdministrator says whether the user reads secured columns without a profile.
@@ -50,7 +53,8 @@ func (v *snapshot) readsSecured(u *systemUser, entity, attribute string) bool {
 		return true
 	}
 	return slices.ContainsFunc(v.profilesOf(u), func(p *profile) bool {
-		return slices.ContainsFunc(p.permissions, func(x *permission) bool { return x.entity == entity && x.attribute == attribute })
+		return slices.ContainsFunc(p.permissions,
+			func(x *permission) bool { return x.entity == entity && x.attribute == attribute })
 	})
 }
 
@@ -143,7 +147,8 @@ func (c TableControl) Secure(name string, on bool) bool {
 				admin.users = append(admin.users, u)
 			}
 		}
-		admin.permissions = slices.DeleteFunc(slices.Clone(admin.permissions), func(x *permission) bool { return x.entity == t.logical && x.attribute == name })
+		admin.permissions = slices.DeleteFunc(slices.Clone(admin.permissions),
+			func(x *permission) bool { return x.entity == t.logical && x.attribute == name })
 		if on {
 			admin.permissions = append(admin.permissions, &permission{entity: t.logical, attribute: name})
 		}
@@ -156,7 +161,8 @@ func (c TableControl) Secure(name string, on bool) bool {
 func (p *profile) sealed(version int64) *profile {
 	list := make([]*permission, len(p.permissions))
 	for i, x := range p.permissions {
-		list[i] = &permission{id: namedGUID("fieldpermission", p.id.String(), x.entity, x.attribute), profile: p, entity: x.entity, attribute: x.attribute, version: version}
+		list[i] = &permission{id: namedGUID("fieldpermission", p.id.String(), x.entity, x.attribute), profile: p,
+			entity: x.entity, attribute: x.attribute, version: version}
 	}
 	p.permissions = list
 	return p

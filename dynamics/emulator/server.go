@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Server is one directory and one Dataverse environment. It is safe for concurrent use and owns no goroutine: there is nothing
-// to close.
+// Server is one directory and one Dataverse environment. It is safe for concurrent use and owns no
+// goroutine: there is nothing to close.
 type Server struct {
 	opts     Options
 	signer   *signer

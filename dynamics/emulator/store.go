@@ -28,7 +28,8 @@ type rowSet struct {
 	line    *int   // of sets that were made one from another
 }
 
-// made are rows that nobody has needed yet, or the rows as they were made: most servers are never asked for most tables.
+// made are rows that nobody has needed yet, or the rows as they were made: most servers are never
+// asked for most tables.
 type made struct {
 	once sync.Once
 	make func() []any
@@ -41,15 +42,17 @@ func (x *made) rows() []any {
 	return x.list
 }
 
-// tombstone is a row that was there. Tombstones are in the order of their versions. A row that is made again under its id has none;
-// one that is restored keeps it, so that change tracking has both to tell.
+// tombstone is a row that was there. Tombstones are in the order of their versions. A row that is
+// made again under its id has none; one that is restored keeps it, so that change tracking has both
+// to tell.
 type tombstone struct {
 	id      guid
 	version int64
 	row     *record // as it was, in the recycle bin
 }
 
-// maxTombstones bounds what is remembered of a table; whoever would need an older one has to start again, as after an expiry.
+// maxTombstones bounds what is remembered of a table; whoever would need an older one has to start
+// again, as after an expiry.
 const maxTombstones = 100_000
 
 // noRows is the set of a table that the snapshot is too old for.
@@ -112,8 +115,8 @@ func newStore(d *directory) *store {
 	return s
 }
 
-// firstRows gives a table n rows, which are made when somebody needs them. Their versions are known before they are, so that a row
-// that is made late is no change.
+// firstRows gives a table n rows, which are made when somebody needs them. Their versions are known
+// before they are, so that a row that is made late is no change.
 func (s *store) firstRows(t *table, n int, rows func() []*record) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +177,9 @@ func (s *store) changeSet(logical string, f func(version int64, x *rowSet)) {
 	})
 }
 
-// put stores the record, which is the store's from then on, in place of the one with its key, or as a new one where it has none. It
-// sets when the row was modified, and what else has no value but must have one.
+// put stores the record, which is the store's from then on, in place of the one with its key, or as
+// a new one where it has none. It sets when the row was modified, and what else has no value but
+// must have one.
 func (s *store) put(t *table, r *record, now time.Time) string {
 	at := now.UTC().Truncate(time.Second).Unix()
 	if key := t.column(t.key); !r.value(key).ok {

@@ -2,9 +2,11 @@ package emulator
 
 import "slices"
 
-// contactTable is the table of people: https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/contact.
+// contactTable is the table of people:
+// https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/contact.
 func contactTable() *table {
-	t := &table{logical: "contact", set: "contacts", label: "Contact", otc: 2, key: "contactid", primary: "fullname", privilege: readContact, tracking: true, translated: contactWords,
+	t := &table{logical: "contact", set: "contacts", label: "Contact", otc: 2, key: "contactid", primary: "fullname",
+		privilege: readContact, tracking: true, translated: contactWords,
 		first: func(t *table, o Options, d *directory) (int, func() []*record) {
 			return o.Contacts, func() []*record { return t.records(generateContacts(o, d)) }
 		}}
@@ -28,7 +30,8 @@ func contactTable() *table {
 		baseMoney("annualincome_base", "AnnualIncome_Base", "Annual Income (Base)", "annualincome"),
 		choiceCell("accountrolecode", "AccountRoleCode", "Role", labels(1, "Decision Maker", "Employee", "Influencer")),
 		choiceCell("gendercode", "GenderCode", "Gender", labels(1, "Male", "Female")),
-		choiceCell("familystatuscode", "FamilyStatusCode", "Marital Status", labels(1, "Single", "Married", "Divorced", "Widowed")),
+		choiceCell("familystatuscode", "FamilyStatusCode", "Marital Status",
+			labels(1, "Single", "Married", "Divorced", "Widowed")),
 		choiceCell("preferredcontactmethodcode", "PreferredContactMethodCode", "Preferred Method of Contact", contactMethods),
 		dateCell("birthdate", "BirthDate", "Birthday"),
 	}, stateCells(activeStates, activeStatus), []*column{
@@ -60,18 +63,31 @@ func fullName(in inputs) value {
 	return value{ok: s != "", s: s}
 }
 
-// contactWords are the texts that accounts do not have too. Assistant, Newsletter and other custom options have none, as in real environments.
+// contactWords are the texts that accounts do not have too. Assistant, Newsletter and other custom
+// options have none, as in real environments.
 var contactWords = translations{
-	1031: {"Contact": "Kontakt", "First Name": "Vorname", "Last Name": "Nachname", "Salutation": "Anrede", "Department": "Abteilung",
-		"Business Phone": "Telefon (geschäftlich)", "Mobile Phone": "Mobiltelefon", "Company Name": "Firmenname", "Role": "Rolle", "Gender": "Geschlecht",
-		"Marital Status": "Familienstand", "Birthday": "Geburtstag", "Annual Income": "Jahreseinkommen", "Annual Income (Base)": "Jahreseinkommen (Basis)",
-		"Merged": "Zusammengeführt", "Master ID": "Master-ID", "Decision Maker": "Entscheidungsträger", "Employee": "Mitarbeiter", "Male": "Männlich",
-		"Female": "Weiblich", "Single": "Ledig", "Married": "Verheiratet", "Divorced": "Geschieden", "Widowed": "Verwitwet", "Buyer": "Einkäufer",
-		"Technician": "Techniker", "Executive": "Führungskraft", "Products": "Produkte", "Events": "Veranstaltungen", "Training": "Schulung", "Interests": "Interessen"},
-	1036: {"Contact": "Contact", "First Name": "Prénom", "Last Name": "Nom", "Salutation": "Formule d'appel", "Department": "Service",
-		"Business Phone": "Téléphone (bureau)", "Mobile Phone": "Téléphone mobile", "Company Name": "Nom de la société", "Role": "Rôle", "Gender": "Sexe",
-		"Marital Status": "Situation familiale", "Birthday": "Date de naissance", "Annual Income": "Revenu annuel", "Annual Income (Base)": "Revenu annuel (de base)",
-		"Merged": "Fusionné", "Master ID": "ID principal", "Decision Maker": "Décideur", "Employee": "Employé", "Male": "Homme", "Female": "Femme",
-		"Single": "Célibataire", "Married": "Marié(e)", "Divorced": "Divorcé(e)", "Widowed": "Veuf/veuve", "Buyer": "Acheteur", "Technician": "Technicien",
-		"Executive": "Dirigeant", "Products": "Produits", "Events": "Événements", "Training": "Formation", "Interests": "Centres d'intérêt"},
+	1031: {"Contact": "Kontakt", "First Name": "Vorname", "Last Name": "Nachname", "Salutation": "Anrede",
+		"Department":     "Abteilung",
+		"Business Phone": "Telefon (geschäftlich)", "Mobile Phone": "Mobiltelefon", "Company Name": "Firmenname",
+		"Role": "Rolle", "Gender": "Geschlecht",
+		"Marital Status": "Familienstand", "Birthday": "Geburtstag", "Annual Income": "Jahreseinkommen",
+		"Annual Income (Base)": "Jahreseinkommen (Basis)",
+		"Merged":               "Zusammengeführt", "Master ID": "Master-ID", "Decision Maker": "Entscheidungsträger",
+		"Employee": "Mitarbeiter", "Male": "Männlich",
+		"Female": "Weiblich", "Single": "Ledig", "Married": "Verheiratet", "Divorced": "Geschieden", "Widowed": "Verwitwet",
+		"Buyer":      "Einkäufer",
+		"Technician": "Techniker", "Executive": "Führungskraft", "Products": "Produkte", "Events": "Veranstaltungen",
+		"Training": "Schulung", "Interests": "Interessen"},
+	1036: {"Contact": "Contact", "First Name": "Prénom", "Last Name": "Nom", "Salutation": "Formule d'appel",
+		"Department":     "Service",
+		"Business Phone": "Téléphone (bureau)", "Mobile Phone": "Téléphone mobile", "Company Name": "Nom de la société",
+		"Role": "Rôle", "Gender": "Sexe",
+		"Marital Status": "Situation familiale", "Birthday": "Date de naissance", "Annual Income": "Revenu annuel",
+		"Annual Income (Base)": "Revenu annuel (de base)",
+		"Merged":               "Fusionné", "Master ID": "ID principal", "Decision Maker": "Décideur", "Employee": "Employé",
+		"Male": "Homme", "Female": "Femme",
+		"Single": "Célibataire", "Married": "Marié(e)", "Divorced": "Divorcé(e)", "Widowed": "Veuf/veuve",
+		"Buyer": "Acheteur", "Technician": "Technicien",
+		"Executive": "Dirigeant", "Products": "Produits", "Events": "Événements", "Training": "Formation",
+		"Interests": "Centres d'intérêt"},
 }

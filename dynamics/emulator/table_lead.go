@@ -9,7 +9,8 @@ import (
 // leadTable is the table of people who may become customers. It comes with Dynamics 365 Sales:
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/lead.
 func leadTable() *table {
-	t := &table{logical: "lead", set: "leads", label: "Lead", otc: 4, key: "leadid", primary: "fullname", privilege: "prvReadLead", tracking: true,
+	t := &table{logical: "lead", set: "leads", label: "Lead", otc: 4, key: "leadid", primary: "fullname",
+		privilege: "prvReadLead", tracking: true,
 		product: sales, translated: leadWords, first: func(t *table, o Options, d *directory) (int, func() []*record) {
 			n := max(o.Accounts, 0) / 2
 			return n, func() []*record { return t.records(generateLeads(n, o, d)) }
@@ -53,10 +54,13 @@ func leadTable() *table {
 }
 
 var (
-	leadSources = []string{"Advertisement", "Employee Referral", "External Referral", "Partner", "Public Relations", "Seminar", "Trade Show", "Web",
+	leadSources = []string{"Advertisement", "Employee Referral", "External Referral", "Partner", "Public Relations",
+		"Seminar", "Trade Show", "Web",
 		"Word of Mouth", "Other"}
-	leadStatus = []option{{value: 1, label: "New"}, {value: 2, label: "Contacted"}, {value: 3, label: "Qualified", state: 1}, {value: 4, label: "Lost", state: 2},
-		{value: 5, label: "Cannot Contact", state: 2}, {value: 6, label: "No Longer Interested", state: 2}, {value: 7, label: "Canceled", state: 2}}
+	leadStatus = []option{{value: 1, label: "New"}, {value: 2, label: "Contacted"},
+		{value: 3, label: "Qualified", state: 1}, {value: 4, label: "Lost", state: 2},
+		{value: 5, label: "Cannot Contact", state: 2}, {value: 6, label: "No Longer Interested", state: 2},
+		{value: 7, label: "Canceled", state: 2}}
 )
 
 func generateLeads(n int, o Options, d *directory) iter.Seq[Row] {
@@ -98,7 +102,8 @@ func (g *people) lead(i int, o Options) Row {
 	}
 	r["statecode"], r["statuscode"] = status.state, status.value
 	if i > 50 && g.some(1) {
-		r["merged"], r["masterid"], r["statecode"], r["statuscode"] = true, rowID("lead", o.Seed, g.rng.IntN(i/2)).String(), 2, 7
+		r["merged"], r["masterid"], r["statecode"], r["statuscode"] = true, rowID("lead", o.Seed, g.rng.IntN(i/2)).String(),
+			2, 7
 	}
 	return r
 }
@@ -138,19 +143,34 @@ func (g *people) prospect(r Row) {
 
 // leadWords are the texts that other tables do not have too.
 var leadWords = translations{
-	1031: {"First Name": "Vorname", "Last Name": "Nachname", "Topic": "Thema", "Company Name": "Firmenname", "Business Phone": "Telefon (geschäftlich)",
-		"Mobile Phone": "Mobiltelefon", "Lead Source": "Leadquelle", "Rating": "Bewertung", "No. of Employees": "Anzahl der Mitarbeiter",
-		"Annual Revenue (Base)": "Jahresumsatz (Basis)", "Budget Amount": "Budgetbetrag", "Merged": "Zusammengeführt", "Hot": "Heiß", "Warm": "Warm", "Cold": "Kalt",
-		"Open": "Offen", "Qualified": "Qualifiziert", "Disqualified": "Disqualifiziert", "New": "Neu", "Contacted": "Kontaktiert", "Lost": "Verloren",
-		"Cannot Contact": "Kontakt nicht möglich", "No Longer Interested": "Kein Interesse mehr", "Canceled": "Storniert", "Advertisement": "Werbung",
-		"Employee Referral": "Empfehlung eines Mitarbeiters", "External Referral": "Externe Empfehlung", "Public Relations": "Öffentlichkeitsarbeit",
-		"Seminar": "Seminar", "Trade Show": "Messe", "Web": "Web", "Word of Mouth": "Mundpropaganda", "Interests": "Interessen"},
-	1036: {"Lead": "Prospect", "First Name": "Prénom", "Last Name": "Nom", "Topic": "Sujet", "Company Name": "Nom de la société",
-		"Business Phone": "Téléphone (bureau)", "Mobile Phone": "Téléphone mobile", "Lead Source": "Source du prospect", "Rating": "Évaluation",
-		"No. of Employees": "Nombre d'employés", "Annual Revenue (Base)": "Chiffre d'affaires annuel (de base)", "Budget Amount": "Montant du budget",
-		"Merged": "Fusionné", "Hot": "Chaud", "Warm": "Tiède", "Cold": "Froid", "Open": "Ouvert", "Qualified": "Qualifié", "Disqualified": "Disqualifié",
-		"New": "Nouveau", "Contacted": "Contacté", "Lost": "Perdu", "Cannot Contact": "Contact impossible", "No Longer Interested": "Plus intéressé",
-		"Canceled": "Annulé", "Advertisement": "Publicité", "Employee Referral": "Référence d'un employé", "External Referral": "Référence externe",
-		"Public Relations": "Relations publiques", "Seminar": "Séminaire", "Trade Show": "Salon professionnel", "Word of Mouth": "Bouche-à-oreille",
-		"Interests": "Centres d'intérêt"},
+	1031: {"First Name": "Vorname", "Last Name": "Nachname", "Topic": "Thema", "Company Name": "Firmenname",
+		"Business Phone": "Telefon (geschäftlich)",
+		"Mobile Phone":   "Mobiltelefon", "Lead Source": "Leadquelle", "Rating": "Bewertung",
+		"No. of Employees":      "Anzahl der Mitarbeiter",
+		"Annual Revenue (Base)": "Jahresumsatz (Basis)", "Budget Amount": "Budgetbetrag", "Merged": "Zusammengeführt",
+		"Hot": "Heiß", "Warm": "Warm", "Cold": "Kalt",
+		"Open": "Offen", "Qualified": "Qualifiziert", "Disqualified": "Disqualifiziert", "New": "Neu",
+		"Contacted": "Kontaktiert", "Lost": "Verloren",
+		"Cannot Contact": "Kontakt nicht möglich", "No Longer Interested": "Kein Interesse mehr", "Canceled": "Storniert",
+		"Advertisement":     "Werbung",
+		"Employee Referral": "Empfehlung eines Mitarbeiters", "External Referral": "Externe Empfehlung",
+		"Public Relations": "Öffentlichkeitsarbeit",
+		"Seminar":          "Seminar", "Trade Show": "Messe", "Web": "Web", "Word of Mouth": "Mundpropaganda",
+		"Interests": "Interessen"},
+	1036: {"Lead": "Prospect", "First Name": "Prénom", "Last Name": "Nom", "Topic": "Sujet",
+		"Company Name":   "Nom de la société",
+		"Business Phone": "Téléphone (bureau)", "Mobile Phone": "Téléphone mobile", "Lead Source": "Source du prospect",
+		"Rating":           "Évaluation",
+		"No. of Employees": "Nombre d'employés", "Annual Revenue (Base)": "Chiffre d'affaires annuel (de base)",
+		"Budget Amount": "Montant du budget",
+		"Merged":        "Fusionné", "Hot": "Chaud", "Warm": "Tiède", "Cold": "Froid", "Open": "Ouvert",
+		"Qualified":    "Qualifié",
+		"Disqualified": "Disqualifié",
+		"New":          "Nouveau", "Contacted": "Contacté", "Lost": "Perdu", "Cannot Contact": "Contact impossible",
+		"No Longer Interested": "Plus intéressé",
+		"Canceled":             "Annulé", "Advertisement": "Publicité", "Employee Referral": "Référence d'un employé",
+		"External Referral": "Référence externe",
+		"Public Relations":  "Relations publiques", "Seminar": "Séminaire", "Trade Show": "Salon professionnel",
+		"Word of Mouth": "Bouche-à-oreille",
+		"Interests":     "Centres d'intérêt"},
 }

@@ -10,7 +10,8 @@ import (
 // opportunityTable is the table of sales that may happen. It comes with Dynamics 365 Sales:
 // https://learn.microsoft.com/power-apps/developer/data-platform/reference/entities/opportunity.
 func opportunityTable() *table {
-	t := &table{logical: "opportunity", set: "opportunities", label: "Opportunity", otc: 3, key: "opportunityid", primary: "name",
+	t := &table{logical: "opportunity", set: "opportunities", label: "Opportunity", otc: 3, key: "opportunityid",
+		primary:   "name",
 		privilege: "prvReadOpportunity", tracking: true, product: sales, translated: opportunityWords,
 		first: func(t *table, o Options, d *directory) (int, func() []*record) {
 			n := max(o.Accounts, 0) * 3 / 4
@@ -42,7 +43,8 @@ func opportunityTable() *table {
 }
 
 var (
-	opportunityStatus = []option{{value: 1, label: "In Progress"}, {value: 2, label: "On Hold"}, {value: 3, label: "Won", state: 1},
+	opportunityStatus = []option{{value: 1, label: "In Progress"}, {value: 2, label: "On Hold"},
+		{value: 3, label: "Won", state: 1},
 		{value: 4, label: "Canceled", state: 2}, {value: 5, label: "Out-Sold", state: 2}}
 	pipeline = []string{"1-Qualify", "2-Develop", "3-Propose", "4-Close"}
 )
@@ -59,8 +61,10 @@ func generateOpportunities(n int, o Options, d *directory) iter.Seq[Row] {
 }
 
 func (g *people) opportunity(i int, o Options) Row {
-	r := Row{"opportunityid": rowID("opportunity", o.Seed, i).String(), "ownerid": g.owners[g.rng.IntN(len(g.owners))].String()}
-	if r["name"] = g.one(adjectives) + " " + g.one(trades) + fmt.Sprintf(" %d", 2020+g.rng.IntN(7)); i < len(specialNames) {
+	r := Row{"opportunityid": rowID("opportunity", o.Seed, i).String(),
+		"ownerid": g.owners[g.rng.IntN(len(g.owners))].String()}
+	if r["name"] = g.one(adjectives) + " " + g.one(trades) +
+		fmt.Sprintf(" %d", 2020+g.rng.IntN(7)); i < len(specialNames) {
 		r["name"] = specialNames[i]
 	}
 	if !g.some(8) {
@@ -108,16 +112,26 @@ func (g *people) opportunity(i int, o Options) Row {
 
 // opportunityWords are the texts that other tables do not have too.
 var opportunityWords = translations{
-	1031: {"Opportunity": "Verkaufschance", "Topic": "Thema", "Contact": "Kontakt", "Potential Customer": "Potenzieller Kunde", "Pipeline Phase": "Pipelinephase",
-		"Sales Stage": "Vertriebsphase", "Rating": "Bewertung", "Probability": "Wahrscheinlichkeit", "Est. Revenue": "Gesch. Umsatz",
-		"Est. Close Date": "Gesch. Abschlussdatum", "Actual Revenue": "Tatsächlicher Umsatz", "Actual Close Date": "Tatsächliches Abschlussdatum",
-		"Hot": "Heiß", "Warm": "Warm", "Cold": "Kalt", "Open": "Offen", "Won": "Gewonnen", "Lost": "Verloren", "In Progress": "In Bearbeitung",
-		"On Hold": "Zurückgestellt", "Canceled": "Abgebrochen", "Out-Sold": "Ausverkauft", "Qualify": "Qualifizieren", "Develop": "Entwickeln",
+	1031: {"Opportunity": "Verkaufschance", "Topic": "Thema", "Contact": "Kontakt",
+		"Potential Customer": "Potenzieller Kunde", "Pipeline Phase": "Pipelinephase",
+		"Sales Stage": "Vertriebsphase", "Rating": "Bewertung", "Probability": "Wahrscheinlichkeit",
+		"Est. Revenue":    "Gesch. Umsatz",
+		"Est. Close Date": "Gesch. Abschlussdatum", "Actual Revenue": "Tatsächlicher Umsatz",
+		"Actual Close Date": "Tatsächliches Abschlussdatum",
+		"Hot":               "Heiß", "Warm": "Warm", "Cold": "Kalt", "Open": "Offen", "Won": "Gewonnen", "Lost": "Verloren",
+		"In Progress": "In Bearbeitung",
+		"On Hold":     "Zurückgestellt", "Canceled": "Abgebrochen", "Out-Sold": "Ausverkauft", "Qualify": "Qualifizieren",
+		"Develop": "Entwickeln",
 		"Propose": "Vorschlagen", "Close": "Abschließen"},
-	1036: {"Opportunity": "Opportunité", "Topic": "Sujet", "Contact": "Contact", "Potential Customer": "Client potentiel", "Pipeline Phase": "Phase du pipeline",
-		"Sales Stage": "Étape de vente", "Rating": "Évaluation", "Probability": "Probabilité", "Est. Revenue": "Chiffre d'affaires estimé",
-		"Est. Close Date": "Date de conclusion estimée", "Actual Revenue": "Chiffre d'affaires réel", "Actual Close Date": "Date de conclusion réelle",
-		"Hot": "Chaud", "Warm": "Tiède", "Cold": "Froid", "Open": "Ouvert", "Won": "Gagné", "Lost": "Perdu", "In Progress": "En cours",
-		"On Hold": "En attente", "Canceled": "Annulé", "Out-Sold": "Vendu par un concurrent", "Qualify": "Qualifier", "Develop": "Développer",
+	1036: {"Opportunity": "Opportunité", "Topic": "Sujet", "Contact": "Contact",
+		"Potential Customer": "Client potentiel", "Pipeline Phase": "Phase du pipeline",
+		"Sales Stage": "Étape de vente", "Rating": "Évaluation", "Probability": "Probabilité",
+		"Est. Revenue":    "Chiffre d'affaires estimé",
+		"Est. Close Date": "Date de conclusion estimée", "Actual Revenue": "Chiffre d'affaires réel",
+		"Actual Close Date": "Date de conclusion réelle",
+		"Hot":               "Chaud", "Warm": "Tiède", "Cold": "Froid", "Open": "Ouvert", "Won": "Gagné", "Lost": "Perdu",
+		"In Progress": "En cours",
+		"On Hold":     "En attente", "Canceled": "Annulé", "Out-Sold": "Vendu par un concurrent", "Qualify": "Qualifier",
+		"Develop": "Développer",
 		"Propose": "Proposer", "Close": "Conclure"},
 }

@@ -5,7 +5,8 @@ func organizationTable(d *directory) *table {
 	type o = *organizationRow
 	id := func(r any) guid { return r.(o).id }
 	row := &organizationRow{id: d.organization, name: "Contoso"}
-	return &table{logical: "organization", set: "organizations", label: "Organization", otc: 1019, key: "organizationid", primary: "name", privilege: readOrganization,
+	return &table{logical: "organization", set: "organizations", label: "Organization", otc: 1019, key: "organizationid",
+		primary: "name", privilege: readOrganization,
 		rows: func(*snapshot) []any { return []any{row} },
 		byKey: func(_ *snapshot, g guid) any {
 			if g == row.id {

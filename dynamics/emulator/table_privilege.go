@@ -57,7 +57,8 @@ func (d *directory) privilegeRows() []*privilegeRow {
 func privilegeTable() *table {
 	type t = *privilegeRow
 	id := func(r any) guid { return r.(t).id }
-	return &table{logical: "privilege", set: "privileges", label: "Privilege", otc: 1023, key: "privilegeid", primary: "name", privilege: readPrivilege,
+	return &table{logical: "privilege", set: "privileges", label: "Privilege", otc: 1023, key: "privilegeid",
+		primary: "name", privilege: readPrivilege,
 		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.privilegeRows()), id) },
 		byKey: func(v *snapshot, g guid) any { return find(v.dir.privilegeRows(), id, g) },
 		id:    id, owner: func(any) guid { return guid{} }, version: func(any) int64 { return 800 },

@@ -5,7 +5,8 @@ func settingsTable() *table {
 	type u = *systemUser
 	id := func(r any) guid { return r.(u).id }
 	lcid := func(r u) (int64, bool) { return int64(r.lcid()), true }
-	return &table{logical: "usersettings", set: "usersettingscollection", label: "User Settings", otc: 150, key: "systemuserid", privilege: readSettings,
+	return &table{logical: "usersettings", set: "usersettingscollection", label: "User Settings", otc: 150,
+		key: "systemuserid", privilege: readSettings,
 		rows:  func(v *snapshot) []any { return byKeyOrder(anys(v.dir.members()), id) },
 		byKey: func(v *snapshot, g guid) any { return find(v.dir.members(), id, g) },
 		id:    id, owner: id, version: func(r any) int64 { return r.(u).version },

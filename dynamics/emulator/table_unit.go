@@ -16,13 +16,15 @@ func unitTable(d *directory) *table {
 		}
 		rows = append(rows, x)
 	}
-	return &table{logical: "businessunit", set: "businessunits", label: "Business Unit", otc: 10, key: "businessunitid", primary: "name", privilege: readBusinessUnit,
+	return &table{logical: "businessunit", set: "businessunits", label: "Business Unit", otc: 10, key: "businessunitid",
+		primary: "name", privilege: readBusinessUnit,
 		rows:  func(*snapshot) []any { return byKeyOrder(anys(rows), id) },
 		byKey: func(_ *snapshot, g guid) any { return find(rows, id, g) },
 		id:    id, owner: id, version: func(any) int64 { return 900 },
 		columns: []*column{
 			key("businessunitid", "BusinessUnitId", "Business Unit", func(r t) guid { return r.id }),
 			text("name", "Name", "Name", 160, func(r t) string { return r.name }),
-			lookup("parentbusinessunitid", "ParentBusinessUnitId", "Parent Business", "businessunit", func(r t) guid { return r.above }),
+			lookup("parentbusinessunitid", "ParentBusinessUnitId", "Parent Business", "businessunit",
+				func(r t) guid { return r.above }),
 		}}
 }

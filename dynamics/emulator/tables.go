@@ -19,12 +19,16 @@ func rowTables() []*table {
 func tables(d *directory) map[string]*table {
 	user, team, role := userTable(), teamTable(), roleTable()
 	user.relations = map[string]*relation{
-		"systemuserroles_association": {name: "systemuserroles_association", target: role, of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).roles) }},
-		"teammembership_association":  {name: "teammembership_association", target: team, of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).teams) }},
+		"systemuserroles_association": {name: "systemuserroles_association", target: role,
+			of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).roles) }},
+		"teammembership_association": {name: "teammembership_association", target: team,
+			of: func(_ *snapshot, r any) []any { return anys(r.(*systemUser).teams) }},
 	}
 	team.relations = map[string]*relation{
-		"teamroles_association":      {name: "teamroles_association", target: role, of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).roles) }},
-		"teammembership_association": {name: "teammembership_association", target: user, of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).members) }},
+		"teamroles_association": {name: "teamroles_association", target: role,
+			of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).roles) }},
+		"teammembership_association": {name: "teammembership_association", target: user,
+			of: func(_ *snapshot, r any) []any { return anys(r.(*teamRow).members) }},
 	}
 	profiles, permissions := profileTable(), permissionTable()
 	relateProfiles(profiles, permissions, user, team)
@@ -32,7 +36,8 @@ func tables(d *directory) map[string]*table {
 	for _, t := range rowTables() {
 		out[t.set] = t
 	}
-	for _, t := range []*table{profiles, permissions, user, team, role, unitTable(d), privilegeTable(), settingsTable(), organizationTable(d)} {
+	for _, t := range []*table{profiles, permissions, user, team, role, unitTable(d), privilegeTable(), settingsTable(),
+		organizationTable(d)} {
 		out[t.set] = t.index()
 	}
 	return out
@@ -91,12 +96,13 @@ func choice[T any](k kind, name, schema, label string, options []option, get fun
 }
 
 func boolean[T any](name, schema, label, no, yes string, get func(T) bool) *column {
-	return choice(kindBool, name, schema, label, []option{{value: 0, label: no}, {value: 1, label: yes}}, func(r T) (int64, bool) {
-		if get(r) {
-			return 1, true
-		}
-		return 0, true
-	})
+	return choice(kindBool, name, schema, label, []option{{value: 0, label: no}, {value: 1, label: yes}},
+		func(r T) (int64, bool) {
+			if get(r) {
+				return 1, true
+			}
+			return 0, true
+		})
 }
 
 func custom(c *column) *column { c.custom = true; return c }

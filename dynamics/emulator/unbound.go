@@ -31,12 +31,14 @@ func (c *call) unbound(path []segment) (a *answer, fail *fault, known bool) {
 }
 
 func (c *call) provisionedLanguages() (*answer, *fault) {
-	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + "RetrieveProvisionedLanguagesResponse"}, {"RetrieveProvisionedLanguages", Languages()}})
+	return c.jsonAnswer(object{{"@odata.context", c.base + "$metadata#" + crm + "RetrieveProvisionedLanguagesResponse"},
+		{"RetrieveProvisionedLanguages", Languages()}})
 }
 
 func (c *call) whoAmI(first segment, n int) (*answer, *fault) {
 	if c.method != http.MethodGet && c.method != http.MethodHead {
-		return nil, &fault{status: http.StatusNotFound, code: "", message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%sWhoAmI'.", c.base)}
+		return nil, &fault{status: http.StatusNotFound, code: "",
+			message: fmt.Sprintf("No HTTP resource was found that matches the request URI '%sWhoAmI'.", c.base)}
 	}
 	if n > 1 || first.key != "" {
 		return nil, noSegment(first.name)

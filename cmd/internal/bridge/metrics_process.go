@@ -30,7 +30,7 @@ func (b *Bridge) processMetrics() {
 		Name: "crmbridge_redis_errors_total",
 		Help: "Commands and pipelines that Redis did not answer, or answered with an error.",
 	})
-	b.registry.MustRegister(build, b.redisErrors,
+	b.registry.MustRegister(build, b.redisErrors, readiness{b},
 		gauge("nats_connected", "Whether this process is connected to NATS: 1 or 0.", func() float64 {
 			return truth(b.linked.Load() && b.nats.IsConnected())
 		}),
@@ -43,7 +43,7 @@ func (b *Bridge) processMetrics() {
 		}),
 		gauge("redis_up", "Whether Redis did what crmbridge needs of it when it was last tried: 1 or 0. It is tried every "+
 			"15 s, and at a scrape, whose answer is the next one's.", func() float64 {
-			return truth(b.linked.Load() && b.probe.up())
+			return truth(b.redisUp())
 		}),
 		gauge("breakers_open", "Connections whose environment did not answer, so that this process refuses their calls "+
 			"or lets one through at a time.", func() float64 {
@@ -79,6 +79,27 @@ func truth(is bool) float64 {
 		return 1
 	}
 	return 0
+}
+
+// redisUp is what is known of Redis, without waiting for it.
+func (b *Bridge) redisUp() bool { return b.linked.Load() && b.probe.up() }
+
+// readiness shows the checks of /readyz. Each is there from the start, and a scrape waits for
+// none of them.
+type readiness struct{ b *Bridge }
+
+var readyDesc = prometheus.NewDesc("crmbridge_ready", "Whether a check of /readyz finds what this process needs: 1 or "+
+	"0. While one is 0 /readyz fails, but for streams and jobs: without them no job is run, and requests are answered.",
+	[]string{"check"}, nil)
+
+// Describe sends the description of the gauge.
+func (readiness) Describe(to chan<- *prometheus.Desc) { to <- readyDesc }
+
+// Collect sends a sample for each check.
+func (r readiness) Collect(to chan<- prometheus.Metric) {
+	for _, check := range r.b.checks() {
+		to <- prometheus.MustNewConstMetric(readyDesc, prometheus.GaugeValue, truth(check.well()), check.name)
+	}
 }
 
 // up is the last verdict. Where it is not new, Redis is asked anew, and nobody waits for that.

@@ -15,6 +15,20 @@ import (
 type check struct {
 	name string
 	look func(context.Context) (note string, err error)
+	// known is look for a scrape, which waits for nobody; nil where look waits for nobody either.
+	known func() bool
+	// jobs is that its note says why jobs are not run, for which no request is kept waiting.
+	jobs bool
+}
+
+// well reports what is known of a check now: that it would not fail, or for one of jobs that
+// they are run.
+func (c check) well() bool {
+	if c.known != nil {
+		return c.known()
+	}
+	note, err := c.look(context.Background())
+	return err == nil && (note == "" || !c.jobs)
 }
 
 // readyWait bounds the answer of /readyz.
@@ -25,8 +39,9 @@ var errNotYet = errors.New("not yet: it follows when NATS and Redis are there")
 // checks are those of /readyz in the order of their answer.
 func (b *Bridge) checks() []check {
 	return []check{
-		{"nats", b.checkNATS}, {"subscriptions", b.checkSubscriptions}, {"jetstream", b.checkJetStream},
-		{"jobs", b.checkJobs}, {"redis", b.checkRedis}, {"draining", b.checkDraining},
+		{name: "nats", look: b.checkNATS}, {name: "subscriptions", look: b.checkSubscriptions},
+		{name: "jetstream", look: b.checkJetStream}, {name: "jobs", look: b.checkJobs, jobs: true},
+		{name: "redis", look: b.checkRedis, known: b.redisUp}, {name: "draining", look: b.checkDraining},
 	}
 }
 

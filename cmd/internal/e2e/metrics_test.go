@@ -33,6 +33,7 @@ var families = []string{
 	"refresh_overdue_seconds", "refreshes_total", "cache_requests_total", "outbox_waiting", "certificate_expires_seconds",
 	"keyset_primary_age_seconds", "jobs_pending", "jobs_runnable", "jobs_oldest_seconds", "jobs_connections",
 	"jobs_running", "jobs_total", "job_wait_seconds", "job_duration_seconds", "dead_jobs",
+	"ready",
 }
 
 // A family is one metric as /metrics describes it.
@@ -125,7 +126,9 @@ func TestMetricsBeforeTheFirstRequest(t *testing.T) {
 		`dataverse_limits_total{limit="requests"} 0`,
 		`jobs_total{operation="accounts.search",state="failed"} 0`, `jobs_ended_total{code="cancelled"} 0`,
 		`events_published_total{kind="deleted"} 0`,
-		`nats_connected 1`, `nats_reconnects_total 0`, `redis_up 1`, `certificate_expires_seconds +Inf`,
+		`nats_connected 1`, `nats_reconnects_total 0`, `redis_up 1`, `ready{check="nats"} 1`,
+		`ready{check="subscriptions"} 1`, `ready{check="jetstream"} 1`, `ready{check="jobs"} 1`, `ready{check="redis"} 1`,
+		`ready{check="draining"} 1`, `certificate_expires_seconds +Inf`,
 	} {
 		if !strings.Contains(page, "\ncrmbridge_"+sample+"\n") {
 			t.Errorf("there is no %s", sample)

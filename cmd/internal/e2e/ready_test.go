@@ -18,6 +18,18 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
+// awaitGauge waits for what crmbridge_ready says of a check.
+func awaitGauge(t testing.TB, settings bridge.Settings, check string, value int) {
+	t.Helper()
+	sample := fmt.Sprintf("\ncrmbridge_ready{check=%q} %d\n", check, value)
+	bridgetest.Await(t, "the gauge of a check", func() error {
+		if page := metricsOf(t, settings); !strings.Contains(page, sample) {
+			return fmt.Errorf("there is no %s in %s", strings.TrimSpace(sample), page)
+		}
+		return nil
+	})
+}
+
 // While work in hand is finished, /readyz says so, and /healthz that the process runs.
 func TestReadyzWhileDraining(t *testing.T) {
 	bridgetest.Long(t, "it waits for a grace to end")
@@ -39,6 +51,7 @@ func TestReadyzWhileDraining(t *testing.T) {
 	stopped := make(chan error, 1)
 	go func() { stopped <- stop() }()
 	bridgetest.AwaitReadyz(t, settings, 503, "[-]draining failed: shutting down")
+	awaitGauge(t, settings, "draining", 0)
 	if status, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz"); err != nil || status != 503 || text != "shutting down\n" {
 		t.Errorf("%v %d %s", err, status, text)
 	}
@@ -65,6 +78,8 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 	w.Bridge(settings, nil)
 	bridgetest.AwaitReadyz(t, settings, 200, "[+]jetstream ok: events are not published until JetStream is there")
 	bridgetest.AwaitReadyz(t, settings, 200, "[+]jobs ok: JetStream does not answer")
+	awaitGauge(t, settings, "jobs", 0)
+	awaitGauge(t, settings, "jetstream", 1)
 	w.Connect("acme") // there is nothing to be cleared before
 	_, nc := w.Client()
 	for _, op := range []string{"get", "cancel", "delete", "retry"} {

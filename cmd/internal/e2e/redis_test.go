@@ -37,6 +37,9 @@ func TestRedisThatRefuses(t *testing.T) {
 	go func() { ended <- bridge.Serve(ctx, config, slog.New(slog.NewTextHandler(log, nil))) }()
 	const replica = "Redis refuses writes: it is a replica"
 	bridgetest.AwaitReadyz(t, settings, 503, "[-]redis failed: "+replica)
+	for _, check := range []string{"subscriptions", "jetstream", "jobs", "redis"} { // before there is anything to look at
+		awaitGauge(t, settings, check, 0)
+	}
 	if _, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz"); err != nil || !strings.HasPrefix(text, "starting: "+replica) {
 		t.Errorf("%v %s", err, text)
 	}
@@ -51,11 +54,13 @@ func TestRedisThatRefuses(t *testing.T) {
 		change(c.spoil)
 		bridgetest.AwaitReadyz(t, settings, 503, "[-]redis failed: ")
 		bridgetest.AwaitReadyz(t, settings, 503, c.says)
+		awaitGauge(t, settings, "redis", 0)
 		if status, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz?exclude=redis&exclude=radis"); err != nil || status != 200 || text != "ok\n" {
 			t.Errorf("%v %d %s", err, status, text)
 		}
 		change(c.mend)
 		bridgetest.AwaitReadyz(t, settings, 200, "[+]redis ok")
+		awaitGauge(t, settings, "redis", 1)
 	}
 	cancel()
 	if err := <-ended; err != nil {
