@@ -29,7 +29,7 @@ func newBus(t *testing.T) *bus {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the NATS server does not start")
 	}
 	b := &bus{t: t, server: s, responder: connect(t, s), requester: connect(t, s)}
@@ -68,7 +68,7 @@ func (b *bus) reply(to *nats.Msg, body string, headers ...string) {
 // settled waits until the requester has as many subscriptions as wanted.
 func (b *bus) settled(want int) {
 	b.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for b.requester.NumSubscriptions() != want {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%d subscriptions, want %d", b.requester.NumSubscriptions(), want)

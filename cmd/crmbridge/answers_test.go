@@ -34,7 +34,7 @@ func newAnswers(t *testing.T) *answers {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the NATS server does not start")
 	}
 	return &answers{t: t, url: s.ClientURL(), nc: messagestest.Connect(t, s.ClientURL())}

@@ -416,7 +416,7 @@ func TestErrorsFitSmallServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Start()
-		if !s.ReadyForConnections(10 * time.Second) {
+		if !s.ReadyForConnections(time.Minute) {
 			t.Fatal("NATS did not start")
 		}
 		nc, requester := dial(t, s.ClientURL()), dial(t, s.ClientURL())
