@@ -92,9 +92,9 @@ func TestIdleProcessesDoNotRace(t *testing.T) {
 	const itself, hearing = 2 * 5, 3
 	for _, processes := range []int{1, 2, 4, 8} {
 		t.Run(fmt.Sprint(processes), func(t *testing.T) {
-			// Whoever does not come first for a job only tries it much later, where the first one's call
-			// was cut off by a machine that stands still.
-			f := newFleet(t, processes, func(l *Lane) { l.board.step = 20 * time.Second })
+			// Whoever does not come first for a job only tries it much later: where the machine was so slow
+			// that it heard of the end before it read of the job.
+			f := newFleet(t, processes, func(l *Lane) { l.board.step = 10 * time.Second })
 			f.acquaint()
 			f.run(search("last", 1)...) // with one process it is the first: all is made by now
 			lost, made, before := f.claims(claimLost), f.claims(claimMade), f.messages()

@@ -26,7 +26,6 @@ func TestZombiesInACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three servers have to find a leader for each stream")
 	}
-	t.Parallel()
 	jobs := 6
 	if raced {
 		jobs = 2
