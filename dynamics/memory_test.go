@@ -112,7 +112,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			}
 			defer other.Close()
 			ctx, account := accountIn(t, b)
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // which it takes, beside the others
 			defer cancel()
 			e := kind(t, test.ask(ctx, r.open(t)), dynamics.Overloaded)
 			if e.RetryAfter <= 0 || !errors.Is(e, budget.ErrFull) {
