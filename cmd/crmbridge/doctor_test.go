@@ -29,6 +29,7 @@ func examined(t *testing.T, env []string, args ...string) (found diagnosis, stat
 }
 
 func TestDoctorOfAGoodSetUp(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	settings := w.Settings(true)
 	w.Bridge(settings, nil)
@@ -71,6 +72,7 @@ func TestDoctorOfAGoodSetUp(t *testing.T) {
 // The user of deploy/nats.conf has the rights that serve needs and may ask for nothing; the
 // operator who is named besides may.
 func TestDoctorWithTheDeployedRights(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)

@@ -57,6 +57,7 @@ func TestSeveralProcessesShareJobs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it runs 1,000 jobs")
 	}
+	t.Parallel()
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -70,9 +71,9 @@ func TestSeveralProcessesShareJobs(t *testing.T) {
 		subjects = append(subjects, search(fmt.Sprintf("c%d", i), each)...)
 	}
 	publishJobs(t, js, subjects...)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= of*each })
+	awaitCount(t, "jobs that ran", of*each, func() int { return len(seen.seen()) })
 	for i, l := range lanes {
-		await(t, fmt.Sprintf("nothing is left for %d", i), func() bool { return l.board.count() == 0 })
+		awaitCount(t, fmt.Sprintf("jobs that are left for %d, negative", i), 0, func() int { return -l.board.count() })
 	}
 	seen.once(t, of*each)
 	if n := messagesIn(t, js, messages.JobsStream); n != 0 {
@@ -85,6 +86,7 @@ func TestMoreJobsThanMemoryHas(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it runs 900 jobs")
 	}
+	t.Parallel()
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -92,9 +94,9 @@ func TestMoreJobsThanMemoryHas(t *testing.T) {
 	a, b := startLane(t, s, 4, quickly(&seen), small), startLane(t, s, 4, quickly(&seen), small)
 	publishJobs(t, js, search("a", 600)...)
 	publishJobs(t, js, search("b", 300)...)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= 900 })
+	awaitCount(t, "jobs that ran", 900, func() int { return len(seen.seen()) })
 	for _, l := range []*testLane{a, b} {
-		await(t, "nothing is left", func() bool { return l.board.count() == 0 })
+		awaitCount(t, "jobs that are left, negative", 0, func() int { return -l.board.count() })
 	}
 	seen.once(t, 900)
 }
@@ -183,7 +185,7 @@ func TestTakeovers(t *testing.T) {
 	seen.once(t, dead+alive)
 	first.stop()
 	for _, l := range []*testLane{second, third} {
-		await(t, "nothing is left", func() bool { return l.board.count() == 0 })
+		awaitCount(t, "jobs that are left, negative", 0, func() int { return -l.board.count() })
 	}
 }
 
@@ -225,6 +227,7 @@ func TestTheFollowerIsMadeAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it waits for a server to start again")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	s := streamstest.Server(t, func(o *server.Options) { o.StoreDir = dir })
 	_, js := streamstest.Connect(t, s, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))

@@ -43,6 +43,7 @@ func TestRecordsOfStrangers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for leases")
 	}
+	t.Parallel()
 	r := bareRig(t, nil)
 	r.connections.set("globex", "inc-9")
 	log := &lines{}
@@ -90,7 +91,9 @@ func TestARecordThatWaitsForYears(t *testing.T) {
 	l, _ := r.process(map[messages.Operation]route.Route{}, 4, func(l *Lane) { l.board.paused = never })
 	body := `{"form":1,"state":"queued","retry_at":"2999-12-31T23:59:59Z","error":{"code":"throttled","message":"m"}}`
 	r.publish(someOp, "j", `{}`)
+	l.board.mu.Lock() // the follower asks meanwhile
 	l.board.knows = func(messages.Operation) bool { return true }
+	l.board.mu.Unlock()
 	subject := messages.StateSubject("acme", "j")
 	if _, err := r.js.Publish(t.Context(), subject, []byte(body)); err != nil {
 		t.Fatal(err)

@@ -244,7 +244,8 @@ func (r *rig) execute(l *Lane, id string) outcome {
 	r.Helper()
 	c, ok := r.claim(l, id)
 	if !ok {
-		r.Fatalf("job %s cannot be claimed", id)
+		r.Errorf("job %s cannot be claimed", id)
+		return outcome{}
 	}
 	return l.run(r.Context(), c, freely)
 }
