@@ -88,12 +88,10 @@ func TestRecordsOfStrangers(t *testing.T) {
 // crmbridge itself ever waits.
 func TestARecordThatWaitsForYears(t *testing.T) {
 	r := newRig(t)
-	l, _ := r.process(map[messages.Operation]route.Route{}, 4, func(l *Lane) { l.board.paused = never })
+	routes := map[messages.Operation]route.Route{someOp: {}} // which is known, and never run
+	l, _ := r.process(routes, 4, func(l *Lane) { l.board.paused = never })
 	body := `{"form":1,"state":"queued","retry_at":"2999-12-31T23:59:59Z","error":{"code":"throttled","message":"m"}}`
 	r.publish(someOp, "j", `{}`)
-	l.board.mu.Lock() // the follower asks meanwhile
-	l.board.knows = func(messages.Operation) bool { return true }
-	l.board.mu.Unlock()
 	subject := messages.StateSubject("acme", "j")
 	if _, err := r.js.Publish(t.Context(), subject, []byte(body)); err != nil {
 		t.Fatal(err)
