@@ -1,12 +1,32 @@
 package check
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/crmbridge/crmbridge/deploy/check/boards"
 )
+
+// Commands in the descriptions of panels are some that there are.
+func TestDashboardsNameCommandsThatAreThere(t *testing.T) {
+	seen := map[string]bool{}
+	for _, b := range boards.All() {
+		for _, match := range regexp.MustCompile("`crmbridge ([a-z ]*[a-z])").FindAllStringSubmatch(file(t, boards.Folder+"/"+b.File), -1) {
+			seen[match[1]] = true
+		}
+	}
+	for command := range seen {
+		help := output(t, crmbridge(t), append(strings.Fields(command), "--help")...)
+		if !strings.HasPrefix(help, "Usage: crmbridge "+command) {
+			t.Errorf("crmbridge %s: %s", command, help)
+		}
+	}
+	if len(seen) < 5 {
+		t.Errorf("only %d commands are named", len(seen))
+	}
+}
 
 // dashboards are the expressions of the dashboards, but for those about alerts, which are Prometheus's
 // own series.

@@ -30,7 +30,7 @@ func connectionsGlance() []panel {
 		{as: number, title: "To be connected again", unit: units.Short, steps: steps{1},
 			alert: "CrmbridgeReauthorizationRequired",
 			about: "Connections whose grant is gone: a person connects again. `crmbridge connections " +
-				"list` has them with the last error.",
+				"list` has them, `crmbridge connections get ID` the last error.",
 			queries: []query{{expr: `max(crmbridge_connections{FLEET, status="reauthorization_required"})`}}},
 		{as: number, title: "Refresh overdue", unit: units.Seconds, steps: steps{60, 600},
 			alert: "CrmbridgeRefreshOverdue",
@@ -46,8 +46,8 @@ func connectionsGlance() []panel {
 				"few processes, or jobs that fail again and again.",
 			queries: []query{{expr: `max(crmbridge_jobs_oldest_seconds{FLEET})`}}},
 		{as: number, title: "Dead jobs", unit: units.Short, steps: steps{1}, alert: "CrmbridgeDeadJobs",
-			about: "Jobs that failed and were neither retried nor deleted: `crmbridge jobs list --state " +
-				"failed`, then `jobs retry` or `jobs delete`.",
+			about: "Jobs that failed and were neither retried nor deleted: `crmbridge jobs list ID` says " +
+				"why, then `crmbridge jobs retry ID JOB` or `crmbridge jobs delete ID JOB`.",
 			queries: []query{{expr: `max(crmbridge_dead_jobs{FLEET})`}}},
 	}
 }
@@ -144,7 +144,7 @@ func jobsEnded() []panel {
 			queries: []query{{expr: active("code", `crmbridge_jobs_ended_total{PROCESS}`),
 				legend: "{{code}}"}}},
 		{title: "Dead letters", unit: units.Short, alert: "CrmbridgeDeadJobs",
-			about:   "Dead letters that are stored. They go with `jobs retry` and `jobs delete`.",
+			about:   "Dead letters that are stored. They go with `crmbridge jobs retry` and `crmbridge jobs delete`.",
 			queries: []query{{expr: `max(crmbridge_dead_jobs{FLEET})`, legend: "dead"}}},
 		{as: stacked, title: "Claims by outcome", unit: units.OpsPerSecond,
 			about: "Attempts to claim a job. lost: another process was first, which is usual; taken_over: " +
