@@ -36,8 +36,8 @@ scrape_configs:
   - job_name: crmbridge
     static_configs: [{targets: %s}]
 `, m.rules, encode(t, targets)))
-	m.process = start(t, "prometheus", os.Environ(), "/usr/bin/prometheus", "--config.file="+config, "--storage.tsdb.path="+m.data,
-		"--web.listen-address="+m.at, "--log.level=warn")
+	m.process = start(t, "prometheus", os.Environ(), "prometheus", "--config.file="+config,
+		"--storage.tsdb.path="+m.data, "--web.listen-address="+m.at, "--log.level=warn")
 	await(t, "Prometheus", func() error { return ok(http.Get("http://" + m.at + "/-/ready")) })
 	return m
 }
@@ -100,7 +100,8 @@ func (m *monitor) alerts(state string) []string {
 // fired are the alerts that fired within a time until now, with their labels.
 func (m *monitor) fired(within time.Duration) []string {
 	m.t.Helper()
-	samples, err := m.query(fmt.Sprintf(`count_over_time(ALERTS{alertstate="firing"}[%ds])`, int(within.Seconds())+1), time.Time{})
+	window := int(within.Seconds()) + 1
+	samples, err := m.query(fmt.Sprintf(`count_over_time(ALERTS{alertstate="firing"}[%ds])`, window), time.Time{})
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -26,12 +26,11 @@ type fault struct {
 
 // What faults break and need.
 const (
-	theNATS       = "NATS"
-	theRedis      = "Redis"
-	theEntra      = "Entra"
-	thePlaces     = "places"
-	theProcess    = "the process apart"
-	theJobsOnWait = "jobs that wait"
+	theNATS    = "NATS"
+	theRedis   = "Redis"
+	theEntra   = "Entra"
+	thePlaces  = "places"
+	theProcess = "the process apart"
 )
 
 // everyRequest needs these.
@@ -99,9 +98,10 @@ func (s *schedule) run() error {
 	for ; ; time.Sleep(300 * time.Millisecond) {
 		firing := s.m.alerts("firing")
 		s.note(firing)
+		present := slices.Concat(firing, s.m.alerts("pending"))
 		over := true
 		for _, l := range s.lapses {
-			if err := s.advance(l, firing); err != nil {
+			if err := s.advance(l, firing, present); err != nil {
 				return fmt.Errorf("%s: %w", l.name, err)
 			}
 			over = over && l.state == recovered
@@ -115,6 +115,7 @@ func (s *schedule) run() error {
 	}
 }
 
+// note keeps when alerts fired first.
 func (s *schedule) note(firing []string) {
 	for _, name := range firing {
 		if s.first.IsZero() {
@@ -129,12 +130,13 @@ func (s *schedule) note(firing []string) {
 // present reports whether a fault may still have effects.
 func (l *lapse) present() bool { return l.state == lasting || l.state == mended }
 
-// advance takes a fault into its next state where it is time for that.
-func (s *schedule) advance(l *lapse, firing []string) error {
+// advance takes a fault into its next state where it is time for that. present are the alerts that
+// fire or soon may: none of its own may be that of what was before.
+func (s *schedule) advance(l *lapse, firing, present []string) error {
 	switch l.state {
 	case waiting:
 		if slices.ContainsFunc(s.lapses, func(o *lapse) bool { return o.present() && o.excludes(l.fault) }) ||
-			overlap(l.alerts, firing) {
+			overlap(l.alerts, present) {
 			return nil
 		}
 		return s.begin(l)
@@ -146,18 +148,18 @@ func (s *schedule) advance(l *lapse, firing []string) error {
 			}
 		}
 		if len(l.seen) == len(l.alerts) {
-			return s.mend(l)
+			return s.mend(l) // again and again, until it can be
 		}
 		if time.Since(l.since) > mostUntilFiring {
 			return fmt.Errorf("of %v only %v fired within %s", l.alerts, l.seen, mostUntilFiring)
 		}
 	case mended:
-		if !overlap(slices.Concat(l.alerts, l.may), firing) {
+		if !overlap(slices.Concat(l.alerts, l.may), present) {
 			l.state = recovered
 			l.stop()
 			s.tell("over: %s:%s silent %s after its end", l.name, l.told, time.Since(l.since).Round(time.Second))
 		} else if time.Since(l.since) > mostUntilSilent {
-			return fmt.Errorf("%v fire still, %s after the end", firing, mostUntilSilent)
+			return fmt.Errorf("%v fire or may still, %s after the end", present, mostUntilSilent)
 		}
 	}
 	return nil
@@ -177,6 +179,7 @@ func (s *schedule) begin(l *lapse) error {
 	return nil
 }
 
+// mend ends a fault. What is needed for that may be broken by another one: it is tried again.
 func (s *schedule) mend(l *lapse) error {
 	if !l.lingers {
 		l.stop()
@@ -184,7 +187,10 @@ func (s *schedule) mend(l *lapse) error {
 	}
 	if l.end != nil {
 		if err := l.end(); err != nil {
-			return err
+			if time.Since(l.since) > mostUntilFiring+patience {
+				return err
+			}
+			return nil
 		}
 	}
 	s.tell("is mended: %s", l.name)
@@ -193,8 +199,7 @@ func (s *schedule) mend(l *lapse) error {
 }
 
 // explain finds the alerts that fire under no fault that they are for, or that is allowed to have
-// them. A fault that has begun since the alerts were asked for cannot be their reason, but its
-// predecessors of the same moment can.
+// them.
 func (s *schedule) explain(firing []string) error {
 	for _, name := range firing {
 		if !slices.ContainsFunc(s.lapses, func(l *lapse) bool {
@@ -217,4 +222,7 @@ func (s *schedule) now() string {
 	return "present are: " + strings.Join(names, ", ")
 }
 
-func (s *schedule) tell(format string, args ...any) { s.m.t.Logf(format, args...) }
+func (s *schedule) tell(format string, args ...any) {
+	s.m.t.Helper()
+	s.m.t.Logf(format, args...)
+}

@@ -54,8 +54,8 @@ func newWorld(t *testing.T) *world {
 	w.programs = [2]string{build(t, "crmbridge", revision+"one"), build(t, "crmbridge", revision+"two")}
 	w.broker = startBroker(t)
 	redisPort := freePort(t)
-	w.redis = start(t, "redis-server", nil, "/usr/bin/redis-server", "--port", fmt.Sprint(redisPort), "--bind", "127.0.0.1",
-		"--save", "", "--appendonly", "yes", "--dir", t.TempDir())
+	w.redis = start(t, "redis-server", nil, "redis-server", "--port", fmt.Sprint(redisPort),
+		"--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--dir", t.TempDir())
 	w.startEmulator()
 	w.settings["REDIS_URL"] = "redis://" + loopback(redisPort) + "/0"
 	w.settings["BUS_COMPLETION"] = "true"
@@ -83,7 +83,8 @@ func newWorld(t *testing.T) *world {
 // startEmulator starts crmbridge-dev for its Entra ID and Dataverse.
 func (w *world) startEmulator() {
 	t := w.t
-	dev := start(t, "crmbridge-dev", os.Environ(), build(t, "crmbridge-dev", ""), "--no-consumer", "--auto-consent", "--accounts=500",
+	dev := start(t, "crmbridge-dev", os.Environ(), build(t, "crmbridge-dev", ""),
+		"--no-consumer", "--auto-consent", "--accounts=500",
 		"--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0",
 		"--limit-requests=-1", "--limit-concurrent=-1", "--limit-execution=-1s")
 	await(t, "crmbridge-dev", func() error {
@@ -150,8 +151,8 @@ func (w *world) certify(valid time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "crmbridge"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid)}
+	template := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()),
+		Subject: pkix.Name{CommonName: "crmbridge"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(valid)}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)
