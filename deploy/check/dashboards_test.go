@@ -11,9 +11,9 @@ import (
 
 // Commands in the descriptions of panels are some that there are.
 func TestDashboardsNameCommandsThatAreThere(t *testing.T) {
-	seen := map[string]bool{}
+	seen, command := map[string]bool{}, regexp.MustCompile("`crmbridge ([a-z ]*[a-z])")
 	for _, b := range boards.All() {
-		for _, match := range regexp.MustCompile("`crmbridge ([a-z ]*[a-z])").FindAllStringSubmatch(file(t, boards.Folder+"/"+b.File), -1) {
+		for _, match := range command.FindAllStringSubmatch(file(t, boards.Folder+"/"+b.File), -1) {
 			seen[match[1]] = true
 		}
 	}

@@ -200,7 +200,7 @@ func TestWhatIsNamedIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, expr := range slices.Concat(expressions(t), queries(t), dashboards(t)) {
+		for _, expr := range slices.Concat(expressions(t), queries(t), runbookQueries(t), dashboards(t)) {
 			if unknown, err := families.Unknown(expr); err != nil || len(unknown) > 0 {
 				t.Errorf("%s: %s %v", expr, strings.Join(unknown, ", "), err)
 			}

@@ -49,6 +49,9 @@ func Alerts() []Alert { return slices.Clone(table) }
 //   - What every process shows alike is read with max, so that a process that does not know it
 //     yet, or no more, and shows 0, changes nothing. Of what each process has of its own those
 //     that tell of one process keep its labels: somebody has to find it.
+//   - What is added up is one fleet's: the processes of a job, and of a namespace where the
+//     targets have one, so that a trial beside it under another job or in another namespace is
+//     no second version of it.
 //   - Nothing fires because a process starts, or because all are replaced one after the other:
 //     gauges begin with 0 there until the first look, which takes seconds, so that "for" is
 //     minutes. Counters begin with 0 before the first event, so that the first error counts.
@@ -77,7 +80,7 @@ var table = []Alert{
 		Name: "CrmbridgeSubscriptionRefused",
 		Expr: `crmbridge_nats_refused_subscriptions > 0`,
 		For:  2 * time.Minute, Severity: Critical,
-		Summary: "NATS refuses {{ $value }} subscriptions of crmbridge {{ $labels.instance }}",
+		Summary: "NATS refuses subscriptions of crmbridge {{ $labels.instance }}: {{ $value }}",
 		Reason: "A refused subscription is made again until it holds, so that two minutes outlast a reload of the " +
 			"server's permissions. Requests on its subjects get no answer from this process meanwhile.",
 	},
@@ -95,12 +98,12 @@ var table = []Alert{
 		Expr: `crmbridge_redis_up == 0`,
 		For:  2 * time.Minute, Severity: Critical,
 		Summary: "Redis does not do what crmbridge {{ $labels.instance }} needs",
-		Reason: "Redis is tried every 15 s, and a fail-over by Sentinel or a cluster takes about half a minute. Until " +
-			"it is back tokens are used that processes hold, which end within the hour.",
+		Reason: "Redis is tried every 15 s, and a fail-over by Sentinel or a cluster takes about half a minute. " +
+			"Requests whose token a process holds go on for five minutes, so that this comes before the worst.",
 	},
 	{
 		Name: "CrmbridgeInternalErrors",
-		Expr: `sum by (operation) (increase(crmbridge_requests_total{code="internal"}[15m])) > 0`,
+		Expr: `sum by (job, namespace, operation) (increase(crmbridge_requests_total{code="internal"}[15m])) > 0`,
 		For:  time.Minute, Severity: Warning,
 		Summary: "crmbridge answers {{ $labels.operation }} with internal errors",
 		Reason: "An internal error is a defect of crmbridge, so that one is enough. It is shown for a quarter of an " +
@@ -108,8 +111,8 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeUpstreamErrors",
-		Expr: `sum(rate(crmbridge_requests_total{code=~"upstream_error|unavailable"}[5m])) / ` +
-			`sum(rate(crmbridge_requests_total[5m])) > 0.05`,
+		Expr: `sum by (job, namespace) (rate(crmbridge_requests_total{code=~"upstream_error|unavailable"}[5m])) / ` +
+			`sum by (job, namespace) (rate(crmbridge_requests_total[5m])) > 0.05`,
 		For: 10 * time.Minute, Severity: Warning,
 		Summary: "{{ $value | humanizePercentage }} of all requests fail because of Dataverse or Entra ID",
 		Reason: "Dataverse answers a call in some thousands with an error, and each is tried again before the " +
@@ -118,7 +121,7 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeSlowRequests",
-		Expr: `histogram_quantile(0.99, sum by (operation, le) ` +
+		Expr: `histogram_quantile(0.99, sum by (job, namespace, operation, le) ` +
 			`(rate(crmbridge_request_duration_seconds_bucket{operation!~"connections[.].*"}[10m]))) > 10`,
 		For: 15 * time.Minute, Severity: Warning,
 		Summary: "one in a hundred {{ $labels.operation }} takes more than 10 s",
@@ -128,8 +131,8 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeOverloaded",
-		Expr: `sum(rate(crmbridge_requests_total{code="overloaded"}[5m])) / ` +
-			`sum(rate(crmbridge_requests_total[5m])) > 0.01`,
+		Expr: `sum by (job, namespace) (rate(crmbridge_requests_total{code="overloaded"}[5m])) / ` +
+			`sum by (job, namespace) (rate(crmbridge_requests_total[5m])) > 0.01`,
 		For: 10 * time.Minute, Severity: Warning,
 		Summary: "crmbridge refuses {{ $value | humanizePercentage }} of all requests: too many wait, or memory is short",
 		Reason: "A burst of one requester is refused in part, and should be. One request in a hundred for ten minutes " +
@@ -137,16 +140,18 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeRequestsDropped",
-		Expr: `increase(crmbridge_nats_dropped_messages_total[10m]) + increase(crmbridge_unanswered_requests_total[10m]) > 0`,
-		For:  time.Minute, Severity: Warning,
+		Expr: `increase(crmbridge_nats_dropped_messages_total[10m]) + ` +
+			`increase(crmbridge_unanswered_requests_total[10m]) > 0`,
+		For: time.Minute, Severity: Warning,
 		Summary: "requests to crmbridge {{ $labels.instance }} got no answer at all",
 		Reason: "A requester who gets no answer waits until its own deadline, so that one such request is too many. " +
 			"None is dropped while the process gets the CPU that it asks for.",
 	},
 	{
 		Name: "CrmbridgeThrottled",
-		Expr: `max(crmbridge_users_blocked) > 0 or sum(rate(crmbridge_requests_total{code="throttled"}[5m])) / ` +
-			`sum(rate(crmbridge_requests_total[5m])) > 0.05`,
+		Expr: `max by (job, namespace) (crmbridge_users_blocked) > 0 or ` +
+			`sum by (job, namespace) (rate(crmbridge_requests_total{code="throttled"}[5m])) / ` +
+			`sum by (job, namespace) (rate(crmbridge_requests_total[5m])) > 0.05`,
 		For: 30 * time.Minute, Severity: Warning,
 		Summary: "Dataverse's limits have kept users out for half an hour",
 		Reason: "Dataverse's windows are five minutes, and after ten at the most one call is tried. Half an hour is " +
@@ -154,8 +159,8 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeConfigurationError",
-		Expr: `sum(increase(crmbridge_token_requests_total{code="configuration_error"}[15m])) + ` +
-			`sum(increase(crmbridge_requests_total{code="configuration_error"}[15m])) > 0`,
+		Expr: `sum by (job, namespace) (increase(crmbridge_token_requests_total{code="configuration_error"}[15m])) + ` +
+			`sum by (job, namespace) (increase(crmbridge_requests_total{code="configuration_error"}[15m])) > 0`,
 		For: time.Minute, Severity: Critical,
 		Summary: "Entra ID or Dataverse refuses crmbridge's own set-up",
 		Reason: "It does not mend itself: the client secret has ended, the redirect URL is not registered, or an " +
@@ -164,7 +169,7 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeRefreshOverdue",
-		Expr: `max(crmbridge_refresh_overdue_seconds) > 10m`,
+		Expr: `max by (job, namespace) (crmbridge_refresh_overdue_seconds) > 10m`,
 		For:  5 * time.Minute, Severity: Warning,
 		Summary: "tokens are not renewed: the oldest is {{ $value | humanizeDuration }} late",
 		Reason: "The token of a connection in use is renewed five minutes before its end at the latest. Ten minutes " +
@@ -173,17 +178,17 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeReauthorizationRequired",
-		Expr: `max(crmbridge_connections{status="reauthorization_required"}) > ` +
-			`(max(crmbridge_connections{status="reauthorization_required"} offset 1h) and ` +
-			`sum(crmbridge_connections offset 1h) > 0)`,
+		Expr: `max by (job, namespace) (crmbridge_connections{status="reauthorization_required"}) > ` +
+			`(max by (job, namespace) (crmbridge_connections{status="reauthorization_required"} offset 1h) and ` +
+			`sum by (job, namespace) (crmbridge_connections offset 1h) > 0)`,
 		For: 5 * time.Minute, Severity: Warning,
-		Summary: "{{ $value }} connections wait for a person to sign in again; an hour ago they were fewer",
+		Summary: "connections that wait for a person to sign in again: {{ $value }}, more than an hour ago",
 		Reason: "One that stays so is known; one more is news, for an hour. A moment at which no process knew of any " +
 			"connection, because it had just begun or Redis was away, is nothing to compare with.",
 	},
 	{
 		Name: "CrmbridgeCertificateEnds",
-		Expr: `min(crmbridge_certificate_expires_seconds) < 30d`,
+		Expr: `min by (job, namespace) (crmbridge_certificate_expires_seconds) < 30d`,
 		For:  10 * time.Minute, Severity: Warning,
 		Summary: "the client certificate ends in {{ $value | humanizeDuration }}",
 		Reason: "Thirty days are time to have a certificate made and registered in two organizations, and are when " +
@@ -191,25 +196,26 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeJobsStuck",
-		Expr: `max(crmbridge_jobs_oldest_seconds) > 1h and max(crmbridge_jobs_runnable) > 0`,
-		For:  10 * time.Minute, Severity: Warning,
+		Expr: `max by (job, namespace) (crmbridge_jobs_oldest_seconds) > 1h and ` +
+			`max by (job, namespace) (crmbridge_jobs_runnable) > 0`,
+		For: 10 * time.Minute, Severity: Warning,
 		Summary: "a job has waited for {{ $value | humanizeDuration }}, although jobs could run",
 		Reason: "A job begins within seconds where there is a slot. After an hour either slots are missing or no " +
 			"process takes jobs; jobs of users whom Dataverse keeps out are not runnable and are none of it.",
 	},
 	{
 		Name: "CrmbridgeDeadJobs",
-		Expr: `max(crmbridge_dead_jobs) > 0`,
+		Expr: `max by (job, namespace) (crmbridge_dead_jobs) > 0`,
 		For:  5 * time.Minute, Severity: Warning,
-		Summary: "{{ $value }} jobs have failed and wait for somebody to retry or delete them",
+		Summary: "jobs that failed and that somebody has to retry or delete: {{ $value }}",
 		Reason: "A job is tried again by itself for as long as that can help. What is dead needs a decision, and the " +
 			"alert lasts until it is made.",
 	},
 	{
 		Name: "CrmbridgeVersionsDiffer",
-		Expr: `count(count by (version, revision) (crmbridge_build_info)) > 1`,
+		Expr: `count by (job, namespace) (count by (job, namespace, version, revision) (crmbridge_build_info)) > 1`,
 		For:  time.Hour, Severity: Warning,
-		Summary: "{{ $value }} versions of crmbridge have run side by side for an hour",
+		Summary: "versions of crmbridge that have run side by side for an hour: {{ $value }}",
 		Reason: "Replacing a fleet process by process takes minutes; an hour is a rollout that stands still. Versions " +
 			"understand one another, but what the newer one brings is not there for all.",
 	},
