@@ -2,10 +2,11 @@ package live
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"syscall"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // script is what goes wrong, in the order in which it begins where it can. Those that take long
@@ -115,10 +116,10 @@ func (w *world) script(m *monitor) []*fault {
 	}
 }
 
-// stuckJobs has as many jobs as may run at once for a user read a table row by row, slowly; others
-// wait for them.
+// stuckJobs has as many jobs of a connection as processes run at once, 16 each, read a table row by
+// row, slowly; others wait for them.
 func (w *world) stuckJobs() *fault {
-	ids := make([]string, 24)
+	ids := make([]string, 48)
 	for i := range ids {
 		ids[i] = "stuck-" + strconv.Itoa(i)
 	}
@@ -135,13 +136,15 @@ func (w *world) stuckJobs() *fault {
 			return nil
 		},
 		end: func() error {
-			for _, id := range slices.Backward(ids) { // those that wait are the last
-				if err := w.want("jobs.cancel", "stuck", object{"job_id": id}, nil); err != nil {
-					return err
-				}
+			var all errgroup.Group
+			for _, id := range ids {
+				all.Go(func() error { return w.want("jobs.cancel", "stuck", object{"job_id": id}, nil) })
 			}
-			w.mend("creep")
-			return nil
+			err := all.Wait()
+			if err == nil {
+				w.mend("creep")
+			}
+			return err
 		},
 	}
 }
