@@ -15,11 +15,14 @@ import (
 // Prometheus's current release: Debian's is some years older.
 func newest(t *testing.T, data string) (query func(string, time.Time) ([]sample, error)) {
 	t.Helper()
-	db, err := tsdb.OpenDBReadOnly(data, t.TempDir(), nil)
+	options := tsdb.DefaultOptions()
+	options.RetentionDuration = 0 // nothing of it is too old
+	db, err := tsdb.Open(data, nil, nil, options, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = db.Close() })
+	db.DisableCompactions()
 	engine := promql.NewEngine(promql.EngineOpts{Timeout: patience, MaxSamples: 50_000_000,
 		Parser: parser.NewParser(parser.Options{})})
 	t.Cleanup(func() { _ = engine.Close() })
