@@ -31,6 +31,7 @@ type commands struct {
 	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
 	Status       statusCommand       `cmd:"" help:"Show the processes that run, blocked users, and jobs that wait."`
 	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong with a set-up, and say what mends it."`
+	Schema       schemaCommand       `cmd:"" help:"Print the contract: JSON Schemas of bodies, or an AsyncAPI document."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	checking
 	Version versionCommand `cmd:"" help:"Print the version."`

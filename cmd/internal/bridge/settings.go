@@ -40,7 +40,7 @@ type Settings struct {
 	Tables string `name:"tables" env:"TABLES" default:"accounts" placeholder:"LIST" help:"Tables that this deployment serves and asks people for on the connect page, such as accounts,contacts: ${default}."`
 
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
-	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
+	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz, /metrics and /asyncapi.json: ${default}."`
 	PprofAddr string `name:"pprof-addr" env:"PPROF_ADDR" placeholder:"ADDR" help:"Listen address of profiles (/debug/pprof/), a loopback address such as 127.0.0.1:6060 or :6060. Without it there are none."`
 
 	BusCompletion Switch `name:"bus-completion" env:"BUS_COMPLETION" help:"Let applications complete authorizations over NATS (default false)."`
