@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -161,8 +162,10 @@ func checkContext(name string) error {
 		return fmt.Errorf("%s is no context: %w", file, err)
 	}
 	switch {
-	case s.NSCLookup != "":
+	case s.NSCLookup != "" || strings.HasPrefix(s.Creds, "nsc://"):
 		return errors.New("it takes its user from nsc; give it a file with 'nsc generate creds' and 'nats context edit'")
+	case elsewhere(s.Creds, s.NKey, s.Password, s.Token, s.CA, s.Cert, s.Key):
+		return errors.New("it refers to a secret or a file by a URI; give it the secret, or the path of the file")
 	case s.UserJwt != "" && s.Creds == "" && s.User == "":
 		return errors.New("it has a user_jwt; give it a credentials file in place of that")
 	case s.WinCertStoreType != "":
@@ -175,6 +178,15 @@ func checkContext(name string) error {
 		}
 	}
 	return nil
+}
+
+// elsewhere reports whether one of the values is such a URI as newer versions of the nats CLI take
+// in place of it: https://pkg.go.dev/github.com/nats-io/jsm.go/natscontext.
+func elsewhere(values ...string) bool {
+	return slices.ContainsFunc(values, func(value string) bool {
+		scheme, _, _ := strings.Cut(strings.ToLower(value), ":")
+		return oneOf(scheme, "file", "env", "op", "data") && scheme != strings.ToLower(value)
+	})
 }
 
 // noContext is the error for a context that there is not.
