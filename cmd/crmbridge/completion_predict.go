@@ -104,7 +104,12 @@ func printable(text string) bool {
 // predictors are those that the commands' tags name.
 func (c *completing) predictors() map[string]complete.Predictor {
 	answer := func(candidates func() []string) complete.Predictor {
-		return complete.PredictFunc(func(complete.Args) []string { return candidates() })
+		return complete.PredictFunc(func(a complete.Args) []string {
+			if strings.HasPrefix(a.Last, "-") { // a flag: nobody needs to be asked
+				return nil
+			}
+			return candidates()
+		})
 	}
 	list := func(candidates func() []string) complete.Predictor {
 		return complete.PredictFunc(func(a complete.Args) []string { return ofList(a.Last, candidates()) })

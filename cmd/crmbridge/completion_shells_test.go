@@ -256,6 +256,32 @@ func TestBashCompletesByCommand(t *testing.T) {
 	}
 }
 
+// What needs nobody's answer is not kept waiting by a question.
+func TestCompletionAsksForIdsOnly(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	t.Setenv("NATS_URL", "nats://"+listener.Addr().String())
+	for line, asks := range map[string]bool{
+		"crmbridge users whoami --n": false, "crmbridge us": false, "crmbridge completion ": false,
+		"crmbridge users whoami acme ": false, "crmbridge users whoami --context ": false, "crmbridge users whoami ": true,
+	} {
+		completed(t, "bash", line)
+		if err := listener.(*net.TCPListener).SetDeadline(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		conn, err := listener.Accept()
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != asks {
+			t.Errorf("%s: connected %v", line, err == nil)
+		}
+	}
+}
+
 // A server that takes the connection and says nothing costs a second, and not the time-out of a
 // command; so does one that nobody answers behind.
 func TestCompletionHasOneSecond(t *testing.T) {
