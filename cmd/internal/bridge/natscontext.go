@@ -181,7 +181,7 @@ func checkContext(name string) error {
 }
 
 // elsewhere reports whether one of the values is such a URI as newer versions of the nats CLI take
-// in place of it: https://pkg.go.dev/github.com/nats-io/jsm.go/natscontext.
+// in place of it (package natscontext of jsm.go).
 func elsewhere(values ...string) bool {
 	return slices.ContainsFunc(values, func(value string) bool {
 		scheme, _, _ := strings.Cut(strings.ToLower(value), ":")
