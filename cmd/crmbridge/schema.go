@@ -13,7 +13,7 @@ import (
 )
 
 type schemaCommand struct {
-	Operation string `arg:"" optional:"" help:"Operation, for example accounts.search; by default all are listed."`
+	Operation string `arg:"" optional:"" predictor:"operation" help:"Operation, for example accounts.search; by default all are listed."`
 	AsyncAPI  bool   `name:"asyncapi" help:"Print an AsyncAPI 3.0.0 document: of the operation, or of all."`
 	JSON      bool   `help:"Print the list as JSON."`
 }
