@@ -1,0 +1,25 @@
+#!/bin/sh
+# Up to 50,000 accounts with one request: the answer is as many messages as it takes.
+#
+#   cd messages/examples/shell && CONNECTION=demo sh stream.sh
+. ./crmbridge.sh
+
+# The nats CLI would wait for more after the last message: it is ended then.
+mkfifo "$work/said"
+request "crm.accounts.search.request.$CONNECTION" '{"mode": "stream", "fields": ["id", "name"]}' \
+  --replies 0 --reply-timeout 35s >"$work/said" 2>&1 &
+background=$!
+
+# Headers are lines after the time, and bodies one line each.
+awk '
+  /No responders/ { print "nobody answers: is crmbridge running?" > "/dev/stderr"; exit 1 }
+  $2 == "Crm-Page:" && $3 != ++page { print "a message is missing: ask again" > "/dev/stderr"; exit 1 }
+  $2 == "Crm-Last:" || $2 == "Crm-Error-Code:" { last = 1 } # an error ends a stream
+  /^{/ { print; if (last) { ended = 1; exit 0 } }
+  END { if (!ended) exit 1 }
+' "$work/said" >"$work/pages" || { echo "the stream did not come to its end" >&2; exit 1; }
+
+jq -s -r '.[] | .error // empty | "\(.code): \(.message)"' "$work/pages" >"$work/error"
+[ ! -s "$work/error" ] || { cat "$work/error" >&2; exit 1; } # the rows before it are good, and not all
+jq -s -r '"\(map(.accounts | length) | add) accounts in \(length) messages",
+  (.[-1].next_cursor // empty | "more come with the cursor \(.)")' "$work/pages"
