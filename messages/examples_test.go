@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,27 @@ func TestExamplesAreShortAndListed(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	tests, err := filepath.Glob("example*_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var written []byte
+	for _, name := range tests {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		written = append(written, text...)
+	}
+	named := regexp.MustCompile(`\bExample[A-Z]\w+`).FindAllString(string(list), -1)
+	for _, name := range named {
+		if !bytes.Contains(written, []byte("func "+name+"()")) {
+			t.Errorf("examples/README.md names %s, which is not there", name)
+		}
+	}
+	if len(named) < 8 {
+		t.Errorf("examples/README.md names %d examples in Go", len(named))
 	}
 	if programs != 3*8 {
 		t.Errorf("there are %d programs, want eight files in three languages", programs)
@@ -86,12 +108,14 @@ func TestJavaScriptExamplesFitTheTypes(t *testing.T) {
 	// That would pass too where nothing was checked: members and values that there are not must be found.
 	wrong := "// @ts-check\nimport { ask } from \"./crmbridge.mjs\";\n" +
 		"/** @param {import(\"@nats-io/transport-node\").NatsConnection} nc */\n" +
-		"export const wrong = async (nc) => (await ask(nc, \"accounts.search\", { mode: \"pages\" })).acounts.length;\n"
+		"export async function wrong(nc) {\n" +
+		"  await ask(nc, \"accounts.search\", { mode: \"pages\" });\n" +
+		"  return (await ask(nc, \"accounts.count\", {})).count.toUpperCase();\n}\n"
 	if err := os.WriteFile(filepath.Join(examples, "wrong.mjs"), []byte(wrong), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if said, err := check(); err == nil || !strings.Contains(said, `'"pages"' is not assignable`) ||
-		!strings.Contains(said, "acounts") {
+		!strings.Contains(said, "'toUpperCase' does not exist on type 'number'") {
 		t.Errorf("an example that does not fit is not refused: %v\n%s", err, said)
 	}
 }

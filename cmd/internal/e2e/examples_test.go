@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -22,6 +23,7 @@ import (
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
@@ -34,23 +36,27 @@ const (
 	exampleAccounts = 12_000
 )
 
-// A language of messages/examples: tools prepares a copy of its folder, and returns how a program of it is started.
+// A language of messages/examples: tools prepares a copy of its folder, and returns what starts a program there.
 type language struct {
-	name  string
-	tools func(t *testing.T, folder string) func(example string) []string
+	name, ending string
+	tools        func(t *testing.T, folder string) (command, settings []string)
 }
 
-// copied is a copy of the language's folder, with what its programs need.
-func (l language) copied(t *testing.T) (folder string, command func(example string) []string) {
-	folder = t.TempDir()
+// runner copies the language's folder, and returns how an example of it is started there.
+func (l language) runner(t *testing.T) func(name string, settings ...string) *example {
+	folder := t.TempDir()
 	if err := os.CopyFS(folder, os.DirFS(filepath.Join(examplesFolder, l.name))); err != nil {
 		t.Fatal(err)
 	}
-	return folder, l.tools(t, folder)
+	command, settings := l.tools(t, folder)
+	return func(name string, more ...string) *example {
+		t.Helper()
+		return startExample(t, folder, append(slices.Clone(command), "./"+name+l.ending), append(settings, more...))
+	}
 }
 
 var exampleLanguages = []language{
-	{"javascript", func(t *testing.T, folder string) func(string) []string {
+	{"javascript", ".mjs", func(t *testing.T, folder string) (command, settings []string) {
 		node, err := exec.LookPath("node")
 		packages := os.Getenv("CRMBRIDGE_TEST_TYPESCRIPT_FOLDER")
 		if err != nil || packages == "" {
@@ -60,9 +66,9 @@ var exampleLanguages = []language{
 		if err := os.Symlink(filepath.Join(packages, "node_modules"), filepath.Join(folder, "node_modules")); err != nil {
 			t.Fatal(err)
 		}
-		return func(example string) []string { return []string{node, example + ".mjs"} }
+		return []string{node}, nil
 	}},
-	{"shell", func(t *testing.T, _ string) func(string) []string {
+	{"shell", ".sh", func(t *testing.T, _ string) (command, settings []string) {
 		cli, err := exec.LookPath(os.Getenv("CRMBRIDGE_TEST_NATS_CLI"))
 		if err == nil {
 			_, err = exec.LookPath("jq")
@@ -70,11 +76,10 @@ var exampleLanguages = []language{
 		if err != nil {
 			absent(t, "CRMBRIDGE_TEST_SHELL", "jq, or the nats CLI at CRMBRIDGE_TEST_NATS_CLI")
 		}
-		t.Setenv("PATH", filepath.Dir(cli)+string(os.PathListSeparator)+os.Getenv("PATH"))
-		t.Setenv("XDG_CONFIG_HOME", t.TempDir()) // nobody's selected context
-		return func(example string) []string { return []string{"sh", "./" + example + ".sh"} }
+		return []string{"sh"}, []string{"PATH=" + filepath.Dir(cli) + string(os.PathListSeparator) + os.Getenv("PATH"),
+			"XDG_CONFIG_HOME=" + t.TempDir()} // nobody's selected context
 	}},
-	{"python", func(t *testing.T, _ string) func(string) []string {
+	{"python", ".py", func(t *testing.T, _ string) (command, settings []string) {
 		python, err := exec.LookPath("python3")
 		if err == nil {
 			err = exec.CommandContext(t.Context(), python, "-c", "import nats").Run()
@@ -82,8 +87,7 @@ var exampleLanguages = []language{
 		if err != nil {
 			absent(t, "CRMBRIDGE_TEST_PYTHON", "python3 with nats-py")
 		}
-		t.Setenv("PYTHONDONTWRITEBYTECODE", "1")
-		return func(example string) []string { return []string{python, example + ".py"} }
+		return []string{python}, []string{"PYTHONDONTWRITEBYTECODE=1"}
 	}},
 }
 
@@ -102,13 +106,15 @@ func TestExamplesRun(t *testing.T) {
 	bridgetest.Long(t, "it runs the programs of messages/examples")
 	for _, language := range exampleLanguages {
 		t.Run(language.name, func(t *testing.T) {
-			folder, command := language.copied(t)
+			t.Parallel()
+			run := language.runner(t)
 			w := bridgetest.New(t, emulator.Options{Accounts: exampleAccounts})
 			w.Bridge(w.Settings(true), nil)
 			w.Connect("demo")
 			heard := overhear(t, w.NATSURL)
-			start := func(example string, settings ...string) *example {
-				return startExample(t, folder, command(example), append(settings, "NATS_URL="+w.NATSURL)...)
+			start := func(name string, settings ...string) *example {
+				t.Helper()
+				return run(name, append(settings, "NATS_URL="+w.NATSURL)...)
 			}
 			all := fmt.Sprint(exampleAccounts, " accounts")
 
@@ -153,7 +159,8 @@ func TestExamplesAskAgain(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
 	for _, language := range exampleLanguages {
 		t.Run(language.name, func(t *testing.T) {
-			folder, command := language.copied(t)
+			t.Parallel()
+			run := language.runner(t)
 			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
 			if err != nil {
 				t.Fatal(err)
@@ -194,11 +201,75 @@ func TestExamplesAskAgain(t *testing.T) {
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			startExample(t, folder, command("errors"), "NATS_URL="+s.ClientURL()).
+			run("errors", "NATS_URL="+s.ClientURL()).
 				ends(`(?s)refused: invalid_request\n.*throttled: for the test; again in 1 s\n.*throttled: .*\n.*7 accounts`)
 			if asked != 4 {
 				t.Errorf("it asked %d times, want 4", asked)
 			}
+		})
+	}
+}
+
+// The watcher of events needs the rights that examples/README.md lists, and no others.
+func TestExamplesWatchWithTheListedRights(t *testing.T) {
+	bridgetest.Long(t, "it runs programs of messages/examples")
+	list, err := os.ReadFile(filepath.Join(examplesFolder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string // but the shell's, which has words after it
+	for _, subject := range regexp.MustCompile(`(?m) \$JS\.\S+$`).FindAllString(string(list), -1) {
+		listed = append(listed, strings.ReplaceAll(strings.TrimSpace(subject), "acme", "mine"))
+	}
+	if len(listed) != 4 {
+		t.Fatalf("examples/README.md lists %q", listed)
+	}
+	for _, language := range exampleLanguages {
+		t.Run(language.name, func(t *testing.T) {
+			t.Parallel()
+			run := language.runner(t)
+			rights := listed
+			if language.name == "shell" {
+				rights = []string{"$JS.API.STREAM.MSG.GET.CRM_EVENTS"}
+			}
+			inboxes := []string{"_INBOX.watcher.>"}
+			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true,
+				StoreDir: t.TempDir(), Users: []*server.User{{Username: "admin", Password: "a"},
+					{Username: "watcher", Password: "w", Permissions: &server.Permissions{
+						Publish: &server.SubjectPermission{Allow: rights}, Subscribe: &server.SubjectPermission{Allow: inboxes}}}}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start()
+			defer s.WaitForShutdown()
+			defer s.Shutdown()
+			if !s.ReadyForConnections(time.Minute) {
+				t.Fatal("no NATS")
+			}
+			nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("admin", "a"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			js, err := jetstream.New(nc)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: messages.EventsStream,
+				Subjects: []string{messages.EventSubjects}}); err != nil {
+				t.Fatal(err)
+			}
+			for _, connection := range []string{"other", "mine"} {
+				event := fmt.Sprintf(`{"event_id":"e","kind":"reauthorization_required","connection":%q,"version":2}`, connection)
+				if _, err := js.Publish(t.Context(), messages.EventSubject(messages.EventReauthorizationRequired, connection), []byte(event)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			watcher := run("events", "CONNECTION=mine", "WEBHOOK_URL="+webhook(t), "NATS_URL="+s.ClientURL(),
+				"NATS_USER=watcher", "NATS_PASSWORD=w", "NATS_INBOX_PREFIX=_INBOX.watcher")
+			watcher.await(`again in \d+ s`)
+			watcher.await(`mine must connect again`)
+			watcher.interrupt()
 		})
 	}
 }
@@ -305,7 +376,7 @@ type example struct {
 	read   int
 }
 
-func startExample(t *testing.T, folder string, command []string, settings ...string) *example {
+func startExample(t *testing.T, folder string, command, settings []string) *example {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	e := &example{t: t, name: strings.Join(command, " "), output: new(bridgetest.Buffer), ended: make(chan error, 1)}

@@ -1,6 +1,7 @@
 // @ts-check
 // What the examples share: the connection to NATS, one request with its reply, errors, and the
-// end. Settings: NATS_URL, NATS_CREDS (a file), NATS_INBOX_PREFIX, and CONNECTION (demo).
+// end. Settings: NATS_URL, NATS_USER with NATS_PASSWORD or NATS_CREDS (a file), NATS_INBOX_PREFIX, and
+// CONNECTION (demo).
 import { connect, credsAuthenticator } from "@nats-io/transport-node";
 import { readFileSync } from "node:fs";
 
@@ -59,10 +60,11 @@ export async function ask(nc, operation, body) {
  */
 export async function run(main) {
   const { NATS_URL: servers = "nats://127.0.0.1:4222", NATS_CREDS, NATS_INBOX_PREFIX: inboxPrefix = "_INBOX" } = process.env;
+  const { NATS_USER: user, NATS_PASSWORD: pass } = process.env;
   const stop = new AbortController();
   try {
     const authenticator = NATS_CREDS ? credsAuthenticator(readFileSync(NATS_CREDS)) : undefined;
-    const nc = await connect({ servers, inboxPrefix, name: "crmbridge example", authenticator });
+    const nc = await connect({ servers, inboxPrefix, name: "crmbridge example", user, pass, authenticator });
     process.once("SIGINT", () => (stop.abort(), nc.close()));
     await main(nc, stop.signal).finally(() => (nc.isClosed() ? undefined : nc.drain()));
   } catch (err) {

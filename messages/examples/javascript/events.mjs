@@ -14,7 +14,7 @@ const name = process.env.DURABLE || `webhook-${connection}`; // one for each wat
 
 await run(async (nc, signal) => {
   if (!webhook) throw new Error("WEBHOOK_URL is not set");
-  const consumers = (await jetstreamManager(nc)).consumers;
+  const consumers = (await jetstreamManager(nc, { checkAPI: false })).consumers;
   await consumers.add("CRM_EVENTS", {
     durable_name: name,
     filter_subject: `crm.events.connections.reauthorization_required.${connection}`,

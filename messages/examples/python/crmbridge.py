@@ -1,6 +1,7 @@
 """What the examples share: the connection to NATS, one request with its reply, errors, and the end.
 
-Settings: NATS_URL, NATS_CREDS (a file), NATS_INBOX_PREFIX, and CONNECTION (demo).
+Settings: NATS_URL, NATS_USER with NATS_PASSWORD or NATS_CREDS (a file), NATS_INBOX_PREFIX, and
+CONNECTION (demo).
 """
 
 import asyncio
@@ -47,10 +48,14 @@ def run(main):
 
     async def whole():
         options = {"servers": os.environ.get("NATS_URL") or "nats://127.0.0.1:4222", "name": "crmbridge example"}
-        if os.environ.get("NATS_CREDS"):
-            options["user_credentials"] = os.environ["NATS_CREDS"]
-        if os.environ.get("NATS_INBOX_PREFIX"):
-            options["inbox_prefix"] = os.environ["NATS_INBOX_PREFIX"]
+        for option, variable in {
+            "user": "NATS_USER",
+            "password": "NATS_PASSWORD",
+            "user_credentials": "NATS_CREDS",
+            "inbox_prefix": "NATS_INBOX_PREFIX",
+        }.items():
+            if os.environ.get(variable):
+                options[option] = os.environ[variable]
         nc = await nats.connect(**options)
         try:
             await main(nc)

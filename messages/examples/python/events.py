@@ -14,6 +14,7 @@ import os
 import urllib.request
 
 import nats.errors
+import nats.js.errors
 from nats.js.api import AckPolicy, ConsumerConfig
 
 from crmbridge import CONNECTION, run
@@ -38,7 +39,7 @@ async def main(nc):
         durable=NAME,
         stream="CRM_EVENTS",
         # s: longer than the webhook may take; one at a time, in order.
-        config=ConsumerConfig(ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1),
+        config=ConsumerConfig(name=NAME, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1),
     )
     print("watching", CONNECTION, flush=True)
     while True:
@@ -46,6 +47,10 @@ async def main(nc):
             (msg,) = await consumer.fetch(1, timeout=30)
         except nats.errors.TimeoutError:
             continue  # there was none
+        except nats.js.errors.APIError as err:
+            if err.code != 408:  # there was none, said by the server
+                raise
+            continue
         event = json.loads(msg.data)
         try:
             await asyncio.to_thread(call, event)

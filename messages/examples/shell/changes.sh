@@ -12,7 +12,7 @@ while [ "$more" = true ]; do
   cursor=""
   [ ! -f "$file" ] || cursor=$(cat "$file")
   # fields must stay the same from run to run; id tells which row of the copy it is.
-  body=$(jq -n --arg cursor "$cursor" '{fields: ["id", "name", "city"], page_size: 1000}
+  body=$(jq -n --arg cursor "$cursor" '{fields: ["id", "name", "city"], page_size: 5000}
     + if $cursor == "" then {} else {cursor: $cursor} end')
   ask accounts.changes "$body" >"$work/page"
   case $(jq -r '.error.code // empty' "$work/page") in

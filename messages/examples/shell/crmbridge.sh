@@ -1,5 +1,5 @@
 # What the examples share; each reads it with ". ./crmbridge.sh". It needs the nats CLI and jq.
-# Settings: those of the nats CLI (NATS_URL, NATS_CREDS, NATS_CONTEXT, …), NATS_INBOX_PREFIX where
+# Settings: those of the nats CLI (NATS_URL, NATS_USER, NATS_CREDS, …), NATS_INBOX_PREFIX where
 # the user's inboxes have one, and CONNECTION (demo).
 set -eu
 : "${CONNECTION:=demo}"
@@ -11,13 +11,10 @@ background="" # process to end with the script
 trap '[ -z "$background" ] || kill "$background" 2>/dev/null || true; rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# Without --no-templates {{ in a body would be replaced.
-request() {
-  subject=$1 body=$2
-  shift 2
-  nats req "$subject" "$body" --no-templates --timeout 35s \
-    ${NATS_INBOX_PREFIX:+--inbox-prefix "$NATS_INBOX_PREFIX"} "$@"
-}
+# request SUBJECT BODY [OPTION…]. Without --no-templates {{ in a body would be replaced.
+options="--no-templates --timeout=35s ${NATS_INBOX_PREFIX:+--inbox-prefix=$NATS_INBOX_PREFIX}"
+# shellcheck disable=SC2086 # options are several words
+request() { nats req $options "$@"; }
 
 # ask OPERATION BODY prints the reply, an error too. It fails where nobody answers.
 ask() {

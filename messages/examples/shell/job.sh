@@ -13,7 +13,7 @@ code() { jq -r '.error.code // empty' "$1"; }
 tries=0
 while :; do
   # The answer is JetStream's, and means that the job is stored.
-  request "crm.accounts.search.job.$CONNECTION.$id" '{"fields": ["id", "name"], "page_size": 1000}' \
+  request "crm.accounts.search.job.$CONNECTION.$id" '{"fields": ["id", "name"], "page_size": 5000}' \
     --raw >"$work/ack" 2>/dev/null || true
   if jq -e .stream "$work/ack" >/dev/null 2>&1 && ! jq -e .error "$work/ack" >/dev/null; then break; fi
   ask jobs.get "$about" >"$work/job" # otherwise it is not known whether it is stored

@@ -6,7 +6,8 @@
 
 # The nats CLI would wait for more after the last message: it is ended then.
 mkfifo "$work/said"
-request "crm.accounts.search.request.$CONNECTION" '{"mode": "stream", "fields": ["id", "name"]}' \
+# shellcheck disable=SC2086 # options are several words
+nats req $options "crm.accounts.search.request.$CONNECTION" '{"mode": "stream", "fields": ["id", "name"]}' \
   --replies 0 --reply-timeout 35s >"$work/said" 2>&1 &
 background=$!
 
