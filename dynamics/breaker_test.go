@@ -618,3 +618,45 @@ func TestPatienceFollowsTheAnswers(t *testing.T) {
 		})
 	}
 }
+
+// A circuit counts as open while calls are refused, also where the environment hangs; no more
+// once it answers, and once nobody has asked for long.
+func TestOpenCircuits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if away.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return slowly(r, time.Millisecond, 200, emptyPage)
+		})
+		count := func(when string, want int) {
+			t.Helper()
+			if n := client.OpenCircuits(); n != want {
+				t.Errorf("%s: %d circuits are open, want %d", when, n, want)
+			}
+		}
+		breaks := func() {
+			t.Helper()
+			away.Store(true)
+			for i := range 10 {
+				if err := ask(t, client, i+1, 0); err == nil {
+					t.Fatal("no error")
+				}
+			}
+			away.Store(false)
+		}
+		count("before", 0)
+		breaks()
+		count("after failures", 1)
+		time.Sleep(10 * time.Second)
+		count("while nobody asks", 1)
+		if err := ask(t, client, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		count("after an answer", 0)
+		breaks()
+		time.Sleep(time.Hour)
+		count("long after the last call", 0)
+	})
+}

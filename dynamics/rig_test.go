@@ -111,7 +111,7 @@ func newRig(t *testing.T, handler http.HandlerFunc, change ...func(*dynamics.Con
 		t.Fatal(err)
 	}
 	config := dynamics.Config{Tokens: r.tokens, Hosts: policy, RetryDelay: time.Millisecond, UserAgent: "rig/1"}
-	config.Observe = func(c dynamics.Call) {
+	config.Observe = func(_ context.Context, c dynamics.Call) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.calls = append(r.calls, c)

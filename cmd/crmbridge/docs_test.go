@@ -24,7 +24,7 @@ const root = "../.."
 
 // documents are what people read, each linked from README.md.
 var documents = []string{"README.md", "messages/README.md", "deploy/README.md", "cmd/crmbridge/README.md",
-	"cmd/crmbridge-bench/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md"}
+	"cmd/crmbridge-bench/README.md", "CONTRIBUTING.md", "tokens/VERDICTS.md", "deploy/RUNBOOK.md"}
 
 // What deploy/README.md lists of settings is what serve reads.
 func TestDocumentsListTheSettings(t *testing.T) {

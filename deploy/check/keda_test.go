@@ -165,3 +165,12 @@ func number(t *testing.T, value any) float64 {
 	t.Fatalf("%v is no number", value)
 	return 0
 }
+
+// queries are those that KEDA asks Prometheus.
+func queries(t *testing.T) (all []string) {
+	t.Helper()
+	for _, trigger := range triggers(build(t, "keda", "keda")) {
+		all = append(all, trigger["metadata"].(map[string]any)["query"].(string))
+	}
+	return all
+}

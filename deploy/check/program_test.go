@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
 // A running crmbridge serve has been started with the very environment of the Deployment, but
@@ -194,14 +196,13 @@ func TestWhatIsNamedIsThere(t *testing.T) {
 	t.Run("metrics", func(t *testing.T) {
 		path := build(t, "podmonitor", "podmonitor").podMonitor.Spec.PodMetricsEndpoints[0].Path
 		_, text := get(t, r.admin+path)
-		texts := []string{file(t, rulesFile), file(t, "deploy/kubernetes/components/keda/scaledobject.yaml"), file(t, componentFile)}
-		names := regexp.MustCompile(`\bcrmbridge_[a-z_]+\b`).FindAllString(strings.Join(texts, "\n"), -1)
-		if len(names) < 5 {
-			t.Fatalf("only %d metrics are named", len(names))
+		families, err := rules.ParseFamilies([]byte(text))
+		if err != nil {
+			t.Fatal(err)
 		}
-		for _, name := range names {
-			if !regexp.MustCompile(`(?m)^` + name + `[ {]`).MatchString(text) {
-				t.Errorf("there is no metric %s", name)
+		for _, expr := range slices.Concat(expressions(t), queries(t), runbookQueries(t), dashboards(t)) {
+			if unknown, err := families.Unknown(expr); err != nil || len(unknown) > 0 {
+				t.Errorf("%s: %s %v", expr, strings.Join(unknown, ", "), err)
 			}
 		}
 	})

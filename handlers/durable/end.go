@@ -80,7 +80,7 @@ func (x *execution) settle(ctx context.Context) (messages.JobRecord, error) {
 	}
 	if first {
 		x.report(route.Level(x.at.fault()), "job ended", x.at.fault())
-		x.lane.metrics.ended(x.call.Operation, record, x.at.fault(), x.trace)
+		x.lane.metrics.ended(x, record)
 	}
 	if x.message == nil {
 		return record, nil

@@ -22,9 +22,10 @@ func ParseFamilies(text []byte) (Families, error) {
 	return families, err
 }
 
-// ofTarget are the labels that Prometheus gives to whatever it scrapes. Others, such as the pod,
-// depend on how the targets are found, so that nothing that is shipped may name them.
-var ofTarget = []string{"instance", "job"}
+// ofTarget are the labels that Prometheus gives to whatever it scrapes, and the namespace, by which
+// nothing is told apart where targets have none. Others, such as the pod, depend on how the targets
+// are found, so that nothing that is shipped may name them.
+var ofTarget = []string{"instance", "job", "namespace"}
 
 // Unknown lists what an expression names and the program does not export: metrics (but for
 // Prometheus's own "up"), labels, and values of labels that no series has, which is a mistake
@@ -47,7 +48,8 @@ func (f Families) Unknown(expr string) ([]string, error) {
 			}
 		}
 		for _, m := range s.Matchers {
-			if hasLabel(series, m.Name) && !slices.ContainsFunc(series, func(have map[string]string) bool { return m.Matches(have[m.Name]) }) {
+			matches := func(have map[string]string) bool { return m.Matches(have[m.Name]) }
+			if hasLabel(series, m.Name) && !slices.ContainsFunc(series, matches) {
 				unknown = append(unknown, fmt.Sprintf("no %s has %s", s.Metric, m))
 			}
 		}

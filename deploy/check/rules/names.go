@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -45,7 +46,7 @@ func Names(expr string) ([]Selector, error) {
 		selector := Selector{Grouped: grouped(path)}
 		for _, m := range series.LabelMatchers {
 			switch {
-			case m.Name != labels.MetricName:
+			case m.Name != model.MetricNameLabel:
 				selector.Matchers = append(selector.Matchers, m)
 			case m.Type == labels.MatchEqual:
 				selector.Metric = m.Value

@@ -67,8 +67,9 @@ func TestUnknown(t *testing.T) {
 		{`sum by (verb) (crmbridge_requests_total)`, []string{"crmbridge_requests_total has no label verb"}},
 		{`crmbridge_requests_total{verb="get"}`, []string{"crmbridge_requests_total has no label verb"}},
 		{`crmbridge_requests_total{code="intrenal"}`, []string{`no crmbridge_requests_total has code="intrenal"`}},
-		{`rate(crmbridge_request_duration_seconds_sum{le="1"}[5m])`, []string{"crmbridge_request_duration_seconds_sum has no label le"}},
-		{`crmbridge_redis_up * on (pod) crmbridge_redis_up`, []string{"crmbridge_redis_up has no label pod", "crmbridge_redis_up has no label pod"}},
+		{`rate(crmbridge_request_duration_seconds_sum{le="1"}[5m])`,
+			[]string{"crmbridge_request_duration_seconds_sum has no label le"}},
+		{`crmbridge_redis_up * on (pod) up`, []string{"crmbridge_redis_up has no label pod", "up has no label pod"}},
 	} {
 		if unknown, err := families.Unknown(c.expr); err != nil || !slices.Equal(unknown, c.unknown) {
 			t.Errorf("%s: %q, %v", c.expr, unknown, err)
