@@ -210,6 +210,53 @@ func TestExamplesAskAgain(t *testing.T) {
 	}
 }
 
+// A stream of which a message is lost is not taken for a whole one, and nobody's silence not for an answer.
+func TestExamplesFindWhatIsMissing(t *testing.T) {
+	bridgetest.Long(t, "it runs programs of messages/examples")
+	for _, language := range exampleLanguages {
+		t.Run(language.name, func(t *testing.T) {
+			t.Parallel()
+			run := language.runner(t)
+			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.Start()
+			defer s.WaitForShutdown()
+			defer s.Shutdown()
+			if !s.ReadyForConnections(time.Minute) {
+				t.Fatal("no NATS")
+			}
+			url := "NATS_URL=" + s.ClientURL()
+			for _, name := range []string{"search", "stream"} {
+				run(name, url).fails(`(?i)no ?responders|nobody answers`)
+			}
+			nc, err := nats.Connect(s.ClientURL())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer nc.Close()
+			if _, err := nc.Subscribe(messages.Accounts.Operation(messages.VerbSearch).ScopedSubject("demo"), func(msg *nats.Msg) {
+				for _, page := range []string{"1", "3"} {
+					reply := nats.NewMsg(msg.Reply)
+					reply.Data = []byte(`{"request_id":"r","connection":"demo","accounts":[{"id":"1","name":"A"}]}`)
+					reply.Header.Set(messages.HeaderPage, page)
+					if page == "3" {
+						reply.Header.Set(messages.HeaderLast, "true")
+					}
+					_ = msg.RespondMsg(reply) // who does not hear it fails
+				}
+			}); err != nil {
+				t.Fatal(err)
+			}
+			if err := nc.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			run("stream", url).fails(`a message is missing`)
+		})
+	}
+}
+
 // The watcher of events needs the rights that examples/README.md lists, and no others.
 func TestExamplesWatchWithTheListedRights(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
@@ -426,6 +473,16 @@ func (e *example) ends(pattern string) {
 	e.t.Helper()
 	if err := <-e.ended; err != nil || !regexp.MustCompile(pattern).MatchString(e.output.String()) {
 		e.t.Errorf("%s: %v, want %q in:\n%s", e.name, err, pattern, e.output)
+	}
+}
+
+// fails waits for the end, which must be a failure that is explained by this, without a trace of a stack.
+func (e *example) fails(pattern string) {
+	e.t.Helper()
+	err := <-e.ended
+	if text := e.output.String(); e.cmd.ProcessState.ExitCode() != 1 || !regexp.MustCompile(pattern).MatchString(text) ||
+		strings.Count(text, "\n") > 2 {
+		e.t.Errorf("%s: %v, want status 1 and %q in:\n%s", e.name, err, pattern, text)
 	}
 }
 

@@ -11,15 +11,18 @@ nats req $options "crm.accounts.search.request.$CONNECTION" '{"mode": "stream", 
   --replies 0 --reply-timeout 35s >"$work/said" 2>&1 &
 background=$!
 
-# Headers are lines after the time, and bodies one line each.
+# Headers are lines after the time, and bodies one line each. An error ends a stream too.
+sed -E '/^[0-9:]+ Crm-(Last|Error-Code): /,/^\{/{/^\{/q;}' "$work/said" >"$work/all"
 awk '
-  /No responders/ { print "nobody answers: is crmbridge running?" > "/dev/stderr"; exit 1 }
-  $2 == "Crm-Page:" && $3 != ++page { print "a message is missing: ask again" > "/dev/stderr"; exit 1 }
-  $2 == "Crm-Last:" || $2 == "Crm-Error-Code:" { last = 1 } # an error ends a stream
-  /^{/ { print; if (last) { ended = 1; exit 0 } }
-  END { if (!ended) exit 1 }
-' "$work/said" >"$work/pages" || { echo "the stream did not come to its end" >&2; exit 1; }
+  /^{/ { next }
+  /No responders/ { print "nobody answers: is crmbridge running?"; exit }
+  $2 == "Crm-Page:" && $3 != ++page { print "a message is missing: ask again"; exit }
+  $2 == "Crm-Last:" || $2 == "Crm-Error-Code:" { ended = 1 }
+  END { if (!ended) print "the stream did not come to its end" }
+' "$work/all" >"$work/fault"
+[ ! -s "$work/fault" ] || { head -n 1 "$work/fault" >&2; exit 1; }
 
+grep '^{' "$work/all" >"$work/pages"
 jq -s -r '.[] | .error // empty | "\(.code): \(.message)"' "$work/pages" >"$work/error"
 [ ! -s "$work/error" ] || { cat "$work/error" >&2; exit 1; } # the rows before it are good, and not all
 jq -s -r '"\(map(.accounts | length) | add) accounts in \(length) messages",
