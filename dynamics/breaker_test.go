@@ -188,8 +188,9 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 			client := broken(t, &down, inThreeSeconds)
 			ctx, cancel := context.WithCancel(t.Context())
 			var work sync.WaitGroup
+			s := opened(t, client)
 			work.Go(func() {
-				if _, err := firstPage(ctx, opened(t, client), nameOnly); !errors.Is(err, context.Canceled) {
+				if _, err := firstPage(ctx, s, nameOnly); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})
@@ -341,7 +342,8 @@ func TestAHangingCallDecidesNotForEver(t *testing.T) {
 		hangs.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
-		work.Go(func() { _, _ = firstPage(ctx, opened(t, client), nameOnly) })
+		s := opened(t, client)
+		work.Go(func() { _, _ = firstPage(ctx, s, nameOnly) })
 		time.Sleep(6 * time.Second)
 		kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable)
 		time.Sleep(2 * time.Second)
@@ -520,7 +522,8 @@ func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
 		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, time.Hour, 200, whoAmI) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
-		work.Go(func() { _, _ = opened(t, client).WhoAmI(ctx) })
+		s := opened(t, client)
+		work.Go(func() { _, _ = s.WhoAmI(ctx) })
 		var ends []func()
 		for range 9 {
 			done, ok := opened(t, client).Await()

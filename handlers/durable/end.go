@@ -110,6 +110,7 @@ func (x *execution) deadLetter(ctx context.Context) error {
 			return nil
 		}
 		_, err := publishGuarded(ctx, x.lane.js, msg, last)
+		x.lane.standing.refused.wrote(messages.DeadStream, err)
 		if !errors.Is(err, errConflict) {
 			return err
 		}

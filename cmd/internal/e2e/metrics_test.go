@@ -128,7 +128,7 @@ func TestMetricsBeforeTheFirstRequest(t *testing.T) {
 		`jobs_total{operation="accounts.search",state="failed"} 0`, `jobs_ended_total{code="cancelled"} 0`,
 		`events_published_total{kind="deleted"} 0`,
 		`nats_connected 1`, `nats_reconnects_total 0`, `redis_up 1`, `ready{check="nats"} 1`,
-		`ready{check="subscriptions"} 1`, `ready{check="jetstream"} 1`, `ready{check="jobs"} 1`, `ready{check="redis"} 1`,
+		`ready{check="subscriptions"} 1`, `ready{check="jetstream"} 1`, `ready{check="streams"} 1`, `ready{check="jobs"} 1`, `ready{check="redis"} 1`,
 		`ready{check="draining"} 1`, `certificate_expires_seconds +Inf`,
 	} {
 		if !strings.Contains(page, "\ncrmbridge_"+sample+"\n") {
