@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 47ad7438f721543fc042daa8b1a551a7bf9f606578dc8c746cdadbceb9d71818
+// sha256 of asyncapi.json: 3e711adbdac738855930d82169d5665a82dd7e03065b7b296fd8f515627d989b
 
 export type Where =
   | {
@@ -52,24 +52,22 @@ export interface AccountsChangesReply {
   /**
    * each account that was made or changed, as it is now
    */
-  accounts:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  accounts: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   connection?: string;
   /**
    * ids of accounts that are gone
    */
-  deleted: null | string[];
+  deleted: string[];
   has_more: boolean;
   next_cursor: string;
   request_id: string;
@@ -155,7 +153,7 @@ export interface AccountsCountRequestAsJob {
 }
 export interface AccountsFieldsReply {
   connection?: string;
-  fields: null | Field[];
+  fields: Field[];
   next_cursor?: string;
   request_id: string;
   [k: string]: unknown;
@@ -165,13 +163,11 @@ export interface Field {
   label: string;
   logical_name: string;
   name: string;
-  options?:
-    | null
-    | {
-        label: string;
-        value: number;
-        [k: string]: unknown;
-      }[];
+  options?: {
+    label: string;
+    value: number;
+    [k: string]: unknown;
+  }[];
   /**
    * how many options there are, where options_truncated
    */
@@ -281,19 +277,17 @@ export interface AccountsPage {
   /**
    * the requested fields of each account, under the names they were asked by
    */
-  accounts:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  accounts: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   connection?: string;
   /**
    * there are more; send it as cursor
@@ -420,7 +414,7 @@ export interface AuthorizeReply {
   expires_at?: string;
   request_id: string;
   state?: string;
-  tables?: null | string[];
+  tables?: string[];
   [k: string]: unknown;
 }
 export interface Connection {
@@ -433,7 +427,7 @@ export interface Connection {
   organization_id: string;
   organization_name: null | string;
   refreshed_at: null | string;
-  scopes: null | string[];
+  scopes: string[];
   /**
    * pending, active, reauthorization_required, or in lists unreadable
    */
@@ -441,7 +435,7 @@ export interface Connection {
   /**
    * tables that the person who connected was told of; none while pending
    */
-  tables: null | string[];
+  tables: string[];
   tenant_id: string;
   user_full_name: null | string;
   user_id: string;
@@ -496,7 +490,7 @@ export interface CheckRequest {
   tables?: null | ("accounts" | "contacts" | "leads" | "opportunities")[];
 }
 export interface ChecksReply {
-  checks: null | PermissionCheck[];
+  checks: PermissionCheck[];
   connection?: string;
   request_id: string;
   [k: string]: unknown;
@@ -562,7 +556,7 @@ export interface ConnectionRequestAsJob {
 }
 export interface ConnectionsListReply {
   connection?: string;
-  connections: null | Connection[];
+  connections: Connection[];
   next_cursor?: string;
   request_id: string;
   [k: string]: unknown;
@@ -586,23 +580,21 @@ export interface ContactsChangesReply {
   /**
    * each contact that was made or changed, as it is now
    */
-  contacts:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  contacts: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   /**
    * ids of contacts that are gone
    */
-  deleted: null | string[];
+  deleted: string[];
   has_more: boolean;
   next_cursor: string;
   request_id: string;
@@ -688,7 +680,7 @@ export interface ContactsCountRequestAsJob {
 }
 export interface ContactsFieldsReply {
   connection?: string;
-  fields: null | Field[];
+  fields: Field[];
   next_cursor?: string;
   request_id: string;
   [k: string]: unknown;
@@ -776,19 +768,17 @@ export interface ContactsPage {
   /**
    * the requested fields of each contact, under the names they were asked by
    */
-  contacts:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  contacts: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   /**
    * there are more; send it as cursor
    */
@@ -992,7 +982,7 @@ export interface Error {
     | "too_large"
     | "unavailable"
     | "upstream_error";
-  details?: null | Detail[];
+  details?: Detail[];
   dynamics?: null | {
     code: string;
     message: string;
@@ -1228,7 +1218,7 @@ export interface JobRetryRequest {
 }
 export interface JobsListReply {
   connection?: string;
-  jobs: null | Job[];
+  jobs: Job[];
   /**
    * there are more; send it as cursor
    */
@@ -1255,24 +1245,22 @@ export interface LeadsChangesReply {
   /**
    * ids of leads that are gone
    */
-  deleted: null | string[];
+  deleted: string[];
   has_more: boolean;
   /**
    * each lead that was made or changed, as it is now
    */
-  leads:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  leads: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   next_cursor: string;
   request_id: string;
   [k: string]: unknown;
@@ -1357,7 +1345,7 @@ export interface LeadsCountRequestAsJob {
 }
 export interface LeadsFieldsReply {
   connection?: string;
-  fields: null | Field[];
+  fields: Field[];
   next_cursor?: string;
   request_id: string;
   [k: string]: unknown;
@@ -1445,19 +1433,17 @@ export interface LeadsPage {
   /**
    * the requested fields of each lead, under the names they were asked by
    */
-  leads:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  leads: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   /**
    * there are more; send it as cursor
    */
@@ -1618,25 +1604,23 @@ export interface OpportunitiesChangesReply {
   /**
    * ids of opportunities that are gone
    */
-  deleted: null | string[];
+  deleted: string[];
   has_more: boolean;
   next_cursor: string;
   /**
    * each opportunity that was made or changed, as it is now
    */
-  opportunities:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  opportunities: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   request_id: string;
   [k: string]: unknown;
 }
@@ -1720,7 +1704,7 @@ export interface OpportunitiesCountRequestAsJob {
 }
 export interface OpportunitiesFieldsReply {
   connection?: string;
-  fields: null | Field[];
+  fields: Field[];
   next_cursor?: string;
   request_id: string;
   [k: string]: unknown;
@@ -1812,19 +1796,17 @@ export interface OpportunitiesPage {
   /**
    * the requested fields of each opportunity, under the names they were asked by
    */
-  opportunities:
-    | null
-    | {
-        [k: string]:
-          | null
-          | boolean
-          | number
-          | string
-          | unknown[]
-          | {
-              [k: string]: unknown;
-            };
-      }[];
+  opportunities: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  }[];
   request_id: string;
   /**
    * how many opportunities match in all, where include_total asked for it
@@ -2110,7 +2092,7 @@ export interface User {
   email: string;
   id: string;
   name: string;
-  roles: null | Role[];
+  roles: Role[];
   /**
    * the user is in more than 500 teams; roles of the others are missing
    */

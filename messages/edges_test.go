@@ -168,7 +168,7 @@ func TestSchemasOfReplies(t *testing.T) {
 		}
 	}
 	for status, ok := range map[string]bool{messages.StatusActive: true, "asleep": false} { // also of those in lists
-		list, err := json.Marshal(messages.ConnectionsListReply{Connections: []messages.Connection{{Status: status, Scopes: []string{}}}})
+		list, err := json.Marshal(messages.ConnectionsListReply{Connections: []messages.Connection{{Status: status, Scopes: []string{}, Tables: []string{}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

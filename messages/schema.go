@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -185,10 +186,13 @@ func (t Table) describeWith(schema *jsonschema.Schema, words *strings.Replacer) 
 }
 
 // open lets a reply have members that this version does not know: a newer
-// crmbridge may add some.
+// crmbridge may add some. A list without items is written as one.
 func open(schema *jsonschema.Schema) {
 	if schema == nil {
 		return
+	}
+	if schema.Items != nil && slices.Contains(schema.Types, "array") {
+		schema.Type, schema.Types = "array", nil
 	}
 	if schema.Properties != nil {
 		schema.AdditionalProperties = nil
