@@ -136,18 +136,19 @@ func (s *Session) checkChanges(page *ChangesPage, p *Prepared) error {
 // using OData",
 // https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/page-results.
 func (p *Prepared) changes(page *ChangesPage, first bool) request {
-	return request{op: p.op, table: p.table, prefer: p.prefer, redact: p.redact, expected: p.expected, read: func(b *body) error {
-		read, err := readPage(b, p)
-		if err != nil {
-			return err
-		}
-		if err := tracked(read, b.header, first); err != nil {
-			read.Release()
-			return err
-		}
-		page.Page = read
-		return nil
-	}}
+	return request{op: p.op, table: p.table, prefer: p.prefer, redact: p.redact, expected: p.expected,
+		read: func(b *body) error {
+			read, err := readPage(b, p)
+			if err != nil {
+				return err
+			}
+			if err := tracked(read, b.header, first); err != nil {
+				read.Release()
+				return err
+			}
+			page.Page = read
+			return nil
+		}}
 }
 
 const trackChanges = "odata.track-changes"

@@ -59,7 +59,8 @@ func (s *Session) Exceeds(ctx context.Context, t Table, f Filter) (bool, error) 
 // refused again when ids are read by it. A query that costs too much would cost more so.
 func withoutAggregates(err error) bool {
 	e, ok := errors.AsType[*Error](err)
-	return ok && !e.OfQuery() && (e.Kind == Invalid && e.Status == http.StatusBadRequest || e.Status == http.StatusNotImplemented)
+	return ok && !e.OfQuery() && (e.Kind == Invalid && e.Status == http.StatusBadRequest ||
+		e.Status == http.StatusNotImplemented)
 }
 
 // A counter is one count at work.

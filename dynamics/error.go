@@ -74,7 +74,8 @@ func (k Kind) String() string {
 }
 
 var kindNames = [...]string{"none", "upstream", "not_found", "forbidden", "unauthorized", "throttled", "invalid",
-	"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked", "defect",
+	"unknown_column", "aggregate_limit", "too_large", "unavailable", "cancelled", "overloaded", "expired", "untracked",
+	"defect",
 	"pages_end", "not_consented", "no_table"}
 
 // Sentinel causes, found with errors.Is below an [Error].

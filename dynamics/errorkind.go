@@ -34,7 +34,8 @@ func kindOf(status int, code string, raw []byte) Kind {
 func notFound(code string, raw []byte) Kind {
 	switch strings.ToLower(code) {
 	case "", "0x0":
-		if message := strings.TrimSpace(string(raw)); strings.HasPrefix(message, `{"error"`) && !strings.Contains(message, "No HTTP resource") {
+		if message := strings.TrimSpace(string(raw)); strings.HasPrefix(message, `{"error"`) &&
+			!strings.Contains(message, "No HTTP resource") {
 			return NotFound
 		}
 	}

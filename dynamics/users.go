@@ -129,7 +129,8 @@ func (s *Session) UsersByEmail(ctx context.Context, email string) ([]User, error
 			return nil
 		}}
 	filter := "(internalemailaddress eq " + literal + " or domainname eq " + literal + ")"
-	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+"&$orderby=isdisabled%20asc,systemuserid%20asc"); err != nil {
+	if err := s.get(ctx, r, "systemusers", "$select="+userColumns+"&$filter="+encode(filter)+
+		"&$orderby=isdisabled%20asc,systemuserid%20asc"); err != nil {
 		return nil, err
 	}
 	return users, nil

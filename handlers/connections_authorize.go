@@ -56,7 +56,8 @@ func (o *Operations) authorizeApp(ctx context.Context, ask tokens.Request) (mess
 
 func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment string, err error) {
 	if in.EnvironmentURL == "" {
-		return "", messages.Invalid("environment_url", "is missing; give the environment's origin, such as https://contoso.crm4.dynamics.com")
+		return "", messages.Invalid("environment_url",
+			"is missing; give the environment's origin, such as https://contoso.crm4.dynamics.com")
 	}
 	environment, err = o.Hosts.Environment(in.EnvironmentURL)
 	if err != nil {

@@ -18,5 +18,6 @@ func (o *Operations) usersWhoAmI(ctx context.Context, c route.Call,
 	if err != nil {
 		return messages.WhoAmIReply{}, err
 	}
-	return messages.WhoAmIReply{UserID: who.UserID, BusinessUnitID: who.BusinessUnitID, OrganizationID: who.OrganizationID}, nil
+	return messages.WhoAmIReply{UserID: who.UserID, BusinessUnitID: who.BusinessUnitID,
+		OrganizationID: who.OrganizationID}, nil
 }

@@ -99,7 +99,8 @@ func wordLength(text string) int {
 const signRunes = "=<>!&|"
 
 // signMeant are signs of other languages.
-var signMeant = map[string]string{"=>": ">=", "=<": "<=", "===": "=", "!==": "!=", "!": "not", "&": "and", "&&": "and", "|": "or", "||": "or"}
+var signMeant = map[string]string{"=>": ">=", "=<": "<=", "===": "=", "!==": "!=", "!": "not", "&": "and",
+	"&&": "and", "|": "or", "||": "or"}
 
 func lexSign(rest string) token {
 	length := len(rest) - len(strings.TrimLeft(rest, signRunes))

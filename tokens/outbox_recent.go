@@ -52,7 +52,8 @@ func (s *Store) PublishRecentChanges(ctx context.Context, publish func(context.C
 
 // recentChanges is one batch of connections that changed lately, and Redis's time.
 func (s *Store) recentChanges(ctx context.Context, from int) (batch []redis.Z, now time.Time, err error) {
-	all, err := recentScript.Run(ctx, s.rdb, []string{changesKey}, recentChange.Milliseconds(), outboxBatch, from).StringSlice()
+	all, err := recentScript.Run(ctx, s.rdb, []string{changesKey}, recentChange.Milliseconds(), outboxBatch,
+		from).StringSlice()
 	if err != nil {
 		return nil, now, redisError(err)
 	}

@@ -19,8 +19,8 @@ import (
 // bareCommand is the bare loop: what crmbridge is measured beside. It is the fastest
 // straightforward program that answers a request with the rows of one page: a goroutine per
 // message, one HTTP call over kept connections with a fixed token, the page read into a pooled
-// buffer, checked and cut down to what is wanted in one strict pass, and published. It has no contract: no errors for the
-// requester, no deadline, no limits, no log of answers.
+// buffer, checked and cut down to what is wanted in one strict pass, and published. It has no
+// contract: no errors for the requester, no deadline, no limits, no log of answers.
 type bareCommand struct {
 	NATS     string `name:"nats"`
 	Upstream string

@@ -43,7 +43,8 @@ func (c *chaosCommand) shorten() {
 	c.Timeout, c.calms = min(c.Timeout, 4*time.Minute), 26*time.Second
 	// A job of a dead process is taken over after 15 to 17 s: who kills more often waits
 	// for takeovers most of the time.
-	c.Kill, c.Pause, c.KillLeader = max(c.Kill, 8*time.Second), max(c.Pause, 15*time.Second), max(c.KillLeader, 15*time.Second)
+	c.Kill, c.Pause, c.KillLeader = max(c.Kill, 8*time.Second), max(c.Pause, 15*time.Second),
+		max(c.KillLeader, 15*time.Second)
 }
 
 // calm reports whether only what --hold and --deaf say is disturbed: processes that go on
@@ -270,7 +271,8 @@ func (r *chaosRun) undisturbed(want map[string]bool) (int, error) {
 			return 0, err
 		}
 	}
-	r.say("undisturbed, with a tenth of the delay: %.1f s, %d Dataverse pages and %d look-ups, every row once", took.Seconds(), pages,
+	r.say("undisturbed, with a tenth of the delay: %.1f s, %d Dataverse pages and %d look-ups, every row once",
+		took.Seconds(), pages,
 		r.upstream.lookups.Load())
 	return pages, nil
 }
@@ -295,7 +297,8 @@ func (r *chaosRun) awaitAll(ctx context.Context, jobs []job) error {
 			left--
 			errs = append(errs, err)
 		case <-tick.C:
-			r.say("%d of %d jobs have ended; %d Dataverse pages; %s", len(jobs)-left, len(jobs), r.upstream.pages.Load(), &r.done)
+			r.say("%d of %d jobs have ended; %d Dataverse pages; %s", len(jobs)-left, len(jobs), r.upstream.pages.Load(),
+				&r.done)
 		}
 	}
 	return errors.Join(errs...)
@@ -325,7 +328,8 @@ func (r *chaosRun) verdict(jobs []job, want map[string]bool, undisturbed int, to
 			report.fault("the job ended with %s", report.code)
 		}
 		of := r.claims.job(j)
-		r.say("job %s: %d messages, %d rows, %d claims, %d takeovers, %d given back, %d faults", j.id, report.pages, report.rows, of.made,
+		r.say("job %s: %d messages, %d rows, %d claims, %d takeovers, %d given back, %d faults", j.id, report.pages,
+			report.rows, of.made,
 			of.takeovers, of.returns, len(report.faults))
 		for _, fault := range report.faults {
 			faults = append(faults, fmt.Sprintf("job %s: %s", j.id, fault))

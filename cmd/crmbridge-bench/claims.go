@@ -56,7 +56,8 @@ func (c *claims) stored(subject string, record messages.JobRecord, sequence uint
 		}
 	}
 	if c.say != nil {
-		c.say("%s: %.6s to %.6s, %s, page %d, %d takeovers, %d attempts, error %v", subject, before.Owner, record.Owner, record.State,
+		c.say("%s: %.6s to %.6s, %s, page %d, %d takeovers, %d attempts, error %v", subject, before.Owner, record.Owner,
+			record.State,
 			record.Pages, record.Takeovers, record.Attempts, record.Error)
 	}
 }

@@ -21,7 +21,8 @@ type disturbances struct {
 }
 
 func (d *disturbances) String() string {
-	return fmt.Sprintf("%d kills, %d pauses, %d held, %d cut off, %d NATS kills, %d Redis restarts", d.kills.Load(), d.pauses.Load(),
+	return fmt.Sprintf("%d kills, %d pauses, %d held, %d cut off, %d NATS kills, %d Redis restarts", d.kills.Load(),
+		d.pauses.Load(),
 		d.holds.Load(), d.deaf.Load(), d.servers.Load(), d.redis.Load())
 }
 
@@ -180,7 +181,8 @@ func (r *chaosRun) killServer(ctx context.Context) {
 // breakUpstream has the emulated Dataverse throttle and break at random.
 func (r *chaosRun) breakUpstream() {
 	c := r.emulator.Control()
-	for i, kind := range []string{emulator.KindThrottle, emulator.KindUnavailable, emulator.KindGateway, emulator.KindReset,
+	for i, kind := range []string{emulator.KindThrottle, emulator.KindUnavailable, emulator.KindGateway,
+		emulator.KindReset,
 		emulator.KindTruncate} {
 		f := emulator.Fault{Kind: kind, Probability: 0.01, Seed: r.Seed + uint64(i)}
 		if kind == emulator.KindThrottle {
@@ -199,7 +201,8 @@ func (w *world) why(jobs []job) {
 		result, _ := w.last(ctx, messages.ResultsStream, j.results())
 		_, waits := w.last(ctx, messages.JobsStream, j.subject())
 		w.say("job %s: record %s (%v); last page %s, last %q, error %q; job message there: %v", j.id, record.Data, err,
-			result.Header.Get(messages.HeaderPage), result.Header.Get(messages.HeaderLast), result.Header.Get(messages.HeaderErrorCode),
+			result.Header.Get(messages.HeaderPage), result.Header.Get(messages.HeaderLast),
+			result.Header.Get(messages.HeaderErrorCode),
 			waits == nil)
 	}
 	for _, c := range w.fleet {

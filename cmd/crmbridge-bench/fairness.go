@@ -89,8 +89,10 @@ func (f *fairness) backlog() error {
 		return err
 	}
 	f.keep(left > uint64(f.Jobs)/20, "when B was done, %d of %d jobs of A were left", left, f.Jobs)
-	f.keep(ratio(median(behind), median(alone)) <= 2, "a job of B behind %d of A: median %.0f ms, %.2f × its %.0f ms alone (at most 2); "+
-		"the first %.0f ms", f.Jobs, ms(median(behind)), ratio(median(behind), median(alone)), ms(median(alone)), ms(behind[0]))
+	f.keep(ratio(median(behind), median(alone)) <= 2,
+		"a job of B behind %d of A: median %.0f ms, %.2f × its %.0f ms alone (at most 2); "+
+			"the first %.0f ms", f.Jobs, ms(median(behind)), ratio(median(behind), median(alone)), ms(median(alone)),
+		ms(behind[0]))
 	return f.awaitEmpty(5 * time.Minute)
 }
 
@@ -118,8 +120,10 @@ func (f *fairness) crowd() error {
 		return err
 	}
 	f.keep(left > uint64(f.Others), "when B was done, %d jobs were left", left)
-	f.keep(ratio(median(beside), median(alone)) <= 2, "jobs of B beside %d connections with %d jobs each: median %.0f ms, %.2f × "+
-		"its %.0f ms alone (at most 2); the first %.0f ms", f.Others, f.Each, ms(median(beside)), ratio(median(beside), median(alone)),
+	f.keep(ratio(median(beside), median(alone)) <= 2,
+		"jobs of B beside %d connections with %d jobs each: median %.0f ms, %.2f × "+
+			"its %.0f ms alone (at most 2); the first %.0f ms", f.Others, f.Each, ms(median(beside)),
+		ratio(median(beside), median(alone)),
 		ms(median(alone)), ms(beside[0]))
 	// What is left is of no interest.
 	stream, err := f.js.Stream(f.ctx, messages.JobsStream)
@@ -208,10 +212,13 @@ func (f *fairness) exports() error {
 		return err
 	}
 	f.keep(f.upstream.inFlight.Load() >= 10, "A's exports still run: %d pages at once", f.upstream.inFlight.Load())
-	f.keep(median(beside) <= median(alone)+pageDelay, "a one-page job of B beside 40 exports of A: median %.0f ms; alone %.0f ms and one "+
-		"page of %.0f", ms(median(beside)), ms(median(alone)), ms(pageDelay))
-	f.keep(ratio(quantile(searchBeside, .95), quantile(searchAlone, .95)) <= 1.5, "a search of A beside its exports: p95 %.0f ms, %.2f × "+
-		"%.0f ms alone (at most 1.5)", ms(quantile(searchBeside, .95)), ratio(quantile(searchBeside, .95), quantile(searchAlone, .95)),
+	f.keep(median(beside) <= median(alone)+pageDelay,
+		"a one-page job of B beside 40 exports of A: median %.0f ms; alone %.0f ms and one "+
+			"page of %.0f", ms(median(beside)), ms(median(alone)), ms(pageDelay))
+	f.keep(ratio(quantile(searchBeside, .95), quantile(searchAlone, .95)) <= 1.5,
+		"a search of A beside its exports: p95 %.0f ms, %.2f × "+
+			"%.0f ms alone (at most 1.5)", ms(quantile(searchBeside, .95)),
+		ratio(quantile(searchBeside, .95), quantile(searchAlone, .95)),
 		ms(quantile(searchAlone, .95)))
 	return nil
 }

@@ -211,7 +211,8 @@ func (f *fleetRun) cell(processes, connections int) error {
 	}
 	f.cells = append(f.cells, c)
 	f.say("idle: %.1f Redis commands/s, %.1f NATS messages/s, %.1f ms CPU/s, %.1f MiB; a request %.1f commands and %.0f µs CPU "+
-		"(the first of a connection %.1f), a job's page %.1f messages, a renewal %.1f commands", c.Idle.Commands, c.Idle.Messages,
+		"(the first of a connection %.1f), a job's page %.1f messages, a renewal %.1f commands", c.Idle.Commands,
+		c.Idle.Messages,
 		c.Idle.CPU/1000, mebibytes(c.Memory), c.Request.Commands, c.Request.CPU, c.First.Commands, c.Page.Messages,
 		c.Renewal.Commands)
 	return nil
@@ -331,7 +332,8 @@ func (f *fleetRun) pages(c *fleetCell) error {
 }
 
 // fleetFields are what every request asks for: ten columns, none of which takes metadata.
-var fleetFields = []string{"id", "name", "email", "phone", "city", "country", "website", "created_at", "modified_at", "revenue"}
+var fleetFields = []string{"id", "name", "email", "phone", "city", "country", "website", "created_at", "modified_at",
+	"revenue"}
 
 // accountsOf is what a request asks for: ten rows, with a filter of its own where it has one,
 // so that no two requests are one call.

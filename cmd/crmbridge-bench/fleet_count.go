@@ -30,7 +30,8 @@ type fleetCost struct {
 
 // values are the figures of a cost, in their order.
 func (c *fleetCost) values() []*float64 {
-	return []*float64{&c.Commands, &c.RedisIn, &c.RedisOut, &c.Messages, &c.NATSBytes, &c.CPU, &c.RedisCPU, &c.NATSCPU, &c.Seconds}
+	return []*float64{&c.Commands, &c.RedisIn, &c.RedisOut, &c.Messages, &c.NATSBytes, &c.CPU, &c.RedisCPU, &c.NATSCPU,
+		&c.Seconds}
 }
 
 // less is what is left of a cost without another one, so many times.

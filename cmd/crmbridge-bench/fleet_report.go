@@ -24,7 +24,8 @@ type fleetReport struct {
 
 // report prints the figures and gives the verdict.
 func (f *fleetRun) report(out io.Writer, p *printer) error {
-	r := fleetReport{Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH, runtime.Version()),
+	r := fleetReport{Machine: fmt.Sprintf("%d CPUs, %s/%s, %s", runtime.NumCPU(), runtime.GOOS, runtime.GOARCH,
+		runtime.Version()),
 		Grant: f.grant, Cells: f.cells}
 	judged := len(f.Processes) > 1 && len(f.Connections) > 1
 	for _, figure := range fleetFigures {
@@ -70,7 +71,8 @@ func (r fleetReport) tables(out io.Writer) error {
 	}{
 		{"The idle fleet, a second", func(c *fleetCell) fleetCost { return c.Idle }},
 		{"The first request to a connection", func(c *fleetCell) fleetCost { return c.First }},
-		{"A request with a filter where nobody has read the columns for 15 minutes", func(c *fleetCell) fleetCost { return c.Filtered }},
+		{"A request with a filter where nobody has read the columns for 15 minutes",
+			func(c *fleetCell) fleetCost { return c.Filtered }},
 		{"A request to a connection that the process knows", func(c *fleetCell) fleetCost { return c.Request }},
 		{"A job of one page", func(c *fleetCell) fleetCost { return c.Job.less(c.Page, -1) }},
 		{"Each further page of 100 rows", func(c *fleetCell) fleetCost { return c.Page }},
@@ -82,7 +84,8 @@ func (r fleetReport) tables(out io.Writer) error {
 	}
 	fmt.Fprintln(out, "\nWhat is held")
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	tableRow(w, "processes", "connections", "fresh MiB", "asked MiB", "KiB a copy", "files", "Redis links", "NATS subs", "Redis MiB", "NATS MiB")
+	tableRow(w, "processes", "connections", "fresh MiB", "asked MiB", "KiB a copy", "files", "Redis links", "NATS subs",
+		"Redis MiB", "NATS MiB")
 	for _, c := range r.Cells {
 		tableRow(w, c.Processes, c.Connections, tenths(mebibytes(c.FreshMemory)), tenths(mebibytes(c.Memory)),
 			tenths(float64(c.Memory-c.FreshMemory)/1024/float64(c.Copies)), c.Files, c.RedisLinks, c.Subs,
@@ -98,7 +101,8 @@ func (r fleetReport) tables(out io.Writer) error {
 	w = tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	tableRow(w, "figure", "a", "b", "c", "d", "± of d", "d at the largest")
 	for _, v := range r.Verdicts {
-		tableRow(w, v.Figure+" "+v.Unit, threeDigits(v.A), threeDigits(v.B), threeDigits(v.C), threeDigits(v.D), threeDigits(v.Noise), tenths(100*v.Share)+" %")
+		tableRow(w, v.Figure+" "+v.Unit, threeDigits(v.A), threeDigits(v.B), threeDigits(v.C), threeDigits(v.D),
+			threeDigits(v.Noise), tenths(100*v.Share)+" %")
 	}
 	return w.Flush()
 }
@@ -110,7 +114,8 @@ func costTable(out io.Writer, title string, cells []*fleetCell, of func(*fleetCe
 		"µs CPU crmbridge", "Redis", "NATS")
 	for _, cell := range cells {
 		c := of(cell)
-		tableRow(w, cell.Processes, cell.Connections, tenths(c.Commands), units(c.RedisIn), units(c.RedisOut), tenths(c.Messages),
+		tableRow(w, cell.Processes, cell.Connections, tenths(c.Commands), units(c.RedisIn), units(c.RedisOut),
+			tenths(c.Messages),
 			units(c.NATSBytes), units(c.CPU), units(c.RedisCPU), units(c.NATSCPU))
 	}
 	return w.Flush()

@@ -58,7 +58,8 @@ func (c *idleCommand) Run(ctx context.Context, p *printer) (err error) {
 	}
 	p.say("%d jobs of as many connections have ended (%.0f s)", c.Connections, time.Since(begun).Seconds())
 	all := &promises{printer: p}
-	all.keep(state.CachedInfo().State.Msgs == uint64(c.Connections), "%s has %d records", messages.StateStream, state.CachedInfo().State.Msgs)
+	all.keep(state.CachedInfo().State.Msgs == uint64(c.Connections), "%s has %d records", messages.StateStream,
+		state.CachedInfo().State.Msgs)
 	dead, err := w.js.Stream(ctx, messages.DeadStream)
 	if err != nil {
 		return err

@@ -19,7 +19,8 @@ type oldNewCommand struct {
 
 // Run measures and gives the verdict.
 func (c *oldNewCommand) Run(ctx context.Context, p *printer) (err error) {
-	w, err := newWorld(ctx, p, setup{processes: 1, env: []string{"LOG_LEVEL=warn"}, serve: []string{"--bench-table=" + newTable},
+	w, err := newWorld(ctx, p, setup{processes: 1, env: []string{"LOG_LEVEL=warn"},
+		serve:    []string{"--bench-table=" + newTable},
 		emulator: emulator.Options{Accounts: 1000, Contacts: -1, Users: people(1)}})
 	if err != nil {
 		return err
@@ -51,7 +52,8 @@ func (c *oldNewCommand) Run(ctx context.Context, p *printer) (err error) {
 	soon, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	msg, err := w.awaitEnd(soon, known)
-	all.keep(err == nil && msg.Header.Get(messages.HeaderErrorCode) == "", "the old process does jobs that it knows (%v)", err)
+	all.keep(err == nil && msg.Header.Get(messages.HeaderErrorCode) == "",
+		"the old process does jobs that it knows (%v)", err)
 	if !sleep(ctx, c.For) {
 		return ctx.Err()
 	}

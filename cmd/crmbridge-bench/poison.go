@@ -109,7 +109,8 @@ func (c *poisonCommand) Run(ctx context.Context, p *printer) (err error) {
 func drain(w *world, all *promises) error {
 	w.upstream.setDelay(pageDelay)
 	defer w.upstream.setDelay(0)
-	j := newJob(accountsSearch, "fine", "drained", map[string]any{"page_size": 200, "parallel": false, "fields": []string{"id"}})
+	j := newJob(accountsSearch, "fine", "drained", map[string]any{"page_size": 200, "parallel": false,
+		"fields": []string{"id"}})
 	pages, err := w.nc.SubscribeSync(j.results())
 	if err != nil {
 		return err

@@ -81,7 +81,8 @@ func (c *scaleCommand) Run(ctx context.Context, p *printer) (err error) {
 		if step.processes == 1 {
 			single = rate
 		}
-		all.keep(rate/single >= step.least, "%d process(es): %.0f jobs/s, %.2f × those of one (at least %.1f)", step.processes, rate,
+		all.keep(rate/single >= step.least, "%d process(es): %.0f jobs/s, %.2f × those of one (at least %.1f)",
+			step.processes, rate,
 			rate/single, step.least)
 	}
 	return all.verdict("scale")

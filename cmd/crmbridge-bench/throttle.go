@@ -69,7 +69,8 @@ func (c *throttleCommand) Run(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	due := j.published.Add(time.Duration(c.RetryAfter) * time.Second)
-	p.say("the job waits %.1f s after it was published, until %.1f s", time.Since(j.published).Seconds(), record.RetryAt.Sub(j.published).Seconds())
+	p.say("the job waits %.1f s after it was published, until %.1f s", time.Since(j.published).Seconds(),
+		record.RetryAt.Sub(j.published).Seconds())
 	asked := w.upstream.everything.Load()
 	var beside []time.Duration
 	seen := 0
@@ -79,7 +80,8 @@ func (c *throttleCommand) Run(ctx context.Context, p *printer) (err error) {
 		}
 		seen++
 		if record.Attempts != 0 || record.Owner != "" || record.State != messages.JobQueued {
-			all.keep(false, "while it waits its record says %s, owner %q, attempts %d", record.State, record.Owner, record.Attempts)
+			all.keep(false, "while it waits its record says %s, owner %q, attempts %d", record.State, record.Owner,
+				record.Attempts)
 			break
 		}
 		took, err := w.timed(e, 1, func(int) job { return small("free", fmt.Sprintf("beside-%d", seen)) })
@@ -93,9 +95,11 @@ func (c *throttleCommand) Run(ctx context.Context, p *printer) (err error) {
 	}
 	calls := w.upstream.everything.Load() - asked
 	all.keep(seen > 0, "%d looks at its record while it waited: queued, no owner, no attempts", seen)
-	all.keep(calls <= int64(2*len(beside)), "%d calls to Dataverse for %d jobs of the other connection, none for the one that waits", calls,
+	all.keep(calls <= int64(2*len(beside)),
+		"%d calls to Dataverse for %d jobs of the other connection, none for the one that waits", calls,
 		len(beside))
-	all.keep(ratio(median(beside), median(alone)) <= 3, "another connection's jobs meanwhile: median %.0f ms, %.2f × %.0f ms before (at most 3)",
+	all.keep(ratio(median(beside), median(alone)) <= 3,
+		"another connection's jobs meanwhile: median %.0f ms, %.2f × %.0f ms before (at most 3)",
 		ms(median(beside)), ratio(median(beside), median(alone)), ms(median(alone)))
 	waited, cancel := context.WithDeadline(ctx, due.Add(time.Minute))
 	defer cancel()
@@ -104,6 +108,7 @@ func (c *throttleCommand) Run(ctx context.Context, p *printer) (err error) {
 		return err
 	}
 	late := took - time.Duration(c.RetryAfter)*time.Second
-	all.keep(late < 5*time.Second && late > -time.Second, "it was done %.1f s after the time that Dataverse asked for (at most 5)", late.Seconds())
+	all.keep(late < 5*time.Second && late > -time.Second,
+		"it was done %.1f s after the time that Dataverse asked for (at most 5)", late.Seconds())
 	return all.verdict("throttle")
 }

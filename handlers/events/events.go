@@ -256,6 +256,7 @@ func (e *Publisher) publish(ctx context.Context, c tokens.Change) error {
 func eventOf(c tokens.Change) messages.ConnectionEvent {
 	return messages.ConnectionEvent{EventID: c.ID(), Kind: c.Kind, Connection: c.Connection,
 		EnvironmentURL: c.EnvironmentURL,
-		At:             c.At.UTC().Truncate(time.Millisecond), Status: c.Status, Incarnation: c.Incarnation, Version: c.Version,
+		At:             c.At.UTC().Truncate(time.Millisecond), Status: c.Status, Incarnation: c.Incarnation,
+		Version:   c.Version,
 		LastError: c.LastError}
 }

@@ -96,7 +96,8 @@ func Start(ctx context.Context, nc *nats.Conn, routes map[messages.Operation]rou
 	}
 	c := &Consumer{
 		nc: nc, log: options.Log, replies: rule, metrics: newMetrics(options.Metrics), memory: options.Memory,
-		journal: newJournal(options.Log, slices.Collect(maps.Keys(routes))...), identity: newIdentity(options.Version), pendingBytes: options.BacklogBytes,
+		journal: newJournal(options.Log, slices.Collect(maps.Keys(routes))...), identity: newIdentity(options.Version),
+		pendingBytes:  options.BacklogBytes,
 		subscriptions: newSubscriptions(nc, options.Log), streams: streams.NewWatch(nc, options.Log),
 	}
 	c.streams.First = options.streamsFirst

@@ -102,7 +102,8 @@ func stays(err error) bool {
 		return false
 	}
 	switch dynamics.KindOf(err) {
-	case dynamics.Upstream, dynamics.NotFound, dynamics.Forbidden, dynamics.Invalid, dynamics.UnknownColumn, dynamics.TooLarge:
+	case dynamics.Upstream, dynamics.NotFound, dynamics.Forbidden, dynamics.Invalid, dynamics.UnknownColumn,
+		dynamics.TooLarge:
 		return !errors.Is(err, dynamics.ErrConnectionChanged)
 	}
 	return false

@@ -162,7 +162,8 @@ func (m *upstreamMetrics) of(op string, kind dynamics.Kind) (prometheus.Counter,
 	defer m.mu.Unlock()
 	known := m.known[op]
 	if known == nil {
-		known = &callMetrics{measure.NewHistogram(m.durations.WithLabelValues(op), callTimes), map[dynamics.Kind]prometheus.Counter{}}
+		known = &callMetrics{measure.NewHistogram(m.durations.WithLabelValues(op), callTimes),
+			map[dynamics.Kind]prometheus.Counter{}}
 		m.known[op] = known
 	}
 	outcome := known.outcomes[kind]
