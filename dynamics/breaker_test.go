@@ -188,8 +188,9 @@ func TestThePermitOfAHalfOpenCircuitComesBack(t *testing.T) {
 			client := broken(t, &down, inThreeSeconds)
 			ctx, cancel := context.WithCancel(t.Context())
 			var work sync.WaitGroup
+			s := opened(t, client)
 			work.Go(func() {
-				if _, err := firstPage(ctx, opened(t, client), nameOnly); !errors.Is(err, context.Canceled) {
+				if _, err := firstPage(ctx, s, nameOnly); !errors.Is(err, context.Canceled) {
 					t.Error(err)
 				}
 			})
@@ -341,7 +342,8 @@ func TestAHangingCallDecidesNotForEver(t *testing.T) {
 		hangs.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
-		work.Go(func() { _, _ = firstPage(ctx, opened(t, client), nameOnly) })
+		s := opened(t, client)
+		work.Go(func() { _, _ = firstPage(ctx, s, nameOnly) })
 		time.Sleep(6 * time.Second)
 		kind(t, ask(t, client, 7, 30*time.Second), dynamics.Unavailable)
 		time.Sleep(2 * time.Second)
@@ -520,7 +522,8 @@ func TestWaitingForAHangingCallBreaksTheCircuit(t *testing.T) {
 		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) { return slowly(r, time.Hour, 200, whoAmI) })
 		ctx, cancel := context.WithCancel(t.Context())
 		var work sync.WaitGroup
-		work.Go(func() { _, _ = opened(t, client).WhoAmI(ctx) })
+		s := opened(t, client)
+		work.Go(func() { _, _ = s.WhoAmI(ctx) })
 		var ends []func()
 		for range 9 {
 			done, ok := opened(t, client).Await()
@@ -617,4 +620,46 @@ func TestPatienceFollowsTheAnswers(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A circuit counts as open while calls are refused, also where the environment hangs; no more
+// once it answers, and once nobody has asked for long.
+func TestOpenCircuits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var away atomic.Bool
+		client, _ := virtual(t, func(r *http.Request) (*http.Response, error) {
+			if away.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return slowly(r, time.Millisecond, 200, emptyPage)
+		})
+		count := func(when string, want int) {
+			t.Helper()
+			if n := client.OpenCircuits(); n != want {
+				t.Errorf("%s: %d circuits are open, want %d", when, n, want)
+			}
+		}
+		breaks := func() {
+			t.Helper()
+			away.Store(true)
+			for i := range 10 {
+				if err := ask(t, client, i+1, 0); err == nil {
+					t.Fatal("no error")
+				}
+			}
+			away.Store(false)
+		}
+		count("before", 0)
+		breaks()
+		count("after failures", 1)
+		time.Sleep(10 * time.Second)
+		count("while nobody asks", 1)
+		if err := ask(t, client, 1, 0); err != nil {
+			t.Fatal(err)
+		}
+		count("after an answer", 0)
+		breaks()
+		time.Sleep(time.Hour)
+		count("long after the last call", 0)
+	})
 }

@@ -13,7 +13,7 @@ import (
 // page, over a transport in memory whose own answer is 3 of them and a query whose
 // making is 6.
 func TestASmallSearchAllocatesLittle(t *testing.T) {
-	if raceDetector {
+	if dynamics.RaceDetector {
 		t.Skip("pools are random under the race detector")
 	}
 	r := inMemory(t, smallPage(10))

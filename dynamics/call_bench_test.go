@@ -102,7 +102,7 @@ func newSmallRig(t testing.TB, environment string, hosts *dynamics.HostPolicy, t
 	}
 	source := &given{dynamics.Access{Tables: told, Environment: environment, Incarnation: "1", Token: dynamics.NewSecret(entraToken),
 		Principal: dynamics.Principal{Organization: someID, User: guid(7)}}}
-	r.client, err = dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Gate: gate, Transport: transport, Observe: func(dynamics.Call) {}})
+	r.client, err = dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Gate: gate, Transport: transport, Observe: func(context.Context, dynamics.Call) {}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,14 +73,12 @@ type Config struct {
 	// ReceiveBuffer bounds what HTTP/2 holds of one answer before it is read, in
 	// bytes, from 64 KiB to less than 4 MiB. Default 512 KiB. Go's own are 4 MiB.
 	ReceiveBuffer int
-	// Observe is told of each attempt when it is over. It must not block.
-	Observe func(Call)
+	// Observe is told of each attempt when it is over, with the context of the call. It must
+	// not block.
+	Observe func(context.Context, Call)
 	// Coalesced is told of each page whether a call that was under way for the same page
 	// served it; nil means nobody. It must not block.
 	Coalesced func(hit bool)
-	// Trace is told of each attempt when it is over, with the context of the call. It must not
-	// block.
-	Trace func(context.Context, Call)
 }
 
 // Call is one attempt at one HTTP request, as it was.

@@ -24,7 +24,7 @@ func TestAnIdIsSearchedWithoutASieve(t *testing.T) {
 			forms = append(forms, text, hex.EncodeToString([]byte(text)))
 		}
 		echoes := 0
-		for round := range 300 {
+		for round := range Fewer(300) {
 			form := squeeze(forms[random.IntN(len(forms))])
 			if round%2 == 0 {
 				form = reversed(form)
@@ -42,7 +42,7 @@ func TestAnIdIsSearchedWithoutASieve(t *testing.T) {
 				echoes++
 			}
 		}
-		if echoes == 0 || len(token) > 20 && echoes == 300 {
+		if echoes == 0 || len(token) > 20 && echoes == Fewer(300) {
 			t.Errorf("%d echoes of %q", echoes, token)
 		}
 	}

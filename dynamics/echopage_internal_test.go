@@ -53,7 +53,7 @@ func TestAPageIsSearchedAsATextIs(t *testing.T) {
 	all := compared(t)
 	var kept echoIndexes
 	found, passed := 0, 0
-	for n := range 20_000 {
+	for n := range Fewer(20_000) {
 		token := tokens[random.IntN(len(tokens))]
 		sign := token[strings.LastIndexByte(token, '.')+1:]
 		length := 14 + random.IntN(4)
@@ -106,7 +106,7 @@ func TestAPageIsSearchedAsATextIs(t *testing.T) {
 			passed++
 		}
 	}
-	if found < 5000 || passed < 1000 {
+	if found < Fewer(5000) || passed < Fewer(1000) {
 		t.Errorf("%d echoes and %d pages without are too few to show anything", found, passed)
 	}
 }

@@ -112,7 +112,7 @@ func TestAnAnswerWithoutRoomIsOverloaded(t *testing.T) {
 			}
 			defer other.Close()
 			ctx, account := accountIn(t, b)
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			ctx, cancel := context.WithTimeout(ctx, 5*time.Second) // which it takes, beside the others
 			defer cancel()
 			e := kind(t, test.ask(ctx, r.open(t)), dynamics.Overloaded)
 			if e.RetryAfter <= 0 || !errors.Is(e, budget.ErrFull) {
@@ -282,11 +282,13 @@ func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
 		b := budgetOf(t, 64<<20)
 		var work sync.WaitGroup
 		for i := range 3 {
+			s := opened(t, client)
 			work.Go(func() {
 				time.Sleep(time.Duration(i) * time.Millisecond)
 				a, err := b.Open(0)
 				if err != nil {
 					t.Error(err)
+					return
 				}
 				defer a.Close()
 				ctx := budget.With(t.Context(), a)
@@ -295,7 +297,7 @@ func TestWhoLeavesASharedCallLeavesNothingCounted(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, time.Second)
 					defer cancel()
 				}
-				page, err := firstPage(ctx, opened(t, client), nameOnly)
+				page, err := firstPage(ctx, s, nameOnly)
 				if i == 1 {
 					kind(t, err, dynamics.Cancelled)
 					return

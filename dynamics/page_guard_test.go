@@ -32,7 +32,7 @@ func passOf(t testing.TB, rows int) (pass func(), answer []byte) {
 // TestAPageTakesFewAllocations: what a page needs is used again by the next. The page and
 // the body are made anew.
 func TestAPageTakesFewAllocations(t *testing.T) {
-	if raceDetector {
+	if dynamics.RaceDetector {
 		t.Skip("the race detector drops what is pooled")
 	}
 	for _, rows := range []int{10, dynamics.MaxPageSize} {
@@ -47,7 +47,7 @@ func TestAPageTakesFewAllocations(t *testing.T) {
 // checks nothing, in CPU time, the best of some runs: what else the machine does makes a
 // run longer and never shorter. It is 1.3 to 1.5; what reads token by token is 5.
 func TestAPageCostsLittleMoreThanARawScan(t *testing.T) {
-	if raceDetector || testing.Short() {
+	if dynamics.RaceDetector || testing.Short() {
 		t.Skip("skipped by -short and with the race detector: it measures")
 	}
 	pass, body := passOf(t, dynamics.MaxPageSize)

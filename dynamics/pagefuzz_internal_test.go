@@ -189,7 +189,7 @@ func FuzzScan(f *testing.F) {
 // some places, through windows of all sizes.
 func TestScanAgainstJSONText(t *testing.T) {
 	all := compared(t)
-	bends := 1500
+	bends := Fewer(1500)
 	if testing.Short() {
 		bends = 100
 	}

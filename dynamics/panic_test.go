@@ -45,7 +45,7 @@ func TestAPanicEndsItsRequestOnly(t *testing.T) {
 				})
 			},
 			"in the observer": func(p *panics, c *dynamics.Config) {
-				c.Observe = func(call dynamics.Call) {
+				c.Observe = func(_ context.Context, call dynamics.Call) {
 					if call.Op == "teams.roles" || call.Op == "accounts.count" && p.after(1) {
 						panic(canaryToken)
 					}

@@ -266,7 +266,7 @@ func TestMomentsAreNotSharedWithoutThem(t *testing.T) {
 	go func() {
 		select {
 		case <-arrived:
-		case <-time.After(10 * time.Second): // then the page below has no moments
+		case <-time.After(time.Minute): // then the page below has no moments
 		}
 		close(both)
 	}()

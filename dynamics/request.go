@@ -195,10 +195,7 @@ func (c *Client) attempt(ctx context.Context, r *request, token string, attempt 
 	}
 	call.Begun, call.Waited, call.Duration = begun, begun.Sub(r.entered), r.now.Sub(begun)
 	if c.config.Observe != nil {
-		c.config.Observe(call)
-	}
-	if c.config.Trace != nil {
-		c.config.Trace(ctx, call)
+		c.config.Observe(ctx, call)
 	}
 	if failure != nil {
 		return failure

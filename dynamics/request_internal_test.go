@@ -43,7 +43,7 @@ func TestEveryFurtherTryAsksForTheToken(t *testing.T) {
 			var asked []bool
 			var made []int
 			client, err := New(Config{Hosts: hosts, RetryDelay: time.Millisecond,
-				Observe: func(c Call) { made = append(made, c.Attempt) },
+				Observe: func(_ context.Context, c Call) { made = append(made, c.Attempt) },
 				Transport: answers(func(*http.Request) (*http.Response, error) {
 					status := http.StatusOK
 					if sent++; sent == 1 {

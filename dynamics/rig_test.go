@@ -111,7 +111,7 @@ func newRig(t *testing.T, handler http.HandlerFunc, change ...func(*dynamics.Con
 		t.Fatal(err)
 	}
 	config := dynamics.Config{Tokens: r.tokens, Hosts: policy, RetryDelay: time.Millisecond, UserAgent: "rig/1"}
-	config.Observe = func(c dynamics.Call) {
+	config.Observe = func(_ context.Context, c dynamics.Call) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.calls = append(r.calls, c)
@@ -159,18 +159,16 @@ func answer(status int, body string) http.HandlerFunc {
 // holds for every error text.
 func kind(t *testing.T, err error, k dynamics.Kind) *dynamics.Error {
 	t.Helper()
-	if err == nil {
-		t.Fatalf("no error, want %v", k)
-	}
 	e, ok := err.(*dynamics.Error)
 	if !ok {
-		t.Fatalf("error is %T %v, want *dynamics.Error", err, err)
+		t.Errorf("error is %T %v, want *dynamics.Error with %v", err, err, k)
+		return &dynamics.Error{} // goroutines of a test ask too, which cannot end it
 	}
 	if e.Kind != k {
-		t.Fatalf("kind %v (%v), want %v", e.Kind, err, k)
+		t.Errorf("kind %v (%v), want %v", e.Kind, err, k)
 	}
 	if text := err.Error(); strings.Contains(text, canaryToken) || strings.Contains(strings.ReplaceAll(text, "https://ORG.crm.dynamics.com", ""), "://") || strings.ContainsAny(text, "\r\n") {
-		t.Fatalf("error text leaks or has lines: %q", text)
+		t.Errorf("error text leaks or has lines: %q", text)
 	}
 	return e
 }

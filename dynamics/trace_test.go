@@ -10,9 +10,9 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 )
 
-// Whoever traces calls hears of each attempt when it is over, with the context of the call, when
+// Whoever observes calls hears of each attempt when it is over, with the context of the call, when
 // it was sent, and how long it had to wait before.
-func TestTraceHearsOfEachAttempt(t *testing.T) {
+func TestTheObserverHearsOfEachAttempt(t *testing.T) {
 	type key struct{}
 	type heard struct {
 		of   any
@@ -23,7 +23,7 @@ func TestTraceHearsOfEachAttempt(t *testing.T) {
 	var all []heard
 	r := newRig(t, answer(http.StatusServiceUnavailable, `{}`), func(c *dynamics.Config) {
 		c.MaxAttempts = 2
-		c.Trace = func(ctx context.Context, call dynamics.Call) {
+		c.Observe = func(ctx context.Context, call dynamics.Call) {
 			mu.Lock()
 			defer mu.Unlock()
 			all = append(all, heard{ctx.Value(key{}), call, time.Now()})

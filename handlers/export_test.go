@@ -551,7 +551,7 @@ func TestACancelledExportEnds(t *testing.T) {
 				messages.SearchRequest{PageSize: 10, Fields: []string{"id"}})
 			l.settle = 200 * time.Millisecond
 			ended := make(chan error, 1)
-			go func() { ended <- l.execute(t, cancelled, page) }()
+			go func() { defer close(ended); ended <- l.execute(t, cancelled, page) }()
 			select {
 			case err := <-ended:
 				if !errors.Is(err, context.Canceled) || l.ended {

@@ -117,9 +117,13 @@ func TestTablesSideBySide(t *testing.T) {
 			for range requests {
 				s := samples[rng.IntN(len(samples))]
 				which, renewed := rng.IntN(len(processes)), rng.IntN(10) == 0
+				var young map[messages.Operation]route.Route
+				if renewed {
+					young = e.process(t, true)
+				}
 				mu.Lock()
 				if renewed {
-					processes[which] = e.process(t, true)
+					processes[which] = young
 				}
 				process := processes[which]
 				mu.Unlock()

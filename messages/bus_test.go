@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/messages/messagestest"
 )
 
 // A bus is a NATS server in this process, with a responder's and a requester's
@@ -28,7 +29,7 @@ func newBus(t *testing.T) *bus {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the NATS server does not start")
 	}
 	b := &bus{t: t, server: s, responder: connect(t, s), requester: connect(t, s)}
@@ -38,18 +39,7 @@ func newBus(t *testing.T) *bus {
 
 func connect(t *testing.T, s *server.Server) *nats.Conn {
 	t.Helper()
-	closed := make(chan struct{})
-	nc, err := nats.Connect(s.ClientURL(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if nc.Drain() != nil { // a callback may still be publishing what the client stopped reading
-			nc.Close()
-		}
-		<-closed
-	})
-	return nc
+	return messagestest.Connect(t, s.ClientURL())
 }
 
 // answer makes the responder answer requests on subject.
@@ -78,7 +68,7 @@ func (b *bus) reply(to *nats.Msg, body string, headers ...string) {
 // settled waits until the requester has as many subscriptions as wanted.
 func (b *bus) settled(want int) {
 	b.t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for b.requester.NumSubscriptions() != want {
 		if time.Now().After(deadline) {
 			b.t.Fatalf("%d subscriptions, want %d", b.requester.NumSubscriptions(), want)

@@ -18,7 +18,7 @@ func connectedTo(replies map[string]map[string][]string) (nc *nats.Conn, stop fu
 	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true})
 	check(err)
 	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		panic("the NATS server does not start")
 	}
 	responder, err := nats.Connect(s.ClientURL())

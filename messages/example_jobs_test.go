@@ -25,7 +25,7 @@ func connectedToLane(pages ...string) (nc *nats.Conn, stop func()) {
 		JetStream: true, StoreDir: folder})
 	check(err)
 	s.Start()
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		panic("the NATS server does not start")
 	}
 	lane, err := nats.Connect(s.ClientURL())

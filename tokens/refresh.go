@@ -30,7 +30,7 @@ var errClosed = &Error{Code: CodeUnavailable, Message: "this process is shutting
 func (s *Source) await(ctx context.Context, r record, forced bool) (record, error) {
 	begun, first := time.Now(), false
 	defer func() {
-		s.waited(time.Since(begun))
+		s.waited(ctx, time.Since(begun))
 		s.awaited(ctx, begun, first)
 	}()
 	for range flightTurns {

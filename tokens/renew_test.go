@@ -20,7 +20,7 @@ import (
 // brisk is a renewal on the scale of tests.
 var brisk = tokens.Renewal{Look: 100 * time.Millisecond, Backfill: 200 * time.Millisecond, PerSecond: 50}
 
-func (b *bench) renewing(r tokens.Renewal, waited func(time.Duration)) *tokens.Source {
+func (b *bench) renewing(r tokens.Renewal, waited func(context.Context, time.Duration)) *tokens.Source {
 	s := tokens.NewSource(tokens.SourceConfig{Store: tokens.NewStore(b.rdb, b.keys), Entra: b.app(), Log: b.log(),
 		Renewal: r, Waited: waited})
 	b.t.Cleanup(func() { s.Close(context.Background()) })
@@ -54,7 +54,7 @@ func (b *bench) inUse(id string, life int) error {
 	var wait sync.WaitGroup
 	end := time.Now().Add(time.Duration(life) * time.Second * 5 / 3)
 	for range 3 {
-		s := b.renewing(r, func(time.Duration) { waits.Add(1) })
+		s := b.renewing(r, func(context.Context, time.Duration) { waits.Add(1) })
 		defer s.Close(context.Background())
 		wait.Go(func() {
 			for time.Now().Before(end) {

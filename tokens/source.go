@@ -17,15 +17,15 @@ type SourceConfig struct {
 	Entra *Entra // required
 	// Log hears about refreshes that failed in the background; nil discards.
 	Log *slog.Logger
-	// Waited is called for every request that had to wait for the token endpoint, with
-	// how long; nil means nobody. It must not block. In steady state there is none.
-	Waited func(time.Duration)
+	// Waited is called for every request that had to wait for the token endpoint, with its
+	// context and how long; nil means nobody. It must not block. In steady state there is none.
+	Waited func(context.Context, time.Duration)
 	// Cached is told of every request whether this process's copy of the grant served it;
 	// Refreshed of each refresh at Entra what came of it, "ok" or the code of the error. nil
 	// means nobody. They must not block.
 	Cached    func(hit bool)
 	Refreshed func(verdict string)
-	// Awaited is called like Waited, with the context of the request, when the wait began, and
+	// Awaited is called like Waited, with when the wait began, and
 	// whether it was for a refresh that nobody had waited for before; else the request joined
 	// others. nil means nobody.
 	Awaited func(ctx context.Context, begun time.Time, first bool)
@@ -51,7 +51,7 @@ type Source struct {
 	name     string // this process
 	backoffs backoffs
 	local    *local
-	waited   func(time.Duration)
+	waited   func(context.Context, time.Duration)
 	cached   func(bool)
 	verdict  func(string)
 	awaited  func(context.Context, time.Time, bool)
@@ -87,7 +87,7 @@ func NewSource(c SourceConfig) *Source {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	if s.waited == nil {
-		s.waited = func(time.Duration) {}
+		s.waited = func(context.Context, time.Duration) {}
 	}
 	if s.cached == nil {
 		s.cached = func(bool) {}

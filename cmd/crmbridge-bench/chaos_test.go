@@ -19,6 +19,7 @@ func chaos(t *testing.T, args ...string) (status int, said string) {
 // Jobs outlive killed, paused and cut off processes, killed NATS servers and a restarted
 // Redis, with every row once.
 func TestChaos(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "processes are killed for half a minute, and their jobs are missed after 15 s")
 	for _, replicas := range []string{"1", "3"} {
 		t.Run("R"+replicas, func(t *testing.T) {
@@ -34,7 +35,7 @@ func TestChaos(t *testing.T) {
 // on the wire: only then rows come twice.
 func broken(t *testing.T, mutation string, args ...string) {
 	t.Helper()
-	if raceDetector {
+	if bridgetest.Raced {
 		t.Skip("TestChaos runs the same code with the race detector")
 	}
 	t.Run("whole", func(t *testing.T) {
@@ -54,12 +55,14 @@ func broken(t *testing.T, mutation string, args ...string) {
 // A page that was on its way for longer than the lease is refused by the guard, and by
 // nothing else.
 func TestChaosWithoutTheGuard(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "a page is held until its job was taken over")
 	broken(t, mutateNoGuard, "--hold=4s")
 }
 
 // With ids on results three servers let a process go on whose job another one runs.
 func TestChaosWithIDsOnResults(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "processes are cut off from records for 25 s")
 	broken(t, mutateMsgID, "--replicas=3", "--deaf=6s")
 }

@@ -87,6 +87,7 @@ func (o *options) prepare(std *outputs) (*development, error) {
 func (d *development) up(ctx context.Context) (err error) {
 	o := d.options
 	bridge.QuietRedis(d.log)
+	bridge.QuietTraces(d.log)
 	accounts := o.Accounts
 	if accounts == 0 {
 		accounts = -1 // the emulator's word for none

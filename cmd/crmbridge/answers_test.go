@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/messages"
+	"github.com/crmbridge/crmbridge/messages/messagestest"
 )
 
 // answers is a NATS server with a responder that gives prepared answers, for
@@ -33,15 +34,10 @@ func newAnswers(t *testing.T) *answers {
 	}
 	s.Start()
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
-	if !s.ReadyForConnections(10 * time.Second) {
+	if !s.ReadyForConnections(time.Minute) {
 		t.Fatal("the NATS server does not start")
 	}
-	nc, err := nats.Connect(s.ClientURL())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(nc.Close)
-	return &answers{t: t, url: s.ClientURL(), nc: nc}
+	return &answers{t: t, url: s.ClientURL(), nc: messagestest.Connect(t, s.ClientURL())}
 }
 
 // give answers requests on subject one after the other, the last answer for ever.

@@ -9,6 +9,7 @@ import (
 )
 
 func TestCommands(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 200})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("demo")

@@ -21,6 +21,7 @@ import (
 // publishes jobs for its connection, sees their progress, and reads their results; nothing
 // that the server answers to it leaves its account.
 func TestDeployedAccounts(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	bridgetest.Deployed(t, port, bridgetest.AccountsFile, func(text string) string {

@@ -51,6 +51,7 @@ func deployedLane(t *testing.T) (as func(user string) *nats.Conn) {
 // The shipped configuration has room for all streams at their defaults, and a server that
 // stores before it acknowledges.
 func TestDeployedRoomForTheStreams(t *testing.T) {
+	t.Parallel()
 	port := bridgetest.Port(t)
 	server := bridgetest.DeployedNATS(t, port)
 	nc, err := nats.Connect(fmt.Sprintf("nats://crmbridge:secret-crmbridge@127.0.0.1:%d", port),
@@ -87,6 +88,7 @@ func TestDeployedRoomForTheStreams(t *testing.T) {
 
 // A tenant has its own connections' jobs, and nothing else of the lane.
 func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
+	t.Parallel()
 	as := deployedLane(t)
 	for _, c := range []struct {
 		user       string
@@ -171,6 +173,7 @@ func TestDeployedTenantsKeepToTheirJobs(t *testing.T) {
 // The user reader reads the results of its connection by its own consumer, whatever it says in
 // the body of the request that makes it.
 func TestDeployedReader(t *testing.T) {
+	t.Parallel()
 	as := deployedLane(t)
 	bridge, nc := as("crmbridge"), as("reader")
 	for _, subject := range []string{"crm.results.acme.1", "crm.results.other.1"} {

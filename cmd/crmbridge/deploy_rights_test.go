@@ -29,6 +29,7 @@ type right struct {
 // it, what is not its business, and may do what is. The list of both, with the answers, is
 // printed with -v.
 func TestDeployedRights(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "it deploys crmbridge twice and tries some 150 acts")
 	var table strings.Builder
 	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)

@@ -19,6 +19,7 @@ import (
 // The shipped NATS configuration lets crmbridge work, administrators connect and
 // campaigns ask for their connections, and nobody more than that.
 func TestTheDeployedPermissions(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)

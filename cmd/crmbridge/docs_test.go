@@ -277,6 +277,7 @@ func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
 
 // Links lead to files and headings that are there.
 func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+	anchors := anchorsOf(t)
 	for _, name := range documents {
 		for _, match := range regexp.MustCompile(`\]\(([^)]+)\)`).FindAllStringSubmatch(bridgetest.File(t, name), -1) {
 			u, err := url.Parse(match[1])
@@ -289,7 +290,7 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 			}
 			if _, err := os.Stat(filepath.Join(root, target)); err != nil {
 				t.Errorf("%s: %v", name, err)
-			} else if u.Fragment != "" && !slices.Contains(anchors(bridgetest.File(t, target)), u.Fragment) {
+			} else if u.Fragment != "" && !slices.Contains(anchors(target), u.Fragment) {
 				t.Errorf("%s: %s has no heading for #%s", name, target, u.Fragment)
 			}
 		}
@@ -298,6 +299,7 @@ func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 
 // Comments cite headings that are there; a README.md without a folder is that of the file's own.
 func TestCommentsCiteHeadingsThatAreThere(t *testing.T) {
+	anchors := anchorsOf(t)
 	cites := regexp.MustCompile(`((?:[a-z/]+/)?README\.md)#([a-z-]+)`)
 	walkSource(t, func(name, text string) {
 		for _, match := range cites.FindAllStringSubmatch(text, -1) {
@@ -305,19 +307,27 @@ func TestCommentsCiteHeadingsThatAreThere(t *testing.T) {
 			if target == "README.md" {
 				target = path.Join(path.Dir(name), target)
 			}
-			if !slices.Contains(anchors(bridgetest.File(t, target)), match[2]) {
+			if !slices.Contains(anchors(target), match[2]) {
 				t.Errorf("%s: %s has no heading for #%s", name, target, match[2])
 			}
 		}
 	})
 }
 
-// anchors are the names that GitHub gives the headings of a document.
-func anchors(page string) []string {
-	var names []string
-	for _, heading := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(page, -1) {
-		name := regexp.MustCompile(`[^\p{L}\p{N}_ -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-		names = append(names, strings.ReplaceAll(name, " ", "-"))
+// anchorsOf returns the names that GitHub gives the headings of a document, each read once.
+func anchorsOf(t *testing.T) func(document string) []string {
+	heading, dropped := regexp.MustCompile(`(?m)^#+ (.*)$`), regexp.MustCompile(`[^\p{L}\p{N}_ -]`)
+	known := map[string][]string{}
+	return func(document string) []string {
+		if names, ok := known[document]; ok {
+			return names
+		}
+		names := []string{}
+		for _, match := range heading.FindAllStringSubmatch(bridgetest.File(t, document), -1) {
+			name := dropped.ReplaceAllString(strings.ToLower(match[1]), "")
+			names = append(names, strings.ReplaceAll(name, " ", "-"))
+		}
+		known[document] = names
+		return names
 	}
-	return names
 }

@@ -30,14 +30,22 @@ func examined(t *testing.T, env []string, args ...string) (found diagnosis, stat
 }
 
 func TestDoctorOfAGoodSetUp(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	settings := w.Settings(true)
 	w.Bridge(settings, nil)
-	w.Connect("acme")
 	_, nc := w.Client()
 	heard, err := nc.SubscribeSync("crm.>") // also what is published to find out whether it may be
 	if err != nil {
 		t.Fatal(err)
+	}
+	w.Connect("acme")
+	for event := ""; event != "crm.events.connections.connected.acme"; { // what comes after it is the doctor's
+		msg, err := heard.NextMsg(time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		event = msg.Subject
 	}
 	begun := time.Now()
 	found, status := examined(t, bridgetest.Environment(settings), "acme")
@@ -66,6 +74,7 @@ func TestDoctorOfAGoodSetUp(t *testing.T) {
 // The user of deploy/nats.conf has the rights that serve needs and may ask for nothing; the
 // operator who is named besides may.
 func TestDoctorWithTheDeployedRights(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	port := bridgetest.Port(t)
 	bridgetest.DeployedNATS(t, port)

@@ -20,6 +20,7 @@ import (
 // An export of a real job that is killed ten times is the file that its stored pages make,
 // and has the rows of another job.
 func TestExportOfAJobIsKilled(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "exports tens of thousands of rows, and kills processes")
 	const accounts = 40_000
 	w := bridgetest.New(t, emulator.Options{Accounts: accounts})
@@ -128,6 +129,7 @@ func readFile(t *testing.T, name string) string {
 // What publishers are told by a deployment: a job that is known, one that has ended, another
 // one under its id, and that a count is no acknowledgement.
 func TestPublishersOfADeployment(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 10})
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("demo")

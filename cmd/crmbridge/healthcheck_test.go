@@ -14,7 +14,7 @@ func TestReadyzAndHealthcheck(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)
 	stop := bridgetest.Serving(t, settings)
-	const all = "[+]nats ok\n[+]subscriptions ok\n[+]jetstream ok\n[+]jobs ok\n[+]redis ok\n[+]draining ok\n"
+	const all = "[+]nats ok\n[+]subscriptions ok\n[+]jetstream ok\n[+]streams ok\n[+]jobs ok\n[+]redis ok\n[+]draining ok\n"
 	bridgetest.Await(t, "JetStream", func() error {
 		if _, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz?verbose"); err != nil || text != all+"readyz check passed\n" {
 			return fmt.Errorf("%w: %s", err, text)

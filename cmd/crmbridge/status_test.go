@@ -30,6 +30,7 @@ func statusOf(t *testing.T, args ...string) (found state, status int, stderr str
 // Two processes, a connection that works, one that nobody has completed, a blocked user and
 // a job that waits for it.
 func TestStatus(t *testing.T) {
+	t.Parallel()
 	w := bridgetest.New(t, emulator.Options{Accounts: 3})
 	w.Bridge(w.Settings(true), nil)
 	w.Bridge(w.Settings(false), nil)
@@ -83,6 +84,7 @@ func TestStatus(t *testing.T) {
 
 // An operator who may ask for processes and limits alone is shown those, and told the rest.
 func TestStatusOfWhoMayAskForAPart(t *testing.T) {
+	t.Parallel()
 	nats := streamstest.Server(t, func(o *server.Options) {
 		o.Users = []*server.User{{Username: "crmbridge", Password: "secret"},
 			{Username: "operator", Password: "secret", Permissions: &server.Permissions{
@@ -112,6 +114,7 @@ func TestStatusOfWhoMayAskForAPart(t *testing.T) {
 }
 
 func TestStatusHasBounds(t *testing.T) {
+	t.Parallel()
 	for _, every := range []string{"1ms", "2h", "-1s"} {
 		var stdout, stderr strings.Builder
 		if status := run([]string{"status", "--watch", "--every=" + every}, &stdout, &stderr); status != 2 {

@@ -37,14 +37,14 @@ var profiles = []struct {
 		[]string{"crmbridge", "grafana", "jaeger", "nats", "prometheus", "redis"}},
 }
 
-// compose loads docker-compose.yml as Docker does.
-func compose(t *testing.T, env string, profiles []string) *types.Project {
+// compose loads docker-compose.yml as Docker does, with more variables beside those of env.
+func compose(t *testing.T, env string, profiles []string, more ...string) *types.Project {
 	t.Helper()
 	with := []cli.ProjectOptionsFn{cli.WithWorkingDirectory(root), cli.WithName("crmbridge")}
 	if env != "" {
 		with = append(with, cli.WithEnvFiles(filepath.Join(root, env)), cli.WithDotEnv)
 	}
-	with = append(with, cli.WithDefaultProfiles(profiles...))
+	with = append(with, cli.WithEnv(more), cli.WithDefaultProfiles(profiles...))
 	options, err := cli.NewProjectOptions([]string{filepath.Join(root, "docker-compose.yml")}, with...)
 	if err != nil {
 		t.Fatal(err)
@@ -118,6 +118,38 @@ func checkService(t *testing.T, name string, service serviceConfig, project *typ
 	if least := shutdownGrace(t, "") + stopWait; service.StopGracePeriod == nil ||
 		time.Duration(*service.StopGracePeriod) <= least {
 		t.Errorf("%s is killed after %s, and may take %s", name, service.StopGracePeriod, least)
+	}
+}
+
+// With the profile "observe" the demo has traces, and production with a line of .env.example; it
+// makes none by itself. Jaeger listens for them at its usual port.
+func TestComposeSendsTracesToJaeger(t *testing.T) {
+	const variable, jaeger = "OTEL_EXPORTER_OTLP_ENDPOINT", "http://jaeger:4318"
+	endpoint := func(env, service, profile string, more ...string) string {
+		project := compose(t, env, []string{profile, "observe"}, more...)
+		if _, ok := project.Services["jaeger"]; !ok {
+			t.Errorf("%s has no Jaeger", profile)
+		}
+		value := project.Services[service].Environment[variable]
+		if value == nil {
+			t.Fatalf("%s is not given %s", service, variable)
+		}
+		return *value
+	}
+	if got := endpoint("", "demo", "demo"); got != jaeger {
+		t.Errorf("traces of the demo go to %q", got)
+	}
+	if got := endpoint(".env.example", "crmbridge", "production"); got != "" {
+		t.Errorf("traces go to %q unasked", got)
+	}
+	if !strings.Contains(file(t, ".env.example"), "\n#"+variable+"="+jaeger+"\n") {
+		t.Errorf(".env.example has no line for %s", jaeger)
+	}
+	if got := endpoint(".env.example", "crmbridge", "production", variable+"="+jaeger); got != jaeger {
+		t.Errorf("with the line traces go to %q", got)
+	}
+	if got := endpoint("", "demo", "demo", variable+"="); got != "" {
+		t.Errorf("switched off, traces of the demo go to %q", got)
 	}
 }
 

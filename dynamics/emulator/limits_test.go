@@ -89,7 +89,7 @@ func TestLimitOfConcurrency(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it waits for slow requests")
 	}
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Latency: 400 * time.Millisecond, Limits: emulator.Limits{Concurrent: 4}})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Latency: 2 * time.Second, Limits: emulator.Limits{Concurrent: 4}})
 	tok := g.signIn("").AccessToken
 	var mu sync.Mutex
 	codes := map[int]int{}

@@ -32,9 +32,10 @@ type Config struct {
 	MaxWaiting int
 	// Log gets a line when Redis is lost and found. Default: none.
 	Log *slog.Logger
-	// Waited is told how long calls waited that did, without those of jobs, which wait for
-	// all others; Refused each refusal by a limit. They must not block. Default: nothing.
-	Waited  func(time.Duration)
+	// Waited is told how long calls waited that did, with their contexts and without those of
+	// jobs, which wait for all others; Refused each refusal by a limit. They must not block.
+	// Default: nothing.
+	Waited  func(context.Context, time.Duration)
 	Refused func(dynamics.Limit)
 }
 
@@ -121,7 +122,7 @@ func (t *Throttle) Enter(ctx context.Context, p dynamics.Principal, queue string
 		return nil, err
 	}
 	if t.config.Waited != nil && !w.job {
-		t.config.Waited(time.Since(w.since))
+		t.config.Waited(ctx, time.Since(w.since))
 	}
 	if got.err != nil {
 		return nil, got.err

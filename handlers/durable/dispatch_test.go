@@ -57,6 +57,7 @@ func TestSeveralProcessesShareJobs(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it runs 1,000 jobs")
 	}
+	t.Parallel()
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -70,9 +71,9 @@ func TestSeveralProcessesShareJobs(t *testing.T) {
 		subjects = append(subjects, search(fmt.Sprintf("c%d", i), each)...)
 	}
 	publishJobs(t, js, subjects...)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= of*each })
+	awaitCount(t, "jobs that ran", of*each, func() int { return len(seen.seen()) })
 	for i, l := range lanes {
-		await(t, fmt.Sprintf("nothing is left for %d", i), func() bool { return l.board.count() == 0 })
+		awaitCount(t, fmt.Sprintf("jobs that are left for %d, negative", i), 0, func() int { return -l.board.count() })
 	}
 	seen.once(t, of*each)
 	if n := messagesIn(t, js, messages.JobsStream); n != 0 {
@@ -85,6 +86,7 @@ func TestMoreJobsThanMemoryHas(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it runs 900 jobs")
 	}
+	t.Parallel()
 	s := streamstest.Server(t, nil)
 	_, js := streamstest.Connect(t, s)
 	var seen runs
@@ -92,9 +94,9 @@ func TestMoreJobsThanMemoryHas(t *testing.T) {
 	a, b := startLane(t, s, 4, quickly(&seen), small), startLane(t, s, 4, quickly(&seen), small)
 	publishJobs(t, js, search("a", 600)...)
 	publishJobs(t, js, search("b", 300)...)
-	await(t, "all have run", func() bool { return len(seen.seen()) >= 900 })
+	awaitCount(t, "jobs that ran", 900, func() int { return len(seen.seen()) })
 	for _, l := range []*testLane{a, b} {
-		await(t, "nothing is left", func() bool { return l.board.count() == 0 })
+		awaitCount(t, "jobs that are left, negative", 0, func() int { return -l.board.count() })
 	}
 	seen.once(t, 900)
 }
@@ -143,7 +145,7 @@ func TestTakeovers(t *testing.T) {
 		beats.Go(func() {
 			for record, at := c.record, c.revision; beating.Err() == nil; time.Sleep(100 * time.Millisecond) {
 				record.Beat++
-				next, err := ledger{js}.write(t.Context(), record, at)
+				next, err := ledger{js: js}.write(t.Context(), record, at)
 				if errors.Is(err, errConflict) {
 					refused.Add(1)
 					return
@@ -183,7 +185,7 @@ func TestTakeovers(t *testing.T) {
 	seen.once(t, dead+alive)
 	first.stop()
 	for _, l := range []*testLane{second, third} {
-		await(t, "nothing is left", func() bool { return l.board.count() == 0 })
+		awaitCount(t, "jobs that are left, negative", 0, func() int { return -l.board.count() })
 	}
 }
 
@@ -203,7 +205,7 @@ func TestALostJobIsHeardOf(t *testing.T) {
 	other := c.record
 	other.Owner = "other"
 	// What is refused is heard as well: it changes nothing.
-	if _, err := (ledger{js}).write(t.Context(), other, c.revision+100); !errors.Is(err, errConflict) {
+	if _, err := (ledger{js: js}).write(t.Context(), other, c.revision+100); !errors.Is(err, errConflict) {
 		t.Fatal(err)
 	}
 	select {
@@ -211,7 +213,7 @@ func TestALostJobIsHeardOf(t *testing.T) {
 		t.Fatalf("it ended: %v", cause)
 	case <-time.After(300 * time.Millisecond):
 	}
-	if _, err := (ledger{js}).write(t.Context(), other, c.revision); err != nil {
+	if _, err := (ledger{js: js}).write(t.Context(), other, c.revision); err != nil {
 		t.Fatal(err)
 	}
 	if cause := <-causes; !errors.Is(cause, errNotOurs) {
@@ -225,6 +227,7 @@ func TestTheFollowerIsMadeAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it waits for a server to start again")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	s := streamstest.Server(t, func(o *server.Options) { o.StoreDir = dir })
 	_, js := streamstest.Connect(t, s, nats.MaxReconnects(-1), nats.ReconnectWait(20*time.Millisecond))
@@ -336,12 +339,12 @@ func TestAnIDRunsOnce(t *testing.T) {
 	}
 
 	// A record of a connection that is gone says nothing about the one that was made again.
-	record, at, err := ledger{js}.read(t.Context(), "a", "j000000")
+	record, at, err := ledger{js: js}.read(t.Context(), "a", "j000000")
 	if err != nil {
 		t.Fatal(err)
 	}
 	record.Incarnation = "i0"
-	if _, err := (ledger{js}).write(t.Context(), record, at); err != nil {
+	if _, err := (ledger{js: js}).write(t.Context(), record, at); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: subject, Data: []byte(`{"limit":2}`)}); err != nil {

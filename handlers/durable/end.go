@@ -80,7 +80,7 @@ func (x *execution) settle(ctx context.Context) (messages.JobRecord, error) {
 	}
 	if first {
 		x.report(route.Level(x.at.fault()), "job ended", x.at.fault())
-		x.lane.metrics.ended(x.call.Operation, record, x.at.fault(), x.trace)
+		x.lane.metrics.ended(x, record)
 	}
 	if x.message == nil {
 		return record, nil
@@ -110,6 +110,7 @@ func (x *execution) deadLetter(ctx context.Context) error {
 			return nil
 		}
 		_, err := publishGuarded(ctx, x.lane.js, msg, last)
+		x.lane.standing.refused.wrote(messages.DeadStream, err)
 		if !errors.Is(err, errConflict) {
 			return err
 		}

@@ -287,6 +287,7 @@ func TestAStaleHoldIsRenewedFirst(t *testing.T) {
 
 // A message that is deleted twice is as good as deleted, on one server and on three.
 func TestDeletingTwice(t *testing.T) {
+	t.Parallel()
 	rigs := map[string]func(testing.TB) *rig{"one server": newRig, "three servers": clusterRig}
 	if testing.Short() {
 		delete(rigs, "three servers") // which have to find a leader for each stream

@@ -29,6 +29,7 @@ type follower struct {
 	missing string    // why there is no durable lane
 	stuck   string    // why jobs are not heard of
 	since   time.Time // since when they are not
+	again   context.CancelCauseFunc
 }
 
 // Times of the follower.
@@ -52,14 +53,14 @@ const (
 
 // prepare makes the streams, and listens to the records.
 func (l *Lane) prepare(ctx context.Context) error {
-	err := streams.Lane(ctx, l.js, streams.Bounds{Tables: l.options.Tables, Replicas: l.options.Replicas,
-		ResultsMaxBytes: l.options.ResultsMaxBytes, JobLifetime: l.options.JobLifetime})
+	err := streams.Lane(ctx, l.js, l.bounds())
 	if err == nil && l.state.heard == nil {
 		// Before jobs are read: what happens to one after it was read is heard.
 		l.state.heard, err = l.nc.Subscribe(messages.StateSubjects,
 			func(msg *nats.Msg) { l.hear(msg.Subject, msg.Data) })
 	}
 	l.state.prepared(err, l)
+	l.standing.prepared(l.missing())
 	return err
 }
 
@@ -75,7 +76,11 @@ func (l *Lane) follow(ctx context.Context, failed error) {
 	for wait := retryFirst; ; {
 		began := time.Now()
 		if failed == nil {
-			failed = l.followOnce(ctx)
+			reading, end := l.state.reading(ctx)
+			if failed = l.followOnce(reading); reading.Err() != nil {
+				failed = context.Cause(reading)
+			}
+			end(nil)
 		}
 		if ctx.Err() != nil {
 			return
@@ -90,6 +95,27 @@ func (l *Lane) follow(ctx context.Context, failed error) {
 			most = retryMissing
 		}
 		wait = min(2*wait, most)
+	}
+}
+
+// errLacking ends a reading, so that the streams are prepared anew.
+var errLacking = errors.New("a stream is missing")
+
+// reading is the context of reading once; prepareAgain ends it.
+func (s *follower) reading(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	ctx, s.again = context.WithCancelCause(ctx)
+	return ctx, s.again
+}
+
+// prepareAgain has the streams prepared that are missing. Where that has failed before it is
+// tried again anyway.
+func (s *follower) prepareAgain() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again != nil {
+		s.again(errLacking)
 	}
 }
 

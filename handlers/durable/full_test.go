@@ -100,7 +100,7 @@ func TestAFullStreamForAMoment(t *testing.T) {
 	}
 	r.publish(someOp, "j", `{}`)
 	done := make(chan outcome, 1)
-	go func() { done <- r.execute(l, "j") }()
+	go func() { defer close(done); done <- r.execute(l, "j") }()
 	<-full
 	r.purge("k")
 	if out := <-done; !out.ended {
@@ -149,7 +149,7 @@ func TestAConnectionsShare(t *testing.T) {
 	r.publish(someOp, "old", `{}`)
 	r.publish(someOp, "young", `{}`)
 	running := make(chan outcome, 1)
-	go func() { running <- r.execute(first, "old") }()
+	go func() { defer close(running); running <- r.execute(first, "old") }()
 	<-holds
 	for r.record("old").Pages < 6 { // by its heartbeat
 		time.Sleep(5 * time.Millisecond)

@@ -43,6 +43,7 @@ func TestRecordsOfStrangers(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for leases")
 	}
+	t.Parallel()
 	r := bareRig(t, nil)
 	r.connections.set("globex", "inc-9")
 	log := &lines{}
@@ -87,10 +88,10 @@ func TestRecordsOfStrangers(t *testing.T) {
 // crmbridge itself ever waits.
 func TestARecordThatWaitsForYears(t *testing.T) {
 	r := newRig(t)
-	l, _ := r.process(map[messages.Operation]route.Route{}, 4, func(l *Lane) { l.board.paused = never })
+	routes := map[messages.Operation]route.Route{someOp: {}} // which is known, and never run
+	l, _ := r.process(routes, 4, func(l *Lane) { l.board.paused = never })
 	body := `{"form":1,"state":"queued","retry_at":"2999-12-31T23:59:59Z","error":{"code":"throttled","message":"m"}}`
 	r.publish(someOp, "j", `{}`)
-	l.board.knows = func(messages.Operation) bool { return true }
 	subject := messages.StateSubject("acme", "j")
 	if _, err := r.js.Publish(t.Context(), subject, []byte(body)); err != nil {
 		t.Fatal(err)

@@ -34,9 +34,9 @@ func fails(t testing.TB, err error, code messages.Code, says string) *messages.E
 // put stores a record as somebody else would.
 func (r *rig) putRecord(record messages.JobRecord) {
 	r.Helper()
-	_, at, err := ledger{r.js}.read(r.Context(), record.Connection, record.ID)
+	_, at, err := ledger{js: r.js}.read(r.Context(), record.Connection, record.ID)
 	if err == nil {
-		_, err = ledger{r.js}.write(r.Context(), record, at)
+		_, err = ledger{js: r.js}.write(r.Context(), record, at)
 	}
 	if err != nil {
 		r.Fatal(err)

@@ -144,7 +144,8 @@ type Lane struct {
 	intake    sync.WaitGroup // follower, dispatcher, reading on
 	work      sync.WaitGroup // jobs in hand
 
-	state follower
+	state    follower
+	standing standing
 	// recountEvery and pullWait are the follower's; tests shorten them.
 	recountEvery, pullWait time.Duration
 }
@@ -159,8 +160,11 @@ func New(nc *nats.Conn, options Options) (*Lane, error) {
 		return nil, fmt.Errorf("JetStream: %w", err)
 	}
 	options = options.withDefaults()
-	l := &Lane{nc: nc, js: js, ledger: ledger{js}, options: options, name: nuid.Next(), log: options.Log,
+	l := &Lane{nc: nc, js: js, options: options, name: nuid.Next(), log: options.Log,
 		began: time.Now(), kick: make(chan struct{}, 1)}
+	l.standing.ask, l.standing.fresh = make(chan struct{}, 1), standingFresh
+	l.standing.made, l.standing.anew = map[string]time.Time{}, map[string]time.Time{}
+	l.ledger = ledger{js, &l.standing.refused}
 	l.seldom.log = options.Log
 	l.board = newBoard(options.PerConnection, options.MaxInFlight, options.Lease, l.name)
 	l.metrics = newMetrics(options.Metrics, l)
@@ -193,6 +197,7 @@ func (l *Lane) Start(ctx context.Context, routes map[messages.Operation]route.Ro
 	}
 	l.intake.Go(func() { l.follow(l.following, err) })
 	l.intake.Go(func() { l.dispatch(l.following) })
+	l.intake.Go(func() { l.watch(l.following) })
 	return nil
 }
 

@@ -44,7 +44,10 @@ const (
 )
 
 // A ledger reads and writes the records of jobs in CRM_STATE.
-type ledger struct{ js jetstream.JetStream }
+type ledger struct {
+	js      jetstream.JetStream
+	refused *refusals // learns what writes came to; may be nil
+}
 
 // read is the job's record and its sequence, from the stream's leader; the sequence is 0 where
 // there is none. A record of a newer form is returned as far as it can be read.
@@ -74,7 +77,9 @@ func (l ledger) write(ctx context.Context, record messages.JobRecord, at uint64)
 	if record.Incarnation != "" {
 		msg.Header.Set(messages.HeaderIncarnation, record.Incarnation)
 	}
-	return publishGuarded(ctx, l.js, msg, at)
+	sequence, err := publishGuarded(ctx, l.js, msg, at)
+	l.refused.wrote(messages.StateStream, err)
+	return sequence, err
 }
 
 // errorText is how much of an error's message a record keeps, and errorWord of what is one

@@ -104,10 +104,10 @@ func (m *runMetrics) begins(c claimed) {
 	}
 }
 
-// ended counts a job whose end this process has recorded.
-func (m *runMetrics) ended(op messages.Operation, r messages.JobRecord, fault *messages.Error, trace route.Header) {
-	m.ends.WithLabelValues(route.CodeOf(fault)).Inc()
-	name := string(op)
+// ended counts a job whose end this execution has recorded.
+func (m *runMetrics) ended(x *execution, r messages.JobRecord) {
+	m.ends.WithLabelValues(route.CodeOf(x.at.fault())).Inc()
+	name := string(x.call.Operation)
 	if !slices.Contains(m.operations, name) {
 		name = noOperation
 	}
@@ -115,7 +115,7 @@ func (m *runMetrics) ended(op messages.Operation, r messages.JobRecord, fault *m
 		m.jobs.WithLabelValues(name, string(r.State)).Inc()
 	}
 	if r.StartedAt != nil && r.FinishedAt != nil {
-		m.took.Observe(max(r.FinishedAt.Sub(*r.StartedAt), 0), trace)
+		m.took.ObserveSpan(max(r.FinishedAt.Sub(*r.StartedAt), 0), x.trace, x.span)
 	}
 }
 

@@ -146,6 +146,7 @@ func (x *execution) store(ctx context.Context, p page) error {
 		}
 		// A page that is on its way is stored rather than read again.
 		sequence, err := publish(context.WithoutCancel(ctx), x.lane.js, p.messages, x.at.sequence)
+		x.lane.standing.refused.wrote(messages.ResultsStream, err)
 		switch {
 		case err == nil:
 			x.advance(p, sequence)

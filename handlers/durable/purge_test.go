@@ -165,6 +165,7 @@ func TestDeletionsOfOthersAreWorkedOff(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it waits for a look at the list, which is up to 10 s away")
 	}
+	t.Parallel()
 	d := &deletions{due: make(chan string, 1), purged: make(chan error, 1)}
 	d.due <- "acme"
 	_, js := purging(t, d)

@@ -175,7 +175,7 @@ func (r *rig) lane(name string, js jetstream.JetStream, routes map[messages.Oper
 	if change != nil {
 		change(&options)
 	}
-	l := &Lane{js: js, ledger: ledger{js}, options: options, routes: routes, name: name, log: r.log,
+	l := &Lane{js: js, ledger: ledger{js: js}, options: options, routes: routes, name: name, log: r.log,
 		metrics: &metrics{runMetrics: newRunMetrics(prometheus.NewRegistry())}}
 	l.shares = newShares(l)
 	l.board = newBoard(options.PerConnection, options.MaxInFlight, options.Lease, name)
@@ -244,7 +244,8 @@ func (r *rig) execute(l *Lane, id string) outcome {
 	r.Helper()
 	c, ok := r.claim(l, id)
 	if !ok {
-		r.Fatalf("job %s cannot be claimed", id)
+		r.Errorf("job %s cannot be claimed", id)
+		return outcome{}
 	}
 	return l.run(r.Context(), c, freely)
 }
@@ -274,7 +275,7 @@ func (r *rig) results(id string) (all []*jetstream.RawStreamMsg) {
 func (r *rig) record(id string) messages.JobRecord {
 	r.Helper()
 	return patiently(r, func() (messages.JobRecord, error) {
-		record, _, err := ledger{r.js}.read(context.WithoutCancel(r.Context()), "acme", id)
+		record, _, err := ledger{js: r.js}.read(context.WithoutCancel(r.Context()), "acme", id)
 		return record, err
 	})
 }

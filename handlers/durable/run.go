@@ -10,6 +10,7 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/handlers/measure"
 	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -174,7 +175,7 @@ func (x *execution) serve(ctx context.Context) error {
 }
 
 func (x *execution) pages(ctx context.Context) error {
-	ctx = dynamics.WithRequestID(ctx, x.call.RequestID)
+	ctx = measure.WithTrace(dynamics.WithRequestID(ctx, x.call.RequestID), x.trace)
 	if !x.route.Pages {
 		page, done, err := x.takeTurn(ctx)
 		if err != nil {

@@ -12,8 +12,9 @@ import (
 // Several processes run one job at once, as after takeovers by mistake, with pauses and page
 // boundaries at random: the chain stays whole, every row is there once, and there is one end.
 func TestZombies(t *testing.T) {
+	t.Parallel()
 	jobs, rows := 12, 400
-	if testing.Short() {
+	if testing.Short() || raced {
 		jobs, rows = 3, 150 // each is a few hundred guarded publishes
 	}
 	zombies(t, newRig(t), jobs, rows)
@@ -25,7 +26,11 @@ func TestZombiesInACluster(t *testing.T) {
 	if testing.Short() {
 		t.Skip("three servers have to find a leader for each stream")
 	}
-	zombies(t, clusterRig(t), 6, 300)
+	jobs := 6
+	if raced {
+		jobs = 2
+	}
+	zombies(t, clusterRig(t), jobs, 300)
 }
 
 func zombies(t *testing.T, r *rig, jobs, rows int) {
@@ -71,9 +76,13 @@ func (r *rig) regardless(l *Lane, id string) {
 
 // Cancelling against finishing: there is exactly one end, which record and answer repeat.
 func TestCancelAgainstFinish(t *testing.T) {
+	t.Parallel()
 	rounds := 1000
-	if testing.Short() {
+	switch {
+	case testing.Short():
 		rounds = 60 // each takes some milliseconds of JetStream
+	case raced:
+		rounds = 200 // each takes several times as long
 	}
 	r := newRig(t)
 	cancelled := 0

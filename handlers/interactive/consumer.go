@@ -109,6 +109,7 @@ func (c *Consumer) handle(w *worker, r *request) bool {
 
 	ctx := &r.context
 	ctx.values, ctx.deadline, ctx.clientID = c.values, call.Deadline, dynamics.ClientRequestID(call.RequestID)
+	ctx.trace = r.reply.trace
 	c.startSpan(r)
 	w.alarm.watch(ctx, c.working)
 	defer w.alarm.let(ctx)

@@ -165,7 +165,8 @@ func codeIn(t *testing.T, msg *nats.Msg) messages.Code {
 	t.Helper()
 	var body messages.ErrorReply
 	if err := json.Unmarshal(msg.Data, &body); err != nil {
-		t.Fatalf("%v: %s", err, msg.Data)
+		t.Errorf("%v: %s", err, msg.Data) // goroutines of a test ask too, which cannot end it
+		return "unreadable"
 	}
 	if body.Error == nil {
 		return ""
@@ -415,7 +416,7 @@ func TestErrorsFitSmallServers(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Start()
-		if !s.ReadyForConnections(10 * time.Second) {
+		if !s.ReadyForConnections(time.Minute) {
 			t.Fatal("NATS did not start")
 		}
 		nc, requester := dial(t, s.ClientURL()), dial(t, s.ClientURL())

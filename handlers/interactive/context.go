@@ -8,11 +8,13 @@ import (
 
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
+	"github.com/crmbridge/crmbridge/handlers/measure"
+	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
 // A requestContext is a request's context: one that ends at the deadline, with the request,
 // or with the grace of a process that stops. Calls find in it the request's account and its
-// id. It does what [context.WithDeadline] and two contexts with values would, in memory of
+// id. It does what [context.WithDeadline] and three contexts with values would, in memory of
 // the request's own and without a timer of its own: an alarm ends it. It is never used for
 // another request, since nobody knows who holds it still.
 type requestContext struct {
@@ -20,6 +22,7 @@ type requestContext struct {
 	deadline time.Time
 	account  *budget.Account
 	clientID string
+	trace    route.Header // that the message came with
 
 	over    atomic.Bool // err is there
 	mu      sync.Mutex
@@ -45,16 +48,18 @@ func valuesOf(ctx context.Context) context.Context {
 
 type keyOfNothing struct{}
 
-// keyOfAccount and keyOfID are the keys of what a requestContext has.
-var keyOfAccount, keyOfID = budget.ContextKey(), dynamics.RequestIDKey()
+// keyOfAccount, keyOfID and keyOfTrace are the keys of what a requestContext has.
+var keyOfAccount, keyOfID, keyOfTrace = budget.ContextKey(), dynamics.RequestIDKey(), measure.TraceKey()
 
-// Value returns the request's account, what knows its id, or the value of the process.
+// Value returns the request's account, what knows its id, its trace, or the value of the process.
 func (c *requestContext) Value(key any) any {
 	switch key {
 	case keyOfAccount:
 		return c.account
 	case keyOfID:
 		return c
+	case keyOfTrace:
+		return map[string][]string(c.trace)
 	}
 	return c.values.Value(key)
 }

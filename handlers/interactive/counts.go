@@ -32,11 +32,11 @@ type counts struct {
 }
 
 // count counts one request that got its answer.
-func (c *counts) count(fault *messages.Error, took time.Duration, rows int, trace map[string][]string) {
+func (c *counts) count(fault *messages.Error, r *reply, rows int) {
 	code := route.CodeOf(fault)
 	c.mu.Lock()
 	c.requests++
-	c.took += took
+	c.took += r.took
 	if fault != nil {
 		c.errors++
 		c.lastError = code
@@ -51,7 +51,7 @@ func (c *counts) count(fault *messages.Error, took time.Duration, rows int, trac
 	counted := c.rows
 	c.mu.Unlock()
 	answered.Inc()
-	c.duration.Observe(took, trace)
+	c.duration.ObserveSpan(r.took, r.trace, r.span)
 	if rows > 0 {
 		counted.Add(float64(rows))
 	}

@@ -147,7 +147,7 @@ func (r *reply) end(fault *messages.Error, rows int, alive bool) {
 	now := time.Now()
 	r.took = now.Sub(r.arrived)
 	if r.counts != nil {
-		r.counts.count(fault, r.took, rows, r.trace)
+		r.counts.count(fault, r, rows)
 	}
 	if r.request != nil {
 		r.request.slots.answers(r.request, alive, now)

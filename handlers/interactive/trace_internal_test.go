@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/trace/noop"
 
+	"github.com/crmbridge/crmbridge/handlers/measure"
 	"github.com/crmbridge/crmbridge/handlers/route"
 )
 
@@ -36,6 +38,48 @@ func TestWithoutATracerNothingIsMade(t *testing.T) {
 	if c.endpoints[0].span.name == "" {
 		t.Error("with a tracer spans have no name")
 	}
+}
+
+// BenchmarkTracingOff is a whole request that does nothing, and what of it is for spans that are
+// not made: asking for a tracer, and looking for a trace where a duration is observed, of the
+// request and of one call. Both are measured by turns in one run, and the best of each counts;
+// %-more is what a request takes more than one without them.
+//
+//	go test ./handlers/interactive -run '^$' -bench TracingOff -benchtime 5s
+func BenchmarkTracingOff(b *testing.B) {
+	const requests, looks = 200, 20_000
+	ask := asking(b, servedByLane(b, true), laneRequests["scoped"]())
+	durations := []float64{.1, 1}
+	h := measure.NewHistogram(prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Buckets: durations}), durations)
+	plain := prometheus.NewHistogram(prometheus.HistogramOpts{Name: "h", Buckets: durations})
+	c, r := &Consumer{}, &request{e: &endpoint{}, reply: &reply{}}
+	r.context.values = valuesOf(b.Context())
+	with := func() {
+		untraced(c, r)
+		h.ObserveSpan(time.Millisecond, r.reply.trace, r.reply.span)
+		h.ObserveContext(&r.context, time.Millisecond)
+	}
+	without := func() { plain.Observe(.001); plain.Observe(.001) }
+	best := func(of *time.Duration, times int, f func()) {
+		begun := time.Now()
+		for range times {
+			f()
+		}
+		if took := time.Since(begun) / time.Duration(times); *of == 0 || took < *of {
+			*of = took
+		}
+	}
+	var request, on, off time.Duration
+	for b.Loop() {
+		best(&request, requests, ask)
+		best(&on, looks, with)
+		best(&off, looks, without)
+	}
+	more := max(on-off, 0)
+	b.ReportMetric(float64(request), "request-ns")
+	b.ReportMetric(float64(more), "tracing-ns")
+	b.ReportMetric(100*float64(more)/float64(request-more), "%-more")
+	b.ReportMetric(testing.AllocsPerRun(1000, with), "allocs-more")
 }
 
 // BenchmarkUntraced is what a request costs more for spans that are not made; BenchmarkLane is a

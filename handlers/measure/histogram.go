@@ -32,21 +32,20 @@ func NewHistogram(to prometheus.Observer, bounds []float64) *Histogram {
 // Observe takes a duration, with the trace context of what took so long; nil for none.
 func (h *Histogram) Observe(d time.Duration, trace map[string][]string) {
 	seconds := d.Seconds()
-	if trace == nil {
+	id := idIn(trace)
+	if id == "" || !h.due(seconds) {
 		h.to.Observe(seconds)
 		return
 	}
-	h.ObserveTrace(seconds, TraceID(trace))
+	h.observeTrace(seconds, strings.Clone(id)) // the header's memory is the request's
 }
 
-// ObserveTrace is Observe with the id of a trace, "" for none.
-func (h *Histogram) ObserveTrace(seconds float64, id string) {
-	exemplar, ok := h.to.(prometheus.ExemplarObserver)
-	if id == "" || !ok || !h.due(seconds) {
-		h.to.Observe(seconds)
+func (h *Histogram) observeTrace(seconds float64, id string) {
+	if exemplar, ok := h.to.(prometheus.ExemplarObserver); ok {
+		exemplar.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": id})
 		return
 	}
-	exemplar.ObserveWithExemplar(seconds, prometheus.Labels{"trace_id": id})
+	h.to.Observe(seconds)
 }
 
 // due reports whether the bucket may take another exemplar.
@@ -60,7 +59,10 @@ func (h *Histogram) due(seconds float64) bool {
 // requester sends otherwise must not get into metrics.
 //
 // https://www.w3.org/TR/trace-context/#traceparent-header
-func TraceID(trace map[string][]string) string {
+func TraceID(trace map[string][]string) string { return strings.Clone(idIn(trace)) }
+
+// idIn is TraceID in the memory of the header.
+func idIn(trace map[string][]string) string {
 	values := trace[messages.HeaderTraceParent]
 	if len(values) == 0 {
 		return ""
@@ -75,7 +77,7 @@ func TraceID(trace map[string][]string) string {
 		!hexadecimal(text[parent+1:whole]) || zero(text[start:end]) || zero(text[end+1:parent]) {
 		return ""
 	}
-	return strings.Clone(text[start:end]) // the header's memory is the request's
+	return text[start:end]
 }
 
 func hexadecimal(text string) bool {

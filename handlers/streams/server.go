@@ -21,16 +21,22 @@ const batchesLevel = 2
 
 // recent fails where there is no JetStream, or one without atomic batches.
 func recent(ctx context.Context, js jetstream.JetStream) error {
+	_, err := account(ctx, js)
+	return err
+}
+
+// account is what JetStream says of the account; its errors are those of recent.
+func account(ctx context.Context, js jetstream.JetStream) (*jetstream.AccountInfo, error) {
 	info, err := js.AccountInfo(ctx)
 	switch {
 	case err != nil && Absent(err):
-		return fmt.Errorf("%w: it needs JetStream, and %s", ErrStreams, Why(err))
+		return nil, fmt.Errorf("%w: it needs JetStream, and %s", ErrStreams, Why(err))
 	case err != nil:
-		return fmt.Errorf("ask for JetStream: %w", err)
+		return nil, fmt.Errorf("ask for JetStream: %w", err)
 	case info.API.Level >= batchesLevel:
-		return nil
+		return info, nil
 	}
-	return fmt.Errorf("%w: it needs nats-server 2.12 for atomic batches, and the JetStream of this account is older "+
+	return nil, fmt.Errorf("%w: it needs nats-server 2.12 for atomic batches, and the JetStream of this account is older "+
 		"(the server that crmbridge is connected to is %s)", ErrStreams, js.Conn().ConnectedServerVersion())
 }
 

@@ -2,7 +2,6 @@ package messagestest
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 
@@ -16,11 +15,12 @@ import (
 // Answer answers jobs.get, jobs.results, jobs.list, jobs.cancel and jobs.delete from now on.
 func (l *Lane) Answer() {
 	l.t.Helper()
+	nc := l.Connect() // it ends before that of the streams, which the answers read
 	for op, with := range map[messages.Operation]func(messages.JobRequest, *nats.Msg) (*nats.Msg, *messages.Error){
 		messages.JobsGet: l.get, messages.JobsResults: l.results, messages.JobsDelete: l.delete,
 		messages.JobsCancel: l.cancel, messages.JobsList: l.list,
 	} {
-		if _, err := l.NC.QueueSubscribe(op.ScopedSubject("*"), messages.QueueGroup, func(msg *nats.Msg) {
+		if _, err := nc.QueueSubscribe(op.ScopedSubject("*"), messages.QueueGroup, func(msg *nats.Msg) {
 			l.mu.Lock()
 			refuse := l.refuse
 			l.mu.Unlock()
@@ -42,14 +42,14 @@ func (l *Lane) Answer() {
 			}
 			reply.Header.Set(messages.HeaderRequestID, msg.Header.Get(messages.HeaderRequestID))
 			reply.Subject = msg.Reply
-			if err := l.NC.PublishMsg(reply); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+			if err := nc.PublishMsg(reply); err != nil {
 				l.t.Error(err)
 			}
 		}); err != nil {
 			l.t.Fatal(err)
 		}
 	}
-	if err := l.NC.Flush(); err != nil {
+	if err := nc.Flush(); err != nil {
 		l.t.Fatal(err)
 	}
 }

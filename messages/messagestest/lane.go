@@ -4,9 +4,9 @@ package messagestest
 
 import (
 	"context"
-	"errors"
 	"net"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -24,7 +24,7 @@ import (
 // A Lane is a NATS server with crmbridge's streams, and a responder for jobs.*.
 type Lane struct {
 	Server *server.Server
-	NC     *nats.Conn // the responder's
+	NC     *nats.Conn // the streams' user
 	JS     jetstream.JetStream
 
 	t  testing.TB
@@ -147,11 +147,25 @@ func streams() []jetstream.StreamConfig {
 // Connect is a connection of its own, until the test ends.
 func (l *Lane) Connect(options ...nats.Option) *nats.Conn {
 	l.t.Helper()
-	nc, err := nats.Connect(l.Server.ClientURL(), options...)
+	return Connect(l.t, l.Server.ClientURL(), options...)
+}
+
+// Connect is a connection to a server until the test ends. Closing one does not wait for the
+// callbacks of its subscriptions: they are drained first, so that none of them uses the test, or
+// what ends before the connection, when the test has ended. The options have no ClosedHandler.
+func Connect(t testing.TB, url string, options ...nats.Option) *nats.Conn {
+	t.Helper()
+	closed := make(chan struct{})
+	nc, err := nats.Connect(url, append(slices.Clip(options), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))...)
 	if err != nil {
-		l.t.Fatal(err)
+		t.Fatal(err)
 	}
-	l.t.Cleanup(nc.Close)
+	t.Cleanup(func() {
+		if nc.Drain() != nil { // it is closed, or has no server any more
+			nc.Close()
+		}
+		<-closed
+	})
 	return nc
 }
 
@@ -182,11 +196,9 @@ func (l *Lane) Record(record messages.JobRecord) {
 	l.publish(msg)
 }
 
-// publish stores a message. A subscription of a test may call it when the test has ended, which
-// closes the connection.
 func (l *Lane) publish(msg *nats.Msg) {
 	l.t.Helper()
-	if _, err := l.JS.PublishMsg(context.Background(), msg); err != nil && !errors.Is(err, nats.ErrConnectionClosed) {
+	if _, err := l.JS.PublishMsg(context.Background(), msg); err != nil {
 		l.t.Error(err)
 	}
 }

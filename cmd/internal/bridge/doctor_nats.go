@@ -148,22 +148,24 @@ func (d *Doctor) checkStreams(ctx context.Context) {
 		d.failed("nats.jetstream", err.Error(), natsPage)
 		return
 	}
-	absent, err := streams.Look(ctx, js, streams.Bounds{Tables: d.config.Tables, Replicas: d.config.Jobs.Replicas,
+	state, err := streams.Look(ctx, js, streams.Bounds{Tables: d.config.Tables, Replicas: d.config.Jobs.Replicas,
 		ResultsMaxBytes: d.config.Jobs.ResultsMaxBytes, JobLifetime: d.config.Jobs.Lifetime})
 	const jobsPage = "deploy/README.md#jobs"
 	switch {
-	case errors.Is(err, streams.ErrUnfit):
-		d.failed("nats.streams", err.Error(),
-			"nats stream edit STREAM, or nats stream rm STREAM where it is not needed; see "+
-				jobsPage)
 	case errors.Is(err, streams.ErrStreams):
 		d.warned("nats.jetstream", err.Error()+": requests are answered, and there are neither jobs nor events",
 			"jetstream { store_dir: … } in the server's configuration (nats-server 2.12), or JetStream for the account; see "+
 				jobsPage)
 	case err != nil:
 		d.failed("nats.jetstream", streams.Why(err), "nats account info; see "+jobsPage)
-	case len(absent) > 0:
-		d.passed("nats.streams", "none is in the way; serve makes %s", strings.Join(absent, ", "))
+	case len(state.Unfit) > 0:
+		d.failed("nats.streams", strings.Join(state.Unfit, "; "),
+			"nats stream edit STREAM, or nats stream rm STREAM where it is not needed; see "+
+				jobsPage)
+	case len(state.Full) > 0:
+		d.warned("nats.streams", strings.Join(state.Full, "; "), "see "+jobsPage)
+	case len(state.Absent) > 0:
+		d.passed("nats.streams", "none is in the way; serve makes %s", strings.Join(state.Absent, ", "))
 	default:
 		d.passed("nats.streams", "none is in the way, and those of jobs can be used")
 	}

@@ -87,6 +87,28 @@ func (b *Bridge) stopLane(ctx context.Context) error {
 	return nil
 }
 
+// streamsWait is how long /readyz waits for JetStream; then it goes by what was seen last.
+const streamsWait = time.Second
+
+// checkStreams never fails either. Every process would at once: what is wrong with the streams
+// is wrong for the whole fleet, and without processes that are ready there is no connect page,
+// no rollout, and nothing mended.
+func (b *Bridge) checkStreams(ctx context.Context) (string, error) {
+	lane := b.lane.Load()
+	if lane == nil {
+		return "", errNotYet
+	}
+	ctx, cancel := context.WithTimeout(ctx, streamsWait)
+	defer cancel()
+	return lane.Streams(ctx), nil
+}
+
+// streamsStand is what is known of the streams.
+func (b *Bridge) streamsStand() bool {
+	lane := b.lane.Load()
+	return lane != nil && lane.StreamsStand()
+}
+
 // checkJobs never fails: requests are answered without a durable lane.
 func (b *Bridge) checkJobs(context.Context) (string, error) {
 	lane := b.lane.Load()

@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/dynamics"
+	"github.com/crmbridge/crmbridge/handlers/measure"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -19,9 +21,9 @@ type upstreamMetrics struct {
 	durations *prometheus.HistogramVec
 	bytes     prometheus.Counter
 	tokens    *prometheus.CounterVec
-	waits     prometheus.Histogram
+	waits     *measure.Histogram
 	limits    *prometheus.CounterVec
-	queue     prometheus.Histogram
+	queue     *measure.Histogram
 	remaining *prometheus.GaugeVec
 
 	requestsLeft, secondsLeft prometheus.Gauge // of remaining
@@ -32,6 +34,13 @@ type upstreamMetrics struct {
 	known map[string]*callMetrics // by the call's name
 }
 
+// Buckets, in seconds. Each of a call's costs a series a call.
+var (
+	callTimes  = []float64{.1, .5, 2.5, 10, 60}
+	tokenWaits = []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	queueWaits = []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30}
+)
+
 func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table) *upstreamMetrics {
 	m := &upstreamMetrics{
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -41,7 +50,7 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "crmbridge_dataverse_call_duration_seconds",
 			Help:    "Duration of one HTTP request to Dataverse with its body, in seconds.",
-			Buckets: []float64{.1, .5, 2.5, 10, 60}, // each costs a series a call
+			Buckets: callTimes,
 		}, []string{"call"}),
 		bytes: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_received_bytes_total",
@@ -51,27 +60,28 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 			Name: "crmbridge_token_requests_total",
 			Help: "Requests to Entra's token endpoint, by grant and code (ok for none).",
 		}, []string{"grant", "code"}),
-		waits: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "crmbridge_token_wait_seconds",
-			Help:    "How long requests waited for a new access token, in seconds; in steady state none does.",
-			Buckets: []float64{.025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}),
 		limits: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crmbridge_dataverse_limits_total",
 			Help: "Refusals by a service protection limit of Dataverse, by limit.",
 		}, []string{"limit"}),
-		queue: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "crmbridge_dataverse_queue_seconds",
-			Help: "How long calls waited for one of their user's slots, in seconds; " +
-				"calls that did not wait are not counted.",
-			Buckets: []float64{.005, .025, .1, .25, .5, 1, 2.5, 5, 10, 30},
-		}),
 		remaining: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "crmbridge_dataverse_limit_remaining",
 			Help: "What was left of a limit in Dataverse's last answer, for whichever user: requests, and " +
 				"seconds of execution; NaN until it said so. For looking at; calls are not paced by it.",
 		}, []string{"limit"}),
 	}
+	waits := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "crmbridge_token_wait_seconds",
+		Help:    "How long requests waited for a new access token, in seconds; in steady state none does.",
+		Buckets: tokenWaits,
+	})
+	queue := prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "crmbridge_dataverse_queue_seconds",
+		Help: "How long calls waited for one of their user's slots, in seconds; " +
+			"calls that did not wait are not counted.",
+		Buckets: queueWaits,
+	})
+	m.waits, m.queue = measure.NewHistogram(waits, tokenWaits), measure.NewHistogram(queue, queueWaits)
 	m.refreshes = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "crmbridge_refreshes_total",
 		Help: "Refreshes of access tokens, by what came of them: ok, or the code of the error.",
@@ -85,7 +95,7 @@ func newUpstreamMetrics(registry prometheus.Registerer, tables []messages.Table)
 	m.requestsLeft, m.secondsLeft = m.remaining.WithLabelValues("requests"), m.remaining.WithLabelValues("seconds")
 	m.requestsLeft.Set(math.NaN())
 	m.secondsLeft.Set(math.NaN())
-	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, m.waits, m.limits, m.queue, m.remaining,
+	registry.MustRegister(m.calls, m.durations, m.bytes, m.tokens, waits, m.limits, queue, m.remaining,
 		m.refreshes, m.caches)
 	m.foresee(tables)
 	return m
@@ -129,14 +139,14 @@ func (m *upstreamMetrics) refreshed(verdict string) { m.refreshes.WithLabelValue
 
 // A callMetrics has the metrics of one call of Dataverse, looked up by their labels once.
 type callMetrics struct {
-	duration prometheus.Observer
+	duration *measure.Histogram
 	outcomes map[dynamics.Kind]prometheus.Counter // closed lists
 }
 
-func (m *upstreamMetrics) dataverse(call dynamics.Call) {
+func (m *upstreamMetrics) dataverse(ctx context.Context, call dynamics.Call) {
 	outcome, duration := m.of(call.Op, call.Kind)
 	outcome.Inc()
-	duration.Observe(call.Duration.Seconds())
+	duration.ObserveContext(ctx, call.Duration)
 	m.bytes.Add(float64(call.Bytes))
 	if call.BurstRemaining >= 0 {
 		m.requestsLeft.Set(call.BurstRemaining)
@@ -147,12 +157,12 @@ func (m *upstreamMetrics) dataverse(call dynamics.Call) {
 }
 
 // of finds the metrics of a call, and makes those that were not foreseen.
-func (m *upstreamMetrics) of(op string, kind dynamics.Kind) (prometheus.Counter, prometheus.Observer) {
+func (m *upstreamMetrics) of(op string, kind dynamics.Kind) (prometheus.Counter, *measure.Histogram) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.known[op]
 	if known == nil {
-		known = &callMetrics{m.durations.WithLabelValues(op), map[dynamics.Kind]prometheus.Counter{}}
+		known = &callMetrics{measure.NewHistogram(m.durations.WithLabelValues(op), callTimes), map[dynamics.Kind]prometheus.Counter{}}
 		m.known[op] = known
 	}
 	outcome := known.outcomes[kind]
@@ -171,9 +181,13 @@ func (m *upstreamMetrics) entra(request tokens.TokenRequest) {
 	m.tokens.WithLabelValues(request.Grant, request.Code).Inc()
 }
 
-func (m *upstreamMetrics) waited(d time.Duration) { m.waits.Observe(d.Seconds()) }
+func (m *upstreamMetrics) waited(ctx context.Context, d time.Duration) {
+	m.waits.ObserveContext(ctx, d)
+}
 
-func (m *upstreamMetrics) queued(d time.Duration) { m.queue.Observe(d.Seconds()) }
+func (m *upstreamMetrics) queued(ctx context.Context, d time.Duration) {
+	m.queue.ObserveContext(ctx, d)
+}
 
 func (m *upstreamMetrics) refused(limit dynamics.Limit) {
 	m.limits.WithLabelValues(limit.String()).Inc()

@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -71,5 +72,20 @@ crmbridge_users_blocked %d
 			"crmbridge_users_blocked"); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// What is counted of a call allocates nothing where nobody traces.
+func TestCountingACallAllocatesNothing(t *testing.T) {
+	m := newUpstreamMetrics(prometheus.NewRegistry(), nil)
+	call := dynamics.Call{Op: "whoami", Duration: time.Millisecond, Bytes: 10}
+	observe := spanHooks{}.besides(m.dataverse)
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		observe(ctx, call)
+		m.queued(ctx, time.Millisecond)
+		m.waited(ctx, time.Millisecond)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
 	}
 }

@@ -40,7 +40,8 @@ var errNotYet = errors.New("not yet: it follows when NATS and Redis are there")
 func (b *Bridge) checks() []check {
 	return []check{
 		{name: "nats", look: b.checkNATS}, {name: "subscriptions", look: b.checkSubscriptions},
-		{name: "jetstream", look: b.checkJetStream}, {name: "jobs", look: b.checkJobs, jobs: true},
+		{name: "jetstream", look: b.checkJetStream},
+		{name: "streams", look: b.checkStreams, known: b.streamsStand}, {name: "jobs", look: b.checkJobs, jobs: true},
 		{name: "redis", look: b.checkRedis, known: b.redisUp}, {name: "draining", look: b.checkDraining},
 	}
 }

@@ -16,7 +16,7 @@ func (s Settings) Serve(ctx context.Context, stderr io.Writer) error {
 	log, flush := OpenLog(stderr, config.LogLevel, config.LogFormat)
 	defer flush()
 	QuietRedis(log)
-	quietTraces(log)
+	QuietTraces(log)
 	LimitMemory(config, log)
 	if config.PprofAddr == "" {
 		runtime.MemProfileRate = 0 // what nobody can ask for is not sampled

@@ -102,6 +102,14 @@ func (b *Bridge) spans() spanHooks {
 	return spanHooks{dataverse: made.dataverse, awaited: made.awaited}
 }
 
+// besides has each call told to next, and to what makes its span.
+func (s spanHooks) besides(next func(context.Context, dynamics.Call)) func(context.Context, dynamics.Call) {
+	if s.dataverse == nil {
+		return next
+	}
+	return func(ctx context.Context, call dynamics.Call) { next(ctx, call); s.dataverse(ctx, call) }
+}
+
 // A spanMaker makes the spans of what packages that know nothing of tracing tell it.
 type spanMaker struct{ tracer trace.Tracer }
 

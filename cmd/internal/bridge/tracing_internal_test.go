@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -133,4 +135,33 @@ func TestSpansThatAreLostAreCounted(t *testing.T) {
 	}
 	end(1)
 	check(7, 1, 4) // nothing is taken any more
+}
+
+// A collector that is not there is in the log at once, then ever more seldom; and at once again
+// when one that was there is gone.
+func TestSpansThatAreLostDoNotFillTheLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		registry := prometheus.NewRegistry()
+		log := &bytes.Buffer{}
+		o := &spanOut{most: 1 << 30, lost: newSpanLosses(registry), log: slog.New(slog.NewTextHandler(log, nil)), life: t.Context()}
+		lines := func(during time.Duration) int {
+			log.Reset()
+			for end := time.Now().Add(during); time.Now().Before(end); time.Sleep(5 * time.Second) {
+				o.left(1, errors.New("nobody is there"))
+			}
+			return strings.Count(log.String(), "spans are lost")
+		}
+		for _, c := range []struct {
+			during time.Duration
+			want   int
+		}{{30 * time.Second, 1}, {7 * time.Minute, 3}, {24 * time.Hour, 26}} {
+			if got := lines(c.during); got != c.want {
+				t.Errorf("%d lines in the next %s, want %d", got, c.during, c.want)
+			}
+		}
+		o.left(1, nil)
+		if got := lines(30 * time.Second); got != 1 {
+			t.Errorf("%d lines at once after a while in which one was there", got)
+		}
+	})
 }

@@ -8,11 +8,11 @@ import (
 	"go.opentelemetry.io/otel"
 )
 
-// quietTraces sends what OpenTelemetry says of itself to the log in place of stderr. It says it
+// QuietTraces sends what OpenTelemetry says of itself to the log in place of stderr. It says it
 // where no caller could be told: of a variable that it cannot read, or of spans that a collector
 // refused. Its errors and attributes hold what it was given, headers with secrets too, so that
 // only their kind is logged.
-func quietTraces(log *slog.Logger) {
+func QuietTraces(log *slog.Logger) {
 	otel.SetLogger(logr.New(traceLog{log}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { traceLog{log}.say("", err) }))
 }

@@ -20,10 +20,14 @@ type spanOut struct {
 	end  context.CancelFunc
 
 	mu     sync.Mutex
-	inside int64     // spans that were taken and are neither exported nor lost
-	closed bool      // none is taken any more, and what was inside is counted
-	said   time.Time // when the log last heard that spans are lost; zero while none are
+	inside int64         // spans that were taken and are neither exported nor lost
+	closed bool          // none is taken any more, and what was inside is counted
+	said   time.Time     // when the log last heard that spans are lost; zero while none are
+	again  time.Duration // after which it hears of it again, where that lasts
 }
+
+// spansAgain is the most between two lines about spans that are lost, and lostAgain the least.
+const spansAgain = time.Hour
 
 // enter takes one span in, or counts it as lost where there is no room.
 func (o *spanOut) enter() bool {
@@ -69,8 +73,12 @@ func (o *spanOut) left(n int64, err error) {
 		o.log.Info("spans are exported again")
 	case err != nil:
 		o.lost.refused.Add(float64(n))
-		if now.Sub(o.said) >= lostAgain {
-			o.said = now
+		if o.said.IsZero() {
+			o.again = 0
+		}
+		if now.Sub(o.said) >= o.again {
+			// A collector that is not there at all is no reason to fill the log.
+			o.said, o.again = now, min(max(lostAgain, 2*o.again), spansAgain)
 			// The error is the collector's own words, or names its address with what stands in it.
 			o.log.Warn("spans are lost: they could not be exported; see OTEL_EXPORTER_OTLP_ENDPOINT", "spans", n)
 		}

@@ -56,8 +56,8 @@ func (b *Bridge) wire(store *tokens.Store) (*handlers.Operations, error) {
 	b.dynamics, err = dynamics.New(dynamics.Config{
 		Tokens: b.tokensOf(), Gate: b.limits, Hosts: b.config.Hosts, APIVersion: b.config.APIVersion,
 		ReceiveBuffer: b.divided.receiveBuffer, MaxCalls: b.config.MaxInFlight,
-		UserAgent: "crmbridge/" + version, Observe: upstream.dataverse, Coalesced: upstream.cached("coalesced"),
-		Trace: spans.dataverse,
+		UserAgent: "crmbridge/" + version, Coalesced: upstream.cached("coalesced"),
+		Observe: spans.besides(upstream.dataverse),
 	})
 	if err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -234,8 +235,13 @@ func TestNothingSecretIsSaidBack(t *testing.T) {
 		messages.Accounts.Operation(messages.VerbCount): `{"connection":"acme"}`, messages.Accounts.Operation(messages.VerbFields): `{"connection":"acme"}`, messages.Accounts.Operation(messages.VerbChanges): `{"connection":"acme"}`,
 	}
 	n := 0
-	for _, form := range echoWays() {
-		for _, status := range []int{200, 400, 403, 404, 413, 500} {
+	ways := echoWays()
+	for k, way := range slices.Sorted(maps.Keys(ways)) {
+		form := ways[way]
+		for i, status := range []int{200, 400, 403, 404, 413, 500} {
+			if raceDetector && (k+i)%3 != 0 { // each form meets two of them, and each of them three forms
+				continue
+			}
 			e.set(status, form)
 			for op, body := range bodies {
 				ask(op, body)

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -159,10 +160,12 @@ func TestAFieldWithManyOptions(t *testing.T) {
 	}
 	w.Connect("later") // with no copy of the metadata
 	in := messages.FieldsRequest{Target: messages.Target{Connection: "later"}}
+	ctx, cancel := context.WithTimeout(t.Context(), messages.MaxDeadline)
+	defer cancel()
 	var names []string
 	var long messages.Field
 	for {
-		reply, err := client.Accounts().Fields(t.Context(), in)
+		reply, err := client.Accounts().Fields(ctx, in)
 		if err != nil {
 			t.Fatal(err)
 		}

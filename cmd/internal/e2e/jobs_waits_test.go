@@ -149,6 +149,9 @@ func TestSharesOfTheStreamOfResults(t *testing.T) {
 	}
 	r.job("accounts.search", "sample", `{"fields":["id","name"],"page_size":100,"limit":1000,"parallel":false}`)
 	sample := r.ended("sample")
+	if sample["state"] != "done" || sample["rows"] != 1000.0 || sample["bytes"] == nil || sample["bytes"].(float64) <= 0 {
+		t.Fatalf("%v", sample)
+	}
 	each := sample["bytes"].(float64) / 1000
 	if _, body := r.ask("crm.jobs.delete.request.acme", `{"job_id":"sample"}`); body["deleted"] != true {
 		t.Fatalf("%v", body)

@@ -90,11 +90,10 @@ func testPagesInTheOrderOfALookupEnd(t *testing.T, table *testedTable) {
 // the requester's does not end it before.
 func TestMoreRowsThanTheOrderOfALookupHas(t *testing.T) {
 	bridgetest.Long(t, "it pages through tens of thousands of rows")
-	forTables(t, testMoreRowsThanTheOrderOfALookupHas)
+	forLargeTables(t, testMoreRowsThanTheOrderOfALookupHas)
 }
 
 func testMoreRowsThanTheOrderOfALookupHas(t *testing.T, table *testedTable) {
-	table.needsMany(t)
 	w := table.world(t, table.options(50_001))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")

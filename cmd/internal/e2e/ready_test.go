@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
@@ -78,7 +79,9 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 	w.Bridge(settings, nil)
 	bridgetest.AwaitReadyz(t, settings, 200, "[+]jetstream ok: events are not published until JetStream is there")
 	bridgetest.AwaitReadyz(t, settings, 200, "[+]jobs ok: JetStream does not answer")
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]streams ok: JetStream does not answer: nats account info")
 	awaitGauge(t, settings, "jobs", 0)
+	awaitGauge(t, settings, "streams", 0)
 	awaitGauge(t, settings, "jetstream", 1)
 	w.Connect("acme") // there is nothing to be cleared before
 	_, nc := w.Client()
@@ -88,6 +91,49 @@ func TestReadyzWithoutJetStream(t *testing.T) {
 			!strings.Contains(string(reply.Data), "this crmbridge runs no jobs: JetStream does not answer") {
 			t.Errorf("jobs.%s: %v, %s", op, err, reply.Data)
 		}
+	}
+}
+
+// What somebody does to the streams of jobs while a process runs is on /readyz, with what mends
+// it, and in the gauge. Requests are answered, and so is /readyz.
+func TestReadyzNamesTheStreams(t *testing.T) {
+	bridgetest.Long(t, "the streams are looked at once a second at the most")
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	w.Bridge(settings, nil)
+	_, nc := w.Client()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]streams ok\n")
+	awaitGauge(t, settings, "streams", 1)
+	stream, err := js.Stream(t.Context(), messages.ResultsStream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := stream.CachedInfo().Config
+	config.Discard = jetstream.DiscardOld
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]streams ok: stream CRM_RESULTS has discard DiscardOld and needs DiscardNew: nats stream edit STREAM")
+	awaitGauge(t, settings, "streams", 0)
+	awaitGauge(t, settings, "jobs", 1)
+	if status, text, err := bridgetest.AdminPage(settings.AdminAddr, "/readyz?verbose&exclude=streams"); err != nil || status != 200 ||
+		!strings.Contains(text, "[+]streams excluded: ok\n") {
+		t.Errorf("%v %d %s", err, status, text)
+	}
+	if err := js.DeleteStream(t.Context(), messages.ResultsStream); err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.AwaitReadyz(t, settings, 200, "[+]streams ok: stream CRM_RESULTS was deleted and made anew before ")
+	awaitGauge(t, settings, "streams", 1)
+	w.Connect("acme")
+	client, _ := w.Client()
+	if _, err := client.WhoAmI(t.Context(), "acme"); err != nil {
+		t.Error(err)
 	}
 }
 

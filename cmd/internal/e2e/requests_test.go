@@ -37,8 +37,11 @@ func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
 		}
 	}
 	t.Logf("%d names", len(names))
-	for _, name := range names {
-		for _, op := range []messages.Op{messages.Eq, messages.Contains, messages.StartsWith, messages.EndsWith} {
+	for n, name := range names {
+		for o, op := range []messages.Op{messages.Eq, messages.Contains, messages.StartsWith, messages.EndsWith} {
+			if raceDetector && (n+o)%4 != 0 { // what takes four times as long shows it no other code
+				continue
+			}
 			where := messages.Leaf("name", op, name)
 			got := 0
 			for page, err := range client.Accounts().Pages(t.Context(), messages.SearchRequest{

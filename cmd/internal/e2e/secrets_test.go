@@ -2,16 +2,11 @@ package e2e
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -21,79 +16,6 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
-
-// wiretap keeps every secret that passes between crmbridge, the person and Entra.
-type wiretap struct {
-	next http.RoundTripper
-	mu   sync.Mutex
-	seen map[string]string // secret → what it is
-}
-
-func (w *wiretap) keep(what string, secrets ...string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, secret := range secrets {
-		if len(secret) >= 16 {
-			w.seen[secret] = what
-		}
-	}
-}
-
-func (w *wiretap) RoundTrip(r *http.Request) (*http.Response, error) {
-	w.query(r.URL)
-	response, err := w.next.RoundTrip(r)
-	if err == nil {
-		if location, err := response.Location(); err == nil {
-			w.query(location)
-		}
-		for _, cookie := range response.Cookies() {
-			w.keep("cookie "+cookie.Name, cookie.Value)
-		}
-	}
-	return response, err
-}
-
-// between keeps what crmbridge sends to Entra and Dataverse, and what it gets.
-func (w *wiretap) between(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(to http.ResponseWriter, r *http.Request) {
-		if token, found := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); found {
-			w.keep("access token", token)
-		}
-		if !strings.HasSuffix(r.URL.Path, "/token") {
-			next.ServeHTTP(to, r)
-			return
-		}
-		if r.ParseForm() == nil { // the emulator reads the parsed form
-			for _, name := range []string{"code", "code_verifier", "refresh_token", "client_secret"} {
-				w.keep(name, r.PostForm.Get(name))
-			}
-		}
-		answer := httptest.NewRecorder()
-		next.ServeHTTP(answer, r)
-		var body struct {
-			Access  string `json:"access_token"`
-			Refresh string `json:"refresh_token"`
-			ID      string `json:"id_token"`
-		}
-		if json.Unmarshal(answer.Body.Bytes(), &body) == nil {
-			w.keep("access token", body.Access)
-			w.keep("refresh token", body.Refresh)
-			w.keep("id token", body.ID)
-		}
-		maps.Copy(to.Header(), answer.Header())
-		to.WriteHeader(answer.Code)
-		_, _ = to.Write(answer.Body.Bytes()) // crmbridge may be gone
-	})
-}
-
-func (w *wiretap) query(u *url.URL) {
-	for _, name := range []string{"code", "state", "code_challenge"} {
-		w.keep(name, u.Query().Get(name))
-	}
-	if _, ticket, found := strings.Cut(u.Path, "/connect/"); found {
-		w.keep("ticket", ticket)
-	}
-}
 
 // Neither Redis nor a log at debug level, nor a span, a metric, an event, a job's record or a
 // header of its results and its dead letter holds a token, a secret, a code, a state, or a
@@ -106,17 +28,17 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.HTTP)
 	t.Setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization="+credential)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-	tap := &wiretap{next: http.DefaultTransport, seen: map[string]string{}}
-	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.between)
+	tap := bridgetest.NewWiretap()
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 100}, tap.Between)
 	settings := w.Settings(true)
 	settings.LogLevel, settings.BusCompletion = "debug", "true"
 	log := &bridgetest.Buffer{}
 	w.Bridge(settings, log)
 	client, nc := w.Client()
-	tap.keep("client secret", emulator.DefaultClientSecret, url.QueryEscape(emulator.DefaultClientSecret))
-	tap.keep("filter value", value, url.QueryEscape(value), url.PathEscape(value))
-	tap.keep("credential of the collector", credential)
-	tap.keep("key", keyMaterial(t, w.Keyset))
+	tap.Keep("client secret", emulator.DefaultClientSecret, url.QueryEscape(emulator.DefaultClientSecret))
+	tap.Keep("filter value", value, url.QueryEscape(value), url.PathEscape(value))
+	tap.Keep("credential of the collector", credential)
+	tap.Keep("key", bridgetest.KeyMaterial(t, w.Keyset))
 
 	everyOperation(t, w, client, tap, value)
 	for _, body := range []string{`{"where":{"field":"name","op":"eq","value":"` + value + `"},"nonsense":"` + value + `"}`,
@@ -160,16 +82,14 @@ func TestNothingSecretInRedisOrLogs(t *testing.T) {
 		if text == "" {
 			t.Errorf("nothing was found in %s", where)
 		}
-		for secret, what := range tap.seen {
-			if strings.Contains(text, secret) {
-				t.Errorf("%s holds a %s in clear", where, what)
-			}
+		for _, what := range tap.In(text) {
+			t.Errorf("%s holds a %s in clear", where, what)
 		}
 	}
-	if len(tap.seen) < 15 {
-		t.Errorf("only %d secrets were looked for: %v", len(tap.seen), tap.seen)
+	if n := tap.Seen(); n < 15 {
+		t.Errorf("only %d secrets were looked for", n)
 	}
-	t.Logf("%d secrets looked for in %d bytes of Redis and %d of log", len(tap.seen), len(dump), len(log.String()))
+	t.Logf("%d secrets looked for in %d bytes of Redis and %d of log", tap.Seen(), len(dump), len(log.String()))
 }
 
 // jobsWithSecrets runs a job that ends well and one that fails, both with a filter value.
@@ -213,7 +133,7 @@ func streamsDump(r requester) string {
 
 // everyOperation uses each operation at least once, connections both by browser
 // and over the bus.
-func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, value string) {
+func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, tap *bridgetest.Wiretap, value string) {
 	t.Helper()
 	must := func(err error) {
 		t.Helper()
@@ -259,7 +179,7 @@ func everyOperation(t *testing.T, w *bridgetest.World, client *messages.Client, 
 }
 
 // codeOverBus signs in for an application that owns the redirect.
-func codeOverBus(t *testing.T, w *bridgetest.World, client *messages.Client, tap *wiretap, connection string) (code, state string) {
+func codeOverBus(t *testing.T, w *bridgetest.World, client *messages.Client, tap *bridgetest.Wiretap, connection string) (code, state string) {
 	t.Helper()
 	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{
 		Target: messages.Target{Connection: connection}, EnvironmentURL: w.EmulatorURL, LoginHint: emulator.DefaultUser})
@@ -337,14 +257,4 @@ func redisDump(t *testing.T, address string) string {
 		t.Errorf("only %d keys in Redis", len(keys))
 	}
 	return dump.String()
-}
-
-func keyMaterial(t *testing.T, keyset string) string {
-	t.Helper()
-	_, rest, found := strings.Cut(keyset, `"value":"`)
-	material, _, _ := strings.Cut(rest, `"`)
-	if _, err := base64.StdEncoding.DecodeString(material); !found || err != nil {
-		t.Fatalf("no key material in the key set: %v", err)
-	}
-	return material
 }

@@ -31,7 +31,7 @@ func Cluster(t testing.TB, n int) []*server.Server {
 		s.Start()
 		t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	}
-	for until := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
+	for until := time.Now().Add(3 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		ready := 0
 		for _, s := range servers {
 			if s.ReadyForConnections(time.Second) && s.JetStreamIsCurrent() && s.NumRoutes() > 0 {

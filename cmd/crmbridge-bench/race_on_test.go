@@ -1,6 +1,0 @@
-//go:build race
-
-package main
-
-// raceDetector says that the tests run with it.
-const raceDetector = true

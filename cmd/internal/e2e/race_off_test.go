@@ -1,6 +1,0 @@
-//go:build !race
-
-package e2e
-
-// raceDetector is off.
-const raceDetector = false

@@ -1,0 +1,6 @@
+//go:build !race
+
+package dynamics
+
+// RaceDetector is off.
+const RaceDetector = false
