@@ -232,7 +232,7 @@ func TestDoctorNamesTheFault(t *testing.T) {
 		"two versions": {runs: true, break_: func(s *setUp) { s.older() },
 			check: "fleet", warned: true, says: "1 of version 0.0.9, 1 of version 0.1.0", mends: "#upgrading"},
 		"processes at another NATS": {runs: true, break_: func(s *setUp) { s.nats(nil) },
-			check: "fleet", says: "1 processes use this Redis, and none answers", mends: "the same NATS_URL"},
+			check: "fleet", says: "processes at this Redis: 1, and none answers", mends: "the same NATS_URL"},
 		"nobody serves the connection": {break_: func(s *setUp) { s.args = []string{"acme"} },
 			check: "fleet", says: "no crmbridge answers", mends: "crmbridge serve"},
 		"no such connection": {runs: true, break_: func(s *setUp) { s.args = []string{"nobody"} },
