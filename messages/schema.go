@@ -20,46 +20,60 @@ type Schemas struct{ Request, Reply string }
 // Schemas describes the bodies of an operation of a deployment that serves these
 // tables. It fails for an operation that is none of theirs.
 func (op Operation) Schemas(tables []Table) (Schemas, error) {
-	bodies, fixed := fixedBodies[op]
-	var named *Table
-	if !fixed {
-		table, verb, found := op.Table(tables)
-		if !found {
-			return Schemas{}, fmt.Errorf("there is no operation %q", op)
-		}
-		bodies, named = tableBodies[verb], &table
+	bodies, table := op.bodies(tables)
+	if bodies.request == nil {
+		return Schemas{}, fmt.Errorf("there is no operation %q", op)
 	}
-	request, err := schemaOf(bodies.request, named, tables)
+	request, err := schemaOf(bodies.request, table, tables)
 	if err != nil {
 		return Schemas{}, err
 	}
-	reply, err := schemaOf(bodies.reply, named, tables)
+	reply, err := schemaOf(bodies.reply, table, tables)
 	return Schemas{request, reply}, err
+}
+
+// bodies are the types of the operation's bodies, and the table that names their members, nil
+// where none does. An operation that there is not has none.
+func (op Operation) bodies(tables []Table) (bodies, *Table) {
+	if fixed, ok := fixedBodies[op]; ok {
+		return fixed, nil
+	}
+	table, verb, found := op.Table(tables)
+	if !found {
+		return bodies{}, nil
+	}
+	return tableBodies[verb], &table
 }
 
 // JobSchema describes the bodies of jobs of the operation: its requests with the members of
 // [JobOptions] besides. It fails for an operation that may not be a job.
 func (op Operation) JobSchema(tables []Table) (string, error) {
-	if !op.MayBeJob(tables) {
-		return "", fmt.Errorf("%q may not be a job", op)
-	}
-	schemas, err := op.Schemas(tables)
+	schema, err := op.jobSchema(tables)
 	if err != nil {
 		return "", err
 	}
-	var schema jsonschema.Schema
-	if err := json.Unmarshal([]byte(schemas.Request), &schema); err != nil {
-		return "", err
+	text, err := json.Marshal(schema)
+	return string(text), err
+}
+
+// jobSchema is JobSchema before it is written.
+func (op Operation) jobSchema(tables []Table) (*jsonschema.Schema, error) {
+	bodies, table := op.bodies(tables)
+	if bodies.request == nil || !op.MayBeJob(tables) {
+		return nil, fmt.Errorf("%q may not be a job", op)
+	}
+	schema, err := schemaFor(bodies.request, table, tables)
+	if err != nil {
+		return nil, err
 	}
 	options, err := jsonschema.For[JobOptions](nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	tighten(options, requestFacts(reflect.TypeFor[JobOptions](), nil, tables))
 	maps.Copy(schema.Properties, options.Properties)
 	schema.Title += " as a job"
-	text, err := json.Marshal(schema)
-	return string(text), err
+	return schema, nil
 }
 
 // bodies are the types of an operation's bodies.
@@ -108,15 +122,25 @@ func ofTable(body reflect.Type) bool {
 // schemaOf is the JSON Schema of a body, of one table where there is one; tables
 // are those that a request may name.
 func schemaOf(body reflect.Type, table *Table, tables []Table) (string, error) {
+	schema, err := schemaFor(body, table, tables)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(schema)
+	return string(text), err
+}
+
+// schemaFor is schemaOf before it is written.
+func schemaFor(body reflect.Type, table *Table, tables []Table) (*jsonschema.Schema, error) {
 	form := body
 	if table != nil {
 		form = table.form(body)
 	} else if ofTable(body) {
-		return "", fmt.Errorf("the table describes members of %s, and there is none", body)
+		return nil, fmt.Errorf("the table describes members of %s, and there is none", body)
 	}
 	connection, err := jsonschema.For[Connection](nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	schema, err := jsonschema.ForType(form, &jsonschema.ForOptions{
 		TypeSchemas: map[reflect.Type]*jsonschema.Schema{
@@ -126,7 +150,7 @@ func schemaOf(body reflect.Type, table *Table, tables []Table) (string, error) {
 		},
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if _, searches := schema.Properties["where"]; searches {
 		schema.Properties["where"] = &jsonschema.Schema{Ref: "#/$defs/where"} // ForType adds "null", and nothing but null fits then
@@ -144,8 +168,7 @@ func schemaOf(body reflect.Type, table *Table, tables []Table) (string, error) {
 		schema.Title = titleOf(table.Name) + " " + strings.ToLower(schema.Title)
 		table.describe(schema)
 	}
-	text, err := json.Marshal(schema)
-	return string(text), err
+	return schema, nil
 }
 
 // describe puts the table's words into descriptions.

@@ -240,12 +240,12 @@ Try, in another terminal:
   go run ./cmd/crmbridge connections check demo
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
-  go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.request \
+  go run github.com/nats-io/natscli/nats@latest --no-context req crm.accounts.search.request \
     '{"connection":"demo","where":{"field":"industry","op":"eq","value":"Consulting"}}'
-  go run github.com/nats-io/natscli/nats@latest req crm.accounts.search.job.demo.job-1 '{"fields":["id","name"]}'
-  go run github.com/nats-io/natscli/nats@latest req crm.jobs.get.request.demo '{"job_id":"job-1"}'
-  go run github.com/nats-io/natscli/nats@latest req crm.jobs.results.request.demo '{"job_id":"job-1","page":1}'
-  go run github.com/nats-io/natscli/nats@latest micro stats crmbridge
+  go run github.com/nats-io/natscli/nats@latest --no-context req crm.accounts.search.job.demo.job-1 '{"fields":["id","name"]}'
+  go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.get.request.demo '{"job_id":"job-1"}'
+  go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.results.request.demo '{"job_id":"job-1","page":1}'
+  go run github.com/nats-io/natscli/nats@latest --no-context micro stats crmbridge
 `, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL)
 }
 

@@ -16,9 +16,9 @@ import (
 
 // client are the flags that every command which asks over NATS has.
 type client struct {
-	bridge.NATS
-	JSON    bool          `name:"json" help:"Print the answer as JSON."`
-	Timeout time.Duration `name:"timeout" default:"30s" help:"How long to wait for an answer: ${default}."`
+	bridge.ClientNATS `group:"NATS:"`
+	JSON              bool          `name:"json" help:"Print the answer as JSON."`
+	Timeout           time.Duration `name:"timeout" default:"30s" help:"How long to wait for an answer: ${default}."`
 }
 
 // ask connects, lets question ask within the time-out, and closes.
@@ -78,7 +78,7 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 			denied(err)
 		}
 	}
-	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command", nats.ErrorHandler(failed))
+	nc, err := c.Connect("crmbridge command", nats.ErrorHandler(failed))
 	if err != nil {
 		return err
 	}

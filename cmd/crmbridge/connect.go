@@ -16,17 +16,17 @@ import (
 )
 
 type connectCommand struct {
-	bridge.NATS
-	Connection      string `arg:"" help:"Id for the connection: letters, digits, _ and -."`
-	EnvironmentURL  string `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
-	Tenant          string `help:"Directory id or verified domain; by default the environment's own."`
-	LoginHint       string `help:"User name to fill in at Microsoft's sign-in page."`
-	Prompt          string `help:"login, consent, select_account or none."`
-	AllowUserChange bool   `help:"Let another user than before take over the connection."`
-	DailyCalls      int    `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
-	NoBrowser       bool   `help:"Only print the URL."`
-	NoWait          bool   `help:"Do not wait until the person is done."`
-	JSON            bool   `name:"json" help:"Print the answer as JSON and do not wait."`
+	bridge.ClientNATS `group:"NATS:"`
+	Connection        string `arg:"" predictor:"connection" help:"Id for the connection: letters, digits, _ and -."`
+	EnvironmentURL    string `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
+	Tenant            string `help:"Directory id or verified domain; by default the environment's own."`
+	LoginHint         string `help:"User name to fill in at Microsoft's sign-in page."`
+	Prompt            string `predictor:"prompt" help:"login, consent, select_account or none."`
+	AllowUserChange   bool   `help:"Let another user than before take over the connection."`
+	DailyCalls        int    `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
+	NoBrowser         bool   `help:"Only print the URL."`
+	NoWait            bool   `help:"Do not wait until the person is done."`
+	JSON              bool   `name:"json" help:"Print the answer as JSON and do not wait."`
 }
 
 // Validate refuses what no request can say.
@@ -39,7 +39,7 @@ func (c *connectCommand) Validate() error {
 
 // Run prints the page's URL, opens it where it can, and waits for the person.
 func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
-	nc, err := bridge.ConnectNATS(c.NATS, "crmbridge command")
+	nc, err := c.Connect("crmbridge command")
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 type connectionsCheck struct {
 	client
 	connection
-	Tables []string `placeholder:"NAME,…" help:"Check these tables; by default those that the connection was made for."`
+	Tables []string `placeholder:"NAME,…" predictor:"tables" help:"Check these tables; by default those that the connection was made for."`
 }
 
 // Help shows an example.

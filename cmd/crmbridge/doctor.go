@@ -15,7 +15,7 @@ type doctorCommand struct {
 	bridge.Settings
 	bridge.Asker
 	JSON       bool   `name:"json" help:"Print the findings as JSON."`
-	Connection string `arg:"" optional:"" help:"Id of a connection that is checked besides."`
+	Connection string `arg:"" optional:"" predictor:"connection" help:"Id of a connection that is checked besides."`
 }
 
 // Help shows examples.

@@ -19,9 +19,9 @@ type rowsExport struct {
 	client
 	connection
 	Out        string   `required:"" placeholder:"FILE" help:"Write to this file, which ends in .csv or .jsonl."`
-	Where      filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
-	OrderBy    []string `placeholder:"NAME" help:"Order, for example -created_at,name; by default there is none, and ${rows} are read in parallel."`
+	Where      filter   `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
+	Fields     []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy    []string `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name; by default there is none, and ${rows} are read in parallel."`
 	Limit      int      `placeholder:"N" help:"At most this many rows."`
 	Total      bool     `help:"Count the matching ${rows} first, so that the progress is one of the whole."`
 	Zstd       bool     `help:"Compress the results on their way; the file is not compressed."`

@@ -19,7 +19,7 @@ import (
 type healthcheckCommand struct {
 	AdminAddr string        `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"ADMIN_ADDR of the crmbridge to ask: ${default}."`
 	Live      bool          `help:"Ask whether the process runs (/healthz), not whether it can answer requests (/readyz)."`
-	Exclude   []string      `placeholder:"NAME" sep:"none" help:"Leave a check out of the verdict: nats, subscriptions, jetstream, redis or draining. May be repeated."`
+	Exclude   []string      `placeholder:"NAME" sep:"none" predictor:"check" help:"Leave a check out of the verdict: nats, subscriptions, jetstream, redis or draining. May be repeated."`
 	Timeout   time.Duration `default:"5s" help:"How long the answer may take: ${default}."`
 }
 

@@ -22,12 +22,12 @@ type jobsCommands struct {
 // job are the arguments of a command about one job.
 type job struct {
 	connection
-	Job string `arg:"" name:"job" help:"Id of the job."`
+	Job string `arg:"" name:"job" predictor:"job" help:"Id of the job."`
 }
 
 type jobsList struct {
 	client
-	Connection string `arg:"" optional:"" help:"Id of the connection; by default what waits and runs of all, as far as the process that answers knows."`
+	Connection string `arg:"" optional:"" predictor:"connection" help:"Id of the connection; by default what waits and runs of all, as far as the process that answers knows."`
 }
 
 // Help shows examples.

@@ -31,9 +31,11 @@ type commands struct {
 	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
 	Status       statusCommand       `cmd:"" help:"Show the processes that run, blocked users, and jobs that wait."`
 	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong with a set-up, and say what mends it."`
+	Schema       schemaCommand       `cmd:"" help:"Print the contract: JSON Schemas of bodies, or an AsyncAPI document."`
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	checking
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Completion completionCommand `cmd:"" help:"Print the script by which a shell completes command lines."`
+	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
 // serving and checking are the commands that orchestrators start, each by itself.
@@ -74,6 +76,9 @@ func main() {
 
 // run is the program: it returns the exit status.
 func run(args []string, stdout, stderr io.Writer) int {
+	if line, ok := typedLine(args); ok {
+		return line.complete(stdout)
+	}
 	return programOf(grammar(args), stdout, stderr).Run(args, stdout, stderr)
 }
 
@@ -86,7 +91,7 @@ func programOf(commands any, stdout, stderr io.Writer) program.Program {
 
 // connection is the argument of every command that asks about one connection.
 type connection struct {
-	Connection string `arg:"" help:"Id of the connection."`
+	Connection string `arg:"" predictor:"connection" help:"Id of the connection."`
 }
 
 // target is the connection as requests name it.

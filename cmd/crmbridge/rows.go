@@ -14,9 +14,9 @@ type rowsSearch struct {
 	ofTable
 	client
 	connection
-	Where    filter   `placeholder:"FILTER" help:"Those that match: an expression, or the tree in JSON."`
-	Fields   []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
-	OrderBy  []string `placeholder:"NAME" help:"Order, for example -created_at,name."`
+	Where    filter   `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
+	Fields   []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy  []string `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name."`
 	PageSize int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
 	Limit    int      `placeholder:"N" help:"At most this many rows."`
 	Total    bool     `help:"Count the matching ${rows} too."`
@@ -110,7 +110,7 @@ type rowsGet struct {
 	client
 	connection
 	ID     string   `arg:"" name:"row" help:"Id of the ${row} (GUID)."`
-	Fields []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}."`
+	Fields []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
 }
 
 // Help names the fields.

@@ -16,7 +16,7 @@ type rowsChanges struct {
 	connection
 	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
 	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
-	Fields     []string `placeholder:"NAME" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
+	Fields     []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
 	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
 }
 

@@ -11,7 +11,7 @@ type rowsCount struct {
 	ofTable
 	client
 	connection
-	Where filter `placeholder:"FILTER" help:"Count those that match: an expression, or the tree in JSON. All by default."`
+	Where filter `placeholder:"FILTER" predictor:"where" help:"Count those that match: an expression, or the tree in JSON. All by default."`
 }
 
 // Help shows examples.

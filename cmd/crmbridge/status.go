@@ -20,7 +20,7 @@ import (
 // statusCommand shows what the fleet does.
 type statusCommand struct {
 	client
-	Connection string        `arg:"" optional:"" help:"Id of a connection; by default all."`
+	Connection string        `arg:"" optional:"" predictor:"connection" help:"Id of a connection; by default all."`
 	Watch      bool          `help:"Show it again and again until an interrupt."`
 	Every      time.Duration `default:"2s" help:"How long after the last time --watch shows it again: ${default}."`
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,11 +15,17 @@ import (
 
 // ConnectNATS connects a client command; it fails where no server answers.
 func ConnectNATS(s NATS, name string, more ...nats.Option) (*nats.Conn, error) {
+	return connectNATS(s, name, nil, more...)
+}
+
+// connectNATS connects with base, which the settings come before.
+func connectNATS(s NATS, name string, base []nats.Option, more ...nats.Option) (*nats.Conn, error) {
 	var r reader
 	if s = r.nats(s); len(r.faults) > 0 {
 		return nil, ConfigurationError(errors.Join(r.faults...))
 	}
-	nc, err := nats.Connect(s.URL, append(append(natsOptions(s, name), nats.Timeout(5*time.Second)), more...)...)
+	options := slices.Concat(base, natsOptions(s, name), []nats.Option{nats.Timeout(5 * time.Second)}, more)
+	nc, err := nats.Connect(s.URL, options...)
 	if err != nil {
 		return nil, natsError(s, err)
 	}

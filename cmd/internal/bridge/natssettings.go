@@ -45,7 +45,7 @@ const defaultNATS = "nats://127.0.0.1:4222"
 func (r *reader) natsURL(s NATS) string {
 	given := s.URL
 	if given == defaultNATS {
-		given = "" // by whom is not to be seen
+		given = "" // says nothing, also beside a file
 	}
 	switch text := (Settings{}).secret(r, "NATS_URL", given, s.URLFile); text {
 	case "", unreadable:

@@ -37,10 +37,10 @@ type Settings struct {
 	OperatorURL      string `name:"operator-url" env:"OPERATOR_URL" placeholder:"URL" help:"Page that says how what is read is handled (privacy); https."`
 	OperatorLogoFile string `name:"operator-logo-file" env:"OPERATOR_LOGO_FILE" placeholder:"FILE" help:"Logo for the connect page: PNG, JPEG, WebP or GIF, at most 256 KiB."`
 
-	Tables string `name:"tables" env:"TABLES" default:"accounts" placeholder:"LIST" help:"Tables that this deployment serves and asks people for on the connect page, such as accounts,contacts: ${default}."`
+	Tables string `name:"tables" env:"TABLES" default:"accounts" predictor:"tables" placeholder:"LIST" help:"Tables that this deployment serves and asks people for on the connect page, such as accounts,contacts: ${default}."`
 
 	HTTPAddr  string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
-	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz and /metrics: ${default}."`
+	AdminAddr string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz, /metrics and /asyncapi.json: ${default}."`
 	PprofAddr string `name:"pprof-addr" env:"PPROF_ADDR" placeholder:"ADDR" help:"Listen address of profiles (/debug/pprof/), a loopback address such as 127.0.0.1:6060 or :6060. Without it there are none."`
 
 	BusCompletion Switch `name:"bus-completion" env:"BUS_COMPLETION" help:"Let applications complete authorizations over NATS (default false)."`
@@ -61,13 +61,14 @@ type Settings struct {
 	JobMaxBytes     string `name:"job-max-bytes" env:"JOB_MAX_BYTES" default:"4GiB" placeholder:"BYTES" help:"What the results of one job may take: ${default}, and never more than a connection may hold."`
 
 	ShutdownGrace string `name:"shutdown-grace" env:"SHUTDOWN_GRACE" default:"30s" placeholder:"DURATION" help:"How long work in flight may take after SIGTERM: ${default}."`
-	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
-	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`
+	LogLevel      string `name:"log-level" env:"LOG_LEVEL" default:"info" predictor:"level" placeholder:"LEVEL" help:"debug, info, warn or error: ${default}."`
+	LogFormat     string `name:"log-format" env:"LOG_FORMAT" default:"auto" predictor:"format" placeholder:"FORMAT" help:"auto, text or json: ${default}. auto is text on a terminal and json elsewhere."`
 }
 
-// NATS are the settings by which every command reaches NATS.
+// NATS are the settings by which every command reaches NATS. The URL has no default that kong
+// would fill in: commands that ask look for a context where none is given; see [ClientNATS].
 type NATS struct {
-	URL     string `name:"nats-url" env:"NATS_URL" default:"nats://127.0.0.1:4222" placeholder:"URL" help:"NATS servers, comma-separated: ${default}."`
+	URL     string `name:"nats-url" env:"NATS_URL" placeholder:"URL" help:"NATS servers, comma-separated. Default nats://127.0.0.1:4222."`
 	URLFile string `name:"nats-url-file" env:"NATS_URL_FILE" placeholder:"FILE" help:"File that holds the URLs of the NATS servers, which have a password in them."`
 	Creds   string `name:"nats-creds" env:"NATS_CREDS" placeholder:"FILE" help:"NATS credentials file."`
 	TLSCA   string `name:"nats-tls-ca" env:"NATS_TLS_CA" placeholder:"FILE" help:"Certificates that the NATS server's is checked against (PEM)."`

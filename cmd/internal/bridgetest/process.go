@@ -46,7 +46,9 @@ func Program(t testing.TB, env []string, args ...string) *exec.Cmd {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(self, args...)
-	cmd.Env = append([]string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}, env...)
+	home := t.TempDir() // without a context of the nats CLI
+	cmd.Env = append([]string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + home,
+		"XDG_CONFIG_HOME=" + home}, env...)
 	return cmd
 }
 

@@ -1,0 +1,2170 @@
+// crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
+// sha256 of asyncapi.json: 47ad7438f721543fc042daa8b1a551a7bf9f606578dc8c746cdadbceb9d71818
+
+export type Where =
+  | {
+      /**
+       * @minItems 1
+       */
+      and: Where[];
+    }
+  | {
+      /**
+       * @minItems 1
+       */
+      or: Where[];
+    }
+  | {
+      not: Where;
+    }
+  | {
+      field: string;
+      op:
+        | "eq"
+        | "ne"
+        | "lt"
+        | "le"
+        | "gt"
+        | "ge"
+        | "between"
+        | "in"
+        | "not_in"
+        | "contains"
+        | "not_contains"
+        | "starts_with"
+        | "ends_with"
+        | "contains_any"
+        | "contains_none"
+        | "is_null"
+        | "not_null";
+      value?:
+        | null
+        | boolean
+        | number
+        | string
+        | unknown[]
+        | {
+            [k: string]: unknown;
+          };
+    };
+
+export interface AccountsChangesReply {
+  /**
+   * each account that was made or changed, as it is now
+   */
+  accounts:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  connection?: string;
+  /**
+   * ids of accounts that are gone
+   */
+  deleted: null | string[];
+  has_more: boolean;
+  next_cursor: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface AccountsChangesRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * as in accounts.search; default id, name, website, classification, industry
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+}
+export interface AccountsChangesRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in accounts.search; default id, name, website, classification, industry
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface AccountsCountReply {
+  connection?: string;
+  count: number;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface AccountsCountRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  where?: Where;
+}
+export interface AccountsCountRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface AccountsFieldsReply {
+  connection?: string;
+  fields: null | Field[];
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface Field {
+  custom: boolean;
+  label: string;
+  logical_name: string;
+  name: string;
+  options?:
+    | null
+    | {
+        label: string;
+        value: number;
+        [k: string]: unknown;
+      }[];
+  /**
+   * how many options there are, where options_truncated
+   */
+  options_count?: number;
+  /**
+   * options holds not all of them
+   */
+  options_truncated?: boolean;
+  /**
+   * the user reads its values; false where field-level security hides them
+   */
+  readable: boolean;
+  searchable: boolean;
+  type:
+    | "text"
+    | "whole number"
+    | "decimal"
+    | "money"
+    | "date and time"
+    | "date"
+    | "yes/no"
+    | "choice"
+    | "several choices"
+    | "GUID"
+    | "lookup";
+  [k: string]: unknown;
+}
+export interface AccountsFieldsRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+}
+export interface AccountsFieldsRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface AccountsGetRequest {
+  /**
+   * accountid
+   */
+  account_id: string;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * as in accounts.search; default id, name, website, classification, industry
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+}
+export interface AccountsGetRequestAsJob {
+  /**
+   * accountid
+   */
+  account_id: string;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in accounts.search; default id, name, website, classification, industry
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface AccountsPage {
+  /**
+   * the requested fields of each account, under the names they were asked by
+   */
+  accounts:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  connection?: string;
+  /**
+   * there are more; send it as cursor
+   */
+  next_cursor?: string;
+  request_id: string;
+  /**
+   * how many accounts match in all, where include_total asked for it
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface AccountsRowReply {
+  /**
+   * the requested fields under the names they were asked by
+   */
+  account: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  };
+  connection?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface AccountsSearchRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching accounts too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  where?: Where;
+}
+export interface AccountsSearchRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching accounts too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface AuthorizeReply {
+  authorization_url?: string;
+  connect_url?: string;
+  connection?: string | Connection;
+  expires_at?: string;
+  request_id: string;
+  state?: string;
+  tables?: null | string[];
+  [k: string]: unknown;
+}
+export interface Connection {
+  access_token_expires_at: null | string;
+  created_at?: string;
+  environment_url: string;
+  grant: "authorization_code" | "client_credentials" | "";
+  id: string;
+  last_error?: string;
+  organization_id: string;
+  organization_name: null | string;
+  refreshed_at: null | string;
+  scopes: null | string[];
+  /**
+   * pending, active, reauthorization_required, or in lists unreadable
+   */
+  status: "pending" | "active" | "reauthorization_required" | "unreadable";
+  /**
+   * tables that the person who connected was told of; none while pending
+   */
+  tables: null | string[];
+  tenant_id: string;
+  user_full_name: null | string;
+  user_id: string;
+  user_name: null | string;
+  [k: string]: unknown;
+}
+export interface AuthorizeRequest {
+  /**
+   * let another user than before take over an existing connection
+   */
+  allow_user_change?: boolean;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has
+   */
+  daily_calls?: number;
+  /**
+   * origin of the Dataverse environment, for example https://contoso.crm4.dynamics.com
+   */
+  environment_url: string;
+  /**
+   * authorization_code (default) or client_credentials
+   */
+  grant?: "authorization_code" | "client_credentials";
+  /**
+   * user name to fill in at Microsoft's sign-in page
+   */
+  login_hint?: string;
+  /**
+   * login, consent, select_account or none
+   */
+  prompt?: "login" | "consent" | "select_account" | "none";
+  /**
+   * directory id, verified domain, organizations or common; by default the environment's own directory
+   */
+  tenant?: string;
+}
+export interface CheckRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * tables to check; default those that the connection was made for
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  tables?: null | ("accounts" | "contacts" | "leads" | "opportunities")[];
+}
+export interface ChecksReply {
+  checks: null | PermissionCheck[];
+  connection?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface PermissionCheck {
+  /**
+   * organization, deep, local or basic: which rows of the table the user reads
+   */
+  depth?: "organization" | "deep" | "local" | "basic";
+  detail?: string;
+  how_to_fix?: string;
+  missing_privilege?: string;
+  name: string;
+  ok: boolean;
+  [k: string]: unknown;
+}
+export interface CompleteRequest {
+  code?: string;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  error?: string;
+  error_description?: string;
+  state: string;
+}
+export interface ConnectionEvent {
+  at: string;
+  connection: string;
+  environment_url?: string;
+  event_id: string;
+  incarnation?: string;
+  kind: "connected" | "reauthorization_required" | "deleted";
+  last_error?: string;
+  status?: "pending" | "active" | "reauthorization_required" | "unreadable";
+  version: number;
+  [k: string]: unknown;
+}
+export interface ConnectionReply {
+  connection: Connection;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ConnectionRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+}
+export interface ConnectionRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface ConnectionsListReply {
+  connection?: string;
+  connections: null | Connection[];
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ConnectionsListRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * 1 to 1000, default 100
+   */
+  page_size?: number;
+}
+export interface ContactsChangesReply {
+  connection?: string;
+  /**
+   * each contact that was made or changed, as it is now
+   */
+  contacts:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  /**
+   * ids of contacts that are gone
+   */
+  deleted: null | string[];
+  has_more: boolean;
+  next_cursor: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ContactsChangesRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * as in contacts.search; default id, name, email, job_title, account
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+}
+export interface ContactsChangesRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in contacts.search; default id, name, email, job_title, account
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface ContactsCountReply {
+  connection?: string;
+  count: number;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ContactsCountRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  where?: Where;
+}
+export interface ContactsCountRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface ContactsFieldsReply {
+  connection?: string;
+  fields: null | Field[];
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ContactsFieldsRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+}
+export interface ContactsFieldsRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface ContactsGetRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * contactid
+   */
+  contact_id: string;
+  /**
+   * as in contacts.search; default id, name, email, job_title, account
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+}
+export interface ContactsGetRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * contactid
+   */
+  contact_id: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in contacts.search; default id, name, email, job_title, account
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface ContactsPage {
+  connection?: string;
+  /**
+   * the requested fields of each contact, under the names they were asked by
+   */
+  contacts:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  /**
+   * there are more; send it as cursor
+   */
+  next_cursor?: string;
+  request_id: string;
+  /**
+   * how many contacts match in all, where include_total asked for it
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface ContactsRowReply {
+  connection?: string;
+  /**
+   * the requested fields under the names they were asked by
+   */
+  contact: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  };
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface ContactsSearchRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching contacts too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  where?: Where;
+}
+export interface ContactsSearchRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching contacts too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface DeadLetterHeaders {
+  /**
+   * Executions that ended in an error that may pass.
+   */
+  "Crm-Attempts": string;
+  /**
+   * Code of the error.
+   */
+  "Crm-Error-Code":
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  /**
+   * Operation of the job.
+   */
+  "Crm-Operation": string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Message of the error, shortened where it is long.
+   */
+  "Nats-Service-Error": string;
+  /**
+   * HTTP-like number of the error, as NATS's services API has it.
+   */
+  "Nats-Service-Error-Code": string;
+  [k: string]: unknown;
+}
+export interface DeletedReply {
+  connection?: string;
+  deleted: boolean;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface Detail {
+  message: string;
+  path: string;
+  [k: string]: unknown;
+}
+export interface Error {
+  admin_consent_url?: string;
+  code:
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  details?: null | Detail[];
+  dynamics?: null | {
+    code: string;
+    message: string;
+    request_id: string;
+    status: number;
+    [k: string]: unknown;
+  };
+  message: string;
+  retry_after_ms?: number;
+  retryable: boolean;
+  [k: string]: unknown;
+}
+export interface ErrorHeaders {
+  /**
+   * Code of the error.
+   */
+  "Crm-Error-Code":
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last"?: "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page"?: string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Message of the error, shortened where it is long.
+   */
+  "Nats-Service-Error": string;
+  /**
+   * HTTP-like number of the error, as NATS's services API has it.
+   */
+  "Nats-Service-Error-Code": string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface ErrorReply {
+  connection?: string;
+  error: Error | null;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface EventHeaders {
+  /**
+   * Id of the event, by which the stream knows one that comes twice.
+   */
+  "Nats-Msg-Id": string;
+  [k: string]: unknown;
+}
+export interface Job {
+  attempts: number;
+  bytes: number;
+  connection: string;
+  /**
+   * of the job's subject and body: another job under the same id has another
+   */
+  digest?: string;
+  error?: Error | null;
+  finished_at: null | string;
+  id: string;
+  /**
+   * the connection's incarnation, as in Crm-Incarnation of the results
+   */
+  incarnation?: string;
+  operation: string;
+  pages: number;
+  queued_at: string;
+  /**
+   * the job waits until then
+   */
+  retry_at?: null | string;
+  /**
+   * the job whose dead letter this one runs again
+   */
+  retry_of?: string;
+  rows: number;
+  started_at: null | string;
+  /**
+   * queued, running, done, failed or cancelled
+   */
+  state: "queued" | "running" | "done" | "failed" | "cancelled";
+  takeovers: number;
+  /**
+   * rows that the job will have, where that is known
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface JobHeaders {
+  /**
+   * RFC 3339 time at which the requester stops waiting; 30 s after receipt by default on the interactive lane, 5 min at most.
+   */
+  "Crm-Deadline"?: string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id"?: string;
+  /**
+   * The job whose dead letter this one runs again.
+   */
+  "Crm-Retry-Of"?: string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface JobRecord {
+  attempts: number;
+  beat: number;
+  bytes: number;
+  connection: string;
+  /**
+   * of the job's subject and body: another job under the same id has another
+   */
+  digest?: string;
+  error?: Error | null;
+  finished_at: null | string;
+  form: number;
+  id: string;
+  /**
+   * the connection's incarnation, as in Crm-Incarnation of the results
+   */
+  incarnation?: string;
+  operation: string;
+  owner?: string;
+  pages: number;
+  queued_at: string;
+  request_id: string;
+  /**
+   * the job waits until then
+   */
+  retry_at?: null | string;
+  /**
+   * the job whose dead letter this one runs again
+   */
+  retry_of?: string;
+  rows: number;
+  started_at: null | string;
+  /**
+   * queued, running, done, failed or cancelled
+   */
+  state: "queued" | "running" | "done" | "failed" | "cancelled";
+  takeovers: number;
+  /**
+   * rows that the job will have, where that is known
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface JobReply {
+  job: Job;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface JobRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * id of the job
+   */
+  job_id: string;
+}
+export interface JobResultsReply {
+  connection?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface JobResultsRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * id of the job
+   */
+  job_id: string;
+  /**
+   * number of the message, Crm-Page; the first is 1
+   */
+  page: number;
+}
+export interface JobRetryRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * id of the job that failed
+   */
+  job_id: string;
+  /**
+   * id of the job that runs it again; default a new one
+   */
+  new_job_id?: string;
+}
+export interface JobsListReply {
+  connection?: string;
+  jobs: null | Job[];
+  /**
+   * there are more; send it as cursor
+   */
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface JobsListRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * 1 to 1000; default 100
+   */
+  page_size?: number;
+}
+export interface LeadsChangesReply {
+  connection?: string;
+  /**
+   * ids of leads that are gone
+   */
+  deleted: null | string[];
+  has_more: boolean;
+  /**
+   * each lead that was made or changed, as it is now
+   */
+  leads:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  next_cursor: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface LeadsChangesRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * as in leads.search; default id, name, company, email, job_title
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+}
+export interface LeadsChangesRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in leads.search; default id, name, company, email, job_title
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface LeadsCountReply {
+  connection?: string;
+  count: number;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface LeadsCountRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  where?: Where;
+}
+export interface LeadsCountRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface LeadsFieldsReply {
+  connection?: string;
+  fields: null | Field[];
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface LeadsFieldsRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+}
+export interface LeadsFieldsRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface LeadsGetRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * as in leads.search; default id, name, company, email, job_title
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * leadid
+   */
+  lead_id: string;
+}
+export interface LeadsGetRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in leads.search; default id, name, company, email, job_title
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * leadid
+   */
+  lead_id: string;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface LeadsPage {
+  connection?: string;
+  /**
+   * the requested fields of each lead, under the names they were asked by
+   */
+  leads:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  /**
+   * there are more; send it as cursor
+   */
+  next_cursor?: string;
+  request_id: string;
+  /**
+   * how many leads match in all, where include_total asked for it
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface LeadsRowReply {
+  connection?: string;
+  /**
+   * the requested fields under the names they were asked by
+   */
+  lead: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  };
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface LeadsSearchRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching leads too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  where?: Where;
+}
+export interface LeadsSearchRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching leads too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface LimitsReply {
+  /**
+   * requests, execution_time or concurrency; not there where Dataverse did not say it
+   */
+  blocked_by?: string;
+  /**
+   * no call begins before; not there where Dataverse takes calls
+   */
+  blocked_until?: null | string;
+  /**
+   * circuit breaker in the process that answers: closed, open or half_open
+   */
+  breaker: string;
+  /**
+   * calls of the fleet since midnight UTC
+   */
+  calls_today: number;
+  connection?: string;
+  /**
+   * calls a day that the customer allows; not there where nothing is said
+   */
+  daily_calls?: number;
+  /**
+   * calls in flight over the fleet
+   */
+  in_flight: number;
+  /**
+   * how many calls may be in flight over the fleet
+   */
+  limit: number;
+  /**
+   * calls that wait in the process that answers
+   */
+  queued: number;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface OpportunitiesChangesReply {
+  connection?: string;
+  /**
+   * ids of opportunities that are gone
+   */
+  deleted: null | string[];
+  has_more: boolean;
+  next_cursor: string;
+  /**
+   * each opportunity that was made or changed, as it is now
+   */
+  opportunities:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface OpportunitiesChangesRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * as in opportunities.search; default id, name, account, stage, estimated_value
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+}
+export interface OpportunitiesChangesRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before, or of the last time; alone or with the identical fields
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in opportunities.search; default id, name, account, stage, estimated_value
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * 1 to 5000; default 1000
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface OpportunitiesCountReply {
+  connection?: string;
+  count: number;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface OpportunitiesCountRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  where?: Where;
+}
+export interface OpportunitiesCountRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface OpportunitiesFieldsReply {
+  connection?: string;
+  fields: null | Field[];
+  next_cursor?: string;
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface OpportunitiesFieldsRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+}
+export interface OpportunitiesFieldsRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before
+   */
+  cursor?: string;
+  /**
+   * only columns that the customer or an app added
+   */
+  custom_only?: boolean;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface OpportunitiesGetRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * as in opportunities.search; default id, name, account, stage, estimated_value
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * opportunityid
+   */
+  opportunity_id: string;
+}
+export interface OpportunitiesGetRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * as in opportunities.search; default id, name, account, stage, estimated_value
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * opportunityid
+   */
+  opportunity_id: string;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+}
+export interface OpportunitiesPage {
+  connection?: string;
+  /**
+   * there are more; send it as cursor
+   */
+  next_cursor?: string;
+  /**
+   * the requested fields of each opportunity, under the names they were asked by
+   */
+  opportunities:
+    | null
+    | {
+        [k: string]:
+          | null
+          | boolean
+          | number
+          | string
+          | unknown[]
+          | {
+              [k: string]: unknown;
+            };
+      }[];
+  request_id: string;
+  /**
+   * how many opportunities match in all, where include_total asked for it
+   */
+  total?: null | number;
+  [k: string]: unknown;
+}
+export interface OpportunitiesRowReply {
+  connection?: string;
+  /**
+   * the requested fields under the names they were asked by
+   */
+  opportunity: {
+    [k: string]:
+      | null
+      | boolean
+      | number
+      | string
+      | unknown[]
+      | {
+          [k: string]: unknown;
+        };
+  };
+  request_id: string;
+  [k: string]: unknown;
+}
+export interface OpportunitiesSearchRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching opportunities too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  where?: Where;
+}
+export interface OpportunitiesSearchRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * next_cursor of the reply before; alone or with the identical query
+   */
+  cursor?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
+   *
+   * @minItems 1
+   * @maxItems 100
+   */
+  fields?: null | string[];
+  /**
+   * count the matching opportunities too
+   */
+  include_total?: boolean;
+  /**
+   * at most this many rows over all pages
+   */
+  limit?: number;
+  /**
+   * page (default) or stream
+   */
+  mode?: "page" | "stream";
+  /**
+   * fields, a leading hyphen sorts in descending order; the id is added as the last key
+   *
+   * @maxItems 10
+   */
+  order_by?: null | string[];
+  /**
+   * 1 to 5000; default 100 in page mode, 5000 in stream mode
+   */
+  page_size?: number;
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  where?: Where;
+}
+export interface RecordHeaders {
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  [k: string]: unknown;
+}
+export interface ReplyHeaders {
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last"?: "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page"?: string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface RequestHeaders {
+  /**
+   * RFC 3339 time at which the requester stops waiting; 30 s after receipt by default on the interactive lane, 5 min at most.
+   */
+  "Crm-Deadline"?: string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id"?: string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface ResultErrorHeaders {
+  /**
+   * Code of the error.
+   */
+  "Crm-Error-Code":
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last": "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page": string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Rows of the job up to this message.
+   */
+  "Crm-Rows": string;
+  /**
+   * Rows that the job will have, where that is known.
+   */
+  "Crm-Total"?: string;
+  /**
+   * Message of the error, shortened where it is long.
+   */
+  "Nats-Service-Error": string;
+  /**
+   * HTTP-like number of the error, as NATS's services API has it.
+   */
+  "Nats-Service-Error-Code": string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface ResultHeaders {
+  /**
+   * How the body is compressed, where the job asked for it.
+   */
+  "Content-Encoding"?: "zstd";
+  /**
+   * Sealed place from which crmbridge goes on. Not for readers.
+   */
+  "Crm-Checkpoint"?: string;
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last"?: "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page": string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Rows of the job up to this message.
+   */
+  "Crm-Rows": string;
+  /**
+   * Rows that the job will have, where that is known.
+   */
+  "Crm-Total"?: string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
+export interface Role {
+  id: string;
+  name: string;
+  via: string;
+  [k: string]: unknown;
+}
+export interface User {
+  business_unit_id: string;
+  disabled: boolean;
+  email: string;
+  id: string;
+  name: string;
+  roles: null | Role[];
+  /**
+   * the user is in more than 500 teams; roles of the others are missing
+   */
+  roles_truncated?: boolean;
+  title: string;
+  [k: string]: unknown;
+}
+export interface UserGetRequest {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * primary e-mail address or user name; give this or user_id
+   */
+  email?: string;
+  /**
+   * systemuserid; give this or email
+   */
+  user_id?: string;
+}
+export interface UserGetRequestAsJob {
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+  /**
+   * primary e-mail address or user name; give this or user_id
+   */
+  email?: string;
+  /**
+   * zstd compresses the results; default none
+   */
+  encoding?: "" | "zstd";
+  /**
+   * false reads the rows one page after the other; default true
+   */
+  parallel?: null | boolean;
+  /**
+   * systemuserid; give this or email
+   */
+  user_id?: string;
+}
+export interface UserReply {
+  connection?: string;
+  request_id: string;
+  user: User;
+  [k: string]: unknown;
+}
+export interface WhoAmIReply {
+  business_unit_id: string;
+  connection?: string;
+  organization_id: string;
+  request_id: string;
+  user_id: string;
+  [k: string]: unknown;
+}
