@@ -146,6 +146,23 @@ func TestTheRunbookNamesCommandsThatAreThere(t *testing.T) {
 	}
 }
 
+// The NATS users of deploy/nats.conf have inboxes of their own, of which the command nats learns by
+// a flag alone, and LOGS is no command: both are functions, which the page has before its sections.
+func TestTheRunbookDefinesItsFunctions(t *testing.T) {
+	preface, rest, _ := strings.Cut(file(t, rules.Runbook), "\n## ")
+	for name, is := range map[string]string{
+		"nats": `nats() { command nats --inbox-prefix="$NATS_INBOX_PREFIX" "$@"; }`,
+		"LOGS": `LOGS() { kubectl `,
+	} {
+		if !regexp.MustCompile(`(?m)^` + name + ` `).MatchString(rest) {
+			t.Errorf("the sections do not use %s", name)
+		}
+		if !strings.Contains(preface, "\n"+is) {
+			t.Errorf("%s is not defined as %q", name, is)
+		}
+	}
+}
+
 // runbookQueries are those that the runbook has, one a line.
 func runbookQueries(t *testing.T) (all []string) {
 	t.Helper()
