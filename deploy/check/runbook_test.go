@@ -83,9 +83,11 @@ func commandsOf(page string) (calls [][2][]string) {
 		texts = append(texts, strings.ReplaceAll(code[1], "\n", " "))
 	}
 	for _, text := range texts {
-		if strings.HasPrefix(text, "journalctl") { // of the unit
+		// Of the unit, and of the service:
+		if strings.HasPrefix(text, "journalctl") || strings.HasPrefix(text, "docker compose logs") {
 			continue
 		}
+		text = strings.TrimPrefix(text, "docker compose exec crmbridge ")
 		for _, call := range ours.FindAllStringSubmatch(text, -1) {
 			var found [2][]string
 			named := true
