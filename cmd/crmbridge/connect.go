@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -67,7 +68,7 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	if !c.NoBrowser {
-		browser.Stdout, browser.Stderr = std.err, std.err
+		browser.Stdout, browser.Stderr = io.Discard, io.Discard // what it tried is of no use to anybody
 		if err := browser.OpenURL(begun.ConnectURL); err != nil {
 			fmt.Fprintln(std.err, "No browser could be opened here; open the page in one.")
 		}

@@ -146,6 +146,10 @@ func TestDoctorNamesTheFault(t *testing.T) {
 		"the description is refused": {break_: func(s *setUp) {
 			s.limited(&server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"$SRV.>"}}})
 		}, check: "nats.subscribe", says: "$SRV.", mends: `"$SRV.>"`},
+		"another user's inboxes": {break_: func(s *setUp) {
+			s.limited(&server.Permissions{Subscribe: &server.SubjectPermission{Deny: []string{"_INBOX.administrators.>"}}})
+			s.env = []string{"NATS_INBOX_PREFIX=_INBOX.administrators"}
+		}, check: "nats.subscribe", says: "_INBOX.administrators.", mends: "unset NATS_INBOX_PREFIX"},
 		"answers are refused": {break_: func(s *setUp) {
 			s.limited(&server.Permissions{Publish: &server.SubjectPermission{Deny: []string{"_INBOX.>", "_R_.>", "campaigns.>"}}})
 		}, check: "nats.publish", says: "_INBOX.>", mends: `"_INBOX.>"`},
@@ -172,6 +176,10 @@ func TestDoctorNamesTheFault(t *testing.T) {
 			check: "redis", says: "cannot be reached", mends: "REDIS_URL"},
 		"Redis wants a password": {break_: func(s *setUp) { s.redis("CONFIG SET requirepass secret") },
 			check: "redis", says: "wants a password", mends: "into REDIS_URL"},
+		"another password of Redis": {break_: func(s *setUp) {
+			s.redis("ACL SETUSER crmbridge on >secret ~crmbridge:* &crmbridge:* +@all")
+			s.settings.RedisURL = strings.Replace(s.settings.RedisURL, "redis://", "redis://crmbridge:canary-password@", 1)
+		}, check: "redis", says: "refuses the user or password in REDIS_URL", mends: "mend user and password in REDIS_URL"},
 		"Redis evicts": {runs: true, break_: func(s *setUp) { s.redis("CONFIG SET maxmemory-policy allkeys-lru") },
 			check: "redis.eviction", says: "allkeys-lru", mends: "redis-cli CONFIG SET maxmemory-policy noeviction"},
 		"Redis forgets": {runs: true, break_: func(s *setUp) { s.redis("CONFIG SET appendonly no") },
@@ -224,7 +232,7 @@ func TestDoctorNamesTheFault(t *testing.T) {
 		"two versions": {runs: true, break_: func(s *setUp) { s.older() },
 			check: "fleet", warned: true, says: "1 of version 0.0.9, 1 of version 0.1.0", mends: "#upgrading"},
 		"processes at another NATS": {runs: true, break_: func(s *setUp) { s.nats(nil) },
-			check: "fleet", says: "1 processes use this Redis, and none answers", mends: "the same NATS_URL"},
+			check: "fleet", says: "processes at this Redis: 1, and none answers", mends: "the same NATS_URL"},
 		"nobody serves the connection": {break_: func(s *setUp) { s.args = []string{"acme"} },
 			check: "fleet", says: "no crmbridge answers", mends: "crmbridge serve"},
 		"no such connection": {runs: true, break_: func(s *setUp) { s.args = []string{"nobody"} },

@@ -27,7 +27,8 @@ func (f fleet) still(metric, value string, labels ...string) {
 // hour and the other after two, a Redis and three NATS servers that fail over, a burst that is
 // refused in part, a user who is kept out for ten minutes, connections that needed their person
 // yesterday already and that nobody knows of for ten minutes, one error on a quiet day, and
-// nothing to do at all in the last hour.
+// nothing to do at all in the last hour. Of its hundreds of users some are always kept out, and one
+// customer has taken back what it allowed the application.
 func calm() samples {
 	f := fleet{samples{}}
 	const first, second, third = "1x479", "1x239", "0x1 1x479" // gauges of what starts are 0 at first
@@ -52,10 +53,11 @@ func calm() samples {
 	}
 	f.still("crmbridge_nats_dropped_messages_total", "0")
 	f.still("crmbridge_unanswered_requests_total", "0")
-	f.each("crmbridge_users_blocked", "0x79 1x39 0x359", "0x79 1x39 0x119", "0x481")
-	f.still("crmbridge_token_requests_total", "0", `grant="refresh_token", code="configuration_error"`)
+	f.each("crmbridge_users_blocked", "2x79 20x39 2x359", "2x79 20x39 2x119", "0x1 2x479")
+	f.first("crmbridge_refreshes_total", "0+1x479", `verdict="ok"`)
+	f.first("crmbridge_refreshes_total", "0x99 1+0.02x379", `verdict="configuration_error"`)
 	f.first("crmbridge_refresh_overdue_seconds", "0x19 80000 12 0x457") // one is asked for after a day
-	for status, n := range map[string]string{"active": "9", "reauthorization_required": "2"} {
+	for status, n := range map[string]string{"active": "900", "reauthorization_required": "2"} {
 		f.each("crmbridge_connections", n+"x99 0x39 "+n+"x339", n+"x99 0x39 "+n+"x99", "0x1 "+n+"x479",
 			fmt.Sprintf("status=%q", status))
 	}
@@ -65,5 +67,15 @@ func calm() samples {
 	f.still("crmbridge_dead_jobs", "0")
 	f.each("crmbridge_build_info", first, second, "_x481", `version="1.12.0", revision="11", go="go1.26.8"`)
 	f.each("crmbridge_build_info", "_x479", "_x239", "_x240 1x240", `version="1.12.1", revision="12", go="go1.26.8"`)
+	return f.samples
+}
+
+// withoutJetStream is the same fleet at a NATS that has none: requests are answered, and jobs were
+// never run.
+func withoutJetStream() samples {
+	f := fleet{calm()}
+	for _, check := range []string{"streams", "jobs"} {
+		f.still("crmbridge_ready", "0", fmt.Sprintf("check=%q", check))
+	}
 	return f.samples
 }

@@ -112,7 +112,9 @@ func unitTests(t *testing.T) []byte {
 		}
 	}
 	tests.Tests = append(tests.Tests, unit{Name: "a fleet that is well", Every: every.String(), Series: seriesOf(calm()),
-		Exprs: []unitExpr{{fired, "3h", []unitSample{}}}})
+		Exprs: []unitExpr{{fired, "3h", []unitSample{}}}},
+		unit{Name: "a fleet without JetStream", Every: every.String(), Series: seriesOf(withoutJetStream()),
+			Exprs: []unitExpr{{fired, "3h", []unitSample{}}}})
 	text, err := yaml.Marshal(tests)
 	if err != nil {
 		t.Fatal(err)

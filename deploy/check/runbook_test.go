@@ -83,9 +83,11 @@ func commandsOf(page string) (calls [][2][]string) {
 		texts = append(texts, strings.ReplaceAll(code[1], "\n", " "))
 	}
 	for _, text := range texts {
-		if strings.HasPrefix(text, "journalctl") { // of the unit
+		// Of the unit, and of the service:
+		if strings.HasPrefix(text, "journalctl") || strings.HasPrefix(text, "docker compose logs") {
 			continue
 		}
+		text = strings.TrimPrefix(text, "docker compose exec crmbridge ")
 		for _, call := range ours.FindAllStringSubmatch(text, -1) {
 			var found [2][]string
 			named := true
@@ -143,6 +145,23 @@ func TestTheRunbookNamesCommandsThatAreThere(t *testing.T) {
 		"crmbridge status takes no --wach"}
 	if !slices.Equal(found, want) {
 		t.Errorf("of mistaken commands is said %q", found)
+	}
+}
+
+// The NATS users of deploy/nats.conf have inboxes of their own, of which the command nats learns by
+// a flag alone, and LOGS is no command: both are functions, which the page has before its sections.
+func TestTheRunbookDefinesItsFunctions(t *testing.T) {
+	preface, rest, _ := strings.Cut(file(t, rules.Runbook), "\n## ")
+	for name, is := range map[string]string{
+		"nats": `nats() { command nats --inbox-prefix="$NATS_INBOX_PREFIX" "$@"; }`,
+		"LOGS": `LOGS() { kubectl `,
+	} {
+		if !regexp.MustCompile(`(?m)^` + name + ` `).MatchString(rest) {
+			t.Errorf("the sections do not use %s", name)
+		}
+		if !strings.Contains(preface, "\n"+is) {
+			t.Errorf("%s is not defined as %q", name, is)
+		}
 	}
 }
 

@@ -51,7 +51,7 @@ func (d *Doctor) checkFleet(ctx context.Context) {
 	case err != nil:
 		d.failed("fleet", "processes are not found out: "+cause(err), "crmbridge status")
 	case len(processes) == 0 && d.processes > 0:
-		d.failed("fleet", fmt.Sprintf("%d processes use this Redis, and none answers at this NATS", d.processes),
+		d.failed("fleet", fmt.Sprintf("processes at this Redis: %d, and none answers at this NATS", d.processes),
 			"give all processes the same NATS_URL and REDIS_URL, and look at /readyz?verbose of each")
 		d.skipConnection("no crmbridge answers")
 		return
@@ -65,7 +65,7 @@ func (d *Doctor) checkFleet(ctx context.Context) {
 		d.warned("fleet", "processes run different versions: "+versionWords(versions),
 			"replace the older ones; see deploy/README.md#upgrading")
 	case len(processes) < d.processes:
-		d.warned("fleet", fmt.Sprintf("%d processes use this Redis, and %d answer at this NATS", d.processes, len(processes)),
+		d.warned("fleet", fmt.Sprintf("processes at this Redis: %d, and at this NATS: %d", d.processes, len(processes)),
 			"crmbridge status, and /readyz?verbose of each process")
 	default:
 		d.passed("fleet", "%s", versionWords(versions))

@@ -45,11 +45,15 @@ func (d *Doctor) checkNATS(ctx context.Context) {
 	d.passed("nats", "connected to %s, version %s", serverNames(nc.ConnectedUrlRedacted()), nc.ConnectedServerVersion())
 	d.checkNATSEncryption()
 	d.checkPayload()
-	d.checkSubscriptions(ctx, refused)
-	if d.checkPublishing(ctx, refused) {
-		d.checkStreams(ctx)
-	} else {
+	hears := d.checkSubscriptions(ctx, refused)
+	asks := d.checkPublishing(ctx, refused, hears)
+	switch {
+	case !asks:
 		d.skipped("nats.streams", "not looked at: this user may not ask for them")
+	case !hears:
+		d.skipped("nats.streams", "not looked at: this user hears no answers")
+	default:
+		d.checkStreams(ctx)
 	}
 }
 

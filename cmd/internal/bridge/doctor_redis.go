@@ -61,6 +61,8 @@ func closed(client redis.UniversalClient) redis.UniversalClient {
 func redisRemedy(err error) string {
 	text := err.Error()
 	switch {
+	case strings.Contains(text, "user or password"):
+		return "mend user and password in REDIS_URL: they are those of the ACL (deploy/redis.acl); see " + redisPage
 	case strings.Contains(text, "refuses the"), strings.Contains(text, "inside of a script"):
 		return "give the user the rights of deploy/redis.acl: redis-cli ACL LOAD"
 	case strings.Contains(text, "password"):

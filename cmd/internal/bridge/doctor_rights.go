@@ -75,8 +75,8 @@ func (d *Doctor) settle(ctx context.Context) error {
 }
 
 // checkSubscriptions makes each subscription that serve needs and ends it at once. A request
-// that comes in that moment is answered: try again.
-func (d *Doctor) checkSubscriptions(ctx context.Context, refused *refusals) {
+// that comes in that moment is answered: try again. It reports whether answers are heard.
+func (d *Doctor) checkSubscriptions(ctx context.Context, refused *refusals) (hears bool) {
 	requests, others := d.subscriptions()
 	for _, subject := range requests {
 		sub, err := d.nats.QueueSubscribe(subject, messages.QueueGroup, turnAway)
@@ -85,7 +85,7 @@ func (d *Doctor) checkSubscriptions(ctx context.Context, refused *refusals) {
 		}
 		if err != nil {
 			d.failed("nats.subscribe", err.Error(), natsPage)
-			return
+			return false
 		}
 	}
 	for _, subject := range others {
@@ -95,22 +95,28 @@ func (d *Doctor) checkSubscriptions(ctx context.Context, refused *refusals) {
 	}
 	if err := d.settle(ctx); err != nil {
 		d.failed("nats.subscribe", "the server does not answer: "+cause(err), natsPage)
-		return
+		return false
 	}
 	denied, full := refused.of("Subscription")
+	hears = !slices.Contains(denied, others[len(others)-1])
 	switch {
 	case full:
 		d.failed("nats.subscribe", "max_subscriptions is reached",
 			fmt.Sprintf("raise max_subscriptions of server and account to %d or more", len(requests)+len(others)+1))
 	case len(denied) > 0:
-		d.failed("nats.subscribe", "this NATS user may not subscribe to "+listed(denied),
-			"let it subscribe to "+strings.Join(patterns(denied), ", ")+", as deploy/nats.conf does; see "+natsPage)
+		remedy := fmt.Sprintf("let it subscribe to %s, as deploy/nats.conf does; see "+natsPage,
+			strings.Join(patterns(denied), ", "))
+		if prefix := d.config.NATS.InboxPrefix; !hears && prefix != "" && prefix != consumerInboxes {
+			remedy = "unset NATS_INBOX_PREFIX, which is another user's, and " + consumerInboxes + " is used; or " + remedy
+		}
+		d.failed("nats.subscribe", "this NATS user may not subscribe to "+listed(denied), remedy)
 	default:
 		d.passed("nats.subscribe", "all %d subscriptions are allowed", len(requests)+len(others))
 	}
+	return hears
 }
 
-// subscriptions are the subjects of requests, and the others.
+// subscriptions are the subjects of requests, and the others, of which the last is an inbox.
 func (d *Doctor) subscriptions() (requests, others []string) {
 	for _, op := range messages.Operations(d.config.Tables) {
 		requests = append(requests, op.ScopedSubject("*"))
@@ -184,7 +190,7 @@ const (
 )
 
 // checkPublishing reports whether crmbridge may ask JetStream.
-func (d *Doctor) checkPublishing(ctx context.Context, refused *refusals) (asks bool) {
+func (d *Doctor) checkPublishing(ctx context.Context, refused *refusals, hears bool) (asks bool) {
 	answers, api, stored := d.publications()
 	for _, subject := range slices.Concat(answers, api, stored) {
 		if err := d.nats.PublishRequest(subject, reservedReply, nil); err != nil {
@@ -214,7 +220,7 @@ func (d *Doctor) checkPublishing(ctx context.Context, refused *refusals) (asks b
 			missing = append(missing, `"`+subject+`"`)
 		}
 	}
-	if asks && d.absentJetStream(ctx) {
+	if asks && hears && d.absentJetStream(ctx) {
 		noStored = nil // nobody could store it
 	}
 	missing = append(missing, patterns(slices.Concat(noAPI, noStored))...)

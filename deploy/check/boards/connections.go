@@ -111,7 +111,7 @@ func jobsWaiting() []panel {
 			about: "One: a single tenant's backlog, which more processes do not shorten. Many: more " +
 				"processes.",
 			queries: []query{{expr: `max(crmbridge_jobs_connections{FLEET})`, legend: "connections"}}},
-		{as: stacked, title: "Running jobs by process", unit: units.Short,
+		{as: stacked, title: "Running jobs by process", unit: units.Short, alert: "CrmbridgeNoJobs",
 			about: "How evenly jobs are spread. A process that runs none while jobs are runnable: its " +
 				"line streams or jobs in /readyz?verbose.",
 			queries: []query{{expr: `sum by (instance) (crmbridge_jobs_running{PROCESS})`, legend: "{{instance}}"}}},

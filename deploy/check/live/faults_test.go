@@ -1,11 +1,13 @@
 package live
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"syscall"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -22,7 +24,7 @@ func (w *world) script(m *monitor) []*fault {
 		{
 			name:   "two versions run",
 			alerts: []string{"CrmbridgeVersionsDiffer"}, breaks: []string{theProcess},
-			may:   []string{"CrmbridgeDown", "CrmbridgeNotReady"}, // while the process apart starts
+			may:   []string{"CrmbridgeDown", "CrmbridgeNotReady", "CrmbridgeNoJobs"}, // while the process apart starts
 			begin: func() error { w.restartApart(w.programs[1]); return nil },
 			end:   func() error { w.restartApart(w.programs[0]); return nil },
 		},
@@ -30,7 +32,8 @@ func (w *world) script(m *monitor) []*fault {
 			name:   "Redis stands still",
 			alerts: []string{"CrmbridgeRedisAway", "CrmbridgeNotReady"}, breaks: []string{theRedis},
 			// Of requests meanwhile:
-			may:     []string{"CrmbridgeUpstreamErrors", "CrmbridgeSlowRequests", "CrmbridgeOverloaded"},
+			may: []string{"CrmbridgeUpstreamErrors", "CrmbridgeSlowRequests", "CrmbridgeOverloaded",
+				"CrmbridgeNoJobs"},
 			begin:   func() error { w.redis.signal(syscall.SIGSTOP); return nil },
 			end:     func() error { w.redis.signal(syscall.SIGCONT); return nil },
 			lingers: true, during: quiet("users.whoami", "acme", nil), pause: time.Second,
@@ -38,16 +41,17 @@ func (w *world) script(m *monitor) []*fault {
 		{
 			name:   "NATS refuses a subscription",
 			alerts: []string{"CrmbridgeSubscriptionRefused"}, breaks: []string{theNATS},
-			may:   []string{"CrmbridgeNotReady"},
+			may:   []string{"CrmbridgeNotReady", "CrmbridgeNoJobs"},
 			begin: func() error { w.broker.deny(w.t, "crm.leads.search.request.*"); return nil },
 			end:   func() error { w.broker.deny(w.t, ""); return nil },
 		},
 		{
 			name:   "connections to NATS end again and again",
 			alerts: []string{"CrmbridgeNatsReconnecting"}, breaks: []string{theNATS},
-			may:    []string{"CrmbridgeNotReady"},
+			may:    []string{"CrmbridgeNotReady", "CrmbridgeNoJobs"},
 			during: func() { w.links[0].cut() }, pause: time.Second,
 		},
+		w.changedStream(),
 		w.flood(),
 		w.jam(m),
 		{
@@ -109,7 +113,7 @@ func (w *world) script(m *monitor) []*fault {
 		{
 			name:   "a process is killed",
 			alerts: []string{"CrmbridgeDown"}, breaks: []string{theProcess},
-			may:   []string{"CrmbridgeNotReady"}, // while it starts
+			may:   []string{"CrmbridgeNotReady", "CrmbridgeNoJobs"}, // while it starts
 			begin: func() error { w.apart.end(syscall.SIGKILL); return nil },
 			end:   func() error { w.startApart(w.programs[0]); return nil },
 		},
@@ -149,6 +153,36 @@ func (w *world) stuckJobs() *fault {
 	}
 }
 
+// changedStream has somebody change a setting that crmbridge relies on. Jobs go on meanwhile, and
+// would not after the next start.
+func (w *world) changedStream() *fault {
+	var before jetstream.StreamConfig
+	set := func(change func(*jetstream.StreamConfig)) error {
+		js, err := jetstream.New(w.nc)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+		defer cancel()
+		stream, err := js.Stream(ctx, "CRM_DEAD")
+		if err != nil {
+			return err
+		}
+		config := stream.CachedInfo().Config
+		change(&config)
+		_, err = js.UpdateStream(ctx, config)
+		return err
+	}
+	return &fault{
+		name:   "somebody changes a stream of jobs",
+		alerts: []string{"CrmbridgeNoJobs"}, needs: []string{theNATS},
+		begin: func() error {
+			return set(func(c *jetstream.StreamConfig) { before, c.MaxMsgsPerSubject = *c, 9 })
+		},
+		end: func() error { return set(func(c *jetstream.StreamConfig) { *c = before }) },
+	}
+}
+
 // flood has a requester ask more than a connection may have in flight and wait.
 func (w *world) flood() *fault {
 	return &fault{
@@ -173,7 +207,7 @@ func (w *world) jam(m *monitor) *fault {
 		alerts: []string{"CrmbridgeRequestsDropped"}, needs: []string{theRedis},
 		breaks: []string{theNATS, thePlaces},
 		may: []string{"CrmbridgeOverloaded", "CrmbridgeSlowRequests", "CrmbridgeUpstreamErrors",
-			"CrmbridgeNotReady", "CrmbridgeNatsReconnecting"},
+			"CrmbridgeNotReady", "CrmbridgeNatsReconnecting", "CrmbridgeNoJobs"},
 		begin: func() error {
 			w.fail("jam", `{"route":"WhoAmI","delay":"1s","times":-1}`)
 			w.links[0].jammed.Store(true)

@@ -70,11 +70,22 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeNotReady",
-		Expr: `crmbridge_ready{check!="draining"} == 0`,
+		Expr: `crmbridge_ready{check!~"draining|streams|jobs"} == 0`,
 		For:  5 * time.Minute, Severity: Critical,
 		Summary: "crmbridge {{ $labels.instance }} is not ready: {{ $labels.check }}",
 		Reason: "A process that starts is not ready for seconds, and a fail-over of NATS or Redis takes less than a " +
-			"minute. One that stops is not ready on purpose.",
+			"minute. One that stops is not ready on purpose. Without streams and jobs requests are answered: that is " +
+			"the next alert.",
+	},
+	{
+		Name: "CrmbridgeNoJobs",
+		Expr: `min by (job, namespace, check) (crmbridge_ready{check=~"streams|jobs"}) == 0 and on (job, namespace) ` +
+			`max by (job, namespace) (max_over_time(crmbridge_ready{check="jobs"}[1w])) == 1`,
+		For: 5 * time.Minute, Severity: Warning,
+		Summary: "crmbridge runs no jobs, or not in every process: {{ $labels.check }}",
+		Reason: "Requests are answered meanwhile, and a job that was accepted waits. An election of JetStream's " +
+			"leaders takes seconds. A fleet that has run no jobs for a week has no JetStream, which is allowed, or was " +
+			"never set up for them, which doctor says.",
 	},
 	{
 		Name: "CrmbridgeSubscriptionRefused",
@@ -149,23 +160,30 @@ var table = []Alert{
 	},
 	{
 		Name: "CrmbridgeThrottled",
-		Expr: `max by (job, namespace) (crmbridge_users_blocked) > 0 or ` +
+		Expr: `max by (job, namespace) (crmbridge_users_blocked) / ` +
+			`max by (job, namespace) (crmbridge_connections{status="active"}) > 0.02 or ` +
 			`sum by (job, namespace) (rate(crmbridge_requests_total{code="throttled"}[5m])) / ` +
 			`sum by (job, namespace) (rate(crmbridge_requests_total[5m])) > 0.05`,
 		For: 30 * time.Minute, Severity: Warning,
-		Summary: "Dataverse's limits have kept users out for half an hour",
+		Summary: "limits of Dataverse, or daily_calls, keep out {{ $value | humanizePercentage }} of users or requests",
 		Reason: "Dataverse's windows are five minutes, and after ten at the most one call is tried. Half an hour is " +
-			"somebody who asks for more than the limits allow, again and again.",
+			"somebody who asks for more than the limits allow, again and again. Of thousands of connections one or " +
+			"another always does, and its requesters are told: two in a hundred are more than that, and in a fleet of " +
+			"up to fifty one is.",
 	},
 	{
 		Name: "CrmbridgeConfigurationError",
-		Expr: `sum by (job, namespace) (increase(crmbridge_token_requests_total{code="configuration_error"}[15m])) + ` +
-			`sum by (job, namespace) (increase(crmbridge_requests_total{code="configuration_error"}[15m])) > 0`,
-		For: time.Minute, Severity: Critical,
-		Summary: "Entra ID or Dataverse refuses crmbridge's own set-up",
-		Reason: "It does not mend itself: the client secret has ended, the redirect URL is not registered, or an " +
-			"administrator has to act. Tokens are asked for now and then only, so that one refusal is enough; and " +
-			"within an hour each connection needs one.",
+		Expr: `sum by (job, namespace) (increase(crmbridge_refreshes_total{verdict="configuration_error"}[15m])) / ` +
+			`sum by (job, namespace) (increase(crmbridge_refreshes_total[15m])) > 0.2 or ` +
+			`sum by (job, namespace) (increase(crmbridge_requests_total{code="configuration_error"}[15m])) / ` +
+			`sum by (job, namespace) (increase(crmbridge_requests_total[15m])) > 0.05`,
+		For: 2 * time.Minute, Severity: Critical,
+		Summary: "Entra ID or Dataverse refuses crmbridge's own set-up: " +
+			"{{ $value | humanizePercentage }} of refreshes or requests",
+		Reason: "It does not mend itself: the client secret or certificate has ended, or the application is disabled, " +
+			"and within an hour each connection needs a token. Where one customer of many has removed the application, " +
+			"requests of that connection say so, and nobody has to get up: one refresh in five, or one request in " +
+			"twenty, is the set-up of all, or of a large part.",
 	},
 	{
 		Name: "CrmbridgeRefreshOverdue",
