@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -177,38 +176,6 @@ func stalledMoves(t *testing.T, seen *movements) {
 	v.shut.Store(false)
 	w.Emulator.Control().Clear()
 	m.one("requests_waiting", equal(0))
-}
-
-// A process that stood still finds more messages than its NATS client keeps.
-func dropsMove(t *testing.T, seen *movements) {
-	w := bridgetest.New(t, emulator.Options{Accounts: 1})
-	settings := w.Settings(true)
-	p := bridgetest.NewProcess(t, settings, "GOMAXPROCS=1", "MEMORY_BUDGET=64MiB")
-	p.Await(t)
-	m := meterOf(t, seen, settings)
-	_, nc := w.Client()
-	body := strings.Repeat(" ", 512<<10)
-	bridgetest.Await(t, "a dropped message", func() error {
-		if err := p.Process.Signal(syscall.SIGSTOP); err != nil {
-			return err
-		}
-		for range 200 {
-			publish(t, nc, messages.UsersWhoAmI, body, 0)
-		}
-		if err := nc.FlushTimeout(time.Minute); err != nil {
-			return err
-		}
-		if err := p.Process.Signal(syscall.SIGCONT); err != nil {
-			return err
-		}
-		time.Sleep(2 * time.Second) // losses are counted each second
-		now, err := m.read()
-		if err == nil && now["nats_dropped_messages_total"] == 0 {
-			err = io.ErrNoProgress
-		}
-		return err
-	})
-	m.one("nats_dropped_messages_total", above(0))
 }
 
 // Answers and bodies are larger than the process's memory: work waits for it, and is refused.
