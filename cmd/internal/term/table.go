@@ -5,6 +5,7 @@ package term
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -15,15 +16,30 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// Table prints rows under a header, aligned by the width that characters take on
-// a terminal. Cells are made safe first, and cut where they are too wide.
+// Table prints rows under a header, aligned by the width that characters take on a terminal,
+// columns of numbers to the right. Cells are made safe first. On a terminal the widest are cut until
+// a line fits; where that leaves too little of them each row is printed as a record, a cell a line.
+// Into a pipe or a file nothing is cut.
 func Table(to io.Writer, header []string, rows [][]string) error {
+	return TableWithin(to, columnsOf(to), header, rows)
+}
+
+const (
+	// leastCell is how many columns of a wide cell are shown at least.
+	leastCell = 12
+	// leastTable is how many columns a terminal has for a table at least, where not everything fits.
+	leastTable = 60
+	gap        = 2 // between cells
+)
+
+// TableWithin is Table for so many columns, 0 for any number.
+func TableWithin(to io.Writer, columns int, header []string, rows [][]string) error {
 	lines := make([][]string, 0, len(rows)+1)
 	var widths []int
 	for _, row := range append([][]string{header}, rows...) {
 		line := make([]string, len(row))
 		for i, cell := range row {
-			line[i] = cut(Safe(cell))
+			line[i] = Safe(cell)
 			if i == len(widths) {
 				widths = append(widths, 0)
 			}
@@ -31,16 +47,95 @@ func Table(to io.Writer, header []string, rows [][]string) error {
 		}
 		lines = append(lines, line)
 	}
+	if columns > 0 && !fit(widths, columns) {
+		return records(to, lines[0], lines[1:])
+	}
+	numbers := numberColumns(lines[1:], len(widths))
 	for _, line := range lines {
 		var out strings.Builder
 		for i, cell := range line {
-			out.WriteString(" " + pad(cell, widths[i]) + " ")
+			cell = cut(cell, widths[i])
+			if numbers[i] {
+				out.WriteString(" " + padLeft(cell, widths[i]) + " ")
+			} else {
+				out.WriteString(" " + pad(cell, widths[i]) + " ")
+			}
 		}
 		if _, err := fmt.Fprintln(to, strings.TrimRight(out.String(), " ")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fit makes the widest cells smaller until a line has at most so many columns, and reports
+// whether enough of them is left.
+func fit(widths []int, columns int) bool {
+	line := 0
+	for _, w := range widths {
+		line += w + gap
+	}
+	if line > columns && columns < leastTable {
+		return false
+	}
+	for ; line > columns; line-- {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= leastCell {
+			return false
+		}
+		widths[widest]--
+	}
+	return true
+}
+
+// records prints each row by itself, a cell a line, and leaves out what is empty.
+func records(to io.Writer, header []string, rows [][]string) error {
+	for n, row := range rows {
+		if n > 0 {
+			if _, err := fmt.Fprintln(to); err != nil {
+				return err
+			}
+		}
+		var pairs [][2]string
+		for i, cell := range row {
+			if cell != "" {
+				pairs = append(pairs, [2]string{header[i], cell})
+			}
+		}
+		if err := Pairs(to, pairs); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// number is a number as people read it, with the code of a currency behind it where it has one.
+var number = regexp.MustCompile(`^-?[0-9][0-9.,]*( [A-Z]{3})?$`)
+
+// numberColumns are the columns whose cells are numbers, where there are any.
+func numberColumns(rows [][]string, columns int) []bool {
+	numbers := make([]bool, columns)
+	words := make([]bool, columns)
+	for _, row := range rows {
+		for i, cell := range row {
+			switch {
+			case cell == "":
+			case number.MatchString(cell):
+				numbers[i] = true
+			default:
+				words[i] = true
+			}
+		}
+	}
+	for i := range numbers {
+		numbers[i] = numbers[i] && !words[i]
+	}
+	return numbers
 }
 
 // mostMarks is how many characters without a width may follow each other, more

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -89,18 +90,52 @@ func TestTable(t *testing.T) {
 		t.Errorf("not clean: %q", out.String())
 	}
 	for _, want := range []string{"name", "note", "a [31mred", "two lines and a tab",
-		strings.Repeat("x", 47) + "…", strings.Repeat("語", 23) + "…"} {
+		strings.Repeat("x", 60), strings.Repeat("語", 60)} { // into a pipe nothing is cut
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is not in\n%s", want, out.String())
 		}
-	}
-	if strings.Contains(out.String(), strings.Repeat("x", 48)) || strings.Contains(out.String(), strings.Repeat("語", 24)) {
-		t.Errorf("a long cell is not cut\n%s", out.String())
 	}
 	header := strings.SplitN(out.String(), "\n", 2)[0]
 	out.Reset()
 	if err := term.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") || header == "" {
 		t.Errorf("no rows: %q, %v", out.String(), err)
+	}
+}
+
+// A table fits the terminal, or is one of records.
+func TestTablesFit(t *testing.T) {
+	header := []string{"name", "note", "revenue"}
+	rows := [][]string{{"Contoso", strings.Repeat("x", 60), "14953730000.00"}, {"A. Datum", strings.Repeat("語", 60), "7.5 EUR"},
+		{"Fabrikam", "", ""}}
+	for _, test := range []struct {
+		columns     int
+		wants, none []string
+	}{
+		{0, []string{strings.Repeat("x", 60), strings.Repeat("語", 60), "        7.5 EUR\n"}, []string{"…"}},
+		{200, []string{strings.Repeat("x", 60), "14953730000.00\n"}, []string{"…"}},
+		{80, []string{" Contoso ", "x…", "語…", "        7.5 EUR\n", "revenue"}, []string{strings.Repeat("x", 60)}},
+		{40, []string{"name     Contoso\nnote     " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
+			"name  Fabrikam\n"}, []string{"…"}},
+	} {
+		var out bytes.Buffer
+		if err := term.TableWithin(&out, test.columns, header, rows); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range test.wants {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%d columns: %q is not in\n%s", test.columns, want, out.String())
+			}
+		}
+		for _, none := range test.none {
+			if strings.Contains(out.String(), none) {
+				t.Errorf("%d columns: %q is in\n%s", test.columns, none, out.String())
+			}
+		}
+	}
+	var out bytes.Buffer // so many columns that nothing of them would be left
+	many := slices.Repeat([]string{strings.Repeat("y", 30)}, 10)
+	if err := term.TableWithin(&out, 100, many, [][]string{many}); err != nil || strings.Contains(out.String(), "…") {
+		t.Errorf("%v\n%s", err, out.String())
 	}
 }
 

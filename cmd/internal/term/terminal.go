@@ -1,6 +1,7 @@
 package term
 
 import (
+	"io"
 	"os"
 
 	"golang.org/x/term"
@@ -8,3 +9,16 @@ import (
 
 // IsTerminal reports whether file is a terminal, and not a pipe or a file.
 func IsTerminal(file *os.File) bool { return term.IsTerminal(int(file.Fd())) }
+
+// columnsOf is how wide the terminal is that to writes to, 0 for a pipe, a file, or anything else.
+func columnsOf(to io.Writer) int {
+	file, ok := to.(*os.File)
+	if !ok || !IsTerminal(file) {
+		return 0
+	}
+	columns, _, err := term.GetSize(int(file.Fd()))
+	if err != nil {
+		return 0
+	}
+	return columns
+}

@@ -7,9 +7,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
-// widestCell is how many columns of the terminal a cell may take.
-const widestCell = 48
-
 // width is how many columns of a terminal s takes.
 func width(s string) int {
 	columns := 0
@@ -32,14 +29,19 @@ func pad(s string, columns int) string {
 	return s + strings.Repeat(" ", max(columns-width(s), 0))
 }
 
-// cut shortens s to a cell's width and says so.
-func cut(s string) string {
-	if width(s) <= widestCell {
+// padLeft is pad for what stands to the right.
+func padLeft(s string, columns int) string {
+	return strings.Repeat(" ", max(columns-width(s), 0)) + s
+}
+
+// cut shortens s to so many columns, at least one, and says so.
+func cut(s string, most int) string {
+	if width(s) <= most {
 		return s
 	}
 	columns := 0
 	for i, r := range s {
-		if columns += runeWidth(r); columns >= widestCell {
+		if columns += runeWidth(r); columns >= most {
 			return s[:i] + "…"
 		}
 	}
