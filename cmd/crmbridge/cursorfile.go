@@ -57,31 +57,13 @@ func cursorFileError(format string, args ...any) error {
 	return fmt.Errorf("%w: --cursor-file: "+format, append([]any{bridge.ErrUsage}, args...)...)
 }
 
-// writeCursor replaces the file as a whole: a reader, and a run after a crash,
-// finds the old cursor or the new one. Only its owner may read it.
-func writeCursor(name string, table messages.Table, cursor string) (err error) {
+// writeCursor replaces the file as a whole; see replaceFile.
+func writeCursor(name string, table messages.Table, cursor string) error {
 	if table.Name != messages.Accounts.Name {
 		cursor = table.Name + ":" + cursor
 	}
-	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*") // has mode 0600
-	if err != nil {
+	if err := replaceFile(name, []byte(cursor+"\n")); err != nil {
 		return fmt.Errorf("keep the cursor: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			_ = file.Close() // the first error is the one that counts
-			_ = os.Remove(file.Name())
-			err = fmt.Errorf("keep the cursor: %w", err)
-		}
-	}()
-	if _, err := io.WriteString(file, cursor+"\n"); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
-		return err
-	}
-	if err := file.Close(); err != nil {
-		return err
-	}
-	return os.Rename(file.Name(), name)
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/progress"
@@ -106,8 +107,38 @@ func (c *keysList) Run(to *stdio) error {
 	return term.Table(to.out, []string{"key id", "what it does"}, rows)
 }
 
-type keysRotate struct {
+// changedKeyset is a key set that a command changes.
+type changedKeyset struct {
 	keyset
+	Write bool `help:"Put the key set into TOKEN_KEYSET_FILE, in place of what is there, and print nothing."`
+}
+
+// put prints the changed key set, or writes it.
+func (c changedKeyset) put(to *stdio, changed []byte, err error) error {
+	if !c.Write || err != nil {
+		return printKeyset(to, changed, err)
+	}
+	file := c.TokenKeysetFile
+	if target, err := filepath.EvalSymlinks(file); err == nil {
+		file = target // a link stays one
+	}
+	if err := replaceFile(file, append(changed, '\n')); err != nil {
+		return bridge.ConfigurationError(fmt.Errorf("TOKEN_KEYSET_FILE: the key set cannot be written: %w", err))
+	}
+	_, err = fmt.Fprintf(to.err, "%s has the key set\n", c.TokenKeysetFile)
+	return err
+}
+
+// Validate refuses to write where there is no file.
+func (c changedKeyset) Validate() error {
+	if c.Write && c.TokenKeysetFile == "" {
+		return errors.New("--write needs TOKEN_KEYSET_FILE or --token-keyset-file")
+	}
+	return nil
+}
+
+type keysRotate struct {
+	changedKeyset
 	Stage   bool `help:"Add a key that opens and does not seal yet: first step for a fleet." xor:"step"`
 	Promote bool `help:"Let the staged key seal: second step, once every process has the staged key." xor:"step"`
 }
@@ -126,11 +157,11 @@ func (c *keysRotate) Run(to *stdio) error {
 		change = tokens.PromoteKey
 	}
 	rotated, err := change(text)
-	return printKeyset(to, rotated, err)
+	return c.put(to, rotated, err)
 }
 
 type keysRemove struct {
-	keyset
+	changedKeyset
 	KeyID        uint32 `name:"key-id" required:"" placeholder:"ID" help:"Id of the key, from 'crmbridge keys list'; not the primary one."`
 	RedisURL     string `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis of the fleet, where nothing may be sealed under the key any more. Not looked at where it is not given."`
 	RedisURLFile string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" help:"File that holds the Redis URL."`
@@ -148,7 +179,7 @@ func (c *keysRemove) Run(ctx context.Context, to *stdio) error {
 			return err
 		}
 	}
-	return printKeyset(to, left, err)
+	return c.put(to, left, err)
 }
 
 func (c *keysRemove) unused(ctx context.Context, text []byte, diag io.Writer) error {

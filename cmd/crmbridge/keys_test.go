@@ -206,3 +206,55 @@ func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
 		t.Error("the refused start changed something:", err)
 	}
 }
+
+// --write replaces the file, and leaves it as it is where something is wrong.
+func TestKeysAreWritten(t *testing.T) {
+	folder := t.TempDir()
+	file := filepath.Join(folder, "keyset.json")
+	if err := os.WriteFile(file, []byte(keys(t, "", "generate")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	link := filepath.Join(folder, "link.json")
+	if err := os.Symlink("keyset.json", link); err != nil {
+		t.Fatal(err)
+	}
+	number := func() int {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed, err := tokens.Keys(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(listed)
+	}
+	for _, test := range []struct {
+		args   []string
+		status int
+		keys   int
+	}{
+		{[]string{"rotate", "--stage", "--write", "--token-keyset-file", file}, 0, 2},
+		{[]string{"rotate", "--promote", "--write", "--token-keyset-file", link}, 0, 2},
+		{[]string{"rotate", "--promote", "--write", "--token-keyset-file", file}, program.ExitUsage, 2},
+		{[]string{"rotate", "--write"}, program.ExitUsage, 2},
+		{[]string{"remove", "--write", "--key-id", "1", "--token-keyset-file", file}, program.ExitUsage, 2},
+	} {
+		var out, diag strings.Builder
+		status := run(append([]string{"keys"}, test.args...), &out, &diag)
+		if status != test.status || out.String() != "" || number() != test.keys {
+			t.Errorf("keys %v: status %d, %d keys: %s%s", test.args, status, number(), out.String(), diag.String())
+		}
+	}
+	info, err := os.Lstat(link)
+	if err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is gone: %v, %v", info, err)
+	}
+	if info, err = os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info, err)
+	}
+	if left, err := os.ReadDir(folder); err != nil || len(left) != 2 {
+		t.Errorf("left: %v, %v", left, err)
+	}
+}
