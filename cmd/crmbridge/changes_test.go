@@ -55,7 +55,7 @@ func TestChangesGoOnWhereTheyEnded(t *testing.T) {
 		`{"accounts":[],"deleted":["d2"],"next_cursor":"c4","has_more":false}`)
 
 	status, stdout, stderr := a.run("accounts", "changes", "acme", "--cursor-file", file, "--fields=id,name", "--page-size=1")
-	if status != 0 || !strings.Contains(stdout, " 1   A. Datum\n deleted  d1\n") || !strings.Contains(stdout, " 2   Zoë\n") {
+	if status != 0 || !strings.Contains(stdout, "  1  A. Datum\n deleted  d1\n") || !strings.Contains(stdout, "  2  Zoë\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	if want := "2 accounts made or changed, 1 deleted; next time: the cursor is in " + file + "\n"; stderr != want {
@@ -90,7 +90,7 @@ func TestChangesWithoutACursorFile(t *testing.T) {
 	a = newAnswers(t)
 	a.give(changesSubject, `{"accounts":[{"revenue":0.10,"cb_x":null}],"deleted":[],"next_cursor":"c2","has_more":false}`)
 	status, stdout, stderr = a.run("accounts", "changes", "acme", "--cursor=c0") // the fields are those of c0's run
-	if status != 0 || stdout != " cb_x  revenue\n       0.10\n" || stderr != "1 accounts made or changed, 0 deleted; next time: --cursor c2\n" {
+	if status != 0 || stdout != " cb_x  revenue\n          0.10\n" || stderr != "1 accounts made or changed, 0 deleted; next time: --cursor c2\n" {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }

@@ -17,16 +17,18 @@ import (
 
 type connectCommand struct {
 	bridge.ClientNATS `group:"NATS:"`
-	Connection        string `arg:"" predictor:"connection" help:"Id for the connection: letters, digits, _ and -."`
-	EnvironmentURL    string `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
-	Tenant            string `help:"Directory id or verified domain; by default the environment's own."`
-	LoginHint         string `help:"User name to fill in at Microsoft's sign-in page."`
-	Prompt            string `predictor:"prompt" help:"login, consent, select_account or none."`
-	AllowUserChange   bool   `help:"Let another user than before take over the connection."`
-	DailyCalls        int    `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
-	NoBrowser         bool   `help:"Only print the URL."`
-	NoWait            bool   `help:"Do not wait until the person is done."`
-	JSON              bool   `name:"json" help:"Print the answer as JSON and do not wait."`
+	Connection        string        `arg:"" predictor:"connection" help:"Id for the connection: letters, digits, _ and -."`
+	EnvironmentURL    string        `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
+	Tenant            string        `help:"Directory id or verified domain; by default the environment's own."`
+	LoginHint         string        `help:"User name to fill in at Microsoft's sign-in page."`
+	Prompt            string        `predictor:"prompt" help:"login, consent, select_account or none."`
+	Grant             string        `enum:"authorization_code,client_credentials" default:"authorization_code" help:"${enum}; client_credentials is an application user, where nobody signs in, and only for what the operator has listed in APP_CONNECTIONS_FILE. Default ${default}."`
+	AllowUserChange   bool          `help:"Let another user than before take over the connection."`
+	DailyCalls        int           `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
+	NoBrowser         bool          `help:"Only print the URL."`
+	NoWait            bool          `help:"Do not wait until the person is done."`
+	Timeout           time.Duration `placeholder:"DURATION" help:"How long to wait for the person, for example 5m; by default for as long as the page is open. The page stays open."`
+	JSON              bool          `name:"json" help:"Print the answer as JSON and do not wait."`
 }
 
 // Validate refuses what no request can say.
@@ -34,7 +36,21 @@ func (c *connectCommand) Validate() error {
 	if c.DailyCalls < 0 || c.DailyCalls > messages.MaxDailyCalls {
 		return fmt.Errorf("--daily-calls: must be from 1 to %d", messages.MaxDailyCalls)
 	}
+	if c.Timeout < 0 {
+		return errors.New("--timeout: must be longer than nothing, for example 5m")
+	}
 	return nil
+}
+
+// Help shows examples.
+func (c *connectCommand) Help() string {
+	return `Whoever signs in decides what crmbridge reads: choose a user with the rights that campaigns need, and no more.
+
+Examples:
+  crmbridge connect acme https://contoso.crm4.dynamics.com
+  crmbridge connect acme https://contoso.crm4.dynamics.com --no-browser --timeout 5m
+  crmbridge connect acme https://contoso.crm4.dynamics.com --grant client_credentials
+`
 }
 
 // Run prints the page's URL, opens it where it can, and waits for the person.
@@ -46,7 +62,8 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	defer nc.Close()
 	ask := messages.NewClient(nc)
 	wait := waiting{ask: ask, connection: c.Connection, std: std}
-	if !c.NoWait && !c.JSON {
+	person := c.Grant == messages.GrantAuthorizationCode
+	if person && !c.NoWait && !c.JSON {
 		if err := wait.watch(ctx); err != nil {
 			return err
 		}
@@ -54,7 +71,7 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	}
 	begun, err := ask.Authorize(ctx, messages.AuthorizeRequest{
 		Target: messages.Target{Connection: c.Connection}, EnvironmentURL: c.EnvironmentURL, Tenant: c.Tenant,
-		LoginHint: c.LoginHint, Prompt: c.Prompt, AllowUserChange: c.AllowUserChange,
+		Grant: c.Grant, LoginHint: c.LoginHint, Prompt: c.Prompt, AllowUserChange: c.AllowUserChange,
 		DailyCalls: messages.Count(c.DailyCalls),
 	})
 	if err != nil {
@@ -62,6 +79,10 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	}
 	if c.JSON {
 		return term.JSON(std.out, begun)
+	}
+	if made := begun.Connection.Made; made != nil {
+		fmt.Fprintln(std.out, "Connected.")
+		return printConnection(std, made)
 	}
 	if _, err := fmt.Fprintf(std.out, "Sign in and consent at this page, open until %s:\n\n  %s\n\n",
 		term.When(&begun.ExpiresAt), begun.ConnectURL); err != nil {
@@ -76,7 +97,18 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	if c.NoWait {
 		return nil
 	}
-	return wait.run(ctx, begun.ExpiresAt)
+	until := begun.ExpiresAt
+	if c.Timeout > 0 {
+		until = earlier(until, time.Now().Add(c.Timeout))
+	}
+	return wait.run(ctx, until)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // waiting waits for the person. It hears of the result by an event, and asks now

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -84,4 +86,36 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 func lastLine(text string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return lines[len(lines)-1]
+}
+
+// An application user is connected at once; who waits for a person need not wait for as long as the
+// page is open.
+func TestConnectCommandWithoutAPerson(t *testing.T) {
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	settings.AppConnectionsFile = filepath.Join(t.TempDir(), "app.json")
+	allowed := fmt.Sprintf(`[{"connection":"app","environment_url":%q}]`, w.EmulatorURL)
+	if err := os.WriteFile(settings.AppConnectionsFile, []byte(allowed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.Bridge(settings, nil)
+	for _, test := range []struct {
+		args   []string
+		status int
+		want   string
+	}{
+		{[]string{"connect", "app", w.EmulatorURL, "--grant", "client_credentials"}, 0, "Connected.\n"},
+		{[]string{"connect", "other", w.EmulatorURL, "--grant=client_credentials"}, program.ExitError, "APP_CONNECTIONS_FILE"},
+		{[]string{"connect", "person", w.EmulatorURL, "--no-browser", "--timeout=1s"}, program.ExitError,
+			"deadline_exceeded: nobody connected in time"},
+		{[]string{"connect", "person", w.EmulatorURL, "--grant=password"}, program.ExitUsage, "client_credentials"},
+		{[]string{"connect", "person", w.EmulatorURL, "--timeout=-1s"}, program.ExitUsage, "--timeout"},
+	} {
+		var out, diag strings.Builder
+		status := run(append(test.args, "--nats-url="+w.NATSURL), &out, &diag)
+		if status != test.status || !strings.Contains(out.String()+diag.String(), test.want) {
+			t.Errorf("%v: status %d: %s%s", test.args, status, out.String(), diag.String())
+		}
+	}
 }

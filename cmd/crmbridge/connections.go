@@ -19,7 +19,7 @@ type connectionsCommands struct {
 
 type connectionsList struct {
 	client
-	PageSize int `name:"page-size" default:"100" help:"Connections per request: ${default}."`
+	PageSize count `name:"page-size" default:"100" help:"Connections per request: ${default}."`
 }
 
 // Run prints all connections, page by page.

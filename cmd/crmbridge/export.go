@@ -18,15 +18,15 @@ type rowsExport struct {
 	ofTable
 	client
 	connection
-	Out        string   `required:"" placeholder:"FILE" help:"Write to this file, which ends in .csv or .jsonl."`
-	Where      filter   `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
-	Fields     []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
-	OrderBy    []string `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name; by default there is none, and ${rows} are read in parallel."`
-	Limit      int      `placeholder:"N" help:"At most this many rows."`
-	Total      bool     `help:"Count the matching ${rows} first, so that the progress is one of the whole."`
-	Zstd       bool     `help:"Compress the results on their way; the file is not compressed."`
-	Sequential bool     `help:"Read one page after the other."`
-	Consumer   string   `placeholder:"NAME" help:"Read the results from their stream by a consumer of this name, which is faster and takes the right to make one; by default each page is asked for."`
+	Out        string `required:"" placeholder:"FILE" help:"Write to this file, which ends in .csv or .jsonl."`
+	Where      filter `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
+	Fields     names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy    orders `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name; by default there is none, and ${rows} are read in parallel."`
+	Limit      count  `placeholder:"N" help:"At most this many rows."`
+	Total      bool   `help:"Count the matching ${rows} first, so that the progress is one of the whole."`
+	Zstd       bool   `help:"Compress the results on their way; the file is not compressed."`
+	Sequential bool   `help:"Read one page after the other."`
+	Consumer   string `placeholder:"NAME" help:"Read the results from their stream by a consumer of this name, which is faster and takes the right to make one; by default each page is asked for."`
 }
 
 // Help shows examples.

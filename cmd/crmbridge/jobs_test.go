@@ -32,7 +32,7 @@ func TestJobsCommands(t *testing.T) {
 		{"jobs delete acme j --json", "crm.jobs.delete.request.acme", `{"deleted":true}`, 0, "", `"deleted": true`, ""},
 		{"jobs list acme", "crm.jobs.list.request.acme",
 			`{"jobs":[{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"}]}`, 0,
-			`{"connection":"acme","page_size":1000}`, " j    acme        accounts.search  queued  0     0", "1 jobs\n"},
+			`{"connection":"acme","page_size":1000}`, " j    acme        accounts.search  queued     0      0", "1 jobs\n"},
 		{"jobs list", "crm.jobs.list.request", `{"jobs":[]}`, 0, `{"page_size":1000}`, "", "0 jobs\n"},
 		{"jobs list acme --json", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}]}`, 0, "", `"id": "j"`, ""},
 		{"jobs list acme", "crm.jobs.list.request.acme", `{"jobs":[{"id":"j"}],"next_cursor":"again"}`, 1, "", "",

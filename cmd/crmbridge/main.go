@@ -35,6 +35,7 @@ type commands struct {
 	Keys         keysCommands        `cmd:"" help:"Make, rotate and remove keys for encryption at rest."`
 	checking
 	Completion completionCommand `cmd:"" help:"Print the script by which a shell completes command lines."`
+	Topics     helpCommand       `cmd:"" name:"help" help:"Read about connecting, filters, errors or keys."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }
 
@@ -79,6 +80,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if line, ok := typedLine(args); ok {
 		return line.complete(stdout)
 	}
+	args = usual(args)
 	return programOf(grammar(args), stdout, stderr).Run(args, stdout, stderr)
 }
 

@@ -31,7 +31,7 @@ func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
 }
 
 func TestUsageErrorsEndWithStatus2(t *testing.T) {
-	for _, args := range [][]string{{}, {"nonsense"}, {"accounts"}, {"accounts", "search"}, {"serve", "--no-such-flag"},
+	for _, args := range [][]string{{"nonsense"}, {"accounts"}, {"accounts", "search"}, {"serve", "--no-such-flag"},
 		{"accounts", "search", "demo", "--where", "{"}, {"accounts", "search", "demo", "--where="}, {"users", "whoami", "demo", "--timeout", "1h"}} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			var stdout, stderr strings.Builder

@@ -13,15 +13,16 @@ import (
 type rowsSearch struct {
 	ofTable
 	client
+	shown
 	connection
-	Where    filter   `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
-	Fields   []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
-	OrderBy  []string `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name."`
-	PageSize int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
-	Limit    int      `placeholder:"N" help:"At most this many rows."`
-	Total    bool     `help:"Count the matching ${rows} too."`
-	Cursor   string   `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
-	All      bool     `help:"Everything that matches, up to 50,000 rows, not one page."`
+	Where    filter `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
+	Fields   names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
+	OrderBy  orders `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name."`
+	PageSize count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	Limit    count  `placeholder:"N" help:"At most this many rows."`
+	Total    bool   `help:"Count the matching ${rows} too."`
+	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	All      bool   `help:"Everything that matches, up to 50,000 rows, not one page."`
 }
 
 // Help shows examples.
@@ -77,7 +78,8 @@ func (c *rowsSearch) pages(
 }
 
 func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
-	if err := term.Rows(std.out, c.columns(c.Fields, page.Rows), page.Rows); err != nil {
+	fields := c.columns(c.Fields, page.Rows)
+	if err := term.Table(std.out, fields, c.cells(c.shown, fields, page.Rows)); err != nil {
 		return err
 	}
 	summary := fmt.Sprintf("%d %s", len(page.Rows), c.table.Name)
@@ -108,9 +110,10 @@ func (o ofTable) columns(fields []string, rows []messages.Row) []string {
 type rowsGet struct {
 	ofTable
 	client
+	shown
 	connection
-	ID     string   `arg:"" name:"row" help:"Id of the ${row} (GUID)."`
-	Fields []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
+	ID     string `arg:"" name:"row" help:"Id of the ${row} (GUID)."`
+	Fields names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
 }
 
 // Help names the fields.
@@ -130,8 +133,9 @@ func (c *rowsGet) Run(ctx context.Context, std *stdio) error {
 				fields = c.table.DefaultFields
 			}
 			var pairs [][2]string
-			for _, field := range fields {
-				pairs = append(pairs, [2]string{field, row.Text(field)})
+			cells := c.cells(c.shown, fields, []messages.Row{row})[0]
+			for i, field := range fields {
+				pairs = append(pairs, [2]string{field, cells[i]})
 			}
 			return term.Pairs(std.out, pairs)
 		})

@@ -13,11 +13,12 @@ import (
 type rowsChanges struct {
 	ofTable
 	client
+	shown
 	connection
-	Cursor     string   `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
-	CursorFile string   `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
-	Fields     []string `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
-	PageSize   int      `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	Cursor     string `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
+	CursorFile string `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
+	Fields     names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
+	PageSize   count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
 }
 
 // Help shows examples.
@@ -122,7 +123,8 @@ func (c *rowsChanges) follow(
 
 func (c *rowsChanges) show(std *stdio, page *messages.ChangesReply) error {
 	if len(page.Rows) > 0 {
-		if err := term.Rows(std.out, c.columns(c.Fields, page.Rows), page.Rows); err != nil {
+		fields := c.columns(c.Fields, page.Rows)
+		if err := term.Table(std.out, fields, c.cells(c.shown, fields, page.Rows)); err != nil {
 			return err
 		}
 	}

@@ -111,7 +111,7 @@ func TestCommandsOfOtherTables(t *testing.T) {
 		asked, stdout, stderr string
 	}{
 		{"contacts search acme --order-by=-name", "crm.contacts.search.request.acme", `{"contacts":[` + datum + `],"total":3,"next_cursor":"c"}`,
-			`{"connection":"acme","order_by":["-name"]}`, " id  name  email  job_title  account\n 1   Zoë          Buyer      A. Datum\n",
+			`{"connection":"acme","order_by":["-name"]}`, " id  name  email  job_title  account\n  1  Zoë          Buyer      A. Datum\n",
 			"1 contacts of 3; there are more: --cursor c, or --all\n"},
 		{"contacts search acme --json", "crm.contacts.search.request.acme", `{"contacts":[` + datum + `]}`, "", `"contacts": [`, ""},
 		{"contacts search acme --all --json", "crm.contacts.search.request.acme", `{"error":{"code":"consent_required","message":"connect again"}}`,

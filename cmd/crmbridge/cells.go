@@ -1,0 +1,73 @@
+package main
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// shown is how commands show rows to people.
+type shown struct {
+	UTC bool `name:"utc" help:"Show times in UTC, as they are on the wire, not in this machine's zone."`
+}
+
+// cells are rows as people read them: money to the cent, with the row's currency where it is among
+// the fields, and times in this machine's zone. JSON and CSV have what the wire has.
+func (o ofTable) cells(s shown, fields []string, rows []messages.Row) [][]string {
+	types := map[string]string{}
+	for _, field := range o.table.Fields {
+		types[field.Name], types[field.Logical] = field.Type, field.Type
+	}
+	texts := make([][]string, len(rows))
+	for i, row := range rows {
+		texts[i] = make([]string, len(fields))
+		for j, field := range fields {
+			texts[i][j] = o.cell(s, row, field, types[field])
+		}
+	}
+	return texts
+}
+
+func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
+	text := row.Text(field)
+	if text == "" {
+		return ""
+	}
+	switch of {
+	case messages.FieldMoney:
+		text = toCents(text)
+		if !strings.HasSuffix(field, "_base") { // that is in the organization's currency
+			if currency := isoCode(row.Text("currency")); currency != "" {
+				text += " " + currency
+			}
+		}
+	case messages.FieldDateTime:
+		var at time.Time
+		if json.Unmarshal(row[field], &at) == nil && !s.UTC {
+			text = at.Local().Format("2006-01-02 15:04:05")
+		}
+	}
+	return text
+}
+
+// toCents cuts zeros behind the second decimal; other digits stay: people see what is there.
+func toCents(number string) string {
+	whole, decimals, ok := strings.Cut(number, ".")
+	if !ok || len(decimals) <= 2 || strings.ContainsAny(number, "eE") {
+		return number
+	}
+	return whole + "." + decimals[:2] + strings.TrimRight(decimals[2:], "0")
+}
+
+// isoCode is a currency's name where that is its code, as Dataverse has it unless somebody named
+// it otherwise.
+func isoCode(name string) string {
+	const letters = 3
+	if len(name) != letters || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+		return ""
+	}
+	return name
+}

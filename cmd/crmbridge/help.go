@@ -1,0 +1,86 @@
+package main
+
+import (
+	"embed"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// topicTexts are sections of the documents; a test makes them.
+//
+//go:embed topics
+var topicTexts embed.FS
+
+// A topic is a section of a document that can be read without the document.
+type topic struct{ name, about string }
+
+// topics in the order in which people need them.
+var topics = []topic{
+	{"connecting", "how to connect a customer's environment, and what Microsoft's directory must know of crmbridge"},
+	{"filters", "how to write --where, as an expression and as JSON"},
+	{"errors", "what each error means, and what to do"},
+	{"keys", "keys for encryption at rest: making, rotating and removing them"},
+}
+
+type helpCommand struct {
+	Topic string `arg:"" optional:"" help:"Topic, or a command."`
+}
+
+// Help shows the topics.
+func (c *helpCommand) Help() string {
+	var b strings.Builder
+	b.WriteString("Topics:\n")
+	for _, t := range topics {
+		fmt.Fprintf(&b, "  %-11s %s\n", t.name, t.about)
+	}
+	b.WriteString("\nExamples:\n  crmbridge help filters\n  crmbridge help accounts search\n")
+	return b.String()
+}
+
+// Run prints a topic, or which there are.
+func (c *helpCommand) Run(std *stdio) error {
+	if c.Topic == "" {
+		_, err := io.WriteString(std.out, c.Help())
+		return err
+	}
+	if !isTopic(c.Topic) {
+		return noTopic(c.Topic)
+	}
+	text, err := topicTexts.ReadFile("topics/" + c.Topic + ".md")
+	if err != nil {
+		return err
+	}
+	_, err = std.out.Write(text)
+	return err
+}
+
+func isTopic(name string) bool {
+	return slices.ContainsFunc(topics, func(t topic) bool { return t.name == name })
+}
+
+// isCommand reports whether a command, or a group of them, has the name.
+func isCommand(name string) bool {
+	parser, err := kong.New(newCommands())
+	if err != nil {
+		return false // whoever reads the command line says why
+	}
+	return name != "help" && slices.ContainsFunc(parser.Model.Children, func(n *kong.Node) bool { return n.Name == name })
+}
+
+func noTopic(name string) error {
+	var all []string
+	for _, t := range topics {
+		all = append(all, t.name)
+	}
+	if near := messages.Nearest(name, all, 1); len(near) > 0 {
+		return fmt.Errorf("%w: there is no topic %q; did you mean %s?", bridge.ErrUsage, name, near[0])
+	}
+	return fmt.Errorf("%w: there is no topic %q; there are %s", bridge.ErrUsage, name, strings.Join(all, ", "))
+}

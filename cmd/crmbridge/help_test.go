@@ -1,0 +1,84 @@
+package main
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
+)
+
+var update = flag.Bool("update", false, "write the topics of help anew")
+
+// topicSections are where the topics come from.
+var topicSections = map[string]struct{ document, heading string }{
+	"connecting": {"deploy/README.md", "Connecting a real tenant"},
+	"filters":    {"messages/README.md", "Filters"},
+	"errors":     {"messages/README.md", "Errors"},
+	"keys":       {"deploy/README.md", "Keys"},
+}
+
+var markdownLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`)
+
+// section is a section of a document with its subsections, without links, which lead nowhere in a
+// terminal.
+func section(t *testing.T, document, heading string) string {
+	t.Helper()
+	_, rest, found := strings.Cut(bridgetest.File(t, document), "\n## "+heading+"\n")
+	if !found {
+		t.Fatalf("%s has no section %q", document, heading)
+	}
+	text, _, _ := strings.Cut(rest, "\n## ")
+	return "# " + heading + "\n" + strings.TrimRight(markdownLink.ReplaceAllString(text, "$1"), "\n") + "\n"
+}
+
+// The topics are the documents' sections as they are now.
+func TestTopicsAreTheDocuments(t *testing.T) {
+	if len(topics) != len(topicSections) {
+		t.Errorf("%d topics, %d sections", len(topics), len(topicSections))
+	}
+	for name, from := range topicSections {
+		want := section(t, from.document, from.heading)
+		file := filepath.Join("topics", name+".md")
+		if *update {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if have, err := os.ReadFile(file); err != nil || string(have) != want {
+			t.Errorf("%s is stale (%v): go test ./cmd/crmbridge -run TopicsAreTheDocuments -update", file, err)
+		}
+	}
+}
+
+func TestHelp(t *testing.T) {
+	for _, test := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"help", 0, "crmbridge help filters"},
+		{"help filters", 0, "starts_with"},
+		{"help connecting", 0, "Redirect URI"},
+		{"help errors", 0, "reauthorization_required"},
+		{"help keys", 0, "rotate"},
+		{"help accounts search", 0, "--order-by"},
+		{"help doctor", 0, "Usage: crmbridge doctor"},
+		{"help filter", program.ExitUsage, `no topic "filter"; did you mean filters?`},
+		{"help cheese", program.ExitUsage, "connecting, filters, errors, keys"},
+	} {
+		var out, diag strings.Builder
+		status := run(strings.Fields(test.args), &out, &diag)
+		text := out.String()
+		if test.status != 0 {
+			text = diag.String()
+		}
+		if status != test.status || !strings.Contains(text, test.want) {
+			t.Errorf("%s: status %d, no %q in %.300s", test.args, status, test.want, text)
+		}
+	}
+}
