@@ -162,7 +162,8 @@ func New(nc *nats.Conn, options Options) (*Lane, error) {
 	options = options.withDefaults()
 	l := &Lane{nc: nc, js: js, options: options, name: nuid.Next(), log: options.Log,
 		began: time.Now(), kick: make(chan struct{}, 1)}
-	l.standing.ask, l.standing.fresh = make(chan struct{}, 1), standingFresh
+	l.standing.ask = make(chan struct{}, 1)
+	l.standing.fresh, l.standing.every = standingFresh, standingEvery
 	l.standing.made, l.standing.anew = map[string]time.Time{}, map[string]time.Time{}
 	l.ledger = ledger{js, &l.standing.refused}
 	l.seldom.log = options.Log

@@ -29,6 +29,7 @@ type standing struct {
 	ask     chan struct{} // has the streams looked at before it is time; a capacity of one
 	refused refusals
 	fresh   time.Duration // standingFresh
+	every   time.Duration // standingEvery; tests that count messages have it longer
 
 	mu      sync.Mutex
 	looked  time.Time
@@ -65,7 +66,7 @@ func (l *Lane) StreamsStand() bool {
 
 // watch looks at the streams until ctx ends.
 func (l *Lane) watch(ctx context.Context) {
-	tick := time.NewTicker(standingEvery)
+	tick := time.NewTicker(l.standing.every)
 	defer tick.Stop()
 	for {
 		select {

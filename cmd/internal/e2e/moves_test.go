@@ -41,9 +41,6 @@ var elsewhere = []string{"build_info", "memory_budget_bytes",
 // back. A family that no scene moves is a fault: either of the product, or of this test.
 func TestEveryMetricMoves(t *testing.T) {
 	bridgetest.Long(t, "each cause takes the seconds that it takes")
-	if bridgetest.Raced {
-		t.Skip("skipped with -race: the NATS server has a race of its own where JetStream comes back while it runs")
-	}
 	t.Parallel()
 	seen := &movements{families: map[string]bool{}}
 	t.Run("scenes", func(t *testing.T) {
