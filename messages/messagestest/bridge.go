@@ -247,6 +247,16 @@ func copied(msg *nats.Msg) *nats.Msg {
 	return out
 }
 
+// Connection is one that [Bridge.Connect] or connections.authorize has made.
+func (b *Bridge) Connection(id string) *Connection {
+	b.t.Helper()
+	c, err := b.connection(id)
+	if err != nil {
+		b.t.Fatalf("messagestest: %v", err)
+	}
+	return c
+}
+
 // connection finds a connection of the test's.
 func (b *Bridge) connection(id string) (*Connection, error) {
 	b.mu.Lock()
