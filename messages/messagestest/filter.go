@@ -32,7 +32,7 @@ var (
 			messages.NotContains, messages.StartsWith, messages.EndsWith, messages.IsNull, messages.NotNull},
 		messages.FieldWholeNumber: numberOps, messages.FieldDecimal: numberOps, messages.FieldMoney: numberOps,
 		messages.FieldDateTime: timeOps, messages.FieldDate: timeOps,
-		messages.FieldYesNo: {messages.Eq, messages.Ne, messages.IsNull, messages.NotNull},
+		messages.FieldYesNo:  {messages.Eq, messages.Ne, messages.IsNull, messages.NotNull},
 		messages.FieldChoice: choiceOps, messages.FieldGUID: choiceOps, messages.FieldLookup: choiceOps,
 		messages.FieldChoices: {messages.ContainsAny, messages.ContainsNone, messages.Eq, messages.IsNull,
 			messages.NotNull},

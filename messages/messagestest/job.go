@@ -174,7 +174,9 @@ func (b *Bridge) execute(ctx context.Context, j *job) *messages.Error {
 		return fault
 	}
 	table, verb, ofTable := c.op.Table(b.options.Tables)
-	keep := func(p part, _ bool) *messages.Error { return b.keep(c, j, p, options.Encoding == messages.EncodingZstd) }
+	keep := func(p part, _ bool) *messages.Error {
+		return b.keep(c, j, p, options.Encoding == messages.EncodingZstd)
+	}
 	if ofTable {
 		return c.rows(table, verb, body, keep)
 	}

@@ -14,9 +14,6 @@ type sender func(p part, lost bool) *messages.Error
 // serve answers a request.
 func (c *call) serve(body []byte, r *reply) *messages.Error {
 	if table, verb, of := c.op.Table(c.b.options.Tables); of {
-		if verb == messages.VerbSearch {
-			r.numbered = asksForStream(body)
-		}
 		return c.rows(table, verb, body, r.send)
 	}
 	switch c.op {
@@ -29,19 +26,6 @@ func (c *call) serve(body []byte, r *reply) *messages.Error {
 	return c.aboutConnections(body, r.send)
 }
 
-// asksForStream reports whether a search wants its messages numbered, also where the rest of it is
-// wrong.
-func asksForStream(body []byte) bool {
-	var in struct {
-		Mode any `json:"mode"`
-	}
-	if json.Unmarshal(body, &in) != nil {
-		return true // until the body is read, as if it asked for that
-	}
-	mode, given := in.Mode.(string)
-	return given && mode != "" && mode != messages.ModePage
-}
-
 // rows answers the operations of a table.
 func (c *call) rows(t messages.Table, verb messages.Verb, body []byte, send sender) *messages.Error {
 	switch verb {
@@ -49,6 +33,9 @@ func (c *call) rows(t messages.Table, verb messages.Verb, body []byte, send send
 		in, fault := decode(c, messages.NewCodec[messages.SearchRequest](), body, true)
 		if fault != nil {
 			return fault
+		}
+		if c.reply != nil {
+			c.reply.numbered = in.Mode != "" && in.Mode != messages.ModePage
 		}
 		return c.search(t, in, send)
 	case messages.VerbChanges:

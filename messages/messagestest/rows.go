@@ -34,7 +34,7 @@ func (r Rows) of(s *setup) { s.rows = r }
 // A value is what encoding/json makes the field's JSON from: a text; a number, or a json.Number
 // for every digit; true or false; a time.Time or its text; a GUID as a text. A choice is its label,
 // its integer or a [messages.Choice], several choices are a slice of these, and a lookup is a
-// [messages.Lookup]. nil and "" are no value.
+// [messages.Lookup]. nil and "" are no value. Values of a [messages.Row], as a reply has them, do too.
 type Row map[string]any
 
 // Columns are the columns that an environment has beside those with friendly names, by table.
@@ -49,6 +49,8 @@ type Column struct {
 	Type  string // one of messages.FieldTypes; of a column that the table has, it may be left out
 	// Options are those of a choice.
 	Options []messages.Choice
+	// Standard columns are Microsoft's: custom_only leaves them out.
+	Standard bool
 	// Hidden columns are those that the connection's user may not read: null in every row, and no
 	// filter or order takes them.
 	Hidden bool
@@ -109,7 +111,7 @@ func newTable(described messages.Table, more []Column) (*table, error) {
 		case custom.Name == "":
 			return nil, fmt.Errorf("a column has no name")
 		case c == nil:
-			c = &column{messages.Field{Name: custom.Name, LogicalName: custom.Name, Type: custom.Type, Custom: true}}
+			c = &column{messages.Field{Name: custom.Name, LogicalName: custom.Name, Type: custom.Type, Custom: !custom.Standard}}
 			t.columns[custom.Name], t.names[custom.Name] = c, c
 		}
 		c.Label = cmp.Or(custom.Label, c.Label, custom.Name)
@@ -151,19 +153,16 @@ func (t *table) put(given Row, now string) (string, error) {
 		}
 		values[c.LogicalName] = given[name]
 	}
-	switch given := values[t.Key].(type) {
-	case nil:
+	key, err := t.columns[t.Key].cell(values[t.Key])
+	if err != nil {
+		return "", fmt.Errorf("the id: %w", err)
+	}
+	if id = key.id; key.null() {
 		made, err := uuid.NewV7()
 		if err != nil {
 			return "", err
 		}
 		id = made.String()
-	case string:
-		if id = strings.ToLower(given); !isGUID(id) {
-			return "", fmt.Errorf("the id %q is no GUID", given)
-		}
-	default:
-		return "", fmt.Errorf("the id is a %T and no text", given)
 	}
 	values[t.Key] = id
 	next := &row{id: id, cells: map[string]cell{}}

@@ -22,8 +22,9 @@ type call struct {
 	connection string
 	scope      string
 	trace      nats.Header
-	budget     int  // bytes that the body of a reply may have
-	job        *job // nil for a request
+	budget     int    // bytes that the body of a reply may have
+	job        *job   // nil for a request
+	reply      *reply // of a request
 
 	incarnation string // of the connection, "" until it has been looked at
 }
@@ -97,6 +98,10 @@ func (b *Bridge) answer(ctx context.Context, op messages.Operation, msg *nats.Ms
 	defer cancel()
 	c.ctx = ctx
 	r := &reply{call: c, to: msg.Reply}
+	if _, verb, _ := op.Table(b.options.Tables); verb == messages.VerbSearch {
+		r.numbered = true // until the body is read, as if it asked for a stream
+	}
+	c.reply = r
 	if fault == nil {
 		if fault = c.over(); fault == nil {
 			fault = c.serve(msg.Data, r)
