@@ -24,7 +24,7 @@ func TestMessagestestAnswersAsCrmbridgeDoes(t *testing.T) {
 	bridgetest.Long(t, "it asks hundreds of requests of two sides")
 	t.Parallel()
 	seed := numberFrom(t, "CRMBRIDGE_TEST_SEED", 7)
-	count := numberFrom(t, "CRMBRIDGE_TEST_ASKED", map[bool]uint64{false: 600, true: 200}[raceDetector])
+	count := numberFrom(t, "CRMBRIDGE_TEST_ASKED", map[bool]uint64{false: 300, true: 100}[raceDetector])
 	t.Logf("CRMBRIDGE_TEST_SEED=%d, %d requests", seed, count)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	table := testedAccounts(messages.Accounts)
