@@ -112,7 +112,8 @@ func TestCommandsPrintAnswers(t *testing.T) {
 		{`accounts count acme --where {"field":"city","op":"eq","value":"x"}`, "crm.accounts.count.request.acme", fault, 1,
 			`{"connection":"acme","where":{"field":"city","op":"eq","value":"x"}}`, "", "must be a number\n"},
 		{"accounts count acme", "crm.accounts.count.request.acme", `{"count":70001}`, 0, `{"connection":"acme"}`, "70001\n", ""},
-		{"accounts count acme --json", "crm.accounts.count.request.acme", `{"count":70001}`, 0, "", "{\n  \"connection\": \"acme\",\n  \"count\": 70001\n}\n", ""},
+		{"accounts count acme --json", "crm.accounts.count.request.acme", `{"request_id":"r","connection":"acme","count":70001}`, 0, "",
+			"{\n  \"request_id\": \"r\",\n  \"connection\": \"acme\",\n  \"count\": 70001\n}\n", ""},
 
 		{"accounts fields acme --custom-only", "crm.accounts.fields.request.acme",
 			`{"fields":[{"name":"industry","logical_name":"industrycode","label":"Industry","type":"choice","readable":true,"searchable":true,"options":[{"value":1,"label":"Accounting"},{"value":7,"label":"Consulting"}]},{"name":"x","logical_name":"x","label":"Größe","type":"text","readable":true},{"name":"pay","logical_name":"cb_pay","label":"Pay","type":"money"}]}`,

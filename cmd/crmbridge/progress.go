@@ -11,16 +11,20 @@ import (
 )
 
 // stdio is where a command writes. live says that err is a terminal, where a
-// line may be written over.
+// line may be written over, outLive that out is one.
 type stdio struct {
 	out, err io.Writer
 	live     bool
+	outLive  bool
 	in       io.Reader // nil where no person can answer
 }
 
 func newStdio(stdout, stderr io.Writer) *stdio {
 	file, isFile := stderr.(*os.File)
 	t := &stdio{out: stdout, err: stderr, live: isFile && term.IsTerminal(file)}
+	if file, isFile := stdout.(*os.File); isFile {
+		t.outLive = term.IsTerminal(file)
+	}
 	if t.live && term.IsTerminal(os.Stdin) {
 		t.in = os.Stdin
 	}
