@@ -164,20 +164,3 @@ func TestHelpShowsTheExpressionForm(t *testing.T) {
 		}
 	}
 }
-
-func TestProgressIsForTerminals(t *testing.T) {
-	for _, test := range []struct {
-		live bool
-		want string
-	}{{false, ""}, {true, beginning + "1 of 2" + beginning}} {
-		var out strings.Builder
-		line := (&stdio{err: &out, live: test.live}).progress()
-		line.clear()
-		line.say("%d of %d", 1, 2)
-		line.clear()
-		line.clear()
-		if out.String() != test.want {
-			t.Errorf("live %v: %q, want %q", test.live, out.String(), test.want)
-		}
-	}
-}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"iter"
@@ -95,6 +96,11 @@ func (c *rowsSearch) pages(ctx context.Context, ask *asker,
 // stream prints each page as it comes: a document for each as crmbridge sent it, or its rows.
 func (c *rowsSearch) stream(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
 	found := searchFound{table: c.table}
+	progress := std.barOver(c.table.Name, 0)
+	defer progress.end()
+	if c.Limit > 0 {
+		progress.atMost(int64(c.Limit))
+	}
 	var lines *csvOutput
 	for page, err := range c.pages(ctx, ask, in) {
 		if err != nil {
@@ -113,7 +119,10 @@ func (c *rowsSearch) stream(ctx context.Context, ask *asker, std *stdio, in mess
 			return err
 		}
 		found.add(page)
+		progress.set(int64(found.rows))
+		progress.of(found.total)
 	}
+	progress.end()
 	if c.JSON {
 		return nil // the cursor and the total are in the document
 	}
@@ -144,6 +153,8 @@ type orderedPage struct {
 // tabulate prints all rows as one table, whose columns are as wide as its widest cells. There is a
 // bound to that, which is the one of an answer in stream mode.
 func (c *rowsSearch) tabulate(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
+	progress := std.bar(c.table.Name, 0)
+	defer progress.end()
 	var whole *messages.Page
 	for page, err := range c.pages(ctx, ask, in) {
 		if err != nil {
@@ -151,11 +162,15 @@ func (c *rowsSearch) tabulate(ctx context.Context, ask *asker, std *stdio, in me
 		}
 		if whole != nil {
 			page.Rows = append(whole.Rows, page.Rows...)
+			page.Total = cmp.Or(page.Total, whole.Total)
 		}
+		progress.set(int64(len(page.Rows)))
+		progress.of(page.Total)
 		if whole = page; len(whole.Rows) >= messages.MaxStreamRows {
 			break
 		}
 	}
+	progress.end()
 	return c.show(std, whole)
 }
 

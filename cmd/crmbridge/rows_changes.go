@@ -101,14 +101,13 @@ func (c *rowsChanges) follow(
 ) (*changesFound, error) {
 	found := changesFound{table: c.table}
 	printPage := c.printer(std)
-	progress := std.progress()
-	defer progress.clear()
+	progress := std.barOver(c.table.Name+" made or changed", 0)
+	defer progress.end()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Table(c.table).Changes, in)
 		if err != nil {
 			return nil, err
 		}
-		progress.clear()
 		if err := printPage(page); err != nil {
 			return nil, err
 		}
@@ -122,7 +121,10 @@ func (c *rowsChanges) follow(
 			break
 		}
 		in = messages.ChangesRequest{Target: in.Target, Cursor: page.NextCursor, PageSize: in.PageSize}
-		progress.say("%s …", &found)
+		progress.set(int64(found.rows))
+		if found.deleted > 0 {
+			progress.says(fmt.Sprintf("%d deleted", found.deleted))
+		}
 	}
 	return &found, nil
 }

@@ -33,10 +33,13 @@ func (c *rowsCount) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+		progress := std.wait("counting " + c.table.Name)
+		defer progress.end()
 		reply, err := ask.Table(c.table).CountReply(ctx, messages.CountRequest{Target: c.target(), Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}
+		progress.end()
 		return c.print(std, reply, func() error {
 			_, err := fmt.Fprintln(std.out, reply.Count)
 			return err

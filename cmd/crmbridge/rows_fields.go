@@ -38,6 +38,8 @@ Examples:
 func (c *rowsFields) Run(ctx context.Context, std *stdio) error {
 	in := messages.FieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		progress := std.barOver("fields", 0)
+		defer progress.end()
 		var all []messages.Field
 		for page, err := range fieldPages(ctx, ask, c.table, in) {
 			switch {
@@ -52,7 +54,9 @@ func (c *rowsFields) Run(ctx context.Context, std *stdio) error {
 			if err != nil {
 				return err
 			}
+			progress.set(int64(len(all)))
 		}
+		progress.end()
 		switch {
 		case c.JSON, c.JSONL:
 			return nil
