@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 8534f60625e51469c0817d9f656dae99bbdb269956a89a875bf34fd6a8ba56c8
+// sha256 of asyncapi.json: 644d50dc681bf2a7c886818462e66461d0d06baff66f2783888cb5fbb5c7260d
 
 export type Where =
   | {
@@ -299,7 +299,7 @@ export interface AccountsPage {
   /**
    * how many accounts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface AccountsRowReply {
@@ -789,7 +789,7 @@ export interface ContactsPage {
   /**
    * how many contacts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface ContactsRowReply {
@@ -985,7 +985,7 @@ export interface Error {
     | "unavailable"
     | "upstream_error";
   details?: Detail[];
-  dynamics?: null | {
+  dynamics?: {
     code: string;
     message: string;
     request_id: string;
@@ -1054,7 +1054,7 @@ export interface ErrorHeaders {
 }
 export interface ErrorReply {
   connection?: string;
-  error: Error | null;
+  error: Error;
   request_id: string;
   [k: string]: unknown;
 }
@@ -1073,7 +1073,7 @@ export interface Job {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   id: string;
   /**
@@ -1086,7 +1086,7 @@ export interface Job {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1101,7 +1101,7 @@ export interface Job {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobHeaders {
@@ -1136,7 +1136,7 @@ export interface JobRecord {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   form: number;
   id: string;
@@ -1152,7 +1152,7 @@ export interface JobRecord {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1167,7 +1167,7 @@ export interface JobRecord {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobReply {
@@ -1454,7 +1454,7 @@ export interface LeadsPage {
   /**
    * how many leads match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface LeadsRowReply {
@@ -1572,7 +1572,7 @@ export interface LimitsReply {
   /**
    * no call begins before; not there where Dataverse takes calls
    */
-  blocked_until?: null | string;
+  blocked_until?: string;
   /**
    * circuit breaker in the process that answers: closed, open or half_open
    */
@@ -1813,7 +1813,7 @@ export interface OpportunitiesPage {
   /**
    * how many opportunities match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface OpportunitiesRowReply {

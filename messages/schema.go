@@ -166,6 +166,9 @@ func schemaFor(body reflect.Type, table *Table, tables []Table) (*jsonschema.Sch
 		tighten(schema, requestFacts(body, table, tables))
 		asRead(body, schema)
 	} else {
+		if body == reflect.TypeFor[ErrorReply]() { // it always has its error
+			schema.Properties["error"].Type, schema.Properties["error"].Types = "object", nil
+		}
 		open(schema)
 		tighten(schema, replyFacts(body))
 	}
@@ -190,10 +193,17 @@ func (t Table) describeWith(schema *jsonschema.Schema, words *strings.Replacer) 
 }
 
 // open lets a reply have members that this version does not know: a newer
-// crmbridge may add some. A list without items is written as one.
+// crmbridge may add some. A list without items is written as one, and what may be absent is
+// absent where there is nothing, never null.
 func open(schema *jsonschema.Schema) {
 	if schema == nil {
 		return
+	}
+	for name, property := range schema.Properties {
+		if !slices.Contains(schema.Required, name) && property.Type == "" && property.Ref == "" && len(property.Types) == 2 {
+			property.Types = slices.DeleteFunc(property.Types, func(kind string) bool { return kind == "null" })
+			property.Type, property.Types = property.Types[0], nil
+		}
 	}
 	if schema.Items != nil && slices.Contains(schema.Types, "array") {
 		schema.Type, schema.Types = "array", nil

@@ -33,6 +33,11 @@ func asRead(body reflect.Type, schema *jsonschema.Schema) {
 		oneOfTwo(schema, "user_id", "email")
 	case reflect.TypeFor[CompleteRequest]():
 		oneOfTwo(schema, "code", "error")
+	case reflect.TypeFor[AuthorizeRequest](): // nobody signs in for an application
+		schema.If = &jsonschema.Schema{Required: []string{"grant"}, Properties: map[string]*jsonschema.Schema{
+			"grant": {Enum: []any{GrantClientCredentials}}}}
+		schema.Then = &jsonschema.Schema{Properties: map[string]*jsonschema.Schema{
+			"login_hint": {Enum: []any{"", nil}}, "prompt": {Enum: []any{"", nil}}}}
 	}
 }
 

@@ -33,7 +33,12 @@ var documents sync.Map
 
 // Of is the document of all tables, which is the one that is committed, and more.
 func Of(more ...messages.Table) (*Document, error) {
-	tables := slices.Concat(messages.Tables(), more)
+	tables := messages.Tables()
+	for _, table := range more { // once, however often a test adds it
+		if !slices.Contains(messages.TableNames(tables), table.Name) {
+			tables = append(tables, table)
+		}
+	}
 	made, _ := documents.LoadOrStore(strings.Join(messages.TableNames(tables), ","), sync.OnceValues(func() (*Document, error) {
 		text, err := messages.AsyncAPI(tables, "")
 		if err != nil {
@@ -87,7 +92,7 @@ func shut(schemas map[string]any) {
 		switch value := value.(type) {
 		case map[string]any:
 			_, decided := value["additionalProperties"]
-			if _, object := value["properties"].(map[string]any); object && !decided {
+			if _, described := value["properties"].(map[string]any); described && !decided && value["type"] == "object" {
 				value["additionalProperties"] = false
 			}
 			for _, inner := range value {
@@ -197,7 +202,7 @@ func headerValues(header map[string][]string) (map[string]any, error) {
 
 // brokers are the headers by which crmbridge tells JetStream how to store a message.
 var brokers = map[string]bool{
-	"Nats-Expected-Last-Subject-Sequence": true,
+	"Nats-Expected-Last-Subject-Sequence": true, "Nats-Expected-Stream": true,
 }
 
 // brief is a validation error in a few lines, with the places in the value and no values.
