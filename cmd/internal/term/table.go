@@ -8,7 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -185,15 +184,7 @@ func JSON(to io.Writer, value any) error {
 	if err != nil {
 		return err
 	}
-	safe := make([]byte, 0, len(encoded)+1)
-	for _, r := range string(encoded) {
-		if r != '\n' && (breaks(r) || turns(r)) { // a line end is the indentation's: strings hold none
-			safe = fmt.Appendf(safe, `\u%04x`, r)
-			continue
-		}
-		safe = utf8.AppendRune(safe, r)
-	}
-	_, err = to.Write(append(safe, '\n'))
+	_, err = to.Write(append(escaped(encoded, true), '\n'))
 	return err
 }
 
