@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 3e711adbdac738855930d82169d5665a82dd7e03065b7b296fd8f515627d989b
+// sha256 of asyncapi.json: ad85072d2e16e5add5d7748d0177f432be2186cc96f44b02aa6e0896f325032b
 
 export type Where =
   | {
@@ -529,6 +529,70 @@ export interface ConnectionEvent {
   version: number;
   [k: string]: unknown;
 }
+export interface ConnectionGetReply {
+  connection: Connection;
+  request_id: string;
+  sign_in?: null | {
+    error?: Error | null;
+    /**
+     * waiting, connected, failed or expired
+     */
+    phase: "waiting" | "connected" | "failed" | "expired";
+    [k: string]: unknown;
+  };
+  [k: string]: unknown;
+}
+export interface Error {
+  admin_consent_url?: string;
+  code:
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  details?: Detail[];
+  dynamics?: null | {
+    code: string;
+    message: string;
+    request_id: string;
+    status: number;
+    [k: string]: unknown;
+  };
+  message: string;
+  retry_after_ms?: number;
+  retryable: boolean;
+  [k: string]: unknown;
+}
+export interface Detail {
+  message: string;
+  path: string;
+  [k: string]: unknown;
+}
+export interface ConnectionGetRequest {
+  /**
+   * the connect_url that connections.authorize answered with: the reply says in sign_in how far that sign-in is
+   */
+  connect_url?: string;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string;
+}
 export interface ConnectionReply {
   connection: Connection;
   request_id: string;
@@ -952,47 +1016,6 @@ export interface DeletedReply {
   connection?: string;
   deleted: boolean;
   request_id: string;
-  [k: string]: unknown;
-}
-export interface Detail {
-  message: string;
-  path: string;
-  [k: string]: unknown;
-}
-export interface Error {
-  admin_consent_url?: string;
-  code:
-    | "cancelled"
-    | "configuration_error"
-    | "connection_exists"
-    | "connection_not_found"
-    | "consent_required"
-    | "cursor_expired"
-    | "deadline_exceeded"
-    | "identity_mismatch"
-    | "internal"
-    | "invalid_request"
-    | "invalid_state"
-    | "not_found"
-    | "not_supported"
-    | "overloaded"
-    | "permission_denied"
-    | "reauthorization_required"
-    | "throttled"
-    | "too_large"
-    | "unavailable"
-    | "upstream_error";
-  details?: Detail[];
-  dynamics?: null | {
-    code: string;
-    message: string;
-    request_id: string;
-    status: number;
-    [k: string]: unknown;
-  };
-  message: string;
-  retry_after_ms?: number;
-  retryable: boolean;
   [k: string]: unknown;
 }
 export interface ErrorHeaders {
