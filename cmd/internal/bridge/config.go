@@ -26,6 +26,7 @@ type Config struct {
 	HTTPAddr      string
 	AdminAddr     string
 	PprofAddr     string // "" for no profiles
+	Console       Console
 	BusCompletion bool
 	RequireScoped bool
 	ReplySubjects []string
@@ -80,6 +81,7 @@ func (s Settings) Config() (Config, error) {
 		HTTPAddr:      r.addr("HTTP_ADDR", s.HTTPAddr),
 		AdminAddr:     r.addr("ADMIN_ADDR", s.AdminAddr),
 		PprofAddr:     r.profilesAddr(s.PprofAddr),
+		Console:       r.console(s),
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
 		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),

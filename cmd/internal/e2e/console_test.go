@@ -1,0 +1,281 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/chromium"
+	"github.com/crmbridge/crmbridge/cmd/internal/devenv"
+	"github.com/crmbridge/crmbridge/cmd/internal/signin"
+	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// A page of a console, asked for as change says.
+func consolePage(t testing.TB, addr, path string, change func(*http.Request)) (*http.Response, string) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if change != nil {
+		change(r)
+	}
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response, string(body)
+}
+
+const hostileName = "<script>alert(1)</script>\u202e & \"Sons\"" // of a customer's user
+
+// consoleWorld has connections in every state, and a console without a password.
+func consoleWorld(t *testing.T) (*bridgetest.World, bridge.Settings) {
+	t.Helper()
+	w := bridgetest.New(t, emulator.Options{Accounts: 30, Users: []emulator.User{
+		{Name: hostileName, UserName: "hostile@contoso.example", Roles: []string{"Salesperson"}}}})
+	settings := w.Settings(true)
+	settings.ConsoleAddr, settings.Tables = devenv.Address(bridgetest.Port(t)), "accounts,contacts"
+	w.Bridge(settings, nil)
+	return w, settings
+}
+
+// troubled gives the world reasons for which customers get nothing.
+func troubled(t *testing.T, w *bridgetest.World) {
+	t.Helper()
+	client, _ := w.Client()
+	w.Connect("acme")
+	if err := signin.Connect(t.Context(), client, "globex", w.EmulatorURL, "hostile@contoso.example"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "initech"},
+		EnvironmentURL: w.EmulatorURL}); err != nil {
+		t.Fatal(err)
+	}
+	search := messages.SearchRequest{Target: messages.Target{Connection: "acme"}}
+	for range 20 {
+		if _, err := client.Accounts().Search(t.Context(), search); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Emulator.Control().Fail(emulator.Fault{Status: http.StatusBadRequest, Times: 100, Where: emulator.FaultData,
+		Header: map[string]string{"Content-Type": "application/json"},
+		Body:   `{"error":{"code":"0x80040203","message":"` + "no<b>thing\u202e" + `"}}`})
+	if _, err := client.Accounts().Search(t.Context(), search); err == nil {
+		t.Fatal("the search does not fail")
+	}
+	if _, err := client.Accounts().SearchJob(t.Context(), search, messages.JobPublication{ID: "export-1"}); err != nil {
+		t.Fatal(err)
+	}
+	bridgetest.Await(t, "a failed job", func() error {
+		job, err := client.Jobs().Get(t.Context(), "acme", "export-1")
+		if err == nil && job.State != messages.JobFailed {
+			err = errors.New(string(job.State))
+		}
+		return err
+	})
+	w.Emulator.Control().Clear()
+	w.Emulator.Control().RevokeRefreshTokens("hostile@contoso.example")
+	w.Emulator.Control().ExpireAccessTokens()
+	if _, err := client.WhoAmI(t.Context(), "globex"); err == nil {
+		t.Fatal("the grant is not revoked")
+	}
+	w.Emulator.Control().Fail(emulator.Fault{Kind: emulator.KindThrottle, RetryAfter: 300, Times: 1})
+	if _, err := client.WhoAmI(t.Context(), "acme"); err == nil {
+		t.Fatal("the user is not throttled")
+	}
+}
+
+// The console says why customers get nothing, and which command mends it.
+func TestConsole(t *testing.T) {
+	t.Parallel()
+	w, settings := consoleWorld(t)
+	if _, page := consolePage(t, settings.ConsoleAddr, "/connections", nil); !strings.Contains(page, "There are none.") {
+		t.Error(page)
+	}
+	troubled(t, w)
+	for path, words := range map[string][]string{
+		"/": {"a person must connect again, for 1 of the connections", "1 users are blocked", "<rect class=\"good\"",
+			"accounts.search", "invalid_request 1", "reauthorization_required 1", "1 failed for good", "jetstream"},
+		"/connections":                {">acme<", ">globex<", ">initech<", "&lt;script&gt;", "pending"},
+		"/connections?prefix=gl":      {">globex<"},
+		"/connections?status=pending": {">initech<"},
+		"/connections?prefix=z":       {"There are none."},
+		"/connections?after=!":        {"is not a next_cursor"},
+		"/connections?prefix=%3Cb%3E": {"An id has", "value=\"&lt;b&gt;\""},
+		"/connections/acme": {"kept out until", "by requests", "crmbridge jobs retry acme export-1", "crmbridge connect acme http://",
+			"connected", "invalid_request", "export-1", "no&lt;b&gt;thing"},
+		"/connections/globex":        {"reauthorization_required: ", "AADSTS50173", "crmbridge connect globex"},
+		"/connections/initech":       {"nobody has signed in yet"},
+		"/connections/nobody":        {"there is no connection of this id"},
+		"/connections/%22%3E%3Cb%3E": {"there is no connection of this id"},
+		"/jobs":                      {"1 failed for good"},
+	} {
+		bridgetest.Await(t, path, func() error { // figures of the fleet are counted every few seconds
+			response, page := consolePage(t, settings.ConsoleAddr, path, nil)
+			for _, word := range words {
+				if !strings.Contains(page, word) {
+					return fmt.Errorf("%s %s: no %q in %s", path, response.Status, word, page)
+				}
+			}
+			if strings.ContainsAny(page, "\u202e") || strings.Contains(page, "<b>thing") || strings.Contains(page, "<script") ||
+				strings.Contains(path, "prefix=gl") && strings.Contains(page, ">acme<") {
+				t.Errorf("%s: %s", path, page)
+			}
+			return nil
+		})
+	}
+	policy := "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+	for name, c := range map[string]struct {
+		path   string
+		change func(*http.Request)
+		status int
+	}{
+		"localhost":        {"/", func(r *http.Request) { r.Host = "localhost:1" }, 200},
+		"IPv6":             {"/", func(r *http.Request) { r.Host = "[::1]:1" }, 200},
+		"another name":     {"/", func(r *http.Request) { r.Host = "rebound.example" }, 421},
+		"a name like ours": {"/", func(r *http.Request) { r.Host = "localhost.rebound.example:80" }, 421},
+		"another address":  {"/style.css", func(r *http.Request) { r.Host = "10.0.0.7" }, 421},
+		"POST":             {"/jobs", func(r *http.Request) { r.Method = http.MethodPost }, 405},
+		"HEAD":             {"/jobs", func(r *http.Request) { r.Method = http.MethodHead }, 200},
+		"nothing there":    {"/metrics", nil, 404},
+		"a picture elsewhere": {"/", func(r *http.Request) {
+			r.Header.Set("Sec-Fetch-Site", "cross-site")
+			r.Header.Set("Sec-Fetch-Dest", "image")
+		}, 403},
+		"a long query": {"/connections?prefix=" + strings.Repeat("a", 3000), nil, 414},
+	} {
+		response, page := consolePage(t, settings.ConsoleAddr, c.path, c.change)
+		if response.StatusCode != c.status || response.Header.Get("Content-Security-Policy") != policy ||
+			response.Header.Get("Cache-Control") != "no-store" || response.Header.Get("X-Content-Type-Options") != "nosniff" ||
+			response.Header.Get("Referrer-Policy") != "no-referrer" || response.Header.Get("Set-Cookie") != "" {
+			t.Errorf("%s: %s %v %s", name, response.Status, response.Header, page)
+		}
+	}
+	for _, addr := range []string{settings.HTTPAddr, settings.AdminAddr} {
+		for _, path := range []string{"/", "/connections", "/connections/acme", "/jobs", "/style.css"} {
+			if response, page := consolePage(t, addr, path, nil); response.StatusCode != http.StatusNotFound {
+				t.Errorf("%s answers %s: %s %s", addr, path, response.Status, page)
+			}
+		}
+	}
+}
+
+// Who reaches the console from elsewhere needs the password.
+func TestConsoleWithAPassword(t *testing.T) {
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{})
+	settings := w.Settings(true)
+	file, log := filepath.Join(t.TempDir(), "password"), new(bridgetest.Buffer)
+	if err := os.WriteFile(file, []byte("a right and long password\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := bridgetest.Port(t)
+	settings.ConsoleAddr, settings.ConsolePasswordFile, settings.LogLevel = fmt.Sprintf("0.0.0.0:%d", port), file, "debug"
+	w.Bridge(settings, log)
+	with := func(password string) func(*http.Request) {
+		return func(r *http.Request) { r.SetBasicAuth("me", password) }
+	}
+	for _, c := range []struct {
+		change func(*http.Request)
+		status int
+	}{{nil, 401}, {with("a wrong and long password"), 401}, {with(""), 401}, {with("a right and long password"), 200},
+		{func(r *http.Request) { with("a right and long password")(r); r.Host = "rebound.example" }, 421}} {
+		for _, path := range []string{"/", "/connections/acme", "/style.css"} {
+			response, page := consolePage(t, devenv.Address(port), path, c.change)
+			status := response.StatusCode
+			if status == http.StatusNotFound && path == "/connections/acme" {
+				status = http.StatusOK // nobody has connected
+			}
+			if status != c.status || (c.status == 401) != strings.HasPrefix(response.Header.Get("WWW-Authenticate"), "Basic ") {
+				t.Errorf("%s: %s, want %d: %s", path, response.Status, c.status, page)
+			}
+		}
+	}
+	if strings.Contains(log.String(), "long password") {
+		t.Error("a password is in the log")
+	}
+}
+
+// The console in a real browser, on a phone and a desk, by day and night; with
+// CRMBRIDGE_TEST_PICTURES also with 10,000 connections.
+func TestConsoleInABrowser(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it starts a browser")
+	browser := chromium.Start(t)
+	w, settings := consoleWorld(t)
+	v := &visitor{browser, t, w}
+	look := func(name string, paths ...string) {
+		t.Helper()
+		for _, path := range paths {
+			v.Open("http://" + settings.ConsoleAddr + path)
+			for _, width := range []int{400, 1280} {
+				v.Resize(width, 900)
+				if wide, _ := v.Eval("document.documentElement.scrollWidth - window.innerWidth").(float64); wide > 0 {
+					t.Errorf("%s: %v px too wide at %d px", path, wide, width)
+				}
+				for _, dark := range []bool{false, true} {
+					v.Dark(dark)
+					if low, _ := v.Eval(lowContrast).(string); low != "" {
+						t.Errorf("%s: dark %v: too little contrast: %s", path, dark, low)
+					}
+					v.picture(fmt.Sprintf("console-%s%s-%d-dark-%v", name, strings.NewReplacer("/", "-", "?", "-", "=", "-").Replace(path), width, dark))
+				}
+			}
+			for what, script := range map[string]string{
+				"language": "document.documentElement.lang === 'en'", "one heading": "document.querySelectorAll('h1').length === 1",
+				"no script": "document.scripts.length === 0", "style": "document.styleSheets[0].cssRules.length > 20",
+				"table headers":        "[...document.querySelectorAll('table')].every(t => t.querySelectorAll('thead th[scope=col]').length > 1)",
+				"labels":               "[...document.querySelectorAll('input,select')].every(e => e.labels.length === 1)",
+				"no styles of its own": "document.querySelectorAll('[style],style').length === 0",
+			} {
+				if ok, _ := v.Eval(script).(bool); !ok {
+					t.Errorf("%s: %s: %s", path, what, script)
+				}
+			}
+			for _, problem := range v.Problems() {
+				t.Errorf("%s: the browser complains: %.400s", path, problem)
+			}
+		}
+	}
+	look("none", "/", "/connections", "/jobs")
+	troubled(t, w)
+	look("some", "/", "/connections", "/connections/acme", "/connections/globex", "/jobs")
+	if os.Getenv("CRMBRIDGE_TEST_PICTURES") != "" {
+		connectApps(t, w, 10_000)
+		look("many", "/", "/connections", "/connections?prefix=connection-09", "/connections/connection-00077")
+	}
+}
+
+// BenchmarkConsole is the time of each page with 10,000 connections.
+func BenchmarkConsole(b *testing.B) {
+	w := bridgetest.New(b, emulator.Options{Accounts: 1})
+	settings := w.Settings(true)
+	settings.ConsoleAddr = devenv.Address(bridgetest.Port(b))
+	w.Bridge(settings, nil)
+	connectApps(b, w, 10_000)
+	for _, path := range []string{"/", "/connections", "/connections?prefix=connection-09",
+		"/connections?status=pending", "/connections/connection-00077", "/jobs"} {
+		b.Run(path, func(b *testing.B) {
+			for b.Loop() {
+				if response, page := consolePage(b, settings.ConsoleAddr, path, nil); response.StatusCode != http.StatusOK {
+					b.Fatal(page)
+				}
+			}
+		})
+	}
+}
