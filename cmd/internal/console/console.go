@@ -82,7 +82,12 @@ func New(config Config) *Console {
 }
 
 // Close ends what the console does beside its requests.
-func (c *Console) Close() { c.end(); c.work.Wait() }
+func (c *Console) Close() {
+	c.state.mu.Lock() // nothing begins from here on
+	c.end()
+	c.state.mu.Unlock()
+	c.work.Wait()
+}
 
 // Server is the console's server; its log has no request in it.
 func (c *Console) Server() *http.Server {

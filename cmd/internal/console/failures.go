@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -62,6 +63,20 @@ func (f *Failures) add(one *Failure) {
 	f.all = append(f.all, one)
 }
 
+// cause words why: of what Dataverse said its words and numbers.
+func cause(v slog.Value) string {
+	if v.Kind() != slog.KindGroup {
+		return v.String()
+	}
+	var words []string
+	for _, a := range v.Group() {
+		if a.Key == "status" || a.Key == "code" || a.Key == "message" {
+			words = append(words, a.Value.Resolve().String())
+		}
+	}
+	return strings.Join(words, " ")
+}
+
 type watched struct {
 	slog.Handler
 	to    *Failures
@@ -89,7 +104,7 @@ func (w watched) Handle(ctx context.Context, r slog.Record) error {
 			one.Code = a.Value.Resolve().String()
 			return one.Code != "ok"
 		case "cause":
-			one.Cause = a.Value.Resolve().String()
+			one.Cause = cause(a.Value.Resolve())
 		case "request_id":
 			one.RequestID = a.Value.Resolve().String()
 		}

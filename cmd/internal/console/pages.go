@@ -63,7 +63,6 @@ func (v *view) note(what string, err error) {
 
 // shown is how templates write what others wrote: all of it goes through clip.
 var shown = template.FuncMap{"clip": clip, "join": strings.Join, "escape": url.PathEscape,
-	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05") },
 	"text": func(s *string) string {
 		if s == nil {
 			return ""
@@ -90,12 +89,14 @@ type latest struct {
 }
 
 const (
-	stateEvery = 5 * time.Second
+	stateEvery = 2 * time.Second
 	stateCalm  = 20 // so many times as long as it took
 	stateMost  = 30 * time.Second
+	stateOld   = time.Minute            // after that, and is not shown any more
 	stateWait  = 100 * time.Millisecond // for which a page waits
 )
 
+// fleet is the state of the fleet; nil, with no error, while it is found out.
 func (c *Console) fleet(ctx context.Context) (*status.State, error) {
 	l := &c.state
 	l.mu.Lock()
@@ -126,8 +127,8 @@ func (c *Console) fleet(ctx context.Context) (*status.State, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.state == nil && l.err == nil {
-		return nil, errors.New("being counted; it is here when the page is loaded again")
+	if begun.Sub(l.after) > stateOld {
+		return nil, nil
 	}
 	return l.state, l.err
 }
@@ -144,16 +145,19 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	v.Charts, v.Requests, v.Failed = c.history.charts(now.sample()), now.rows(), int(now.gauges["dead_jobs"])
 	state, err := c.fleet(r.Context())
 	v.note("The fleet", err)
-	if v.State = state; state != nil {
+	if v.State = state; state == nil && err == nil {
+		v.Refresh = 2
+		v.Notes = append(v.Notes, "The fleet's connections and jobs are being counted; the page loads again.")
+	} else if state != nil {
 		for _, of := range []struct{ status, text string }{
-			{messages.StatusReauthorizationRequired, "a person must connect again, for %d of the connections"},
-			{messages.StatusUnreadable, "the records of %d connections cannot be read"}} {
+			{messages.StatusReauthorizationRequired, "A person must connect again, for %d of the connections:"},
+			{messages.StatusUnreadable, "The records of %d connections cannot be read:"}} {
 			if n := state.Connections[of.status]; n > 0 {
 				v.Findings = append(v.Findings, finding{fmt.Sprintf(of.text, n), "/connections?status=" + of.status})
 			}
 		}
 		if n := max(len(state.Blocked), int(now.gauges["users_blocked"])); n > 0 {
-			v.find("%d users are blocked: Dataverse's limits, or the customers' own, keep them out for a while", n)
+			v.find("Throttled users: %d. Dataverse's limits, or the customers' own, keep them out for a while", n)
 		}
 		for i := range state.Processes {
 			v.Process = &state.Processes[i]
@@ -163,10 +167,10 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if n := now.gauges["breakers_open"]; n > 0 {
-		v.find("%.0f environments do not answer: this process's circuit breakers are open", n)
+		v.find("Environments that do not answer: %.0f. This process's circuit breakers are open", n)
 	}
 	if s := now.gauges["refresh_overdue_seconds"]; s > 600 {
-		v.find("tokens are renewed late, one by %s", time.Duration(s)*time.Second)
+		v.find("Tokens are renewed late, one by %s", time.Duration(s)*time.Second)
 	}
 	c.write(w, http.StatusOK, v)
 }
@@ -253,26 +257,26 @@ func (v *view) diagnose(tables []string) {
 	one := v.Connection
 	switch one.Status {
 	case messages.StatusPending:
-		v.find("nobody has signed in yet: requests are answered with reauthorization_required")
+		v.find("Nobody has signed in yet: requests are answered with reauthorization_required")
 	case messages.StatusReauthorizationRequired, messages.StatusUnreadable:
 		v.find("%s: %s", one.Status, cmp.Or(clip(one.LastError), "a person must connect again"))
 	case messages.StatusActive:
 		for _, table := range tables {
 			if !slices.Contains(one.Tables, table) {
-				v.find("the person who connected was not asked for %s: that is consent_required until they connect again", table)
+				v.find("The person who connected was not asked for %s: that is consent_required until they connect again", table)
 			}
 		}
 	}
 	if l := v.Limits; l != nil {
 		if blocked := status.BlockOf(l, time.Now()); blocked != nil {
-			v.find("its user is kept out until %s UTC, by %s: requests are throttled, and jobs wait",
+			v.find("Its user is kept out until %s UTC, by %s: requests are throttled, and jobs wait",
 				blocked.Until.UTC().Format("15:04:05"), blocked.By)
 		}
 		if l.Breaker != "" && l.Breaker != string(dynamics.BreakerClosed) {
-			v.find("its environment did not answer: the circuit breaker of this process is %s", l.Breaker)
+			v.find("Its environment did not answer: the circuit breaker of this process is %s", l.Breaker)
 		}
 		if l.Queued > 0 {
-			v.find("%d calls wait for one of the user's %d places", l.Queued, l.Limit)
+			v.find("Calls that wait for one of the user's %[2]d places: %[1]d", l.Queued, l.Limit)
 		}
 	}
 	v.Commands = append(v.Commands, command("crmbridge connections check", one.ID),

@@ -66,6 +66,10 @@ func troubled(t *testing.T, w *bridgetest.World) {
 		EnvironmentURL: w.EmulatorURL}); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := client.Authorize(t.Context(), messages.AuthorizeRequest{EnvironmentURL: w.EmulatorURL,
+		Target: messages.Target{Connection: strings.Repeat("W", 64)}}); err != nil {
+		t.Fatal(err)
+	}
 	search := messages.SearchRequest{Target: messages.Target{Connection: "acme"}}
 	for range 20 {
 		if _, err := client.Accounts().Search(t.Context(), search); err != nil {
@@ -109,8 +113,8 @@ func TestConsole(t *testing.T) {
 	}
 	troubled(t, w)
 	for path, words := range map[string][]string{
-		"/": {"a person must connect again, for 1 of the connections", "1 users are blocked", "<rect class=\"good\"",
-			"accounts.search", "invalid_request 1", "reauthorization_required 1", "1 failed for good", "jetstream"},
+		"/": {"A person must connect again, for 1 of the connections", "Throttled users: 1.", "<rect class=\"good\"",
+			"accounts.search", "invalid_request 1", "reauthorization_required 1", "failed for good", "jetstream"},
 		"/connections":                {">acme<", ">globex<", ">initech<", "&lt;script&gt;", "pending"},
 		"/connections?prefix=gl":      {">globex<"},
 		"/connections?status=pending": {">initech<"},
@@ -120,10 +124,10 @@ func TestConsole(t *testing.T) {
 		"/connections/acme": {"kept out until", "by requests", "crmbridge jobs retry acme export-1", "crmbridge connect acme http://",
 			"connected", "invalid_request", "export-1", "no&lt;b&gt;thing"},
 		"/connections/globex":        {"reauthorization_required: ", "AADSTS50173", "crmbridge connect globex"},
-		"/connections/initech":       {"nobody has signed in yet"},
+		"/connections/initech":       {"Nobody has signed in yet"},
 		"/connections/nobody":        {"there is no connection of this id"},
 		"/connections/%22%3E%3Cb%3E": {"there is no connection of this id"},
-		"/jobs":                      {"1 failed for good"},
+		"/jobs":                      {"failed for good"},
 	} {
 		bridgetest.Await(t, path, func() error { // figures of the fleet are counted every few seconds
 			response, page := consolePage(t, settings.ConsoleAddr, path, nil)
@@ -254,6 +258,12 @@ func TestConsoleInABrowser(t *testing.T) {
 	}
 	look("none", "/", "/connections", "/jobs")
 	troubled(t, w)
+	bridgetest.Await(t, "the trouble", func() error {
+		if _, page := consolePage(t, settings.ConsoleAddr, "/", nil); !strings.Contains(page, "Throttled users: 1") {
+			return errors.New("it is not shown")
+		}
+		return nil
+	})
 	look("some", "/", "/connections", "/connections/acme", "/connections/globex", "/jobs")
 	if os.Getenv("CRMBRIDGE_TEST_PICTURES") != "" {
 		connectApps(t, w, 10_000)
