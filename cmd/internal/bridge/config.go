@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -26,7 +27,7 @@ type Config struct {
 	HTTPAddr      string
 	AdminAddr     string
 	PprofAddr     string // "" for no profiles
-	Console       Console
+	ConsoleAddr   string // "" for no console
 	BusCompletion bool
 	RequireScoped bool
 	ReplySubjects []string
@@ -49,7 +50,9 @@ type Config struct {
 	// AppConnections are the environments, by connection, that client_credentials
 	// may be used for.
 	AppConnections map[string]string
-	Operator       tokens.Operator // who asks, on the connect pages
+	// ConsolePassword is nil where the console is on this machine's loopback address alone.
+	ConsolePassword *console.Password
+	Operator        tokens.Operator // who asks, on the connect pages
 	// Tables are those that this deployment serves: what people who connect from now on
 	// are asked for, and what operations there are.
 	Tables []messages.Table
@@ -81,7 +84,6 @@ func (s Settings) Config() (Config, error) {
 		HTTPAddr:      r.addr("HTTP_ADDR", s.HTTPAddr),
 		AdminAddr:     r.addr("ADMIN_ADDR", s.AdminAddr),
 		PprofAddr:     r.profilesAddr(s.PprofAddr),
-		Console:       r.console(s),
 		MaxInFlight:   r.count("MAX_IN_FLIGHT", s.MaxInFlight, 1, 100_000),
 		MemoryBudget:  r.memory(s.MemoryBudget),
 		UserCalls:     r.count("USER_CONCURRENCY", s.UserConcurrency, 1, 1000),
@@ -95,6 +97,7 @@ func (s Settings) Config() (Config, error) {
 		Tables:        r.tables(s.Tables),
 	}
 	r.credential(s, &config)
+	config.ConsoleAddr, config.ConsolePassword = r.consoleAddr(s)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
 	if _, port, _ := net.SplitHostPort(s.HTTPAddr); s.HTTPAddr == s.AdminAddr && port != "0" {
 		r.fault("ADMIN_ADDR",

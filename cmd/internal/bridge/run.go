@@ -101,7 +101,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 // meanwhile and /readyz says what is missing.
 func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
 	failures := new(console.Failures)
-	if config.Console.Addr != "" {
+	if config.ConsoleAddr != "" {
 		log = slog.New(failures.Watch(log.Handler()))
 	}
 	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(), failed: make(chan error, 4)}

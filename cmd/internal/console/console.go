@@ -1,6 +1,6 @@
 // Package console shows people what crmbridge does, and why a customer gets nothing, on pages
-// that change nothing: GET and HEAD alone, no script, no cookie. Its pages are the same on every
-// process, but for requests, errors and charts, which are those of the process that answers.
+// that change nothing: GET and HEAD alone, no script, no cookie. Requests, errors and charts are
+// those of the process that answers, the rest is the same on every one.
 package console
 
 import (
@@ -14,42 +14,36 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/status"
+	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // Config is what a console shows, and to whom.
 type Config struct {
-	status.Asker // answers of this process; Connection has those that cannot be read, too
-	// Cursor is a cursor of connections.list that goes on after an id.
-	Cursor   func(after string) string
-	Events   func(ctx context.Context, connection string) ([]events.Latest, error)
-	Checks   func(ctx context.Context) []Check // of /readyz
-	Metrics  prometheus.Gatherer
-	Failures *Failures
-	Tables   []string // that the deployment serves
-	Host     string   // of CONSOLE_ADDR, a name or an address; "" where there is none
-	Password *Password
-	Log      *slog.Logger
+	status.Asker                           // answers of this process
+	Cursor       func(after string) string // of connections.list, which goes on after an id
+	Events       func(ctx context.Context, connection string) ([]events.Latest, error)
+	Checks       func(context.Context) []Check // of /readyz
+	Metrics      prometheus.Gatherer
+	Failures     *Failures
+	Tables       []string  // that the deployment serves
+	Host         string    // of CONSOLE_ADDR, a name or an address; "" where there is none
+	Password     *Password // nil on a loopback address
+	Log          *slog.Logger
 }
 
-// A Check is one of /readyz: failed, or what it notes.
+// A Check has failed, or notes something.
 type Check struct {
 	Name, Text string
 	Failed     bool
 }
-
-// Bounds of a console.
-const (
-	mostAtOnce = 16 // requests
-	mostQuery  = 2 << 10
-	answerWait = 5 * time.Second // for what a page shows
-)
 
 //go:embed console.html
 var pagesText string
@@ -57,43 +51,74 @@ var pagesText string
 //go:embed console.css
 var style string
 
-// A Console serves the pages until it is closed.
+const (
+	mostAtOnce = 16              // requests
+	answerWait = 5 * time.Second // for what a page shows
+	// The fleet is looked at while somebody looks at it: not again for so many times as long as
+	// that took, and stateEvery at least.
+	stateCalm, stateEvery, stateMost = 20, 2 * time.Second, 30 * time.Second
+	stateOld                         = time.Minute // what was found is shown so long after it could be found anew
+)
+
+// A Console shows pages until it is closed.
 type Console struct {
 	Config
-	show    *template.Template
-	turns   chan struct{}
-	history history
-	state   latest
-	life    context.Context
-	end     context.CancelFunc
-	work    sync.WaitGroup
+	show  *template.Template
+	asked chan struct{} // somebody looks at the fleet
+	fleet atomic.Pointer[found]
+	mu    sync.Mutex
+	hour  []counts // at the beginning of each minute
+	end   context.CancelFunc
+	ended chan struct{}
 }
 
-// New makes a console. It begins to keep the last hour's figures.
+// found is what the fleet was found to do.
+type found struct {
+	state *status.State
+	err   error
+	again time.Time // when it may be looked at anew
+}
+
+// New makes a console, which keeps the last hour's figures until it is closed.
 func New(config Config) *Console {
-	c := &Console{Config: config, turns: make(chan struct{}, mostAtOnce),
+	c := &Console{Config: config, asked: make(chan struct{}, 1), ended: make(chan struct{}),
 		show: template.Must(template.New("").Funcs(shown).Parse(pagesText))}
-	if config.Password != nil {
-		config.Password.log = config.Log
+	c.fleet.Store(&found{})
+	if c.Password != nil {
+		c.Password.log = c.Log
 	}
-	c.life, c.end = context.WithCancel(context.Background())
-	c.work.Go(func() { c.history.keep(c.life, config.Metrics) })
+	life, end := context.WithCancel(context.Background())
+	c.end = end
+	go c.keep(life)
 	return c
 }
 
 // Close ends what the console does beside its requests.
-func (c *Console) Close() {
-	c.state.mu.Lock() // nothing begins from here on
-	c.end()
-	c.state.mu.Unlock()
-	c.work.Wait()
-}
+func (c *Console) Close() { c.end(); <-c.ended }
 
-// Server is the console's server; its log has no request in it.
-func (c *Console) Server() *http.Server {
-	return &http.Server{Handler: c.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 8 << 10,
-		ErrorLog: slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug)}
+func (c *Console) keep(life context.Context) {
+	defer close(c.ended)
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for c.sample(); ; {
+		select {
+		case <-life.Done():
+			return
+		case <-tick.C:
+			c.sample()
+		case <-c.asked:
+			begun := time.Now()
+			if begun.Before(c.fleet.Load().again) {
+				continue
+			}
+			ctx, cancel := context.WithTimeout(life, stateMost)
+			now := &found{}
+			now.err = dynamics.Guard(func() (err error) { now.state, err = c.Look(ctx, ""); return err })()
+			cancel()
+			now.again = time.Now().Add(max(stateEvery, stateCalm*time.Since(begun)))
+			c.fleet.Store(now)
+		}
+	}
 }
 
 // Handler serves the pages to those who may see them.
@@ -107,19 +132,18 @@ func (c *Console) Handler() http.Handler {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		_, _ = w.Write([]byte(tokens.PagesStyle() + style)) // who has hung up is not told
 	})
+	turns := make(chan struct{}, mostAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
 			w.Header().Set(name, value)
 		}
-		if refusal, status := c.refusal(w, r); status != 0 {
-			http.Error(w, refusal, status)
+		if !c.permits(w, r) {
 			return
 		}
 		select {
-		case c.turns <- struct{}{}:
-			defer func() { <-c.turns }()
+		case turns <- struct{}{}:
+			defer func() { <-turns }()
 		default:
-			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many ask at once", http.StatusServiceUnavailable)
 			return
 		}
@@ -130,60 +154,48 @@ func (c *Console) Handler() http.Handler {
 }
 
 // headers let a page load its style sheet, send its form to itself, and nothing else.
-var headers = map[string]string{
-	"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; " +
-		"base-uri 'none'; frame-ancestors 'none'",
+var headers = map[string]string{"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", "X-Frame-Options": "DENY",
 	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-	"X-Frame-Options": "DENY", "Cross-Origin-Opener-Policy": "same-origin",
-	"Cross-Origin-Resource-Policy": "same-origin", "X-Robots-Tag": "noindex",
-}
+	"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"}
 
-// refusal is why a request is not answered, and 0 where it is.
-func (c *Console) refusal(w http.ResponseWriter, r *http.Request) (string, int) {
-	site := r.Header.Get("Sec-Fetch-Site")
+// permits refuses what is not for this console, or has not its password.
+func (c *Console) permits(w http.ResponseWriter, r *http.Request) bool {
+	refuse := func(status int, why string) bool { http.Error(w, why, status); return false }
 	switch {
 	case !c.addressed(r):
-		return "this console goes by another name: ask for its address, or localhost", http.StatusMisdirectedRequest
+		return refuse(http.StatusMisdirectedRequest, "this console goes by another name: ask its address, or localhost")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
-		return "this console shows, and changes nothing: only GET and HEAD", http.StatusMethodNotAllowed
-	case site == "cross-site" && r.Header.Get("Sec-Fetch-Dest") != "document":
-		return "no part of another site's page", http.StatusForbidden
-	case len(r.URL.RawQuery) > mostQuery:
-		return "the query is too long", http.StatusRequestURITooLong
+		return refuse(http.StatusMethodNotAllowed, "this console changes nothing: only GET and HEAD")
 	case c.Password == nil:
-		return "", 0
+		return true
 	}
-	switch ok, wait := c.Password.allows(r, time.Now()); {
-	case ok:
-		return "", 0
-	case wait > 0:
-		w.Header().Set("Retry-After", "10")
-		return "too many wrong passwords came from this address; wait", http.StatusTooManyRequests
+	switch ok, late := c.Password.allows(r, time.Now()); {
+	case late:
+		return refuse(http.StatusTooManyRequests, "too many wrong passwords came from this address; wait")
+	case !ok:
+		w.Header().Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
+		return refuse(http.StatusUnauthorized, "this console has a password")
 	}
-	w.Header().Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
-	return "this console has a password", http.StatusUnauthorized
+	return true
 }
 
 // addressed reports whether a request is for this console by a name that nobody else can give
-// it. A page elsewhere may have a name of its own lead here, and would read what is answered.
+// it: a page elsewhere may have a name of its own lead here, and would read what is answered.
 func (c *Console) addressed(r *http.Request) bool {
-	host := r.Host
+	host := strings.ToLower(r.Host)
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if host = strings.ToLower(host); host == "localhost" || host != "" && host == strings.ToLower(c.Host) {
+	if host == "localhost" || host != "" && host == strings.ToLower(c.Host) {
 		return true
 	}
 	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	if err != nil {
-		return false
-	}
 	own, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	return ip.IsLoopback() || own != nil && ip.Unmap() == own.AddrPort().Addr().Unmap()
+	return err == nil && (ip.IsLoopback() || own != nil && ip.Unmap() == own.AddrPort().Addr().Unmap())
 }
 
-// write writes a page.
 func (c *Console) write(w http.ResponseWriter, status int, v *view) {
 	var page bytes.Buffer
 	v.At = time.Now()
