@@ -118,8 +118,8 @@ func TestExamplesAreOfTheDocument(t *testing.T) {
 					continue
 				}
 				used[known] = true
-				if kind = "none"; otherJSON[known].message != "" {
-					kind, e.Message = "request", otherJSON[known].message
+				if e.Message, kind = otherJSON[known].message, "none"; e.Message != "" {
+					kind = e.Message[strings.LastIndexByte(e.Message, '.')+1:]
 				}
 			}
 			kinds[kind]++
