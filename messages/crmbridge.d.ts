@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 644d50dc681bf2a7c886818462e66461d0d06baff66f2783888cb5fbb5c7260d
+// sha256 of asyncapi.json: cd2c222218056bf0dc04da39314c34052a3fecab2f66ec2ad9199fa603765021
 
 export type Where =
   | {
@@ -8,19 +8,36 @@ export type Where =
        * @maxItems 100
        */
       and: Where[];
+      field?: null;
+      not?: null;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
+      not?: null;
+      op?: null;
       /**
        * @minItems 1
        * @maxItems 100
        */
       or: Where[];
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
       not: Where;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
       field: string;
+      not?: null;
       op:
         | "eq"
         | "ne"
@@ -39,6 +56,7 @@ export type Where =
         | "contains_none"
         | "is_null"
         | "not_null";
+      or?: null;
       value?:
         | null
         | boolean
@@ -94,7 +112,7 @@ export interface AccountsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface AccountsChangesRequestAsJob {
   /**
@@ -119,7 +137,7 @@ export interface AccountsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -344,7 +362,7 @@ export interface AccountsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -358,7 +376,7 @@ export interface AccountsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface AccountsSearchRequestAsJob {
@@ -388,7 +406,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -402,7 +420,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -456,7 +474,7 @@ export interface AuthorizeRequest {
   /**
    * calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has
    */
-  daily_calls?: number;
+  daily_calls?: number | null;
   /**
    * origin of the Dataverse environment, for example https://contoso.crm4.dynamics.com
    */
@@ -575,7 +593,7 @@ export interface ConnectionsListRequest {
   /**
    * 1 to 1000, default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesReply {
   connection?: string;
@@ -621,7 +639,7 @@ export interface ContactsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesRequestAsJob {
   /**
@@ -646,7 +664,7 @@ export interface ContactsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -834,7 +852,7 @@ export interface ContactsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -848,7 +866,7 @@ export interface ContactsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface ContactsSearchRequestAsJob {
@@ -878,7 +896,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -892,7 +910,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1240,7 +1258,7 @@ export interface JobsListRequest {
   /**
    * 1 to 1000; default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesReply {
   connection?: string;
@@ -1286,7 +1304,7 @@ export interface LeadsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesRequestAsJob {
   /**
@@ -1311,7 +1329,7 @@ export interface LeadsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1499,7 +1517,7 @@ export interface LeadsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1513,7 +1531,7 @@ export interface LeadsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface LeadsSearchRequestAsJob {
@@ -1543,7 +1561,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1557,7 +1575,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1645,7 +1663,7 @@ export interface OpportunitiesChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface OpportunitiesChangesRequestAsJob {
   /**
@@ -1670,7 +1688,7 @@ export interface OpportunitiesChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1858,7 +1876,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1872,7 +1890,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface OpportunitiesSearchRequestAsJob {
@@ -1902,7 +1920,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1916,7 +1934,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
