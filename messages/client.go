@@ -43,11 +43,17 @@ func (c *Client) Complete(ctx context.Context, in CompleteRequest) (*ConnectionR
 
 // Connection describes one connection.
 func (c *Client) Connection(ctx context.Context, id string) (*Connection, error) {
-	reply, err := call[ConnectionReply](ctx, c, ConnectionsGet, &ConnectionRequest{Target{id}})
+	reply, err := call[ConnectionGetReply](ctx, c, ConnectionsGet, &ConnectionGetRequest{Target: Target{id}})
 	if err != nil {
 		return nil, err
 	}
 	return &reply.Connection, nil
+}
+
+// SignIn describes a connection and how far the sign-in is that Authorize began, by the ConnectURL
+// that it answered with. It is how to learn that the person declined.
+func (c *Client) SignIn(ctx context.Context, id, connectURL string) (*ConnectionGetReply, error) {
+	return call[ConnectionGetReply](ctx, c, ConnectionsGet, &ConnectionGetRequest{Target{id}, connectURL})
 }
 
 // Connections returns one page of connections.
@@ -74,11 +80,16 @@ func (c *Client) WhoAmI(ctx context.Context, connection string) (*WhoAmIReply, e
 
 // User returns one user with the roles.
 func (c *Client) User(ctx context.Context, in UserGetRequest) (*User, error) {
-	reply, err := call[UserReply](ctx, c, UsersGet, &in)
+	reply, err := c.UserReply(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	return &reply.User, nil
+}
+
+// UserReply is [Client.User] with the reply as a whole.
+func (c *Client) UserReply(ctx context.Context, in UserGetRequest) (*UserReply, error) {
+	return call[UserReply](ctx, c, UsersGet, &in)
 }
 
 // Check tries each permission that crmbridge needs in the connection's environment.

@@ -1,24 +1,43 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 3e711adbdac738855930d82169d5665a82dd7e03065b7b296fd8f515627d989b
+// sha256 of asyncapi.json: 0146870c3bbba0307619eb99b28f8565c81dc27b4aa25d96f9cceaf1597f8a85
 
 export type Where =
   | {
       /**
        * @minItems 1
+       * @maxItems 100
        */
       and: Where[];
+      field?: null;
+      not?: null;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
+      not?: null;
+      op?: null;
       /**
        * @minItems 1
+       * @maxItems 100
        */
       or: Where[];
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
       not: Where;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
       field: string;
+      not?: null;
       op:
         | "eq"
         | "ne"
@@ -37,6 +56,7 @@ export type Where =
         | "contains_none"
         | "is_null"
         | "not_null";
+      or?: null;
       value?:
         | null
         | boolean
@@ -77,11 +97,11 @@ export interface AccountsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -92,21 +112,21 @@ export interface AccountsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface AccountsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -117,7 +137,7 @@ export interface AccountsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -133,23 +153,23 @@ export interface AccountsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface AccountsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface AccountsFieldsReply {
   connection?: string;
@@ -199,33 +219,33 @@ export interface AccountsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface AccountsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -239,7 +259,7 @@ export interface AccountsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -256,11 +276,11 @@ export interface AccountsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -297,7 +317,7 @@ export interface AccountsPage {
   /**
    * how many accounts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface AccountsRowReply {
@@ -323,11 +343,11 @@ export interface AccountsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -338,15 +358,15 @@ export interface AccountsSearchRequest {
   /**
    * count the matching accounts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -356,22 +376,22 @@ export interface AccountsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
-  where?: Where;
+  page_size?: number | null;
+  where?: Where | null;
 }
 export interface AccountsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -382,15 +402,15 @@ export interface AccountsSearchRequestAsJob {
   /**
    * count the matching accounts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -400,12 +420,12 @@ export interface AccountsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface AuthorizeReply {
   authorization_url?: string;
@@ -446,15 +466,15 @@ export interface AuthorizeRequest {
   /**
    * let another user than before take over an existing connection
    */
-  allow_user_change?: boolean;
+  allow_user_change?: boolean | null;
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has
    */
-  daily_calls?: number;
+  daily_calls?: number | null;
   /**
    * origin of the Dataverse environment, for example https://contoso.crm4.dynamics.com
    */
@@ -462,25 +482,25 @@ export interface AuthorizeRequest {
   /**
    * authorization_code (default) or client_credentials
    */
-  grant?: "authorization_code" | "client_credentials";
+  grant?: "authorization_code" | "client_credentials" | "" | null;
   /**
    * user name to fill in at Microsoft's sign-in page
    */
-  login_hint?: string;
+  login_hint?: string | null;
   /**
    * login, consent, select_account or none
    */
-  prompt?: "login" | "consent" | "select_account" | "none";
+  prompt?: "login" | "consent" | "select_account" | "none" | "" | null;
   /**
    * directory id, verified domain, organizations or common; by default the environment's own directory
    */
-  tenant?: string;
+  tenant?: string | null;
 }
 export interface CheckRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * tables to check; default those that the connection was made for
    *
@@ -508,13 +528,13 @@ export interface PermissionCheck {
   [k: string]: unknown;
 }
 export interface CompleteRequest {
-  code?: string;
+  code?: string | null;
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  error?: string;
-  error_description?: string;
+  connection?: string | null;
+  error?: string | null;
+  error_description?: string | null;
   state: string;
 }
 export interface ConnectionEvent {
@@ -529,6 +549,70 @@ export interface ConnectionEvent {
   version: number;
   [k: string]: unknown;
 }
+export interface ConnectionGetReply {
+  connection: Connection;
+  request_id: string;
+  sign_in?: {
+    error?: Error;
+    /**
+     * waiting, connected, failed or expired
+     */
+    phase: "waiting" | "connected" | "failed" | "expired";
+    [k: string]: unknown;
+  };
+  [k: string]: unknown;
+}
+export interface Error {
+  admin_consent_url?: string;
+  code:
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  details?: Detail[];
+  dynamics?: {
+    code: string;
+    message: string;
+    request_id: string;
+    status: number;
+    [k: string]: unknown;
+  };
+  message: string;
+  retry_after_ms?: number;
+  retryable: boolean;
+  [k: string]: unknown;
+}
+export interface Detail {
+  message: string;
+  path: string;
+  [k: string]: unknown;
+}
+export interface ConnectionGetRequest {
+  /**
+   * the connect_url that connections.authorize answered with: the reply says in sign_in how far that sign-in is
+   */
+  connect_url?: string | null;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string | null;
+}
 export interface ConnectionReply {
   connection: Connection;
   request_id: string;
@@ -538,17 +622,17 @@ export interface ConnectionRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
 }
 export interface ConnectionRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -565,15 +649,15 @@ export interface ConnectionsListRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * 1 to 1000, default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesReply {
   connection?: string;
@@ -604,11 +688,11 @@ export interface ContactsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -619,21 +703,21 @@ export interface ContactsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -644,7 +728,7 @@ export interface ContactsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -660,23 +744,23 @@ export interface ContactsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface ContactsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface ContactsFieldsReply {
   connection?: string;
@@ -689,33 +773,33 @@ export interface ContactsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface ContactsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -725,7 +809,7 @@ export interface ContactsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * contactid
    */
@@ -742,7 +826,7 @@ export interface ContactsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * contactid
    */
@@ -750,7 +834,7 @@ export interface ContactsGetRequestAsJob {
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -787,7 +871,7 @@ export interface ContactsPage {
   /**
    * how many contacts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface ContactsRowReply {
@@ -813,11 +897,11 @@ export interface ContactsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -828,15 +912,15 @@ export interface ContactsSearchRequest {
   /**
    * count the matching contacts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -846,22 +930,22 @@ export interface ContactsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
-  where?: Where;
+  page_size?: number | null;
+  where?: Where | null;
 }
 export interface ContactsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -872,15 +956,15 @@ export interface ContactsSearchRequestAsJob {
   /**
    * count the matching contacts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -890,12 +974,12 @@ export interface ContactsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface DeadLetterHeaders {
   /**
@@ -952,47 +1036,6 @@ export interface DeletedReply {
   connection?: string;
   deleted: boolean;
   request_id: string;
-  [k: string]: unknown;
-}
-export interface Detail {
-  message: string;
-  path: string;
-  [k: string]: unknown;
-}
-export interface Error {
-  admin_consent_url?: string;
-  code:
-    | "cancelled"
-    | "configuration_error"
-    | "connection_exists"
-    | "connection_not_found"
-    | "consent_required"
-    | "cursor_expired"
-    | "deadline_exceeded"
-    | "identity_mismatch"
-    | "internal"
-    | "invalid_request"
-    | "invalid_state"
-    | "not_found"
-    | "not_supported"
-    | "overloaded"
-    | "permission_denied"
-    | "reauthorization_required"
-    | "throttled"
-    | "too_large"
-    | "unavailable"
-    | "upstream_error";
-  details?: Detail[];
-  dynamics?: null | {
-    code: string;
-    message: string;
-    request_id: string;
-    status: number;
-    [k: string]: unknown;
-  };
-  message: string;
-  retry_after_ms?: number;
-  retryable: boolean;
   [k: string]: unknown;
 }
 export interface ErrorHeaders {
@@ -1052,7 +1095,7 @@ export interface ErrorHeaders {
 }
 export interface ErrorReply {
   connection?: string;
-  error: Error | null;
+  error: Error;
   request_id: string;
   [k: string]: unknown;
 }
@@ -1071,7 +1114,7 @@ export interface Job {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   id: string;
   /**
@@ -1084,7 +1127,7 @@ export interface Job {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1099,7 +1142,7 @@ export interface Job {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobHeaders {
@@ -1134,7 +1177,7 @@ export interface JobRecord {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   form: number;
   id: string;
@@ -1150,7 +1193,7 @@ export interface JobRecord {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1165,7 +1208,7 @@ export interface JobRecord {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobReply {
@@ -1177,7 +1220,7 @@ export interface JobRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job
    */
@@ -1192,7 +1235,7 @@ export interface JobResultsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job
    */
@@ -1206,7 +1249,7 @@ export interface JobRetryRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job that failed
    */
@@ -1214,7 +1257,7 @@ export interface JobRetryRequest {
   /**
    * id of the job that runs it again; default a new one
    */
-  new_job_id?: string;
+  new_job_id?: string | null;
 }
 export interface JobsListReply {
   connection?: string;
@@ -1230,15 +1273,15 @@ export interface JobsListRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * 1 to 1000; default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesReply {
   connection?: string;
@@ -1269,11 +1312,11 @@ export interface LeadsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1284,21 +1327,21 @@ export interface LeadsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1309,7 +1352,7 @@ export interface LeadsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1325,23 +1368,23 @@ export interface LeadsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface LeadsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface LeadsFieldsReply {
   connection?: string;
@@ -1354,33 +1397,33 @@ export interface LeadsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface LeadsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1390,7 +1433,7 @@ export interface LeadsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1407,11 +1450,11 @@ export interface LeadsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1452,7 +1495,7 @@ export interface LeadsPage {
   /**
    * how many leads match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface LeadsRowReply {
@@ -1478,11 +1521,11 @@ export interface LeadsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -1493,15 +1536,15 @@ export interface LeadsSearchRequest {
   /**
    * count the matching leads too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1511,22 +1554,22 @@ export interface LeadsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
-  where?: Where;
+  page_size?: number | null;
+  where?: Where | null;
 }
 export interface LeadsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -1537,15 +1580,15 @@ export interface LeadsSearchRequestAsJob {
   /**
    * count the matching leads too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1555,12 +1598,12 @@ export interface LeadsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface LimitsReply {
   /**
@@ -1570,7 +1613,7 @@ export interface LimitsReply {
   /**
    * no call begins before; not there where Dataverse takes calls
    */
-  blocked_until?: null | string;
+  blocked_until?: string;
   /**
    * circuit breaker in the process that answers: closed, open or half_open
    */
@@ -1628,11 +1671,11 @@ export interface OpportunitiesChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1643,21 +1686,21 @@ export interface OpportunitiesChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface OpportunitiesChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1668,7 +1711,7 @@ export interface OpportunitiesChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1684,23 +1727,23 @@ export interface OpportunitiesCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface OpportunitiesCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface OpportunitiesFieldsReply {
   connection?: string;
@@ -1713,33 +1756,33 @@ export interface OpportunitiesFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface OpportunitiesFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1749,7 +1792,7 @@ export interface OpportunitiesGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1766,11 +1809,11 @@ export interface OpportunitiesGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1811,7 +1854,7 @@ export interface OpportunitiesPage {
   /**
    * how many opportunities match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface OpportunitiesRowReply {
@@ -1837,11 +1880,11 @@ export interface OpportunitiesSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
    *
@@ -1852,15 +1895,15 @@ export interface OpportunitiesSearchRequest {
   /**
    * count the matching opportunities too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1870,22 +1913,22 @@ export interface OpportunitiesSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
-  where?: Where;
+  page_size?: number | null;
+  where?: Where | null;
 }
 export interface OpportunitiesSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
    *
@@ -1896,15 +1939,15 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * count the matching opportunities too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1914,12 +1957,12 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface RecordHeaders {
   /**
@@ -2086,6 +2129,45 @@ export interface Role {
   via: string;
   [k: string]: unknown;
 }
+export interface StoredHeaders {
+  /**
+   * How the body is compressed, where the job asked for it.
+   */
+  "Content-Encoding"?: "zstd";
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last"?: "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page": string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Rows of the job up to this message.
+   */
+  "Crm-Rows": string;
+  /**
+   * Rows that the job will have, where that is known.
+   */
+  "Crm-Total"?: string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
 export interface User {
   business_unit_id: string;
   disabled: boolean;
@@ -2104,29 +2186,29 @@ export interface UserGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * primary e-mail address or user name; give this or user_id
    */
-  email?: string;
+  email?: string | null;
   /**
    * systemuserid; give this or email
    */
-  user_id?: string;
+  user_id?: string | null;
 }
 export interface UserGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * primary e-mail address or user name; give this or user_id
    */
-  email?: string;
+  email?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -2134,7 +2216,7 @@ export interface UserGetRequestAsJob {
   /**
    * systemuserid; give this or email
    */
-  user_id?: string;
+  user_id?: string | null;
 }
 export interface UserReply {
   connection?: string;

@@ -59,12 +59,24 @@ const (
 var operators = []struct {
 	op    Op
 	takes Arity
+	of    valueKinds
 }{
-	{Eq, OneValue}, {Ne, OneValue}, {Lt, OneValue}, {Le, OneValue}, {Gt, OneValue}, {Ge, OneValue},
-	{Between, TwoValues}, {In, ValueList}, {NotIn, ValueList},
-	{Contains, OneValue}, {NotContains, OneValue}, {StartsWith, OneValue}, {EndsWith, OneValue},
-	{ContainsAny, ValueList}, {ContainsNone, ValueList}, {IsNull, NoValue}, {NotNull, NoValue},
+	{Eq, OneValue, scalars}, {Ne, OneValue, scalars},
+	{Lt, OneValue, ordered}, {Le, OneValue, ordered}, {Gt, OneValue, ordered}, {Ge, OneValue, ordered},
+	{Between, TwoValues, ordered}, {In, ValueList, ordered}, {NotIn, ValueList, ordered},
+	{Contains, OneValue, texts}, {NotContains, OneValue, texts}, {StartsWith, OneValue, texts}, {EndsWith, OneValue, texts},
+	{ContainsAny, ValueList, ordered}, {ContainsNone, ValueList, ordered},
+	{IsNull, NoValue, 0}, {NotNull, NoValue, 0},
 }
+
+// valueKinds are the kinds of JSON that some type of column takes with an operator.
+type valueKinds int
+
+const (
+	texts   valueKinds = iota + 1 // strings
+	ordered                       // strings and numbers
+	scalars                       // strings, numbers, true and false
+)
 
 // Ops lists every operator.
 func Ops() []Op {
@@ -161,7 +173,7 @@ type whereCount struct{ leaves, values int }
 
 // sound reports that a node has no fault: most filters have none, and need no paths.
 func (c *whereCount) sound(w *Where, depth int) bool {
-	leaf := w.Field != "" || w.Op != "" || w.Value != nil
+	leaf := w.leaf()
 	switch {
 	case depth > MaxWhereDepth:
 		return false
@@ -173,6 +185,11 @@ func (c *whereCount) sound(w *Where, depth int) bool {
 		return !leaf && c.sound(w.Not, depth+1)
 	}
 	return w.Field != "" && w.Op.Known() && c.within(w)
+}
+
+// leaf reports whether a node has a member of a leaf; null is as good as absent.
+func (w *Where) leaf() bool {
+	return w.Field != "" || w.Op != "" || w.Value != nil && w.Value.Kind() != 'n'
 }
 
 func (c *whereCount) soundList(nodes []Where, depth int) bool {
@@ -227,7 +244,7 @@ func (w *Where) kinds() []string {
 	if w.Not != nil {
 		kinds = append(kinds, "not")
 	}
-	if w.Field != "" || w.Op != "" || w.Value != nil {
+	if w.leaf() {
 		kinds = append(kinds, "field")
 	}
 	return kinds
