@@ -116,15 +116,22 @@ func shut(schemas map[string]any) {
 func (d *Document) Messages() []string { return slices.Sorted(maps.Keys(d.messages)) }
 
 // Asked holds what a requester sends against a message of the document, accounts.search.request:
-// an empty body is an empty object. The error says what is not as described.
+// an empty body is an empty object, of several values of a header the first one counts, and an empty
+// one is as good as absent. The error says what is not as described.
 func (d *Document) Asked(message string, header map[string][]string, body []byte) error {
+	given := map[string][]string{}
+	for name, values := range header {
+		if len(values) > 0 && values[0] != "" {
+			given[name] = values[:1]
+		}
+	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}")
 	}
 	if bytes.Count(body, []byte(",")) > mostMembers {
 		return fmt.Errorf("body: it has more than %d members and elements", mostMembers)
 	}
-	return d.hold(d.open, message, header, body)
+	return d.hold(d.open, message, given, body)
 }
 
 // Bounds of what is read, for what a validator makes of it: its errors have the path of each place,
