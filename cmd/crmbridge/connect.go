@@ -47,9 +47,11 @@ func (c *connectCommand) Help() string {
 	return `Whoever signs in decides what crmbridge reads: choose a user with the rights that campaigns need, and no more.
 
 Examples:
-  crmbridge connect acme https://contoso.crm4.dynamics.com
-  crmbridge connect acme https://contoso.crm4.dynamics.com --no-browser --timeout 5m
-  crmbridge connect acme https://contoso.crm4.dynamics.com --grant client_credentials
+  crmbridge connect second http://127.0.0.1:8090
+  crmbridge connect second http://127.0.0.1:8090 --no-browser --timeout 5m
+  crmbridge connect robot http://127.0.0.1:8090 --grant client_credentials
+
+Their URL is that of crmbridge-dev's environment; a real one is such as https://contoso.crm4.dynamics.com.
 `
 }
 

@@ -24,8 +24,8 @@ rows of a table the connection's user reads: ` + messages.DepthOrganization + ` 
 with the user). Rows beyond it are in no answer.
 
 Examples:
-  crmbridge connections check acme
-  crmbridge connections check acme --tables ` + strings.Join(messages.TableNames(messages.Tables()), ",") + `
+  crmbridge connections check demo
+  crmbridge connections check demo --tables ` + strings.Join(messages.TableNames(messages.Tables()[:2]), ",") + `
 `
 }
 

@@ -27,8 +27,9 @@ another line; below ! and ✗ stands what mends it. The exit status is 1 where s
 
 Examples:
   crmbridge doctor
-  crmbridge doctor acme
-  crmbridge doctor acme --ask-nats-url nats://operator:PASSWORD@127.0.0.1:4222 --ask-nats-inbox-prefix _INBOX.operator
+  crmbridge doctor demo
+  crmbridge doctor demo --ask-nats-url nats://operator:PASSWORD@127.0.0.1:4222 \
+    --ask-nats-inbox-prefix _INBOX.operator
   crmbridge doctor --json | jq -r '.checks[] | select(.result == "failed").check'
 `
 }

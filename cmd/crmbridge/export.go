@@ -31,7 +31,7 @@ type rowsExport struct {
 
 // Help shows examples.
 func (c *rowsExport) Help() string {
-	x, export := examplesFor(c.table), "crmbridge "+c.table.Name+" export acme"
+	x, export := examplesFor(c.table), c.command("export")
 	return `Writes every row that matches to a file. crmbridge reads them as a job, which goes on when this
 command ends. The same command goes on with the same file, after Ctrl-C, a closed terminal, kill -9 or a
 power cut, and writes no row twice: FILE.job beside the file holds the job and how far the file is. When
@@ -42,8 +42,9 @@ A .jsonl file has each row as JSON on a line of its own, with everything. Only t
 Without --order-by the order of the rows is not the same in every export.
 
 Examples:
-  ` + export + ` --out acme-` + c.table.Name + `.csv
-  ` + export + ` --out acme.jsonl --where '` + x.choice + `' --fields ` + strings.Join(c.table.DefaultFields, ",") + ` --zstd
+  ` + export + ` --out demo-` + c.table.Name + `.csv
+  ` + export + ` --out demo.jsonl --where '` + x.choice + `' \
+    --fields ` + strings.Join(c.table.DefaultFields, ",") + ` --zstd
 
 ` + c.fieldsHelp() + `
 

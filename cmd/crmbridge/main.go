@@ -49,6 +49,14 @@ type (
 	}
 )
 
+// Help shows what to begin with.
+func (c *commands) Help() string {
+	return `Examples, with the connection of 'go run ./cmd/crmbridge-dev':
+  crmbridge accounts search demo --limit 10
+  crmbridge help connecting
+`
+}
+
 func newCommands() *commands { return &commands{Plugins: tableGroups(messages.Tables())} }
 
 // grammar is what arguments are read by: of the commands that orchestrators start their own part

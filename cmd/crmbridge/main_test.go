@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -8,7 +9,13 @@ import (
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 )
 
-func TestMain(m *testing.M) { bridgetest.Main(m, run) }
+func TestMain(m *testing.M) {
+	program := run
+	if os.Getenv(browserProgram) != "" {
+		program = beBrowser
+	}
+	bridgetest.Main(m, program)
+}
 
 func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
 	cmd := bridgetest.Program(t, []string{"MAX_IN_FLIGHT=many", "BUS_COMPLETION=maybe", "PUBLIC_URL=http://crm.example.com",

@@ -29,7 +29,9 @@ type rowsSearch struct {
 func (c *rowsSearch) Help() string {
 	x, search := examplesFor(c.table), c.command(messages.VerbSearch)
 	return `Examples:
-  ` + search + ` --where '` + x.choice + ` and ` + x.number + `' --order-by=-` + x.order + `
+  ` + search + ` --limit 10
+  ` + search + ` --where '` + x.choice + ` and ` + x.number + `' \
+    --order-by -` + x.order + `
   ` + search + ` --where '{"field":"` + x.text + `","op":"not_null"}' --all --json
 
 ` + c.fieldsHelp() + `
@@ -116,8 +118,11 @@ type rowsGet struct {
 	Fields names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
 }
 
-// Help names the fields.
-func (c *rowsGet) Help() string { return c.fieldsHelp() }
+// Help shows examples and names the fields.
+func (c *rowsGet) Help() string {
+	one := `"$(` + c.command(messages.VerbSearch) + ` --limit 1 --json | jq -r '.` + c.table.Name + `[0].id')"`
+	return "Examples:\n  " + c.command(messages.VerbGet) + " \\\n    " + one + "\n\n" + c.fieldsHelp()
+}
 
 // Run prints one row.
 func (c *rowsGet) Run(ctx context.Context, std *stdio) error {
@@ -127,7 +132,7 @@ func (c *rowsGet) Run(ctx context.Context, std *stdio) error {
 		if err != nil {
 			return err
 		}
-		return c.print(std, row, func() error {
+		return c.print(std, map[string]any{c.table.One: row}, func() error {
 			fields := c.Fields
 			if len(fields) == 0 {
 				fields = c.table.DefaultFields

@@ -23,7 +23,7 @@ type rowsChanges struct {
 
 // Help shows examples.
 func (c *rowsChanges) Help() string {
-	changes := c.command(messages.VerbChanges) + " --cursor-file acme-" + c.table.Name + ".cursor"
+	changes := c.command(messages.VerbChanges) + " --cursor-file demo-" + c.table.Name + ".cursor"
 	return `What changed since last time. The first run begins with every ` + c.table.One + `; later ones, with its
 cursor, bring what was made, changed or deleted since. A run that fails leaves the cursor file as it
 was, so that the next one brings the same changes again, and misses none. A cursor file belongs to one
@@ -33,8 +33,10 @@ twice the later state counts.
 ` + c.fieldsHelp() + `
 
 Examples:
-  ` + changes + ` --fields ` + strings.Join(c.table.DefaultFields, ",") + `
-  ` + changes + ` --json | jq -r '.deleted[]'`
+  ` + changes + ` \
+    --fields ` + strings.Join(c.table.DefaultFields, ",") + `
+  ` + changes + ` \
+    --json | jq -r '.deleted[]'`
 }
 
 // Run follows the changes to their end and prints them page by page.

@@ -29,7 +29,8 @@ field-level security hides from the connection's user: they are empty in every r
 
 Examples:
   ` + c.command(messages.VerbFields) + ` --custom-only
-  ` + c.command(messages.VerbFields) + ` --json | jq '.fields[] | select(.name == "` + choice + `").options'`
+  ` + c.command(messages.VerbFields) + ` --json |
+    jq '.fields[] | select(.name == "` + choice + `").options'`
 }
 
 // Run prints all fields, page by page.

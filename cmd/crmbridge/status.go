@@ -32,7 +32,7 @@ the active connections, of which the first 1000 are asked.
 
 Examples:
   crmbridge status
-  crmbridge status acme --watch
+  crmbridge status demo --watch
   crmbridge status --json | jq '.processes[].version'
 `
 }

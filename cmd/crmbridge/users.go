@@ -15,10 +15,26 @@ type usersCommands struct {
 	Whoami usersWhoAmI `cmd:"" help:"Show who the connection acts as."`
 }
 
+// Help shows examples.
+func (c *usersCommands) Help() string {
+	return `Examples:
+  crmbridge users whoami demo
+  crmbridge users get demo ada.lindqvist@contoso.example
+`
+}
+
 type usersGet struct {
 	client
 	connection
 	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
+}
+
+// Help shows examples.
+func (c *usersGet) Help() string {
+	return `Examples:
+  crmbridge users get demo ada.lindqvist@contoso.example
+  crmbridge users get demo "$(crmbridge users whoami demo --json | jq -r .user_id)"
+`
 }
 
 // Run prints one user.
@@ -34,7 +50,7 @@ func (c *usersGet) Run(ctx context.Context, std *stdio) error {
 		if err != nil {
 			return err
 		}
-		return c.print(std, user, func() error { return printUser(std, user) })
+		return c.print(std, map[string]any{"user": user}, func() error { return printUser(std, user) })
 	})
 }
 
@@ -61,6 +77,11 @@ func printUser(std *stdio, user *messages.User) error {
 type usersWhoAmI struct {
 	client
 	connection
+}
+
+// Help shows an example.
+func (c *usersWhoAmI) Help() string {
+	return "Example:\n  crmbridge users whoami demo\n"
 }
 
 // Run prints Dataverse's WhoAmI.
