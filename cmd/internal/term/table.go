@@ -48,7 +48,7 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 		lines = append(lines, line)
 	}
 	if columns > 0 && !fit(widths, columns) {
-		return records(to, lines[0], lines[1:])
+		return records(to, columns, lines[0], lines[1:])
 	}
 	numbers := numberColumns(lines[1:], len(widths))
 	for _, line := range lines {
@@ -94,7 +94,7 @@ func fit(widths []int, columns int) bool {
 }
 
 // records prints each row by itself, a cell a line, and leaves out what is empty.
-func records(to io.Writer, header []string, rows [][]string) error {
+func records(to io.Writer, columns int, header []string, rows [][]string) error {
 	for n, row := range rows {
 		if n > 0 {
 			if _, err := fmt.Fprintln(to); err != nil {
@@ -107,7 +107,7 @@ func records(to io.Writer, header []string, rows [][]string) error {
 				pairs = append(pairs, [2]string{header[i], cell})
 			}
 		}
-		if err := Pairs(to, pairs); err != nil {
+		if err := PairsWithin(to, columns, pairs); err != nil {
 			return err
 		}
 	}
@@ -209,19 +209,41 @@ func Rows(to io.Writer, fields []string, rows []messages.Row) error {
 	return Table(to, fields, texts)
 }
 
-// Pairs prints names and values, one pair a line.
-func Pairs(to io.Writer, pairs [][2]string) error {
+// Pairs prints names and values, one pair a line. On a terminal a long value goes on below itself,
+// from word to word, or below the name where it is too wide to stand beside it.
+func Pairs(to io.Writer, pairs [][2]string) error { return PairsWithin(to, columnsOf(to), pairs) }
+
+// PairsWithin is Pairs for so many columns, 0 for any number.
+func PairsWithin(to io.Writer, columns int, pairs [][2]string) error {
 	widest := 0
 	for _, pair := range pairs {
 		widest = max(widest, width(Safe(pair[0])))
 	}
 	for _, pair := range pairs {
-		line := pad(Safe(pair[0]), widest) + "  " + Safe(pair[1])
-		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " ")); err != nil {
+		name, value := Safe(pair[0]), Safe(pair[1])
+		beside := columns - widest - gap
+		lines := []string{strings.TrimRight(pad(name, widest)+strings.Repeat(" ", gap)+value, " ")}
+		if columns > 0 && width(lines[0]) > columns {
+			if widestWord(value) <= beside {
+				lines = wrap(lines[0], columns, strings.Repeat(" ", widest+gap))
+			} else {
+				lines = append([]string{name}, wrap(strings.Repeat(" ", gap)+value, columns, strings.Repeat(" ", gap))...)
+			}
+		}
+		if _, err := fmt.Fprintln(to, strings.Join(lines, "\n")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// widestWord is how wide a text is at least, whatever is done to it.
+func widestWord(text string) int {
+	widest := 0
+	for word := range strings.FieldsSeq(text) {
+		widest = max(widest, width(word))
+	}
+	return widest
 }
 
 // Connections prints connections as a table, and below it why some cannot be read.
@@ -239,7 +261,7 @@ func Connections(to io.Writer, connections []messages.Connection) error {
 		if c.Status != messages.StatusUnreadable {
 			continue
 		}
-		if _, err := fmt.Fprintf(to, "%s: %s\n", Safe(c.ID), Safe(c.LastError)); err != nil {
+		if err := Prose(to, 2, c.ID+": "+c.LastError); err != nil {
 			return err
 		}
 	}

@@ -114,7 +114,7 @@ func TestTablesFit(t *testing.T) {
 		{0, []string{strings.Repeat("x", 60), strings.Repeat("語", 60), "        7.5 EUR\n"}, []string{"…"}},
 		{200, []string{strings.Repeat("x", 60), "14953730000.00\n"}, []string{"…"}},
 		{80, []string{" Contoso ", "x…", "語…", "        7.5 EUR\n", "revenue"}, []string{strings.Repeat("x", 60)}},
-		{40, []string{"name     Contoso\nnote     " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
+		{40, []string{"name     Contoso\nnote\n  " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
 			"name  Fabrikam\n"}, []string{"…"}},
 	} {
 		var out bytes.Buffer
