@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -73,13 +72,15 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 	return nil
 }
 
+const doctorIndent = 6 // below what mends it
+
 func printFinding(std *stdio, f bridge.Finding) {
 	line := marks[f.Result] + " " + f.Check
 	if f.Detail != "" {
-		line += ": " + term.Safe(f.Detail)
+		line += ": " + inCommands.Replace(term.Safe(f.Detail))
 	}
-	fmt.Fprintln(std.out, line)
+	_ = term.Prose(std.out, doctorIndent, line) // the next finding's line tells of an output that is closed
 	if f.Remedy != "" {
-		fmt.Fprintln(std.out, "    "+term.Safe(f.Remedy))
+		_ = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
 	}
 }

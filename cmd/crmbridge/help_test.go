@@ -69,6 +69,7 @@ func TestHelp(t *testing.T) {
 		{"help accounts search", 0, "--order-by"},
 		{"help doctor", 0, "Usage: crmbridge doctor"},
 		{"help filter", program.ExitUsage, `no topic "filter"; did you mean filters?`},
+		{"help accont", program.ExitUsage, `no topic "accont"; did you mean accounts?`},
 		{"help cheese", program.ExitUsage, "connecting, filters, errors, keys"},
 	} {
 		var out, diag strings.Builder

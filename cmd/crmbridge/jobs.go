@@ -100,8 +100,7 @@ func showJobs(std *stdio, jobs []messages.Job) error {
 	if err := term.Table(std.out, header, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.err, "%d jobs\n", len(jobs))
-	return err
+	return term.Prose(std.err, 2, counted(len(jobs), "job", "jobs"))
 }
 
 // countOf is how many rows of a job are stored, of how many.

@@ -49,6 +49,24 @@ func TestUsageErrorsEndWithStatus2(t *testing.T) {
 	}
 }
 
+// What is mistyped is answered with what may be meant, and where to read on.
+func TestMistypedCommandLines(t *testing.T) {
+	for args, want := range map[string]string{
+		"acounts search demo":           "unexpected argument acounts, did you mean \"accounts\"?\n  crmbridge --help shows",
+		"accounts serch demo":           "unexpected argument serch, did you mean \"search\"?\n  crmbridge accounts --help shows",
+		"accounts search demo --feilds": "unknown flag --feilds, did you mean \"--fields\"?\n  crmbridge accounts search --help shows",
+		"accounts":                      "a command is missing: search, get, count, fields, changes, export\n  crmbridge accounts --help",
+		"connect":                       "expected \"<connection> <environment-url>\"\n  crmbridge connect --help shows",
+		"schema accounts.serch":         "did you mean accounts.search",
+	} {
+		var stdout, stderr strings.Builder
+		if status := run(strings.Fields(args), &stdout, &stderr); status != program.ExitUsage ||
+			!strings.Contains(stderr.String(), want) || stdout.Len() > 0 {
+			t.Errorf("crmbridge %s: status %d\n%s", args, status, &stderr)
+		}
+	}
+}
+
 // A command that is read by its own grammar says what it says among all commands.
 func TestOneCommandsGrammarSaysTheSame(t *testing.T) {
 	for _, args := range [][]string{{"serve", "--help"}, {"healthcheck", "--help"}, {"serve", "--no-such-flag"},

@@ -21,8 +21,10 @@ type rowsSearch struct {
 	PageSize count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
 	Limit    count  `placeholder:"N" help:"At most this many rows."`
 	Total    bool   `help:"Count the matching ${rows} too."`
-	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended, and show where this one ends."`
 	All      bool   `help:"Everything that matches, up to 50,000 rows, not one page."`
+
+	ShowCursor bool `help:"Show the cursor to go on with below the table."`
 }
 
 // Help shows examples.
@@ -84,15 +86,27 @@ func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
 	if err := term.Table(std.out, fields, c.cells(c.shown, fields, page.Rows)); err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("%d %s", len(page.Rows), c.table.Name)
+	summary := counted(len(page.Rows), c.table.One, c.table.Name)
 	if page.Total != nil {
 		summary += fmt.Sprintf(" of %d", *page.Total)
 	}
-	if page.NextCursor != "" {
-		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", page.NextCursor)
+	switch asked := c.ShowCursor || c.Cursor != ""; {
+	case page.NextCursor == "":
+	case asked:
+		// On a line of its own, to be copied, and never cut.
+		summary += "; there are more, from this cursor on:\n" + term.Safe(page.NextCursor)
+	default:
+		summary += "; there are more: --all, --page-size, or page by page with --show-cursor"
 	}
-	_, err := fmt.Fprintln(std.err, summary)
-	return err
+	return term.Prose(std.err, 2, summary)
+}
+
+// counted is a number of things.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // columns are the columns that a person sees: the fields asked for. A cursor sent alone

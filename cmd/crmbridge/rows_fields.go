@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -88,8 +87,7 @@ func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
 	if err := term.Table(std.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.err, "%d fields\n", len(fields))
-	return err
+	return term.Prose(std.err, 2, counted(len(fields), "field", "fields"))
 }
 
 // optionList names options as filters may: by number or label.
