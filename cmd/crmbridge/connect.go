@@ -86,8 +86,8 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 		fmt.Fprintln(std.out, "Connected.")
 		return printConnection(std, made)
 	}
-	if _, err := fmt.Fprintf(std.out, "Sign in and consent at this page, open until %s:\n\n  %s\n\n",
-		term.When(&begun.ExpiresAt), begun.ConnectURL); err != nil {
+	if err := term.Prose(std.out, 0, fmt.Sprintf("Sign in and consent at this page, open until %s:\n\n  %s\n\n",
+		term.When(&begun.ExpiresAt), begun.ConnectURL)); err != nil {
 		return err
 	}
 	if !c.NoBrowser {
@@ -140,9 +140,9 @@ func (w *waiting) watch(ctx context.Context) (err error) {
 
 // run ends with the connection that the person made, or with why there is none.
 func (w *waiting) run(ctx context.Context, until time.Time) error {
-	fmt.Fprintln(w.std.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
+	_ = term.Prose(w.std.err, 2, "Waiting for the person … (an interrupt ends the waiting, not the page)")
 	if w.wasActive() {
-		fmt.Fprintf(w.std.err, "%s is connected already and stays so until the page is done.\n", w.connection)
+		_ = term.Prose(w.std.err, 2, w.connection+" is connected already and stays so until the page is done.")
 	}
 	over := messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again")
 	if w.wasActive() {

@@ -34,7 +34,8 @@ type connectionsList struct {
 func (c *connectionsList) Help() string {
 	return `Examples:
   crmbridge connections list
-  crmbridge connections list --json | jq -r '.connections[] | select(.status != "active").id'
+  crmbridge connections list --json |
+    jq -r '.connections[] | select(.status != "active").id'
 `
 }
 
@@ -92,15 +93,22 @@ func (c *connectionsGet) Run(ctx context.Context, std *stdio) error {
 }
 
 func printConnection(std *stdio, c *messages.Connection) error {
-	return term.Pairs(std.out, [][2]string{
+	return term.Pairs(std.out, append([][2]string{
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
 		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")},
 		{"created", term.When(&c.CreatedAt)},
 		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
-		{"last error", c.LastError},
-	})
+	}, onlyIf("last error", c.LastError)...))
+}
+
+// onlyIf is a pair where there is a value, and none otherwise.
+func onlyIf(name, value string) [][2]string {
+	if value == "" {
+		return nil
+	}
+	return [][2]string{{name, value}}
 }
 
 // called is an id with the names that are known.

@@ -128,8 +128,11 @@ func newDevRig(t *testing.T) *devRig {
 
 // prepare brings everything into the state that examples begin in, whatever the last one did: the
 // connection demo, a job job-1 of it that has failed, a key set in its file.
-func (r *devRig) prepare() {
+func (r *devRig) prepare(line string) {
 	r.t.Helper()
+	if strings.HasSuffix(line, "--help") {
+		return
+	}
 	write(r.t, filepath.Join(r.home, "keyset.json"), r.keyset)
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
@@ -158,7 +161,7 @@ func (r *devRig) prepare() {
 // something, and no more for a while.
 func (r *devRig) typed(folder, line string) (status int, stdout, stderr string) {
 	r.t.Helper()
-	r.prepare()
+	r.prepare(line)
 	var out, diag bridgetest.Buffer
 	cmd := exec.Command("sh", "-c", "trap : INT\n"+r.ports.Replace(line)) // the status is the command's
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = folder, r.env, &out, &diag

@@ -167,11 +167,13 @@ func showJob(std *stdio, job *messages.Job) error {
 		{"state", string(job.State)}, {"rows", countOf(*job)}, {"pages", strconv.Itoa(job.Pages)},
 		{"bytes", strconv.FormatInt(job.Bytes, 10)}, {"attempts", strconv.Itoa(job.Attempts)},
 		{"takeovers", strconv.Itoa(job.Takeovers)}, {"queued", term.When(&job.QueuedAt)},
-		{"started", term.When(job.StartedAt)}, {"waits until", term.When(job.RetryAt)},
-		{"finished", term.When(job.FinishedAt)}, {"retry of", job.RetryOf},
+	}
+	for _, pair := range [][2]string{{"started", term.When(job.StartedAt)}, {"waits until", term.When(job.RetryAt)},
+		{"finished", term.When(job.FinishedAt)}, {"retry of", job.RetryOf}} {
+		pairs = append(pairs, onlyIf(pair[0], pair[1])...)
 	}
 	if job.Error != nil {
-		pairs = append(pairs, [2]string{"error", job.Error.Error()})
+		pairs = append(pairs, [2]string{"error", inCommands.Replace(job.Error.Error())})
 	}
 	return term.Pairs(std.out, pairs)
 }
