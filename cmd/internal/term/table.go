@@ -185,6 +185,20 @@ func JSON(to io.Writer, value any) error {
 	if err != nil {
 		return err
 	}
+	return printJSON(to, encoded)
+}
+
+// JSONLine is JSON on one line.
+func JSONLine(to io.Writer, value any) error {
+	encoded, err := json.Marshal(value, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	return printJSON(to, encoded)
+}
+
+// printJSON prints JSON and a line end.
+func printJSON(to io.Writer, encoded []byte) error {
 	safe := make([]byte, 0, len(encoded)+1)
 	for _, r := range string(encoded) {
 		if r != '\n' && (breaks(r) || turns(r)) { // a line end is the indentation's: strings hold none
@@ -193,7 +207,7 @@ func JSON(to io.Writer, value any) error {
 		}
 		safe = utf8.AppendRune(safe, r)
 	}
-	_, err = to.Write(append(safe, '\n'))
+	_, err := to.Write(append(safe, '\n'))
 	return err
 }
 
