@@ -139,6 +139,9 @@ func (r *devRig) prepare(line string) {
 	if known, err := r.client.Connection(ctx, "demo"); err != nil || known.Status != messages.StatusActive {
 		r.Connect("demo")
 	}
+	if !strings.Contains(line, "job-") {
+		return
+	}
 	for _, id := range []string{"job-1", "job-2"} {
 		if _, err := r.client.Jobs().Delete(ctx, "demo", id); err != nil && !isCode(err, messages.NotFound) {
 			r.t.Fatal(err)

@@ -190,8 +190,7 @@ func (c *rowsExport) export(ctx context.Context, ask *asker, std *stdio, file *e
 		answer.File = ""
 	}
 	return c.print(std, answer, func() error {
-		_, err := fmt.Fprintf(std.err, "%d %s in %s\n", file.state.Rows, c.table.Name, file.files())
-		return err
+		return term.Prose(std.err, 2, fmt.Sprintf("%d %s in %s", file.state.Rows, c.table.Name, file.files()))
 	})
 }
 

@@ -297,10 +297,10 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	if done.Total == 0 && err != nil {
 		return asMessage(err)
 	}
-	_, printed := fmt.Fprintf(to.out,
-		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
+	printed := term.Prose(to.out, 2, fmt.Sprintf(
+		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open",
 		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes,
-		counts.Unopened)
+		counts.Unopened))
 	return errors.Join(printed, asMessage(err))
 }
 

@@ -82,7 +82,8 @@ func (c *statusCommand) Run(ctx context.Context, std *stdio) error {
 			if err != nil {
 				return err
 			}
-			if file, ok := std.out.(*os.File); ok && c.Watch && !c.JSON && term.IsTerminal(file) {
+			if file, ok := std.out.(*os.File); ok && c.Watch && !c.JSON && term.IsTerminal(file) &&
+				os.Getenv("TERM") != "dumb" {
 				fmt.Fprint(std.out, "\x1b[H\x1b[2J") // the terminal's first line
 			}
 			if err := c.print(std, now, func() error { return now.show(std, c.Connection) }); err != nil || !c.Watch {

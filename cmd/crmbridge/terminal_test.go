@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/creack/pty"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -71,12 +72,22 @@ var (
 	whole = regexp.MustCompile(`^ *\S+$`)
 )
 
+// widthOf is how many columns a line takes: marks of any script take none.
+func widthOf(line string) int {
+	return text.StringWidthWithoutEscSequences(strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+			return -1
+		}
+		return r
+	}, line))
+}
+
 // tooWide are the lines that a terminal of so many columns breaks.
 func tooWide(shown string, columns int) []string {
 	var wide []string
 	for line := range strings.SplitSeq(sequences.ReplaceAllString(shown, ""), "\n") {
 		for part := range strings.SplitSeq(line, "\r") { // which is written over
-			if text.StringWidthWithoutEscSequences(part) > columns && !whole.MatchString(part) {
+			if widthOf(part) > columns && !whole.MatchString(part) {
 				wide = append(wide, part)
 			}
 		}

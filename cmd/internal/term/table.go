@@ -47,7 +47,7 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 		}
 		lines = append(lines, line)
 	}
-	if columns > 0 && !fit(widths, columns) {
+	if columns > 0 && !fit(widths, guidColumns(lines[1:], len(widths)), columns) {
 		return records(to, columns, lines[0], lines[1:])
 	}
 	numbers := numberColumns(lines[1:], len(widths))
@@ -68,9 +68,10 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 	return nil
 }
 
-// fit makes the widest cells smaller until a line has at most so many columns, and reports
-// whether enough of them is left.
-func fit(widths []int, columns int) bool {
+// fit makes cells smaller until a line has at most so many columns, and reports whether enough of
+// them is left: ids first, which are of no use when they are cut, then the widest. The first column,
+// which names what the line is about, is last.
+func fit(widths []int, guids []bool, columns int) bool {
 	line := 0
 	for _, w := range widths {
 		line += w + gap
@@ -79,18 +80,45 @@ func fit(widths []int, columns int) bool {
 		return false
 	}
 	for ; line > columns; line-- {
-		widest := 0
+		chosen, rank := -1, 0
 		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
+			now := 2
+			switch {
+			case w <= leastCell:
+				continue
+			case guids[i]:
+				now = 3
+			case i == 0:
+				now = 1
+			}
+			if now > rank || now == rank && w > widths[chosen] {
+				chosen, rank = i, now
 			}
 		}
-		if widths[widest] <= leastCell {
+		if chosen < 0 {
 			return false
 		}
-		widths[widest]--
+		widths[chosen]--
 	}
 	return true
+}
+
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// guidColumns are the columns whose cells are GUIDs.
+func guidColumns(rows [][]string, columns int) []bool {
+	guids := make([]bool, columns)
+	for _, row := range rows {
+		for i, cell := range row {
+			guids[i] = guids[i] || guid.MatchString(cell)
+		}
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			guids[i] = guids[i] && (cell == "" || guid.MatchString(cell))
+		}
+	}
+	return guids
 }
 
 // records prints each row by itself, a cell a line, and leaves out what is empty.
@@ -209,18 +237,6 @@ func printJSON(to io.Writer, encoded []byte) error {
 	}
 	_, err := to.Write(append(safe, '\n'))
 	return err
-}
-
-// Rows prints rows with the given fields as columns.
-func Rows(to io.Writer, fields []string, rows []messages.Row) error {
-	texts := make([][]string, len(rows))
-	for i, row := range rows {
-		texts[i] = make([]string, len(fields))
-		for j, field := range fields {
-			texts[i][j] = row.Text(field)
-		}
-	}
-	return Table(to, fields, texts)
 }
 
 // Pairs prints names and values, one pair a line. On a terminal a long value goes on below itself,

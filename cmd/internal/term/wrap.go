@@ -18,6 +18,9 @@ func Prose(to io.Writer, indent int, text string) error {
 
 // ProseWithin is Prose for so many columns, 0 for any number.
 func ProseWithin(to io.Writer, columns, indent int, text string) error {
+	if columns > 0 {
+		columns = max(columns, indent+leastProse)
+	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\n"), "\n") {
 		line = Safe(line)
 		begin := line[:len(line)-len(strings.TrimLeft(line, " "))]
@@ -34,7 +37,6 @@ func wrap(line string, columns int, prefix string) []string {
 	if columns <= 0 || width(line) <= columns {
 		return []string{line}
 	}
-	columns = max(columns, width(prefix)+leastProse)
 	var lines []string
 	begin := line[:len(line)-len(strings.TrimLeft(line, " "))]
 	now, empty := begin, true
