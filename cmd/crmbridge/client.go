@@ -87,7 +87,7 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 	defer nc.Close()
 	ask := &asker{messages.NewClient(nc), nc, c.Timeout}
 	err = questions(ctx, ask)
-	if gone(err) {
+	if isCode(err, messages.ConnectionNotFound) {
 		answered.Store(true) // what this user may not ask is left out from here on
 		return ask.meant(ctx, err)
 	}
