@@ -20,6 +20,10 @@ func (c *completionCommand) Help() string {
 jobs, and the names of an environment's own columns, are asked for over NATS, with the NATS settings of the
 line and the environment, for at most a second; where nobody answers the rest is completed all the same.
 
+Examples:
+  crmbridge completion bash > crmbridge.bash
+  crmbridge completion fish > crmbridge.fish
+
 Load it into the shell that runs:
   bash: source <(crmbridge completion bash)
   zsh:  source <(crmbridge completion zsh)
@@ -27,7 +31,8 @@ Load it into the shell that runs:
 
 For good, bash: add the line above to ~/.bashrc, or with the package bash-completion installed
   mkdir -p ~/.local/share/bash-completion/completions
-  crmbridge completion bash > ~/.local/share/bash-completion/completions/crmbridge
+  crmbridge completion bash \
+    > ~/.local/share/bash-completion/completions/crmbridge
 
 For good, zsh: add the line above to the end of ~/.zshrc, or into a folder of $fpath that compinit reads
   crmbridge completion zsh > "${fpath[1]}/_crmbridge"

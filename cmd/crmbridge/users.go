@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
@@ -16,6 +17,14 @@ type usersCommands struct {
 	Whoami usersWhoAmI `cmd:"" help:"Show who the connection acts as."`
 }
 
+// Help shows examples.
+func (c *usersCommands) Help() string {
+	return `Examples:
+  crmbridge users whoami demo
+  crmbridge users get demo ada.lindqvist@contoso.example
+`
+}
+
 type usersGet struct {
 	client
 	listed
@@ -23,13 +32,21 @@ type usersGet struct {
 	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
 }
 
+// Help shows examples.
+func (c *usersGet) Help() string {
+	return `Examples:
+  crmbridge users get demo ada.lindqvist@contoso.example
+  crmbridge users get demo "$(crmbridge users whoami demo --json | jq -r .user_id)"
+`
+}
+
 // Run prints one user.
 func (c *usersGet) Run(ctx context.Context, std *stdio) error {
 	in := messages.UserGetRequest{Target: c.target()}
-	if strings.Contains(c.User, "@") {
-		in.Email = c.User
-	} else {
+	if uuid.Validate(c.User) == nil {
 		in.UserID = c.User
+	} else {
+		in.Email = c.User
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := ask.UserReply(ctx, in)
@@ -89,6 +106,11 @@ type usersWhoAmI struct {
 	client
 	listed
 	connection
+}
+
+// Help shows an example.
+func (c *usersWhoAmI) Help() string {
+	return "Example:\n  crmbridge users whoami demo\n"
 }
 
 // Run prints Dataverse's WhoAmI.
