@@ -42,9 +42,6 @@ func (c cell) json() jsontext.Value {
 // fold is how texts are compared.
 func fold(text string) string { return strings.ToLower(text) }
 
-// trimmed is fold for the comparison of whole texts, in which trailing blanks do not count.
-func trimmed(text string) string { return strings.TrimRight(fold(text), " ") }
-
 func isGUID(text string) bool {
 	_, err := uuid.Parse(text)
 	return err == nil && len(text) == 36

@@ -37,7 +37,6 @@ type part struct {
 	total  *int64
 	last   bool
 	place  *place // of a job that goes on, the place after it
-	zstd   bool
 }
 
 // accept takes a request in, in the order of arrival.
