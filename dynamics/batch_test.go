@@ -91,7 +91,8 @@ func TestALongQueryGoesThroughBatch(t *testing.T) {
 	if err != nil || !regexp.MustCompile(`^batch_[0-9a-f-]{36}$`).MatchString(params["boundary"]) {
 		t.Fatalf("%v %v", req.Header, err)
 	}
-	want := strings.Join([]string{"--" + params["boundary"], "Content-Type: application/http", "Content-Transfer-Encoding: binary", "",
+	want := strings.Join([]string{"--" + params["boundary"], "Content-Type: application/http",
+		"Content-Transfer-Encoding: binary", "",
 		"GET " + r.URL + "/api/data/v9.2/accounts?$select=name,accountid&$filter=name%20eq%20'" + strings.Repeat("x", dynamics.MaxURL) + "'&$orderby=accountid%20asc HTTP/1.1",
 		"Accept: application/json", "OData-Version: 4.0", "OData-MaxVersion: 4.0", "If-None-Match: null", "Prefer: odata.maxpagesize=2", "", "", "--" + params["boundary"] + "--", ""}, "\r\n")
 	if string(got) != want {
@@ -102,7 +103,8 @@ func TestALongQueryGoesThroughBatch(t *testing.T) {
 			t.Errorf("%s: %q", header, req.Header.Get(header))
 		}
 	}
-	if req.Method != http.MethodPost || req.RequestURI != "/api/data/v9.2/$batch" || req.ContentLength != int64(len(want)) {
+	if req.Method != http.MethodPost || req.RequestURI != "/api/data/v9.2/$batch" ||
+		req.ContentLength != int64(len(want)) {
 		t.Errorf("%s %s, %d bytes", req.Method, req.RequestURI, req.ContentLength)
 	}
 	if _, err := nextPage(t.Context(), s, q, p.NextLink()); err != nil {
@@ -115,17 +117,20 @@ func TestALongQueryGoesThroughBatch(t *testing.T) {
 
 func TestWhereAURLIsTooLong(t *testing.T) {
 	size := func(q dynamics.Query) int {
-		return len("http://127.0.0.1:") + 5 + len("/api/data/v9.2/accounts?$select=name,accountid&$filter=name%20eq%20''&$orderby=accountid%20asc") + len(q.Filter.(test).Values[0])
+		return len("http://127.0.0.1:") + 5 + len(
+			"/api/data/v9.2/accounts?$select=name,accountid&$filter=name%20eq%20''&$orderby=accountid%20asc") + len(q.Filter.(test).Values[0])
 	}
 	for _, c := range []struct {
 		size   int
 		method string
-	}{{dynamics.MaxURL, "GET"}, {dynamics.MaxURL + 1, "POST"}, {dynamics.MaxBatchURL, "POST"}, {dynamics.MaxBatchURL + 1, ""}} {
+	}{{dynamics.MaxURL, "GET"}, {dynamics.MaxURL + 1, "POST"}, {dynamics.MaxBatchURL, "POST"},
+		{dynamics.MaxBatchURL + 1, ""}} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) { answerAny(w, req, emptyPage) })
 		q := long(c.size - size(long(0)) - len(r.URL) + len("http://127.0.0.1:") + 5)
 		_, err := firstPage(t.Context(), r.open(t), q)
 		if c.method == "" {
-			if kind(t, err, dynamics.TooLarge); !errors.Is(err, dynamics.ErrURLTooLong) || len(r.seen) != 0 || !strings.Contains(err.Error(), "65,536") {
+			if kind(t, err, dynamics.TooLarge); !errors.Is(err, dynamics.ErrURLTooLong) || len(r.seen) != 0 ||
+				!strings.Contains(err.Error(), "65,536") {
 				t.Errorf("%d: %v", c.size, err)
 			}
 			continue
@@ -135,7 +140,8 @@ func TestWhereAURLIsTooLong(t *testing.T) {
 		}
 	}
 	r := newRig(t, answer(200, emptyPage))
-	_, err := nextPage(t.Context(), r.open(t), nameOnly, r.URL+"/api/data/v9.2/accounts?"+strings.Repeat("x", dynamics.MaxBatchURL))
+	_, err := nextPage(t.Context(), r.open(t), nameOnly, r.URL+"/api/data/v9.2/accounts?"+
+		strings.Repeat("x", dynamics.MaxBatchURL))
 	if kind(t, err, dynamics.TooLarge); len(r.seen) != 0 {
 		t.Error("it was sent")
 	}
@@ -146,7 +152,8 @@ func TestAnEnvironmentWithoutBatch(t *testing.T) {
 	for _, status := range []int{404, 405, 501} {
 		r := newRig(t, answer(status, "<html>no</html>"))
 		_, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL))
-		if e := kind(t, err, dynamics.TooLarge); e.Status != status || !strings.Contains(e.Message, "$batch") || len(r.seen) != 1 {
+		if e := kind(t, err, dynamics.TooLarge); e.Status != status || !strings.Contains(e.Message, "$batch") ||
+			len(r.seen) != 1 {
 			t.Errorf("%d: %v, asked %d times", status, err, len(r.seen))
 		}
 	}
@@ -273,7 +280,8 @@ func TestARefusalInABatchIsNotReadToItsEnd(t *testing.T) {
 }
 
 func TestABatchHasABound(t *testing.T) {
-	r := newRig(t, answerBatch(200, innerAnswer(200, pageOf(rowJSON, strings.Repeat(" ", 1<<20)))), func(c *dynamics.Config) { c.MaxBody = 1 << 19 })
+	r := newRig(t, answerBatch(200, innerAnswer(200, pageOf(rowJSON, strings.Repeat(" ", 1<<20)))),
+		func(c *dynamics.Config) { c.MaxBody = 1 << 19 })
 	_, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL))
 	kind(t, err, dynamics.TooLarge)
 	if n := r.calls[0].Bytes; n > 1<<19+1 {
@@ -321,11 +329,13 @@ func TestABatchObeysTheTokenRules(t *testing.T) {
 			a.Token = dynamics.NewSecret("good")
 			return a, nil
 		}
-		if _, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL)); err != nil || r.tokens.refused != 1 || r.tokens.claims != "eyJjbGFpbSI" {
+		if _, err := firstPage(t.Context(), r.open(t), long(dynamics.MaxURL)); err != nil || r.tokens.refused != 1 ||
+			r.tokens.claims != "eyJjbGFpbSI" {
 			t.Errorf("%s: %v, %d refusals, claims %q", name, err, r.tokens.refused, r.tokens.claims)
 		}
 	}
-	spy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) { t.Errorf("the redirect was followed: %v", req.Header) }))
+	spy := httptest.NewServer(http.HandlerFunc(
+		func(_ http.ResponseWriter, req *http.Request) { t.Errorf("the redirect was followed: %v", req.Header) }))
 	defer spy.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, spy.URL, status) })
@@ -339,7 +349,8 @@ type batchCan struct{ body string }
 
 func (c batchCan) RoundTrip(req *http.Request) (*http.Response, error) {
 	_ = req.Body.Close() // a strings.Reader's
-	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {partsType}}, Body: io.NopCloser(strings.NewReader(c.body)), Request: req}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{"Content-Type": {partsType}},
+		Body: io.NopCloser(strings.NewReader(c.body)), Request: req}, nil
 }
 
 // FuzzBatch: whatever comes is a page that was whole, or an error of a kind.
@@ -350,7 +361,8 @@ func FuzzBatch(f *testing.F) {
 	f.Add("--batchresponse_1f2e\r\n\r\nHTTP/1.1 200 OK\r\n\r\n{\"value\":[]}\r\n--batchresponse_1f2e--")
 	hosts, q := policy(f, publicCloud, false), long(dynamics.MaxURL)
 	f.Fuzz(func(t *testing.T, body string) {
-		source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret("t")}}
+		source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com",
+			Token: dynamics.NewSecret("t")}}
 		source.renewed = func(a dynamics.Access) (dynamics.Access, error) { return a, nil }
 		client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: batchCan{body}, MaxAttempts: 1})
 		if err != nil {

@@ -27,9 +27,12 @@ func benchPage(rows int) ([]byte, dynamics.Query) {
 	}
 	b.WriteString(`]}`)
 	return b.Bytes(), dynamics.Query{PageSize: 5000, Select: []dynamics.Output{
-		output("accountid", dynamics.UniqueID), output("name", dynamics.Text), output("websiteurl", dynamics.Text), output("telephone1", dynamics.Text),
-		output("address1_city", dynamics.Text), output("industrycode", dynamics.Choice), output("accountclassificationcode", dynamics.Choice),
-		output("numberofemployees", dynamics.Integer), output("revenue", dynamics.Money), output("createdon", dynamics.DateTime),
+		output("accountid", dynamics.UniqueID), output("name", dynamics.Text), output("websiteurl", dynamics.Text),
+		output("telephone1", dynamics.Text),
+		output("address1_city", dynamics.Text), output("industrycode", dynamics.Choice),
+		output("accountclassificationcode", dynamics.Choice),
+		output("numberofemployees", dynamics.Integer), output("revenue", dynamics.Money),
+		output("createdon", dynamics.DateTime),
 		output("donotemail", dynamics.Boolean), output("ownerid", dynamics.Lookup),
 	}}
 }
@@ -38,7 +41,8 @@ func benchPage(rows int) ([]byte, dynamics.Query) {
 type canned struct{ body []byte }
 
 func (c canned) RoundTrip(req *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c.body)), Request: req}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(c.body)),
+		Request: req}, nil
 }
 
 func BenchmarkPage(b *testing.B) { benchmarkPage(b, "t") }
@@ -49,7 +53,8 @@ func BenchmarkPageSearched(b *testing.B) { benchmarkPage(b, jwtToken+jwtToken[le
 // cannedSession asks an environment that answers with body.
 func cannedSession(t testing.TB, body []byte, token string) (session *dynamics.Session, closing func()) {
 	hosts := policy(t, publicCloud, false)
-	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com", Token: dynamics.NewSecret(token)}}
+	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm.dynamics.com",
+		Token: dynamics.NewSecret(token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Transport: canned{body}})
 	if err != nil {
 		t.Fatal(err)

@@ -50,9 +50,12 @@ func TestCachesAreBounded(t *testing.T) {
 
 // A query takes the operators and numbers of values that the type says, and no others.
 func TestTheTypeSaysWhatAFilterTakes(t *testing.T) {
-	values := map[ColumnType]string{Text: "x", Integer: "1", BigInt: "1", Decimal: "1.5", Double: "1.5", Money: "1.5", DateTime: "2024-01-31",
-		Date: "2024-01-31", Boolean: "true", Choice: "1", Choices: "1", UniqueID: "78914942-34cb-ed11-b596-0022481d68cd", Lookup: "78914942-34cb-ed11-b596-0022481d68cd"}
-	every := []Op{Eq, Ne, Lt, Le, Gt, Ge, In, NotIn, Between, Contains, NotContains, StartsWith, EndsWith, IsNull, NotNull, ContainsAny, ContainsNone, "", "like"}
+	values := map[ColumnType]string{Text: "x", Integer: "1", BigInt: "1", Decimal: "1.5", Double: "1.5", Money: "1.5",
+		DateTime: "2024-01-31",
+		Date:     "2024-01-31", Boolean: "true", Choice: "1", Choices: "1", UniqueID: "78914942-34cb-ed11-b596-0022481d68cd",
+		Lookup: "78914942-34cb-ed11-b596-0022481d68cd"}
+	every := []Op{Eq, Ne, Lt, Le, Gt, Ge, In, NotIn, Between, Contains, NotContains, StartsWith, EndsWith, IsNull,
+		NotNull, ContainsAny, ContainsNone, "", "like"}
 	for kind := Unsupported; kind <= Lookup; kind++ {
 		has := map[Op]bool{}
 		for _, op := range kind.Ops() {

@@ -100,9 +100,11 @@ func newSmallRig(t testing.TB, environment string, hosts *dynamics.HostPolicy, t
 	if r.budget, err = budget.New(budget.Bounds{Bytes: 1 << 30, Reserve: 64 << 20, Intake: 64 << 20}); err != nil {
 		t.Fatal(err)
 	}
-	source := &given{dynamics.Access{Tables: told, Environment: environment, Incarnation: "1", Token: dynamics.NewSecret(entraToken),
+	source := &given{dynamics.Access{Tables: told, Environment: environment, Incarnation: "1",
+		Token:     dynamics.NewSecret(entraToken),
 		Principal: dynamics.Principal{Organization: someID, User: guid(7)}}}
-	r.client, err = dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Gate: gate, Transport: transport, Observe: func(context.Context, dynamics.Call) {}})
+	r.client, err = dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, Gate: gate, Transport: transport,
+		Observe: func(context.Context, dynamics.Call) {}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -137,7 +139,8 @@ func (g *given) Refused(context.Context, string, dynamics.Access) (dynamics.Acce
 type replayed struct{ page []byte }
 
 func (a *replayed) RoundTrip(req *http.Request) (*http.Response, error) {
-	return &http.Response{StatusCode: 200, Header: replayedHeader, Body: io.NopCloser(bytes.NewReader(a.page)), Request: req}, nil
+	return &http.Response{StatusCode: 200, Header: replayedHeader, Body: io.NopCloser(bytes.NewReader(a.page)),
+		Request: req}, nil
 }
 
 var replayedHeader = http.Header{"Content-Type": {"application/json"}, "X-Ms-Service-Request-Id": {someID}}
@@ -158,7 +161,8 @@ func (r *smallRig) page(t testing.TB, ctx context.Context) {
 		t.Fatal(err)
 	}
 	q := dynamics.Query{Select: smallSelect, PageSize: 10, Filter: dynamics.And{
-		dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.StartsWith, Values: []string{"C" + strconv.FormatInt(r.asked.Add(1), 10)}},
+		dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.StartsWith,
+			Values: []string{"C" + strconv.FormatInt(r.asked.Add(1), 10)}},
 		dynamics.Test{Column: column("numberofemployees", dynamics.Integer), Op: dynamics.Ge, Values: []string{"50"}},
 	}}
 	p, err := session.Prepare(accounts, q)

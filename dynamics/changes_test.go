@@ -24,7 +24,8 @@ const (
 const changedRow = `{"@odata.etag":"W/\"81\"","accountid":"` + someID + `","name":"A"}`
 
 func deletedRow(id string) string {
-	return `{"@odata.context":"https://o.crm.dynamics.com/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + id + `","reason":"deleted"}`
+	return `{"@odata.context":"https://o.crm.dynamics.com/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + id +
+		`","reason":"deleted"}`
 }
 
 // tracked answers every request with one page; links are relative to the API's root.
@@ -32,7 +33,8 @@ func tracked(member, link string, rows ...string) (r **rig, handler http.Handler
 	r = new(*rig)
 	return r, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Preference-Applied", "odata.track-changes,odata.maxpagesize=2")
-		_, _ = fmt.Fprintf(w, `{"@odata.context":"x","value":[%s],"%s":"%s/api/data/v9.2/%s"}`, strings.Join(rows, ","), member, (*r).URL, link)
+		_, _ = fmt.Fprintf(w, `{"@odata.context":"x","value":[%s],"%s":"%s/api/data/v9.2/%s"}`, strings.Join(rows, ","),
+			member, (*r).URL, link)
 	}
 }
 
@@ -59,7 +61,8 @@ func TestChangesAskWithTrackingOnEveryPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page.Len() != 1 || string(page.Row(0)) != `{"id":"`+someID+`","name":"A"}` || page.Deleted() != 0 || page.DeltaLink() != "" {
+	if page.Len() != 1 || string(page.Row(0)) != `{"id":"`+someID+`","name":"A"}` || page.Deleted() != 0 ||
+		page.DeltaLink() != "" {
 		t.Errorf("%d rows, %s, %d deleted, delta %q", page.Len(), page.Row(0), page.Deleted(), page.DeltaLink())
 	}
 	if page, err = nextChanges(t.Context(), s, changedNames, page.NextLink()); err != nil {
@@ -95,10 +98,12 @@ func TestChangesTakeEveryTypeOfColumn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if page.Len() != 2 || string(page.Row(0)) != rowWanted || string(page.Row(1)) != rowWanted || page.Deleted() != 1 || page.DeletedID(0) != otherID {
+	if page.Len() != 2 || string(page.Row(0)) != rowWanted || string(page.Row(1)) != rowWanted || page.Deleted() != 1 ||
+		page.DeletedID(0) != otherID {
 		t.Errorf("%d rows, %d deleted: %s", page.Len(), page.Deleted(), page.Row(0))
 	}
-	if got, want := r.seen[0].Header.Get("Prefer"), `odata.track-changes,odata.maxpagesize=50,odata.include-annotations="OData.Community.Display.V1.FormattedValue,Microsoft.Dynamics.CRM.lookuplogicalname"`; got != want {
+	if got, want := r.seen[0].Header.Get("Prefer"),
+		`odata.track-changes,odata.maxpagesize=50,odata.include-annotations="OData.Community.Display.V1.FormattedValue,Microsoft.Dynamics.CRM.lookuplogicalname"`; got != want {
 		t.Errorf("Prefer %s", got)
 	}
 }
@@ -304,7 +309,8 @@ func FuzzChanges(f *testing.F) {
 			return
 		}
 		for i := range page.Deleted() {
-			if id := page.DeletedID(i); len(id) != 36 || strings.ToLower(id) != id || !strings.Contains(strings.ToLower(rows), id) {
+			if id := page.DeletedID(i); len(id) != 36 || strings.ToLower(id) != id ||
+				!strings.Contains(strings.ToLower(rows), id) {
 				t.Fatalf("deleted %q", id)
 			}
 		}

@@ -27,7 +27,8 @@ func TestCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s does not show the table of codes; write it anew: go test ./dynamics -run CodesAreDocumented -update", codesFile)
+		t.Errorf("%s does not show the table of codes; write it anew: go test ./dynamics -run CodesAreDocumented -update",
+			codesFile)
 	}
 }
 
@@ -72,7 +73,8 @@ func codesPage() string {
 		if limit != NoLimit {
 			limitText = limit.String()
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s | %s | %s | %s |\n", c.Number, c.Name, conditionTexts[c.when], c.Kind, limitText, tries, c.Means, c.Fix)
+		fmt.Fprintf(&b, "| `%s` | %s | %s | `%s` | %s | %s | %s | %s |\n", c.Number, c.Name, conditionTexts[c.when], c.Kind,
+			limitText, tries, c.Means, c.Fix)
 	}
 	return b.String()
 }
@@ -84,7 +86,8 @@ func TestEveryCodeDecides(t *testing.T) {
 	seen := map[string]bool{}
 	for i := range codeTable {
 		c := &codeTable[i]
-		if !form.MatchString(c.Number) || seen[c.Number] || c.Kind == 0 || c.Means == "" || c.KeptOut && c.Fix == "" || c.Query && c.Limit != NoLimit {
+		if !form.MatchString(c.Number) || seen[c.Number] || c.Kind == 0 || c.Means == "" || c.KeptOut && c.Fix == "" ||
+			c.Query && c.Limit != NoLimit {
 			t.Errorf("%+v", c)
 		}
 		seen[c.Number] = true

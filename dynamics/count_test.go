@@ -193,7 +193,8 @@ func TestCountsBeyondTheAggregateLimit(t *testing.T) {
 				}
 			}
 			for _, uri := range r.uris() {
-				if !strings.Contains(uri, "name%20eq%20'x'") && !strings.Contains(uri, "name+eq+%27x%27") && !strings.Contains(uri, "accounts?x=") {
+				if !strings.Contains(uri, "name%20eq%20'x'") && !strings.Contains(uri, "name+eq+%27x%27") &&
+					!strings.Contains(uri, "accounts?x=") {
 					t.Errorf("the filter is lost in %s", uri)
 				}
 			}
@@ -207,7 +208,8 @@ func TestTheRequestsOfACount(t *testing.T) {
 	if n, err := r.open(t).Count(t.Context(), accounts, nil); err != nil || n != 16 {
 		t.Fatal(n, err)
 	}
-	want := map[string]bool{"": true, "createdon eq null": true, "createdon lt 2024-01-01T00:00:02Z": true, "createdon ge 2024-01-01T00:00:14Z": true}
+	want := map[string]bool{"": true, "createdon eq null": true, "createdon lt 2024-01-01T00:00:02Z": true,
+		"createdon ge 2024-01-01T00:00:14Z": true}
 	for i := 2; i < 14; i += 2 {
 		want[fmt.Sprintf("(createdon ge 2024-01-01T00:00:%02dZ and createdon lt 2024-01-01T00:00:%02dZ)", i, i+2)] = true
 	}
@@ -237,7 +239,8 @@ func TestCountWithoutAggregates(t *testing.T) {
 	for _, status := range []int{400, 501} {
 		h := &herd{created: make([]time.Time, 12_345), refusal: status}
 		r := h.rig(t)
-		if n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "x")); err != nil || n != 12_345 || h.read != 3 || len(r.seen) != 4 {
+		if n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "x")); err != nil || n != 12_345 ||
+			h.read != 3 || len(r.seen) != 4 {
 			t.Errorf("%d: %d, %v; %d pages, %d calls", status, n, err, h.read, len(r.seen))
 		}
 	}
@@ -278,7 +281,8 @@ func TestCountsThatFail(t *testing.T) {
 				w.WriteHeader(501)
 				return
 			}
-			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"http://%s/api/data/v9.2/accounts?x=%d"}`, req.Host, time.Now().UnixNano())
+			_, _ = fmt.Fprintf(w, `{"value":[],"@odata.nextLink":"http://%s/api/data/v9.2/accounts?x=%d"}`, req.Host,
+				time.Now().UnixNano())
 		}, dynamics.TooLarge, 1000},
 	} {
 		t.Run(c.name, func(t *testing.T) {

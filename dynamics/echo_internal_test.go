@@ -13,7 +13,8 @@ import (
 // Whoever reads on behind an echo gets no more of the answer.
 func TestNothingIsReadBehindAnEcho(t *testing.T) {
 	const token = "x.y.0123456789abcdefghij"
-	r := new(echoIndexes).without(&request{redact: redaction{tokens: []string{token}}}, strings.NewReader("before "+token+strings.Repeat(" and behind it", 100)))
+	r := new(echoIndexes).without(&request{redact: redaction{tokens: []string{token}}},
+		strings.NewReader("before "+token+strings.Repeat(" and behind it", 100)))
 	got, err := io.ReadAll(io.LimitReader(r, 1<<20))
 	if len(got) > 0 || !errors.Is(err, errEcho) {
 		t.Errorf("%q, %v", got, err)

@@ -77,7 +77,8 @@ func TestNoRefusalEchoesTheToken(t *testing.T) {
 				w.Header().Set("X-Ms-Service-Request-Id", id)
 				w.Header().Set("Req_id", asGUID(jwtToken[40:]))
 				w.Header().Set("Retry-After", "0")
-				w.Header().Set("Www-Authenticate", `Bearer claims="`+base64.StdEncoding.EncodeToString([]byte(`{"a":"`+form+`"}`))+`"`)
+				w.Header().Set("Www-Authenticate", `Bearer claims="`+
+					base64.StdEncoding.EncodeToString([]byte(`{"a":"`+form+`"}`))+`"`)
 				body, _ := json.Marshal(map[string]any{"error": map[string]any{"code": form[:min(16, len(form))],
 					"message": "x, is missing prv" + strings.Map(keepWord, form) + " privilege: " + form}})
 				w.WriteHeader(status)
@@ -124,7 +125,8 @@ func TestHonestRefusalsPass(t *testing.T) {
 	})
 	r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
 	_, err := firstPage(t.Context(), r.open(t), nameOnly)
-	if e := kind(t, err, dynamics.Forbidden); e.Message != message || e.Privilege != "prvReadAccount" || e.Code != "0x80040220" || e.RequestID != someID {
+	if e := kind(t, err, dynamics.Forbidden); e.Message != message || e.Privilege != "prvReadAccount" ||
+		e.Code != "0x80040220" || e.RequestID != someID {
 		t.Errorf("%+v", e)
 	}
 	for _, id := range []string{"a,b", "x", someID + "," + someID + "," + someID, someID + ",x", "{" + someID + "}", someID[:35], someID + " " + someID, strings.ReplaceAll(someID, "-", "")} {
@@ -196,7 +198,8 @@ func TestWhoAmIEchoesNoToken(t *testing.T) {
 	h := hex.EncodeToString([]byte(jwtToken[len(jwtToken)-16:]))
 	for _, h := range []string{h, flip(h)} {
 		user := h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-		r := newRig(t, answer(200, fmt.Sprintf(`{"UserId":%q,"BusinessUnitId":%q,"OrganizationId":%q}`, user, guid(1), guid(2))))
+		r := newRig(t, answer(200, fmt.Sprintf(`{"UserId":%q,"BusinessUnitId":%q,"OrganizationId":%q}`, user, guid(1),
+			guid(2))))
 		r.tokens.set(func(a *dynamics.Access) { a.Token = dynamics.NewSecret(jwtToken) })
 		if who, err := r.open(t).WhoAmI(t.Context()); dynamics.KindOf(err) != dynamics.Upstream {
 			t.Errorf("%v, %v", who, err)

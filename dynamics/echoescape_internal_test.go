@@ -11,7 +11,8 @@ import (
 )
 
 // writings are ways to write a character that [unescape] undoes.
-var writings = []string{"%c", "%c", `\%c`, `\u00%02x`, `\u00%02X`, `\x%02x`, "%%%02x", "%%25%02x", "&#%d;", "&#x%x;", "&#000000%d;",
+var writings = []string{"%c", "%c", `\%c`, `\u00%02x`, `\u00%02X`, `\x%02x`, "%%%02x", "%%25%02x", "&#%d;", "&#x%x;",
+	"&#000000%d;",
 	`\u0026#%d;`, `\u0025%02x`, "&amp;#%d;"}
 
 // TestNoEscapeHidesAnEcho: 16 characters of a signature, each written in one of the ways
@@ -23,7 +24,8 @@ func TestNoEscapeHidesAnEcho(t *testing.T) {
 	sign := token[strings.LastIndexByte(token, '.')+1:]
 	var kept echoIndexes
 	index := newEchoIndex([]string{sign})
-	around := []string{``, ` `, `"`, `","name":"`, `\"`, `\\`, `é`, "\n", `100 % `, ` & `, `C:\\new\\`, `https://x.example/?q=%20`, `&lt;b&gt;`, strings.Repeat("-", 40)}
+	around := []string{``, ` `, `"`, `","name":"`, `\"`, `\\`, `é`, "\n", `100 % `, ` & `, `C:\\new\\`,
+		`https://x.example/?q=%20`, `&lt;b&gt;`, strings.Repeat("-", 40)}
 	found := 0
 	for range 3000 {
 		length := 14 + random.IntN(4)
@@ -40,7 +42,8 @@ func TestNoEscapeHidesAnEcho(t *testing.T) {
 		text.WriteString(around[random.IntN(len(around))])
 		all := strings.Repeat("before ", random.IntN(3)) + text.String()
 		want := index.in([]byte(all)) || index.in([]byte(unescape(all)))
-		_, err := io.Copy(io.Discard, kept.without(&request{redact: redaction{tokens: []string{token}}}, strings.NewReader(all)))
+		_, err := io.Copy(io.Discard, kept.without(&request{redact: redaction{tokens: []string{token}}},
+			strings.NewReader(all)))
 		if got := errors.Is(err, errEcho); want && !got {
 			t.Fatalf("%d characters pass: %s", length, all)
 		}

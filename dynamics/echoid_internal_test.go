@@ -13,7 +13,8 @@ import (
 func TestAnIdIsSearchedWithoutASieve(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	long := aToken(random)
-	tokens := []string{long, long[:40], "abcdef", "a-b-c-d-e-f-g-h-i-j-k", "0123456789ab", "ab\xff\x00-0123456789abcdefXYZ"}
+	tokens := []string{long, long[:40], "abcdef", "a-b-c-d-e-f-g-h-i-j-k", "0123456789ab",
+		"ab\xff\x00-0123456789abcdefXYZ"}
 	for _, token := range tokens {
 		backwards := reversed(token)
 		var forms []string

@@ -13,7 +13,8 @@ import (
 // searchedPage reads a page with a window of some size, which looks for echoes itself, or
 // leaves that to the reader below it. It says whether the page is refused for one, and
 // whether it is used.
-func searchedPage(t *testing.T, p *Prepared, kept *echoIndexes, token, text string, size int, itself bool) (echo, used bool) {
+func searchedPage(t *testing.T, p *Prepared, kept *echoIndexes, token, text string, size int, itself bool) (echo,
+	used bool) {
 	t.Helper()
 	from := io.Reader(strings.NewReader(text))
 	if size%2 == 0 {
@@ -49,7 +50,8 @@ func searchedPage(t *testing.T, p *Prepared, kept *echoIndexes, token, text stri
 func TestAPageIsSearchedAsATextIs(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	long := aToken(random)
-	tokens := []string{long, `a-b.c:[{12,3456],7890}{1:2345`, `quoted"0123456789"abcdef:,{}`, `x\u0031\n%41&amp;\x41 and more`}
+	tokens := []string{long, `a-b.c:[{12,3456],7890}{1:2345`, `quoted"0123456789"abcdef:,{}`,
+		`x\u0031\n%41&amp;\x41 and more`}
 	all := compared(t)
 	var kept echoIndexes
 	found, passed := 0, 0

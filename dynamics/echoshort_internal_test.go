@@ -24,7 +24,8 @@ func TestAShortAnswerIsSearchedLikeALongOne(t *testing.T) {
 		}
 		return string(b)
 	}
-	alphabets := []string{"abAB", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_", " \x00\t\"%&\\;#x25u0\xff"}
+	alphabets := []string{"abAB", "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_",
+		" \x00\t\"%&\\;#x25u0\xff"}
 	found := 0
 	for round := range Fewer(4000) {
 		sign := pick(alphabets[random.IntN(len(alphabets))], 16+random.IntN(40))
@@ -153,7 +154,8 @@ func TestAShortSearchKeepsNothing(t *testing.T) {
 func BenchmarkEchoTokens(b *testing.B) {
 	random := rand.New(rand.NewPCG(3, 4))
 	text := []byte(`{"value":[` +
-		strings.Repeat(`{"@odata.etag":"W/\"1\"","accountid":"78914942-34cb-ed11-b596-0022481d68cd","name":"Contoso AG"},`, 10) + `]}`)
+		strings.Repeat(`{"@odata.etag":"W/\"1\"","accountid":"78914942-34cb-ed11-b596-0022481d68cd","name":"Contoso AG"},`,
+			10) + `]}`)
 	for _, n := range []int{1, 1000} {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			var kept echoIndexes

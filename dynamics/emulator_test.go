@@ -19,7 +19,8 @@ func emulated(t *testing.T, accounts int) (*emulator.Server, *dynamics.Client, *
 	return emulatedWith(t, emulator.Options{Accounts: accounts})
 }
 
-func emulatedWith(t *testing.T, options emulator.Options) (*emulator.Server, *dynamics.Client, *dynamics.Session, string) {
+func emulatedWith(t *testing.T, options emulator.Options) (*emulator.Server, *dynamics.Client, *dynamics.Session,
+	string) {
 	t.Helper()
 	server, err := emulator.New(options)
 	if err != nil {
@@ -40,7 +41,8 @@ func emulatedWith(t *testing.T, options emulator.Options) (*emulator.Server, *dy
 		t.Fatalf("no token: %v %v", resp.Status, err)
 	}
 	hosts := policy(t, web.URL, true, strings.TrimPrefix(web.URL, "http://"))
-	source := &tokens{access: dynamics.Access{Tables: told, Environment: web.URL, Incarnation: "1", Token: dynamics.NewSecret(grant.Token)}}
+	source := &tokens{access: dynamics.Access{Tables: told, Environment: web.URL, Incarnation: "1",
+		Token: dynamics.NewSecret(grant.Token)}}
 	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: hosts, RetryDelay: time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
@@ -176,11 +178,16 @@ func TestNotIsTheExactComplement(t *testing.T) {
 	}
 	first := []string{jsonNumber(values["cb_channels"].Options[0].Value)}
 	for _, f := range []dynamics.Filter{
-		leaf(name, dynamics.Contains, "a"), leaf(name, dynamics.StartsWith, "C"), leaf(name, dynamics.EndsWith, "%"), leaf(name, dynamics.In, "a", "b"), leaf(column("websiteurl", dynamics.Text), dynamics.Contains, "e"),
-		leaf(staff, dynamics.Lt, "100"), leaf(staff, dynamics.Between, "50", "500"), leaf(staff, dynamics.Eq, "7"), leaf(staff, dynamics.IsNull), leaf(revenue, dynamics.Ge, "1000000.50"),
-		leaf(industry, dynamics.In, "7", "8", "9"), leaf(tier, dynamics.Ne, "100000000"), leaf(optOut, dynamics.Eq, "true"), leaf(several, dynamics.ContainsAny, first...), leaf(several, dynamics.Eq, first...), leaf(several, dynamics.IsNull),
-		leaf(day, dynamics.Ge, "2024-01-01"), leaf(created, dynamics.Lt, "2023-06-01T00:00:00Z"), leaf(owner, dynamics.Eq, someID),
-		and{leaf(staff, dynamics.Gt, "10"), not{leaf(industry, dynamics.Eq, "7")}}, or{leaf(revenue, dynamics.Lt, "5"), leaf(name, dynamics.NotContains, "e")},
+		leaf(name, dynamics.Contains, "a"), leaf(name, dynamics.StartsWith, "C"), leaf(name, dynamics.EndsWith, "%"),
+		leaf(name, dynamics.In, "a", "b"), leaf(column("websiteurl", dynamics.Text), dynamics.Contains, "e"),
+		leaf(staff, dynamics.Lt, "100"), leaf(staff, dynamics.Between, "50", "500"), leaf(staff, dynamics.Eq, "7"),
+		leaf(staff, dynamics.IsNull), leaf(revenue, dynamics.Ge, "1000000.50"),
+		leaf(industry, dynamics.In, "7", "8", "9"), leaf(tier, dynamics.Ne, "100000000"), leaf(optOut, dynamics.Eq, "true"),
+		leaf(several, dynamics.ContainsAny, first...), leaf(several, dynamics.Eq, first...), leaf(several, dynamics.IsNull),
+		leaf(day, dynamics.Ge, "2024-01-01"), leaf(created, dynamics.Lt, "2023-06-01T00:00:00Z"),
+		leaf(owner, dynamics.Eq, someID),
+		and{leaf(staff, dynamics.Gt, "10"), not{leaf(industry, dynamics.Eq, "7")}},
+		or{leaf(revenue, dynamics.Lt, "5"), leaf(name, dynamics.NotContains, "e")},
 	} {
 		yes := ids(t, s, dynamics.Query{Filter: f, PageSize: 5000})
 		no := ids(t, s, dynamics.Query{Filter: not{f}, PageSize: 5000})
@@ -194,7 +201,8 @@ func TestNotIsTheExactComplement(t *testing.T) {
 			t.Errorf("%+v: %d and %d of %d; count %d, %v", f, len(yes), len(no), all, n, err)
 		}
 	}
-	want := count(server.Control().Accounts(), func(a emulator.Account) bool { return a.Industry == nil || *a.Industry != 7 })
+	want := count(server.Control().Accounts(),
+		func(a emulator.Account) bool { return a.Industry == nil || *a.Industry != 7 })
 	if got := ids(t, s, dynamics.Query{Filter: leaf(industry, dynamics.Ne, "7"), PageSize: 5000}); len(got) != want {
 		t.Errorf("ne 7: %d, want %d with those without a value", len(got), want)
 	}
@@ -206,7 +214,8 @@ func TestHostileNamesFindTheirRow(t *testing.T) {
 	server, _, s, _ := emulated(t, 200)
 	for _, text := range []string{`O'Brien & Söhne 100% "GmbH"`, `50_50 [x]`, `' or 1 eq 1 or name eq '`, "a+b #1;c=d?", "🚀 Café", "شركة النور", `%27 %2527 \`, "[[a]]^%_"} {
 		before := ids(t, s, dynamics.Query{Filter: leaf(name, dynamics.Eq, text)})
-		id := server.Control().PutAccount(emulator.Account{Name: text, CreatedOn: time.Unix(1e9, 0), ModifiedOn: time.Unix(1e9, 0)})
+		id := server.Control().PutAccount(emulator.Account{Name: text, CreatedOn: time.Unix(1e9, 0),
+			ModifiedOn: time.Unix(1e9, 0)})
 		for _, op := range []dynamics.Op{dynamics.Eq, dynamics.In, dynamics.Contains, dynamics.StartsWith, dynamics.EndsWith} {
 			found := ids(t, s, dynamics.Query{Filter: leaf(name, op, text)})
 			exact := op == dynamics.Eq || op == dynamics.In
@@ -226,13 +235,15 @@ func TestHostileNamesFindTheirRow(t *testing.T) {
 // hold: brackets and apostrophes do not end it, nor quotation marks behind a backslash.
 func TestLongListsHoldAnyText(t *testing.T) {
 	server, _, s, _ := emulated(t, -1)
-	hostile := []string{"it's", `a[b`, `a]b`, `a"b`, `a\`, `\"`, `"]) or (name ne "`, `'`, `(a){b}`, "tab\there", `\u0027`, "é🚀'"}
+	hostile := []string{"it's", `a[b`, `a]b`, `a"b`, `a\`, `\"`, `"]) or (name ne "`, `'`, `(a){b}`, "tab\there",
+		`\u0027`, "é🚀'"}
 	want := map[string]bool{}
 	for _, text := range hostile {
 		want[server.Control().PutAccount(emulator.Account{Name: text, CreatedOn: time.Unix(1e9, 0)})] = true
 	}
 	many := append(numbers(500-len(hostile)), hostile...)
-	found := ids(t, s, dynamics.Query{Filter: and{leaf(name, dynamics.In, many...), leaf(name, dynamics.NotNull)}, PageSize: 100})
+	found := ids(t, s, dynamics.Query{Filter: and{leaf(name, dynamics.In, many...), leaf(name, dynamics.NotNull)},
+		PageSize: 100})
 	if len(found) != len(want) {
 		t.Errorf("%d rows, want %d", len(found), len(want))
 	}
@@ -242,7 +253,8 @@ func TestLongListsHoldAnyText(t *testing.T) {
 		}
 	}
 	other := server.Control().PutAccount(emulator.Account{Name: "other", CreatedOn: time.Unix(1e9, 0)})
-	if rest := ids(t, s, dynamics.Query{Filter: leaf(name, dynamics.NotIn, many...), PageSize: 100}); len(rest) != 1 || rest[other] != 1 {
+	if rest := ids(t, s, dynamics.Query{Filter: leaf(name, dynamics.NotIn, many...), PageSize: 100}); len(rest) != 1 ||
+		rest[other] != 1 {
 		t.Errorf("not in: %v, want %s", rest, other)
 	}
 }

@@ -62,7 +62,8 @@ func TestAnswersBecomeKinds(t *testing.T) {
 		})
 		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		e := kind(t, err, c.want)
-		if e.Status != c.status || e.RequestID != someID || r.calls[0].RequestID != someID || r.calls[0].Status != c.status || c.check != nil && !c.check(e) {
+		if e.Status != c.status || e.RequestID != someID || r.calls[0].RequestID != someID ||
+			r.calls[0].Status != c.status || c.check != nil && !c.check(e) {
 			t.Errorf("%d %s: %+v", c.status, c.body, *e)
 		}
 		if n := len(r.uris()); n != 1 {
@@ -81,7 +82,8 @@ func TestNoMessageRepeatsAValue(t *testing.T) {
 		r := newRig(t, answer(400, string(body)))
 		f := and{leaf(name, dynamics.Eq, secret), leaf(staff, dynamics.Eq, "4711"), leaf(owner, dynamics.Eq, someID)}
 		_, err := firstPage(t.Context(), r.open(t), dynamics.Query{Filter: f})
-		if e := kind(t, err, dynamics.Invalid); !strings.HasPrefix(e.Message, "(message withheld: it repeats ") || e.Code == "" {
+		if e := kind(t, err, dynamics.Invalid); !strings.HasPrefix(e.Message, "(message withheld: it repeats ") ||
+			e.Code == "" {
 			t.Errorf("%q: %v", message, err)
 		}
 	}
@@ -108,7 +110,8 @@ func TestRetries(t *testing.T) {
 		})
 		_, err := firstPage(t.Context(), r.open(t), nameOnly)
 		e := kind(t, err, c.want)
-		if n := len(r.uris()); n != c.attempts || len(r.calls) != n || r.calls[n-1].Attempt != n || r.calls[n-1].Kind != c.want {
+		if n := len(r.uris()); n != c.attempts || len(r.calls) != n || r.calls[n-1].Attempt != n ||
+			r.calls[n-1].Kind != c.want {
 			t.Errorf("%d %q: %d attempts, want %d; calls %+v", c.status, c.retryAfter, n, c.attempts, r.calls)
 		}
 		if (e.RetryAfter > 0) != (c.attempts == 1 && c.retryAfter != "") {
@@ -222,7 +225,8 @@ func TestAHostThatIsNotThere(t *testing.T) {
 	s := r.open(t)
 	r.Close()
 	_, err := firstPage(t.Context(), s, dynamics.Query{Filter: leaf(name, dynamics.Eq, "geheim")})
-	if e := kind(t, err, dynamics.Unavailable); e.Message != "the connection was refused" || e.Err == nil || strings.Contains(fmt.Sprintf("%+v %v", e, e.Err), "geheim") {
+	if e := kind(t, err, dynamics.Unavailable); e.Message != "the connection was refused" || e.Err == nil ||
+		strings.Contains(fmt.Sprintf("%+v %v", e, e.Err), "geheim") {
 		t.Errorf("%v: %v", err, e.Err)
 	}
 	r.client.Close()
@@ -233,7 +237,8 @@ func TestAHostThatIsNotThere(t *testing.T) {
 }
 
 func TestNothingPrintsASecret(t *testing.T) {
-	a := dynamics.Access{Environment: "https://o.crm.dynamics.com", Incarnation: "1", Token: dynamics.NewSecret(canaryToken)}
+	a := dynamics.Access{Environment: "https://o.crm.dynamics.com", Incarnation: "1",
+		Token: dynamics.NewSecret(canaryToken)}
 	type wrapped struct{ hidden dynamics.Access }
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "a", a, "t", a.Token, "p", &a)
@@ -242,8 +247,10 @@ func TestNothingPrintsASecret(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := log.String() + string(raw) + fmt.Sprintf("%v %+v %#v %s %q %x %v", a, a, a, a.Token, a.Token, a.Token, &a) + fmt.Sprintf("%+v %#v", wrapped{a}, wrapped{a})
-	if strings.Contains(out, canaryToken) || strings.Contains(out, fmt.Sprintf("%x", canaryToken)) || !strings.Contains(out, "redacted") {
+	out := log.String() + string(raw) + fmt.Sprintf("%v %+v %#v %s %q %x %v", a, a, a, a.Token, a.Token, a.Token, &a) +
+		fmt.Sprintf("%+v %#v", wrapped{a}, wrapped{a})
+	if strings.Contains(out, canaryToken) || strings.Contains(out, fmt.Sprintf("%x", canaryToken)) ||
+		!strings.Contains(out, "redacted") {
 		t.Error(out)
 	}
 	if a.Token.Reveal() != canaryToken || (dynamics.Secret{}).Reveal() != "" {
@@ -297,7 +304,8 @@ func TestRetryAfterIsBounded(t *testing.T) {
 			_, _ = io.WriteString(w, `{"error":{"code":"0x80072322","message":"Number of requests exceeded"}}`)
 		}, func(c *dynamics.Config) { c.MaxAttempts = 1 })
 		_, err := firstPage(t.Context(), r.open(t), nameOnly)
-		if e := kind(t, err, dynamics.Throttled); e.RetryAfter < want.least || e.RetryAfter > want.most || e.Limit != dynamics.LimitRequests {
+		if e := kind(t, err, dynamics.Throttled); e.RetryAfter < want.least || e.RetryAfter > want.most ||
+			e.Limit != dynamics.LimitRequests {
 			t.Errorf("%q: %s for %s, want %s to %s", text, e.RetryAfter, e.Limit, want.least, want.most)
 		} else if r.calls[0].RetryAfter != e.RetryAfter {
 			t.Errorf("%q: the observer is told %s, not %s", text, r.calls[0].RetryAfter, e.RetryAfter)

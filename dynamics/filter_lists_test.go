@@ -29,7 +29,8 @@ func guids(n int) []string {
 
 // listed is how a query function writes values that need no escape.
 func listed(function, attribute string, values []string) string {
-	return `Microsoft.Dynamics.CRM.` + function + `(PropertyName='` + attribute + `',PropertyValues=["` + strings.Join(values, `","`) + `"])`
+	return `Microsoft.Dynamics.CRM.` + function + `(PropertyName='` + attribute + `',PropertyValues=["` +
+		strings.Join(values, `","`) + `"])`
 }
 
 func TestListsBeyond500ConditionsUseIn(t *testing.T) {

@@ -115,7 +115,8 @@ func TestHostileTextsStayLiterals(t *testing.T) {
 		"👩‍🚀 Café", "\u202eevil\u2066", "شركة", "日本", `a') or contains(name,'`, `],"x":["`, "x&$top=1", "/../",
 		"Main Street 1\r\n1010 Wien", "tab\there", "\n",
 	} {
-		if got, want := filterOnTheWire(t, leaf(name, dynamics.Eq, text)), "name eq '"+strings.ReplaceAll(text, "'", "''")+"'"; got != want {
+		if got, want := filterOnTheWire(t, leaf(name, dynamics.Eq, text)), "name eq '"+strings.ReplaceAll(text, "'", "''")+
+			"'"; got != want {
 			t.Errorf("%q: got %s", text, got)
 		}
 	}
@@ -123,7 +124,9 @@ func TestHostileTextsStayLiterals(t *testing.T) {
 
 func TestPlusAndSpaceOnTheWire(t *testing.T) {
 	r := newRig(t, answer(200, emptyPage))
-	_, err := firstPage(t.Context(), r.open(t), dynamics.Query{Select: nameOnly.Select, Filter: leaf(name, dynamics.Eq, "ö +'"), OrderBy: []dynamics.Order{{Column: revenue, Desc: true}}, Count: true})
+	_, err := firstPage(t.Context(), r.open(t),
+		dynamics.Query{Select: nameOnly.Select, Filter: leaf(name, dynamics.Eq, "ö +'"),
+			OrderBy: []dynamics.Order{{Column: revenue, Desc: true}}, Count: true})
 	want := "/api/data/v9.2/accounts?$select=name,accountid,revenue&$filter=name%20eq%20'%C3%B6%20%2B'''&$orderby=revenue%20desc,accountid%20asc&$count=true"
 	if err != nil || r.uris()[0] != want {
 		t.Fatalf("%v\n got %s\nwant %s", err, r.uris()[0], want)
@@ -141,19 +144,31 @@ func TestRefusedFilters(t *testing.T) {
 	}
 	for _, f := range []dynamics.Filter{
 		and{}, or{}, and{nil}, not{}, deep,
-		leaf(name, dynamics.Eq), leaf(name, dynamics.Eq, "geheim", "b"), leaf(name, dynamics.Eq, ""), leaf(name, dynamics.In), leaf(name, dynamics.IsNull, "geheim"),
-		leaf(name, dynamics.Lt, "geheim"), leaf(name, "like", "geheim"), leaf(name, dynamics.Eq, "geheim\x00"), leaf(name, dynamics.Eq, "geheim\x1b"), leaf(name, dynamics.Eq, "geheim\u0085"), leaf(name, dynamics.Eq, "geheim\xff"),
-		leaf(staff, dynamics.Contains, "5"), leaf(staff, dynamics.Eq, "5.5"), leaf(staff, dynamics.Eq, "+5"), leaf(staff, dynamics.Eq, "3000000000"), leaf(staff, dynamics.Eq, "5 or 1 eq 1"),
-		leaf(staff, dynamics.Eq, "5.0000001"), leaf(staff, dynamics.Eq, "5e-1"), leaf(staff, dynamics.Eq, "3e9"), leaf(staff, dynamics.Eq, "5."), leaf(staff, dynamics.Eq, ""), leaf(industry, dynamics.Eq, "7.5"), leaf(channels, dynamics.Eq, "2.5"),
-		leaf(revenue, dynamics.Eq, "NaN"), leaf(revenue, dynamics.Eq, "1e99"), leaf(revenue, dynamics.Eq, "0x10"), leaf(revenue, dynamics.Eq, "1."), leaf(revenue, dynamics.Eq, ".5"), leaf(revenue, dynamics.Eq, "007"),
+		leaf(name, dynamics.Eq), leaf(name, dynamics.Eq, "geheim", "b"), leaf(name, dynamics.Eq, ""),
+		leaf(name, dynamics.In), leaf(name, dynamics.IsNull, "geheim"),
+		leaf(name, dynamics.Lt, "geheim"), leaf(name, "like", "geheim"), leaf(name, dynamics.Eq, "geheim\x00"),
+		leaf(name, dynamics.Eq, "geheim\x1b"), leaf(name, dynamics.Eq, "geheim\u0085"), leaf(name, dynamics.Eq, "geheim\xff"),
+		leaf(staff, dynamics.Contains, "5"), leaf(staff, dynamics.Eq, "5.5"), leaf(staff, dynamics.Eq, "+5"),
+		leaf(staff, dynamics.Eq, "3000000000"), leaf(staff, dynamics.Eq, "5 or 1 eq 1"),
+		leaf(staff, dynamics.Eq, "5.0000001"), leaf(staff, dynamics.Eq, "5e-1"), leaf(staff, dynamics.Eq, "3e9"),
+		leaf(staff, dynamics.Eq, "5."), leaf(staff, dynamics.Eq, ""), leaf(industry, dynamics.Eq, "7.5"),
+		leaf(channels, dynamics.Eq, "2.5"),
+		leaf(revenue, dynamics.Eq, "NaN"), leaf(revenue, dynamics.Eq, "1e99"), leaf(revenue, dynamics.Eq, "0x10"),
+		leaf(revenue, dynamics.Eq, "1."), leaf(revenue, dynamics.Eq, ".5"), leaf(revenue, dynamics.Eq, "007"),
 		leaf(revenue, dynamics.Eq, strings.Repeat("9", 29)), leaf(revenue, dynamics.Between, "1"),
-		leaf(optOut, dynamics.Eq, "yes"), leaf(optOut, dynamics.In, "true"), leaf(industry, dynamics.Lt, "7"), leaf(industry, dynamics.Eq, "geheim"),
+		leaf(optOut, dynamics.Eq, "yes"), leaf(optOut, dynamics.In, "true"), leaf(industry, dynamics.Lt, "7"),
+		leaf(industry, dynamics.Eq, "geheim"),
 		leaf(channels, dynamics.In, "2"), leaf(channels, dynamics.ContainsAny, `2"]`), leaf(channels, dynamics.Eq, "x"),
-		leaf(created, dynamics.Eq, "2024-02-30"), leaf(created, dynamics.Eq, "2024-01-31T25:00:00Z"), leaf(created, dynamics.Eq, "1066-10-14"), leaf(founded, dynamics.Eq, "2024-01-31T00:00:00Z"),
-		leaf(created, dynamics.Eq, "2024-01-31T09:30:00,5Z"), leaf(created, dynamics.Eq, "2024-01-31T9:30:00Z"), leaf(created, dynamics.Eq, "2024-01-31 09:30:00Z"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00"),
-		leaf(created, dynamics.Eq, "2024-01-31T09:30:00.Z"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00+24:00"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00+02:60"), leaf(created, dynamics.Eq, "2024-01-31T09:30Z"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00Z\n"),
+		leaf(created, dynamics.Eq, "2024-02-30"), leaf(created, dynamics.Eq, "2024-01-31T25:00:00Z"),
+		leaf(created, dynamics.Eq, "1066-10-14"), leaf(founded, dynamics.Eq, "2024-01-31T00:00:00Z"),
+		leaf(created, dynamics.Eq, "2024-01-31T09:30:00,5Z"), leaf(created, dynamics.Eq, "2024-01-31T9:30:00Z"),
+		leaf(created, dynamics.Eq, "2024-01-31 09:30:00Z"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00"),
+		leaf(created, dynamics.Eq, "2024-01-31T09:30:00.Z"), leaf(created, dynamics.Eq, "2024-01-31T09:30:00+24:00"),
+		leaf(created, dynamics.Eq, "2024-01-31T09:30:00+02:60"), leaf(created, dynamics.Eq, "2024-01-31T09:30Z"),
+		leaf(created, dynamics.Eq, "2024-01-31T09:30:00Z\n"),
 		leaf(owner, dynamics.Eq, "geheim"), leaf(owner, dynamics.Eq, "{"+someID+"}"), leaf(owner, dynamics.Gt, someID),
-		leaf(column("name eq 'x' or name", dynamics.Text), dynamics.IsNull), leaf(column("Name", dynamics.Text), dynamics.IsNull), leaf(column("", dynamics.Text), dynamics.IsNull),
+		leaf(column("name eq 'x' or name", dynamics.Text), dynamics.IsNull),
+		leaf(column("Name", dynamics.Text), dynamics.IsNull), leaf(column("", dynamics.Text), dynamics.IsNull),
 		leaf(column("entityimage", dynamics.Unsupported), dynamics.IsNull),
 		tooMany,
 	} {
@@ -188,7 +203,8 @@ func FuzzTextLiteral(f *testing.F) {
 		got := filterOnTheWire(t, leaf(name, dynamics.Eq, text))
 		inner, ok := strings.CutPrefix(got, "name eq '")
 		inner, ok2 := strings.CutSuffix(inner, "'")
-		if !ok || !ok2 || strings.Contains(strings.ReplaceAll(inner, "''", ""), "'") || strings.ReplaceAll(inner, "''", "'") != text {
+		if !ok || !ok2 || strings.Contains(strings.ReplaceAll(inner, "''", ""), "'") ||
+			strings.ReplaceAll(inner, "''", "'") != text {
 			t.Fatalf("%q became %s", text, got)
 		}
 	})

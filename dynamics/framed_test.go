@@ -60,7 +60,8 @@ func TestAMessageStandsInItsPage(t *testing.T) {
 					if got != nil {
 						inPlace++
 					}
-					if got != nil && !bytes.Equal(got, want) || string(page.AppendRows(nil, first, n)) != string(want[len(head):len(want)-2]) {
+					if got != nil && !bytes.Equal(got, want) ||
+						string(page.AppendRows(nil, first, n)) != string(want[len(head):len(want)-2]) {
 						t.Fatalf("rows from %d on are others in place", first)
 					}
 					if page.Message(first, n+1-2*min(n-1, 1), head, tail) != nil && first+n < page.Len() {

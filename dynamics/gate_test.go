@@ -88,7 +88,8 @@ func TestEveryAttemptPassesTheGateAndTellsItsAnswer(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.want.Sent = true
-			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) || !slices.Equal(g.queues, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
+			if !slices.Equal(g.entered, []dynamics.Principal{{Environment: r.URL, Organization: "org", User: "ada"}}) ||
+				!slices.Equal(g.queues, []string{"acme"}) || !slices.Equal(g.answers, []dynamics.Answer{c.want}) {
 				t.Errorf("entered %v on %v, answers %v", g.entered, g.queues, g.answers)
 			}
 		})
@@ -111,7 +112,8 @@ func TestAClosedGateSendsNothing(t *testing.T) {
 	g := &gate{refuse: &dynamics.Error{Kind: dynamics.Throttled, RetryAfter: time.Minute, Message: "wait"}}
 	r := gated(t, g, answer(200, emptyPage))
 	_, err := firstPage(t.Context(), r.open(t), nameOnly)
-	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute || len(r.uris()) != 0 {
+	if e := kind(t, err, dynamics.Throttled); e.Op != "accounts.page" || e.RetryAfter != time.Minute ||
+		len(r.uris()) != 0 {
 		t.Errorf("%+v, asked %v", e, r.uris())
 	}
 }

@@ -42,7 +42,8 @@ func TestHostileEnvironmentsAreRefused(t *testing.T) {
 			t.Errorf("Environment(%q) = %q, want an error", raw, got)
 			continue
 		}
-		if e := err.(*dynamics.Error); e.Kind != dynamics.Invalid || strings.Contains(err.Error(), "geheim") || !strings.Contains(err.Error(), "environment URL: ") {
+		if e := err.(*dynamics.Error); e.Kind != dynamics.Invalid || strings.Contains(err.Error(), "geheim") ||
+			!strings.Contains(err.Error(), "environment URL: ") {
 			t.Errorf("Environment(%q): %v", raw, err)
 		}
 	}
@@ -109,7 +110,8 @@ func TestOtherCloudsHaveNoRegions(t *testing.T) {
 }
 
 func TestBadHostEntriesAreAllNamed(t *testing.T) {
-	bad := []string{"https://a.example", "a.example:0", "*.com", "*.a.example:443", "a b", "*", "a.example/x", "u@a.example", "a.example.", "ä.example", "*.10.0.0.1", "[::1"}
+	bad := []string{"https://a.example", "a.example:0", "*.com", "*.a.example:443", "a b", "*", "a.example/x",
+		"u@a.example", "a.example.", "ä.example", "*.10.0.0.1", "[::1"}
 	_, err := dynamics.NewHostPolicy(publicCloud, bad, false)
 	if err == nil {
 		t.Fatal("no error")
@@ -155,7 +157,8 @@ func FuzzEnvironment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if !strings.HasPrefix(got, "https://") || !strings.HasSuffix(got, ".dynamics.com") || strings.ContainsAny(got[8:], "/@:?#\\% ") {
+		if !strings.HasPrefix(got, "https://") || !strings.HasSuffix(got, ".dynamics.com") ||
+			strings.ContainsAny(got[8:], "/@:?#\\% ") {
 			t.Fatalf("%q became %q", raw, got)
 		}
 		again, err := p.Environment(got)

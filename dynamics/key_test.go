@@ -13,7 +13,8 @@ func TestTheKeyOfARowFollowsItsPlace(t *testing.T) {
 	q := dynamics.Query{Select: nameOnly.Select, OrderBy: []dynamics.Order{
 		{Column: column("ownerid", dynamics.Lookup)}, {Column: column("telephone1", dynamics.Text)}, {Column: column("telephone2", dynamics.Text)}}}
 	row := func(owner, ownerName, first, second, other string) string {
-		return `{"accountid":"` + someID + `","_ownerid_value":"` + owner + `","_ownerid_value@OData.Community.Display.V1.FormattedValue":"` + ownerName +
+		return `{"accountid":"` + someID + `","_ownerid_value":"` + owner +
+			`","_ownerid_value@OData.Community.Display.V1.FormattedValue":"` + ownerName +
 			`","telephone1":` + first + `,"telephone2":` + second + `,"name":"` + other + `"}`
 	}
 	page, err := readOne(t, q, pageOf(

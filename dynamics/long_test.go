@@ -66,7 +66,8 @@ func TestEmulatedLongLists(t *testing.T) {
 			want := 0
 			for a := range server.Control().Accounts() {
 				v, ok := c.of(a)
-				if matches := ok && wanted[strings.ToLower(v)] == (op == dynamics.In) || !ok && op == dynamics.NotIn; matches != (found[a.ID] == 1) {
+				if matches := ok && wanted[strings.ToLower(v)] == (op == dynamics.In) || !ok &&
+					op == dynamics.NotIn; matches != (found[a.ID] == 1) {
 					t.Fatalf("%s %s: account %s came %d times", c.column.Logical, op, a.ID, found[a.ID])
 				} else if matches {
 					want++

@@ -131,7 +131,8 @@ func manyOptions(columns, options int) string {
 	option := `{"Value":1,"Label":{"UserLocalizedLabel":{"Label":"A label"}}}`
 	var all strings.Builder
 	for i := range columns {
-		fmt.Fprintf(&all, `,{"LogicalName":"c%d","OptionSet":{"Options":[%s%s]}}`, i+1, option, strings.Repeat(","+option, options-1))
+		fmt.Fprintf(&all, `,{"LogicalName":"c%d","OptionSet":{"Options":[%s%s]}}`, i+1, option,
+			strings.Repeat(","+option, options-1))
 	}
 	return all.String()
 }
@@ -220,8 +221,9 @@ func TestNoPageGrowsBeyondAnAnswer(t *testing.T) {
 		o.As = fmt.Sprintf("%s%d", strings.Repeat("n", 100), i)
 		wide.Select = append(wide.Select, o)
 	}
-	labelled := dynamics.Query{PageSize: 5000, Select: []dynamics.Output{{Column: column("new_many", dynamics.Choices), As: "m",
-		Labels: map[int]string{1: strings.Repeat("label ", 100)}}}}
+	labelled := dynamics.Query{PageSize: 5000,
+		Select: []dynamics.Output{{Column: column("new_many", dynamics.Choices), As: "m",
+			Labels: map[int]string{1: strings.Repeat("label ", 100)}}}}
 	for name, test := range map[string]struct {
 		body  string
 		query dynamics.Query

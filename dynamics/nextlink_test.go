@@ -63,12 +63,17 @@ func TestHostileLinksAreNotFollowed(t *testing.T) {
 	_, port, _ := net.SplitHostPort(r.host())
 	for _, link := range []string{
 		"x", "/api/data/v9.2/accounts?x", "//" + r.host() + "/api/data/v9.2/accounts?x",
-		spy.URL + "/api/data/v9.2/accounts?x", "https://" + r.host() + "/api/data/v9.2/accounts?x", "http://localhost:" + port + "/api/data/v9.2/accounts?x",
+		spy.URL + "/api/data/v9.2/accounts?x", "https://" + r.host() + "/api/data/v9.2/accounts?x", "http://localhost:" +
+			port + "/api/data/v9.2/accounts?x",
 		"http://127.0.0.1/api/data/v9.2/accounts?x", "http://user@" + r.host() + "/api/data/v9.2/accounts?x", r.URL + "@" + strings.TrimPrefix(spy.URL, "http://") + "/api/data/v9.2/accounts?x",
-		r.URL + ".evil.com/api/data/v9.2/accounts?x", r.URL + "\\.evil.com/api/data/v9.2/accounts?x", r.URL + "/api/data/v9.2/accounts", r.URL + "/api/data/v9.2/accounts?",
-		r.URL + "/api/data/v9.1/accounts?x", r.URL + "/api/data/v9.2/contacts?x", r.URL + "/api/data/v9.2/accounts/?x", r.URL + "/api/data/v9.2/accounts(1)?x", r.URL + "/api/data/v9.2/Accounts?x",
-		r.URL + "/api/data/v9.2/../v9.2/accounts?x", r.URL + "/api/data/v9.2/%61ccounts?x", r.URL + "//api/data/v9.2/accounts?x", r.URL + "/api/data/v9.2/accounts?x#y",
-		r.URL + "/api/data/v9.2/accounts?x y", r.URL + "/api/data/v9.2/accounts?x HTTP/1.1\r\nX-Evil: 1\r\n", r.URL + "/api/data/v9.2/accounts?x\x00", r.URL + "/api/data/v9.2/accounts?" + strings.Repeat("x", 1<<17),
+		r.URL + ".evil.com/api/data/v9.2/accounts?x", r.URL + "\\.evil.com/api/data/v9.2/accounts?x", r.URL +
+			"/api/data/v9.2/accounts", r.URL + "/api/data/v9.2/accounts?",
+		r.URL + "/api/data/v9.1/accounts?x", r.URL + "/api/data/v9.2/contacts?x", r.URL + "/api/data/v9.2/accounts/?x",
+		r.URL + "/api/data/v9.2/accounts(1)?x", r.URL + "/api/data/v9.2/Accounts?x",
+		r.URL + "/api/data/v9.2/../v9.2/accounts?x", r.URL + "/api/data/v9.2/%61ccounts?x", r.URL +
+			"//api/data/v9.2/accounts?x", r.URL + "/api/data/v9.2/accounts?x#y",
+		r.URL + "/api/data/v9.2/accounts?x y", r.URL + "/api/data/v9.2/accounts?x HTTP/1.1\r\nX-Evil: 1\r\n", r.URL +
+			"/api/data/v9.2/accounts?x\x00", r.URL + "/api/data/v9.2/accounts?" + strings.Repeat("x", 1<<17),
 	} {
 		_, err := nextPage(t.Context(), s, nameOnly, link)
 		kind(t, err, dynamics.Upstream)
@@ -96,7 +101,8 @@ func TestALinkThatIsTooLongToFollow(t *testing.T) {
 	}
 	var giver *rig
 	giver = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = io.WriteString(w, `{"value":[],"@odata.nextLink":"`+giver.URL+"/api/data/v9.2/accounts?"+strings.Repeat("x", dynamics.MaxBatchURL)+`"}`)
+		_, _ = io.WriteString(w, `{"value":[],"@odata.nextLink":"`+giver.URL+"/api/data/v9.2/accounts?"+
+			strings.Repeat("x", dynamics.MaxBatchURL)+`"}`)
 	})
 	p, err := firstPage(t.Context(), giver.open(t), nameOnly)
 	if kind(t, err, dynamics.TooLarge); p != nil {
@@ -176,13 +182,16 @@ func (s *switching) RoundTrip(req *http.Request) (*http.Response, error) {
 	if len(s.asked) == 1 {
 		body = `{"value":[],"@odata.nextLink":"https://O.api.crm4.dynamics.com:443/api/data/v9.2/accounts?` + cookie + `"}`
 	}
-	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+	return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		Request: req}, nil
 }
 
 func TestBothNamesOfAnEnvironmentAreOne(t *testing.T) {
 	transport := &switching{}
-	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm4.dynamics.com/", Token: dynamics.NewSecret(canaryToken)}}
-	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: policy(t, publicCloud, false), Transport: transport})
+	source := &tokens{access: dynamics.Access{Tables: told, Environment: "https://o.crm4.dynamics.com/",
+		Token: dynamics.NewSecret(canaryToken)}}
+	client, err := dynamics.New(dynamics.Config{Tokens: source, Hosts: policy(t, publicCloud, false),
+		Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +207,8 @@ func TestBothNamesOfAnEnvironmentAreOne(t *testing.T) {
 	if _, err := nextPage(t.Context(), s, nameOnly, page.NextLink()); err != nil {
 		t.Fatal(err)
 	}
-	if want := "o.api.crm4.dynamics.com:443 o.api.crm4.dynamics.com:443 /api/data/v9.2/accounts?" + cookie; transport.asked[1] != want {
+	if want := "o.api.crm4.dynamics.com:443 o.api.crm4.dynamics.com:443 /api/data/v9.2/accounts?" +
+		cookie; transport.asked[1] != want {
 		t.Errorf("got %s", transport.asked[1])
 	}
 }

@@ -59,13 +59,15 @@ func TestOptions(t *testing.T) {
 		"no text": {`"OptionSet":` + set(optionOf(1, labelOf("")), optionOf(2, labelOf("", "1033 "))),
 			dynamics.OptionSet{Options: []dynamics.Option{{Value: 1}, {Value: 2}}, Count: 2}},
 	} {
-		r := newRig(t, script(map[string]string{picklists: `{"@odata.context":"x","value":[{"LogicalName":"new_tier",` + c.column + `}]}`}))
+		r := newRig(t, script(map[string]string{picklists: `{"@odata.context":"x","value":[{"LogicalName":"new_tier",` +
+			c.column + `}]}`}))
 		got, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 		if err != nil || !reflect.DeepEqual(got, map[string]dynamics.OptionSet{"new_tier": c.want}) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 		for _, uri := range r.uris() {
-			if strings.Contains(uri, "PicklistAttribute") && !strings.HasSuffix(uri, "$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)") {
+			if strings.Contains(uri, "PicklistAttribute") &&
+				!strings.HasSuffix(uri, "$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)") {
 				t.Errorf("asked %s", uri)
 			}
 		}
@@ -100,14 +102,16 @@ func TestManyOptions(t *testing.T) {
 			}
 			_, _ = w.Write([]byte(optionOf(i, labelOf("", fmt.Sprintf("1033 Option %d", i)))))
 		}
-		_, _ = w.Write([]byte(`]}},{"LogicalName":"new_short","OptionSet":{"Options":[` + optionOf(1, labelOf("Eins")) + `]}}]}`))
+		_, _ = w.Write([]byte(`]}},{"LogicalName":"new_short","OptionSet":{"Options":[` + optionOf(1, labelOf("Eins")) +
+			`]}}]}`))
 	}, func(c *dynamics.Config) { c.MaxBody = 8 << 20 })
 	got, err := r.open(t).Options(t.Context(), accounts, dynamics.Picklist)
 	if err != nil || !served {
 		t.Fatal(err)
 	}
 	long := got["new_long"]
-	if long.Count != many || len(long.Options) != dynamics.MaxOptions || long.Options[9_999] != (dynamics.Option{Value: 9_999, Label: "Option 9999"}) {
+	if long.Count != many || len(long.Options) != dynamics.MaxOptions ||
+		long.Options[9_999] != (dynamics.Option{Value: 9_999, Label: "Option 9999"}) {
 		t.Errorf("%d of %d options", len(long.Options), long.Count)
 	}
 	if short := got["new_short"]; short.Count != 1 || short.Options[0].Label != "Eins" {
@@ -119,7 +123,8 @@ func TestManyOptions(t *testing.T) {
 // answer instead of filling the memory.
 func TestHostileOptions(t *testing.T) {
 	one := func(label string) string { return optionOf(1, labelOf(label)) }
-	huge := newRig(t, script(map[string]string{picklists: `{"value":[{"LogicalName":"a","OptionSet":{"Options":[` + one(strings.Repeat("x", 12<<20)) + `]}}]}`}))
+	huge := newRig(t, script(map[string]string{picklists: `{"value":[{"LogicalName":"a","OptionSet":{"Options":[` +
+		one(strings.Repeat("x", 12<<20)) + `]}}]}`}))
 	if _, err := huge.open(t).Options(t.Context(), accounts, dynamics.Picklist); dynamics.KindOf(err) != dynamics.Upstream {
 		t.Errorf("a text of 12 MiB: %v", err)
 	}
@@ -152,7 +157,8 @@ func TestColumnsOutsideTheWebAPI(t *testing.T) {
 		return `{"LogicalName":"` + name + `","AttributeType":"String","AttributeTypeName":{"Value":"StringType"},"IsValidForRead":true,` + more +
 			`"IsValidForAdvancedFind":{"Value":true},"DisplayName":` + labelOf("", "1033 Label of "+name) + `}`
 	}
-	body := `{"value":[` + strings.Join([]string{row("new_a", ""), row("new_b", `"IsValidODataAttribute":true,`), row("new_c", `"IsValidODataAttribute":false,`),
+	body := `{"value":[` + strings.Join([]string{row("new_a", ""), row("new_b", `"IsValidODataAttribute":true,`),
+		row("new_c", `"IsValidODataAttribute":false,`),
 		row("new_d", `"IsValidODataAttributeValue":false,`), row("new_e", `"IsValidODataAttribute":null,`)}, ",") + `]}`
 	for _, older := range []bool{false, true} {
 		r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
@@ -171,7 +177,8 @@ func TestColumnsOutsideTheWebAPI(t *testing.T) {
 		for _, c := range columns {
 			names = append(names, c.Logical+" "+c.Label)
 		}
-		if want := []string{"new_a Label of new_a", "new_b Label of new_b", "new_e Label of new_e"}; err != nil || !reflect.DeepEqual(names, want) {
+		if want := []string{"new_a Label of new_a", "new_b Label of new_b", "new_e Label of new_e"}; err != nil ||
+			!reflect.DeepEqual(names, want) {
 			t.Errorf("older %v: %q, %v", older, names, err)
 		}
 	}
@@ -192,9 +199,12 @@ func TestSeveralChoicesByValue(t *testing.T) {
 		{"1,2", "X; Y", `[{"value":1,"label":"A; B"},{"value":2,"label":"C"}]`},
 		{"2,3", "X; Y", `[{"value":2,"label":"C"},{"value":3,"label":""}]`},
 	} {
-		row := fmt.Sprintf(`{"new_channels@OData.Community.Display.V1.FormattedValue":%q,"new_channels":%q,"accountid":%q}`, c.joined, c.values, someID)
+		row := fmt.Sprintf(`{"new_channels@OData.Community.Display.V1.FormattedValue":%q,"new_channels":%q,"accountid":%q}`,
+			c.joined, c.values, someID)
 		r := newRig(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(`{"value":[` + row + `]}`)) })
-		page, err := firstPage(t.Context(), r.open(t), dynamics.Query{Select: []dynamics.Output{{Column: column("new_channels", dynamics.Choices), As: "c", Labels: labels}}})
+		page, err := firstPage(t.Context(), r.open(t),
+			dynamics.Query{Select: []dynamics.Output{{Column: column("new_channels", dynamics.Choices), As: "c",
+				Labels: labels}}})
 		if err != nil {
 			t.Fatal(err)
 		}

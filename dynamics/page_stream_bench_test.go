@@ -27,14 +27,16 @@ func streamedPage() ([]byte, dynamics.Query) {
 			"Agriculture and Non-petrol Natural Resource Extraction", "Brokers", "Building Supply Retail"}[i%4], i%4)
 		fmt.Fprintf(&b, `"_ownerid_value@%s":"Person %d","_ownerid_value@Microsoft.Dynamics.CRM.lookuplogicalname":"systemuser",`+
 			`"_ownerid_value":"%s",`, label, i%32, guid(i%32))
-		fmt.Fprintf(&b, `"createdon@%s":"4/7/2023 %d:%02d PM","createdon":"2023-04-07T%02d:%02d:11Z",`, label, 1+i%11, i%60, 13+i%11, i%60)
+		fmt.Fprintf(&b, `"createdon@%s":"4/7/2023 %d:%02d PM","createdon":"2023-04-07T%02d:%02d:11Z",`, label, 1+i%11, i%60,
+			13+i%11, i%60)
 		fmt.Fprintf(&b, `"donotemail@%s":"Allow","donotemail":false}`, label)
 	}
 	b.WriteString(`]}`)
 	return b.Bytes(), dynamics.Query{PageSize: dynamics.MaxPageSize,
 		Messages: dynamics.Messages{Size: 1<<20 - 200, Head: 100, Tail: 65}, Select: []dynamics.Output{
 			output("accountid", dynamics.UniqueID), output("name", dynamics.Text), output("address1_city", dynamics.Text),
-			output("websiteurl", dynamics.Text), output("numberofemployees", dynamics.Integer), output("revenue", dynamics.Money),
+			output("websiteurl", dynamics.Text), output("numberofemployees", dynamics.Integer),
+			output("revenue", dynamics.Money),
 			output("industrycode", dynamics.Choice), output("ownerid", dynamics.Lookup), output("createdon", dynamics.DateTime),
 			output("donotemail", dynamics.Boolean),
 		}}

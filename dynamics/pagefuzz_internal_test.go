@@ -59,7 +59,8 @@ var pageSeeds = func() []string {
 	const bare = `{` + id + `,"name":null,"industrycode":3,"createdon":"1969-12-31T23:59:59.5Z"}`
 	const gone = `{"@odata.context":"x/$metadata#accounts/$deletedEntity","id":"78914942-34cb-ed11-b596-0022481d68cd","reason":"deleted"}`
 	page := func(rows ...string) string {
-		return `{"@odata.context":"x","@odata.count":3,"value":[` + strings.Join(rows, ",") + `],"@odata.nextLink":"https://x/?a=\u0026","@odata.deltaLink":"y"}`
+		return `{"@odata.context":"x","@odata.count":3,"value":[` + strings.Join(rows, ",") +
+			`],"@odata.nextLink":"https://x/?a=\u0026","@odata.deltaLink":"y"}`
 	}
 	return []string{page(row, row), page(bare, row, bare), page(gone, row, gone), page(), `{"value":[` + bare + `]}`,
 		" {\n\"value\" :\t[ " + strings.ReplaceAll(row, ":", " : ") + " ,\r\n" + bare + " ] } ",
@@ -71,7 +72,8 @@ var pageSeeds = func() []string {
 }()
 
 // pieces are what answers are made of, and what they must not be.
-var pieces = []string{`"`, `\`, `\u`, `\ud83d`, `\ude80`, `\n`, `\\ud`, `,`, `:`, `{`, `}`, `[`, `]`, `{}`, `[]`, `null`, `true`, `false`, `0`,
+var pieces = []string{`"`, `\`, `\u`, `\ud83d`, `\ude80`, `\n`, `\\ud`, `,`, `:`, `{`, `}`, `[`, `]`, `{}`, `[]`,
+	`null`, `true`, `false`, `0`,
 	`-`, `1.5`, `1e5`, `.`, `e`, "\x00", "\x1f", "\x7f", "\x80", "\xc3", "\xed\xa0\x80", "é", "🚀", " ", "\n", `"value":`, `"error":1,`,
 	`"@odata.etag":"x",`, `"name":"x",`, `"id":"x",`, `"accountid":null,`, `"accountid":"78914942-34cb-ed11-b596-0022481d68cd",`,
 	`"name@OData.Community.Display.V1.FormattedValue":"x",`, `"_ownerid_value@OData.Community.Display.V1.FormattedValue":null,`,

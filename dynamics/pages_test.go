@@ -94,7 +94,8 @@ func TestRowShapes(t *testing.T) {
 			t.Errorf("%s: %v", c.name, err)
 			continue
 		}
-		if got := string(p.Row(3)); !strings.Contains(got, c.want) || got != string(p.Row(1)) || string(p.Row(2)) != rowWanted {
+		if got := string(p.Row(3)); !strings.Contains(got, c.want) || got != string(p.Row(1)) ||
+			string(p.Row(2)) != rowWanted {
 			t.Errorf("%s:\n got %s\nwant %s", c.name, got, c.want)
 		}
 	}
@@ -105,11 +106,16 @@ func TestUnusablePages(t *testing.T) {
 	for _, body := range []string{
 		``, `null`, `[]`, `"x"`, `{}`, `{"value":null}`, `{"value":{}}`, `{"value":[1]}`, `{"value":[null]}`, `{"value":[]}x`, `{"value":[]}{}`, `{"value":[],"value":[]}`,
 		`{"value":[` + rowJSON + `],"error":{"code":"0x80040216","message":"late"}}`, `{"value":[],"@odata.nextLink":5}`, `{"value":[],"@odata.count":"many"}`, "<html>",
-		pageOf(`{"name":"x"}`), pageOf(`{"accountid":null}`), pageOf(`{"accountid":"x"}`), pageOf(`{` + idMember + `,` + idMember + `}`),
-		pageOf(`{` + idMember + `,"name":5}`), pageOf(`{` + idMember + `,"name":{"a":1}}`), pageOf(`{` + idMember + `,"name":"` + "\xff" + `"}`), pageOf(`{` + idMember + `,"name":"` + "\n" + `"}`),
-		pageOf(`{` + idMember + `,"revenue":"5"}`), pageOf(`{` + idMember + `,"numberofemployees":5.5}`), pageOf(`{` + idMember + `,"numberofemployees":007}`), pageOf(`{` + idMember + `,"industrycode":"7"}`),
-		pageOf(`{` + idMember + `,"industrycode":7,"industrycode@OData.Community.Display.V1.FormattedValue":7}`), pageOf(`{` + idMember + `,"new_channels":"2,x"}`), pageOf(`{` + idMember + `,"new_channels":"2,"}`),
-		pageOf(`{` + idMember + `,"_ownerid_value":"x"}`), pageOf(`{` + idMember + `,"donotemail":"false"}`), pageOf(`{` + idMember + `,"createdon":5}`), pageOf(`{"@odata.etag":5,` + idMember + `}`),
+		pageOf(`{"name":"x"}`), pageOf(`{"accountid":null}`), pageOf(`{"accountid":"x"}`),
+		pageOf(`{` + idMember + `,` + idMember + `}`),
+		pageOf(`{` + idMember + `,"name":5}`), pageOf(`{` + idMember + `,"name":{"a":1}}`),
+		pageOf(`{` + idMember + `,"name":"` + "\xff" + `"}`), pageOf(`{` + idMember + `,"name":"` + "\n" + `"}`),
+		pageOf(`{` + idMember + `,"revenue":"5"}`), pageOf(`{` + idMember + `,"numberofemployees":5.5}`),
+		pageOf(`{` + idMember + `,"numberofemployees":007}`), pageOf(`{` + idMember + `,"industrycode":"7"}`),
+		pageOf(`{` + idMember + `,"industrycode":7,"industrycode@OData.Community.Display.V1.FormattedValue":7}`),
+		pageOf(`{` + idMember + `,"new_channels":"2,x"}`), pageOf(`{` + idMember + `,"new_channels":"2,"}`),
+		pageOf(`{` + idMember + `,"_ownerid_value":"x"}`), pageOf(`{` + idMember + `,"donotemail":"false"}`),
+		pageOf(`{` + idMember + `,"createdon":5}`), pageOf(`{"@odata.etag":5,` + idMember + `}`),
 	} {
 		p, err := readOne(t, everyType, body)
 		kind(t, err, dynamics.Upstream)
@@ -156,7 +162,8 @@ func TestABodyHasABound(t *testing.T) {
 		} else if err != nil {
 			t.Error(err)
 		}
-		if got := r.calls[0]; got.Op != "accounts.page" || got.Status != 200 || got.Kind != c.want || got.Bytes == 0 || got.Bytes > c.max+1 {
+		if got := r.calls[0]; got.Op != "accounts.page" || got.Status != 200 || got.Kind != c.want || got.Bytes == 0 ||
+			got.Bytes > c.max+1 {
 			t.Errorf("call %+v", got)
 		}
 	}
@@ -200,7 +207,8 @@ func TestOneAccount(t *testing.T) {
 func TestCount(t *testing.T) {
 	r := newRig(t, answer(200, `{"value":[{"c":7346}]}`))
 	n, err := r.open(t).Count(t.Context(), accounts, leaf(name, dynamics.Eq, "a&b"))
-	if want := "/api/data/v9.2/accounts?$apply=filter(name%20eq%20'a%26b')%2Faggregate(%24count%20as%20c)"; err != nil || n != 7346 || r.uris()[0] != want {
+	if want := "/api/data/v9.2/accounts?$apply=filter(name%20eq%20'a%26b')%2Faggregate(%24count%20as%20c)"; err != nil ||
+		n != 7346 || r.uris()[0] != want {
 		t.Errorf("%d, %v, %s", n, err, r.uris()[0])
 	}
 	for _, body := range []string{`{}`, `{"value":[{}]}`, `{"value":[{"c":-1}]}`, `{"value":[{"c":1.5}]}`, `{"value":[{"c":1},{"c":2}]}`} {
@@ -235,7 +243,8 @@ func FuzzPage(f *testing.F) {
 			t.Fatalf("a page from invalid JSON: %q", body)
 		}
 		for i := range p.Len() {
-			if !jsontext.Value(p.Row(i)).IsValid() || len(p.ID(i)) != 36 || !strings.HasPrefix(string(p.Row(i)), fmt.Sprintf(`{"id":"%s","name":`, p.ID(i))) {
+			if !jsontext.Value(p.Row(i)).IsValid() || len(p.ID(i)) != 36 ||
+				!strings.HasPrefix(string(p.Row(i)), fmt.Sprintf(`{"id":"%s","name":`, p.ID(i))) {
 				t.Fatalf("row %s", p.Row(i))
 			}
 		}
@@ -283,7 +292,8 @@ func TestManyRowsAndDeletedIDs(t *testing.T) {
 	const n = 200
 	rows := make([]string, 0, 2*n)
 	for i := range n {
-		rows = append(rows, fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%d"}`, i, guid(i), i), deletedRow(guid(n+i)))
+		rows = append(rows, fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%d"}`, i, guid(i), i),
+			deletedRow(guid(n+i)))
 	}
 	page, err := firstChanges(t.Context(), trackedRig(t, "@odata.deltaLink", deltaLink, rows...).open(t), changedNames)
 	if err != nil || page.Len() != n || page.Deleted() != n {
@@ -311,7 +321,8 @@ func TestRunsOfRows(t *testing.T) {
 		if i%70 == 40 {
 			length = 100 << 10
 		}
-		rows[i] = fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%s"}`, i, guid(i), strings.Repeat("n", length))
+		rows[i] = fmt.Sprintf(`{"@odata.etag":"W/\"%d\"","accountid":%q,"name":"%s"}`, i, guid(i),
+			strings.Repeat("n", length))
 	}
 	page, err := readOne(t, nameOnly, pageOf(rows...))
 	if err != nil || page.Len() != n {

@@ -14,7 +14,8 @@ func TestNothingIsLeftOfAPageThatFailed(t *testing.T) {
 	var r *rig
 	r = newRig(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Preference-Applied", "odata.track-changes,odata.maxpagesize=2")
-		whole := fmt.Sprintf(`{"value":[%s,%s],"@odata.deltaLink":"%s/api/data/v9.2/%s"}`, deletedRow(otherID), changedRow, r.URL, deltaLink)
+		whole := fmt.Sprintf(`{"value":[%s,%s],"@odata.deltaLink":"%s/api/data/v9.2/%s"}`, deletedRow(otherID), changedRow,
+			r.URL, deltaLink)
 		if n++; n < 3 {
 			w.Header().Set("Content-Length", fmt.Sprint(len(whole)))
 			whole = whole[:len(whole)-1]

@@ -21,7 +21,8 @@ func TestPreparedQueriesDoNotMix(t *testing.T) {
 			{Column: column("new_channels", dynamics.Choices), As: fmt.Sprintf("c%d", i%300), Labels: map[int]string{1: fmt.Sprint("one of ", i), 2: "two"}}}}
 		table := []dynamics.Table{accounts, contacts}[i%2]
 		if i%3 == 0 {
-			q.Filter = dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.Eq, Values: []string{fmt.Sprint("v", i)}}
+			q.Filter = dynamics.Test{Column: column("name", dynamics.Text), Op: dynamics.Eq,
+				Values: []string{fmt.Sprint("v", i)}}
 		}
 		p, err := s.Prepare(table, q)
 		if err != nil {
@@ -64,7 +65,8 @@ func TestAnotherPageSize(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := r.seen[len(r.seen)-1]
-		if got := last.Header.Get("Prefer"); got != fmt.Sprintf("odata.maxpagesize=%d", size.want) || last.URL.RawQuery != r.seen[0].URL.RawQuery {
+		if got := last.Header.Get("Prefer"); got != fmt.Sprintf("odata.maxpagesize=%d", size.want) ||
+			last.URL.RawQuery != r.seen[0].URL.RawQuery {
 			t.Errorf("%d: Prefer %q, asked %s", size.asked, got, last.URL.RawQuery)
 		}
 	}

@@ -32,8 +32,10 @@ func TestProbes(t *testing.T) {
 		if err := probe(r.open(t)); err != nil || r.uris()[0] != want {
 			t.Errorf("got %s, %v; want %s", r.uris(), err, want)
 		}
-		kind(t, probe(newRig(t, answer(200, `{"error":{"code":"0x1","message":"half an answer"}}`)).open(t)), dynamics.Upstream)
-		e := kind(t, probe(newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"is missing prvReadX privilege"}}`)).open(t)), dynamics.Forbidden)
+		kind(t, probe(newRig(t, answer(200, `{"error":{"code":"0x1","message":"half an answer"}}`)).open(t)),
+			dynamics.Upstream)
+		e := kind(t, probe(newRig(t, answer(403,
+			`{"error":{"code":"0x80040220","message":"is missing prvReadX privilege"}}`)).open(t)), dynamics.Forbidden)
 		if e.Privilege != "prvReadX" {
 			t.Errorf("%+v", e)
 		}

@@ -19,7 +19,8 @@ func TestOnlyWhatReadsIsSent(t *testing.T) {
 		_, _ = io.Copy(w, r.Body)
 	}))
 	defer server.Close()
-	hosts, err := NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(server.URL, "http://")}, true)
+	hosts, err := NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(server.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,9 +31,11 @@ func TestOnlyWhatReadsIsSent(t *testing.T) {
 	defer client.Close()
 
 	part := func(lines ...string) string {
-		return "--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n"
+		return "--b\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n" +
+			strings.Join(lines, "\r\n") + "\r\n\r\n"
 	}
-	get := part("GET https://o.crm.dynamics.com/api/data/v9.2/accounts?$top=1&x=%zz HTTP/1.1", "Accept: application/json", "")
+	get := part("GET https://o.crm.dynamics.com/api/data/v9.2/accounts?$top=1&x=%zz HTTP/1.1",
+		"Accept: application/json", "")
 	const end, batch = "--b--\r\n", "/api/data/v9.2/$batch"
 	for _, c := range []struct {
 		name, method, path, kind, body string

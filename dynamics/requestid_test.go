@@ -40,7 +40,8 @@ func TestCallsCarryTheRequestID(t *testing.T) {
 		}
 	}
 	made, err := uuid.Parse(dynamics.ClientRequestID(named))
-	if err != nil || made.Version() != 5 || dynamics.ClientRequestID(named) != made.String() || dynamics.ClientRequestID(named+"x") == made.String() {
+	if err != nil || made.Version() != 5 || dynamics.ClientRequestID(named) != made.String() ||
+		dynamics.ClientRequestID(named+"x") == made.String() {
 		t.Errorf("%s, %v", made, err)
 	}
 	r := newRig(t, answer(200, emptyPage))

@@ -41,14 +41,16 @@ func TestNothingIsReservedForRowsThatHaveNotCome(t *testing.T) {
 		ask  func(*testing.T, *rig) (int, error)
 	}{
 		{"search", func(t *testing.T, r *rig) (int, error) {
-			page, err := firstPage(t.Context(), r.open(t), dynamics.Query{Select: nameOnly.Select, PageSize: dynamics.MaxPageSize})
+			page, err := firstPage(t.Context(), r.open(t),
+				dynamics.Query{Select: nameOnly.Select, PageSize: dynamics.MaxPageSize})
 			if err != nil {
 				return 0, err
 			}
 			return page.Len(), nil
 		}},
 		{"changes", func(t *testing.T, r *rig) (int, error) {
-			page, err := firstChanges(t.Context(), r.open(t), dynamics.ChangesQuery{Select: nameOnly.Select, PageSize: dynamics.MaxPageSize})
+			page, err := firstChanges(t.Context(), r.open(t), dynamics.ChangesQuery{Select: nameOnly.Select,
+				PageSize: dynamics.MaxPageSize})
 			if err != nil {
 				return 0, err
 			}

@@ -21,7 +21,8 @@ const (
 )
 
 // accounts is the table that most tests read.
-var accounts = dynamics.Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid", Privilege: "prvReadAccount"}
+var accounts = dynamics.Table{Name: "accounts", Set: "accounts", Logical: "account", Key: "accountid",
+	Privilege: "prvReadAccount"}
 
 // told are the tables that the person of each test's connection was told of.
 var told = []string{"accounts", "contacts", "leads"}
@@ -44,7 +45,8 @@ func firstChanges(ctx context.Context, s *dynamics.Session, q dynamics.ChangesQu
 	return nextChanges(ctx, s, q, "")
 }
 
-func nextChanges(ctx context.Context, s *dynamics.Session, q dynamics.ChangesQuery, link string) (*dynamics.ChangesPage, error) {
+func nextChanges(ctx context.Context, s *dynamics.Session, q dynamics.ChangesQuery,
+	link string) (*dynamics.ChangesPage, error) {
 	p, err := s.PrepareChanges(accounts, q)
 	if err != nil {
 		return nil, err
@@ -105,7 +107,8 @@ func newRig(t *testing.T, handler http.HandlerFunc, change ...func(*dynamics.Con
 		handler(w, req)
 	}))
 	t.Cleanup(r.Close)
-	r.tokens.access = dynamics.Access{Environment: r.URL, Incarnation: "1", Token: dynamics.NewSecret(canaryToken), Tables: told}
+	r.tokens.access = dynamics.Access{Environment: r.URL, Incarnation: "1", Token: dynamics.NewSecret(canaryToken),
+		Tables: told}
 	policy, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{r.host()}, true)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +170,9 @@ func kind(t *testing.T, err error, k dynamics.Kind) *dynamics.Error {
 	if e.Kind != k {
 		t.Errorf("kind %v (%v), want %v", e.Kind, err, k)
 	}
-	if text := err.Error(); strings.Contains(text, canaryToken) || strings.Contains(strings.ReplaceAll(text, "https://ORG.crm.dynamics.com", ""), "://") || strings.ContainsAny(text, "\r\n") {
+	if text := err.Error(); strings.Contains(text, canaryToken) ||
+		strings.Contains(strings.ReplaceAll(text, "https://ORG.crm.dynamics.com", ""), "://") ||
+		strings.ContainsAny(text, "\r\n") {
 		t.Errorf("error text leaks or has lines: %q", text)
 	}
 	return e

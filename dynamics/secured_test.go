@@ -144,11 +144,13 @@ func TestReadDepth(t *testing.T) {
 		return fmt.Sprintf(`{"Depth":%s,"PrivilegeName":%q,"BusinessUnitId":%q}`, depth, name, guid(1))
 	}
 	for want, answers := range map[dynamics.Depth][]string{
-		dynamics.DepthNone:         {body(), body(entry(`"Global"`, "prvReadAccount"))},
-		dynamics.DepthBasic:        {body(entry(`"Basic"`, "prvReadContact")), body(entry(`0`, "prvReadContact"))},
-		dynamics.DepthLocal:        {body(entry(`"Local"`, "prvreadcontact"), entry(`"Basic"`, "prvReadContact"))},
-		dynamics.DepthDeep:         {body(entry(`"Basic"`, "prvReadContact"), entry(`"Deep"`, "prvReadContact"), entry(`"Local"`, "prvReadContact"))},
-		dynamics.DepthOrganization: {body(entry(`"Global"`, "prvReadContact"), entry(`"Basic"`, "prvReadContact")), body(`{"Depth":3}`)},
+		dynamics.DepthNone:  {body(), body(entry(`"Global"`, "prvReadAccount"))},
+		dynamics.DepthBasic: {body(entry(`"Basic"`, "prvReadContact")), body(entry(`0`, "prvReadContact"))},
+		dynamics.DepthLocal: {body(entry(`"Local"`, "prvreadcontact"), entry(`"Basic"`, "prvReadContact"))},
+		dynamics.DepthDeep: {body(entry(`"Basic"`, "prvReadContact"), entry(`"Deep"`, "prvReadContact"),
+			entry(`"Local"`, "prvReadContact"))},
+		dynamics.DepthOrganization: {body(entry(`"Global"`, "prvReadContact"), entry(`"Basic"`, "prvReadContact")),
+			body(`{"Depth":3}`)},
 	} {
 		for _, a := range answers {
 			r := newRig(t, func(w http.ResponseWriter, req *http.Request) {
@@ -162,7 +164,8 @@ func TestReadDepth(t *testing.T) {
 			if err != nil || got != want {
 				t.Errorf("%s: %v, %v; want %v", a, got, err, want)
 			}
-			asked := "/api/data/v9.2/systemusers(" + guid(51) + ")/Microsoft.Dynamics.CRM.RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)?@p=%5B%22prvReadContact%22%5D"
+			asked := "/api/data/v9.2/systemusers(" + guid(51) +
+				")/Microsoft.Dynamics.CRM.RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)?@p=%5B%22prvReadContact%22%5D"
 			if uris := r.uris(); uris[len(uris)-1] != asked {
 				t.Errorf("asked for %v", uris)
 			}

@@ -15,13 +15,15 @@ const whoAmI = `{"@odata.context":"x","BusinessUnitId":"DED5A64F-f06d-e511-80d0-
 
 func TestWhoAmI(t *testing.T) {
 	r := newRig(t, answer(200, whoAmI))
-	want := dynamics.Identity{UserID: someID, BusinessUnitID: "ded5a64f-f06d-e511-80d0-00155db07cb1", OrganizationID: "4faf1f34-f06d-e511-80d0-00155db07cb1"}
+	want := dynamics.Identity{UserID: someID, BusinessUnitID: "ded5a64f-f06d-e511-80d0-00155db07cb1",
+		OrganizationID: "4faf1f34-f06d-e511-80d0-00155db07cb1"}
 	s := r.open(t)
 	if got, err := s.WhoAmI(t.Context()); err != nil || got != want {
 		t.Errorf("%+v, %v", got, err)
 	}
 	got, err := r.client.Identify(t.Context(), r.URL+"/", "other-token")
-	if err != nil || got != want || r.seen[1].Header.Get("Authorization") != "Bearer other-token" || r.uris()[1] != "/api/data/v9.2/WhoAmI" {
+	if err != nil || got != want || r.seen[1].Header.Get("Authorization") != "Bearer other-token" ||
+		r.uris()[1] != "/api/data/v9.2/WhoAmI" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if s.Connection() != "acme" || s.Environment() != r.URL || s.Incarnation() != "1" {
@@ -89,7 +91,8 @@ func TestA401CostsOneRenewal(t *testing.T) {
 		if !c.check(err) || len(r.uris()) != c.calls || r.tokens.refused != c.told || r.tokens.claims != "eyJjbGFpbSI" {
 			t.Errorf("%s: %v after %d calls and %d renewals", c.name, err, len(r.uris()), r.tokens.refused)
 		}
-		if e, ok := errors.AsType[*dynamics.Error](err); ok && e.Kind == dynamics.Unauthorized && (e.Claims != "eyJjbGFpbSI" || strings.Contains(err.Error(), e.Claims)) {
+		if e, ok := errors.AsType[*dynamics.Error](err); ok && e.Kind == dynamics.Unauthorized &&
+			(e.Claims != "eyJjbGFpbSI" || strings.Contains(err.Error(), e.Claims)) {
 			t.Errorf("%s: claims %q in %v", c.name, e.Claims, err)
 		}
 	}
@@ -127,11 +130,14 @@ func TestChallenge(t *testing.T) {
 		kind   dynamics.Kind
 	}{
 		{"unquoted", 401, []string{"Bearer authorization_uri=https://login.microsoftonline.com/" + tenant + "/oauth2/authorize, resource_id=https://o.crm11.dynamics.com/"},
-			dynamics.Challenge{Tenant: tenant, AuthorizationURI: "https://login.microsoftonline.com/" + tenant + "/oauth2/authorize", ResourceID: "https://o.crm11.dynamics.com/"}, 0},
+			dynamics.Challenge{Tenant: tenant, AuthorizationURI: "https://login.microsoftonline.com/" + tenant +
+				"/oauth2/authorize", ResourceID: "https://o.crm11.dynamics.com/"}, 0},
 		{"quoted", 401, []string{`bearer resource_id="https://o/", authorization_uri="https://login.windows.net/COMMON/oauth2/authorize"`},
-			dynamics.Challenge{Tenant: "organizations", AuthorizationURI: "https://login.windows.net/COMMON/oauth2/authorize", ResourceID: "https://o/"}, 0},
+			dynamics.Challenge{Tenant: "organizations", AuthorizationURI: "https://login.windows.net/COMMON/oauth2/authorize",
+				ResourceID: "https://o/"}, 0},
 		{"second line, other name", 401, []string{"Negotiate", `Bearer realm="a, b=c \"d\"" , authorization = https://login.example/contoso.onmicrosoft.com`},
-			dynamics.Challenge{Tenant: "contoso.onmicrosoft.com", AuthorizationURI: "https://login.example/contoso.onmicrosoft.com"}, 0},
+			dynamics.Challenge{Tenant: "contoso.onmicrosoft.com",
+				AuthorizationURI: "https://login.example/contoso.onmicrosoft.com"}, 0},
 		{"no header", 401, nil, dynamics.Challenge{}, dynamics.Upstream},
 		{"no tenant", 401, []string{"Bearer authorization_uri=https://login.microsoftonline.com/"}, dynamics.Challenge{}, dynamics.Upstream},
 		{"odd tenant", 401, []string{"Bearer authorization_uri=https://login.microsoftonline.com/%2e%2e/x"}, dynamics.Challenge{}, dynamics.Upstream},

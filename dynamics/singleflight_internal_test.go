@@ -18,7 +18,8 @@ func TestWhatAFlightIsOf(t *testing.T) {
 		ctx     context.Context
 	}
 	client := &Client{}
-	industry := Output{Column: Column{Logical: "industrycode", Type: Choice}, As: "industry", Labels: map[int]string{1: "a", 2: "b"}}
+	industry := Output{Column: Column{Logical: "industrycode", Type: Choice}, As: "industry",
+		Labels: map[int]string{1: "a", 2: "b"}}
 	key := func(change func(*asked)) flightKey {
 		a := asked{ctx: t.Context(), session: Session{connection: "acme", incarnation: "1",
 			principal: Principal{User: "ada"}},

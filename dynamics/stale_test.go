@@ -107,7 +107,8 @@ func (r *refusals) Refused(ctx context.Context, connection string, a dynamics.Ac
 func TestTheTokenThatWasSentIsTheOneThatWasRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tokens := &refusals{}
-		tokens.access = dynamics.Access{Tables: told, Environment: virtualOrg, Token: dynamics.NewSecret("first"), Principal: ada}
+		tokens.access = dynamics.Access{Tables: told, Environment: virtualOrg, Token: dynamics.NewSecret("first"),
+			Principal: ada}
 		client, _ := virtual(t, func(*http.Request) (*http.Response, error) { return said(401, "") },
 			func(c *dynamics.Config) { c.Tokens, c.Gate = tokens, &gate{hold: time.Second} })
 		s := opened(t, client)

@@ -11,8 +11,10 @@ import (
 )
 
 var (
-	contacts = dynamics.Table{Name: "contacts", Set: "contacts", Logical: "contact", Key: "contactid", Privilege: "prvReadContact"}
-	leads    = dynamics.Table{Name: "leads", Set: "leads", Logical: "lead", Key: "leadid", Privilege: "prvReadLead", Product: "Dynamics 365 Sales"}
+	contacts = dynamics.Table{Name: "contacts", Set: "contacts", Logical: "contact", Key: "contactid",
+		Privilege: "prvReadContact"}
+	leads = dynamics.Table{Name: "leads", Set: "leads", Logical: "lead", Key: "leadid", Privilege: "prvReadLead",
+		Product: "Dynamics 365 Sales"}
 )
 
 // readings are all that a session can be asked about a table's rows and metadata.
@@ -78,14 +80,17 @@ func TestEveryReadingAsksForItsTable(t *testing.T) {
 	for name, read := range readings {
 		r := newRig(t, answer(403, `{"error":{"code":"0x80040220","message":"no"}}`))
 		e := kind(t, read(t.Context(), r.open(t), contacts), dynamics.Forbidden)
-		if e.Table != contacts || !strings.HasPrefix(e.Op, "contacts.") && !strings.HasPrefix(e.Op, "metadata.") && !strings.HasPrefix(e.Op, "probe.") {
+		if e.Table != contacts || !strings.HasPrefix(e.Op, "contacts.") && !strings.HasPrefix(e.Op, "metadata.") &&
+			!strings.HasPrefix(e.Op, "probe.") {
 			t.Errorf("%s: table %+v, op %s", name, e.Table, e.Op)
 		}
-		if changes := strings.Contains(name, "changes"); e.OfChanges() != changes || (e.Privilege == "prvReadContact") == changes {
+		if changes := strings.Contains(name, "changes"); e.OfChanges() != changes ||
+			(e.Privilege == "prvReadContact") == changes {
 			t.Errorf("%s: privilege %q where Dataverse names none", name, e.Privilege)
 		}
 		for _, uri := range r.uris() {
-			if strings.Contains(uri, "account") || !strings.Contains(uri, "/contacts") && !strings.Contains(uri, "(LogicalName='contact')/") {
+			if strings.Contains(uri, "account") || !strings.Contains(uri, "/contacts") &&
+				!strings.Contains(uri, "(LogicalName='contact')/") {
 				t.Errorf("%s asked for %s", name, uri)
 			}
 		}

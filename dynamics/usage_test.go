@@ -39,7 +39,8 @@ func TestTheCustomersAllowanceForTheDay(t *testing.T) {
 			_, err := firstPage(t.Context(), r.open(t), nameOnly)
 			if e, ok := errors.AsType[*dynamics.Error](err); ok != (i >= want) {
 				t.Fatalf("%d a day, call %d: %v", daily, i+1, err)
-			} else if ok && (e.Kind != dynamics.Throttled || e.RetryAfter != time.Hour || !e.OfDay() || e.Limit != dynamics.NoLimit) {
+			} else if ok && (e.Kind != dynamics.Throttled || e.RetryAfter != time.Hour || !e.OfDay() ||
+				e.Limit != dynamics.NoLimit) {
 				t.Errorf("%+v", e)
 			}
 			m.calls = served

@@ -34,10 +34,14 @@ func script(replies map[string]string) http.HandlerFunc {
 func userScript() map[string]string {
 	u := "systemusers(" + someID + ")"
 	return map[string]string{
-		u:                                    `{"@odata.etag":"W/\"1\"","systemuserid":"` + strings.ToUpper(someID) + `","fullname":"Ada","internalemailaddress":"ada@x.example","isdisabled":true,"title":null,"jobtitle":"Planner","_businessunitid_value":"` + guid(9) + `","ownerid":"x"}`,
-		u + "/systemuserroles_association":   `{"value":[{"roleid":"` + guid(1) + `","name":"Salesperson"}],"@odata.nextLink":"HOST/api/data/v9.2/` + u + `/systemuserroles_association?$skiptoken=2"}`,
-		u + "/systemuserroles_association#2": `{"value":[{"roleid":"` + guid(2) + `","name":"Reader"},{"roleid":"` + guid(1) + `","name":"Salesperson"}]}`,
-		u + "/teammembership_association":    `{"value":[{"teamid":"` + guid(5) + `","name":"North"},{"teamid":"` + guid(6) + `","name":"South"}]}`,
+		u: `{"@odata.etag":"W/\"1\"","systemuserid":"` + strings.ToUpper(someID) +
+			`","fullname":"Ada","internalemailaddress":"ada@x.example","isdisabled":true,"title":null,"jobtitle":"Planner","_businessunitid_value":"` + guid(9) + `","ownerid":"x"}`,
+		u + "/systemuserroles_association": `{"value":[{"roleid":"` + guid(1) +
+			`","name":"Salesperson"}],"@odata.nextLink":"HOST/api/data/v9.2/` + u + `/systemuserroles_association?$skiptoken=2"}`,
+		u + "/systemuserroles_association#2": `{"value":[{"roleid":"` + guid(2) + `","name":"Reader"},{"roleid":"` +
+			guid(1) + `","name":"Salesperson"}]}`,
+		u + "/teammembership_association": `{"value":[{"teamid":"` + guid(5) + `","name":"North"},{"teamid":"` +
+			guid(6) + `","name":"South"}]}`,
 		"teams(" + guid(5) + ")/teamroles_association": `{"value":[{"roleid":"` + guid(1) + `","name":"Salesperson"}]}`,
 		"teams(" + guid(6) + ")/teamroles_association": `{"value":[]}`,
 	}
@@ -46,8 +50,9 @@ func userScript() map[string]string {
 func TestUserWithRoles(t *testing.T) {
 	r := newRig(t, script(userScript()))
 	got, err := r.open(t).User(t.Context(), strings.ToUpper(someID))
-	want := dynamics.User{ID: someID, Name: "Ada", Email: "ada@x.example", Disabled: true, Title: "Planner", BusinessUnitID: guid(9), Roles: []dynamics.Role{
-		{ID: guid(1), Name: "Salesperson", Via: "direct"}, {ID: guid(2), Name: "Reader", Via: "direct"}, {ID: guid(1), Name: "Salesperson", Via: "North"}}}
+	want := dynamics.User{ID: someID, Name: "Ada", Email: "ada@x.example", Disabled: true, Title: "Planner",
+		BusinessUnitID: guid(9), Roles: []dynamics.Role{
+			{ID: guid(1), Name: "Salesperson", Via: "direct"}, {ID: guid(2), Name: "Reader", Via: "direct"}, {ID: guid(1), Name: "Salesperson", Via: "North"}}}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, %v", got, err)
 	}
@@ -82,7 +87,8 @@ func TestRolesAreWholeOrAnError(t *testing.T) {
 
 func TestUsersByEmail(t *testing.T) {
 	row := strings.Replace(userScript()["systemusers("+someID+")"], "ada@x.example", "O'Brien+X@Y.example", 1)
-	byName := strings.Replace(row, `"internalemailaddress":"O'Brien+X@Y.example"`, `"internalemailaddress":null,"domainname":"o'brien+x@y.example "`, 1)
+	byName := strings.Replace(row, `"internalemailaddress":"O'Brien+X@Y.example"`,
+		`"internalemailaddress":null,"domainname":"o'brien+x@y.example "`, 1)
 	another := strings.Replace(row, "O'Brien", "O'Briën", 1) // the same to some collations
 	r := newRig(t, script(map[string]string{"systemusers": `{"value":[` + row + `,` + another + `,` + byName + `]}`}))
 	got, err := r.open(t).UsersByEmail(t.Context(), "o'brien+x@y.example")
@@ -98,7 +104,8 @@ func TestUsersByEmail(t *testing.T) {
 		_, err := r.open(t).UsersByEmail(t.Context(), email)
 		kind(t, err, dynamics.Invalid)
 	}
-	_, err = newRig(t, answer(400, `{"error":{"code":"0x80060888","message":"near GEHEIM@x.example"}}`)).open(t).UsersByEmail(t.Context(), "geheim@x.example")
+	_, err = newRig(t, answer(400, `{"error":{"code":"0x80060888","message":"near GEHEIM@x.example"}}`)).open(
+		t).UsersByEmail(t.Context(), "geheim@x.example")
 	if kind(t, err, dynamics.Invalid); strings.Contains(strings.ToLower(err.Error()), "geheim") {
 		t.Error(err)
 	}
@@ -152,14 +159,16 @@ func TestBoundsOfUsersAndRoles(t *testing.T) {
 	for i := range rows {
 		rows[i] = row(i)
 	}
-	users, err := newRig(t, script(map[string]string{"systemusers": `{"value":[` + strings.Join(rows, ",") + `]}`})).open(t).UsersByEmail(t.Context(), "a@x.example")
+	users, err := newRig(t, script(map[string]string{"systemusers": `{"value":[` + strings.Join(rows, ",") +
+		`]}`})).open(t).UsersByEmail(t.Context(), "a@x.example")
 	if err != nil || len(users) != 50 || users[49].ID != guid(49) {
 		t.Errorf("%d users, %v", len(users), err)
 	}
 	for n, want := range map[int]dynamics.Kind{10_000: 0, 10_001: dynamics.TooLarge} {
 		replies := userScript()
 		u := "systemusers(" + someID + ")/"
-		replies[u+"systemuserroles_association"] = `{"value":[` + strings.TrimSuffix(strings.Repeat(`{"roleid":"`+guid(1)+`"},`, n), ",") + `]}`
+		replies[u+"systemuserroles_association"] = `{"value":[` +
+			strings.TrimSuffix(strings.Repeat(`{"roleid":"`+guid(1)+`"},`, n), ",") + `]}`
 		roles, _, err := newRig(t, script(replies)).open(t).Roles(t.Context(), someID)
 		if dynamics.KindOf(err) != want || want == 0 && len(roles) != 2 {
 			t.Errorf("%d rows: %v, %v", n, roles, err)
@@ -228,7 +237,8 @@ func TestLabelsInTheBaseLanguage(t *testing.T) {
 	for base, want := range map[string]string{german: "Kanal", english: "Channel"} {
 		for _, both := range []string{german + "," + english, english + "," + german} {
 			got, err := newRig(t, script(map[string]string{
-				attributes: `{"value":[` + row("a", both) + `,` + row("b", base) + `,` + row("c", base) + `,` + row("d", german) + `]}`,
+				attributes: `{"value":[` + row("a", both) + `,` + row("b", base) + `,` + row("c", base) + `,` +
+					row("d", german) + `]}`,
 				attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
 			})).open(t).Columns(t.Context(), accounts)
 			if err != nil || len(got) != 4 || got[0].Label != want || got[1].Label != want || got[3].Label != "Kanal" {
@@ -245,7 +255,8 @@ func TestWhatColumnsAreFor(t *testing.T) {
 		return fmt.Sprintf(`{"LogicalName":%q,"AttributeType":"String","IsCustomAttribute":%t,"IsValidForRead":%t,"IsValidForAdvancedFind":{"Value":%t}}`, name, custom, read, find)
 	}
 	got, err := newRig(t, script(map[string]string{
-		attributes: `{"value":[` + row("a", true, false, false) + `,` + row("b", false, true, false) + `,` + row("c", false, false, true) + `]}`,
+		attributes: `{"value":[` + row("a", true, false, false) + `,` + row("b", false, true, false) + `,` +
+			row("c", false, false, true) + `]}`,
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[]}`,
 	})).open(t).Columns(t.Context(), accounts)
 	want := []dynamics.TableColumn{
@@ -259,11 +270,16 @@ func TestWhatColumnsAreFor(t *testing.T) {
 func TestMetadata(t *testing.T) {
 	const attributes = "EntityDefinitions(LogicalName='account')/Attributes"
 	row := func(name, kind, rest string) string {
-		return `{"@odata.type":"#x","LogicalName":"` + name + `","AttributeType":"Virtual","AttributeTypeName":{"Value":"` + kind + `"},"IsCustomAttribute":true,"IsValidForRead":true,"IsValidForAdvancedFind":{"Value":true,"CanBeChanged":true},"DisplayName":` + rest + `,"MetadataId":"x"}`
+		return `{"@odata.type":"#x","LogicalName":"` + name + `","AttributeType":"Virtual","AttributeTypeName":{"Value":"` +
+			kind + `"},"IsCustomAttribute":true,"IsValidForRead":true,"IsValidForAdvancedFind":{"Value":true,"CanBeChanged":true},"DisplayName":` + rest + `,"MetadataId":"x"}`
 	}
 	r := newRig(t, script(map[string]string{
-		attributes: `{"value":[` + row("new_x", "MultiSelectPicklistType", `{"LocalizedLabels":[],"UserLocalizedLabel":{"Label":"Kanäle","LanguageCode":1031}}`) + `,` +
-			strings.Replace(row("owneridname", "StringType", `{}`), `"LogicalName"`, `"AttributeOf":"ownerid","LogicalName"`, 1) + `,` + row("ownerid", "OwnerType", `{}`) + `,` + row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) + `,` + row("entityimage", "ImageType", `{}`) + `]}`,
+		attributes: `{"value":[` + row("new_x", "MultiSelectPicklistType",
+			`{"LocalizedLabels":[],"UserLocalizedLabel":{"Label":"Kanäle","LanguageCode":1031}}`) + `,` +
+			strings.Replace(row("owneridname", "StringType", `{}`), `"LogicalName"`, `"AttributeOf":"ownerid","LogicalName"`,
+				1) + `,` + row("ownerid", "OwnerType", `{}`) + `,` +
+			row("new_founded", "DateTimeType", `{"UserLocalizedLabel":null}`) + `,` + row("createdon", "DateTimeType", `{}`) +
+			`,` + row("entityimage", "ImageType", `{}`) + `]}`,
 		attributes + "/Microsoft.Dynamics.CRM.DateTimeAttributeMetadata": `{"value":[{"LogicalName":"new_founded","DateTimeBehavior":{"Value":"DateOnly"}},{"LogicalName":"createdon","DateTimeBehavior":{"Value":"UserLocal"}}]}`,
 		attributes + "/Microsoft.Dynamics.CRM.StateAttributeMetadata":    `{"value":[{"@odata.type":"#x","LogicalName":"statecode","MetadataId":"x","OptionSet":{"Options":[{"Value":0,"Label":{"UserLocalizedLabel":{"Label":"Active"}}},{"Value":1,"Label":{"UserLocalizedLabel":null}}]}}]}`,
 	}))

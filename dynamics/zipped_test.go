@@ -53,8 +53,9 @@ func TestWhatIsAskedForCompressed(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			hosts := policy(t, publicCloud, true, "o.crm.dynamics.com", "127.0.0.1:8001", "localhost:8001", "[::1]:8001")
 			got := "nothing was sent"
-			client, err := dynamics.New(dynamics.Config{Hosts: hosts, Tokens: &given{dynamics.Access{Tables: told, Environment: c.environment,
-				Token: dynamics.NewSecret(canaryToken)}}, MaxAttempts: 1,
+			client, err := dynamics.New(dynamics.Config{Hosts: hosts,
+				Tokens: &given{dynamics.Access{Tables: told, Environment: c.environment,
+					Token: dynamics.NewSecret(canaryToken)}}, MaxAttempts: 1,
 				Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
 					got = strings.Join(r.Header["Accept-Encoding"], ",")
 					return &http.Response{StatusCode: 404, Header: http.Header{}, Body: http.NoBody}, nil

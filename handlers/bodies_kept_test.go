@@ -37,7 +37,8 @@ func TestNothingKeepsARequestsBody(t *testing.T) {
 	for name, body := range map[string]func(i int) string{
 		"connections": func(i int) string { return fmt.Sprintf(`{"connection":"tenant-%d","fields":["id"]`, i) },
 		"fields": func(i int) string {
-			return fmt.Sprintf(`{"connection":"acme","fields":["%s","%s","%s"]`, friendly[i%10], friendly[(i%10+1+i/10%9)%10], messages.Accounts.Fields[i/90+20].Name)
+			return fmt.Sprintf(`{"connection":"acme","fields":["%s","%s","%s"]`, friendly[i%10], friendly[(i%10+1+i/10%9)%10],
+				messages.Accounts.Fields[i/90+20].Name)
 		},
 		"columns": func(i int) string { return fmt.Sprintf(`{"connection":"acme","fields":["id","new_%d"]`, i) },
 	} {
@@ -52,7 +53,8 @@ func TestNothingKeepsARequestsBody(t *testing.T) {
 			}
 			ask := func(text string) {
 				text += strings.Repeat(" ", long-len(text)) + "}"
-				call := route.Call{Operation: "accounts.search", RequestID: "x", Deadline: time.Now().Add(time.Hour), Budget: 1 << 20}
+				call := route.Call{Operation: "accounts.search", RequestID: "x", Deadline: time.Now().Add(time.Hour),
+					Budget: 1 << 20}
 				for _, err := range search.Serve(t.Context(), call, []byte(text)).Parts {
 					if err != nil {
 						t.Fatal(text[:100], err)

@@ -43,7 +43,8 @@ func (a account) json() string {
 func rows(from, to, bytes int) (all []account) {
 	for i := from; i < to; i++ {
 		name := fmt.Sprintf("%05d", i)
-		all = append(all, account{fmt.Sprintf("00000000-0000-0000-0000-%012d", i), name + strings.Repeat("x", max(0, bytes-len(name)))})
+		all = append(all, account{fmt.Sprintf("00000000-0000-0000-0000-%012d", i), name +
+			strings.Repeat("x", max(0, bytes-len(name)))})
 	}
 	return all
 }
@@ -141,7 +142,8 @@ func (d *dataverse) change(change func()) {
 func (d *dataverse) Access(context.Context, string) (dynamics.Access, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return dynamics.Access{Environment: d.URL, Incarnation: d.incarnation, Token: dynamics.NewSecret("x"), Tables: []string{"accounts"}}, nil
+	return dynamics.Access{Environment: d.URL, Incarnation: d.incarnation, Token: dynamics.NewSecret("x"),
+		Tables: []string{"accounts"}}, nil
 }
 
 func (d *dataverse) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -154,7 +156,8 @@ func operated(t *testing.T, rows []account) (*dataverse, *messages.Client, *nats
 	d := &dataverse{rows: rows, incarnation: "1"}
 	d.Server = httptest.NewServer(d)
 	t.Cleanup(d.Close)
-	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(d.URL, "http://")}, true)
+	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(d.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,7 +173,8 @@ func operated(t *testing.T, rows []account) (*dataverse, *messages.Client, *nats
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.operations = &Operations{Dynamics: d.client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	d.operations = &Operations{Dynamics: d.client, Tables: messages.Tables(), Sealer: keys,
+		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
 	requester := served(t, d.operations)
 	return d, messages.NewClient(requester), requester
 }

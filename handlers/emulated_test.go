@@ -47,13 +47,16 @@ func (a *access) Access(ctx context.Context, connection string) (dynamics.Access
 }
 
 func (a *access) Refused(ctx context.Context, connection string, refused dynamics.Access) (dynamics.Access, error) {
-	got, err := a.source.Refused(ctx, connection, tokens.Access{Environment: refused.Environment, Incarnation: refused.Incarnation,
-		OrganizationID: refused.Principal.Organization, UserID: refused.Principal.User, Token: tokens.Secret(refused.Token.Reveal())})
+	got, err := a.source.Refused(ctx, connection, tokens.Access{Environment: refused.Environment,
+		Incarnation:    refused.Incarnation,
+		OrganizationID: refused.Principal.Organization, UserID: refused.Principal.User,
+		Token: tokens.Secret(refused.Token.Reveal())})
 	return grantOf(got), err
 }
 
 func grantOf(a tokens.Access) dynamics.Access {
-	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation, Token: dynamics.NewSecret(a.Token.Reveal()),
+	return dynamics.Access{Environment: a.Environment, Incarnation: a.Incarnation,
+		Token:     dynamics.NewSecret(a.Token.Reveal()),
 		Principal: dynamics.Principal{Organization: a.OrganizationID, User: a.UserID}, Tables: a.Tables}
 }
 
@@ -84,7 +87,8 @@ func emulateTables(t testing.TB, options emulator.Options, tables ...messages.Ta
 		t.Fatal(err)
 	}
 	store := tokens.NewStore(client, keys)
-	entra, err := tokens.NewEntra(tokens.EntraConfig{Authority: web.URL, AllowHTTP: true, ClientID: emulator.DefaultClientID,
+	entra, err := tokens.NewEntra(tokens.EntraConfig{Authority: web.URL, AllowHTTP: true,
+		ClientID:     emulator.DefaultClientID,
 		ClientSecret: emulator.DefaultClientSecret, Apps: map[string]string{"acme": web.URL}})
 	if err != nil {
 		t.Fatal(err)
@@ -99,8 +103,9 @@ func emulateTables(t testing.TB, options emulator.Options, tables ...messages.Ta
 	if err != nil {
 		t.Fatal(err)
 	}
-	authorizer, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: entra, PublicURL: "http://127.0.0.1:1",
-		Tables: messages.TableNames(tables),
+	authorizer, err := tokens.NewAuthorizer(tokens.AuthorizerConfig{Store: store, Entra: entra,
+		PublicURL: "http://127.0.0.1:1",
+		Tables:    messages.TableNames(tables),
 		Discover: func(ctx context.Context, environment string) (string, error) {
 			challenge, err := dataverse.Challenge(ctx, environment)
 			return challenge.Tenant, err
@@ -119,8 +124,10 @@ func emulateTables(t testing.TB, options emulator.Options, tables ...messages.Ta
 		source.Close(ctx)
 		dataverse.Close()
 	})
-	e := &emulated{control: server.Control(), url: web.URL, access: tokenSide, operations: &Operations{Tables: tables, Dynamics: dataverse, Hosts: hosts, Store: store,
-		Authorizer: authorizer, Sealer: keys, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0, slog.New(slog.DiscardHandler))}}
+	e := &emulated{control: server.Control(), url: web.URL, access: tokenSide,
+		operations: &Operations{Tables: tables, Dynamics: dataverse, Hosts: hosts, Store: store,
+			Authorizer: authorizer, Sealer: keys, Catalog: plan.NewCatalog(tokens.NewMetadataCache(store), 0,
+				slog.New(slog.DiscardHandler))}}
 	e.requester = served(t, e.operations)
 	e.Client = messages.NewClient(e.requester)
 	return e
@@ -129,7 +136,8 @@ func emulateTables(t testing.TB, options emulator.Options, tables ...messages.Ta
 // connect makes the connection acme, in which the application acts.
 func (e *emulated) connect(t testing.TB) *emulated {
 	t.Helper()
-	reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: acme, EnvironmentURL: e.url, Grant: messages.GrantClientCredentials})
+	reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: acme, EnvironmentURL: e.url,
+		Grant: messages.GrantClientCredentials})
 	if err != nil || reply.Connection.Made == nil || reply.Connection.Made.Status != messages.StatusActive {
 		t.Fatalf("%+v, %v", reply, err)
 	}

@@ -60,7 +60,8 @@ func delivered(tenant string, number, page int) []byte {
 	q := questions[number]
 	var all []byte
 	for i := page * q.rows; i < q.pages*q.rows; i++ {
-		all = fmt.Appendf(all, `,{"id":"00000000-0000-0000-0000-%012d","name":"%s row %d","website":%q}`, i, markOf(tenant, number), i, q.websiteOf(i))
+		all = fmt.Appendf(all, `,{"id":"00000000-0000-0000-0000-%012d","name":"%s row %d","website":%q}`, i,
+			markOf(tenant, number), i, q.websiteOf(i))
 	}
 	return bytes.TrimPrefix(all, []byte(","))
 }
@@ -78,8 +79,10 @@ func (h *hall) Access(_ context.Context, connection string) (dynamics.Access, er
 		}
 	}
 	token := fmt.Sprintf("head.body.%s-%08d-abcdefghijklmnop", connection, h.tokens.Load())
-	return dynamics.Access{Environment: h.url, Incarnation: "1", Token: dynamics.NewSecret(token), Tables: []string{"accounts"},
-		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555", User: "11111111-2222-3333-4444-000000000" + connection[len("tenant-"):]}}, nil
+	return dynamics.Access{Environment: h.url, Incarnation: "1", Token: dynamics.NewSecret(token),
+		Tables: []string{"accounts"},
+		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555",
+			User: "11111111-2222-3333-4444-000000000" + connection[len("tenant-"):]}}, nil
 }
 
 func (h *hall) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -177,7 +180,8 @@ func openHall(t *testing.T) (*hall, map[messages.Operation]route.Route) {
 	web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	t.Cleanup(web.Close)
 	h.url = web.URL
-	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(web.URL, "http://")}, true)
+	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(web.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -260,7 +264,8 @@ func (r *reading) whole() error {
 		}
 	}
 	if !bytes.Equal(r.rows, want) {
-		return fmt.Errorf("the answer to %s of %s has %d bytes of rows, want %d: %.200q, want %.200q", r.id, markOf(r.tenant, r.number),
+		return fmt.Errorf("the answer to %s of %s has %d bytes of rows, want %d: %.200q, want %.200q", r.id,
+			markOf(r.tenant, r.number),
 			len(r.rows), len(want), r.rows, want)
 	}
 	return nil
@@ -323,7 +328,8 @@ func TestSharedPagesAreEachTenantsOwn(t *testing.T) {
 	}
 	s := streamstest.Server(t, nil)
 	consumer, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), routes,
-		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0", Memory: memory})
+		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0",
+			Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,7 +340,8 @@ func TestSharedPagesAreEachTenantsOwn(t *testing.T) {
 		nc := dial(t, s.ClientURL())
 		asked.Go(func() {
 			for range each {
-				r := &reading{tenant: fmt.Sprintf("%03d", i%tenants), number: rand.IntN(len(questions)), id: fmt.Sprint("request-", serial.Add(1))}
+				r := &reading{tenant: fmt.Sprintf("%03d", i%tenants), number: rand.IntN(len(questions)),
+					id: fmt.Sprint("request-", serial.Add(1))}
 				mode, ask := []string{"", "stream"}[rand.IntN(2)], r.overNATS
 				if questions[r.number].rows > 1000 && mode == "" {
 					r.number = 0 // long ones less often
@@ -365,10 +372,12 @@ func TestSharedPagesAreEachTenantsOwn(t *testing.T) {
 	if err := consumer.Shutdown(ctx); err != nil {
 		t.Error(err)
 	}
-	if used, inside, twice := memory.Usage().Used, h.inside.Load(), h.twice.Load(); used != 0 || inside != 0 || twice != 0 {
+	if used, inside, twice := memory.Usage().Used, h.inside.Load(), h.twice.Load(); used != 0 || inside != 0 ||
+		twice != 0 {
 		t.Errorf("at the end %d bytes and %d slots are held, and %d were left twice", used, inside, twice)
 	}
-	t.Logf("%d pages, %d streams and %d jobs, %d refused, %d left; %d pages were asked for", pages.Load(), streams.Load(), jobs.Load(),
+	t.Logf("%d pages, %d streams and %d jobs, %d refused, %d left; %d pages were asked for", pages.Load(),
+		streams.Load(), jobs.Load(),
 		failed.Load(), left.Load(), h.asked.Load())
 	if min(pages.Load(), streams.Load(), jobs.Load(), failed.Load(), left.Load()) < requesters*each/50 {
 		t.Error("little was tried")
@@ -400,7 +409,8 @@ func (r *reading) overNATS(nc *nats.Conn, mode string) error {
 		msg := &nats.Msg{Subject: "crm.accounts.search.request", Reply: replies.Subject, Data: body, Header: nats.Header{}}
 		msg.Header.Set(messages.HeaderRequestID, r.id)
 		if rand.IntN(3) == 0 {
-			msg.Header.Set(messages.HeaderDeadline, time.Now().Add(time.Duration(rand.IntN(120))*time.Millisecond).Format(time.RFC3339Nano))
+			msg.Header.Set(messages.HeaderDeadline,
+				time.Now().Add(time.Duration(rand.IntN(120))*time.Millisecond).Format(time.RFC3339Nano))
 		}
 		if err := nc.PublishMsg(msg); err != nil {
 			return err
@@ -436,7 +446,8 @@ func (r *reading) overNATS(nc *nats.Conn, mode string) error {
 
 // inProcess asks the operation itself, which is cancelled at some time, or its requester stops,
 // or breaks down.
-func (r *reading) inProcess(t *testing.T, routes map[messages.Operation]route.Route, memory *budget.Budget, mode string) (err error) {
+func (r *reading) inProcess(t *testing.T, routes map[messages.Operation]route.Route, memory *budget.Budget,
+	mode string) (err error) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	if rand.IntN(3) == 0 {

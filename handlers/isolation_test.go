@@ -61,8 +61,10 @@ func others(text []byte, want string) string {
 
 func (c *crowd) Access(_ context.Context, connection string) (dynamics.Access, error) {
 	token := fmt.Sprintf("head.body.%s-%08d-abcdefghijklmnop", connection, c.tokens.Load())
-	return dynamics.Access{Environment: c.url, Incarnation: "1", Token: dynamics.NewSecret(token), Tables: []string{"accounts"},
-		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555", User: "11111111-2222-3333-4444-000000000" + connection[len("tenant-"):]}}, nil
+	return dynamics.Access{Environment: c.url, Incarnation: "1", Token: dynamics.NewSecret(token),
+		Tables: []string{"accounts"},
+		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555",
+			User: "11111111-2222-3333-4444-000000000" + connection[len("tenant-"):]}}, nil
 }
 
 func (c *crowd) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -167,7 +169,8 @@ func (c *crowd) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	page.WriteString(`]`)
 	if number < 5 && rand.IntN(3) > 0 {
-		_, _ = fmt.Fprintf(&page, `,"@odata.nextLink":"%s/api/data/v9.2/accounts?$skiptoken=page%d-%s"`, c.url, number+1, mark)
+		_, _ = fmt.Fprintf(&page, `,"@odata.nextLink":"%s/api/data/v9.2/accounts?$skiptoken=page%d-%s"`, c.url, number+
+			1, mark)
 	}
 	page.WriteString(`}`)
 	temper := 0
@@ -218,7 +221,8 @@ func TestTenantsNeverMeet(t *testing.T) {
 	web.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	t.Cleanup(web.Close)
 	c.url = web.URL
-	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(web.URL, "http://")}, true)
+	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(web.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,9 +244,11 @@ func TestTenantsNeverMeet(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := streamstest.Server(t, func(o *server.Options) { o.MaxPayload = 64 << 10 })
-	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
+		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
 	consumer, err := interactive.Start(t.Context(), dial(t, s.ClientURL()), routesOf(t, operations),
-		interactive.Options{Log: slog.New(slog.NewJSONHandler(lines{c}, nil)), Metrics: prometheus.NewRegistry(), Version: "0.0.0", Memory: memory})
+		interactive.Options{Log: slog.New(slog.NewJSONHandler(lines{c}, nil)), Metrics: prometheus.NewRegistry(),
+			Version: "0.0.0", Memory: memory})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -316,7 +322,8 @@ func (c *crowd) ask(nc *nats.Conn, tenant, mark string) (outcome, text string) {
 	msg := &nats.Msg{Subject: "crm.accounts.search.request", Reply: replies.Subject, Data: body, Header: nats.Header{}}
 	msg.Header.Set(messages.HeaderRequestID, mark)
 	if rand.IntN(4) == 0 {
-		msg.Header.Set(messages.HeaderDeadline, time.Now().Add(time.Duration(rand.IntN(60))*time.Millisecond).Format(time.RFC3339Nano))
+		msg.Header.Set(messages.HeaderDeadline,
+			time.Now().Add(time.Duration(rand.IntN(60))*time.Millisecond).Format(time.RFC3339Nano))
 	}
 	if err := nc.PublishMsg(msg); err != nil {
 		return "wrong", err.Error()
@@ -337,7 +344,8 @@ func (c *crowd) ask(nc *nats.Conn, tenant, mark string) (outcome, text string) {
 			Connection string
 			Accounts   []struct{ Name, Website string }
 		}
-		if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.RequestID != mark || reply.Header.Get(messages.HeaderRequestID) != mark ||
+		if err := json.Unmarshal(reply.Data, &answer); err != nil || answer.RequestID != mark ||
+			reply.Header.Get(messages.HeaderRequestID) != mark ||
 			answer.Connection != "tenant-"+tenant && answer.Connection != "" {
 			return "wrong", fmt.Sprintf("%v: to %s came %.300s", err, mark, reply.Data)
 		}
@@ -345,7 +353,8 @@ func (c *crowd) ask(nc *nats.Conn, tenant, mark string) (outcome, text string) {
 			return reply.Header.Get(messages.HeaderErrorCode), ""
 		}
 		for _, row := range answer.Accounts {
-			if rest, ours := strings.CutPrefix(row.Name, mark+" \uFFFD "); !ours || strings.Trim(rest, "x") != "" || row.Website != mark {
+			if rest, ours := strings.CutPrefix(row.Name, mark+" \uFFFD "); !ours || strings.Trim(rest, "x") != "" ||
+				row.Website != mark {
 				return "wrong", fmt.Sprintf("a row of %s is %.200q, %q", mark, row.Name, row.Website)
 			}
 		}

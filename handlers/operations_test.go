@@ -16,15 +16,18 @@ func TestConnections(t *testing.T) {
 	e := emulate(t, -1)
 	_, err := e.Connection(t.Context(), "acme")
 	as(t, err, messages.ConnectionNotFound)
-	if list, err := e.Connections(t.Context(), messages.ConnectionsListRequest{Target: acme}); err != nil || len(list.Connections) != 0 {
+	if list, err := e.Connections(t.Context(), messages.ConnectionsListRequest{Target: acme}); err != nil ||
+		len(list.Connections) != 0 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	e.connect(t)
 	got, err := e.Connection(t.Context(), "acme")
-	if err != nil || got.ID != "acme" || got.Status != messages.StatusActive || got.Grant != messages.GrantClientCredentials || got.UserID == "" || got.AccessTokenExpiresAt == nil {
+	if err != nil || got.ID != "acme" || got.Status != messages.StatusActive ||
+		got.Grant != messages.GrantClientCredentials || got.UserID == "" || got.AccessTokenExpiresAt == nil {
 		t.Fatalf("%+v, %v", got, err)
 	}
-	reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "globex"}, EnvironmentURL: e.url})
+	reply, err := e.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "globex"},
+		EnvironmentURL: e.url})
 	if err != nil || !strings.HasPrefix(reply.ConnectURL, "http://127.0.0.1:1/") || reply.State != "" {
 		t.Fatalf("%+v, %v", reply, err)
 	}
@@ -45,7 +48,8 @@ func TestConnections(t *testing.T) {
 	if !slices.Equal(ids, []string{"acme active", "globex pending"}) {
 		t.Errorf("%q", ids)
 	}
-	if list, err := e.Connections(t.Context(), messages.ConnectionsListRequest{Target: acme}); err != nil || len(list.Connections) != 1 {
+	if list, err := e.Connections(t.Context(), messages.ConnectionsListRequest{Target: acme}); err != nil ||
+		len(list.Connections) != 1 {
 		t.Errorf("%+v, %v", list, err)
 	}
 	for _, want := range []bool{true, false} {
@@ -65,7 +69,7 @@ func TestRequestsAboutConnectionsThatAreRefused(t *testing.T) {
 		"environment_url": func(in *messages.AuthorizeRequest) { in.EnvironmentURL = "https://example.org" },
 		"grant":           func(in *messages.AuthorizeRequest) { in.Grant = "password" },
 		"prompt":          func(in *messages.AuthorizeRequest) { in.Prompt = "please" },
-		"login_hint":      func(in *messages.AuthorizeRequest) { in.LoginHint = strings.Repeat("x", maxHint+1) },
+		"login_hint":      func(in *messages.AuthorizeRequest) { in.LoginHint = strings.Repeat("x", messages.MaxLoginHint+1) },
 	} {
 		in := valid
 		change(&in)
@@ -114,7 +118,8 @@ func TestUsers(t *testing.T) {
 	if err != nil || !strings.EqualFold(byID.ID, who.UserID) || len(byID.Roles) == 0 {
 		t.Fatalf("%+v, %v", byID, err)
 	}
-	byEmail, err := e.User(t.Context(), messages.UserGetRequest{Target: acme, Email: strings.ToUpper(emulator.DefaultUser)})
+	byEmail, err := e.User(t.Context(), messages.UserGetRequest{Target: acme,
+		Email: strings.ToUpper(emulator.DefaultUser)})
 	if err != nil || byEmail.Name == "" {
 		t.Errorf("%+v, %v", byEmail, err)
 	}
@@ -125,7 +130,7 @@ func TestUsers(t *testing.T) {
 		{messages.UserGetRequest{}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: nobody, Email: "x"}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: "7"}, messages.InvalidRequest},
-		{messages.UserGetRequest{Email: strings.Repeat("x", maxEmail+1)}, messages.InvalidRequest},
+		{messages.UserGetRequest{Email: strings.Repeat("x", messages.MaxEmail+1)}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: nobody}, messages.NotFound},
 		{messages.UserGetRequest{Email: "nobody@example.org"}, messages.NotFound},
 	} {
@@ -170,7 +175,8 @@ func TestChecks(t *testing.T) {
 	if !e.control.Withhold(application, "prvReadTeam") {
 		t.Fatalf("nothing was withheld from %q", application)
 	}
-	if got := failed(); len(got) != 1 || got[messages.CheckTeamsRead].MissingPrivilege != "prvReadTeam" || !strings.Contains(got[messages.CheckTeamsRead].HowToFix, "Team") {
+	if got := failed(); len(got) != 1 || got[messages.CheckTeamsRead].MissingPrivilege != "prvReadTeam" ||
+		!strings.Contains(got[messages.CheckTeamsRead].HowToFix, "Team") {
 		t.Errorf("%+v", got)
 	}
 	e.control.Restore(application, "prvReadTeam")

@@ -30,7 +30,8 @@ func TestAPanicBesideTheOperationIsInternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	client, err := dynamics.New(dynamics.Config{Hosts: hosts, Transport: panics{},
-		Tokens: oneAccess{dynamics.Access{Environment: "https://org.crm.dynamics.com", Token: dynamics.NewSecret("x"), Tables: []string{"accounts"}}}})
+		Tokens: oneAccess{dynamics.Access{Environment: "https://org.crm.dynamics.com", Token: dynamics.NewSecret("x"),
+			Tables: []string{"accounts"}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,8 +18,9 @@ func asked(t *testing.T, d *dataverse, op messages.Operation, budget int, in any
 	if err != nil {
 		t.Fatal(err)
 	}
-	return routesOf(t, d.operations)[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Scope: "acme", Connection: "acme",
-		Deadline: time.Now().Add(time.Minute), Budget: budget}, body)
+	return routesOf(t, d.operations)[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Scope: "acme",
+		Connection: "acme",
+		Deadline:   time.Now().Add(time.Minute), Budget: budget}, body)
 }
 
 // Whichever part of a stream was the last that arrived, its cursor leads to the rows after
@@ -33,7 +34,8 @@ func TestEveryPartOfAStreamCanBeGoneOnFrom(t *testing.T) {
 	for range 20 {
 		size, limit := messages.Count(1+rand.IntN(40)), messages.Count(rand.IntN(150))
 		budget := 1000 + rand.IntN(5000)
-		in := messages.SearchRequest{Fields: []string{"id", "name"}, OrderBy: []string{"name"}, PageSize: size, Limit: limit, Mode: messages.ModeStream}
+		in := messages.SearchRequest{Fields: []string{"id", "name"}, OrderBy: []string{"name"}, PageSize: size,
+			Limit: limit, Mode: messages.ModeStream}
 		want := idsOfRows(all)
 		if limit > 0 {
 			want = want[:min(int(limit), len(want))]
@@ -55,7 +57,8 @@ func TestEveryPartOfAStreamCanBeGoneOnFrom(t *testing.T) {
 			delivered = append(delivered, idsOf(t, reply.Accounts)...)
 			cursor, err := part.After.Cursor()
 			if err != nil || (cursor == "") != (len(delivered) == len(want)) {
-				t.Fatalf("page_size %d, limit %d: after %d of %d rows the cursor has %d bytes, %v", size, limit, len(delivered), len(want), len(cursor), err)
+				t.Fatalf("page_size %d, limit %d: after %d of %d rows the cursor has %d bytes, %v", size, limit, len(delivered),
+					len(want), len(cursor), err)
 			}
 			got := slices.Clone(delivered)
 			if cursor != "" {
@@ -71,7 +74,8 @@ func TestEveryPartOfAStreamCanBeGoneOnFrom(t *testing.T) {
 				}
 			}
 			if !slices.Equal(got, want) {
-				t.Fatalf("page_size %d, limit %d: %d rows with the cursor after %d, want %d", size, limit, len(got), len(delivered), len(want))
+				t.Fatalf("page_size %d, limit %d: %d rows with the cursor after %d, want %d", size, limit, len(got),
+					len(delivered), len(want))
 			}
 			ended = part.Last
 		}
@@ -120,7 +124,8 @@ func TestThePartsCursorIsTheReplys(t *testing.T) {
 func TestAnswersToWhatCannotBeRead(t *testing.T) {
 	d, _, _ := operated(t, nil)
 	for op, numbered := range map[messages.Operation]bool{"accounts.search": true, "accounts.changes": false, "users.get": false} {
-		answer := routesOf(t, d.operations)[op].Serve(t.Context(), route.Call{Operation: op, RequestID: "x", Budget: 1 << 20}, []byte(`{"connection":"acme","wrong":1}`))
+		answer := routesOf(t, d.operations)[op].Serve(t.Context(),
+			route.Call{Operation: op, RequestID: "x", Budget: 1 << 20}, []byte(`{"connection":"acme","wrong":1}`))
 		if answer.Call.Connection != "acme" || answer.Numbered != numbered {
 			t.Errorf("%s: %+v", op, answer)
 		}

@@ -27,7 +27,8 @@ func streamOf(limit messages.Count) messages.SearchRequest {
 func begun(t *testing.T, ctx context.Context, d *dataverse, in messages.SearchRequest) *search {
 	t.Helper()
 	o := &rowOperations{d.operations, accounts(t)}
-	s, err := o.newSearch(ctx, route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme", Budget: 1 << 20}, in)
+	s, err := o.newSearch(ctx, route.Call{Operation: "accounts.search", RequestID: "x", Connection: "acme",
+		Budget: 1 << 20}, in)
 	if err == nil {
 		err = o.Catalog.Replan(s.session, o.entity, func(p plan.Planner) error { return s.first(ctx, p) })
 	}

@@ -9,7 +9,8 @@ import (
 )
 
 func goneRow(id string) string {
-	return `{"@odata.context":"https://o.crm.dynamics.com/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + id + `","reason":"deleted"}`
+	return `{"@odata.context":"https://o.crm.dynamics.com/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + id +
+		`","reason":"deleted"}`
 }
 
 func changesOf(size messages.Count) messages.ChangesRequest {
@@ -17,7 +18,8 @@ func changesOf(size messages.Count) messages.ChangesRequest {
 }
 
 // round follows the cursors until there are no more changes.
-func round(t *testing.T, client *messages.Client, in messages.ChangesRequest) (accounts, deleted []string, replies int, cursor string) {
+func round(t *testing.T, client *messages.Client, in messages.ChangesRequest) (accounts, deleted []string,
+	replies int, cursor string) {
 	t.Helper()
 	for replies < 100 {
 		page, err := client.Accounts().Changes(t.Context(), in)
@@ -76,7 +78,8 @@ func TestChangesInAnotherPageSize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: first.NextCursor, PageSize: 2})
+	second, err := client.Accounts().Changes(t.Context(), messages.ChangesRequest{Target: acme, Cursor: first.NextCursor,
+		PageSize: 2})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -112,7 +112,8 @@ func TestFiltersWithoutMetadata(t *testing.T) {
 		d.change(func() { d.described = func() (int, string) { return c.status, c.body } })
 		where := messages.HasValue("city")
 		for range 3 {
-			_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"}, Where: &where})
+			_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"},
+				Where: &where})
 			if c.code != "" {
 				as(t, err, c.code)
 				break
@@ -144,7 +145,8 @@ func TestAFilterWhileMetadataBreaksOff(t *testing.T) {
 	})
 	where := messages.HasValue("city")
 	search := func() error {
-		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"}, Where: &where})
+		_, err := client.Accounts().Search(t.Context(), messages.SearchRequest{Target: acme, Fields: []string{"id"},
+			Where: &where})
 		return err
 	}
 	as(t, search(), messages.UpstreamError)

@@ -29,7 +29,8 @@ func samplesOf(of tested) (all []sample) {
 	for verb, bodies := range map[messages.Verb][]string{
 		messages.VerbSearch: {
 			counting,
-			fmt.Sprintf(`{"include_total":true,"page_size":5,"where":{"field":%q,"op":"has_value"},"order_by":["name"]}`, of.choices),
+			fmt.Sprintf(`{"include_total":true,"page_size":5,"where":{"field":%q,"op":"has_value"},"order_by":["name"]}`,
+				of.choices),
 			fmt.Sprintf(`{"page_size":100,"fields":["id",%q,"cb_lastcampaign"],"order_by":["-cb_lastcampaign"]}`, of.choices),
 			`{"where":{"field":"name","op":"is_null"}}`,
 		},
@@ -62,8 +63,9 @@ func (e *emulated) process(t *testing.T, fleet bool) map[messages.Operation]rout
 
 // answerOf is the answer of a process, without its cursor: no two of these are equal.
 func answerOf(t *testing.T, routes map[messages.Operation]route.Route, s sample) map[string]any {
-	answer := routes[s.operation].Serve(t.Context(), route.Call{Operation: s.operation, RequestID: "x", Scope: "acme", Connection: "acme",
-		Deadline: time.Now().Add(time.Minute), Budget: 1 << 20}, []byte(s.body))
+	answer := routes[s.operation].Serve(t.Context(), route.Call{Operation: s.operation, RequestID: "x", Scope: "acme",
+		Connection: "acme",
+		Deadline:   time.Now().Add(time.Minute), Budget: 1 << 20}, []byte(s.body))
 	for part, err := range answer.Parts {
 		if err != nil {
 			return map[string]any{"error": err.Error()}

@@ -14,7 +14,8 @@ import (
 var acme = messages.Target{Connection: "acme"}
 
 func searchOf(size, limit messages.Count) messages.SearchRequest {
-	return messages.SearchRequest{Target: acme, Fields: []string{"id", "name"}, OrderBy: []string{"name"}, PageSize: size, Limit: limit}
+	return messages.SearchRequest{Target: acme, Fields: []string{"id", "name"}, OrderBy: []string{"name"},
+		PageSize: size, Limit: limit}
 }
 
 func idsOfRows(rows []account) (ids []string) {
@@ -55,7 +56,8 @@ func TestALimitHoldsOverPages(t *testing.T) {
 			streamed = append(streamed, idsOf(t, part.Rows)...)
 		}
 		if !slices.Equal(paged, want) || !slices.Equal(streamed, want) {
-			t.Errorf("page_size %d, limit %d: %d rows in pages and %d in a stream, want %d", c.size, c.limit, len(paged), len(streamed), len(want))
+			t.Errorf("page_size %d, limit %d: %d rows in pages and %d in a stream, want %d", c.size, c.limit, len(paged),
+				len(streamed), len(want))
 		}
 	}
 }
@@ -219,7 +221,8 @@ func TestACursorLivesSevenDays(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch), connection: "acme", incarnate: "1"}
+	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch),
+		connection: "acme", incarnate: "1"}
 	made := func(ago time.Duration) error {
 		cursor, err := seals.seal(position{Issued: time.Now().Add(-ago).Unix(), Query: query})
 		if err != nil {
@@ -248,7 +251,8 @@ func TestCursorsCarryTheirTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	var at position
-	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch), connection: "acme", incarnate: "1"}
+	seals := cursors{sealer: d.operations.Sealer, operation: messages.Accounts.Operation(messages.VerbSearch),
+		connection: "acme", incarnate: "1"}
 	if err := seals.open(page.NextCursor, &at); err != nil || at.Issued < before || at.Issued > time.Now().Unix() {
 		t.Errorf("%v: issued %d", err, at.Issued)
 	}

@@ -30,7 +30,8 @@ var widgets = messages.Table{
 
 // newWidgets is the table in an environment, with so many rows.
 func newWidgets(rows int) emulator.Table {
-	t := emulator.Table{Set: "new_widgets", Logical: "new_widget", Key: "new_widgetid", Label: "Widget", Primary: "new_label",
+	t := emulator.Table{Set: "new_widgets", Logical: "new_widget", Key: "new_widgetid", Label: "Widget",
+		Primary:   "new_label",
 		Privilege: "prvReadnew_widget", Columns: []emulator.Column{
 			{Name: "new_label", Label: "Label", Type: "String"},
 			{Name: "new_size", Label: "Size", Type: "Integer"},
@@ -130,7 +131,8 @@ func logicalNames(fields []messages.Field) (names []string) {
 // Rows are read by id, counted, and found by columns that only the metadata knows.
 func TestRows(t *testing.T) {
 	eachTable(t, 300, func(t *testing.T, _ *emulated, of tested, table *messages.TableClient) {
-		page, err := table.Search(t.Context(), messages.SearchRequest{Target: acme, PageSize: 3, OrderBy: []string{"name"}, IncludeTotal: true})
+		page, err := table.Search(t.Context(), messages.SearchRequest{Target: acme, PageSize: 3, OrderBy: []string{"name"},
+			IncludeTotal: true})
 		if err != nil || len(page.Rows) != 3 || page.Total == nil || *page.Total != 300 || page.NextCursor == "" {
 			t.Fatalf("%+v, %v", page, err)
 		}
@@ -160,7 +162,8 @@ func TestRows(t *testing.T) {
 		}
 		// A column of the customer's, with a label, in a filter, an order and the fields.
 		where := messages.Where{Field: of.choices, Op: messages.ContainsAny, Value: []byte(fmt.Sprintf("[%q]", of.label))}
-		custom, err := table.Search(t.Context(), messages.SearchRequest{Target: acme, Where: &where, Fields: []string{"id", of.choices, "cb_lastcampaign"},
+		custom, err := table.Search(t.Context(), messages.SearchRequest{Target: acme, Where: &where,
+			Fields:  []string{"id", of.choices, "cb_lastcampaign"},
 			OrderBy: []string{"-cb_lastcampaign"}})
 		if err != nil {
 			t.Fatal(err)
@@ -228,7 +231,8 @@ func TestFields(t *testing.T) {
 	eachTable(t, 1, func(t *testing.T, e *emulated, of tested, table *messages.TableClient) {
 		all := logicalNames(listed(t, table, messages.FieldsRequest{}))
 		custom := logicalNames(listed(t, table, messages.FieldsRequest{CustomOnly: true}))
-		if !slices.IsSorted(all) || !slices.Contains(all, of.table.Key) || len(slices.Compact(slices.Clone(all))) != len(all) {
+		if !slices.IsSorted(all) || !slices.Contains(all, of.table.Key) ||
+			len(slices.Compact(slices.Clone(all))) != len(all) {
 			t.Errorf("%q", all)
 		}
 		if !slices.Contains(custom, of.choices) || slices.Contains(custom, "statecode") || len(custom) >= len(all) {
@@ -388,7 +392,8 @@ func TestATableThatIsNoLongerPermitted(t *testing.T) {
 				return err
 			},
 			"get": func() error {
-				_, err := client.Get(t.Context(), messages.GetRequest{Target: acme, ID: page.Rows[0].Text("id"), Fields: []string{"no_such_field"}})
+				_, err := client.Get(t.Context(), messages.GetRequest{Target: acme, ID: page.Rows[0].Text("id"),
+					Fields: []string{"no_such_field"}})
 				return err
 			},
 			"count": func() error {

@@ -21,7 +21,8 @@ func TestAllocationsOfASmallSearch(t *testing.T) {
 	operations := operationsOf(t, environment)
 	o := &rowOperations{operations, accounts(t)}
 	body := smallSearch(nil, 12345)
-	call := route.Call{Operation: "accounts.search", RequestID: "0f9a5a52-6f0e-4d3c-9c1b-2f6f7d7c9f10", Named: "acme", Budget: 1 << 20}
+	call := route.Call{Operation: "accounts.search", RequestID: "0f9a5a52-6f0e-4d3c-9c1b-2f6f7d7c9f10", Named: "acme",
+		Budget: 1 << 20}
 	ctx := t.Context()
 
 	search := routesOf(t, operations)["accounts.search"]

@@ -92,12 +92,15 @@ type canned string
 
 func (c canned) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{Status: "200 OK", StatusCode: http.StatusOK, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(c))), ContentLength: int64(len(c))}, nil
+		Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(string(c))),
+		ContentLength: int64(len(c))}, nil
 }
 
 func (canned) Access(context.Context, string) (dynamics.Access, error) {
-	return dynamics.Access{Tables: []string{"accounts"}, Environment: "https://acme.crm4.dynamics.com", Incarnation: "1", Token: dynamics.NewSecret(strings.Repeat("eyJ0eXAiOiJKV1Qi", 90)),
-		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555", User: "11111111-2222-3333-4444-666666666666"}}, nil
+	return dynamics.Access{Tables: []string{"accounts"}, Environment: "https://acme.crm4.dynamics.com", Incarnation: "1",
+		Token: dynamics.NewSecret(strings.Repeat("eyJ0eXAiOiJKV1Qi", 90)),
+		Principal: dynamics.Principal{Organization: "11111111-2222-3333-4444-555555555555",
+			User: "11111111-2222-3333-4444-666666666666"}}, nil
 }
 
 func (c canned) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -132,7 +135,8 @@ func searched(b *testing.B, environment canned) *nats.Conn {
 		}
 		b.Cleanup(conns[i].Close)
 	}
-	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys, Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
+	operations := &Operations{Dynamics: client, Tables: messages.Tables(), Sealer: keys,
+		Catalog: plan.NewCatalog(nil, 0, slog.New(slog.DiscardHandler))}
 	c, err := interactive.Start(b.Context(), conns[0], routesOf(b, operations),
 		interactive.Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {

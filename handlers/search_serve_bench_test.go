@@ -68,7 +68,8 @@ func servedSmall(tb testing.TB) func(body []byte) {
 	environment := canned(smallPage(10))
 	search := searchRoute(tb, environment)
 	ctx := dynamics.WithRequestID(tb.Context(), "0f9a5a52-6f0e-4d3c-9c1b-2f6f7d7c9f10")
-	call := route.Call{Operation: messages.Accounts.Operation(messages.VerbSearch), RequestID: "0f9a5a52-6f0e-4d3c-9c1b-2f6f7d7c9f10", Named: "acme",
+	call := route.Call{Operation: messages.Accounts.Operation(messages.VerbSearch),
+		RequestID: "0f9a5a52-6f0e-4d3c-9c1b-2f6f7d7c9f10", Named: "acme",
 		Deadline: time.Now().Add(time.Hour), Budget: 1 << 20}
 	return func(body []byte) {
 		for part, err := range search.Serve(ctx, call, body).Parts {

@@ -80,11 +80,16 @@ func (c *Client) WhoAmI(ctx context.Context, connection string) (*WhoAmIReply, e
 
 // User returns one user with the roles.
 func (c *Client) User(ctx context.Context, in UserGetRequest) (*User, error) {
-	reply, err := call[UserReply](ctx, c, UsersGet, &in)
+	reply, err := c.UserReply(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	return &reply.User, nil
+}
+
+// UserReply is [Client.User] with the reply as a whole.
+func (c *Client) UserReply(ctx context.Context, in UserGetRequest) (*UserReply, error) {
+	return call[UserReply](ctx, c, UsersGet, &in)
 }
 
 // Check tries each permission that crmbridge needs in the connection's environment.

@@ -70,21 +70,31 @@ func (t *TableClient) Stream(ctx context.Context, in SearchRequest) iter.Seq2[*P
 
 // Get returns one row.
 func (t *TableClient) Get(ctx context.Context, in GetRequest) (Row, error) {
-	reply, err := callAs(ctx, t.client, t.table.Operation(VerbGet), CodecFor[GetRequest](t.table), &in,
-		CodecFor[RowReply](t.table))
+	reply, err := t.GetReply(ctx, in)
 	if err != nil {
 		return nil, err
 	}
 	return reply.Row, nil
 }
 
+// GetReply is [TableClient.Get] with the reply as a whole.
+func (t *TableClient) GetReply(ctx context.Context, in GetRequest) (*RowReply, error) {
+	return callAs(ctx, t.client, t.table.Operation(VerbGet), CodecFor[GetRequest](t.table), &in,
+		CodecFor[RowReply](t.table))
+}
+
 // Count returns how many rows match, however many.
 func (t *TableClient) Count(ctx context.Context, in CountRequest) (int64, error) {
-	reply, err := call[CountReply](ctx, t.client, t.table.Operation(VerbCount), &in)
+	reply, err := t.CountReply(ctx, in)
 	if err != nil {
 		return 0, err
 	}
 	return reply.Count, nil
+}
+
+// CountReply is [TableClient.Count] with the reply as a whole.
+func (t *TableClient) CountReply(ctx context.Context, in CountRequest) (*CountReply, error) {
+	return call[CountReply](ctx, t.client, t.table.Operation(VerbCount), &in)
 }
 
 // Fields returns one page of the columns that the table has.

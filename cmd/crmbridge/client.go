@@ -17,7 +17,7 @@ import (
 // client are the flags that every command which asks over NATS has.
 type client struct {
 	bridge.ClientNATS `group:"NATS:"`
-	JSON              bool          `name:"json" help:"Print the answer as JSON."`
+	JSON              bool          `name:"json" xor:"form" help:"Print the answer as JSON."`
 	Timeout           time.Duration `name:"timeout" default:"30s" help:"How long to wait for an answer: ${default}."`
 }
 

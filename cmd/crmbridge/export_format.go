@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/csv"
 	"path/filepath"
 	"strings"
 
@@ -18,6 +16,8 @@ const (
 	jsonlEnding = ".jsonl"
 )
 
+func endingOf(name string) string { return strings.ToLower(filepath.Ext(name)) }
+
 // rawPage is a page whose rows stay as they were sent: a Row does not keep the order of its
 // members.
 type rawPage struct {
@@ -26,72 +26,74 @@ type rawPage struct {
 
 // A rowFormat writes the rows of results as a file has them.
 type rowFormat struct {
-	table   messages.Table
-	codec   messages.Codec[rawPage]
-	columns []string // of CSV; nil for JSON lines
+	table  messages.Table
+	codec  messages.Codec[rawPage]
+	csv    *csvForm // nil for JSON lines
+	fields []string // of the cells of a line
+	header []byte   // begins each file
 }
 
-func newRowFormat(name string, table messages.Table, fields []string) *rowFormat {
+func newRowFormat(name string, table messages.Table, fields []string, shape exportShape) *rowFormat {
 	f := &rowFormat{table: table, codec: messages.CodecFor[rawPage](table)}
-	if strings.ToLower(filepath.Ext(name)) == csvEnding {
-		if f.columns = fields; len(fields) == 0 {
-			f.columns = table.DefaultFields
-		}
+	if endingOf(name) != csvEnding {
+		return f
 	}
+	columns := shape.Columns
+	switch {
+	case len(columns) > 0:
+	case len(fields) > 0:
+		columns = columnsOf(fields)
+	default:
+		columns = columnsOf(table.DefaultFields)
+	}
+	f.csv = &csvForm{shape.Spreadsheet}
+	f.fields, f.header = columns.cellFields(), f.csv.header(columns.headers())
 	return f
 }
 
-// page is what a result adds to the file; the first one of CSV begins with the header.
-func (f *rowFormat) page(result *messages.Result) (chunk []byte, rows int, err error) {
-	page, err := messages.ReadResult(result, f.codec)
+// An exportPage is what a result adds to the file.
+type exportPage struct {
+	header []byte // what a file begins with
+	lines  []byte
+	ends   []int // where each row ends in lines
+}
+
+// text is what some rows add.
+func (p *exportPage) text(from, to int) []byte {
+	if from == to {
+		return nil
+	}
+	begin := 0
+	if from > 0 {
+		begin = p.ends[from-1]
+	}
+	return p.lines[begin:p.ends[to-1]]
+}
+
+// page writes the rows of a result: as lines of CSV, or each as it was delivered.
+func (f *rowFormat) page(result *messages.Result) (*exportPage, error) {
+	read, err := messages.ReadResult(result, f.codec)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	if page.Rows == nil {
-		return nil, 0, messages.Errorf(messages.Internal, "page %d of the results has no %s", result.Page, f.table.Name)
+	if read.Rows == nil {
+		return nil, messages.Errorf(messages.Internal, "page %d of the results has no %s", result.Page, f.table.Name)
 	}
-	var out bytes.Buffer
-	if f.columns == nil {
-		err = jsonLines(&out, page.Rows)
-	} else {
-		err = f.csv(&out, page.Rows, result.Page == 1)
-	}
-	return out.Bytes(), len(page.Rows), err
-}
-
-// jsonLines writes each row on a line, as it was delivered.
-func jsonLines(out *bytes.Buffer, rows []jsontext.Value) error {
-	for _, row := range rows {
-		if err := row.Compact(); err != nil {
-			return err
+	page := &exportPage{header: f.header, lines: make([]byte, 0, len(result.Body)), ends: make([]int, len(read.Rows))}
+	for i, raw := range read.Rows {
+		if f.csv != nil {
+			var row messages.Row
+			if err := json.Unmarshal(raw, &row); err != nil {
+				return nil, err
+			}
+			page.lines = f.csv.line(page.lines, csvCells(row, f.fields))
+		} else {
+			if err := raw.Compact(); err != nil {
+				return nil, err
+			}
+			page.lines = append(append(page.lines, raw...), '\n')
 		}
-		out.Write(row)
-		out.WriteByte('\n')
+		page.ends[i] = len(page.lines)
 	}
-	return nil
-}
-
-// csv writes rows as RFC 4180 has them, with cells as the command's tables show them.
-func (f *rowFormat) csv(out *bytes.Buffer, rows []jsontext.Value, header bool) error {
-	lines := csv.NewWriter(out)
-	if header {
-		if err := lines.Write(f.columns); err != nil {
-			return err
-		}
-	}
-	cells := make([]string, len(f.columns))
-	for _, raw := range rows {
-		var row messages.Row
-		if err := json.Unmarshal(raw, &row); err != nil {
-			return err
-		}
-		for i, column := range f.columns {
-			cells[i] = row.Text(column)
-		}
-		if err := lines.Write(cells); err != nil {
-			return err
-		}
-	}
-	lines.Flush()
-	return lines.Error()
+	return page, nil
 }

@@ -102,17 +102,17 @@ func storedPages(t *testing.T, client *messages.Client, out string, fields []str
 	if err := json.Unmarshal([]byte(readFile(t, sideFile(out))), &state); err != nil {
 		t.Fatal(err)
 	}
-	format := newRowFormat(out, messages.Accounts, fields)
+	format := newRowFormat(out, messages.Accounts, fields, exportShape{})
 	var whole strings.Builder
 	for result, err := range client.Jobs().Results(t.Context(), "demo", state.JobID, messages.ResultsOptions{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		chunk, _, err := format.page(result)
+		page, err := format.page(result)
 		if err != nil {
 			t.Fatal(err)
 		}
-		whole.Write(chunk)
+		whole.Write(page.lines)
 	}
 	return whole.String()
 }

@@ -2,39 +2,29 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
+	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// An exportProgress is the line that shows how far an export is: what is in the file, of how
-// much, how fast, and what the job waits for. It hears of the job by its records; a user who
-// may not subscribe to them sees the pages alone.
+// An exportProgress shows how far an export is: what is in the file, of how much, how fast, and
+// what the job waits for. It hears of the job by its records; a user who may not subscribe to them
+// sees the pages alone.
 type exportProgress struct {
-	line  *progressLine
-	rows  string // what is counted: accounts
-	began time.Time
-
-	mu      sync.Mutex
-	ended   bool
-	at      int64 // rows in the file when the run began
-	written int64
-	total   *int64
-	state   string // what the job waits for; "" where it runs
-
+	bar     *bar
 	stop    context.CancelFunc
 	joining sync.WaitGroup
 }
 
-// follow begins the line, and listens to the job until end.
+// follow begins to show an export, and listens to the job until end.
 func (c *rowsExport) follow(ctx context.Context, ask *asker, std *stdio, file *exportFile) *exportProgress {
-	p := &exportProgress{line: std.progress(), rows: c.table.Name, began: time.Now(), at: file.state.Rows,
-		written: file.state.Rows}
+	p := &exportProgress{bar: std.bar(c.table.Name, file.state.Rows)}
 	ctx, p.stop = context.WithCancel(ctx)
-	if !std.live || file.state.Whole {
+	if c.Limit > 0 {
+		p.bar.atMost(int64(c.Limit))
+	}
+	if file.state.Whole {
 		return p
 	}
 	watch, err := ask.client.Jobs().Watch(c.Connection, file.state.JobID)
@@ -61,51 +51,23 @@ func (c *rowsExport) follow(ctx context.Context, ask *asker, std *stdio, file *e
 func (p *exportProgress) end() {
 	p.stop()
 	p.joining.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.ended = true
-	p.line.clear()
+	p.bar.end()
 }
 
-func (p *exportProgress) wrote(result *messages.Result, rows int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.written, p.state = rows, ""
-	if result.Total != nil {
-		p.total = result.Total
+func (p *exportProgress) wrote(result *messages.Result, file *exportFile) {
+	p.bar.set(file.state.Rows)
+	p.bar.of(result.Total)
+	if file.state.Request.Shape.Split > 0 {
+		p.bar.says(filepath.Base(file.part(file.state.Part)))
+	} else {
+		p.bar.says("")
 	}
-	p.say()
 }
 
+// heard shows what the job waits for, until a page comes.
 func (p *exportProgress) heard(job *messages.Job) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.state = waitsFor(job)
-	if job.Total != nil {
-		p.total = job.Total
+	p.bar.of(job.Total)
+	if waits := waitsFor(job); waits != "" {
+		p.bar.says("the job " + waits)
 	}
-	p.say()
-}
-
-// barCells is how many characters the bar has.
-const barCells = 20
-
-func (p *exportProgress) say() {
-	if p.ended {
-		return
-	}
-	text := fmt.Sprintf("%d %s", p.written, p.rows)
-	if p.total != nil && *p.total > 0 {
-		part := min(float64(p.written)/float64(*p.total), 1)
-		full := int(part * barCells)
-		text = fmt.Sprintf("[%s%s] %3.0f %%  %s of %d", strings.Repeat("#", full), strings.Repeat("-", barCells-full),
-			100*part, text, *p.total)
-	}
-	if past := time.Since(p.began).Seconds(); past >= 1 && p.written > p.at {
-		text += fmt.Sprintf("  %.0f/s", float64(p.written-p.at)/past)
-	}
-	if p.state != "" {
-		text += "  the job " + p.state
-	}
-	p.line.say("%s", text)
 }

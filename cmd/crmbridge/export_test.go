@@ -230,7 +230,7 @@ func TestExportRefusals(t *testing.T) {
 			says: "cannot be read"},
 		"a negative offset": {side: strings.Replace(string(side), `"offset": `, `"offset": -`, 1),
 			says: "cannot be read"},
-		"a newer side file": {side: strings.Replace(string(side), `"form": 1`, `"form": 2`, 1), says: "newer version"},
+		"a newer side file": {side: strings.Replace(string(side), `"form": 1`, `"form": 3`, 1), says: "newer version"},
 		"a huge side file":  {side: strings.Repeat(" ", mostState) + string(side), says: "cannot be read"},
 	} {
 		t.Run(name, func(t *testing.T) {

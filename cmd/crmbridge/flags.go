@@ -69,6 +69,19 @@ func (c *count) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// split is how many rows a file has at most; 0 for all.
+type split int64
+
+// UnmarshalText reads a whole number from 1 on.
+func (s *split) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseInt(string(text), 10, 32)
+	if err != nil || n < 1 {
+		return fmt.Errorf("%q is not a whole number of rows from 1 on", text)
+	}
+	*s = split(n)
+	return nil
+}
+
 // usual are arguments as kong takes them: no arguments ask for help, --version is the command, help
 // for a command is that of its flag, and a value of --order-by may begin with a hyphen, as the largest first is written.
 func usual(args []string) []string {

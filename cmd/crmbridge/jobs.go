@@ -55,8 +55,8 @@ func (c *jobsList) all(ctx context.Context, ask *asker, std *stdio) (*messages.J
 	in := messages.JobsListRequest{Target: messages.Target{Connection: c.Connection},
 		PageSize: messages.MaxJobsPageSize}
 	var jobs []messages.Job
-	progress := std.progress()
-	defer progress.clear()
+	progress := std.bar("jobs", 0)
+	defer progress.end()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Jobs().List, in)
 		if err != nil {
@@ -71,7 +71,7 @@ func (c *jobsList) all(ctx context.Context, ask *asker, std *stdio) (*messages.J
 			return nil, errNoProgress()
 		}
 		in.Cursor = page.NextCursor
-		progress.say("%d jobs …", len(jobs))
+		progress.set(int64(len(jobs)))
 	}
 	return nil, errNoProgress()
 }

@@ -71,24 +71,3 @@ func TestDeletingAJobAsksOnATerminal(t *testing.T) {
 		t.Errorf("%v, asked %q", fault, err.String())
 	}
 }
-
-// The line of an export shows the part, the rate and what the job waits for.
-func TestExportProgressLine(t *testing.T) {
-	var out strings.Builder
-	std := &stdio{err: &out, live: true}
-	p := &exportProgress{line: std.progress(), rows: "accounts", stop: func() {}}
-	p.heard(&messages.Job{State: messages.JobQueued})
-	total := int64(200)
-	p.wrote(&messages.Result{Total: &total}, 50)
-	p.end()
-	p.heard(&messages.Job{State: messages.JobQueued}) // too late to be seen
-	for _, want := range []string{"0 accounts  the job waits for its turn",
-		"[#####---------------]  25 %  50 accounts of 200"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q lacks %q", out.String(), want)
-		}
-	}
-	if !strings.HasSuffix(out.String(), beginning) {
-		t.Errorf("the line is left: %q", out.String())
-	}
-}

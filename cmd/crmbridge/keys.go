@@ -8,9 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
-
-	"github.com/jedib0t/go-pretty/v6/progress"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -223,9 +220,14 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	}
 	defer client.Close()
 	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // what fails is in the error
-	heard, end := resealBar(to)
-	done, err := store.Reseal(ctx, heard)
-	end()
+	progress := to.bar("records seen", 0)
+	defer progress.end()
+	done, err := store.Reseal(ctx, func(r tokens.Resealed) {
+		total := int64(r.Total)
+		progress.of(&total)
+		progress.set(int64(r.Seen))
+	})
+	progress.end()
 	counts := resealCounts{done.Total, done.Resealed, done.Grants, done.Tickets, done.States, done.Changes,
 		done.Unopened}
 	if c.JSON {
@@ -247,30 +249,6 @@ func asMessage(err error) error {
 		return messages.Errorf(messages.Code(fault.Code), "%s", fault.Message).Because(err)
 	}
 	return err
-}
-
-// resealBar shows progress on a terminal; elsewhere it does nothing.
-func resealBar(to *stdio) (heard func(tokens.Resealed), end func()) {
-	file, ok := to.err.(*os.File)
-	if !ok || !term.IsTerminal(file) {
-		return nil, func() {}
-	}
-	bars := progress.NewWriter()
-	bars.SetOutputWriter(file)
-	bars.SetUpdateFrequency(100 * time.Millisecond)
-	bars.SetAutoStop(false)
-	bar := &progress.Tracker{Message: "resealing", Units: progress.UnitsDefault}
-	bars.AppendTracker(bar)
-	ended := make(chan struct{})
-	go func() { defer close(ended); bars.Render() }()
-	return func(r tokens.Resealed) {
-			bar.UpdateTotal(int64(r.Total))
-			bar.SetValue(int64(r.Seen))
-		}, func() {
-			bar.MarkAsDone()
-			bars.Stop()
-			<-ended
-		}
 }
 
 type versionCommand struct{}

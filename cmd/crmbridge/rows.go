@@ -1,10 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
@@ -14,6 +18,7 @@ type rowsSearch struct {
 	ofTable
 	client
 	shown
+	rowsListed
 	connection
 	Where    filter `placeholder:"FILTER" predictor:"where" help:"Those that match: an expression, or the tree in JSON."`
 	Fields   names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
@@ -22,7 +27,7 @@ type rowsSearch struct {
 	Limit    count  `placeholder:"N" help:"At most this many rows."`
 	Total    bool   `help:"Count the matching ${rows} too."`
 	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
-	All      bool   `help:"Everything that matches, up to 50,000 rows, not one page."`
+	All      bool   `help:"Everything that matches, not one page; a table shows 50,000 ${rows} at most."`
 }
 
 // Help shows examples.
@@ -31,50 +36,166 @@ func (c *rowsSearch) Help() string {
 	return `Examples:
   ` + search + ` --where '` + x.choice + ` and ` + x.number + `' --order-by=-` + x.order + `
   ` + search + ` --where '{"field":"` + x.text + `","op":"not_null"}' --all --json
+  ` + search + ` --all --csv > ` + c.table.Name + `.csv
+
+--json prints a document for each page as crmbridge sends it, --jsonl each ` + c.table.One + ` on a line, --csv what
+tables show: the label of a choice, the name of a lookup, with every digit. With --all they print page
+after page as it comes. For files that a ` + "`export`" + ` goes on with after a crash see '` + "crmbridge " + c.table.Name + ` export --help'.
 
 ` + c.fieldsHelp() + `
 
 ` + c.whereHelp()
 }
 
-// Run prints one page, or with --all everything.
+// Run prints one page, or with --all page after page.
 func (c *rowsSearch) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
+		return err
+	}
+	if c.Fields, err = c.check(c.table, c.Fields); err != nil {
 		return err
 	}
 	in := messages.SearchRequest{
 		Target: c.target(), Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
 		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
-	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		page, err := c.pages(ctx, ask, in)
-		if err != nil {
-			return c.Where.explain(err)
+	if c.All && in.PageSize == 0 && in.Cursor == "" { // a cursor has its own
+		in.PageSize = messages.MaxPageSize
+	}
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		switch {
+		case c.JSON, c.JSONL, c.CSV:
+			err = c.stream(ctx, ask, std, in)
+		default:
+			err = c.tabulate(ctx, ask, std, in)
 		}
-		answer := messages.CodecFor[messages.Page](c.table).Wire(page)
-		return c.print(std, answer, func() error { return c.show(std, page) })
+		return c.Where.explain(err)
 	})
 }
 
-// pages reads one page, or all parts of a stream into one.
-func (c *rowsSearch) pages(
-	ctx context.Context, ask *messages.Client, in messages.SearchRequest,
-) (*messages.Page, error) {
-	if !c.All {
-		return ask.Table(c.table).Search(ctx, in)
+// pages asks for one page, or for one after the other: each when what the one before brought has
+// been taken, so that there is never more than a page in memory.
+func (c *rowsSearch) pages(ctx context.Context, ask *asker,
+	in messages.SearchRequest) iter.Seq2[*messages.Page, error] {
+	return func(yield func(*messages.Page, error) bool) {
+		for range mostPages {
+			page, err := once(ctx, ask, ask.client.Table(c.table).Search, in)
+			if !yield(page, err) || err != nil || !c.All || page.NextCursor == "" {
+				return
+			}
+			if page.NextCursor == in.Cursor {
+				break
+			}
+			in = messages.SearchRequest{Target: in.Target, Cursor: page.NextCursor}
+		}
+		yield(nil, errNoProgress())
 	}
-	var whole *messages.Page
-	for page, err := range ask.Table(c.table).Stream(ctx, in) {
+}
+
+// stream prints each page as it comes: a document for each as crmbridge sent it, or its rows.
+func (c *rowsSearch) stream(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
+	found := searchFound{table: c.table}
+	progress := std.barOver(c.table.Name, 0)
+	defer progress.end()
+	if c.Limit > 0 {
+		progress.atMost(int64(c.Limit))
+	}
+	var lines *csvOutput
+	for page, err := range c.pages(ctx, ask, in) {
 		if err != nil {
-			return nil, err
+			return found.before(err)
+		}
+		fields := c.columns(c.Fields, page.Rows)
+		if c.CSV {
+			if lines == nil {
+				lines = c.csvOf(std, fields)
+			}
+			err = lines.rows(page.Rows)
+		} else {
+			err = c.printPage(std, page, fields)
+		}
+		if err != nil {
+			return err
+		}
+		found.add(page)
+		progress.set(int64(found.rows))
+		progress.of(found.total)
+	}
+	progress.end()
+	if c.JSON {
+		return nil // the cursor and the total are in the document
+	}
+	return found.summarize(std)
+}
+
+// printPage prints a page as JSON, or its rows as lines of it.
+func (c *rowsSearch) printPage(std *stdio, page *messages.Page, fields []string) error {
+	rows, err := rowsInOrder(page.Rows, fields)
+	if err != nil {
+		return err
+	}
+	if c.JSONL {
+		return jsonLinesOf(std, rows)
+	}
+	return term.JSON(std.out, messages.CodecFor[orderedPage](c.table).Wire(
+		&orderedPage{page.Head, rows, page.Total, page.NextCursor}))
+}
+
+// An orderedPage is a messages.Page whose rows have their members in order.
+type orderedPage struct {
+	messages.Head
+	Rows       []jsontext.Value `json:"rows" table:"rows"`
+	Total      *int64           `json:"total,omitzero"`
+	NextCursor string           `json:"next_cursor,omitzero"`
+}
+
+// tabulate prints all rows as one table, whose columns are as wide as its widest cells. There is a
+// bound to that, which is the one of an answer in stream mode.
+func (c *rowsSearch) tabulate(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
+	progress := std.bar(c.table.Name, 0)
+	defer progress.end()
+	var whole *messages.Page
+	for page, err := range c.pages(ctx, ask, in) {
+		if err != nil {
+			return err
 		}
 		if whole != nil {
 			page.Rows = append(whole.Rows, page.Rows...)
+			page.Total = cmp.Or(page.Total, whole.Total)
 		}
-		whole = page
+		progress.set(int64(len(page.Rows)))
+		progress.of(page.Total)
+		if whole = page; len(whole.Rows) >= messages.MaxStreamRows {
+			break
+		}
 	}
-	return whole, nil
+	progress.end()
+	return c.show(std, whole)
+}
+
+// searchFound is what a search has printed.
+type searchFound struct {
+	table  messages.Table
+	rows   int
+	total  *int64
+	cursor string
+}
+
+func (f *searchFound) add(page *messages.Page) {
+	f.rows += len(page.Rows)
+	f.cursor = page.NextCursor
+	if page.Total != nil {
+		f.total = page.Total
+	}
+}
+
+// before says of an error what came before it.
+func (f *searchFound) before(err error) error {
+	if f.rows == 0 {
+		return err
+	}
+	return fmt.Errorf("%w; %d %s came before, which are not all", err, f.rows, f.table.Name)
 }
 
 func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
@@ -82,12 +203,19 @@ func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
 	if err := term.Table(std.out, fields, c.cells(c.shown, fields, page.Rows)); err != nil {
 		return err
 	}
-	summary := fmt.Sprintf("%d %s", len(page.Rows), c.table.Name)
-	if page.Total != nil {
-		summary += fmt.Sprintf(" of %d", *page.Total)
+	found := searchFound{table: c.table}
+	found.add(page)
+	return found.summarize(std)
+}
+
+// summarize says on stderr how many rows there were, and whether there are more.
+func (f *searchFound) summarize(std *stdio) error {
+	summary := fmt.Sprintf("%d %s", f.rows, f.table.Name)
+	if f.total != nil {
+		summary += fmt.Sprintf(" of %d", *f.total)
 	}
-	if page.NextCursor != "" {
-		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", page.NextCursor)
+	if f.cursor != "" {
+		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", f.cursor)
 	}
 	_, err := fmt.Fprintln(std.err, summary)
 	return err
@@ -105,39 +233,4 @@ func (o ofTable) columns(fields []string, rows []messages.Row) []string {
 		return usual
 	}
 	return slices.Sorted(maps.Keys(rows[0]))
-}
-
-type rowsGet struct {
-	ofTable
-	client
-	shown
-	connection
-	ID     string `arg:"" name:"row" help:"Id of the ${row} (GUID)."`
-	Fields names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
-}
-
-// Help names the fields.
-func (c *rowsGet) Help() string { return c.fieldsHelp() }
-
-// Run prints one row.
-func (c *rowsGet) Run(ctx context.Context, std *stdio) error {
-	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		row, err := ask.Table(c.table).Get(ctx, messages.GetRequest{
-			Target: c.target(), ID: c.ID, Fields: c.Fields})
-		if err != nil {
-			return err
-		}
-		return c.print(std, row, func() error {
-			fields := c.Fields
-			if len(fields) == 0 {
-				fields = c.table.DefaultFields
-			}
-			var pairs [][2]string
-			cells := c.cells(c.shown, fields, []messages.Row{row})[0]
-			for i, field := range fields {
-				pairs = append(pairs, [2]string{field, cells[i]})
-			}
-			return term.Pairs(std.out, pairs)
-		})
-	})
 }

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -14,6 +16,7 @@ type rowsChanges struct {
 	ofTable
 	client
 	shown
+	rowsListed
 	connection
 	Cursor     string `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
 	CursorFile string `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
@@ -39,6 +42,9 @@ Examples:
 
 // Run follows the changes to their end and prints them page by page.
 func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
+	if err := c.checkCSV(); err != nil {
+		return err
+	}
 	in := messages.ChangesRequest{Target: c.target(),
 		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
 	if c.CursorFile != "" {
@@ -59,7 +65,7 @@ func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
 			}
 			next = "the cursor is in " + c.CursorFile
 		}
-		if c.JSON && c.CursorFile == "" && !found.more {
+		if (c.JSON || c.JSONL) && c.CursorFile == "" && !found.more {
 			return nil // the cursor is in the last document
 		}
 		return found.summarize(std, next)
@@ -94,16 +100,15 @@ func (c *rowsChanges) follow(
 	ctx context.Context, ask *asker, std *stdio, in messages.ChangesRequest,
 ) (*changesFound, error) {
 	found := changesFound{table: c.table}
-	codec := messages.CodecFor[messages.ChangesReply](c.table)
-	progress := std.progress()
-	defer progress.clear()
+	printPage := c.printer(std)
+	progress := std.barOver(c.table.Name+" made or changed", 0)
+	defer progress.end()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Table(c.table).Changes, in)
 		if err != nil {
 			return nil, err
 		}
-		progress.clear()
-		if err := c.print(std, codec.Wire(page), func() error { return c.show(std, page) }); err != nil {
+		if err := printPage(page); err != nil {
 			return nil, err
 		}
 		found.rows += len(page.Rows)
@@ -116,9 +121,67 @@ func (c *rowsChanges) follow(
 			break
 		}
 		in = messages.ChangesRequest{Target: in.Target, Cursor: page.NextCursor, PageSize: in.PageSize}
-		progress.say("%s …", &found)
+		progress.set(int64(found.rows))
+		if found.deleted > 0 {
+			progress.says(fmt.Sprintf("%d deleted", found.deleted))
+		}
 	}
 	return &found, nil
+}
+
+// checkCSV asks for the fields that the columns of CSV show, by name also where a cursor stands for
+// them: so the columns are the same in every run, whatever comes first.
+func (c *rowsChanges) checkCSV() (err error) {
+	if c.Fields, err = c.check(c.table, c.Fields); err == nil && c.CSV && len(c.Fields) == 0 {
+		c.Fields = c.table.DefaultFields
+	}
+	return err
+}
+
+// printer prints pages in the form that was asked for.
+func (c *rowsChanges) printer(std *stdio) func(*messages.ChangesReply) error {
+	lines := c.csvOf(std, c.Fields)
+	lines.extra = []string{"deleted"}
+	return func(page *messages.ChangesReply) error {
+		switch {
+		case c.CSV:
+			return c.csvPage(lines, page)
+		case !c.JSON && !c.JSONL:
+			return c.show(std, page)
+		}
+		rows, err := rowsInOrder(page.Rows, c.columns(c.Fields, page.Rows))
+		if err != nil {
+			return err
+		}
+		reply := messages.CodecFor[orderedChanges](c.table).Wire(
+			&orderedChanges{page.Head, rows, page.Deleted, page.NextCursor, page.HasMore})
+		if c.JSONL {
+			return term.JSONLine(std.out, reply)
+		}
+		return term.JSON(std.out, reply)
+	}
+}
+
+// An orderedChanges is a messages.ChangesReply whose rows have their members in order.
+type orderedChanges struct {
+	messages.Head
+	Rows       []jsontext.Value `json:"rows" table:"rows"`
+	Deleted    []string         `json:"deleted"`
+	NextCursor string           `json:"next_cursor"`
+	HasMore    bool             `json:"has_more"`
+}
+
+// csvPage prints a line for each row, and one for each row that is gone: with its id in the last
+// column, which is empty for others, and nothing else.
+func (c *rowsChanges) csvPage(to *csvOutput, page *messages.ChangesReply) error {
+	if err := to.rows(page.Rows); err != nil {
+		return err
+	}
+	lines := make([][]csvCell, len(page.Deleted))
+	for i, id := range page.Deleted {
+		lines[i] = append(make([]csvCell, len(to.columns)), csvCell{text: id})
+	}
+	return to.lines(lines)
 }
 
 func (c *rowsChanges) show(std *stdio, page *messages.ChangesReply) error {

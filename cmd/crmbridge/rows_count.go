@@ -33,16 +33,15 @@ func (c *rowsCount) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		count, err := ask.Table(c.table).Count(ctx, messages.CountRequest{Target: c.target(), Where: where})
+		progress := std.wait("counting " + c.table.Name)
+		defer progress.end()
+		reply, err := ask.Table(c.table).CountReply(ctx, messages.CountRequest{Target: c.target(), Where: where})
 		if err != nil {
 			return c.Where.explain(err)
 		}
-		answer := struct {
-			Connection string `json:"connection"`
-			Count      int64  `json:"count"`
-		}{c.Connection, count}
-		return c.print(std, answer, func() error {
-			_, err := fmt.Fprintln(std.out, count)
+		progress.end()
+		return c.print(std, reply, func() error {
+			_, err := fmt.Fprintln(std.out, reply.Count)
 			return err
 		})
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 type rowsFields struct {
 	ofTable
 	client
+	listed
 	connection
 	CustomOnly bool `help:"Only fields that the customer or an app added."`
 }
@@ -32,40 +34,67 @@ Examples:
   ` + c.command(messages.VerbFields) + ` --json | jq '.fields[] | select(.name == "` + choice + `").options'`
 }
 
-// Run prints all fields, page by page.
+// Run prints all fields.
 func (c *rowsFields) Run(ctx context.Context, std *stdio) error {
+	in := messages.FieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
-		all, err := c.all(ctx, ask, std)
-		if err != nil {
-			return err
+		progress := std.barOver("fields", 0)
+		defer progress.end()
+		var all []messages.Field
+		for page, err := range fieldPages(ctx, ask, c.table, in) {
+			switch {
+			case err != nil:
+			case c.JSON:
+				err = term.JSON(std.out, page)
+			case c.JSONL:
+				err = jsonLinesOf(std, page.Fields)
+			default:
+				all = append(all, page.Fields...)
+			}
+			if err != nil {
+				return err
+			}
+			progress.set(int64(len(all)))
 		}
-		return c.print(std, all, func() error { return c.show(std, all.Fields) })
+		progress.end()
+		switch {
+		case c.JSON, c.JSONL:
+			return nil
+		case c.CSV:
+			return fieldsCSV(std, all)
+		}
+		return c.show(std, all)
 	})
 }
 
-// all reads all pages into one.
-func (c *rowsFields) all(ctx context.Context, ask *asker, std *stdio) (*messages.FieldsReply, error) {
-	in := messages.FieldsRequest{Target: c.target(), CustomOnly: c.CustomOnly}
-	var fields []messages.Field
-	progress := std.progress()
-	defer progress.clear()
-	for range mostPages {
-		page, err := once(ctx, ask, ask.client.Table(c.table).Fields, in)
-		if err != nil {
-			return nil, err
+// fieldPages asks for page after page.
+func fieldPages(ctx context.Context, ask *asker, table messages.Table,
+	in messages.FieldsRequest) iter.Seq2[*messages.FieldsReply, error] {
+	return func(yield func(*messages.FieldsReply, error) bool) {
+		for range mostPages {
+			page, err := once(ctx, ask, ask.client.Table(table).Fields, in)
+			if !yield(page, err) || err != nil || page.NextCursor == "" {
+				return
+			}
+			if page.NextCursor == in.Cursor {
+				break
+			}
+			in.Cursor = page.NextCursor
 		}
-		fields = append(fields, page.Fields...)
-		if page.NextCursor == "" {
-			page.Fields = fields
-			return page, nil
-		}
-		if page.NextCursor == in.Cursor {
-			return nil, errNoProgress()
-		}
-		in.Cursor = page.NextCursor
-		progress.say("%d fields …", len(fields))
+		yield(nil, errNoProgress())
 	}
-	return nil, errNoProgress()
+}
+
+// fieldsCSV has a line for each field. Options are as tables show them.
+func fieldsCSV(std *stdio, fields []messages.Field) error {
+	lines := make([][]csvCell, len(fields))
+	for i, field := range fields {
+		lines[i] = csvTexts(field.Name, field.LogicalName, field.Label, field.Type, strconv.FormatBool(field.Custom),
+			strconv.FormatBool(field.Readable), strconv.FormatBool(field.Searchable), optionsOf(field))
+	}
+	out := csvOutput{to: std, extra: []string{
+		"name", "logical_name", "label", "type", "custom", "readable", "searchable", "options"}}
+	return out.lines(lines)
 }
 
 func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
@@ -78,11 +107,7 @@ func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
 		case !field.Searchable:
 			note = "not for filters"
 		}
-		options := optionList(field.Options)
-		if field.OptionsTruncated {
-			options += ", …"
-		}
-		rows[i] = []string{field.Name, field.Label, field.Type, options, note}
+		rows[i] = []string{field.Name, field.Label, field.Type, optionsOf(field), note}
 	}
 	if err := term.Table(std.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
 		return err
@@ -91,11 +116,14 @@ func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
 	return err
 }
 
-// optionList names options as filters may: by number or label.
-func optionList(options []messages.Choice) string {
-	words := make([]string, len(options))
-	for i, option := range options {
+// optionsOf names the options of a field as filters may: by number or label.
+func optionsOf(field messages.Field) string {
+	words := make([]string, len(field.Options))
+	for i, option := range field.Options {
 		words[i] = strconv.FormatInt(option.Value, 10) + " " + option.Label
+	}
+	if field.OptionsTruncated {
+		words = append(words, "…")
 	}
 	return strings.Join(words, ", ")
 }

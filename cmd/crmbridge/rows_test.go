@@ -115,7 +115,7 @@ func TestCommandsOfOtherTables(t *testing.T) {
 			"1 contacts of 3; there are more: --cursor c, or --all\n"},
 		{"contacts search acme --json", "crm.contacts.search.request.acme", `{"contacts":[` + datum + `]}`, "", `"contacts": [`, ""},
 		{"contacts search acme --all --json", "crm.contacts.search.request.acme", `{"error":{"code":"consent_required","message":"connect again"}}`,
-			`"mode":"stream"`, "", "consent_required: connect again"},
+			`"page_size":5000`, "", "consent_required: connect again"},
 		{"contacts get acme 1", "crm.contacts.get.request.acme", `{"contact":` + datum + `}`,
 			`{"connection":"acme","contact_id":"1"}`, "job_title  Buyer\naccount    A. Datum\n", ""},
 		{"contacts count acme", "crm.contacts.count.request.acme", `{"count":25000}`, `{"connection":"acme"}`, "25000\n", ""},

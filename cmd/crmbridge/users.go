@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ type usersCommands struct {
 
 type usersGet struct {
 	client
+	listed
 	connection
 	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
 }
@@ -30,12 +32,40 @@ func (c *usersGet) Run(ctx context.Context, std *stdio) error {
 		in.UserID = c.User
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		user, err := ask.User(ctx, in)
-		if err != nil {
+		reply, err := ask.UserReply(ctx, in)
+		switch {
+		case err != nil:
 			return err
+		case c.JSONL:
+			return term.JSONLine(std.out, reply.User)
+		case c.CSV:
+			return userCSV(std, &reply.User)
 		}
-		return c.print(std, user, func() error { return printUser(std, user) })
+		return c.print(std, reply, func() error { return printUser(std, &reply.User) })
 	})
+}
+
+// userCSV has a line for each role and way by which the user has it, and one for a user without.
+func userCSV(std *stdio, user *messages.User) error {
+	var lines [][]csvCell
+	for _, role := range append(user.Roles, messages.Role{}) {
+		if role != (messages.Role{}) || len(lines) == 0 {
+			lines = append(lines, csvTexts(user.ID, user.Name, user.Email, user.Title,
+				strconv.FormatBool(user.Disabled), user.BusinessUnitID, role.ID, role.Name, role.Via))
+		}
+	}
+	out := csvOutput{to: std, extra: []string{"id", "name", "email", "title", "disabled", "business_unit_id",
+		"role_id", "role", "via"}}
+	return errors.Join(out.lines(lines), sayTruncated(std, user))
+}
+
+// sayTruncated says on stderr that roles are missing.
+func sayTruncated(std *stdio, user *messages.User) error {
+	if !user.RolesTruncated {
+		return nil
+	}
+	_, err := fmt.Fprintln(std.err, "The user is in more than 500 teams: roles of the others are missing.")
+	return err
 }
 
 func printUser(std *stdio, user *messages.User) error {
@@ -49,17 +79,15 @@ func printUser(std *stdio, user *messages.User) error {
 	for i, role := range user.Roles {
 		rows[i] = []string{role.Name, role.Via, role.ID}
 	}
-	if user.RolesTruncated {
-		const more = "The user is in more than 500 teams: roles of the others are missing."
-		if _, err := fmt.Fprintln(std.err, more); err != nil {
-			return err
-		}
+	if err := sayTruncated(std, user); err != nil {
+		return err
 	}
 	return term.Table(std.out, []string{"role", "via", "id"}, rows)
 }
 
 type usersWhoAmI struct {
 	client
+	listed
 	connection
 }
 
@@ -69,6 +97,13 @@ func (c *usersWhoAmI) Run(ctx context.Context, std *stdio) error {
 		who, err := ask.WhoAmI(ctx, c.Connection)
 		if err != nil {
 			return err
+		}
+		switch {
+		case c.JSONL:
+			return term.JSONLine(std.out, who)
+		case c.CSV:
+			out := csvOutput{to: std, extra: []string{"user_id", "business_unit_id", "organization_id"}}
+			return out.lines([][]csvCell{csvTexts(who.UserID, who.BusinessUnitID, who.OrganizationID)})
 		}
 		return c.print(std, who, func() error {
 			return term.Pairs(std.out, [][2]string{

@@ -15,7 +15,8 @@ func TestAdminConsent(t *testing.T) {
 	g := start(t, emulator.Options{Accounts: -1, AdminConsentRequired: true})
 	scope := g.url + "/user_impersonation"
 	ask := func(path string, pairs ...string) reply {
-		q := url.Values{"client_id": {emulator.DefaultClientID}, "redirect_uri": {emulator.DefaultRedirectURI}, "state": {"s&s"}, "scope": {scope}}
+		q := url.Values{"client_id": {emulator.DefaultClientID}, "redirect_uri": {emulator.DefaultRedirectURI},
+			"state": {"s&s"}, "scope": {scope}}
 		for i := 0; i < len(pairs); i += 2 {
 			q.Set(pairs[i], pairs[i+1])
 		}
@@ -43,23 +44,28 @@ func TestAdminConsent(t *testing.T) {
 		}
 		r := g.post(html.UnescapeString(m[1]), url.Values{"action": {action}})
 		back, err := url.Parse(r.header.Get("Location"))
-		if err != nil || !strings.HasPrefix(back.String(), emulator.DefaultRedirectURI+"?") || back.Query().Get("state") != "s&s" {
+		if err != nil || !strings.HasPrefix(back.String(), emulator.DefaultRedirectURI+"?") ||
+			back.Query().Get("state") != "s&s" {
 			t.Fatalf("%d %s", r.status, r.header.Get("Location"))
 		}
 		return back.Query()
 	}
 	signIn := func() reply {
 		page := g.do("GET", g.config().AuthCodeURL("st"), "", nil)
-		return g.post(html.UnescapeString(formAction.FindStringSubmatch(page.body)[1]), url.Values{"user": {other}, "action": {"accept"}})
+		return g.post(html.UnescapeString(formAction.FindStringSubmatch(page.body)[1]),
+			url.Values{"user": {other}, "action": {"accept"}})
 	}
-	if q := answer(ask(v2), "cancel"); q.Get("admin_consent") != "True" || q.Get("error") != "consent_required" || !strings.HasPrefix(q.Get("error_description"), "AADSTS65004: ") || q.Get("tenant") != "" {
+	if q := answer(ask(v2), "cancel"); q.Get("admin_consent") != "True" || q.Get("error") != "consent_required" ||
+		!strings.HasPrefix(q.Get("error_description"), "AADSTS65004: ") || q.Get("tenant") != "" {
 		t.Errorf("v2 refusal: %v", q)
 	}
-	if q := answer(ask(v1, "scope", ""), "cancel"); q.Get("error") != "permission_denied" || q.Get("error_description") == "" || q.Get("admin_consent") != "" {
+	if q := answer(ask(v1, "scope", ""), "cancel"); q.Get("error") != "permission_denied" ||
+		q.Get("error_description") == "" || q.Get("admin_consent") != "" {
 		t.Errorf("v1 refusal: %v", q)
 	}
 	expectBack(t, signIn(), "consent_required", "AADSTS90094: ")
-	if q := answer(ask(v2), "accept"); q.Get("admin_consent") != "True" || q.Get("tenant") != emulator.DefaultTenantID || q.Get("scope") != scope || q.Get("error") != "" {
+	if q := answer(ask(v2), "accept"); q.Get("admin_consent") != "True" || q.Get("tenant") != emulator.DefaultTenantID ||
+		q.Get("scope") != scope || q.Get("error") != "" {
 		t.Errorf("v2: %v", q)
 	}
 	if r := signIn(); !strings.Contains(r.header.Get("Location"), "code=") {
@@ -67,7 +73,8 @@ func TestAdminConsent(t *testing.T) {
 	}
 	g.s.Control().RequireAdminConsent(true) // and forgets
 	expectBack(t, signIn(), "consent_required", "AADSTS90094: ")
-	if q := answer(ask(v1, "scope", ""), "accept"); q.Get("admin_consent") != "True" || q.Get("tenant") != emulator.DefaultTenantID || q.Has("scope") {
+	if q := answer(ask(v1, "scope", ""), "accept"); q.Get("admin_consent") != "True" ||
+		q.Get("tenant") != emulator.DefaultTenantID || q.Has("scope") {
 		t.Errorf("v1: %v", q)
 	}
 	if r := signIn(); !strings.Contains(r.header.Get("Location"), "code=") {
@@ -84,7 +91,8 @@ func TestAdminConsentAtOnce(t *testing.T) {
 		return g.do("GET", g.config().AuthCodeURL("st", oauth2.SetAuthURLParam("login_hint", other)), "", nil)
 	}
 	expectBack(t, authorize(), "consent_required", "AADSTS90094: ")
-	q := url.Values{"client_id": {emulator.DefaultClientID}, "redirect_uri": {emulator.DefaultRedirectURI}, "scope": {g.url + "/.default"}}
+	q := url.Values{"client_id": {emulator.DefaultClientID}, "redirect_uri": {emulator.DefaultRedirectURI},
+		"scope": {g.url + "/.default"}}
 	if r := g.do("GET", "/organizations/v2.0/adminconsent?"+q.Encode(), "", nil); !strings.Contains(r.header.Get("Location"), "admin_consent=True&") {
 		t.Errorf("%d %s", r.status, r.header.Get("Location"))
 	}

@@ -56,7 +56,8 @@ func TestApplyErrors(t *testing.T) {
 }
 
 func crmIn(column string, values ...string) string {
-	return `Microsoft.Dynamics.CRM.In(PropertyName='` + column + `',PropertyValues=["` + strings.Join(values, `","`) + `"])`
+	return `Microsoft.Dynamics.CRM.In(PropertyName='` + column + `',PropertyValues=["` +
+		strings.Join(values, `","`) + `"])`
 }
 
 func TestApply(t *testing.T) {
@@ -102,7 +103,8 @@ func TestApply(t *testing.T) {
 func TestRetrieveTotalRecordCount(t *testing.T) {
 	var clock atomic.Int64
 	clock.Store(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix())
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: 37, Now: func() time.Time { return time.Unix(clock.Load(), 0) }})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 37,
+		Now: func() time.Time { return time.Unix(clock.Load(), 0) }})
 	tok := g.signIn("").AccessToken
 	for path, c := range map[string]struct {
 		status     int
@@ -123,7 +125,8 @@ func TestRetrieveTotalRecordCount(t *testing.T) {
 	}
 	ask := func(path, keys, values string) {
 		t.Helper()
-		want := `{"@odata.context":"` + g.url + `/api/data/v9.2/$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse","EntityRecordCountCollection":` + keys + `,"Values":[` + values + `]}}`
+		want := `{"@odata.context":"` + g.url +
+			`/api/data/v9.2/$metadata#Microsoft.Dynamics.CRM.RetrieveTotalRecordCountResponse","EntityRecordCountCollection":` + keys + `,"Values":[` + values + `]}}`
 		if r := g.api(g.signIn("").AccessToken, path); r.status != 200 || r.body != want {
 			t.Errorf("%s: %d\ngot  %s\nwant %s", path, r.status, r.body, want)
 		}
@@ -131,7 +134,8 @@ func TestRetrieveTotalRecordCount(t *testing.T) {
 	alias := "RetrieveTotalRecordCount(EntityNames=@p1)?@p1=" + url.QueryEscape(`["account"]`)
 	one := `{"Count":1,"IsReadOnly":false,"Keys":["account"]`
 	ask(alias, one, "37")
-	ask("RetrieveTotalRecordCount(EntityNames=['account','role'])", `{"Count":2,"IsReadOnly":false,"Keys":["account","role"]`, fmt.Sprint("37,", len(emulator.RoleNames())*len(emulator.BusinessUnits())))
+	ask("RetrieveTotalRecordCount(EntityNames=['account','role'])",
+		`{"Count":2,"IsReadOnly":false,"Keys":["account","role"]`, fmt.Sprint("37,", len(emulator.RoleNames())*len(emulator.BusinessUnits())))
 	g.s.Control().PutAccount(emulator.Account{Name: "new"})
 	clock.Add(24 * 3600)
 	ask(alias, one, "37") // a snapshot

@@ -20,7 +20,8 @@ const batchType = `multipart/mixed; boundary="batch_x"`
 
 // get is a part of a batch; headers follow the URL.
 func get(target string, header ...string) string {
-	return "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nGET " + target + " HTTP/1.1\r\n" + strings.Join(append(header, ""), "\r\n") + "\r\n"
+	return "Content-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nGET " + target + " HTTP/1.1\r\n" +
+		strings.Join(append(header, ""), "\r\n") + "\r\n"
 }
 
 func batchOf(parts ...string) string {
@@ -41,14 +42,16 @@ func changeSet(ops ...string) string {
 
 func (g *rig) batch(token, body string, header ...string) reply {
 	g.Helper()
-	return g.do("POST", "/api/data/v9.2/$batch", token, strings.NewReader(body), append([]string{"Content-Type", batchType}, header...)...)
+	return g.do("POST", "/api/data/v9.2/$batch", token, strings.NewReader(body),
+		append([]string{"Content-Type", batchType}, header...)...)
 }
 
 // answers reads a batch's answer with the standard library, which is not this package.
 func answers(t *testing.T, r reply) []reply {
 	t.Helper()
 	kind, params, err := mime.ParseMediaType(r.header.Get("Content-Type"))
-	if err != nil || kind != "multipart/mixed" || !regexp.MustCompile(`^batchresponse_[0-9a-f-]{36}$`).MatchString(params["boundary"]) {
+	if err != nil || kind != "multipart/mixed" ||
+		!regexp.MustCompile(`^batchresponse_[0-9a-f-]{36}$`).MatchString(params["boundary"]) {
 		t.Fatalf("Content-Type %q, body %s", r.header.Get("Content-Type"), r.body)
 	}
 	return partsOf(t, strings.NewReader(r.body), params["boundary"])
@@ -122,7 +125,8 @@ func TestBatchesThatAreNotRead(t *testing.T) {
 		"nested change sets":      {batchType, batchOf("Content-Type: multipart/mixed; boundary=o\r\n\r\n--o\r\n" + changeSet("POST accounts") + "\r\n--o--"), "0x80048d19", "Nested change sets in a batch payload are not supported."},
 	} {
 		r := g.do("POST", "/api/data/v9.2/$batch", tok, strings.NewReader(c.body), "Content-Type", c.kind)
-		if r.status != 400 || !strings.Contains(r.body, `{"error":{"code":"`+c.code+`","message":`) || !strings.Contains(message(t, r), c.text) {
+		if r.status != 400 || !strings.Contains(r.body, `{"error":{"code":"`+c.code+`","message":`) ||
+			!strings.Contains(message(t, r), c.text) {
 			t.Errorf("%s: %d %s", name, r.status, r.body)
 		}
 	}
@@ -132,7 +136,8 @@ func TestBatchesThatAreNotRead(t *testing.T) {
 	if r := g.batch("", good); r.status != 401 {
 		t.Errorf("without a token: %d", r.status)
 	}
-	if r := g.batch(g.signIn("no.roles@contoso.example").AccessToken, good); r.status != 403 || !strings.Contains(r.body, "0x80042f09") {
+	if r := g.batch(g.signIn("no.roles@contoso.example").AccessToken, good); r.status != 403 ||
+		!strings.Contains(r.body, "0x80042f09") {
 		t.Errorf("without a role: %d %s", r.status, r.body)
 	}
 	g.s.Control().Fail(emulator.Fault{Route: "$batch", Kind: emulator.KindThrottle, RetryAfter: 3})
@@ -169,7 +174,8 @@ func TestBatchStopsAtTheFirstFailure(t *testing.T) {
 			t.Errorf("%s: %d %s", name, r.status, r.body)
 			continue
 		}
-		if h := list[1].header; !strings.Contains(list[1].body, c.body) || len(h.Get("REQ_ID")) != 36 || h.Get("Content-Type") != "application/json; odata.metadata=minimal" || h.Get("OData-Version") != "4.0" {
+		if h := list[1].header; !strings.Contains(list[1].body, c.body) || len(h.Get("REQ_ID")) != 36 ||
+			h.Get("Content-Type") != "application/json; odata.metadata=minimal" || h.Get("OData-Version") != "4.0" {
 			t.Errorf("%s: %+v", name, list[1])
 		}
 		r = g.batch(tok, body, "Prefer", "respond-async, odata.continue-on-error")
@@ -190,7 +196,8 @@ func TestBatchOnTheWire(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 50})
 	c, tok := g.s.Control(), g.signIn("").AccessToken
 	c.ResetCounts()
-	r := g.batch(tok, batchOf(get("accounts?$select=name&$filter="+url.QueryEscape("name eq 'Umlaut GmbH'")), get("acounts")), "Prefer", `odata.continue-on-error,odata.maxpagesize=1`)
+	r := g.batch(tok, batchOf(get("accounts?$select=name&$filter="+url.QueryEscape("name eq 'Umlaut GmbH'")),
+		get("acounts")), "Prefer", `odata.continue-on-error,odata.maxpagesize=1`)
 	id := regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 	got := strings.ReplaceAll(id.ReplaceAllString(r.body, "GUID"), g.url, "[org]")
 	want := "--batchresponse_GUID\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n" +
@@ -199,7 +206,8 @@ func TestBatchOnTheWire(t *testing.T) {
 		"--batchresponse_GUID\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n" +
 		"HTTP/1.1 404 Not Found\r\nREQ_ID: GUID\r\nContent-Type: application/json; odata.metadata=minimal\r\nOData-Version: 4.0\r\n\r\n" +
 		`{"error":{"code":"0x80060888","message":"Resource not found for the segment 'acounts'."}}` + "\r\n--batchresponse_GUID--\r\n"
-	if got != want || r.header.Get("Preference-Applied") != "" || strings.Contains(r.header.Get("Content-Type"), "batch_x") {
+	if got != want || r.header.Get("Preference-Applied") != "" ||
+		strings.Contains(r.header.Get("Content-Type"), "batch_x") {
 		t.Errorf("%v\ngot  %q\nwant %q", r.header, got, want)
 	}
 	if n := c.Counts().Data; n["$batch"] != 1 || n["accounts"] != 1 || n["acounts"] != 1 {
@@ -219,7 +227,9 @@ func TestBatchOperations(t *testing.T) {
 	}
 	single := "accounts(" + ids[0] + ")?$select=name"
 	etag := g.api(tok, single).header.Get("ETag")
-	long := "accounts?$select=name&$filter=" + url.QueryEscape(`Microsoft.Dynamics.CRM.In(PropertyName='accountid',PropertyValues=["`+strings.Join(append(ids, strings.Split(strings.Repeat(ids[0]+"|", 1100), "|")[:1100]...), `","`)+`"])`)
+	long := "accounts?$select=name&$filter=" +
+		url.QueryEscape(`Microsoft.Dynamics.CRM.In(PropertyName='accountid',PropertyValues=["`+
+			strings.Join(append(ids, strings.Split(strings.Repeat(ids[0]+"|", 1100), "|")[:1100]...), `","`)+`"])`)
 	if len(long) < 50_000 || len(long) > 65_000 {
 		t.Fatalf("the URL has %d characters", len(long))
 	}
@@ -241,16 +251,19 @@ func TestBatchOperations(t *testing.T) {
 		status int
 		text   string
 		rows   int
-	}{{200, `@odata.nextLink":"` + g.url + `/api/data/v9.2/accounts?$select=name&$skiptoken=`, 2}, {200, "", 1}, {200, "\ufeff300", 0}, {304, "", 0}, {200, `"value":[]`, 0}, {200, "", 300},
+	}{{200, `@odata.nextLink":"` + g.url + `/api/data/v9.2/accounts?$select=name&$skiptoken=`, 2}, {200, "", 1},
+		{200, "\ufeff300", 0}, {304, "", 0}, {200, `"value":[]`, 0}, {200, "", 300},
 		{200, `"@odata.deltaLink":"`, 300}, {200, "UserId", 0}} {
-		if list[i].status != c.status || !strings.Contains(list[i].body, c.text) || strings.Count(list[i].body, "@odata.etag") != c.rows {
+		if list[i].status != c.status || !strings.Contains(list[i].body, c.text) ||
+			strings.Count(list[i].body, "@odata.etag") != c.rows {
 			t.Errorf("operation %d: %d %.500s", i, list[i].status, list[i].body)
 		}
 	}
 	if got := list[0].header.Values("Preference-Applied"); len(got) != 2 || got[0] != "odata.maxpagesize=2" {
 		t.Errorf("Preference-Applied: %q", got)
 	}
-	if list[2].header.Get("Content-Type") != "text/plain" || list[6].header.Get("Content-Type") != "application/json; odata.metadata=full; odata.streaming=true" {
+	if list[2].header.Get("Content-Type") != "text/plain" ||
+		list[6].header.Get("Content-Type") != "application/json; odata.metadata=full; odata.streaming=true" {
 		t.Errorf("types: %v %v", list[2].header, list[6].header)
 	}
 	if r := g.do("GET", "/api/data/v9.2/"+long, tok, nil); r.status != 404 || strings.HasPrefix(r.body, "{") {
@@ -271,7 +284,8 @@ func TestURLLimits(t *testing.T) {
 	if r := g.do("GET", fill(32768), tok, nil); r.status != 200 {
 		t.Errorf("32,768 characters: %d", r.status)
 	}
-	if r := g.do("GET", fill(32769), tok, nil); r.status != 404 || !strings.Contains(r.body, "404 - File or directory not found.") || r.header.Get("Content-Type") != "text/html" {
+	if r := g.do("GET", fill(32769), tok, nil); r.status != 404 ||
+		!strings.Contains(r.body, "404 - File or directory not found.") || r.header.Get("Content-Type") != "text/html" {
 		t.Errorf("32,769 characters: %d %s", r.status, r.body)
 	}
 	segment := strings.Repeat("x", 261)

@@ -99,11 +99,13 @@ func TestChangeTrackingIsRefused(t *testing.T) {
 		"accounts?" + token + "&$skiptoken=%3Ccookie":          "Malformed XML in the Paging Cookie",
 	} {
 		r := g.api(tok, path, "Prefer", track)
-		if r.status != 400 || !strings.Contains(r.body, `"code":"0x80060888"`) || !strings.Contains(message(t, r), want) || r.header.Get("Preference-Applied") != "" {
+		if r.status != 400 || !strings.Contains(r.body, `"code":"0x80060888"`) || !strings.Contains(message(t, r), want) ||
+			r.header.Get("Preference-Applied") != "" {
 			t.Errorf("%s: %d %s", path, r.status, r.body)
 		}
 	}
-	if r := g.api(g.signIn("no.accounts@contoso.example").AccessToken, "accounts", "Prefer", track); r.status != 403 || !strings.Contains(r.body, "prvReadAccount") {
+	if r := g.api(g.signIn("no.accounts@contoso.example").AccessToken, "accounts", "Prefer", track); r.status != 403 ||
+		!strings.Contains(r.body, "prvReadAccount") {
 		t.Errorf("without the privilege: %d %s", r.status, r.body)
 	}
 	// A chain that began without tracking cannot be given a delta link that is true.
@@ -118,7 +120,8 @@ func TestChangeTrackingIsRefused(t *testing.T) {
 		t.Fatal(r.body)
 	}
 	for _, path := range []string{"accounts", "accounts?" + token, "accounts/$count?" + token} {
-		if r := g.api(tok, path, "Prefer", track); r.status != 400 || !strings.Contains(message(t, r), "Change tracking is not enabled for the entity 'account'.") {
+		if r := g.api(tok, path, "Prefer", track); r.status != 400 ||
+			!strings.Contains(message(t, r), "Change tracking is not enabled for the entity 'account'.") {
 			t.Errorf("switched off, %s: %d %s", path, r.status, r.body)
 		}
 	}
@@ -142,7 +145,8 @@ func TestDeltaTokensExpire(t *testing.T) {
 	expired := func(link string, want bool) {
 		t.Helper()
 		r := g.do("GET", link, g.signIn("").AccessToken, nil, "Prefer", track)
-		is := r.status == 400 && strings.Contains(r.body, `{"error":{"code":"0x80044352","message":"Version stamp associated with the client has expired. Please perform a full sync."}}`)
+		is := r.status == 400 && strings.Contains(r.body,
+			`{"error":{"code":"0x80044352","message":"Version stamp associated with the client has expired. Please perform a full sync."}}`)
 		if is != want || !want && r.status != 200 {
 			t.Errorf("expired is %t, want %t: %d %s", is, want, r.status, r.body)
 		}
@@ -182,7 +186,8 @@ func TestChangesOnTheWire(t *testing.T) {
 		t.Errorf("Preference-Applied: %q", got)
 	}
 	prefix := `{"@odata.context":"` + g.url + `/api/data/v9.2/$metadata#accounts(name,telephone1)`
-	form := regexp.MustCompile(`^` + regexp.QuoteMeta(prefix+`","@odata.deltaLink":"`+g.url+path) + `&\$deltatoken=\d+%2108%2f22%2f2026%2008%3a10%3a44","value":\[\{"@odata.etag":"W/\\"\d+\\"","name":"row 1"`)
+	form := regexp.MustCompile(`^` + regexp.QuoteMeta(prefix+`","@odata.deltaLink":"`+g.url+path) +
+		`&\$deltatoken=\d+%2108%2f22%2f2026%2008%3a10%3a44","value":\[\{"@odata.etag":"W/\\"\d+\\"","name":"row 1"`)
 	if !form.MatchString(r.body) {
 		t.Errorf("the first reading: %s", r.body)
 	}
@@ -191,7 +196,8 @@ func TestChangesOnTheWire(t *testing.T) {
 		t.Fatal(err)
 	}
 	d, r := g.delta(tok, first.DeltaLink)
-	if !strings.HasSuffix(r.body, `"value":[]}`) || d.DeltaLink != first.DeltaLink || r.header.Get("Preference-Applied") != "" {
+	if !strings.HasSuffix(r.body, `"value":[]}`) || d.DeltaLink != first.DeltaLink ||
+		r.header.Get("Preference-Applied") != "" {
 		t.Errorf("nothing has changed: %s", r.body)
 	}
 	c.PutAccount(emulator.Account{ID: trackRow(2), Name: "changed", Phone: "555"})
@@ -203,7 +209,8 @@ func TestChangesOnTheWire(t *testing.T) {
 	body := regexp.MustCompile(`W/\\"\d+\\"`).ReplaceAllString(r.body, "W")
 	body = regexp.MustCompile(`deltatoken=\d+%`).ReplaceAllString(body, "deltatoken=N%")
 	gone := func(i int) string {
-		return `{"@odata.context":"` + g.url + `/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + trackRow(i) + `","reason":"deleted"}`
+		return `{"@odata.context":"` + g.url + `/api/data/v9.2/$metadata#accounts/$deletedEntity","id":"` + trackRow(i) +
+			`","reason":"deleted"}`
 	}
 	want := prefix + `/$delta","@Microsoft.Dynamics.CRM.totalrecordcount":-1,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":false,"@Microsoft.Dynamics.CRM.globalmetadataversion":"6012567",` +
 		`"@odata.deltaLink":"` + g.url + path + `&$deltatoken=N%2108%2f22%2f2026%2008%3a10%3a44","value":[` +
@@ -216,7 +223,8 @@ func TestChangesOnTheWire(t *testing.T) {
 	if r := g.api(tok, "accounts/$count?"+token); r.body != "\ufeff4" || r.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("the count of changes: %q", r.body)
 	}
-	if d, _ := g.delta(tok, first.DeltaLink+"&$count=true"); d.Count == nil || *d.Count != 4 || !strings.Contains(d.DeltaLink, "$count=true&$deltatoken=") {
+	if d, _ := g.delta(tok, first.DeltaLink+"&$count=true"); d.Count == nil || *d.Count != 4 ||
+		!strings.Contains(d.DeltaLink, "$count=true&$deltatoken=") {
 		t.Errorf("with $count: %+v", d)
 	}
 	// A row that comes back is a changed one and no deletion.
@@ -230,13 +238,15 @@ func TestChangesOnTheWire(t *testing.T) {
 	}
 }
 
-// Pages cross from rows to deletions, the links have their forms, and what changes while they are read comes with the next chain.
+// Pages cross from rows to deletions, the links have their forms, and what changes while they are
+// read comes with the next chain.
 func TestChangesPageByPage(t *testing.T) {
 	g, tok := tracking(t, 7, emulator.Options{})
 	c := g.s.Control()
 	prefer := []string{track, "odata.maxpagesize=3"}
 	first, _ := g.delta(tok, "/api/data/v9.2/accounts?$select=name", prefer...)
-	if len(first.Value) != 3 || first.DeltaLink != "" || !strings.Contains(first.NextLink, "istracking=%22True%22%20/%3E") {
+	if len(first.Value) != 3 || first.DeltaLink != "" ||
+		!strings.Contains(first.NextLink, "istracking=%22True%22%20/%3E") {
 		t.Errorf("the first page: %+v", first)
 	}
 	said, link := g.chain(tok, "/api/data/v9.2/accounts?$select=name", func(page int) {

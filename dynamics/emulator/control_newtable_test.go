@@ -10,7 +10,8 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-var visits = emulator.Table{Set: "cb_visits", Logical: "cb_visit", Key: "cb_visitid", Label: "Visit", Primary: "cb_subject", Privilege: "prvReadcb_visit",
+var visits = emulator.Table{Set: "cb_visits", Logical: "cb_visit", Key: "cb_visitid", Label: "Visit",
+	Primary: "cb_subject", Privilege: "prvReadcb_visit",
 	Columns: []emulator.Column{
 		{Name: "cb_subject", Label: "Subject", Type: "String"},
 		{Name: "cb_account", Label: "Account", Type: "Lookup", Targets: []string{"account"}},
@@ -24,7 +25,8 @@ var visits = emulator.Table{Set: "cb_visits", Logical: "cb_visit", Key: "cb_visi
 func TestAnAddedTable(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 20})
 	tok, c := g.signIn("").AccessToken, g.s.Control()
-	if r := g.api(tok, "cb_visits"); r.status != 404 || !strings.Contains(r.body, "Resource not found for the segment 'cb_visits'.") {
+	if r := g.api(tok, "cb_visits"); r.status != 404 ||
+		!strings.Contains(r.body, "Resource not found for the segment 'cb_visits'.") {
 		t.Fatalf("before it is there: %d %s", r.status, r.body)
 	}
 	var account emulator.Account
@@ -34,7 +36,8 @@ func TestAnAddedTable(t *testing.T) {
 	}
 	d := visits
 	for i := range 30 {
-		d.Rows = append(d.Rows, emulator.Row{"cb_subject": fmt.Sprintf("visit %02d", i), "cb_account": account.ID, "cb_result": 1 + i%2,
+		d.Rows = append(d.Rows, emulator.Row{"cb_subject": fmt.Sprintf("visit %02d", i), "cb_account": account.ID,
+			"cb_result": 1 + i%2,
 			"cb_topics": []int32{1, 2}, "cb_value": i * 10_000, "cb_day": "2026-02-03"})
 	}
 	if err := c.AddTable(d); err != nil {
@@ -42,7 +45,8 @@ func TestAnAddedTable(t *testing.T) {
 	}
 	const all = `odata.include-annotations="*"`
 	rows := g.query(tok, "cb_visits?$select=cb_subject,_cb_account_value,cb_result,cb_topics,cb_value,cb_day,statecode&$orderby=cb_subject&$top=1", "Prefer", all)
-	want := map[string]any{"cb_subject": "visit 00", "_cb_account_value": account.ID, "cb_result": 1.0, "cb_topics": "1,2", "cb_value": 0.0, "cb_day": "2026-02-03", "statecode": 0.0,
+	want := map[string]any{"cb_subject": "visit 00", "_cb_account_value": account.ID, "cb_result": 1.0,
+		"cb_topics": "1,2", "cb_value": 0.0, "cb_day": "2026-02-03", "statecode": 0.0,
 		"cb_result@OData.Community.Display.V1.FormattedValue": "Sold", "cb_topics@OData.Community.Display.V1.FormattedValue": "Prices; Service",
 		"_cb_account_value@Microsoft.Dynamics.CRM.lookuplogicalname": "account", "_cb_account_value@OData.Community.Display.V1.FormattedValue": account.Name}
 	for name, v := range want {
@@ -84,7 +88,8 @@ func TestAnAddedTable(t *testing.T) {
 	if !c.RemoveTable("cb_visits") || c.RemoveTable("accounts") || c.RemoveTable("cb_visits") {
 		t.Error("only an added table can be removed, once")
 	}
-	if r := g.api(tok, "EntityDefinitions(LogicalName='cb_visit')"); r.status != 404 || !strings.Contains(r.body, "0x80041102") {
+	if r := g.api(tok, "EntityDefinitions(LogicalName='cb_visit')"); r.status != 404 ||
+		!strings.Contains(r.body, "0x80041102") {
 		t.Errorf("after its removal: %d %s", r.status, r.body)
 	}
 }

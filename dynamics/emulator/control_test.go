@@ -15,7 +15,8 @@ import (
 func TestFaults(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 10})
 	c, tok := g.s.Control(), g.signIn("").AccessToken
-	c.Fail(emulator.Fault{Route: "accounts", Status: 429, Header: map[string]string{"Retry-After": "7"}, Body: "slow down", Times: 2})
+	c.Fail(emulator.Fault{Route: "accounts", Status: 429, Header: map[string]string{"Retry-After": "7"},
+		Body: "slow down", Times: 2})
 	for range 2 {
 		if r := g.api(tok, "accounts"); r.status != 429 || r.header.Get("Retry-After") != "7" || r.body != "slow down" {
 			t.Errorf("the fault: %d %v", r.status, r.header)
@@ -63,7 +64,8 @@ func TestControlOverHTTP(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 10})
 	tok := g.signIn("")
 	var n emulator.Counts
-	if err := json.Unmarshal([]byte(g.do("GET", "/_emulator/counts", "", nil).body), &n); err != nil || n.Tokens["authorization_code"] != 1 {
+	if err := json.Unmarshal([]byte(g.do("GET", "/_emulator/counts", "", nil).body), &n); err != nil ||
+		n.Tokens["authorization_code"] != 1 {
 		t.Errorf("counts: %+v %v", n, err)
 	}
 	if r := g.do("POST", "/_emulator/expire", "", nil); r.status != 200 || g.api(tok.AccessToken, "WhoAmI").status != 401 {
@@ -72,7 +74,8 @@ func TestControlOverHTTP(t *testing.T) {
 	if r := g.do("POST", "/_emulator/revoke?user="+emulator.DefaultUser, "", nil); !strings.Contains(r.body, `"revoked":1`) {
 		t.Errorf("revoke: %s", r.body)
 	}
-	if r := g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"where":"token","status":500}`)); r.status != 200 || g.post(tokenPath, form(nil)).status != 500 {
+	if r := g.do("POST", "/_emulator/fail", "", strings.NewReader(`{"where":"token","status":500}`)); r.status != 200 ||
+		g.post(tokenPath, form(nil)).status != 500 {
 		t.Errorf("fail: %d %s", r.status, r.body)
 	}
 	for name, r := range map[string]reply{

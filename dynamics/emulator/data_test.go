@@ -19,7 +19,8 @@ func TestChallenge(t *testing.T) {
 	for name, token := range map[string]string{"none": "", "junk": "x", "unsigned": parts[0] + "." + parts[1] + ".", "changed": parts[0] + "." + parts[1] + "x." + parts[2],
 		"another server's": other.signIn("").AccessToken} {
 		r := g.api(token, "WhoAmI")
-		want := "Bearer authorization_uri=" + g.url + "/" + emulator.DefaultTenantID + "/oauth2/authorize, resource_id=" + g.url + "/"
+		want := "Bearer authorization_uri=" + g.url + "/" + emulator.DefaultTenantID + "/oauth2/authorize, resource_id=" +
+			g.url + "/"
 		if r.status != 401 || r.header.Get("WWW-Authenticate") != want || strings.HasPrefix(r.body, "{") {
 			t.Errorf("%s: %d %q %q", name, r.status, r.header.Get("WWW-Authenticate"), r.body)
 		}
@@ -56,11 +57,14 @@ func TestErrorBodies(t *testing.T) {
 		{"GET", "EntityDefinitions?$top=1", 400, `{"error":{"code":"0x80060888","message":"The query parameter $top is not supported"}}`},
 	} {
 		r := g.do(c.method, "/api/data/v9.2/"+c.path, tok, nil)
-		if r.status != c.status || r.body != c.body || r.header.Get("Content-Type") != "application/json; odata.metadata=minimal" || r.header.Get("OData-Version") != "4.0" {
+		if r.status != c.status || r.body != c.body ||
+			r.header.Get("Content-Type") != "application/json; odata.metadata=minimal" ||
+			r.header.Get("OData-Version") != "4.0" {
 			t.Errorf("%s %s: got %d %s\nwant %d %s", c.method, c.path, r.status, r.body, c.status, c.body)
 		}
 	}
-	if r := g.api(tok, "accounts?$select="+strings.Repeat("name,", 7000)+"name"); r.status != 404 || !strings.HasPrefix(r.body, "<!DOCTYPE html") {
+	if r := g.api(tok, "accounts?$select="+strings.Repeat("name,", 7000)+"name"); r.status != 404 ||
+		!strings.HasPrefix(r.body, "<!DOCTYPE html") {
 		t.Errorf("a URL over 32 KB: %d", r.status)
 	}
 	if r := g.do("GET", "/api/data/v8.0/WhoAmI", tok, nil); r.status != 404 {
@@ -95,17 +99,21 @@ func TestWhoMayNotRead(t *testing.T) {
 }
 
 func TestRowsOnTheWire(t *testing.T) {
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Now: func() time.Time { return time.Date(2023, 4, 7, 21, 59, 1, 0, time.UTC) }})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1,
+		Now: func() time.Time { return time.Date(2023, 4, 7, 21, 59, 1, 0, time.UTC) }})
 	c, tok := g.s.Control(), g.signIn("").AccessToken
 	ada := c.Users()[0].ID
-	id := c.PutAccount(emulator.Account{ID: "78914942-34CB-ED11-B596-0022481D68CD", Name: "Litware, Inc. (sample)", Revenue: ptr(int64(200_000_000)),
-		CustomerType: ptr(int32(1)), Employees: ptr(int32(9500)), OwnerID: ada, Channels: []int32{100000000, 100000002}, City: "Redmond", LeadScore: ptr(int64(-5))})
+	id := c.PutAccount(emulator.Account{ID: "78914942-34CB-ED11-B596-0022481D68CD", Name: "Litware, Inc. (sample)",
+		Revenue:      ptr(int64(200_000_000)),
+		CustomerType: ptr(int32(1)), Employees: ptr(int32(9500)), OwnerID: ada, Channels: []int32{100000000, 100000002},
+		City: "Redmond", LeadScore: ptr(int64(-5))})
 	var etag = regexp.MustCompile(`W/\\"\d+\\"`)
 	norm := func(r reply) string {
 		return strings.ReplaceAll(etag.ReplaceAllString(r.body, `W/\"1\"`), g.url, "[org]")
 	}
 	const meta = `{"@odata.context":"[org]/api/data/v9.2/$metadata#accounts`
-	r := g.api(tok, "accounts("+id+")?$select=name,revenue,customertypecode,modifiedon", "Prefer", `odata.include-annotations="OData.Community.Display.V1.FormattedValue"`)
+	r := g.api(tok, "accounts("+id+")?$select=name,revenue,customertypecode,modifiedon", "Prefer",
+		`odata.include-annotations="OData.Community.Display.V1.FormattedValue"`)
 	want := meta + `(name,revenue,customertypecode,modifiedon)/$entity","@odata.etag":"W/\"1\"","name":"Litware, Inc. (sample)",` +
 		`"revenue@OData.Community.Display.V1.FormattedValue":"$20,000.00","revenue":20000.0000,` +
 		`"customertypecode@OData.Community.Display.V1.FormattedValue":"Competitor","customertypecode":1,` +
@@ -143,7 +151,8 @@ func TestCounts(t *testing.T) {
 	if r := g.api(tok, "accounts/$count"); r.body != "\ufeff5000" || r.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("$count: %q", r.body)
 	}
-	r := g.api(tok, "accounts?$select=name&$count=true&$top=1", "Prefer", `odata.include-annotations="Microsoft.Dynamics.CRM.*"`)
+	r := g.api(tok, "accounts?$select=name&$count=true&$top=1", "Prefer",
+		`odata.include-annotations="Microsoft.Dynamics.CRM.*"`)
 	if !strings.Contains(r.body, `"@odata.count":5000,"@Microsoft.Dynamics.CRM.totalrecordcount":5000,"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":true`) {
 		t.Errorf("%.400s", r.body)
 	}
@@ -165,7 +174,8 @@ func TestCounts(t *testing.T) {
 		t.Errorf("33 industries and null: %s", r.body)
 	}
 	big := start(t, emulator.Options{AutoConsent: true, Accounts: 50_001})
-	if r := big.api(big.signIn("").AccessToken, "accounts?$apply=aggregate($count%20as%20c)"); r.status != 400 || !strings.Contains(r.body, "0x8004E023") {
+	if r := big.api(big.signIn("").AccessToken, "accounts?$apply=aggregate($count%20as%20c)"); r.status != 400 ||
+		!strings.Contains(r.body, "0x8004E023") {
 		t.Errorf("beyond 50,000: %d %s", r.status, r.body)
 	}
 }
@@ -173,7 +183,8 @@ func TestCounts(t *testing.T) {
 func TestUsersTeamsAndRoles(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1})
 	tok := g.signIn("").AccessToken
-	r := g.api(tok, "systemusers?$select=fullname,isdisabled&$filter="+url.QueryEscape("internalemailaddress eq 'SALES.desk@contoso.example'"))
+	r := g.api(tok, "systemusers?$select=fullname,isdisabled&$filter="+
+		url.QueryEscape("internalemailaddress eq 'SALES.desk@contoso.example'"))
 	if strings.Count(r.body, `"fullname"`) != 2 || strings.Count(r.body, `"isdisabled":true`) != 1 {
 		t.Errorf("the shared mailbox: %s", r.body)
 	}
@@ -184,8 +195,10 @@ func TestUsersTeamsAndRoles(t *testing.T) {
 		}
 	}
 	r = g.api(tok, "systemusers("+juergen+")?$select=fullname&$expand=systemuserroles_association($select=name)")
-	want := `"systemuserroles_association@odata.nextLink":"` + g.url + `/api/data/v9.2/systemusers(` + juergen + `)/systemuserroles_association?$select=name"}`
-	if !strings.Contains(r.body, `$metadata#systemusers(fullname,systemuserroles_association(name))/$entity"`) || !strings.Contains(r.body, `"name":"Basic User"`) || !strings.HasSuffix(r.body, want) {
+	want := `"systemuserroles_association@odata.nextLink":"` + g.url + `/api/data/v9.2/systemusers(` + juergen +
+		`)/systemuserroles_association?$select=name"}`
+	if !strings.Contains(r.body, `$metadata#systemusers(fullname,systemuserroles_association(name))/$entity"`) ||
+		!strings.Contains(r.body, `"name":"Basic User"`) || !strings.HasSuffix(r.body, want) {
 		t.Errorf("expand: %s", r.body)
 	}
 	r = g.api(tok, "systemusers("+juergen+")/teammembership_association?$select=name")

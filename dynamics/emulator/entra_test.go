@@ -21,7 +21,8 @@ const tokenPath = "/" + emulator.DefaultTenantID + "/oauth2/v2.0/token"
 
 func (g *rig) post(path string, form url.Values, header ...string) reply {
 	g.Helper()
-	return g.do("POST", path, "", strings.NewReader(form.Encode()), append(header, "Content-Type", "application/x-www-form-urlencoded")...)
+	return g.do("POST", path, "", strings.NewReader(form.Encode()),
+		append(header, "Content-Type", "application/x-www-form-urlencoded")...)
 }
 
 // form is a token request that is right but for the pairs that are given; an empty value removes the field.
@@ -42,7 +43,8 @@ func form(base url.Values, pairs ...string) url.Values {
 func TestTokenErrors(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1})
 	verifier := oauth2.GenerateVerifier()
-	code := url.Values{"grant_type": {"authorization_code"}, "code": {g.code("", verifier)}, "redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {verifier}}
+	code := url.Values{"grant_type": {"authorization_code"}, "code": {g.code("", verifier)},
+		"redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {verifier}}
 	app := url.Values{"grant_type": {"client_credentials"}, "scope": {g.url + "/.default"}}
 	for _, c := range []struct {
 		name, path string
@@ -98,18 +100,21 @@ func checkEntraError(t *testing.T, name string, r reply, status int, kind string
 		t.Errorf("%s: %d %s", name, r.status, r.body)
 		return
 	}
-	if r.status != status || b.Error != kind || len(b.Error_codes) != 1 || b.Error_codes[0] != number || !described.MatchString(b.Error_description) {
+	if r.status != status || b.Error != kind || len(b.Error_codes) != 1 || b.Error_codes[0] != number ||
+		!described.MatchString(b.Error_description) {
 		t.Errorf("%s: got %d %s, want %d %s AADSTS%d", name, r.status, r.body, status, kind, number)
 	}
-	if r.header.Get("Cache-Control") != "no-store, no-cache" || r.header.Get("x-ms-request-id") != b.Trace_id || !strings.Contains(b.Error_description, b.Timestamp) {
+	if r.header.Get("Cache-Control") != "no-store, no-cache" || r.header.Get("x-ms-request-id") != b.Trace_id ||
+		!strings.Contains(b.Error_description, b.Timestamp) {
 		t.Errorf("%s: headers %v", name, r.header)
 	}
 }
 
 func TestAuthorizeErrors(t *testing.T) {
 	g := start(t, emulator.Options{Accounts: -1})
-	right := url.Values{"client_id": {emulator.DefaultClientID}, "response_type": {"code"}, "redirect_uri": {emulator.DefaultRedirectURI},
-		"scope": {g.url + "/.default offline_access"}, "state": {"s&s"}}
+	right := url.Values{"client_id": {emulator.DefaultClientID}, "response_type": {"code"},
+		"redirect_uri": {emulator.DefaultRedirectURI},
+		"scope":        {g.url + "/.default offline_access"}, "state": {"s&s"}}
 	ask := func(path string, pairs ...string) reply {
 		q := form(right, pairs...)
 		q.Del("client_secret")
@@ -123,7 +128,8 @@ func TestAuthorizeErrors(t *testing.T) {
 		"no uri":   ask(path, "redirect_uri", ""),
 	} {
 		if r.status != 400 || r.header.Get("Location") != "" || !strings.Contains(r.body, "AADSTS") {
-			t.Errorf("%s: an error before the redirect URI is known must be a page: %d %s", name, r.status, r.header.Get("Location"))
+			t.Errorf("%s: an error before the redirect URI is known must be a page: %d %s", name, r.status,
+				r.header.Get("Location"))
 		}
 	}
 	for want, r := range map[string]reply{
@@ -134,7 +140,8 @@ func TestAuthorizeErrors(t *testing.T) {
 		"login_required":            ask(path, "prompt", "none"),
 	} {
 		back, err := url.Parse(r.header.Get("Location"))
-		if err != nil || r.status != 302 || back.Query().Get("error") != want || back.Query().Get("state") != "s&s" || back.Query().Get("code") != "" ||
+		if err != nil || r.status != 302 || back.Query().Get("error") != want || back.Query().Get("state") != "s&s" ||
+			back.Query().Get("code") != "" ||
 			!described.MatchString(back.Query().Get("error_description")) {
 			t.Errorf("%s: %d %s", want, r.status, r.header.Get("Location"))
 		}
@@ -148,7 +155,8 @@ func TestSignInPage(t *testing.T) {
 	cfg := g.config()
 	ask := func(mode string) string {
 		r := g.do("GET", cfg.AuthCodeURL("st", oauth2.SetAuthURLParam("response_mode", mode)), "", nil)
-		if r.status != 200 || !strings.Contains(r.body, "Tomás Ferreira") || strings.Contains(r.body, "crmbridge integration") {
+		if r.status != 200 || !strings.Contains(r.body, "Tomás Ferreira") ||
+			strings.Contains(r.body, "crmbridge integration") {
 			t.Fatalf("page: %d %s", r.status, r.body)
 		}
 		return html.UnescapeString(formAction.FindStringSubmatch(r.body)[1])
@@ -157,17 +165,21 @@ func TestSignInPage(t *testing.T) {
 		return g.post(ask(mode), url.Values{"user": {"tomas.ferreira@contoso.example"}, "action": {action}})
 	}
 	back, err := url.Parse(choose("query", "cancel").header.Get("Location"))
-	if err != nil || back.Query().Get("error") != "access_denied" || !strings.HasPrefix(back.Query().Get("error_description"), "AADSTS65004: ") || back.Query().Get("state") != "st" {
+	if err != nil || back.Query().Get("error") != "access_denied" ||
+		!strings.HasPrefix(back.Query().Get("error_description"), "AADSTS65004: ") || back.Query().Get("state") != "st" {
 		t.Errorf("cancel: %v", back)
 	}
 	if r := choose("fragment", "accept"); !strings.HasPrefix(r.header.Get("Location"), emulator.DefaultRedirectURI+"#code=") {
 		t.Errorf("fragment: %s", r.header.Get("Location"))
 	}
-	if r := choose("form_post", "accept"); r.status != 200 || !strings.Contains(r.body, `action="http://localhost:8080/oauth/callback"`) || !strings.Contains(r.body, `name="code"`) {
+	if r := choose("form_post", "accept"); r.status != 200 ||
+		!strings.Contains(r.body, `action="http://localhost:8080/oauth/callback"`) ||
+		!strings.Contains(r.body, `name="code"`) {
 		t.Errorf("form_post: %d %s", r.status, r.body)
 	}
 	back, _ = url.Parse(choose("query", "accept").header.Get("Location"))
-	r := g.post(tokenPath, form(url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")}, "redirect_uri": {emulator.DefaultRedirectURI}, "client_info": {"1"}}))
+	r := g.post(tokenPath, form(url.Values{"grant_type": {"authorization_code"}, "code": {back.Query().Get("code")},
+		"redirect_uri": {emulator.DefaultRedirectURI}, "client_info": {"1"}}))
 	var tok struct {
 		IDToken    string `json:"id_token"`
 		ClientInfo string `json:"client_info"`
@@ -178,11 +190,13 @@ func TestSignInPage(t *testing.T) {
 		t.Fatalf("%d %s", r.status, r.body)
 	}
 	body, err := base64.RawURLEncoding.DecodeString(strings.Split(tok.IDToken, ".")[1])
-	if err != nil || !strings.Contains(string(body), `"preferred_username":"tomas.ferreira@contoso.example"`) || !strings.Contains(string(body), `"aud":"`+emulator.DefaultClientID+`"`) {
+	if err != nil || !strings.Contains(string(body), `"preferred_username":"tomas.ferreira@contoso.example"`) ||
+		!strings.Contains(string(body), `"aud":"`+emulator.DefaultClientID+`"`) {
 		t.Errorf("id_token: %s", body)
 	}
 	info, err := base64.RawURLEncoding.DecodeString(tok.ClientInfo)
-	if err != nil || !strings.Contains(string(info), `"utid":"`+emulator.DefaultTenantID+`"`) || tok.Scope != g.url+"/user_impersonation openid" {
+	if err != nil || !strings.Contains(string(info), `"utid":"`+emulator.DefaultTenantID+`"`) || tok.Scope != g.url+
+		"/user_impersonation openid" {
 		t.Errorf("client_info %s, scope %s", info, tok.Scope)
 	}
 	if r := g.api(tok.IDToken, "WhoAmI"); r.status != 401 {
@@ -192,11 +206,14 @@ func TestSignInPage(t *testing.T) {
 
 func TestClientCredentialsAndBasicAndDoubledSlash(t *testing.T) {
 	g := start(t, emulator.Options{Accounts: -1})
-	basic := base64.StdEncoding.EncodeToString([]byte(emulator.DefaultClientID + ":" + url.QueryEscape(emulator.DefaultClientSecret)))
+	basic := base64.StdEncoding.EncodeToString([]byte(emulator.DefaultClientID + ":" +
+		url.QueryEscape(emulator.DefaultClientSecret)))
 	for _, scope := range []string{"/.default", "//.default"} {
-		r := g.post(tokenPath, url.Values{"grant_type": {"client_credentials"}, "scope": {g.url + scope}}, "Authorization", "Basic "+basic)
+		r := g.post(tokenPath, url.Values{"grant_type": {"client_credentials"}, "scope": {g.url + scope}}, "Authorization",
+			"Basic "+basic)
 		var tok map[string]any
-		if err := json.Unmarshal([]byte(r.body), &tok); err != nil || r.status != 200 || tok["refresh_token"] != nil || tok["scope"] != nil {
+		if err := json.Unmarshal([]byte(r.body), &tok); err != nil || r.status != 200 || tok["refresh_token"] != nil ||
+			tok["scope"] != nil {
 			t.Fatalf("%d %s", r.status, r.body)
 		}
 		if r := g.api(tok["access_token"].(string), "WhoAmI"); r.status != 200 {
@@ -218,7 +235,8 @@ func TestLifetimes(t *testing.T) {
 	code := g.code("", v)
 	tok := g.signIn("")
 	now = now.Add(11 * time.Minute)
-	redeem := form(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {v}})
+	redeem := form(url.Values{"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {v}})
 	checkEntraError(t, "an old code", g.post(tokenPath, redeem), 400, "invalid_grant", 70008)
 	if r := g.api(tok.AccessToken, "WhoAmI"); r.status != 200 {
 		t.Errorf("after 11 minutes: %d", r.status)
@@ -236,7 +254,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 	g := start(t, emulator.Options{Accounts: -1})
 	var doc map[string]any
 	r := g.do("GET", "/"+emulator.DefaultTenantDomain+"/v2.0/.well-known/openid-configuration", "", nil)
-	if err := json.Unmarshal([]byte(r.body), &doc); err != nil || doc["issuer"] != g.url+"/"+emulator.DefaultTenantID+"/v2.0" || doc["token_endpoint"] != g.url+tokenPath {
+	if err := json.Unmarshal([]byte(r.body), &doc); err != nil || doc["issuer"] != g.url+"/"+emulator.DefaultTenantID+
+		"/v2.0" || doc["token_endpoint"] != g.url+tokenPath {
 		t.Errorf("openid-configuration: %s", r.body)
 	}
 	keys, _ := url.Parse(doc["jwks_uri"].(string))
@@ -248,7 +267,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 	}
 	for _, tenant := range []string{"common", "organizations"} {
 		r := g.do("GET", "/"+tenant+"/v2.0/.well-known/openid-configuration", "", nil)
-		if !strings.Contains(r.body, `"issuer":"`+g.url+`/{tenantid}/v2.0"`) || !strings.Contains(r.body, `"authorization_endpoint":"`+g.url+"/"+tenant+`/oauth2/v2.0/authorize"`) {
+		if !strings.Contains(r.body, `"issuer":"`+g.url+`/{tenantid}/v2.0"`) ||
+			!strings.Contains(r.body, `"authorization_endpoint":"`+g.url+"/"+tenant+`/oauth2/v2.0/authorize"`) {
 			t.Errorf("%s: %s", tenant, r.body)
 		}
 	}
@@ -256,7 +276,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 		t.Errorf("instance discovery: %s", r.body)
 	}
 	for about, want := range map[string]string{
-		g.url + "/organizations/oauth2/v2.0/authorize":                `"tenant_discovery_endpoint":"` + g.url + `/organizations/v2.0/.well-known/openid-configuration"`,
+		g.url + "/organizations/oauth2/v2.0/authorize": `"tenant_discovery_endpoint":"` + g.url +
+			`/organizations/v2.0/.well-known/openid-configuration"`,
 		"https://login.microsoftonline.us/x/oauth2/v2.0/authorize":    `"preferred_network":"login.microsoftonline.us"`,
 		"https://login.example/x/oauth2/v2.0/authorize":               `"error":"invalid_instance"`,
 		"ftp://127.0.0.1/x/oauth2/v2.0/authorize":                     `"error":"invalid_instance"`,
@@ -270,7 +291,8 @@ func TestDiscoveryDocuments(t *testing.T) {
 	if r := government.do("GET", "/organizations/v2.0/.well-known/openid-configuration", "", nil); !strings.Contains(r.body, `"cloud_instance_name":"microsoftonline.us"`) {
 		t.Errorf("another cloud: %s", r.body)
 	}
-	if r := g.do("GET", "/nobody/v2.0/.well-known/openid-configuration", "", nil); r.status != 400 || !strings.Contains(r.body, "AADSTS90002") {
+	if r := g.do("GET", "/nobody/v2.0/.well-known/openid-configuration", "", nil); r.status != 400 ||
+		!strings.Contains(r.body, "AADSTS90002") {
 		t.Errorf("an unknown tenant: %d %s", r.status, r.body)
 	}
 }

@@ -37,7 +37,8 @@ func TestParseFault(t *testing.T) {
 		}
 	}
 	f, err := emulator.ParseFault([]byte(`{"where":"data","kind":"slow","delay":"1.5s","drip_every":2000,"header":{"Via":"p"},"times":-1}`))
-	if err != nil || f.Delay != 1500*time.Millisecond || f.DripEvery != 2*time.Microsecond || f.Times != -1 || f.Header["Via"] != "p" || f.Kind != emulator.KindSlow {
+	if err != nil || f.Delay != 1500*time.Millisecond || f.DripEvery != 2*time.Microsecond || f.Times != -1 ||
+		f.Header["Via"] != "p" || f.Kind != emulator.KindSlow {
 		t.Errorf("%+v %v", f, err)
 	}
 }
@@ -123,7 +124,8 @@ func TestAnExpiredCookie(t *testing.T) {
 	if err := json.Unmarshal([]byte(g.api(tok, "accounts?$select=name", "Prefer", "odata.maxpagesize=5").body), &page); err != nil || page.Next == "" {
 		t.Fatal(page, err)
 	}
-	if r := g.do("GET", page.Next, tok, nil); r.status != 400 || r.body != `{"error":{"code":"0x80060888","message":"Malformed XML in the Paging Cookie"}}` {
+	if r := g.do("GET", page.Next, tok, nil); r.status != 400 ||
+		r.body != `{"error":{"code":"0x80060888","message":"Malformed XML in the Paging Cookie"}}` {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	if r := g.do("GET", page.Next, tok, nil); r.status != 200 {

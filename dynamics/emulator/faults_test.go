@@ -35,7 +35,8 @@ func TestEntraFaults(t *testing.T) {
 		x.fault.Where = emulator.FaultToken
 		c.Fail(x.fault)
 		r := g.post(tokenPath, app)
-		if r.status != x.status || !strings.Contains(r.body, x.body) || x.fault.Kind == emulator.KindCutJSON && json.Valid([]byte(r.body)) {
+		if r.status != x.status || !strings.Contains(r.body, x.body) || x.fault.Kind == emulator.KindCutJSON &&
+			json.Valid([]byte(r.body)) {
 			t.Errorf("%s: %d %s", x.name, r.status, r.body)
 		}
 		for k, v := range x.header {
@@ -50,7 +51,8 @@ func TestEntraFaults(t *testing.T) {
 	if !strings.Contains(r.body, `"suberror":"basic_action","claims":"{}"`) {
 		t.Error(r.body)
 	}
-	c.Fail(emulator.Fault{Where: emulator.FaultToken, Number: 90033, Error: "temporarily_unavailable", Status: 503, RetryAfter: 3})
+	c.Fail(emulator.Fault{Where: emulator.FaultToken, Number: 90033, Error: "temporarily_unavailable", Status: 503,
+		RetryAfter: 3})
 	r = g.post(tokenPath, app)
 	checkEntraError(t, "an outage", r, 503, "temporarily_unavailable", 90033)
 	if r.header.Get("Retry-After") != "3" {
@@ -65,7 +67,8 @@ func TestEntraFaults(t *testing.T) {
 	if r := g.post(tokenPath, app); r.status != 200 {
 		t.Errorf("afterwards: %d %s", r.status, r.body)
 	}
-	if n := c.Counts(); n.Faults != 12 || n.Discovery["keys"] != 1 || n.Discovery["instance"] != 1 || n.Discovery["openid-configuration"] != 1 {
+	if n := c.Counts(); n.Faults != 12 || n.Discovery["keys"] != 1 || n.Discovery["instance"] != 1 ||
+		n.Discovery["openid-configuration"] != 1 {
 		t.Errorf("counts: %+v", n)
 	}
 }
@@ -95,7 +98,8 @@ func TestDataThrottle(t *testing.T) {
 	g := start(t, emulator.Options{Accounts: 3, AutoConsent: true})
 	tok := g.signIn("").AccessToken
 	g.s.Control().Fail(emulator.Fault{Kind: emulator.KindThrottle, RetryAfter: 2})
-	if r := g.api(tok, "WhoAmI"); r.status != 429 || r.header.Get("Retry-After") != "2" || !strings.Contains(r.body, "0x80072322") {
+	if r := g.api(tok, "WhoAmI"); r.status != 429 || r.header.Get("Retry-After") != "2" ||
+		!strings.Contains(r.body, "0x80072322") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 }
@@ -113,7 +117,8 @@ func TestRulesOverHTTP(t *testing.T) {
 	}
 	refused := func(number int) {
 		t.Helper()
-		if r := g.post(tokenPath, refreshForm(tok.RefreshToken)); !strings.Contains(r.body, `"error_codes":[`) || !strings.Contains(r.body, jsonNumber(number)) {
+		if r := g.post(tokenPath, refreshForm(tok.RefreshToken)); !strings.Contains(r.body, `"error_codes":[`) ||
+			!strings.Contains(r.body, jsonNumber(number)) {
 			t.Errorf("want %d: %d %s", number, r.status, r.body)
 		}
 	}

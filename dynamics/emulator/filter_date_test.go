@@ -21,7 +21,8 @@ func dated(t *testing.T) (*rig, string) {
 		}
 		return d
 	}
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Now: func() time.Time { return day("2024-05-15T12:00:00-07:00") }})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1,
+		Now: func() time.Time { return day("2024-05-15T12:00:00-07:00") }})
 	for i, a := range []emulator.Account{
 		{Name: "year ago", CreatedOn: day("2023-05-15T12:00:00-07:00"), LastCampaign: day("2023-12-31T00:00:00Z")},
 		{Name: "last month", CreatedOn: day("2024-04-30T23:59:59-07:00"), LastCampaign: day("2024-04-30T00:00:00Z")},
@@ -139,8 +140,10 @@ func TestNegativesAndNull(t *testing.T) {
 	for _, skip := range []bool{false, true} {
 		g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, NegativesSkipNull: skip})
 		owner := g.s.Control().Users()[0].ID
-		g.s.Control().PutAccount(emulator.Account{ID: trackRow(1), Name: "x", City: "x", Industry: ptr(int32(1)), Channels: []int32{1}, Employees: ptr(int32(1)), OwnerID: owner})
-		g.s.Control().PutAccount(emulator.Account{ID: trackRow(2), Name: "y", City: "y", Industry: ptr(int32(2)), Channels: []int32{2}, Employees: ptr(int32(9)), OwnerID: trackRow(9)})
+		g.s.Control().PutAccount(emulator.Account{ID: trackRow(1), Name: "x", City: "x", Industry: ptr(int32(1)),
+			Channels: []int32{1}, Employees: ptr(int32(1)), OwnerID: owner})
+		g.s.Control().PutAccount(emulator.Account{ID: trackRow(2), Name: "y", City: "y", Industry: ptr(int32(2)),
+			Channels: []int32{2}, Employees: ptr(int32(9)), OwnerID: trackRow(9)})
 		g.s.Control().PutAccount(emulator.Account{ID: trackRow(3), Name: "null"})
 		tok := g.signIn("").AccessToken
 		with, without := "null,y", "null,y"
@@ -193,7 +196,8 @@ func TestConditionalReads(t *testing.T) {
 		{user + "&$expand=systemuserroles_association", userTag, "", 200},
 	} {
 		r := g.api(tok, x.path, "If-None-Match", x.tag, "Prefer", x.prefer)
-		if r.status != x.status || (r.status == 304) != (r.body == "") || r.header.Get("OData-Version") != "4.0" || r.status == 200 && !strings.HasPrefix(r.header.Get("Content-Type"), "application/json") {
+		if r.status != x.status || (r.status == 304) != (r.body == "") || r.header.Get("OData-Version") != "4.0" ||
+			r.status == 200 && !strings.HasPrefix(r.header.Get("Content-Type"), "application/json") {
 			t.Errorf("%+v: %d %v %.100s", x, r.status, r.header, r.body)
 		}
 	}

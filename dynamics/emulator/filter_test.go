@@ -168,7 +168,8 @@ func TestFilterErrors(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %s", filter, r.status, r.body, want)
 		}
 	}
-	if r := g.api(tok, "accounts?$filter="+url.QueryEscape(many)); r.status != 400 || !strings.Contains(r.body, "0x8004430C") {
+	if r := g.api(tok, "accounts?$filter="+url.QueryEscape(many)); r.status != 400 ||
+		!strings.Contains(r.body, "0x8004430C") {
 		t.Errorf("501 conditions: %d %s", r.status, r.body)
 	}
 	if r := g.api(tok, "accounts?$filter="+url.QueryEscape(`Microsoft.Dynamics.CRM.In(PropertyName='nix',PropertyValues=["a"])`)); !strings.Contains(r.body, `"code":"0x80041103","message":"'account' entity doesn't contain attribute with Name = 'nix' and NameMapping = 'Logical'."`) {

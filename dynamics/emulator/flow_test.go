@@ -82,8 +82,9 @@ func (g *rig) api(token, path string, header ...string) reply {
 }
 
 func (g *rig) config() *oauth2.Config {
-	return &oauth2.Config{ClientID: emulator.DefaultClientID, ClientSecret: emulator.DefaultClientSecret, RedirectURL: emulator.DefaultRedirectURI,
-		Scopes: []string{g.url + "/user_impersonation", "offline_access", "openid"},
+	return &oauth2.Config{ClientID: emulator.DefaultClientID, ClientSecret: emulator.DefaultClientSecret,
+		RedirectURL: emulator.DefaultRedirectURI,
+		Scopes:      []string{g.url + "/user_impersonation", "offline_access", "openid"},
 		Endpoint: oauth2.Endpoint{AuthStyle: oauth2.AuthStyleInParams,
 			AuthURL: g.url + "/organizations/oauth2/v2.0/authorize", TokenURL: g.url + "/organizations/oauth2/v2.0/token"}}
 }
@@ -91,10 +92,12 @@ func (g *rig) config() *oauth2.Config {
 // code signs in (the server has AutoConsent) and returns the authorization code.
 func (g *rig) code(user, verifier string) string {
 	g.Helper()
-	u := g.config().AuthCodeURL("the state", oauth2.S256ChallengeOption(verifier), oauth2.SetAuthURLParam("login_hint", user))
+	u := g.config().AuthCodeURL("the state", oauth2.S256ChallengeOption(verifier),
+		oauth2.SetAuthURLParam("login_hint", user))
 	r := g.do("GET", u, "", nil)
 	back, err := url.Parse(r.header.Get("Location"))
-	if err != nil || r.status != http.StatusFound || back.Query().Get("state") != "the state" || back.Query().Get("code") == "" {
+	if err != nil || r.status != http.StatusFound || back.Query().Get("state") != "the state" ||
+		back.Query().Get("code") == "" {
 		g.Fatalf("authorize answered %d %q", r.status, r.header.Get("Location"))
 	}
 	return back.Query().Get("code")
@@ -103,7 +106,8 @@ func (g *rig) code(user, verifier string) string {
 func (g *rig) signIn(user string) *oauth2.Token {
 	g.Helper()
 	v := oauth2.GenerateVerifier()
-	tok, err := g.config().Exchange(context.WithValue(g.Context(), oauth2.HTTPClient, g.web), g.code(user, v), oauth2.VerifierOption(v))
+	tok, err := g.config().Exchange(context.WithValue(g.Context(), oauth2.HTTPClient, g.web), g.code(user, v),
+		oauth2.VerifierOption(v))
 	if err != nil {
 		g.Fatal(err)
 	}
@@ -141,10 +145,12 @@ func TestCodeWithPKCEThenRefreshThenData(t *testing.T) {
 		t.Errorf("revoked %d refresh tokens, want at least 3", n)
 	}
 	_, err = g.config().TokenSource(ctx, &oauth2.Token{RefreshToken: second.RefreshToken}).Token()
-	if e, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || e.ErrorCode != "invalid_grant" || !strings.HasPrefix(e.ErrorDescription, "AADSTS50173: ") {
+	if e, ok := errors.AsType[*oauth2.RetrieveError](err); !ok || e.ErrorCode != "invalid_grant" ||
+		!strings.HasPrefix(e.ErrorDescription, "AADSTS50173: ") {
 		t.Errorf("after revocation: %v", err)
 	}
-	if c := g.s.Control().Counts(); c.Tokens["authorization_code"] != 1 || c.Tokens["refresh_token"] != 3 || c.TokenErrors["invalid_grant"] != 1 || c.Authorize != 1 || c.Unauthorized != 1 {
+	if c := g.s.Control().Counts(); c.Tokens["authorization_code"] != 1 || c.Tokens["refresh_token"] != 3 ||
+		c.TokenErrors["invalid_grant"] != 1 || c.Authorize != 1 || c.Unauthorized != 1 {
 		t.Errorf("counts: %+v", c)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzFilter: no filter text may panic, and what compiles must decide on every row; its complement by not (…) must be exact
-// wherever the row has all values.
+// FuzzFilter: no filter text may panic, and what compiles must decide on every row; its complement
+// by not (…) must be exact wherever the row has all values.
 func FuzzFilter(f *testing.F) {
 	for _, s := range []string{"name eq 'O''Brien'", "not (contains(name,'[a-c%_]') or revenue gt 1.5e3)", "name eq 'x", "((", "@p eq 1",
 		`Microsoft.Dynamics.CRM.In(PropertyName='name',PropertyValues=["a","]"])`, "createdon ge 2024-01-01T00:00:00.5Z", "_ownerid_value eq null"} {
@@ -50,7 +50,8 @@ func fuzzFilter(tt *testing.T, c *call, t *table, text string) {
 // FuzzCookie: a token that is made is read back to the same place, and no other text panics.
 func FuzzCookie(f *testing.F) {
 	f.Add("<cookie", "name")
-	f.Add(`<cookie pagenumber="2" pagingcookie="%3ccookie%20page%3d%221%22%3e%3c%2fcookie%3e" istracking="False" />`, "Ünï & <\"'>%+")
+	f.Add(`<cookie pagenumber="2" pagingcookie="%3ccookie%20page%3d%221%22%3e%3c%2fcookie%3e" istracking="False" />`,
+		"Ünï & <\"'>%+")
 	s, err := New(Options{Accounts: -1})
 	if err != nil {
 		f.Fatal(err)
@@ -70,7 +71,8 @@ func FuzzCookie(f *testing.F) {
 		if strings.ContainsFunc(a.Name, func(r rune) bool { return r < ' ' || r == 0xFFFD || r == 0xFFFE || r == 0xFFFF }) {
 			return // not allowed in XML, and not in Dataverse's columns
 		}
-		r := httptest.NewRequest("GET", "/?$skiptoken="+skipToken(innerCookie(s.data.view(), `page="1"`, order, row, row), 2, false), nil)
+		r := httptest.NewRequest("GET", "/?$skiptoken="+skipToken(innerCookie(s.data.view(), `page="1"`, order, row, row),
+			2, false), nil)
 		c, fail := parseCookie(r.URL.Query().Get("$skiptoken"), order)
 		if !ok || fail != nil || c.page != 1 || c.last[0].s != a.Name || c.last[3].id != row.id || c.last[1].n != n {
 			tt.Fatalf("%q: %v %+v", a.Name, fail, c)
@@ -94,8 +96,10 @@ func FuzzLike(f *testing.F) {
 func FuzzAssertion(f *testing.F) {
 	part := base64.RawURLEncoding.EncodeToString
 	f.Add("x")
-	f.Add(part([]byte(`{"alg":"PS256","x5t#S256":"AA=="}`)) + "." + part([]byte(`{"iss":"a","aud":["b"],"exp":1e9}`)) + ".AA")
-	f.Add(part([]byte(`{"alg":"RS256","kid":"k","x5c":["AA"]}`)) + "." + part([]byte(`{"iss":"https://x","aud":"b","exp":4e9,"nbf":-1}`)) + ".")
+	f.Add(part([]byte(`{"alg":"PS256","x5t#S256":"AA=="}`)) + "." +
+		part([]byte(`{"iss":"a","aud":["b"],"exp":1e9}`)) + ".AA")
+	f.Add(part([]byte(`{"alg":"RS256","kid":"k","x5c":["AA"]}`)) + "." +
+		part([]byte(`{"iss":"https://x","aud":"b","exp":4e9,"nbf":-1}`)) + ".")
 	s, err := New(Options{Accounts: -1})
 	if err != nil {
 		f.Fatal(err)
@@ -104,11 +108,13 @@ func FuzzAssertion(f *testing.F) {
 		r := httptest.NewRequest("POST", "/t/oauth2/v2.0/token", nil)
 		r.PostForm = url.Values{"client_assertion_type": {assertionType}}
 		if !strings.Contains(text, "\n") {
-			if fail := s.clientAssertion(r, "t", text); fail == nil || fail.number == 0 || (len(text) > 40 && strings.Contains(fail.text, text)) {
+			if fail := s.clientAssertion(r, "t", text); fail == nil || fail.number == 0 ||
+				(len(text) > 40 && strings.Contains(fail.text, text)) {
 				t.Fatalf("%q: %+v", text, fail)
 			}
 		}
-		if a, fail := parseAssertion(text); fail == nil && (a.claims.Expires == nil || *a.claims.Expires < 0 || a.header.Alg == "none") {
+		if a, fail := parseAssertion(text); fail == nil &&
+			(a.claims.Expires == nil || *a.claims.Expires < 0 || a.header.Alg == "none") {
 			t.Fatalf("%q: %+v", text, a)
 		}
 	})
@@ -132,15 +138,18 @@ func FuzzBatch(f *testing.F) {
 		if n > maxOperations {
 			t.Fatalf("%d operations", n)
 		}
-		if strings.ContainsAny(target, "\r\n") || strings.TrimSpace(target) != target || target == "" || strings.Contains(content, "--boundary") {
+		if strings.ContainsAny(target, "\r\n") || strings.TrimSpace(target) != target || target == "" ||
+			strings.Contains(content, "--boundary") {
 			return // not to be written so
 		}
-		whole := "--boundary\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPOST " + target + " HTTP/1.1\r\nA: b\r\n\r\n" + content + "\r\n--boundary--"
+		whole := "--boundary\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nPOST " + target +
+			" HTTP/1.1\r\nA: b\r\n\r\n" + content + "\r\n--boundary--"
 		parts, fail = parseBatch([]byte(whole), "boundary")
 		if len(target) > maxBatchURL {
 			return
 		}
-		if fail != nil || len(parts) != 1 || parts[0].op.target != target || parts[0].op.method != "POST" || parts[0].op.header.Get("A") != "b" || string(parts[0].op.body) != content {
+		if fail != nil || len(parts) != 1 || parts[0].op.target != target || parts[0].op.method != "POST" ||
+			parts[0].op.header.Get("A") != "b" || string(parts[0].op.body) != content {
 			t.Fatalf("%q, %q: %v %+v", target, content, fail, parts)
 		}
 	})

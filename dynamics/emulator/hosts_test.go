@@ -18,7 +18,8 @@ import (
 
 // Authority and environment under names of their own, as in production: every name leads to the one listener.
 func TestAuthorityAndEnvironmentWithTheirOwnHosts(t *testing.T) {
-	s, err := emulator.New(emulator.Options{Accounts: 5, AuthorityURL: "http://login.example", Environments: []string{"http://contoso.crm4.dynamics.com"}})
+	s, err := emulator.New(emulator.Options{Accounts: 5, AuthorityURL: "http://login.example",
+		Environments: []string{"http://contoso.crm4.dynamics.com"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,11 +31,13 @@ func TestAuthorityAndEnvironmentWithTheirOwnHosts(t *testing.T) {
 	web := &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 	g := &rig{T: t, s: s, web: web}
 	r := g.do("GET", "http://contoso.api.crm4.dynamics.com/api/data/v9.2/", "", nil)
-	if want := "Bearer authorization_uri=http://login.example/" + emulator.DefaultTenantID + "/oauth2/authorize, resource_id=http://contoso.api.crm4.dynamics.com/"; r.header.Get("WWW-Authenticate") != want {
+	if want := "Bearer authorization_uri=http://login.example/" + emulator.DefaultTenantID +
+		"/oauth2/authorize, resource_id=http://contoso.api.crm4.dynamics.com/"; r.header.Get("WWW-Authenticate") != want {
 		t.Errorf("challenge: %s", r.header.Get("WWW-Authenticate"))
 	}
 	ask := func(scope string) reply {
-		return g.post("http://login.example"+tokenPath, form(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}))
+		return g.post("http://login.example"+tokenPath,
+			form(url.Values{"grant_type": {"client_credentials"}, "scope": {scope}}))
 	}
 	var tok struct {
 		AccessToken string `json:"access_token"`
@@ -44,7 +47,8 @@ func TestAuthorityAndEnvironmentWithTheirOwnHosts(t *testing.T) {
 		t.Fatalf("token: %d %s", r.status, r.body)
 	}
 	for _, host := range []string{"contoso.crm4.dynamics.com", "contoso.api.crm4.dynamics.com"} {
-		if r := g.do("GET", "http://"+host+"/api/data/v9.2/WhoAmI", tok.AccessToken, nil); r.status != 200 || !strings.Contains(r.body, `"http://`+host+`/api/data/v9.2/$metadata#`) {
+		if r := g.do("GET", "http://"+host+"/api/data/v9.2/WhoAmI", tok.AccessToken, nil); r.status != 200 ||
+			!strings.Contains(r.body, `"http://`+host+`/api/data/v9.2/$metadata#`) {
 			t.Errorf("%s: %d %s", host, r.status, r.body)
 		}
 	}
@@ -53,13 +57,15 @@ func TestAuthorityAndEnvironmentWithTheirOwnHosts(t *testing.T) {
 			t.Errorf("%s took a token of another environment: %d", host, r.status)
 		}
 	}
-	checkEntraError(t, "an unknown environment", ask("http://fabrikam.crm4.dynamics.com/.default"), 400, "invalid_resource", 500011)
+	checkEntraError(t, "an unknown environment", ask("http://fabrikam.crm4.dynamics.com/.default"), 400,
+		"invalid_resource", 500011)
 }
 
 func TestACodeIsGoodForOneOfManyAtOnce(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1})
 	v := oauth2.GenerateVerifier()
-	f := form(url.Values{"grant_type": {"authorization_code"}, "code": {g.code("", v)}, "redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {v}})
+	f := form(url.Values{"grant_type": {"authorization_code"}, "code": {g.code("", v)},
+		"redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {v}})
 	statuses := make(chan int, 20)
 	var wg sync.WaitGroup
 	for range cap(statuses) {

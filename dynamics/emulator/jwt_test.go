@@ -20,7 +20,8 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// signJWT is an independent signer for RS256 and PS256; any other algorithm is written into the header and signed as RS256.
+// signJWT is an independent signer for RS256 and PS256; any other algorithm is written into the
+// header and signed as RS256.
 func signJWT(key *rsa.PrivateKey, alg string, header, claims map[string]any) string {
 	h := map[string]any{"alg": alg, "typ": "JWT"}
 	maps.Copy(h, header)
@@ -36,7 +37,8 @@ func signJWT(key *rsa.PrivateKey, alg string, header, claims map[string]any) str
 	var sig []byte
 	var err error
 	if alg == "PS256" {
-		sig, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
+		sig, err = rsa.SignPSS(rand.Reader, key, crypto.SHA256, sum[:],
+			&rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash})
 	} else {
 		sig, err = rsa.SignPKCS1v15(rand.Reader, key, crypto.SHA256, sum[:])
 	}
@@ -48,7 +50,8 @@ func signJWT(key *rsa.PrivateKey, alg string, header, claims map[string]any) str
 
 // assertionForm is a client_credentials request with an assertion.
 func assertionForm(resource, assertion string) url.Values {
-	return url.Values{"client_id": {emulator.DefaultClientID}, "grant_type": {"client_credentials"}, "scope": {resource + "/.default"},
+	return url.Values{"client_id": {emulator.DefaultClientID}, "grant_type": {"client_credentials"},
+		"scope":                 {resource + "/.default"},
 		"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {assertion}}
 }
 
@@ -64,13 +67,16 @@ func with(m map[string]any, pairs ...any) map[string]any {
 
 func TestClientAssertions(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	id, old, stranger := certify(t, "crmbridge", now, nil), certify(t, "old", now.Add(-48*time.Hour), nil), certify(t, "stranger", now, nil)
-	g := start(t, emulator.Options{Accounts: -1, Now: func() time.Time { return now }, ClientCertificates: []*x509.Certificate{old.cert, id.cert}})
+	id, old, stranger := certify(t, "crmbridge", now, nil), certify(t, "old", now.Add(-48*time.Hour), nil),
+		certify(t, "stranger", now, nil)
+	g := start(t, emulator.Options{Accounts: -1,
+		Now: func() time.Time { return now }, ClientCertificates: []*x509.Certificate{old.cert, id.cert}})
 	sum, sum1 := sha256.Sum256(id.cert.Raw), sha1.Sum(id.cert.Raw)
 	oldSum := sha256.Sum256(old.cert.Raw)
 	url64, std64 := base64.RawURLEncoding, base64.StdEncoding
 	head := map[string]any{"x5t#S256": url64.EncodeToString(sum[:])}
-	claims := map[string]any{"iss": emulator.DefaultClientID, "sub": emulator.DefaultClientID, "aud": g.url + tokenPath, "jti": "1",
+	claims := map[string]any{"iss": emulator.DefaultClientID, "sub": emulator.DefaultClientID, "aud": g.url + tokenPath,
+		"jti": "1",
 		"nbf": now.Unix(), "exp": now.Add(10 * time.Minute).Unix()}
 	for _, c := range []struct {
 		name      string
@@ -123,7 +129,8 @@ func TestClientAssertions(t *testing.T) {
 	f.Set("client_assertion_type", "urn:x")
 	checkEntraError(t, "another type", g.post(tokenPath, f), 400, "invalid_request", 70003)
 	n := g.s.Control().Counts()
-	if n.Assertions["malformed"] == 0 || n.Assertions["PS256"] == 0 || n.Assertions["RS256"] == 0 || n.TokenNumbers["700024"] != 2 {
+	if n.Assertions["malformed"] == 0 || n.Assertions["PS256"] == 0 || n.Assertions["RS256"] == 0 ||
+		n.TokenNumbers["700024"] != 2 {
 		t.Errorf("counts: %+v", n)
 	}
 }
@@ -142,10 +149,12 @@ func relabel(token string) string {
 func TestFederatedTokens(t *testing.T) {
 	now := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
 	issuer, stranger := certify(t, "cluster", now, nil), certify(t, "stranger", now, nil)
-	g := start(t, emulator.Options{Accounts: -1, Now: func() time.Time { return now }, SingleUseAssertions: true, FederatedCredentials: []emulator.FederatedCredential{
-		{Issuer: "https://oidc.example", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
+	g := start(t, emulator.Options{Accounts: -1,
+		Now: func() time.Time { return now }, SingleUseAssertions: true, FederatedCredentials: []emulator.FederatedCredential{
+			{Issuer: "https://oidc.example", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
 	head := map[string]any{"kid": "k1"}
-	claims := map[string]any{"iss": "https://oidc.example", "sub": "system:serviceaccount:crm:crmbridge", "aud": emulator.DefaultFederatedAudience,
+	claims := map[string]any{"iss": "https://oidc.example", "sub": "system:serviceaccount:crm:crmbridge",
+		"aud": emulator.DefaultFederatedAudience,
 		"jti": "1", "exp": now.Add(time.Hour).Unix()}
 	for _, c := range []struct {
 		name, token string
@@ -177,7 +186,8 @@ func TestKeysVerifyTokens(t *testing.T) {
 	var set struct {
 		Keys []struct{ Kid, N, E, Kty, Use string }
 	}
-	if err := json.Unmarshal([]byte(g.do("GET", "/common/discovery/v2.0/keys", "", nil).body), &set); err != nil || len(set.Keys) != 1 {
+	if err := json.Unmarshal([]byte(g.do("GET", "/common/discovery/v2.0/keys", "", nil).body), &set); err != nil ||
+		len(set.Keys) != 1 {
 		t.Fatal(err)
 	}
 	n, err1 := base64.RawURLEncoding.DecodeString(set.Keys[0].N)
@@ -192,7 +202,8 @@ func TestKeysVerifyTokens(t *testing.T) {
 		head, _ := base64.RawURLEncoding.DecodeString(parts[0])
 		sig, err := base64.RawURLEncoding.DecodeString(parts[2])
 		sum := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
-		if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], sig) != nil || !strings.Contains(string(head), `"kid":"`+set.Keys[0].Kid+`"`) {
+		if err != nil || rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], sig) != nil ||
+			!strings.Contains(string(head), `"kid":"`+set.Keys[0].Kid+`"`) {
 			t.Errorf("%s: header %s", name, head)
 		}
 	}

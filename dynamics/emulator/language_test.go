@@ -14,19 +14,26 @@ import (
 const formattedOnly = `odata.include-annotations="OData.Community.Display.V1.FormattedValue"`
 
 func TestFormattedValuesPerLanguage(t *testing.T) {
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Now: func() time.Time { return time.Date(2023, 4, 7, 21, 59, 1, 0, time.UTC) }})
-	g.s.Control().PutAccount(emulator.Account{Name: "x", Revenue: ptr(int64(200_000_000)), CreditLimit: ptr(int64(-12_345_678_900)), Employees: ptr(int32(9500)), Industry: ptr(int32(7)), CustomerType: ptr(int32(8)),
-		Classification: ptr(int32(4)), Tier: ptr(int32(100000001)), Channels: []int32{100000000, 100000003}, LeadScore: ptr(int64(875_000)), DoNotEmail: true,
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1,
+		Now: func() time.Time { return time.Date(2023, 4, 7, 21, 59, 1, 0, time.UTC) }})
+	g.s.Control().PutAccount(emulator.Account{Name: "x", Revenue: ptr(int64(200_000_000)),
+		CreditLimit: ptr(int64(-12_345_678_900)), Employees: ptr(int32(9500)), Industry: ptr(int32(7)),
+		CustomerType:   ptr(int32(8)),
+		Classification: ptr(int32(4)), Tier: ptr(int32(100000001)), Channels: []int32{100000000, 100000003},
+		LeadScore: ptr(int64(875_000)), DoNotEmail: true,
 		LastCampaign: time.Date(2025, 12, 24, 0, 0, 0, 0, time.UTC), StateCode: 1})
 	const columns = "accounts?$select=revenue,creditlimit,numberofemployees,industrycode,customertypecode,accountclassificationcode,cb_campaigntier,cb_channels,cb_leadscore,cb_lastcampaign,donotemail,creditonhold,statecode,statuscode,modifiedon"
 	for user, want := range map[string]map[string]string{
-		emulator.DefaultUser: {"revenue": "$20,000.00", "creditlimit": "($1,234,567.89)", "numberofemployees": "9,500", "industrycode": "Consulting", "customertypecode": "Prospect",
+		emulator.DefaultUser: {"revenue": "$20,000.00", "creditlimit": "($1,234,567.89)", "numberofemployees": "9,500",
+			"industrycode": "Consulting", "customertypecode": "Prospect",
 			"accountclassificationcode": "Long Tail", "cb_campaigntier": "Gold", "cb_channels": "Email; Webinar", "cb_leadscore": "87.50", "cb_lastcampaign": "12/24/2025",
 			"donotemail": "Do Not Allow", "creditonhold": "No", "statecode": "Inactive", "statuscode": "Inactive", "modifiedon": "4/7/2023 2:59 PM"},
-		emulator.GermanUser: {"revenue": "20.000,00\u00a0$", "creditlimit": "-1.234.567,89\u00a0$", "numberofemployees": "9.500", "industrycode": "Beratung", "customertypecode": "Interessent",
+		emulator.GermanUser: {"revenue": "20.000,00\u00a0$", "creditlimit": "-1.234.567,89\u00a0$",
+			"numberofemployees": "9.500", "industrycode": "Beratung", "customertypecode": "Interessent",
 			"accountclassificationcode": "Long Tail", "cb_campaigntier": "Gold", "cb_channels": "E-Mail; Webinar", "cb_leadscore": "87,50", "cb_lastcampaign": "24.12.2025",
 			"donotemail": "Nicht zulassen", "creditonhold": "Nein", "statecode": "Inaktiv", "statuscode": "Inaktiv", "modifiedon": "07.04.2023 14:59"},
-		emulator.FrenchUser: {"revenue": "20\u00a0000,00\u00a0$", "creditlimit": "-1\u00a0234\u00a0567,89\u00a0$", "numberofemployees": "9\u00a0500", "industrycode": "Conseil", "customertypecode": "Prospect",
+		emulator.FrenchUser: {"revenue": "20\u00a0000,00\u00a0$", "creditlimit": "-1\u00a0234\u00a0567,89\u00a0$",
+			"numberofemployees": "9\u00a0500", "industrycode": "Conseil", "customertypecode": "Prospect",
 			"accountclassificationcode": "Long Tail", "cb_campaigntier": "Or", "cb_channels": "Courriel; Webinar", "cb_leadscore": "87,50", "cb_lastcampaign": "24/12/2025",
 			"donotemail": "Ne pas autoriser", "creditonhold": "Non", "statecode": "Inactif", "statuscode": "Inactif", "modifiedon": "07/04/2023 14:59"},
 	} {
@@ -71,7 +78,8 @@ func (g *rig) optionSet(token, column string) map[int]labelled {
 		}
 	}
 	var body struct{ OptionSet, GlobalOptionSet *set }
-	r := g.api(token, attributes+"(LogicalName='"+column+"')/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)")
+	r := g.api(token, attributes+"(LogicalName='"+column+
+		"')/Microsoft.Dynamics.CRM.PicklistAttributeMetadata?$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options)")
 	if err := json.Unmarshal([]byte(r.body), &body); err != nil || r.status != 200 {
 		g.Fatalf("%s: %d %s", column, r.status, r.body)
 	}
@@ -89,8 +97,10 @@ func (g *rig) optionSet(token, column string) map[int]labelled {
 }
 
 func TestLabelsPerLanguage(t *testing.T) {
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Users: []emulator.User{{Name: "x", UserName: "x@x.example", Roles: []string{"Campaign Reader"}, Language: 1031}}})
-	english, german, french := g.signIn("").AccessToken, g.signIn("x@x.example").AccessToken, g.signIn(emulator.FrenchUser).AccessToken
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1,
+		Users: []emulator.User{{Name: "x", UserName: "x@x.example", Roles: []string{"Campaign Reader"}, Language: 1031}}})
+	english, german, french := g.signIn("").AccessToken, g.signIn("x@x.example").AccessToken,
+		g.signIn(emulator.FrenchUser).AccessToken
 	for _, c := range []struct {
 		token, column string
 		value         int
@@ -168,7 +178,8 @@ func TestLanguageAndPrivilegesWithinABatch(t *testing.T) {
 	ask := func() reply {
 		return g.do("POST", "/api/data/v9.2/$batch", token, strings.NewReader(body), "Content-Type", "multipart/mixed; boundary=b")
 	}
-	if r := ask(); r.status != 200 || !strings.Contains(r.body, `FormattedValue":"Beratung"`) || strings.Contains(r.body, `"Consulting"`) {
+	if r := ask(); r.status != 200 || !strings.Contains(r.body, `FormattedValue":"Beratung"`) ||
+		strings.Contains(r.body, `"Consulting"`) {
 		t.Errorf("%d %.600s", r.status, r.body)
 	}
 	g.s.Control().Withhold(emulator.GermanUser, "prvReadAccount")

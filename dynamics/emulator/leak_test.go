@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 
 func TestTheLogHoldsNoSecret(t *testing.T) {
 	var log bytes.Buffer
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: 5, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 5,
+		Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	verifier := oauth2.GenerateVerifier()
 	code := g.code("", verifier)
 	tok := g.signIn("")

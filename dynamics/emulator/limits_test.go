@@ -23,11 +23,13 @@ func (c *clock) pass(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now 
 
 func TestLimitOfRequests(t *testing.T) {
 	c := newClock()
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Now: c.Now, AccessTokenLifetime: 24 * time.Hour, Limits: emulator.Limits{Requests: 3}})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Now: c.Now, AccessTokenLifetime: 24 * time.Hour,
+		Limits: emulator.Limits{Requests: 3}})
 	tok, other := g.signIn("").AccessToken, g.signIn("juergen.weiss@contoso.example").AccessToken
 	for i, left := range []string{"2", "1", "0"} {
 		r := g.api(tok, "WhoAmI")
-		if r.status != 200 || r.header.Get("x-ms-ratelimit-burst-remaining-xrm-requests") != left || r.header.Get("x-ms-ratelimit-time-remaining-xrm-requests") != "1,200.00" {
+		if r.status != 200 || r.header.Get("x-ms-ratelimit-burst-remaining-xrm-requests") != left ||
+			r.header.Get("x-ms-ratelimit-time-remaining-xrm-requests") != "1,200.00" {
 			t.Errorf("request %d: %d, %s left", i, r.status, r.header.Get("x-ms-ratelimit-burst-remaining-xrm-requests"))
 		}
 		c.pass(time.Second)
@@ -79,7 +81,8 @@ func TestLimitOfExecutionTime(t *testing.T) {
 	}
 	r := g.api(tok, "WhoAmI")
 	const message = `Combined execution time of incoming requests exceeded limit of 90,000 milliseconds over time window of 300 seconds. Decrease number of concurrent requests or reduce the duration of requests and try again later.`
-	if r.status != 429 || !strings.Contains(r.body, `"code":"0x80072321","message":"`+message+`"`) || r.header.Get("Retry-After") != "250" ||
+	if r.status != 429 || !strings.Contains(r.body, `"code":"0x80072321","message":"`+message+`"`) ||
+		r.header.Get("Retry-After") != "250" ||
 		r.header.Get("x-ms-ratelimit-time-remaining-xrm-requests") != "0.00" {
 		t.Errorf("%d %q %s", r.status, r.header.Get("Retry-After"), r.body)
 	}
@@ -89,7 +92,8 @@ func TestLimitOfConcurrency(t *testing.T) {
 	if testing.Short() {
 		t.Skip("skipped by -short: it waits for slow requests")
 	}
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Latency: 2 * time.Second, Limits: emulator.Limits{Concurrent: 4}})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Latency: 2 * time.Second,
+		Limits: emulator.Limits{Concurrent: 4}})
 	tok := g.signIn("").AccessToken
 	var mu sync.Mutex
 	codes := map[int]int{}
@@ -99,7 +103,8 @@ func TestLimitOfConcurrency(t *testing.T) {
 			r := g.api(tok, "WhoAmI")
 			mu.Lock()
 			defer mu.Unlock()
-			if codes[r.status]++; r.status == 429 && (!strings.Contains(r.body, `{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 4."}`) || r.header.Get("Retry-After") == "") {
+			if codes[r.status]++; r.status == 429 &&
+				(!strings.Contains(r.body, `{"code":"0x80072326","message":"Number of concurrent requests exceeded the limit of 4."}`) || r.header.Get("Retry-After") == "") {
 				t.Errorf("%q %s", r.header.Get("Retry-After"), r.body)
 			}
 		})
@@ -137,7 +142,8 @@ func TestLimitsOfSeveralServers(t *testing.T) {
 }
 
 func TestNoLimits(t *testing.T) {
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Limits: emulator.Limits{Requests: -1, Execution: -1, Concurrent: -1}})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1, Limits: emulator.Limits{Requests: -1, Execution: -1,
+		Concurrent: -1}})
 	tok := g.signIn("").AccessToken
 	for range 50 {
 		if r := g.api(tok, "WhoAmI"); r.status != 200 {

@@ -19,38 +19,40 @@ func TestWhatMetadataRefuses(t *testing.T) {
 	filter := func(text string) string { return attributes + "?$filter=" + url.QueryEscape(text) }
 	const enum = "/Microsoft.Dynamics.CRM."
 	for path, want := range map[string]string{
-		attributes + "?$top=1":                                                   `400 0x80060888 The query parameter $top is not supported`,
-		attributes + "?$orderby=LogicalName":                                     `400 0x80060888 The query parameter $orderby is not supported`,
-		attributes + "?$count=true":                                              `400 0x80060888 The query parameter $count is not supported`,
-		attributes + "?LabelLanguages=1033":                                      `400 0x80060888 The query parameter LabelLanguages is not supported`,
-		"EntityDefinitions?LabelLanguages=1033":                                  `400 0x80060888 The query parameter LabelLanguages is not supported`,
-		"EntityDefinitions(LogicalName='account')?$skip=1":                       `400 0x80060888 Skip Clause is not supported in CRM`,
-		filter("startswith(LogicalName,'a')"):                                    `400 0x8006088a The "startswith" function isn't supported for Metadata Entities.`,
-		filter("IsCustomAttribute eq true and contains(LogicalName,'a')"):        `400 0x8006088a The "contains" function isn't supported for Metadata Entities.`,
-		filter("Nix eq 1"):                                                       `400 0x80060888 Could not find a property named 'Nix' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
-		filter("MaxLength eq 100"):                                               `400 0x80060888 Could not find a property named 'MaxLength' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
-		filter("AttributeType eq 'Picklist'"):                                    `400 0x80060888 A binary operator with incompatible types was detected. Found operand types 'Microsoft.Dynamics.CRM.AttributeTypeCode' and 'Edm.String' for operator kind 'Equal'.`,
-		filter("IsCustomAttribute"):                                              `400 0x80060888 Syntax error at position 17 in 'IsCustomAttribute'.`,
-		filter("(IsCustomAttribute eq true"):                                     `400 0x80060888 Syntax error at position 26 in '(IsCustomAttribute eq true'.`,
-		filter("IsCustomAttribute eq"):                                           `400 0x80060888 Syntax error at position 20 in 'IsCustomAttribute eq'.`,
-		filter("IsCustomAttribute gt true"):                                      `400 0x80060888 Syntax error at position 18`,
-		attributes + "?$select=MaxLength":                                        `400 0x80060888 Could not find a property named 'MaxLength' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
-		attributes + "(LogicalName='name')?$select=Format":                       `400 0x80060888 Could not find a property named 'Format' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
-		attributes + "(LogicalName='nix')":                                       `404 0x80040217 Could not find an attribute with specified name nix`,
-		attributes + "(018d0d88-05c2-46bb-ac83-63a910e8b1f1)":                    `404 0x80040217 Could not find an attribute with specified id`,
-		attributes + "(name)":                                                    `400 0x80060888 Error in query syntax.`,
-		attributes + enum + "EnumAttributeMetadata":                              `400 0x80060888 The type 'Microsoft.Dynamics.CRM.EnumAttributeMetadata' is not supported`,
-		attributes + enum + "NixAttributeMetadata":                               `404 0x80060888 Resource not found for the segment`,
-		attributes + "?$expand=OptionSet":                                        `400 0x80060888 Could not find a property named 'OptionSet' on type`,
-		attributes + "(LogicalName='name')" + enum + "PicklistAttributeMetadata": `404 0x80040217 The attribute is not of the type`,
-		"EntityDefinitions(LogicalName='account')/Keys":                          `404 0x80060888 Resource not found for the segment 'Keys'.`,
+		attributes + "?$top=1":                                            `400 0x80060888 The query parameter $top is not supported`,
+		attributes + "?$orderby=LogicalName":                              `400 0x80060888 The query parameter $orderby is not supported`,
+		attributes + "?$count=true":                                       `400 0x80060888 The query parameter $count is not supported`,
+		attributes + "?LabelLanguages=1033":                               `400 0x80060888 The query parameter LabelLanguages is not supported`,
+		"EntityDefinitions?LabelLanguages=1033":                           `400 0x80060888 The query parameter LabelLanguages is not supported`,
+		"EntityDefinitions(LogicalName='account')?$skip=1":                `400 0x80060888 Skip Clause is not supported in CRM`,
+		filter("startswith(LogicalName,'a')"):                             `400 0x8006088a The "startswith" function isn't supported for Metadata Entities.`,
+		filter("IsCustomAttribute eq true and contains(LogicalName,'a')"): `400 0x8006088a The "contains" function isn't supported for Metadata Entities.`,
+		filter("Nix eq 1"):                                                `400 0x80060888 Could not find a property named 'Nix' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
+		filter("MaxLength eq 100"):                                        `400 0x80060888 Could not find a property named 'MaxLength' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
+		filter("AttributeType eq 'Picklist'"):                             `400 0x80060888 A binary operator with incompatible types was detected. Found operand types 'Microsoft.Dynamics.CRM.AttributeTypeCode' and 'Edm.String' for operator kind 'Equal'.`,
+		filter("IsCustomAttribute"):                                       `400 0x80060888 Syntax error at position 17 in 'IsCustomAttribute'.`,
+		filter("(IsCustomAttribute eq true"):                              `400 0x80060888 Syntax error at position 26 in '(IsCustomAttribute eq true'.`,
+		filter("IsCustomAttribute eq"):                                    `400 0x80060888 Syntax error at position 20 in 'IsCustomAttribute eq'.`,
+		filter("IsCustomAttribute gt true"):                               `400 0x80060888 Syntax error at position 18`,
+		attributes + "?$select=MaxLength":                                 `400 0x80060888 Could not find a property named 'MaxLength' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
+		attributes + "(LogicalName='name')?$select=Format":                `400 0x80060888 Could not find a property named 'Format' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'.`,
+		attributes + "(LogicalName='nix')":                                `404 0x80040217 Could not find an attribute with specified name nix`,
+		attributes + "(018d0d88-05c2-46bb-ac83-63a910e8b1f1)":             `404 0x80040217 Could not find an attribute with specified id`,
+		attributes + "(name)":                                             `400 0x80060888 Error in query syntax.`,
+		attributes + enum + "EnumAttributeMetadata":                       `400 0x80060888 The type 'Microsoft.Dynamics.CRM.EnumAttributeMetadata' is not supported`,
+		attributes + enum + "NixAttributeMetadata":                        `404 0x80060888 Resource not found for the segment`,
+		attributes + "?$expand=OptionSet":                                 `400 0x80060888 Could not find a property named 'OptionSet' on type`,
+		attributes + "(LogicalName='name')" + enum +
+			"PicklistAttributeMetadata": `404 0x80040217 The attribute is not of the type`,
+		"EntityDefinitions(LogicalName='account')/Keys": `404 0x80060888 Resource not found for the segment 'Keys'.`,
 		"$metadata/x": `404 0x80060888 Resource not found for the segment 'x'.`,
 	} {
 		r := g.api(tok, path)
 		var b struct {
 			Error struct{ Code, Message string }
 		}
-		if err := json.Unmarshal([]byte(r.body), &b); err != nil || !strings.HasPrefix(jsonStatus(r.status)+" "+b.Error.Code+" "+b.Error.Message, want) {
+		if err := json.Unmarshal([]byte(r.body), &b); err != nil ||
+			!strings.HasPrefix(jsonStatus(r.status)+" "+b.Error.Code+" "+b.Error.Message, want) {
 			t.Errorf("%s: got %d %s\nwant %s", path, r.status, r.body, want)
 		}
 	}
@@ -115,7 +117,8 @@ func TestMetadataShapes(t *testing.T) {
 		one("cb_lastcampaign", "DateTime"): {`"Format":"DateOnly"`, `"DateTimeBehavior":{"Value":"DateOnly"}`},
 		one("ownerid", "Lookup"):           {`"AttributeType":"Owner"`, `"Targets":["systemuser","team"]`},
 		one("revenue", "Money"):            {`"Precision":2`},
-		attributes + "(LogicalName='name')": {`"@odata.type":"#Microsoft.Dynamics.CRM.StringAttributeMetadata"`, `"IsSearchable":true`, `"MaxLength":160`, `"AttributeTypeName":{"Value":"StringType"}`,
+		attributes + "(LogicalName='name')": {`"@odata.type":"#Microsoft.Dynamics.CRM.StringAttributeMetadata"`,
+			`"IsSearchable":true`, `"MaxLength":160`, `"AttributeTypeName":{"Value":"StringType"}`,
 			`"IsValidForAdvancedFind":{"Value":true,"CanBeChanged":true,"ManagedPropertyLogicalName":"canmodifysearchsettings"}`,
 			`"RequiredLevel":{"Value":"ApplicationRequired","CanBeChanged":true,"ManagedPropertyLogicalName":"canmodifyrequirementlevelsettings"}`, `"Description":{"LocalizedLabels":[],"UserLocalizedLabel":null}`},
 		"": {`$metadata","value":[{"name":"accounts","kind":"EntitySet","url":"accounts"}`, `{"name":"usersettingscollection","kind":"EntitySet","url":"usersettingscollection"}]}`},

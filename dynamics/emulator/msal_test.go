@@ -26,9 +26,11 @@ const (
 	environmentHost = "https://contoso.crm4.dynamics.com"
 )
 
-func (g *site) client(t testing.TB, authority string, cred confidential.Credential, options ...confidential.Option) confidential.Client {
+func (g *site) client(t testing.TB, authority string, cred confidential.Credential,
+	options ...confidential.Option) confidential.Client {
 	t.Helper()
-	c, err := confidential.New(authority, emulator.DefaultClientID, cred, append([]confidential.Option{confidential.WithHTTPClient(g.msal)}, options...)...)
+	c, err := confidential.New(authority, emulator.DefaultClientID, cred,
+		append([]confidential.Option{confidential.WithHTTPClient(g.msal)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +59,8 @@ func certificateCredential(t testing.TB, id identity) confidential.Credential {
 func (g *site) signIn(t testing.TB, c confidential.Client, scope string) confidential.AuthResult {
 	t.Helper()
 	verifier := oauth2.GenerateVerifier()
-	address, err := c.AuthCodeURL(t.Context(), emulator.DefaultClientID, emulator.DefaultRedirectURI, []string{scope}, confidential.WithLoginHint(emulator.DefaultUser))
+	address, err := c.AuthCodeURL(t.Context(), emulator.DefaultClientID, emulator.DefaultRedirectURI, []string{scope},
+		confidential.WithLoginHint(emulator.DefaultUser))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +85,8 @@ func (g *site) signIn(t testing.TB, c confidential.Client, scope string) confide
 	if err != nil || back.Query().Get("code") == "" {
 		t.Fatalf("authorize: %d %v", res.StatusCode, back)
 	}
-	out, err := c.AcquireTokenByAuthCode(t.Context(), back.Query().Get("code"), emulator.DefaultRedirectURI, []string{scope}, confidential.WithChallenge(verifier))
+	out, err := c.AcquireTokenByAuthCode(t.Context(), back.Query().Get("code"), emulator.DefaultRedirectURI,
+		[]string{scope}, confidential.WithChallenge(verifier))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +117,8 @@ func TestMSALCodeThenSilentThenRefresh(t *testing.T) {
 			g.s.Control().SetAccessTokenLifetime(2 * time.Minute) // within MSAL's five minutes of "expired"
 			scope := resource + "/user_impersonation"
 			first := g.signIn(t, c, scope)
-			if first.Account.PreferredUsername != emulator.DefaultUser || first.IDToken.TenantID != emulator.DefaultTenantID || len(first.DeclinedScopes) != 0 {
+			if first.Account.PreferredUsername != emulator.DefaultUser || first.IDToken.TenantID != emulator.DefaultTenantID ||
+				len(first.DeclinedScopes) != 0 {
 				t.Errorf("account %+v, tenant %s, declined %v", first.Account, first.IDToken.TenantID, first.DeclinedScopes)
 			}
 			silent := func() confidential.AuthResult {
@@ -129,7 +134,8 @@ func TestMSALCodeThenSilentThenRefresh(t *testing.T) {
 			if n := g.s.Control().Counts().Tokens; second.AccessToken == first.AccessToken || n["refresh_token"] != 1 {
 				t.Fatalf("the token was not refreshed: %v", n)
 			}
-			if third := silent(); third.AccessToken != second.AccessToken || g.s.Control().Counts().Tokens["refresh_token"] != 1 {
+			if third := silent(); third.AccessToken != second.AccessToken ||
+				g.s.Control().Counts().Tokens["refresh_token"] != 1 {
 				t.Error("the cache was not used")
 			}
 			if r := g.do("GET", resource+"/api/data/v9.2/WhoAmI", second.AccessToken, nil); r.status != 200 {
@@ -161,7 +167,8 @@ func TestMSALWhenASecondFactorIsRequired(t *testing.T) {
 	g.s.Control().RequireMFA(emulator.DefaultUser, true)
 	_, err := c.AcquireTokenSilent(t.Context(), []string{scope}, confidential.WithSilentAccount(account))
 	e, ok := errors.AsType[msalerrors.CallErr](err)
-	if !ok || e.Resp.StatusCode != http.StatusBadRequest || !strings.Contains(e.Err.Error(), "AADSTS50076:") || !strings.Contains(e.Err.Error(), "capolids") {
+	if !ok || e.Resp.StatusCode != http.StatusBadRequest || !strings.Contains(e.Err.Error(), "AADSTS50076:") ||
+		!strings.Contains(e.Err.Error(), "capolids") {
 		t.Errorf("got %v", err)
 	}
 	g.signIn(t, c, scope)
@@ -182,14 +189,17 @@ func TestMSALRefusesAnUnknownInstance(t *testing.T) {
 func TestMSALCredentials(t *testing.T) {
 	id, stranger := certify(t, "crmbridge", time.Now(), nil), certify(t, "stranger", time.Now(), nil)
 	issuer := certify(t, "cluster", time.Now(), nil)
-	g := startTLS(t, emulator.Options{Accounts: 3, ClientCertificates: []*x509.Certificate{id.cert}, FederatedCredentials: []emulator.FederatedCredential{
-		{Issuer: "https://oidc.example/cluster", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
+	g := startTLS(t, emulator.Options{Accounts: 3, ClientCertificates: []*x509.Certificate{id.cert},
+		FederatedCredentials: []emulator.FederatedCredential{
+			{Issuer: "https://oidc.example/cluster", Subject: "system:serviceaccount:crm:crmbridge", Keys: map[string]*rsa.PublicKey{"k1": &issuer.key.PublicKey}}}})
 	g.T = t
 	federated := func(subject string) confidential.Credential {
-		return confidential.NewCredFromAssertionCallback(func(context.Context, confidential.AssertionRequestOptions) (string, error) {
-			return signJWT(issuer.key, "RS256", map[string]any{"kid": "k1"}, map[string]any{"iss": "https://oidc.example/cluster", "sub": subject,
-				"aud": []string{emulator.DefaultFederatedAudience}, "exp": time.Now().Add(time.Minute).Unix()}), nil
-		})
+		return confidential.NewCredFromAssertionCallback(
+			func(context.Context, confidential.AssertionRequestOptions) (string, error) {
+				return signJWT(issuer.key, "RS256", map[string]any{"kid": "k1"},
+					map[string]any{"iss": "https://oidc.example/cluster", "sub": subject,
+						"aud": []string{emulator.DefaultFederatedAudience}, "exp": time.Now().Add(time.Minute).Unix()}), nil
+			})
 	}
 	for _, c := range []struct {
 		name   string

@@ -14,8 +14,8 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// nodeClient is node and the folder that dynamics-web-api is installed in (.ci/run makes it); the test is skipped where one is
-// missing, unless CRMBRIDGE_TEST_NODE=required.
+// nodeClient is node and the folder that dynamics-web-api is installed in (.ci/run makes it); the
+// test is skipped where one is missing, unless CRMBRIDGE_TEST_NODE=required.
 func nodeClient(t *testing.T) (node, folder string) {
 	t.Helper()
 	missing := t.Skipf
@@ -83,7 +83,8 @@ func TestTheJavaScriptClient(t *testing.T) {
 	cmd := exec.CommandContext(t.Context(), node, script)
 	cmd.Dir = folder
 	// A proxy of the machine must not stand between the two.
-	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.Contains(strings.ToLower(v), "proxy=") }),
+	cmd.Env = append(slices.DeleteFunc(os.Environ(),
+		func(v string) bool { return strings.Contains(strings.ToLower(v), "proxy=") }),
 		"ENVIRONMENT="+g.url+"/", "TOKEN="+g.signIn("").AccessToken)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -137,7 +138,8 @@ func checkRead(t *testing.T, g *rig, r nodeReport) {
 	if len(r.Team) != enabled {
 		t.Errorf("%d users, want %d", len(r.Team), enabled)
 	}
-	if r.Definition.Name != "account" || r.Definition.Set != "accounts" || len(r.Industries) != 33 || r.Industries[6] != "Consulting" {
+	if r.Definition.Name != "account" || r.Definition.Set != "accounts" || len(r.Industries) != 33 ||
+		r.Industries[6] != "Consulting" {
 		t.Errorf("metadata: %+v %q", r.Definition, r.Industries)
 	}
 	if r.Batch.Rows != 2 || r.Batch.Me != ada.ID {
@@ -169,7 +171,8 @@ func checkRows(t *testing.T, g *rig, r nodeReport) {
 			t.Errorf("row %d: %+v, want %q", i, row, want[row.ID])
 		}
 		delete(want, row.ID)
-		if consulting := row.Industry != nil && *row.Industry == 7; consulting && (row.Label != "Consulting" || row.LabelOfClient != "Consulting") {
+		if consulting := row.Industry != nil && *row.Industry == 7; consulting &&
+			(row.Label != "Consulting" || row.LabelOfClient != "Consulting") {
 			t.Errorf("row %d without its label: %+v", i, row)
 		}
 		if row.Owner == "" || row.OwnerTable != "systemuser" && row.OwnerTable != "team" {

@@ -215,7 +215,8 @@ func TestPagesWithoutCookies(t *testing.T) {
 		link = p.NextLink
 	}
 	r := g.do("GET", link, tok, nil, "Prefer", "odata.maxpagesize=20")
-	if r.status != 400 || !strings.Contains(r.body, `"0x8004430a"`) || !strings.Contains(r.body, "Paging cookie is required") {
+	if r.status != 400 || !strings.Contains(r.body, `"0x8004430a"`) ||
+		!strings.Contains(r.body, "Paging cookie is required") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	if r := g.do("GET", strings.Replace(link, "pagenumber=%224", "pagenumber=%220", 1), tok, nil); r.status != 400 {

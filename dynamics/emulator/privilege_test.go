@@ -35,7 +35,8 @@ func TestEachPrivilegeInTurn(t *testing.T) {
 		}
 		for _, path := range paths {
 			r := g.api(tok, path)
-			if r.status != 403 || !strings.Contains(r.body, `"code":"0x80040220"`) || !strings.Contains(r.body, "is missing "+privilege+" privilege (Id=") {
+			if r.status != 403 || !strings.Contains(r.body, `"code":"0x80040220"`) ||
+				!strings.Contains(r.body, "is missing "+privilege+" privilege (Id=") {
 				t.Errorf("%s without %s: %d %s", path, privilege, r.status, r.body)
 			}
 		}
@@ -81,7 +82,8 @@ func TestDepths(t *testing.T) {
 	if err := json.Unmarshal([]byte(g.api(g.signIn("").AccessToken, "teams").body), &teams); err != nil {
 		t.Fatal(err)
 	}
-	owners := map[string]string{"of the root": users[root], "of emea": users[emea], "of asia": users["misaki.tanaka@contoso.example"], "of basic": users["basic@x.example"], "of nobody": ""}
+	owners := map[string]string{"of the root": users[root], "of emea": users[emea],
+		"of asia": users["misaki.tanaka@contoso.example"], "of basic": users["basic@x.example"], "of nobody": ""}
 	for _, x := range teams.Value {
 		if x.Name == "Key Accounts" {
 			owners["of a team"] = x.TeamID
@@ -127,13 +129,15 @@ func TestDepths(t *testing.T) {
 		}
 		for row, id := range ids {
 			r, seen := g.api(tok, "accounts("+id+")?$select=name"), slices.Contains(x.want, row)
-			refusal := `{"error":{"code":"0x80048306","message":"Principal with id ` + users[x.user] + ` does not have ReadAccess right(s) for record with id ` + id + ` of entity account"}}`
+			refusal := `{"error":{"code":"0x80048306","message":"Principal with id ` + users[x.user] +
+				` does not have ReadAccess right(s) for record with id ` + id + ` of entity account"}}`
 			if seen && r.status != 200 || !seen && (r.status != 403 || r.body != refusal) {
 				t.Errorf("%s: %s: %d %s", name, row, r.status, r.body)
 			}
 		}
 		// Change tracking needs the whole organization.
-		missing := strings.Contains(g.api(tok, "accounts", "Prefer", "odata.track-changes").body, "is missing prvReadAccount privilege")
+		missing := strings.Contains(g.api(tok, "accounts", "Prefer", "odata.track-changes").body,
+			"is missing prvReadAccount privilege")
 		if organization := x.cut == emulator.DepthGlobal && x.user == emulator.DefaultUser; missing == organization {
 			t.Errorf("%s: change tracking refused: %t", name, missing)
 		}
@@ -164,8 +168,10 @@ func TestPrivilegeFunctions(t *testing.T) {
 	for path, want := range map[string]string{
 		at(me, "RetrieveUserPrivileges"):    `RetrieveUserPrivilegesResponse","RolePrivileges":[{"Depth":"Global","PrivilegeId":"`,
 		at(him, "RetrieveUserPrivileges()"): `{"Depth":"Basic","PrivilegeId":"886b280c-6396-4d56-a0a3-2c1b0a50ceb0","BusinessUnitId":"`,
-		at(him, "RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)") + `?@p=["prvReadAccount","prvNix"]`:     `"PrivilegeName":"prvReadAccount","RecordFilterId":"00000000-0000-0000-0000-000000000000","RecordFilterUniqueName":null}]}`,
-		at(him, "RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)") + `?@p=["prvDeleteAccount"]`:            `"RolePrivileges":[]}`,
+		at(him, "RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)") +
+			`?@p=["prvReadAccount","prvNix"]`: `"PrivilegeName":"prvReadAccount","RecordFilterId":"00000000-0000-0000-0000-000000000000","RecordFilterUniqueName":null}]}`,
+		at(him, "RetrieveUserSetOfPrivilegesByNames(PrivilegeNames=@p)") +
+			`?@p=["prvDeleteAccount"]`: `"RolePrivileges":[]}`,
 		at(me, "RetrievePrincipalAccess(Target=@t)") + target(mine):                                              `RetrievePrincipalAccessResponse","AccessRights":"ReadAccess, WriteAccess, DeleteAccess"}`,
 		at(him, "RetrievePrincipalAccess(Target=@t)") + target(his):                                              `"AccessRights":"ReadAccess, WriteAccess"}`, // writing by his team's role
 		at(him, "RetrievePrincipalAccess(Target=@t)") + target(mine):                                             `"AccessRights":"WriteAccess"}`,
@@ -180,7 +186,8 @@ func TestPrivilegeFunctions(t *testing.T) {
 		"privileges?$select=name,accessright&$filter=name%20eq%20'prvReadAccount'":                               `"name":"prvReadAccount","accessright":1,"privilegeid":"886b280c-6396-4d56-a0a3-2c1b0a50ceb0"}]}`,
 		"businessunits?$select=name,_parentbusinessunitid_value&$filter=_parentbusinessunitid_value%20eq%20null": `"name":"Contoso","_parentbusinessunitid_value":null`,
 	} {
-		if r := g.api(tok, path); !strings.Contains(r.body, want) || !json.Valid([]byte(r.body)) || (r.status == 200) != strings.Contains(r.body, "@odata.context") {
+		if r := g.api(tok, path); !strings.Contains(r.body, want) || !json.Valid([]byte(r.body)) ||
+			(r.status == 200) != strings.Contains(r.body, "@odata.context") {
 			t.Errorf("%s: %d %s\nwant %s", path, r.status, r.body, want)
 		}
 	}
@@ -195,7 +202,8 @@ func TestPrivilegeFunctions(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := g.api(tok, fmt.Sprintf(function, row.Value[0].RoleID+row.Value[0].TeamID))
-		if r.status != 200 || !strings.Contains(r.body, `"PrivilegeName":"prvReadAccount"`) || !strings.Contains(r.body, `"RolePrivileges":[`) {
+		if r.status != 200 || !strings.Contains(r.body, `"PrivilegeName":"prvReadAccount"`) ||
+			!strings.Contains(r.body, `"RolePrivileges":[`) {
 			t.Errorf("%s: %d %s", function, r.status, r.body)
 		}
 		row.Value = nil

@@ -58,7 +58,8 @@ func TestWhatAnAdministratorMayDoToAGrant(t *testing.T) {
 			r := g.post(tokenPath, refreshForm(token))
 			checkEntraError(t, c.name, r, 400, "invalid_grant", c.number)
 			var body struct{ Suberror, Claims string }
-			if err := json.Unmarshal([]byte(r.body), &body); err != nil || body.Suberror != c.suberror || json.Valid([]byte(body.Claims)) != c.challenge {
+			if err := json.Unmarshal([]byte(r.body), &body); err != nil || body.Suberror != c.suberror ||
+				json.Valid([]byte(body.Claims)) != c.challenge {
 				t.Errorf("suberror %q, claims %q", body.Suberror, body.Claims)
 			}
 			if r := g.post(tokenPath, refreshForm(bystander)); r.status != 200 {
@@ -82,7 +83,8 @@ func TestAuthorizeUnderRules(t *testing.T) {
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: -1})
 	c := g.s.Control()
 	ask := func(prompt string) reply {
-		return g.do("GET", g.config().AuthCodeURL("s", oauth2.SetAuthURLParam("login_hint", other), oauth2.SetAuthURLParam("prompt", prompt)), "", nil)
+		return g.do("GET", g.config().AuthCodeURL("s", oauth2.SetAuthURLParam("login_hint", other),
+			oauth2.SetAuthURLParam("prompt", prompt)), "", nil)
 	}
 	verifier := oauth2.GenerateVerifier()
 	code := g.code(other, verifier)
@@ -90,7 +92,8 @@ func TestAuthorizeUnderRules(t *testing.T) {
 	if r := ask("login"); r.status != 400 || r.header.Get("Location") != "" || !strings.Contains(r.body, "AADSTS50057") {
 		t.Errorf("a blocked account must not leave the page: %d %s", r.status, r.header.Get("Location"))
 	}
-	redeem := form(url.Values{"grant_type": {"authorization_code"}, "code": {code}, "redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {verifier}})
+	redeem := form(url.Values{"grant_type": {"authorization_code"}, "code": {code},
+		"redirect_uri": {emulator.DefaultRedirectURI}, "code_verifier": {verifier}})
 	checkEntraError(t, "a blocked account's code", g.post(tokenPath, redeem), 400, "invalid_grant", 50057)
 	c.BlockSignIn(other, false)
 	c.RequireMFA(other, true)
@@ -101,7 +104,8 @@ func TestAuthorizeUnderRules(t *testing.T) {
 	if r := ask("consent"); !strings.Contains(r.header.Get("Location"), "code=") {
 		t.Errorf("consent again: %d %s", r.status, r.header.Get("Location"))
 	}
-	if c.BlockSignIn("nobody", true) || c.RequireMFA("nobody", true) || c.WithdrawConsent("nobody") || c.ExpireRefreshTokens("nobody") != 0 {
+	if c.BlockSignIn("nobody", true) || c.RequireMFA("nobody", true) || c.WithdrawConsent("nobody") ||
+		c.ExpireRefreshTokens("nobody") != 0 {
 		t.Error("an unknown user was found")
 	}
 }
@@ -109,7 +113,8 @@ func TestAuthorizeUnderRules(t *testing.T) {
 func expectBack(t *testing.T, r reply, kind, prefix string) {
 	t.Helper()
 	back, err := url.Parse(r.header.Get("Location"))
-	if err != nil || back.Query().Get("error") != kind || !strings.HasPrefix(back.Query().Get("error_description"), prefix) {
+	if err != nil || back.Query().Get("error") != kind ||
+		!strings.HasPrefix(back.Query().Get("error_description"), prefix) {
 		t.Errorf("want %s %s, got %d %s", kind, prefix, r.status, r.header.Get("Location"))
 	}
 }
@@ -127,7 +132,8 @@ func TestGrantsAndSingleUse(t *testing.T) {
 	}
 	g.signIn(emulator.DefaultUser)
 	list := g.s.Control().Grants()
-	if len(list) != 2 || list[1].User != other || list[1].RefreshTokens != 2 || list[1].Valid != 1 || !strings.Contains(list[1].Scope, "offline_access") {
+	if len(list) != 2 || list[1].User != other || list[1].RefreshTokens != 2 || list[1].Valid != 1 ||
+		!strings.Contains(list[1].Scope, "offline_access") {
 		t.Errorf("grants: %+v", list)
 	}
 }
@@ -144,7 +150,8 @@ func TestClientSecretExpires(t *testing.T) {
 	}
 }
 
-var challengeHeader = regexp.MustCompile(`^Bearer realm="", authorization_uri="[^"]+/oauth2/authorize", client_id="[0-9a-f-]{36}", error="insufficient_claims", claims="([A-Za-z0-9+/=]+)"$`)
+var challengeHeader = regexp.MustCompile(
+	`^Bearer realm="", authorization_uri="[^"]+/oauth2/authorize", client_id="[0-9a-f-]{36}", error="insufficient_claims", claims="([A-Za-z0-9+/=]+)"$`)
 
 // The data service's claims are met by a token that was asked with them, among others if need be, and by no other.
 func TestClaimsChallenge(t *testing.T) {
@@ -204,10 +211,12 @@ func TestMSALAnswersAClaimsChallenge(t *testing.T) {
 	const claims = `{"access_token":{"nbf":{"essential":true,"value":"1700000000"}}}`
 	g := startTLS(t, emulator.Options{Accounts: 3})
 	g.T = t
-	c := g.client(t, microsoftHost+"/"+emulator.DefaultTenantID, secretCredential(t, emulator.DefaultClientSecret), confidential.WithClientCapabilities([]string{"cp1"}))
+	c := g.client(t, microsoftHost+"/"+emulator.DefaultTenantID, secretCredential(t, emulator.DefaultClientSecret),
+		confidential.WithClientCapabilities([]string{"cp1"}))
 	g.s.Control().ChallengeClaims(claims)
 	for _, asked := range []string{"", claims} {
-		got, err := c.AcquireTokenByCredential(t.Context(), []string{environmentHost + "/.default"}, confidential.WithClaims(asked))
+		got, err := c.AcquireTokenByCredential(t.Context(), []string{environmentHost + "/.default"},
+			confidential.WithClaims(asked))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,7 +56,8 @@ func TestWhatCannotBeChangedInTheSchema(t *testing.T) {
 		"column?column=name&off=1":                          "column must be the logical name of a custom column",
 		"column?column=cb_region&label=Region":              `column cb_region: type is ""; it must be one of Boolean`,
 	} {
-		if r := g.do("POST", "/_emulator/"+path, "", nil); r.status != 400 || !strings.Contains(r.body, strings.ReplaceAll(want, `"`, `\"`)) {
+		if r := g.do("POST", "/_emulator/"+path, "", nil); r.status != 400 ||
+			!strings.Contains(r.body, strings.ReplaceAll(want, `"`, `\"`)) {
 			t.Errorf("%s: %d %s, want %s", path, r.status, r.body, want)
 		}
 	}
@@ -88,7 +89,8 @@ func TestOptionsChange(t *testing.T) {
 			if want == "" {
 				text = `$entity","@odata.etag":"W/\"` // and no annotation
 			}
-			if !strings.Contains(r.body, text) || token == english && !strings.Contains(r.body, channels) || want == "" && strings.Contains(r.body, "industrycode@") {
+			if !strings.Contains(r.body, text) || token == english && !strings.Contains(r.body, channels) || want == "" &&
+				strings.Contains(r.body, "industrycode@") {
 				t.Errorf("%s: %s, want %q", name, r.body, want)
 			}
 		}
@@ -99,7 +101,8 @@ func TestOptionsChange(t *testing.T) {
 	post("option", "column", "industrycode", "value", "7", "label", "Rat", "lcid", "1031")
 	check("until it gets one", "Advice", "Rat", `"Email; Phone"`)
 	c.RelabelOption("industrycode", 7, map[int]string{1033: "Accounting", 1031: "Buchhaltung"})
-	if set := g.optionSet(english, "industrycode"); set[1].user().Label != "Accounting" || set[7].user().Label != "Accounting" || len(set) != 33 {
+	if set := g.optionSet(english, "industrycode"); set[1].user().Label != "Accounting" ||
+		set[7].user().Label != "Accounting" || len(set) != 33 {
 		t.Errorf("two options of one label: %+v", set)
 	}
 	post("option", "column", "industrycode", "value", "100000000", "label", "Space Travel")
@@ -136,11 +139,13 @@ func TestColumnsComeAndGo(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	id := c.PutAccount(emulator.Account{Name: "x", More: map[string]any{"cb_region": 2, "cb_motto": "go", "cb_seats": 1200, "cb_fair": true, "cb_budget": 15000,
+	id := c.PutAccount(emulator.Account{Name: "x", More: map[string]any{"cb_region": 2, "cb_motto": "go",
+		"cb_seats": 1200, "cb_fair": true, "cb_budget": 15000,
 		"cb_visit": time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), "cb_tags": []int32{1, 2}}})
 	c.PutAccount(emulator.Account{Name: "y", More: map[string]any{"cb_region": "of another type"}})
 	tok := g.signIn("").AccessToken
-	r := g.api(tok, "accounts("+id+")?$select=cb_region,cb_motto,cb_seats,cb_fair,cb_budget,cb_visit,cb_tags", "Prefer", formattedOnly)
+	r := g.api(tok, "accounts("+id+")?$select=cb_region,cb_motto,cb_seats,cb_fair,cb_budget,cb_visit,cb_tags", "Prefer",
+		formattedOnly)
 	want := `"cb_region@OData.Community.Display.V1.FormattedValue":"South","cb_region":2,"cb_motto":"go","cb_seats@OData.Community.Display.V1.FormattedValue":"1,200","cb_seats":1200,` +
 		`"cb_fair@OData.Community.Display.V1.FormattedValue":"Yes","cb_fair":true,"cb_budget@OData.Community.Display.V1.FormattedValue":"1.50","cb_budget":1.5000000000,` +
 		`"cb_visit@OData.Community.Display.V1.FormattedValue":"1/1/2026 8:04 PM","cb_visit":"2026-01-02T03:04:05Z","cb_tags@OData.Community.Display.V1.FormattedValue":"A; B","cb_tags":"1,2",`
@@ -165,10 +170,12 @@ func TestColumnsComeAndGo(t *testing.T) {
 	if r := g.do("POST", "/_emulator/column?column=cb_region&off=1", "", nil); r.status != 200 {
 		t.Error(r.body)
 	}
-	if r := g.api(tok, "accounts?$select=cb_region"); r.status != 400 || !strings.Contains(r.body, "Could not find a property named 'cb_region' on type 'Microsoft.Dynamics.CRM.account'.") {
+	if r := g.api(tok, "accounts?$select=cb_region"); r.status != 400 ||
+		!strings.Contains(r.body, "Could not find a property named 'cb_region' on type 'Microsoft.Dynamics.CRM.account'.") {
 		t.Errorf("a column that is gone: %d %s", r.status, r.body)
 	}
-	if r := g.do("POST", "/_emulator/column?column=cb_region&label=Region&type=Integer", "", nil); r.status != 200 || g.api(tok, "accounts?$select=cb_region").status != 200 {
+	if r := g.do("POST", "/_emulator/column?column=cb_region&label=Region&type=Integer", "", nil); r.status != 200 ||
+		g.api(tok, "accounts?$select=cb_region").status != 200 {
 		t.Errorf("again, of another type: %s", r.body)
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 )
 
-// A secured column has no value for whom no profile lets read it: in rows, filters, orders and aggregates, without an error.
+// A secured column has no value for whom no profile lets read it: in rows, filters, orders and
+// aggregates, without an error.
 func TestSecuredColumns(t *testing.T) {
 	const reader, other = "grace.okonkwo@contoso.example", "siobhan.orourke@contoso.example"
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 60})
@@ -42,7 +43,8 @@ func TestSecuredColumns(t *testing.T) {
 				n++
 			}
 		}
-		if n != want || total(token, "revenue ne null") != want || total(token, "revenue eq null") != 60-want || total(token, "revenue gt 0") != want {
+		if n != want || total(token, "revenue ne null") != want || total(token, "revenue eq null") != 60-want ||
+			total(token, "revenue gt 0") != want {
 			t.Errorf("%s: %d revenues, %d by filter, want %d", when, n, total(token, "revenue gt 0"), want)
 		}
 		sum := g.api(token, "accounts?$apply=aggregate(revenue%20with%20sum%20as%20all)").body
@@ -76,11 +78,13 @@ func TestSecuredColumns(t *testing.T) {
 			t.Errorf("secured: %v", rows)
 		}
 	}
-	if err := c.PutProfile(emulator.FieldSecurityProfile{Name: "Nobody"}); err != nil || !c.DeleteProfile("Revenue") || c.DeleteProfile("Revenue") || c.DeleteProfile("System Administrator") {
+	if err := c.PutProfile(emulator.FieldSecurityProfile{Name: "Nobody"}); err != nil || !c.DeleteProfile("Revenue") ||
+		c.DeleteProfile("Revenue") || c.DeleteProfile("System Administrator") {
 		t.Errorf("%v, or profiles that cannot be deleted were", err)
 	}
 	check("the profile is gone", reader, false)
-	if !c.Table("accounts").Secure("revenue", false) || c.Table("accounts").Secure("accountid", true) || c.Table("accounts").Secure("statecode", true) || c.Table("roles").Secure("name", true) {
+	if !c.Table("accounts").Secure("revenue", false) || c.Table("accounts").Secure("accountid", true) ||
+		c.Table("accounts").Secure("statecode", true) || c.Table("roles").Secure("name", true) {
 		t.Error("what can be secured")
 	}
 	check("unsecured", reader, true)
@@ -89,7 +93,8 @@ func TestSecuredColumns(t *testing.T) {
 // Profiles and permissions are rows that a client reads to know what a user may read.
 func TestProfilesAsRows(t *testing.T) {
 	const user = "field.reader@contoso.example"
-	g := start(t, emulator.Options{AutoConsent: true, Accounts: 5, Users: []emulator.User{{Name: "Field Reader", UserName: user, Roles: []string{"Field Security Reader"}}}})
+	g := start(t, emulator.Options{AutoConsent: true, Accounts: 5,
+		Users: []emulator.User{{Name: "Field Reader", UserName: user, Roles: []string{"Field Security Reader"}}}})
 	c := g.s.Control()
 	for _, column := range []string{"emailaddress1", "birthdate"} {
 		if !c.Table("contacts").Secure(column, true) {
@@ -122,9 +127,11 @@ func TestProfilesAsRows(t *testing.T) {
 	if rows := g.query(tok, "fieldpermissions?$filter=_fieldsecurityprofileid_value%20eq%20572329c1-a042-4e22-be47-367c6374ea45"); len(rows) != 2 {
 		t.Errorf("the administrators' profile has every secured column: %v", rows)
 	}
-	mine := g.query(tok, "systemusers("+me+")/systemuserprofiles_association?$select=name&$expand=lk_fieldpermission_fieldsecurityprofileid($select=attributelogicalname;$filter="+
+	mine := g.query(tok, "systemusers("+me+
+		")/systemuserprofiles_association?$select=name&$expand=lk_fieldpermission_fieldsecurityprofileid($select=attributelogicalname;$filter="+
 		url.QueryEscape("entityname eq 'contact'")+")")
-	if len(mine) != 1 || mine[0]["name"] != "Mail" || len(mine[0]["lk_fieldpermission_fieldsecurityprofileid"].([]any)) != 1 {
+	if len(mine) != 1 || mine[0]["name"] != "Mail" ||
+		len(mine[0]["lk_fieldpermission_fieldsecurityprofileid"].([]any)) != 1 {
 		t.Errorf("profiles of the user: %v", mine)
 	}
 	profile := mine[0]["fieldsecurityprofileid"].(string)
@@ -139,13 +146,15 @@ func TestProfilesAsRows(t *testing.T) {
 		t.Errorf("%s", r.body)
 	}
 	for _, set := range []string{"fieldpermissions", "fieldsecurityprofiles"} {
-		if r := g.api(g.signIn("siobhan.orourke@contoso.example").AccessToken, set); r.status != 403 || !strings.Contains(r.body, "is missing prvReadField") {
+		if r := g.api(g.signIn("siobhan.orourke@contoso.example").AccessToken, set); r.status != 403 ||
+			!strings.Contains(r.body, "is missing prvReadField") {
 			t.Errorf("%s of who is no administrator: %d %s", set, r.status, r.body)
 		}
 	}
 }
 
-// Who may read which secured columns is told of users and teams by one function, each column once, by the MetadataId of its metadata.
+// Who may read which secured columns is told of users and teams by one function, each column once,
+// by the MetadataId of its metadata.
 func TestAttributePrivileges(t *testing.T) {
 	const reader, team = "grace.okonkwo@contoso.example", "Key Accounts" // of which he is a member
 	g := start(t, emulator.Options{AutoConsent: true, Accounts: 3})
@@ -164,7 +173,8 @@ func TestAttributePrivileges(t *testing.T) {
 		}
 	}
 	id := func(entity string) string {
-		rows := g.query(tok, "EntityDefinitions(LogicalName='"+entity+"')/Attributes?$select=MetadataId,IsSecured,CanBeSecuredForRead&$filter="+url.QueryEscape("LogicalName eq 'telephone1'"))
+		rows := g.query(tok, "EntityDefinitions(LogicalName='"+entity+
+			"')/Attributes?$select=MetadataId,IsSecured,CanBeSecuredForRead&$filter="+url.QueryEscape("LogicalName eq 'telephone1'"))
 		if len(rows) != 1 || rows[0]["IsSecured"] != true || rows[0]["CanBeSecuredForRead"] != true {
 			t.Fatalf("%v", rows)
 		}
@@ -179,10 +189,12 @@ func TestAttributePrivileges(t *testing.T) {
 		t.Fatal(name)
 		return ""
 	}
-	teams := "teams(" + g.query(tok, "teams?$select=teamid&$filter="+url.QueryEscape("name eq '"+team+"'"))[0]["teamid"].(string) + ")"
+	teams := "teams(" + g.query(tok, "teams?$select=teamid&$filter="+
+		url.QueryEscape("name eq '"+team+"'"))[0]["teamid"].(string) + ")"
 	const function = "/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()"
 	entry := func(entity, write string) string {
-		return `{"AttributeId":"` + id(entity) + `","CanCreate":` + write + `,"CanRead":4,"CanReadUnMasked":0,"CanUpdate":` + write + `}`
+		return `{"AttributeId":"` + id(entity) + `","CanCreate":` + write +
+			`,"CanRead":4,"CanReadUnMasked":0,"CanUpdate":` + write + `}`
 	}
 	for principal, want := range map[string]string{
 		user(reader):                            entry("account", "0") + "," + entry("contact", "0"),
@@ -191,11 +203,13 @@ func TestAttributePrivileges(t *testing.T) {
 		user("siobhan.orourke@contoso.example"): "",
 	} {
 		r := g.api(tok, principal+function)
-		if want = `RetrievePrincipalAttributePrivilegesResponse","AttributePrivileges":[` + want + `]}`; r.status != 200 || !strings.HasSuffix(strings.TrimSpace(r.body), want) {
+		if want = `RetrievePrincipalAttributePrivilegesResponse","AttributePrivileges":[` + want + `]}`; r.status != 200 ||
+			!strings.HasSuffix(strings.TrimSpace(r.body), want) {
 			t.Errorf("%s: %d %s\nwant %s", principal, r.status, r.body, want)
 		}
 	}
-	if r := g.api(g.signIn("no.users@contoso.example").AccessToken, user(reader)+function); r.status != 403 || !strings.Contains(r.body, "is missing prvReadUser privilege") {
+	if r := g.api(g.signIn("no.users@contoso.example").AccessToken, user(reader)+function); r.status != 403 ||
+		!strings.Contains(r.body, "is missing prvReadUser privilege") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	if r := g.api(tok, "accounts("+user(reader)[12:]+function); r.status == 200 {
@@ -215,7 +229,8 @@ func TestRoleTemplates(t *testing.T) {
 		return strings.Join(list, ",")
 	}
 	const administrator = "System Administrator"
-	if got := names("_roletemplateid_value eq 627090ff-40a3-4053-8790-584edc5be201"); got != administrator+","+administrator+","+administrator {
+	if got := names("_roletemplateid_value eq 627090ff-40a3-4053-8790-584edc5be201"); got != administrator+","+
+		administrator+","+administrator {
 		t.Error(got)
 	}
 	if got := names("_roletemplateid_value eq null and name eq 'Campaign Reader'"); got != "Campaign Reader,Campaign Reader,Campaign Reader" {

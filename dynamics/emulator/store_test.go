@@ -87,7 +87,8 @@ func TestSnapshotsDoNotChange(t *testing.T) {
 	}
 	for i, v := range seen {
 		x := v.set("account")
-		if x.count() != lengths[i][0] || len(x.rows()) != lengths[i][0] || len(x.deleted) != lengths[i][1] || i > 0 && v.version <= seen[i-1].version {
+		if x.count() != lengths[i][0] || len(x.rows()) != lengths[i][0] || len(x.deleted) != lengths[i][1] || i > 0 &&
+			v.version <= seen[i-1].version {
 			t.Fatalf("snapshot %d changed its size, or versions do not grow", i)
 		}
 		for j, r := range x.rows() {

@@ -77,7 +77,8 @@ func TestContactsOfAccounts(t *testing.T) {
 			continue
 		}
 		primary++
-		if name := a["_primarycontactid_value@OData.Community.Display.V1.FormattedValue"]; names[id] == "" || names[id] != name {
+		if name := a["_primarycontactid_value@OData.Community.Display.V1.FormattedValue"]; names[id] == "" ||
+			names[id] != name {
 			t.Fatalf("the primary contact %s is %q, not %v", id, names[id], name)
 		}
 		if r := g.query(tok, "contacts?$select=_parentcustomerid_value&$filter=contactid%20eq%20"+id); r[0]["_parentcustomerid_value"] != a["accountid"] {
@@ -89,7 +90,8 @@ func TestContactsOfAccounts(t *testing.T) {
 	}
 }
 
-// The same options give the same rows, whatever happens before somebody needs them, and rows that are made late are no changes.
+// The same options give the same rows, whatever happens before somebody needs them, and rows that
+// are made late are no changes.
 func TestRowsAreMadeLate(t *testing.T) {
 	all := func(before func(emulator.Control)) string {
 		g := start(t, emulator.Options{AutoConsent: true, Accounts: 50, Seed: 7})
@@ -117,7 +119,8 @@ func TestRowsAreMadeLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := g.api(tok, "contacts?$select=fullname&"+token); !strings.Contains(r.body, id) || strings.Count(r.body, "@odata.etag") != 1 {
+	if r := g.api(tok, "contacts?$select=fullname&"+token); !strings.Contains(r.body, id) ||
+		strings.Count(r.body, "@odata.etag") != 1 {
 		t.Errorf("the new one: %.300s", r.body)
 	}
 	if r := g.api(tok, "accounts?$select=name&"+token); strings.Contains(r.body, "etag") {
@@ -156,7 +159,8 @@ func TestTablesArePrivilegedApart(t *testing.T) {
 	if rows := g.query(tok, "contacts?$select=fullname"); len(rows) != 1 || rows[0]["fullname"] != "Mine" {
 		t.Errorf("own contacts: %v", rows)
 	}
-	access := "systemusers(" + me + ")/Microsoft.Dynamics.CRM.RetrievePrincipalAccess(Target=@t)?@t=" + url.QueryEscape(`{"@odata.id":"contacts(`+mine+`)"}`)
+	access := "systemusers(" + me + ")/Microsoft.Dynamics.CRM.RetrievePrincipalAccess(Target=@t)?@t=" +
+		url.QueryEscape(`{"@odata.id":"contacts(`+mine+`)"}`)
 	if r := g.api(tok, access); !strings.Contains(r.body, "ReadAccess") {
 		t.Errorf("%s", r.body)
 	}
@@ -167,18 +171,21 @@ func TestTablesArePrivilegedApart(t *testing.T) {
 		}
 	}
 	named := g.api(tok, "systemusers("+me+")/Microsoft.Dynamics.CRM.RetrieveUserPrivilegeByPrivilegeName(PrivilegeName='prvReadContact')").body
-	if strings.Count(named, "PrivilegeName\":") != 1 || !strings.Contains(named, `"Depth":"Basic"`) || !strings.Contains(named, "prvReadContact") {
+	if strings.Count(named, "PrivilegeName\":") != 1 || !strings.Contains(named, `"Depth":"Basic"`) ||
+		!strings.Contains(named, "prvReadContact") {
 		t.Errorf("%s", named)
 	}
 	if r := g.api(tok, "contacts?$select=fullname", "Prefer", track); !strings.Contains(r.body, "is missing prvReadContact privilege") {
 		t.Errorf("changes need the whole organization: %s", r.body)
 	}
-	if r := g.api(tok, "contacts(00000000-0000-0000-0000-000000000001)"); r.status != 404 || !strings.Contains(r.body, "'contact' With Id") {
+	if r := g.api(tok, "contacts(00000000-0000-0000-0000-000000000001)"); r.status != 404 ||
+		!strings.Contains(r.body, "'contact' With Id") {
 		t.Errorf("%d %s", r.status, r.body)
 	}
 	c.SetChangeTracking(false, "contacts")
 	admin := g.signIn("").AccessToken
-	if r := g.api(admin, "contacts?$select=fullname", "Prefer", track); r.status != 400 || !strings.Contains(r.body, "'contact'") {
+	if r := g.api(admin, "contacts?$select=fullname", "Prefer", track); r.status != 400 ||
+		!strings.Contains(r.body, "'contact'") {
 		t.Errorf("tracking is off: %s", r.body)
 	}
 	if r := g.api(admin, "accounts?$select=name", "Prefer", track); r.status != 200 {

@@ -22,7 +22,8 @@ func TestLanesTakeTurns(t *testing.T) {
 		item, _ := q.Pop()
 		order = append(order, item)
 	}
-	if want := []string{"a1", "b1", "c1", "a3", "c2"}; !slices.Equal(order, want) || !slices.Equal(removed, []string{"a2"}) {
+	if want := []string{"a1", "b1", "c1", "a3", "c2"}; !slices.Equal(order, want) ||
+		!slices.Equal(removed, []string{"a2"}) {
 		t.Errorf("%v without %v, want %v", order, removed, want)
 	}
 	q.Push("a", "a4")

@@ -75,7 +75,8 @@ func TestTheLongestBlockCounts(t *testing.T) {
 				if got := max(u.blocked.Sub(begun).Truncate(time.Millisecond), 0); got != c.want {
 					t.Errorf("blocked for %s, want %s", got, c.want)
 				}
-				if told := u.report.until.Sub(begun).Truncate(time.Millisecond); name == "a shorter refusal" && (told != 5*time.Second || u.report.limit != dynamics.LimitRequests) {
+				if told := u.report.until.Sub(begun).Truncate(time.Millisecond); name == "a shorter refusal" &&
+					(told != 5*time.Second || u.report.limit != dynamics.LimitRequests) {
 					t.Errorf("the others are told of %s, for limit %d", told, u.report.limit)
 				}
 			})
@@ -159,7 +160,8 @@ func TestWhoNeedNotWaitForTheEndOfABlock(t *testing.T) {
 				u.applyRemoteBlock(news{wait: c.block, limit: dynamics.LimitTime})
 				check := func(when string, err error) {
 					fault, ok := errors.AsType[*dynamics.Error](err)
-					if c.waits && err != nil || !c.waits && (!ok || fault.Kind != dynamics.Throttled || fault.RetryAfter != c.block || fault.Limit != dynamics.LimitTime) {
+					if c.waits && err != nil || !c.waits &&
+						(!ok || fault.Kind != dynamics.Throttled || fault.RetryAfter != c.block || fault.Limit != dynamics.LimitTime) {
 						t.Errorf("%s: %v, waits: %v", when, err, c.waits)
 					}
 				}

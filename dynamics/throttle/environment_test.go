@@ -51,7 +51,8 @@ func (e *environments) count(host string) int {
 type sameUser struct{}
 
 func (sameUser) Access(_ context.Context, connection string) (dynamics.Access, error) {
-	return dynamics.Access{Environment: "https://" + connection, Incarnation: "1", Token: dynamics.NewSecret("token"), Tables: []string{"accounts"},
+	return dynamics.Access{Environment: "https://" + connection, Incarnation: "1", Token: dynamics.NewSecret("token"),
+		Tables: []string{"accounts"},
 		// What a source says of the environment is not believed either.
 		Principal: dynamics.Principal{Environment: "https://org.crm4.dynamics.com", Organization: "org", User: "ada"}}, nil
 }
@@ -67,7 +68,8 @@ func bridge(t *testing.T, addr string, to *environments) (ask func(connection st
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := dynamics.New(dynamics.Config{Tokens: sameUser{}, Hosts: hosts, Gate: process(t, addr, throttle.Config{}),
+	client, err := dynamics.New(dynamics.Config{Tokens: sameUser{}, Hosts: hosts,
+		Gate:      process(t, addr, throttle.Config{}),
 		Transport: to, MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -120,7 +122,8 @@ func TestBothNamesOfAnEnvironmentAreOne(t *testing.T) {
 	ask := bridge(t, addr, to)
 	for _, connection := range []string{api, web, "ORG.crm4.dynamics.com"} {
 		err := ask(connection)
-		if e, ok := errors.AsType[*dynamics.Error](err); !ok || e.Kind != dynamics.Throttled || e.RetryAfter > dynamics.MaxRetryAfter {
+		if e, ok := errors.AsType[*dynamics.Error](err); !ok || e.Kind != dynamics.Throttled ||
+			e.RetryAfter > dynamics.MaxRetryAfter {
 			t.Errorf("%s: %v", connection, err)
 		}
 	}
@@ -139,7 +142,8 @@ func TestIdentifyLetsACallThrough(t *testing.T) {
 		t.Fatal(err)
 	}
 	limits := process(t, addr, throttle.Config{})
-	client, err := dynamics.New(dynamics.Config{Tokens: sameUser{}, Hosts: hosts, Gate: limits, Transport: to, MaxAttempts: 1})
+	client, err := dynamics.New(dynamics.Config{Tokens: sameUser{}, Hosts: hosts, Gate: limits, Transport: to,
+		MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,5 +181,6 @@ func (w *who) RoundTrip(r *http.Request) (*http.Response, error) {
 		return w.environments.RoundTrip(r)
 	}
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
-		Body: io.NopCloser(strings.NewReader(`{"UserId":"` + whoID + `","BusinessUnitId":"` + whoID + `","OrganizationId":"` + whoID + `"}`))}, nil
+		Body: io.NopCloser(strings.NewReader(`{"UserId":"` + whoID + `","BusinessUnitId":"` + whoID +
+			`","OrganizationId":"` + whoID + `"}`))}, nil
 }

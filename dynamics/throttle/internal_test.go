@@ -58,7 +58,8 @@ func TestKeys(t *testing.T) {
 		}
 		seen[key] = p
 	}
-	if got, want := keyOf(dynamics.Principal{Environment: origin, Organization: "o", User: "u"}), keyPrefix+"{o/u/"+origin+"}"; got != want {
+	if got, want := keyOf(dynamics.Principal{Environment: origin, Organization: "o", User: "u"}), keyPrefix+"{o/u/"+
+		origin+"}"; got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -258,7 +258,8 @@ func TestABlockInRedisIsBounded(t *testing.T) {
 			t.Errorf("wait %s", wait)
 		}
 		u, err := client.HGet(t.Context(), key, "u").Int64()
-		if old := seen.Swap(u); err != nil || old != 0 && old != u || u > now.Add(dynamics.MaxRetryAfter+time.Minute).UnixMilli() {
+		if old := seen.Swap(u); err != nil || old != 0 && old != u ||
+			u > now.Add(dynamics.MaxRetryAfter+time.Minute).UnixMilli() {
 			t.Errorf("u is %d after %d, %v", u, old, err)
 		}
 	}

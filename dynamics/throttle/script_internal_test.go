@@ -41,8 +41,10 @@ func (s *shared) wait(d time.Duration) {
 
 // process is one of the fleet, without goroutines.
 func (s *shared) process(name string, slots int) *Throttle {
-	return &Throttle{config: Config{Redis: s.rdb, Concurrency: slots, MaxBlock: time.Minute, LongestBlock: 10 * time.Minute, MaxWaiting: 4},
-		name: name, users: map[dynamics.Principal]*user{}, away: awayLog{log: slog.New(slog.DiscardHandler)}, ctx: s.Context()}
+	return &Throttle{config: Config{Redis: s.rdb, Concurrency: slots, MaxBlock: time.Minute,
+		LongestBlock: 10 * time.Minute, MaxWaiting: 4},
+		name: name, users: map[dynamics.Principal]*user{}, away: awayLog{log: slog.New(slog.DiscardHandler)},
+		ctx: s.Context()}
 }
 
 // try does again what a machine that stands still has cut off; the clock stands, so that

@@ -63,7 +63,8 @@ func startRedis(t *testing.T, options ...string) (addr string, kill func()) {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(addr)
-	server := exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir(),
+	server := exec.Command(program, append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir",
+		t.TempDir(),
 		"--loglevel", "warning"}, options...)...)
 	if err := server.Start(); err != nil {
 		t.Fatal(err)
@@ -87,7 +88,8 @@ func startRedis(t *testing.T, options ...string) (addr string, kill func()) {
 // process is one process's throttle, with a connection of its own.
 func process(t *testing.T, addr string, config throttle.Config, hooks ...redis.Hook) *throttle.Throttle {
 	t.Helper()
-	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second, DialerRetries: 1, ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{Addr: addr, MaxRetries: -1, DialTimeout: time.Second, DialerRetries: 1,
+		ContextTimeoutEnabled: true})
 	for _, h := range hooks {
 		client.AddHook(h)
 	}
@@ -493,7 +495,8 @@ func TestSlotsOfTheDeadComeBack(t *testing.T) {
 	}
 	addr, _ := startRedis(t)
 	const bound = 3
-	dead, other := process(t, addr, throttle.Config{Concurrency: bound}), process(t, addr, throttle.Config{Concurrency: bound})
+	dead, other := process(t, addr, throttle.Config{Concurrency: bound}),
+		process(t, addr, throttle.Config{Concurrency: bound})
 	for range bound {
 		enter(t, dead)
 	}
@@ -590,7 +593,8 @@ func TestWithoutRedis(t *testing.T) {
 	}
 	addr, kill := startRedis(t)
 	const bound = 8
-	one, two := process(t, addr, throttle.Config{Concurrency: bound}), process(t, addr, throttle.Config{Concurrency: bound})
+	one, two := process(t, addr, throttle.Config{Concurrency: bound}),
+		process(t, addr, throttle.Config{Concurrency: bound})
 	holdOne, holdTwo := enter(t, one), enter(t, two)
 	time.Sleep(600 * time.Millisecond) // each has asked again and knows of the other
 	kill()

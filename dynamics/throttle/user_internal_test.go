@@ -17,8 +17,10 @@ var grace = dynamics.Principal{Environment: "https://org.crm4.dynamics.com", Org
 // test's, and so is the time.
 func lone(t *testing.T) *user {
 	t.Helper()
-	limits := &Throttle{config: Config{Concurrency: 8, MaxBlock: 10 * time.Second, LongestBlock: 10 * time.Minute, MaxWaiting: 4},
-		name: "process", users: map[dynamics.Principal]*user{}, away: awayLog{log: slog.New(slog.DiscardHandler)}, ctx: t.Context()}
+	limits := &Throttle{config: Config{Concurrency: 8, MaxBlock: 10 * time.Second, LongestBlock: 10 * time.Minute,
+		MaxWaiting: 4},
+		name: "process", users: map[dynamics.Principal]*user{}, away: awayLog{log: slog.New(slog.DiscardHandler)},
+		ctx: t.Context()}
 	u := newUser(limits, grace)
 	limits.users[grace] = u
 	return u

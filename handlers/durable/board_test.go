@@ -94,7 +94,8 @@ func (x *table) order(n int) (got string) {
 // heardOf has a record be heard.
 func (x *table) heardOf(connection, id string, state messages.JobState, owner string, again time.Duration) *openJob {
 	x.beats++
-	record := messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, State: state}, Owner: owner, Beat: x.beats}
+	record := messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, State: state}, Owner: owner,
+		Beat: x.beats}
 	return x.heard(record, hashOf([]byte(owner+string(state))), x.now, x.now.after(again))
 }
 
@@ -399,7 +400,8 @@ func TestRefusedClaimsProlongNoLease(t *testing.T) {
 		x.heard(record, hashOf([]byte(record.Owner)), x.now, x.now)
 	}
 	x.tick(x.now)
-	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed || o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
+	if o := x.slot(); o == nil || o.id != "1" || !o.lapsed ||
+		o.hash != hashOf([]byte("dead"+string(messages.JobRunning))) {
 		t.Errorf("a lease after the owner's last word there is %+v", o)
 	}
 }

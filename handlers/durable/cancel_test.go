@@ -114,7 +114,8 @@ func TestCancelWhereTheStreamIsFull(t *testing.T) {
 		t.Errorf("%+v", record)
 	}
 	r.bound(func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 })
-	if job, err := l.cancelJob(t.Context(), "acme", "j"); err != nil || job.State != messages.JobCancelled || r.waits("j") {
+	if job, err := l.cancelJob(t.Context(), "acme", "j"); err != nil || job.State != messages.JobCancelled ||
+		r.waits("j") {
 		t.Errorf("%+v, %v", job, err)
 	}
 	r.whole("j", 0)

@@ -60,14 +60,16 @@ func TestAFullStream(t *testing.T) {
 			r.publish(someOp, "j", `{}`)
 			out, record := r.execute(l, "j"), r.record("j")
 			wait := time.Until(out.again)
-			if out.ended || out.lost || record.Attempts != 0 || record.State != messages.JobQueued || record.Error.Code != messages.Overloaded || wait < 18*time.Second || wait > 30*time.Second {
+			if out.ended || out.lost || record.Attempts != 0 || record.State != messages.JobQueued ||
+				record.Error.Code != messages.Overloaded || wait < 18*time.Second || wait > 30*time.Second {
 				t.Fatalf("%+v %+v", out, record)
 			}
 			stream, err := r.js.Stream(t.Context(), messages.ResultsStream)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("crm.results.globex.*")); err != nil || info.State.Subjects["crm.results.globex.k"] != 4 {
+			if info, err := stream.Info(t.Context(), jetstream.WithSubjectFilter("crm.results.globex.*")); err != nil ||
+				info.State.Subjects["crm.results.globex.k"] != 4 {
 				t.Errorf("%+v, %v", info, err)
 			}
 			before := len(r.results("j"))
@@ -144,7 +146,8 @@ func TestAConnectionsShare(t *testing.T) {
 		}
 		return nil
 	}}.route()), func(o *Options) { o.Heartbeat = 20 * time.Millisecond })
-	second := r.lane("second", r.js, only(counter{rows: 120, pad: 4800}.route()), func(o *Options) { o.Heartbeat = 20 * time.Millisecond })
+	second := r.lane("second", r.js, only(counter{rows: 120, pad: 4800}.route()),
+		func(o *Options) { o.Heartbeat = 20 * time.Millisecond })
 	first.shares.age, second.shares.age = 0, 0
 	r.publish(someOp, "old", `{}`)
 	r.publish(someOp, "young", `{}`)
@@ -158,7 +161,8 @@ func TestAConnectionsShare(t *testing.T) {
 	for i := range 10 {
 		id := fmt.Sprint("done-", i)
 		r.publish(someOp, id, `{}`)
-		if out := r.execute(r.lane("before", r.js, only(counter{rows: 10, pad: 4000}.route()), nil), id); !out.ended && out.again.IsZero() {
+		if out := r.execute(r.lane("before", r.js, only(counter{rows: 10, pad: 4000}.route()), nil), id); !out.ended &&
+			out.again.IsZero() {
 			t.Fatalf("%+v", out)
 		}
 	}
@@ -171,7 +175,8 @@ func TestAConnectionsShare(t *testing.T) {
 		t.Fatalf("the older one: %+v %+v", out, r.record("old"))
 	}
 	// Now it is the oldest that runs.
-	if out := r.execute(r.lane("third", r.js, second.routes, nil), "young"); !out.ended || r.record("young").State != messages.JobDone {
+	if out := r.execute(r.lane("third", r.js, second.routes, nil), "young"); !out.ended ||
+		r.record("young").State != messages.JobDone {
 		t.Fatalf("%+v %+v", out, r.record("young"))
 	}
 	r.whole("old", 120)

@@ -17,7 +17,8 @@ type hint struct {
 }
 
 func (h hint) record() messages.JobRecord {
-	record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: messages.JobRunning}, Owner: h.owner, Beat: h.beat}
+	record := messages.JobRecord{Job: messages.Job{ID: "1", Connection: "a", State: messages.JobRunning}, Owner: h.owner,
+		Beat: h.beat}
 	if h.ends {
 		record.State, record.Owner = messages.JobQueued, ""
 	}
@@ -47,7 +48,8 @@ func (s *scene) act() {
 			return
 		}
 		if n.job.elsewhere(s.record, s.hash, s.name) {
-			s.refused(n.job, claiming{verdict: claimLost, hash: s.hash, owner: s.record.Owner, beat: s.record.Beat}, s.now, s.now)
+			s.refused(n.job, claiming{verdict: claimLost, hash: s.hash, owner: s.record.Owner, beat: s.record.Beat},
+				s.now, s.now)
 			continue
 		}
 		found := s.record

@@ -102,7 +102,8 @@ func TestARecordThatWaitsForYears(t *testing.T) {
 	if most := l.now().after(longestRetry); blocked > most || w.after > most || blocked == 0 {
 		t.Errorf("blocked until %v, waits until %v, at most %v", blocked, w.after, most)
 	}
-	if got := l.claim(t.Context(), &openJob{waiting: w, queue: q}); got.verdict != claimLater || time.Until(got.again) > longestRetry {
+	if got := l.claim(t.Context(), &openJob{waiting: w, queue: q}); got.verdict != claimLater ||
+		time.Until(got.again) > longestRetry {
 		t.Errorf("%+v", got)
 	}
 }

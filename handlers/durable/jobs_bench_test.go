@@ -35,7 +35,8 @@ func BenchmarkOperationsAmongManyRecords(b *testing.B) {
 		body, err := json.Marshal(messages.JobRecord{Form: messages.JobForm, RequestID: id, Beat: 9,
 			Job: messages.Job{ID: id, Connection: connection, Operation: someOp, State: messages.JobDone,
 				Pages: 1, Rows: total, Total: &total,
-				QueuedAt: finished, StartedAt: &finished, FinishedAt: &finished, Incarnation: "inc-1", Digest: "0123456789abcdef0123456789abcdef"}})
+				QueuedAt: finished, StartedAt: &finished, FinishedAt: &finished, Incarnation: "inc-1",
+				Digest: "0123456789abcdef0123456789abcdef"}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -70,7 +71,8 @@ func BenchmarkOperationsAmongManyRecords(b *testing.B) {
 	l := r.lane("one", r.js, nil, nil)
 	b.Run("list", func(b *testing.B) {
 		for i := range b.N {
-			reply, err := l.List(b.Context(), messages.JobsListRequest{Target: messages.Target{Connection: connection(i)}, PageSize: 100}, 1<<20)
+			reply, err := l.List(b.Context(), messages.JobsListRequest{Target: messages.Target{Connection: connection(i)},
+				PageSize: 100}, 1<<20)
 			if err != nil || len(reply.Jobs) != 100 {
 				b.Fatalf("%d jobs, %v", len(reply.Jobs), err)
 			}

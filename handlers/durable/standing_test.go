@@ -116,7 +116,8 @@ func TestFullStreamsAreNamed(t *testing.T) {
 	}{
 		{messages.JobsStream, messages.UsersWhoAmI.JobSubject("acme", "j"),
 			func(c *jetstream.StreamConfig) { c.MaxBytes = 1 << 20 }, 1<<20 - 1<<12,
-			[]string{"stream CRM_JOBS is full (", "of max_bytes 1048576", "new jobs are refused", "nats stream edit CRM_JOBS --max-bytes"}},
+			[]string{"stream CRM_JOBS is full (", "of max_bytes 1048576", "new jobs are refused",
+				"nats stream edit CRM_JOBS --max-bytes"}},
 		{messages.ResultsStream, messages.ResultSubject("acme", "j"),
 			func(c *jetstream.StreamConfig) { c.MaxMsgs = 1 }, 10,
 			[]string{"stream CRM_RESULTS is full (1 of max_msgs 1)", "jobs.delete", "nats stream edit CRM_RESULTS --max-msgs"}},
@@ -208,7 +209,8 @@ func TestARefusedWriteIsReported(t *testing.T) {
 	if said := r.words(); said != "" {
 		t.Errorf("a lost race is no want of room: %s", said)
 	}
-	r.wrote(messages.StateStream, &jetstream.APIError{Code: 503, ErrorCode: codeNoResources, Description: "insufficient resources"})
+	r.wrote(messages.StateStream, &jetstream.APIError{Code: 503, ErrorCode: codeNoResources,
+		Description: "insufficient resources"})
 	for range 2 {
 		if said := r.words(); !strings.Contains(said, "stream CRM_STATE takes nothing more (insufficient resources, 10023)") ||
 			!strings.Contains(said, "jetstream.max_file_store") {

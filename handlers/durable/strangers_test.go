@@ -107,7 +107,8 @@ func TestMessagesThatAreNoJobs(t *testing.T) {
 	s := streamstest.Server(t, nil)
 	nc, js := streamstest.Connect(t, s)
 	var seen runs
-	l := startLane(t, s, 4, quickly(&seen), func(l *Lane) { l.recountEvery, l.pullWait = time.Millisecond, 20*time.Millisecond })
+	l := startLane(t, s, 4, quickly(&seen),
+		func(l *Lane) { l.recountEvery, l.pullWait = time.Millisecond, 20*time.Millisecond })
 	await(t, "the stream is there", func() bool { return l.Trouble() == "" })
 	aliens := []string{"crm.accounts.search.job.acme." + strings.Repeat("x", 300), "crm.accounts.search.job.é.id"}
 	publishJobs(t, js, aliens...)

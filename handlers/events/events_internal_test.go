@@ -100,7 +100,8 @@ func TestLostEventsAreLoggedOnceAnHour(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		for connection, want := range map[string]int{"acme": 3, "globex": 3} {
-			if n := strings.Count(out.String(), "connection="+connection+"\n"); n != want || strings.Count(out.String(), "level=WARN") != 6 {
+			if n := strings.Count(out.String(), "connection="+connection+"\n"); n != want ||
+				strings.Count(out.String(), "level=WARN") != 6 {
 				t.Errorf("%d lines about %s, want %d:\n%s", n, connection, want, out.String())
 			}
 		}

@@ -35,7 +35,8 @@ func (o *outbox) Changed() <-chan struct{} { return o.changed }
 
 func (o *outbox) OnDropped(call func(connection string)) { o.dropped = call }
 
-func (o *outbox) PublishChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (n int, err error) {
+func (o *outbox) PublishChanges(ctx context.Context,
+	publish func(context.Context, tokens.Change) error) (n int, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for len(o.waiting) > 0 {
@@ -49,7 +50,8 @@ func (o *outbox) PublishChanges(ctx context.Context, publish func(context.Contex
 }
 
 // The outbox has recent changes only.
-func (o *outbox) PublishRecentChanges(ctx context.Context, publish func(context.Context, tokens.Change) error) (n int, err error) {
+func (o *outbox) PublishRecentChanges(ctx context.Context,
+	publish func(context.Context, tokens.Change) error) (n int, err error) {
 	return o.PublishChanges(ctx, publish)
 }
 
@@ -73,8 +75,9 @@ func (o *outbox) left() int {
 }
 
 func change(connection string, version int64) tokens.Change {
-	return tokens.Change{Kind: messages.EventConnected, Connection: connection, Incarnation: "1", Version: version, EnvironmentURL: "https://o.crm.dynamics.com",
-		Status: messages.StatusActive, At: time.Date(2026, 1, 31, 12, 0, 0, 123_456_789, time.UTC)}
+	return tokens.Change{Kind: messages.EventConnected, Connection: connection, Incarnation: "1", Version: version,
+		EnvironmentURL: "https://o.crm.dynamics.com",
+		Status:         messages.StatusActive, At: time.Date(2026, 1, 31, 12, 0, 0, 123_456_789, time.UTC)}
 }
 
 // started runs a publisher on a server with JetStream or without.
@@ -131,8 +134,10 @@ func TestChangesBecomeEvents(t *testing.T) {
 		t.Fatal(err)
 	}
 	var event messages.ConnectionEvent
-	if err := json.Unmarshal(msg.Data, &event); err != nil || msg.Subject != messages.EventSubject(messages.EventConnected, "acme") ||
-		event.EventID != change("acme", 1).ID() || event.At.Nanosecond() != 123_000_000 || event.Status != messages.StatusActive {
+	if err := json.Unmarshal(msg.Data, &event); err != nil ||
+		msg.Subject != messages.EventSubject(messages.EventConnected, "acme") ||
+		event.EventID != change("acme", 1).ID() || event.At.Nanosecond() != 123_000_000 ||
+		event.Status != messages.StatusActive {
 		t.Errorf("%v: %s %s", err, msg.Subject, msg.Data)
 	}
 	if err := js.DeleteStream(t.Context(), messages.EventsStream); err != nil {

@@ -104,7 +104,8 @@ func TestWhoCannotBeInTimeIsTold(t *testing.T) {
 		}
 		patient := s.push("acme", 10, 4*time.Second)
 		s.sweepFor(10 * time.Second)
-		if after := s.after[patient]; s.refused[patient] != messages.Overloaded || after < 2*time.Second || after > 3*time.Second {
+		if after := s.after[patient]; s.refused[patient] != messages.Overloaded || after < 2*time.Second ||
+			after > 3*time.Second {
 			t.Errorf("patient: %q after %s", s.refused[patient], after)
 		}
 	})
@@ -146,7 +147,8 @@ func TestWhatHasEndedIsNotCounted(t *testing.T) {
 			for range 3 { // the queues fill and empty again
 				for range 300 {
 					deadline := time.Duration(random.IntN(20)) * time.Second
-					s.pushFrom(fmt.Sprintf("_INBOX.%d.x", random.IntN(9)), fmt.Sprint("c", random.IntN(5)), random.IntN(6<<10), deadline)
+					s.pushFrom(fmt.Sprintf("_INBOX.%d.x", random.IntN(9)), fmt.Sprint("c", random.IntN(5)), random.IntN(6<<10),
+						deadline)
 					all++
 					if random.IntN(3) == 0 && ended < len(s.ran) {
 						ended++

@@ -56,12 +56,13 @@ func next(t *testing.T, sub *nats.Subscription) *nats.Msg {
 // own are refused beyond its part, with the time to wait.
 func TestAFloodOfOneConnectionLeavesRoomForAnother(t *testing.T) {
 	release := make(chan struct{})
-	_, nc := run(t, Options{MaxInFlight: 40, PerConnection: 4, BacklogMessages: 40}, answering(func(ctx context.Context, c route.Call) (string, error) {
-		if c.Connection == "flooded" {
-			<-release
-		}
-		return "fine", nil
-	}))
+	_, nc := run(t, Options{MaxInFlight: 40, PerConnection: 4, BacklogMessages: 40},
+		answering(func(ctx context.Context, c route.Call) (string, error) {
+			if c.Connection == "flooded" {
+				<-release
+			}
+			return "fine", nil
+		}))
 	flood, other := nc.NewInbox(), nc.NewInbox()
 	floods, others := subscribe(t, nc, flood), subscribe(t, nc, other)
 	const requests, inFlight, waiting = 500, 4, 10 // a quarter of the backlog is one connection's
@@ -122,15 +123,16 @@ func TestDeadlinesOfWaitingRequests(t *testing.T) {
 	}
 	release := make(chan struct{})
 	slow := make(chan struct{}, 100)
-	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 1}, answering(func(ctx context.Context, c route.Call) (string, error) {
-		if c.RequestID == "pace" {
-			time.Sleep(2 * time.Second)
+	_, nc := run(t, Options{MaxInFlight: 100, PerConnection: 1},
+		answering(func(ctx context.Context, c route.Call) (string, error) {
+			if c.RequestID == "pace" {
+				time.Sleep(2 * time.Second)
+				return "fine", nil
+			}
+			slow <- struct{}{}
+			<-release
 			return "fine", nil
-		}
-		slow <- struct{}{}
-		<-release
-		return "fine", nil
-	}))
+		}))
 	inbox := nc.NewInbox()
 	sub := subscribe(t, nc, inbox)
 	deadline := func(in time.Duration) nats.Header {

@@ -94,7 +94,8 @@ func TestWhatIsRefusedIsNotExecuted(t *testing.T) {
 		"another connection":     {nil, `{"connection":"globex"}`, messages.InvalidRequest},
 		"a body that is no JSON": {nil, `{`, messages.InvalidRequest},
 	} {
-		msg, err := nc.RequestMsg(&nats.Msg{Subject: op.ScopedSubject("acme"), Header: c.header, Data: []byte(c.body)}, time.Minute)
+		msg, err := nc.RequestMsg(&nats.Msg{Subject: op.ScopedSubject("acme"), Header: c.header, Data: []byte(c.body)},
+			time.Minute)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +116,8 @@ func TestAdministrationHasAQueueOfItsOwn(t *testing.T) {
 	})
 	const administer messages.Operation = "tests.administer"
 	c, err := Start(t.Context(), dial(t, requester.ConnectedUrl()), map[messages.Operation]route.Route{op: stuck,
-		administer: route.Administrative(answering(func(context.Context, route.Call) (string, error) { return "done", nil }))},
+		administer: route.Administrative(answering(
+			func(context.Context, route.Call) (string, error) { return "done", nil }))},
 		Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0", PerConnection: 1})
 	if err != nil {
 		t.Fatal(err)
@@ -148,7 +150,8 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 	for code, want := range map[messages.Code]bool{"": true, messages.NotFound: true, messages.Throttled: true,
 		messages.DeadlineExceeded: false, messages.Unavailable: false} {
 		requester := broker(t)
-		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)), metrics: newMetrics(prometheus.NewRegistry()), working: t.Context(), values: t.Context()}
+		c := &Consumer{nc: requester, journal: newJournal(slog.New(slog.DiscardHandler)),
+			metrics: newMetrics(prometheus.NewRegistry()), working: t.Context(), values: t.Context()}
 		e := &endpoint{operation: op, route: answering(func(context.Context, route.Call) (string, error) {
 			if code != "" {
 				return "", messages.Errorf(code, "so")
@@ -156,7 +159,8 @@ func TestWhatWasNotAnsweredIsNoSignOfLife(t *testing.T) {
 			return "fine", nil
 		})}
 		e.counts.begin(op, c.metrics)
-		r := &request{e: e, msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: requester.NewInbox()}, arrived: time.Now()}
+		r := &request{e: e, msg: &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: requester.NewInbox()},
+			arrived: time.Now()}
 		if got := c.handle(&worker{}, r); got != want {
 			t.Errorf("%q: %v", code, got)
 		}

@@ -192,7 +192,8 @@ func TestEveryRequestGetsExactlyOneAnswer(t *testing.T) {
 			return "", fault
 		}, nil, messages.UpstreamError},
 		{"a deadline", func(ctx context.Context, _ route.Call) (string, error) { <-ctx.Done(); return "", ctx.Err() },
-			nats.Header{messages.HeaderDeadline: {time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)}}, messages.DeadlineExceeded},
+			nats.Header{messages.HeaderDeadline: {time.Now().Add(300 * time.Millisecond).UTC().Format(time.RFC3339Nano)}},
+			messages.DeadlineExceeded},
 		{"success", func(context.Context, route.Call) (string, error) { return "fine", nil }, nil, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -236,7 +237,8 @@ func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
-			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, time.Minute); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "" {
+			if msg, err := nc.Request(op.ScopedSubject("acme"), nil, time.Minute); err != nil ||
+				msg.Header.Get(messages.HeaderErrorCode) != "" {
 				t.Errorf("%v", err)
 			}
 		})
@@ -244,7 +246,8 @@ func TestBeyondMaxInFlightTheAnswerIsOverloaded(t *testing.T) {
 	}
 	// It waits for a slot for a quarter of its time.
 	msg, err := nc.RequestMsg(&nats.Msg{Subject: op.ScopedSubject("acme"),
-		Header: nats.Header{messages.HeaderDeadline: {time.Now().Add(12 * time.Second).UTC().Format(time.RFC3339Nano)}}}, time.Minute)
+		Header: nats.Header{messages.HeaderDeadline: {time.Now().Add(12 * time.Second).UTC().Format(time.RFC3339Nano)}}},
+		time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,18 +342,19 @@ func TestShutdownAnswersWorkInFlight(t *testing.T) {
 
 func TestStreamsEndInOneLast(t *testing.T) {
 	sequence := func(parts []route.Part, end error) route.Route {
-		return route.ManyOf(messages.Accounts, always, func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
-			return func(yield func(route.Part, error) bool) {
-				for _, p := range parts {
-					if !yield(p, nil) {
-						return
+		return route.ManyOf(messages.Accounts, always,
+			func(_ context.Context, c route.Call, _ echo) iter.Seq2[route.Part, error] {
+				return func(yield func(route.Part, error) bool) {
+					for _, p := range parts {
+						if !yield(p, nil) {
+							return
+						}
+					}
+					if end != nil {
+						yield(route.Part{}, end)
 					}
 				}
-				if end != nil {
-					yield(route.Part{}, end)
-				}
-			}
-		})
+			})
 	}
 	text := func(n int, last bool) route.Part {
 		return route.Part{Body: fmt.Appendf(nil, `{"n":%d}`, n), Rows: 1, Last: last}
@@ -375,7 +379,8 @@ func TestStreamsEndInOneLast(t *testing.T) {
 			}
 			for i, msg := range got {
 				last := i == len(got)-1
-				if msg.Header.Get(messages.HeaderPage) != fmt.Sprint(i+1) || (msg.Header.Get(messages.HeaderLast) == "true") != last {
+				if msg.Header.Get(messages.HeaderPage) != fmt.Sprint(i+1) ||
+					(msg.Header.Get(messages.HeaderLast) == "true") != last {
 					t.Errorf("message %d: %v", i+1, msg.Header)
 				}
 			}
@@ -401,7 +406,8 @@ func TestEarlyErrorsOfStreamsAreLast(t *testing.T) {
 		"operation":  nil,
 	} {
 		got := answers(t, nc, header)
-		if len(got) != 1 || got[0].Header.Get(messages.HeaderLast) != "true" || got[0].Header.Get(messages.HeaderPage) != "1" {
+		if len(got) != 1 || got[0].Header.Get(messages.HeaderLast) != "true" ||
+			got[0].Header.Get(messages.HeaderPage) != "1" {
 			t.Errorf("%s: %d answers, %v", name, len(got), got[0].Header)
 		}
 	}
@@ -411,7 +417,8 @@ func TestEarlyErrorsOfStreamsAreLast(t *testing.T) {
 // an error reaches the requester.
 func TestErrorsFitSmallServers(t *testing.T) {
 	for _, payload := range []int32{512, 700, 1024, 2048} {
-		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true, MaxPayload: payload, MaxControlLine: 512})
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, NoLog: true, NoSigs: true,
+			MaxPayload: payload, MaxControlLine: 512})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -422,12 +429,14 @@ func TestErrorsFitSmallServers(t *testing.T) {
 		nc, requester := dial(t, s.ClientURL()), dial(t, s.ClientURL())
 		fault := messages.Errorf(messages.InvalidRequest, "%s", strings.Repeat("long ", 200))
 		fault.Details = []messages.Detail{{Path: "x", Message: strings.Repeat("long ", 200)}}
-		c, err := Start(t.Context(), nc, map[messages.Operation]route.Route{op: answering(func(context.Context, route.Call) (string, error) { return "", fault })},
+		c, err := Start(t.Context(), nc, map[messages.Operation]route.Route{op: answering(
+			func(context.Context, route.Call) (string, error) { return "", fault })},
 			Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got := answers(t, requester, nats.Header{messages.HeaderRequestID: {strings.Repeat("i", 100)}, messages.HeaderTraceState: {strings.Repeat("s", 200)}})
+		got := answers(t, requester, nats.Header{messages.HeaderRequestID: {strings.Repeat("i", 100)},
+			messages.HeaderTraceState: {strings.Repeat("s", 200)}})
 		if len(got) != 1 || codeIn(t, got[0]) != messages.InvalidRequest {
 			t.Errorf("max_payload %d: %d answers", payload, len(got))
 		}
@@ -458,7 +467,8 @@ func TestEveryErrorHasASentence(t *testing.T) {
 				t.Fatalf("%s %q: %v", code, said, err)
 			}
 			header := got.Header.Get(messages.HeaderServiceError)
-			if strings.TrimSpace(reply.Error.Message) == "" || strings.TrimSpace(header) == "" || strings.ContainsAny(header, "\r\n") ||
+			if strings.TrimSpace(reply.Error.Message) == "" || strings.TrimSpace(header) == "" ||
+				strings.ContainsAny(header, "\r\n") ||
 				strings.TrimSpace(said) != "" && said[0] > ' ' && reply.Error.Message != said {
 				t.Errorf("%s %q: message %q, header %q", code, said, reply.Error.Message, header)
 			}
@@ -496,7 +506,8 @@ func TestStartRefusesBesideACapturingStream(t *testing.T) {
 }
 
 func TestRequireScopedLeavesPlainSubjectsToAdministrators(t *testing.T) {
-	all := map[messages.Operation]route.Route{messages.Accounts.Operation(messages.VerbSearch): {}, messages.ConnectionsGet: {Admin: true}}
+	all := map[messages.Operation]route.Route{messages.Accounts.Operation(messages.VerbSearch): {},
+		messages.ConnectionsGet: {Admin: true}}
 	got := map[string]bool{}
 	for _, e := range endpoints(all, true) {
 		got[e.subject] = true

@@ -24,7 +24,8 @@ func BenchmarkReceiveInAFlood(b *testing.B) {
 	c, e := flooded(b)
 	c.refuser.send = func(denial) { c.work.Done() }
 	for i := 0; b.Loop(); i++ {
-		c.receive(e, &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i), Data: []byte("{}"),
+		c.receive(e, &nats.Msg{Subject: op.ScopedSubject("acme"), Reply: fmt.Sprintf("_INBOX.flood.%d", i),
+			Data:   []byte("{}"),
 			Header: nats.Header{messages.HeaderDeadline: {"2099-01-01T00:00:00Z"}}})
 	}
 }
@@ -49,10 +50,12 @@ func flooded(b *testing.B) (*Consumer, *endpoint) {
 	}
 	b.Cleanup(nc.Close)
 	release := make(chan struct{})
-	c, err := Start(b.Context(), nc, map[messages.Operation]route.Route{op: answering(func(ctx context.Context, _ route.Call) (string, error) {
-		<-release
-		return "fine", nil
-	})}, Options{PerConnection: 1, BacklogMessages: 8, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	c, err := Start(b.Context(), nc, map[messages.Operation]route.Route{op: answering(
+		func(ctx context.Context, _ route.Call) (string, error) {
+			<-release
+			return "fine", nil
+		})}, Options{PerConnection: 1, BacklogMessages: 8, Log: slog.New(slog.DiscardHandler),
+		Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		b.Fatal(err)
 	}

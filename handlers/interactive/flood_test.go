@@ -65,7 +65,8 @@ func TestTheLogCountsWhatComesInFloods(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
 		j := newJournal(slog.New(slog.NewJSONHandler(&log, nil)))
-		c := &Consumer{journal: j, admission: newAdmission(usualBounds, nil, nil), metrics: newMetrics(prometheus.NewRegistry()),
+		c := &Consumer{journal: j, admission: newAdmission(usualBounds, nil, nil),
+			metrics:       newMetrics(prometheus.NewRegistry()),
 			subscriptions: newSubscriptions(nil, nil), refuser: newRefuser(nil, nil, nil)}
 		c.tend()
 		for range 100 { // ten seconds
@@ -188,7 +189,8 @@ func TestWhatExpiresWhileItWaitsIsNotExecuted(t *testing.T) {
 	inbox := nc.NewInbox()
 	sub := subscribe(t, nc, inbox)
 	header := func(id string, in time.Duration) nats.Header {
-		return nats.Header{messages.HeaderRequestID: {id}, messages.HeaderDeadline: {time.Now().Add(in).UTC().Format(time.RFC3339Nano)}}
+		return nats.Header{messages.HeaderRequestID: {id},
+			messages.HeaderDeadline: {time.Now().Add(in).UTC().Format(time.RFC3339Nano)}}
 	}
 	ask(t, nc, "acme", inbox+".1", header("first", time.Minute))
 	arrives(t, entered)
@@ -276,7 +278,8 @@ func TestLossesAreCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	consumer.subscriptions.mu.Lock()
-	consumer.subscriptions.all = append(consumer.subscriptions.all, &subscribed{subject: sub.Subject, made: []*nats.Subscription{sub}})
+	consumer.subscriptions.all = append(consumer.subscriptions.all,
+		&subscribed{subject: sub.Subject, made: []*nats.Subscription{sub}})
 	consumer.subscriptions.mu.Unlock()
 	for range 20 {
 		if err := nc.Publish("tests.slow", nil); err != nil {
@@ -406,7 +409,8 @@ func TestRefusalsWaitWithinBounds(t *testing.T) {
 	flood, other := &connQueue{name: "flood"}, &connQueue{name: "other"}
 	header := nats.Header{messages.HeaderRequestID: {"x"}, "Other": {strings.Repeat("x", 1<<20)}}
 	for range 100_000 {
-		r.put(&request{queue: flood, msg: &nats.Msg{Header: header, Data: []byte("body")}}, verdict{code: messages.Overloaded})
+		r.put(&request{queue: flood, msg: &nats.Msg{Header: header, Data: []byte("body")}},
+			verdict{code: messages.Overloaded})
 	}
 	for range 1000 {
 		r.put(&request{queue: other, msg: &nats.Msg{Header: header}}, verdict{code: messages.Overloaded})

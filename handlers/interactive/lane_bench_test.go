@@ -134,7 +134,8 @@ func benchmarkAsk(b *testing.B, requester *nats.Conn, msg *nats.Msg) {
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &after); err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano())/float64(b.N), "cpu-ns/op")
+	b.ReportMetric(float64(after.Utime.Nano()+after.Stime.Nano()-before.Utime.Nano()-before.Stime.Nano())/float64(b.N),
+		"cpu-ns/op")
 }
 
 // asking returns a function that sends the request and waits for its reply.

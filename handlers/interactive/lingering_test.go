@@ -81,7 +81,8 @@ func TestNothingLingersForEver(t *testing.T) {
 				}
 			}
 			if n, bytes := s.a.load(); n != 0 || bytes != 0 || s.a.inFlight != 0 || s.a.lingers.Load() != 0 || s.a.busy != 0 {
-				t.Errorf("%d wait with %d bytes, %d have slots, %d linger, %d connections are busy", n, bytes, s.a.inFlight, s.a.lingers.Load(), s.a.busy)
+				t.Errorf("%d wait with %d bytes, %d have slots, %d linger, %d connections are busy", n, bytes, s.a.inFlight,
+					s.a.lingers.Load(), s.a.busy)
 			}
 		})
 	}

@@ -23,8 +23,11 @@ import (
 func TestShutdownAnswersWhatWasReceived(t *testing.T) {
 	const requests = 3000
 	requester := broker(t)
-	c, err := Start(t.Context(), dial(t, requester.ConnectedUrl()), map[messages.Operation]route.Route{op: answering(func(context.Context, route.Call) (string, error) { return "fine", nil })},
-		Options{BacklogMessages: 4 * requests, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	c, err := Start(t.Context(), dial(t, requester.ConnectedUrl()),
+		map[messages.Operation]route.Route{op: answering(
+			func(context.Context, route.Call) (string, error) { return "fine", nil })},
+		Options{BacklogMessages: 4 * requests, Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(),
+			Version: "0.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,12 +61,13 @@ func TestShutdownWhileCutOff(t *testing.T) {
 	nc := dial(t, s.ClientURL())
 	var finished atomic.Bool
 	entered, leave := make(chan struct{}), make(chan struct{})
-	c, err := Start(t.Context(), nc, map[messages.Operation]route.Route{op: answering(func(context.Context, route.Call) (string, error) {
-		close(entered)
-		<-leave
-		finished.Store(true)
-		return "fine", nil
-	})}, Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
+	c, err := Start(t.Context(), nc, map[messages.Operation]route.Route{op: answering(
+		func(context.Context, route.Call) (string, error) {
+			close(entered)
+			<-leave
+			finished.Store(true)
+			return "fine", nil
+		})}, Options{Log: slog.New(slog.DiscardHandler), Metrics: prometheus.NewRegistry(), Version: "0.0.0"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +112,8 @@ func TestTheServicesAPI(t *testing.T) {
 	ask("PING", &ping)
 	ask("INFO", &info)
 	ask("STATS", &stats)
-	if ping.Type != micro.PingResponseType || info.ID != ping.ID || stats.ID != ping.ID || len(info.Endpoints) != 2 || len(stats.Endpoints) != 2 {
+	if ping.Type != micro.PingResponseType || info.ID != ping.ID || stats.ID != ping.ID || len(info.Endpoints) != 2 ||
+		len(stats.Endpoints) != 2 {
 		t.Fatalf("%+v %+v %+v", ping, info, stats)
 	}
 	for i, endpoint := range info.Endpoints {
@@ -117,7 +122,8 @@ func TestTheServicesAPI(t *testing.T) {
 			t.Errorf("%+v", endpoint)
 		}
 	}
-	if scoped := stats.Endpoints[1]; scoped.NumRequests != 1 || scoped.NumErrors != 1 || scoped.LastError != string(messages.NotFound) {
+	if scoped := stats.Endpoints[1]; scoped.NumRequests != 1 || scoped.NumErrors != 1 ||
+		scoped.LastError != string(messages.NotFound) {
 		t.Errorf("%+v", scoped)
 	}
 	// A reply subject that requests may not name is not answered here either.

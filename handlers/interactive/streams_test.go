@@ -42,7 +42,9 @@ func TestJetStreamThatCannotSay(t *testing.T) {
 			}
 			log := &logged{}
 			nc := dial(t, s.ClientURL())
-			consumer, err := Start(t.Context(), nc, map[messages.Operation]route.Route{op: answering(func(context.Context, route.Call) (string, error) { return "fine", nil })},
+			consumer, err := Start(t.Context(), nc,
+				map[messages.Operation]route.Route{op: answering(
+					func(context.Context, route.Call) (string, error) { return "fine", nil })},
 				Options{Log: slog.New(slog.NewTextHandler(log, nil)), Metrics: prometheus.NewRegistry(), Version: "0.0.0",
 					streamsFirst: 50 * time.Millisecond})
 			if err != nil {

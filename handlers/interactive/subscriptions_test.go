@@ -81,7 +81,8 @@ func await(t *testing.T, what string, try func() error) {
 func startConfigured(t *testing.T, s *server.Server, log *logged) *Consumer {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(log, nil))
-	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("bridge", "b"), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+	nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("bridge", "b"), nats.MaxReconnects(-1),
+		nats.ReconnectWait(10*time.Millisecond),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { logger.Error("passed on", "error", err) }))
 	if err != nil {
 		t.Fatal(err)
@@ -124,10 +125,12 @@ func TestRefusedSubscriptions(t *testing.T) {
 	}
 	const requester = `{user: requester, password: r}`
 	user := func(allow string) string {
-		return `authorization { users: [` + requester + `, {user: bridge, password: b, permissions: {publish: ">", subscribe: {allow: [` + allow + `]}}}] }`
+		return `authorization { users: [` + requester +
+			`, {user: bridge, password: b, permissions: {publish: ">", subscribe: {allow: [` + allow + `]}}}] }`
 	}
 	limits := func(most int) string {
-		return fmt.Sprintf(`accounts { A { limits { max_subscriptions: %d }, users: [`+requester+`, {user: bridge, password: b}] } }`, most)
+		return fmt.Sprintf(`accounts { A { limits { max_subscriptions: %d }, users: [`+requester+
+			`, {user: bridge, password: b}] } }`, most)
 	}
 	// Two operations on two subjects each, nine of the services API and an inbox.
 	const all, need = `"crm.*.*.request", "crm.*.*.request.*", "$SRV.>", "_INBOX.>"`, 14
@@ -153,7 +156,8 @@ func TestRefusedSubscriptions(t *testing.T) {
 					}
 					s := configured(t, first)
 					consumer := startConfigured(t, s, log)
-					requests, err := nats.Connect(s.ClientURL(), nats.UserInfo("requester", "r"), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond))
+					requests, err := nats.Connect(s.ClientURL(), nats.UserInfo("requester", "r"), nats.MaxReconnects(-1),
+						nats.ReconnectWait(10*time.Millisecond))
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -233,7 +237,8 @@ func TestRefusedAfterReconnect(t *testing.T) {
 	}
 	again(allow(""))
 	await(t, "not ready", func() error {
-		if err := consumer.Ready(); err == nil || !strings.Contains(err.Error(), "NATS refuses the subscription to crm.tests.") {
+		if err := consumer.Ready(); err == nil ||
+			!strings.Contains(err.Error(), "NATS refuses the subscription to crm.tests.") {
 			return fmt.Errorf("%v", err)
 		}
 		return nil

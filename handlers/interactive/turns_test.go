@@ -59,7 +59,8 @@ func (s *stage) end(r *request, code messages.Code) {
 }
 
 // asks pushes a request of who, which reply and info make out, every so often for a while.
-func (s *stage) asks(wait *sync.WaitGroup, who, connection string, rate int, during time.Duration, names func(i int) (reply, account string)) {
+func (s *stage) asks(wait *sync.WaitGroup, who, connection string, rate int, during time.Duration,
+	names func(i int) (reply, account string)) {
 	wait.Go(func() {
 		for i := range int(during.Seconds() * float64(rate)) {
 			reply, account := names(i)
@@ -203,7 +204,8 @@ func TestTheBacklogIsBounded(t *testing.T) {
 		bounds := admissionBounds{inFlight: 1, perConnection: 1, messages: 40, bytes: 40 << 10}
 		s := newStage(t, bounds, nil)
 		push := func(connection string, bytes int) {
-			msg := &nats.Msg{Subject: "crm.tests.run.request." + connection, Reply: "_INBOX.a.b", Data: make([]byte, bytes), Header: nats.Header{"Who": {connection}}}
+			msg := &nats.Msg{Subject: "crm.tests.run.request." + connection, Reply: "_INBOX.a.b", Data: make([]byte, bytes),
+				Header: nats.Header{"Who": {connection}}}
 			s.a.push(&request{msg: msg, size: msg.Size(), arrived: time.Now()}, connection)
 		}
 		for range 100 {

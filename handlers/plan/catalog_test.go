@@ -76,8 +76,9 @@ func emulate(t *testing.T) *environment {
 	e := &environment{Server: server, control: server.Control()}
 	web := httptest.NewServer(e)
 	t.Cleanup(web.Close)
-	resp, err := http.PostForm(web.URL+"/"+emulator.DefaultTenantID+"/oauth2/v2.0/token", url.Values{"grant_type": {"client_credentials"},
-		"client_id": {emulator.DefaultClientID}, "client_secret": {emulator.DefaultClientSecret}, "scope": {web.URL + "/.default"}})
+	resp, err := http.PostForm(web.URL+"/"+emulator.DefaultTenantID+"/oauth2/v2.0/token",
+		url.Values{"grant_type": {"client_credentials"},
+			"client_id": {emulator.DefaultClientID}, "client_secret": {emulator.DefaultClientSecret}, "scope": {web.URL + "/.default"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,8 @@ func emulate(t *testing.T) *environment {
 		t.Fatal(err)
 	}
 	e.client, err = dynamics.New(dynamics.Config{Hosts: hosts, RetryDelay: time.Millisecond, Transport: e,
-		Tokens: granted{dynamics.Access{Environment: web.URL, Tables: []string{"accounts"}, Token: dynamics.NewSecret(grant.Token)}}})
+		Tokens: granted{dynamics.Access{Environment: web.URL, Tables: []string{"accounts"},
+			Token: dynamics.NewSecret(grant.Token)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +294,8 @@ func TestReplan(t *testing.T) {
 		}
 	}
 	tries := 0
-	if err := catalog.Replan(session, accounts, gone(&tries)); dynamics.KindOf(err) != dynamics.UnknownColumn || tries != 2 {
+	if err := catalog.Replan(session, accounts, gone(&tries)); dynamics.KindOf(err) != dynamics.UnknownColumn ||
+		tries != 2 {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 	read := e.reads()
@@ -310,7 +313,8 @@ func TestNamesOfColumns(t *testing.T) {
 	e := emulate(t)
 	p := Planner{columns: catalogOf(nil, 0).Of(e.open(t, "acme"), accounts)}
 	outputs, err := p.Fields(t.Context(), []string{"industry", "industrycode", "cb_channels", "cb_lastcampaign"})
-	if err != nil || len(outputs) != 4 || outputs[0].Column != outputs[1].Column || outputs[0].As != "industry" || len(outputs[2].Labels) == 0 ||
+	if err != nil || len(outputs) != 4 || outputs[0].Column != outputs[1].Column || outputs[0].As != "industry" ||
+		len(outputs[2].Labels) == 0 ||
 		outputs[3].Column.Type != dynamics.Date {
 		t.Fatalf("%+v, %v", outputs, err)
 	}
@@ -322,8 +326,10 @@ func TestNamesOfColumns(t *testing.T) {
 	_, err = p.Search(t.Context(), messages.SearchRequest{OrderBy: []string{"cb_channels"}})
 	refusedWith(t, err, messages.InvalidRequest, "holds several choices")
 	where := leafOf("cb_channels", messages.ContainsAny, `["email"]`)
-	query, err := p.Search(t.Context(), messages.SearchRequest{Where: &where, PageSize: 100, Limit: 7, OrderBy: []string{"-cb_lastcampaign"}, IncludeTotal: true})
-	if test, ok := query.Filter.(dynamics.Test); err != nil || query.PageSize != 7 || !query.Count || !query.OrderBy[0].Desc || !ok || len(test.Values) != 1 {
+	query, err := p.Search(t.Context(), messages.SearchRequest{Where: &where, PageSize: 100, Limit: 7,
+		OrderBy: []string{"-cb_lastcampaign"}, IncludeTotal: true})
+	if test, ok := query.Filter.(dynamics.Test); err != nil || query.PageSize != 7 || !query.Count ||
+		!query.OrderBy[0].Desc || !ok || len(test.Values) != 1 {
 		t.Errorf("%+v, %v", query, err)
 	}
 	set, err := p.columns.Options(t.Context(), dynamics.Column{Logical: "statecode", Type: dynamics.Choice}, MaxAge)

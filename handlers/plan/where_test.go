@@ -30,7 +30,8 @@ var accounts = func() *Entity {
 type access string
 
 func (a access) Access(context.Context, string) (dynamics.Access, error) {
-	return dynamics.Access{Tables: []string{"accounts"}, Environment: string(a), Incarnation: "1", Token: dynamics.NewSecret("x")}, nil
+	return dynamics.Access{Tables: []string{"accounts"}, Environment: string(a), Incarnation: "1",
+		Token: dynamics.NewSecret("x")}, nil
 }
 
 func (a access) Refused(ctx context.Context, connection string, _ dynamics.Access) (dynamics.Access, error) {
@@ -42,7 +43,8 @@ func sessionOf(t *testing.T, handler http.Handler) *dynamics.Session {
 	t.Helper()
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
-	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com", []string{strings.TrimPrefix(server.URL, "http://")}, true)
+	hosts, err := dynamics.NewHostPolicy("https://login.microsoftonline.com",
+		[]string{strings.TrimPrefix(server.URL, "http://")}, true)
 	if err != nil {
 		t.Fatal(err)
 	}

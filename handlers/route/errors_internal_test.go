@@ -27,7 +27,8 @@ func TestAQueryThatCostsTooMuch(t *testing.T) {
 	} {
 		usual := FromDynamics(&dynamics.Error{Kind: c.fault.Kind, Status: c.fault.Status})
 		got := Classify(t.Context(), false, &c.fault)
-		if got.Code != c.code || !got.Retryable || got.RetryAfterMS != c.after.Milliseconds() || got.Message == usual.Message || got.Dynamics.Code != c.fault.Code {
+		if got.Code != c.code || !got.Retryable || got.RetryAfterMS != c.after.Milliseconds() ||
+			got.Message == usual.Message || got.Dynamics.Code != c.fault.Code {
 			t.Errorf("%+v: %+v", c.fault, got)
 		}
 	}
@@ -82,11 +83,13 @@ func TestErrorsBecomeTheContracts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := Classify(c.ctx, c.closing, c.err)
 			waits := got.RetryAfterMS == c.want.RetryAfterMS || c.want.RetryAfterMS < 0 && got.RetryAfterMS > 0
-			if got.Code != c.want.Code || got.Retryable != c.want.Retryable || !waits || got.AdminConsentURL != c.want.AdminConsentURL ||
+			if got.Code != c.want.Code || got.Retryable != c.want.Retryable || !waits ||
+				got.AdminConsentURL != c.want.AdminConsentURL ||
 				!strings.Contains(got.Message, c.says) {
 				t.Errorf("%+v", got)
 			}
-			if (got.Dynamics == nil) != (c.want.Dynamics == nil) && name != "a defect" || c.want.Dynamics != nil && *got.Dynamics != *c.want.Dynamics {
+			if (got.Dynamics == nil) != (c.want.Dynamics == nil) && name != "a defect" || c.want.Dynamics != nil &&
+				*got.Dynamics != *c.want.Dynamics {
 				t.Errorf("of Dataverse's: %+v", got.Dynamics)
 			}
 			if c.path != "" && (len(got.Details) != 1 || got.Details[0].Path != c.path) || c.path == "" && len(got.Details) > 0 {
@@ -99,7 +102,8 @@ func TestErrorsBecomeTheContracts(t *testing.T) {
 var (
 	accounts = dynamics.Table{Name: "accounts", Display: "Account", Privilege: "prvReadAccount"}
 	contacts = dynamics.Table{Name: "contacts", Display: "Contact", Privilege: "prvReadContact"}
-	widgets  = dynamics.Table{Name: "widgets", Display: "Widget of ours", Privilege: "prvReadcb_Widget", Product: "Widgets for Sales"}
+	widgets  = dynamics.Table{Name: "widgets", Display: "Widget of ours", Privilege: "prvReadcb_Widget",
+		Product: "Widgets for Sales"}
 )
 
 // What is said of an error names the table that it is about, and no other.
@@ -130,7 +134,8 @@ func TestTheTableIsNamed(t *testing.T) {
 	} {
 		got := Explain(&c.fault)
 		text := got.Message + got.Finding + got.Fix
-		if got.Code != c.code || !strings.Contains(got.Message, c.message) || !strings.Contains(got.Finding, c.find) || !strings.Contains(got.Fix, c.fix) ||
+		if got.Code != c.code || !strings.Contains(got.Message, c.message) || !strings.Contains(got.Finding, c.find) ||
+			!strings.Contains(got.Fix, c.fix) ||
 			strings.Contains(text, "ccount") {
 			t.Errorf("%s: %+v", name, got)
 		}
@@ -153,7 +158,8 @@ func TestWhyAUserIsKeptOut(t *testing.T) {
 	} {
 		c.fault.Kind = dynamics.Forbidden
 		got := Classify(t.Context(), false, &c.fault)
-		if got.Code != messages.PermissionDenied || !strings.Contains(got.Message, c.says) || c.path != "" && got.Details[0].Path != c.path {
+		if got.Code != messages.PermissionDenied || !strings.Contains(got.Message, c.says) || c.path != "" &&
+			got.Details[0].Path != c.path {
 			t.Errorf("%s: %+v", name, got)
 		}
 	}

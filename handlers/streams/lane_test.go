@@ -39,9 +39,12 @@ func TestTheStreamsOfTheLaneAreMade(t *testing.T) {
 		{messages.DeadStream, []string{"crm.dead.*.*"}, 30 * 24 * time.Hour, 100 * time.Millisecond, 1 << 30, true, jetstream.DiscardOld},
 	} {
 		got := config(t, js, c.name)
-		if !slices.Equal(got.Subjects, c.subjects) || got.MaxAge != c.age || got.Duplicates != c.ids || got.MaxBytes != c.bytes ||
-			(perSubject(got) == 1) != c.one || got.Discard != c.discard || got.DiscardNewPerSubject != (c.name == messages.JobsStream) ||
-			!got.AllowDirect || got.AllowAtomicPublish != (c.name == messages.ResultsStream) || got.Retention != jetstream.LimitsPolicy ||
+		if !slices.Equal(got.Subjects, c.subjects) || got.MaxAge != c.age || got.Duplicates != c.ids ||
+			got.MaxBytes != c.bytes ||
+			(perSubject(got) == 1) != c.one || got.Discard != c.discard ||
+			got.DiscardNewPerSubject != (c.name == messages.JobsStream) ||
+			!got.AllowDirect || got.AllowAtomicPublish != (c.name == messages.ResultsStream) ||
+			got.Retention != jetstream.LimitsPolicy ||
 			got.Replicas != 1 || got.Storage != jetstream.FileStorage {
 			t.Errorf("%s: %+v", c.name, got)
 		}
@@ -125,7 +128,8 @@ func TestStreamsThatDifferAreReported(t *testing.T) {
 		{messages.DeadStream, func(s *jetstream.StreamConfig) { s.DenyPurge = true }, []string{"CRM_DEAD has deny_purge true"}},
 		{messages.DeadStream, func(s *jetstream.StreamConfig) { s.AllowDirect = false }, []string{"CRM_DEAD has allow_direct false"}},
 		{messages.DeadStream, func(s *jetstream.StreamConfig) {
-			s.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "crm.dead.*.*", Destination: "dead.{{wildcard(1)}}.{{wildcard(2)}}"}
+			s.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "crm.dead.*.*",
+				Destination: "dead.{{wildcard(1)}}.{{wildcard(2)}}"}
 		}, []string{"CRM_DEAD has a subject_transform"}},
 	} {
 		_, err := changed(t, c.stream, c.change)
@@ -144,7 +148,8 @@ func TestStreamsThatDifferAreReported(t *testing.T) {
 func TestWhatOperatorsMaySetOfTheStreamsStays(t *testing.T) {
 	for name, change := range map[string]func(*jetstream.StreamConfig){
 		messages.JobsStream: func(s *jetstream.StreamConfig) {
-			s.MaxAge, s.MaxBytes, s.MaxMsgs, s.Duplicates, s.Storage = 20*24*time.Hour, 1<<20, 1000, time.Hour, jetstream.MemoryStorage
+			s.MaxAge, s.MaxBytes, s.MaxMsgs, s.Duplicates, s.Storage = 20*24*time.Hour, 1<<20, 1000, time.Hour,
+				jetstream.MemoryStorage
 			s.Description, s.Metadata = "ours", map[string]string{"team": "campaigns"}
 		},
 		messages.ResultsStream: func(s *jetstream.StreamConfig) {
@@ -166,7 +171,8 @@ func TestSubjectsOfTablesAreAdded(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := config(t, js, messages.JobsStream).Subjects
-	if lacking := missing(append(messages.JobSubjects(nil), "crm.orders.*.job.*.*"), got); len(lacking) > 0 || len(got) != len(messages.JobSubjects(nil))+1 {
+	if lacking := missing(append(messages.JobSubjects(nil), "crm.orders.*.job.*.*"), got); len(lacking) > 0 ||
+		len(got) != len(messages.JobSubjects(nil))+1 {
 		t.Errorf("%v", got)
 	}
 	// A process that serves other tables takes nobody's away, and several may start at once.
@@ -193,7 +199,8 @@ func TestALifetimeThatTheStreamsDoNotKeepIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 	err := Lane(t.Context(), js, Bounds{JobLifetime: 25 * time.Hour})
-	if !errors.Is(err, ErrLifetime) || !strings.Contains(err.Error(), "25h and may be at most 24h") || !strings.Contains(err.Error(), "CRM_RESULTS (48h)") {
+	if !errors.Is(err, ErrLifetime) || !strings.Contains(err.Error(), "25h and may be at most 24h") ||
+		!strings.Contains(err.Error(), "CRM_RESULTS (48h)") {
 		t.Errorf("%v", err)
 	}
 	results := config(t, js, messages.ResultsStream)
@@ -205,7 +212,8 @@ func TestALifetimeThatTheStreamsDoNotKeepIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 	err = Lane(t.Context(), js, Bounds{JobLifetime: 7*24*time.Hour + time.Minute})
-	if !errors.Is(err, ErrLifetime) || !strings.Contains(err.Error(), "CRM_JOBS (192h)") || !strings.Contains(err.Error(), "168h1m ") {
+	if !errors.Is(err, ErrLifetime) || !strings.Contains(err.Error(), "CRM_JOBS (192h)") ||
+		!strings.Contains(err.Error(), "168h1m ") {
 		t.Errorf("%v", err)
 	}
 }

@@ -49,16 +49,19 @@ func TestTheStreamOfEvents(t *testing.T) {
 		want   func(jetstream.StreamConfig) bool
 	}{
 		"missing": {nil, func(c jetstream.StreamConfig) bool {
-			return c.Storage == jetstream.FileStorage && c.MaxAge == eventsKept && c.Duplicates == eventsDuplicate && c.AllowDirect
+			return c.Storage == jetstream.FileStorage && c.MaxAge == eventsKept && c.Duplicates == eventsDuplicate &&
+				c.AllowDirect
 		}},
 		"another storage, and longer times": {&jetstream.StreamConfig{Storage: jetstream.MemoryStorage, MaxAge: 2 * eventsKept, Duplicates: 2 * eventsDuplicate,
 			Subjects: []string{messages.EventSubjects, "other.>"}}, func(c jetstream.StreamConfig) bool {
-			return c.Storage == jetstream.MemoryStorage && c.MaxAge == 2*eventsKept && c.Duplicates == 2*eventsDuplicate && slices.Contains(c.Subjects, "other.>")
+			return c.Storage == jetstream.MemoryStorage && c.MaxAge == 2*eventsKept && c.Duplicates == 2*eventsDuplicate &&
+				slices.Contains(c.Subjects, "other.>")
 		}},
 		"kept for ever": {&jetstream.StreamConfig{Subjects: []string{messages.EventSubjects}, Duplicates: eventsDuplicate}, func(c jetstream.StreamConfig) bool { return c.MaxAge == 0 }},
 		"short times, some events": {&jetstream.StreamConfig{MaxAge: time.Hour, Duplicates: time.Minute, Subjects: []string{prefix + "connected.>", "other.>"}},
 			func(c jetstream.StreamConfig) bool {
-				return c.MaxAge == eventsKept && c.Duplicates == eventsDuplicate && slices.Contains(c.Subjects, "other.>") && !slices.Contains(c.Subjects, prefix+"connected.>")
+				return c.MaxAge == eventsKept && c.Duplicates == eventsDuplicate && slices.Contains(c.Subjects, "other.>") &&
+					!slices.Contains(c.Subjects, prefix+"connected.>")
 			}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,7 +76,8 @@ func TestTheStreamOfEvents(t *testing.T) {
 				if err := Events(t.Context(), js); err != nil {
 					t.Fatal(err)
 				}
-				if got := config(t, js, messages.EventsStream); !slices.Contains(got.Subjects, messages.EventSubjects) || !c.want(got) {
+				if got := config(t, js, messages.EventsStream); !slices.Contains(got.Subjects, messages.EventSubjects) ||
+					!c.want(got) {
 					t.Errorf("%+v", got)
 				}
 			}

@@ -184,7 +184,21 @@ func JSON(to io.Writer, value any) error {
 	if err != nil {
 		return err
 	}
-	_, err = to.Write(append(escaped(encoded, true), '\n'))
+	return printJSON(to, encoded)
+}
+
+// JSONLine is JSON on one line.
+func JSONLine(to io.Writer, value any) error {
+	encoded, err := json.Marshal(value, json.Deterministic(true))
+	if err != nil {
+		return err
+	}
+	return printJSON(to, encoded)
+}
+
+// printJSON prints JSON and a line end.
+func printJSON(to io.Writer, encoded []byte) error {
+	_, err := to.Write(append(escaped(encoded, true), '\n'))
 	return err
 }
 

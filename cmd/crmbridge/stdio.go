@@ -11,17 +11,21 @@ import (
 )
 
 // stdio is where a command writes. live says that err is a terminal, where a
-// line may be written over.
+// line may be written over, outLive that out is one.
 type stdio struct {
 	out, err io.Writer
 	live     bool
+	outLive  bool
 	in       io.Reader // nil where no person can answer
 }
 
 func newStdio(stdout, stderr io.Writer) *stdio {
 	file, isFile := stderr.(*os.File)
-	t := &stdio{out: stdout, err: stderr, live: isFile && term.IsTerminal(file)}
-	if t.live && term.IsTerminal(os.Stdin) {
+	t := &stdio{out: stdout, err: stderr, live: isFile && term.IsTerminal(file) && os.Getenv("TERM") != "dumb"}
+	if file, isFile := stdout.(*os.File); isFile {
+		t.outLive = term.IsTerminal(file)
+	}
+	if isFile && term.IsTerminal(file) && term.IsTerminal(os.Stdin) {
 		t.in = os.Stdin
 	}
 	return t
@@ -40,30 +44,4 @@ func (t *stdio) agrees(question string) bool {
 	}
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
-}
-
-// progressLine is a line about long work, which goes away when the work is done. On
-// what is no terminal it says nothing.
-type progressLine struct {
-	to    *stdio
-	shown bool
-}
-
-func (t *stdio) progress() *progressLine { return &progressLine{to: t} }
-
-// beginning goes to the line's beginning and empties it.
-const beginning = "\r\x1b[K"
-
-func (p *progressLine) say(format string, args ...any) {
-	if p.to.live {
-		p.shown = true
-		fmt.Fprint(p.to.err, beginning+fmt.Sprintf(format, args...))
-	}
-}
-
-func (p *progressLine) clear() {
-	if p.shown {
-		p.shown = false
-		fmt.Fprint(p.to.err, beginning)
-	}
 }

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// On a terminal a bar is a line with what is done, of how much, how fast and the time left, which
+// goes away.
+func TestBarOnATerminal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		std := &stdio{err: &out, live: true}
+		bar := std.bar("accounts", 100)
+		total := int64(1100)
+		bar.of(&total)
+		time.Sleep(10 * time.Second)
+		bar.set(600)
+		bar.says("b.csv\x1b[2J")
+		time.Sleep(time.Second)
+		bar.end()
+		bar.end()
+		bar.set(700) // too late to be seen
+		text := out.String()
+		for _, want := range []string{"600 of 1100 accounts, b.csv [2J  [##########----------]  55% [",
+			"; left: 1", "45/s]"} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%q lacks %q", text[max(len(text)-300, 0):], want)
+			}
+		}
+		if !strings.HasSuffix(text, lineAway) || strings.Contains(text, "700") {
+			t.Errorf("%q is left", text[max(len(text)-100, 0):])
+		}
+	})
+}
+
+// Work that is done at once shows nothing, and elsewhere a line comes now and then.
+func TestBarElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		for _, live := range []bool{true, false} {
+			bar := (&stdio{err: &out, live: live}).bar("accounts", 0)
+			time.Sleep(barDelay / 2)
+			bar.end()
+		}
+		if out.String() != "" {
+			t.Errorf("short work shows %q", out.String())
+		}
+		bar := (&stdio{err: &out}).bar("accounts", 0)
+		bar.atMost(1000)
+		total := int64(5000)
+		bar.of(&total)
+		time.Sleep(barDelay)
+		bar.set(250)
+		time.Sleep(2*barLines - barDelay)
+		bar.end()
+		if want := "250 of 1000 accounts, 8/s, 1m32s left\n"; !strings.HasPrefix(out.String(), want) ||
+			strings.Count(out.String(), "\n") != 1 {
+			t.Errorf("%q, want %q", out.String(), want)
+		}
+	})
+}
+
+// What fills a terminal is its own progress.
+func TestBarBesideItsOutput(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		bar := (&stdio{err: &out, live: true, outLive: true}).barOver("accounts", 0)
+		time.Sleep(2 * barLines)
+		bar.end()
+		if out.String() != "" {
+			t.Errorf("%q", out.String())
+		}
+	})
+}
+
+// The bar of an export says which file is written, and what the job waits for.
+func TestExportBar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		p := &exportProgress{bar: (&stdio{err: &out, live: true}).bar("accounts", 0), stop: func() {}}
+		p.heard(&messages.Job{State: messages.JobQueued})
+		time.Sleep(time.Second)
+		file := &exportFile{name: "a/b.csv", state: exportState{Rows: 50, Part: 1,
+			Request: exportRequest{Shape: exportShape{Split: 30}}}}
+		total := int64(200)
+		p.wrote(&messages.Result{Total: &total}, file)
+		time.Sleep(time.Second)
+		p.end()
+		for _, want := range []string{"accounts, the job waits for its turn", "50 of 200 accounts, b-002.csv",
+			"[#####---------------]  25%"} {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%q lacks %q", out.String(), want)
+			}
+		}
+	})
+}
