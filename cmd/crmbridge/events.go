@@ -109,7 +109,7 @@ func (c *eventsWatch) Run(ctx context.Context, std *stdio) (err error) {
 		return err
 	}
 	defer place.close()
-	w := &eventWatcher{place: place, since: time.Duration(c.Since), all: c.All, most: int(c.Max),
+	w := &eventWatcher{place: place, open: eventsPull, since: time.Duration(c.Since), all: c.All, most: int(c.Max),
 		show: c.printer(std), say: func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) },
 		again: make(chan struct{}, 1)}
 	nc, err := c.Connect("crmbridge events watch", w.options(end)...)
@@ -151,7 +151,7 @@ func (w *eventWatcher) options(end context.CancelCauseFunc) []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.PingInterval(eventsPing), nats.MaxPingsOutstanding(1),
+		nats.PingInterval(eventsPing), nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), ".CONSUMER.DELETE.") {
 				end(eventsNotPermitted(err))
