@@ -119,8 +119,10 @@ func (c *eventsWatch) Run(ctx context.Context, std *stdio) (err error) {
 		return err
 	}
 	defer place.close()
-	w := &eventWatcher{place: place, since: time.Duration(c.Since), all: c.All, most: int(c.Max),
-		show: c.printer(std), say: func(format string, args ...any) { _ = term.Prose(std.err, 2, fmt.Sprintf(format, args...)) },
+	w := &eventWatcher{place: place, open: eventsPull, since: time.Duration(c.Since), all: c.All, most: int(c.Max),
+		show: c.printer(std), say: func(format string, args ...any) {
+			_ = term.Prose(std.err, 2, fmt.Sprintf(format, args...))
+		},
 		again: make(chan struct{}, 1)}
 	nc, err := c.Connect("crmbridge events watch", w.options(end)...)
 	if err != nil {
@@ -161,7 +163,7 @@ func (w *eventWatcher) options(end context.CancelCauseFunc) []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
-		nats.PingInterval(eventsPing), nats.MaxPingsOutstanding(1),
+		nats.PingInterval(eventsPing), nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
 			if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), ".CONSUMER.DELETE.") {
 				end(eventsNotPermitted(err))

@@ -39,6 +39,7 @@ type eventWatcher struct {
 	say   func(format string, args ...any)
 	again chan struct{} // NATS was away: what the open pull was sent is lost
 
+	open  time.Duration // how long a pull is open
 	since time.Duration // 0 where it does not say where to begin
 	all   bool
 	most  int // events to show, 0 for any number
@@ -70,7 +71,11 @@ func (w *eventWatcher) run(ctx context.Context, nc *nats.Conn) (err error) {
 			}
 			continue
 		}
+		since := time.Now()
 		err := w.round(ctx, first)
+		if time.Since(since) > eventsLonger { // it was as it should be for a while
+			pause = eventsPause
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -228,7 +233,7 @@ func (w *eventWatcher) pulls(ctx context.Context, consumer jetstream.Consumer) e
 }
 
 func (w *eventWatcher) pull(ctx context.Context, consumer jetstream.Consumer, came *bool) error {
-	open, cancel := context.WithTimeout(ctx, eventsPull)
+	open, cancel := context.WithTimeout(ctx, w.open)
 	defer cancel()
 	batch, err := consumer.Fetch(eventsBatch, jetstream.FetchContext(open), jetstream.FetchHeartbeat(eventsBeat))
 	if err != nil {

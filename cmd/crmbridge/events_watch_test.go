@@ -354,6 +354,7 @@ func TestEventsWatchGoesOnAfterAKill(t *testing.T) {
 		})
 		kill(w)
 	}
+	h.happens("acme", messages.EventDeleted) // which no one can have shown yet
 	w = h.starts(nil, "--json", "--state="+place)
 	bridgetest.Await(t, "the last event", func() error {
 		if !strings.Contains(w.out.String(), fmt.Sprintf(`.%d"`, h.n)) {
@@ -652,5 +653,55 @@ func TestEventsWatchPassesOverWhatIsNoEvent(t *testing.T) {
 	status, out, diag := h.watch("--all", "--max=1", "--json")
 	if status != 0 || len(idsIn(out)) != 1 || strings.Count(diag, "is no event") != 4 {
 		t.Errorf("status %d: %s%s", status, out, diag)
+	}
+}
+
+// While nothing happens one pull follows the other, by the same consumer.
+func TestEventsWatchIdles(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it lets pulls run out")
+	h := newHappening(t)
+	nc, err := nats.Connect(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	place, err := openPlace("", eventFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := make(chan string, 1)
+	w := &eventWatcher{place: place, open: 5 * time.Second, most: 1, again: make(chan struct{}, 1),
+		say: func(format string, args ...any) { t.Errorf(format, args...) },
+		show: func(_ context.Context, event messages.ConnectionEvent, _ []byte) error {
+			shown <- event.EventID
+			return nil
+		}}
+	ended := make(chan error, 1)
+	go func() { ended <- w.run(t.Context(), nc) }()
+	h.listens(1)
+	consumer := func() *jetstream.ConsumerInfo {
+		t.Helper()
+		stream, err := h.js.Stream(t.Context(), messages.EventsStream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for info := range stream.ListConsumers(t.Context()).Info() {
+			return info
+		}
+		t.Fatal("there is no consumer")
+		return nil
+	}
+	first := consumer()
+	time.Sleep(2*w.open + time.Second) // two pulls have run out
+	if now := consumer(); now.Name != first.Name || now.NumWaiting != 1 {
+		t.Errorf("%+v, and before %+v", now, first)
+	}
+	h.happens("acme", messages.EventConnected)
+	if id := <-shown; id != "acme.1" {
+		t.Error(id)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }

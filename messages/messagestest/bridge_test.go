@@ -294,7 +294,21 @@ func TestConnections(t *testing.T) {
 	if _, err := client.WhoAmI(t.Context(), "acme"); codeOf(err) != messages.ReauthorizationRequired {
 		t.Errorf("while pending: %v", err)
 	}
+	is := func(phase string) {
+		t.Helper()
+		reply, err := client.SignIn(t.Context(), "acme", asked.ConnectURL)
+		if err != nil || reply.SignIn.Phase != phase || (reply.SignIn.Error != nil) != (phase == messages.SignInFailed) {
+			t.Errorf("%+v %v, want %s", reply, err, phase)
+		}
+	}
+	is(messages.SignInWaiting)
+	bridge.Decline("acme")
+	is(messages.SignInFailed)
+	if _, err := client.SignIn(t.Context(), "acme", asked.ConnectURL+"x"); codeOf(err) != messages.InvalidRequest {
+		t.Error(err)
+	}
 	bridge.Approve("acme").Put("accounts", messagestest.Row{"name": "Contoso"})
+	is(messages.SignInConnected)
 	if limits, err := client.Limits(t.Context(), "acme"); err != nil || limits.DailyCalls != 100 {
 		t.Error(limits, err)
 	}

@@ -31,6 +31,7 @@ type Connection struct {
 	calls       int
 	daily       int
 	asked       *messages.AuthorizeRequest // the last connections.authorize that nobody has completed
+	links       []link                     // the last ones that connections.authorize gave out
 }
 
 // Connect makes a connection that works, as if a person had connected it: with the rows, columns
@@ -215,6 +216,7 @@ func (c *Connection) grant() {
 		c.daily = int(asked.DailyCalls)
 	}
 	c.asked = nil
+	c.end(messages.SignIn{Phase: messages.SignInConnected})
 	if len(c.state.Tables) == 0 {
 		c.state.Tables = messages.TableNames(c.b.options.Tables)
 	}

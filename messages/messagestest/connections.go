@@ -23,16 +23,7 @@ func (c *call) aboutConnections(body []byte, send sender) *messages.Error {
 					"switched off here (BUS_COMPLETION); people complete in their browser at the callback page")
 			})
 	case messages.ConnectionsGet:
-		return plain(c, body, send, true,
-			func(messages.ConnectionRequest) (out messages.ConnectionReply, fault *messages.Error) {
-				conn, fault := c.known()
-				if fault == nil {
-					c.b.mu.Lock()
-					out.Connection = conn.state
-					c.b.mu.Unlock()
-				}
-				return out, fault
-			})
+		return plain(c, body, send, true, c.show)
 	case messages.ConnectionsList:
 		return plain(c, body, send, false, c.list)
 	case messages.ConnectionsDelete:
@@ -108,6 +99,7 @@ func (c *call) authorize(in messages.AuthorizeRequest) (out messages.AuthorizeRe
 	conn.asked = &in
 	out.ConnectURL = "https://crmbridge.example/connect/" + strings.ReplaceAll(newID(), "-", "")
 	out.ExpiresAt = now().Add(10 * time.Minute)
+	conn.begin(out.ConnectURL, out.ExpiresAt)
 	return out, nil
 }
 
