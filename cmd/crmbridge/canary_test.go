@@ -33,6 +33,7 @@ func TestNothingSecretInStatusAndDoctor(t *testing.T) {
 	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10, Users: []emulator.User{{Name: "Second", UserName: second, Roles: []string{"Salesperson"}}}}, tap.Between)
 	settings := w.Settings(true)
 	settings.LogLevel, settings.BusCompletion = "debug", "true"
+	settings.ConsoleAddr = fmt.Sprintf("127.0.0.1:%d", bridgetest.Port(t))
 	settings.URL = strings.Replace(settings.URL, "nats://", "nats://canary-user:"+password+"@", 1) // this server takes any
 	w.Bridge(settings, nil)
 	client, nc := w.Client()
@@ -45,6 +46,18 @@ func TestNothingSecretInStatusAndDoctor(t *testing.T) {
 	env := append(bridgetest.Environment(settings), tracing...)
 	look := func(when string, connections ...string) {
 		t.Helper()
+		for _, path := range append([]string{"/", "/connections", "/jobs"}, connections...) {
+			if !strings.HasPrefix(path, "/") {
+				path = "/connections/" + path
+			}
+			status, page, err := bridgetest.AdminPage(settings.ConsoleAddr, path)
+			if err != nil || status != http.StatusOK || len(page) < 1000 {
+				t.Errorf("%s: %s: %d %v", when, path, status, err)
+			}
+			for _, what := range tap.In(page) {
+				t.Errorf("%s: the console shows a %s at %s", when, what, path)
+			}
+		}
 		for _, connection := range append(connections, "") {
 			for _, args := range [][]string{{"status"}, {"status", "--json"}, {"doctor"}, {"doctor", "--json"}} {
 				if connection != "" {

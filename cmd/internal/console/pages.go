@@ -109,8 +109,8 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 
 const (
 	pageRows   = 50
-	mostLooked = 2000 // connections, for those of one status
-	mostJobs   = 20   // of one connection
+	mostLooked = 500 // connections, for those of one status
+	mostJobs   = 20  // of one connection
 )
 
 func (c *Console) connections(w http.ResponseWriter, r *http.Request) {
