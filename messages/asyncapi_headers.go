@@ -51,7 +51,7 @@ func (d *asyncAPI) headers() {
 		"RequestHeaders": {nil, append([]string{HeaderRequestID, HeaderDeadline}, trace...)},
 		"JobHeaders":     {nil, append([]string{HeaderRequestID, HeaderDeadline, HeaderRetryOf}, trace...)},
 		"ReplyHeaders":   {[]string{HeaderRequestID}, append([]string{HeaderPage, HeaderLast}, trace...)},
-		"StoredHeaders":  {result, slices.DeleteFunc(slices.Clone(more), func(name string) bool { return name == HeaderCheckpoint })},
+		"StoredHeaders":  {result, slices.DeleteFunc(slices.Clone(more), isCheckpoint)},
 		"ErrorHeaders":   {append([]string{HeaderRequestID}, fault...), append([]string{HeaderPage, HeaderLast}, trace...)},
 		"ResultHeaders":  {result, more},
 		"ResultErrorHeaders": {slices.Concat([]string{HeaderRequestID, HeaderPage, HeaderRows, HeaderLast}, fault),
@@ -72,6 +72,9 @@ func (d *asyncAPI) headers() {
 		d.schemas[name] = schema
 	}
 }
+
+// isCheckpoint picks the header that only the stream has.
+func isCheckpoint(header string) bool { return header == HeaderCheckpoint }
 
 // titled is the schema of a header with its name as the title.
 func titled(header string) object {

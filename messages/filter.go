@@ -64,7 +64,8 @@ var operators = []struct {
 	{Eq, OneValue, scalars}, {Ne, OneValue, scalars},
 	{Lt, OneValue, ordered}, {Le, OneValue, ordered}, {Gt, OneValue, ordered}, {Ge, OneValue, ordered},
 	{Between, TwoValues, ordered}, {In, ValueList, ordered}, {NotIn, ValueList, ordered},
-	{Contains, OneValue, texts}, {NotContains, OneValue, texts}, {StartsWith, OneValue, texts}, {EndsWith, OneValue, texts},
+	{Contains, OneValue, texts}, {NotContains, OneValue, texts},
+	{StartsWith, OneValue, texts}, {EndsWith, OneValue, texts},
 	{ContainsAny, ValueList, ordered}, {ContainsNone, ValueList, ordered},
 	{IsNull, NoValue, 0}, {NotNull, NoValue, 0},
 }

@@ -40,13 +40,14 @@ func Of(more ...messages.Table) (*Document, error) {
 			tables = append(tables, table)
 		}
 	}
-	made, _ := documents.LoadOrStore(strings.Join(messages.TableNames(tables), ","), sync.OnceValues(func() (*Document, error) {
+	build := sync.OnceValues(func() (*Document, error) {
 		text, err := messages.AsyncAPI(tables, "")
 		if err != nil {
 			return nil, err
 		}
 		return read(text, tables)
-	}))
+	})
+	made, _ := documents.LoadOrStore(strings.Join(messages.TableNames(tables), ","), build)
 	return made.(func() (*Document, error))()
 }
 
@@ -154,7 +155,9 @@ func (d *Document) Said(message string, header map[string][]string, body []byte)
 	return d.hold(d.closed, message, header, body)
 }
 
-var decoder = sync.OnceValues(func() (*zstd.Decoder, error) { return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1)) })
+var decoder = sync.OnceValues(func() (*zstd.Decoder, error) {
+	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1))
+})
 
 func unzip(body []byte) ([]byte, error) {
 	reader, err := decoder()
