@@ -14,9 +14,6 @@ import (
 // https://learn.microsoft.com/entra/identity-platform/v2-oauth2-auth-code-flow.
 var prompts = []string{"", "login", "none", "consent", "select_account"}
 
-// maxHint bounds login_hint, which goes into a URL.
-const maxHint = 256
-
 // connectionsAuthorize answers connections.authorize with the page where a
 // person connects the environment, or for client_credentials with the connection.
 func (o *Operations) connectionsAuthorize(ctx context.Context, c route.Call,
@@ -74,8 +71,8 @@ func (o *Operations) checkAuthorize(in messages.AuthorizeRequest) (environment s
 		return "", messages.Invalid("prompt", "must be login, consent, select_account or none")
 	case in.DailyCalls > messages.MaxDailyCalls:
 		return "", messages.Invalid("daily_calls", "must be from 1 to %d", messages.MaxDailyCalls)
-	case len(in.LoginHint) > maxHint:
-		return "", messages.Invalid("login_hint", "is longer than %d bytes", maxHint)
+	case len(in.LoginHint) > messages.MaxLoginHint:
+		return "", messages.Invalid("login_hint", "is longer than %d bytes", messages.MaxLoginHint)
 	}
 	return environment, nil
 }

@@ -69,7 +69,7 @@ func TestRequestsAboutConnectionsThatAreRefused(t *testing.T) {
 		"environment_url": func(in *messages.AuthorizeRequest) { in.EnvironmentURL = "https://example.org" },
 		"grant":           func(in *messages.AuthorizeRequest) { in.Grant = "password" },
 		"prompt":          func(in *messages.AuthorizeRequest) { in.Prompt = "please" },
-		"login_hint":      func(in *messages.AuthorizeRequest) { in.LoginHint = strings.Repeat("x", maxHint+1) },
+		"login_hint":      func(in *messages.AuthorizeRequest) { in.LoginHint = strings.Repeat("x", messages.MaxLoginHint+1) },
 	} {
 		in := valid
 		change(&in)
@@ -130,7 +130,7 @@ func TestUsers(t *testing.T) {
 		{messages.UserGetRequest{}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: nobody, Email: "x"}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: "7"}, messages.InvalidRequest},
-		{messages.UserGetRequest{Email: strings.Repeat("x", maxEmail+1)}, messages.InvalidRequest},
+		{messages.UserGetRequest{Email: strings.Repeat("x", messages.MaxEmail+1)}, messages.InvalidRequest},
 		{messages.UserGetRequest{UserID: nobody}, messages.NotFound},
 		{messages.UserGetRequest{Email: "nobody@example.org"}, messages.NotFound},
 	} {

@@ -9,10 +9,6 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// maxEmail is the longest e-mail address or user name that is looked up:
-// domainname holds 1024 characters.
-const maxEmail = 1024
-
 // usersGet answers users.get: one user with the roles and their ways.
 func (o *Operations) usersGet(ctx context.Context, c route.Call, in messages.UserGetRequest) (messages.UserReply,
 	error) {
@@ -42,8 +38,8 @@ func checkUserGet(in messages.UserGetRequest) error {
 		return messages.Invalid("user_id", "is missing; give user_id or email")
 	case in.UserID != "" && in.Email != "":
 		return messages.Invalid("email", "comes with user_id; give one of them")
-	case len(in.Email) > maxEmail:
-		return messages.Invalid("email", "is longer than %d bytes", maxEmail)
+	case len(in.Email) > messages.MaxEmail:
+		return messages.Invalid("email", "is longer than %d bytes", messages.MaxEmail)
 	case in.UserID != "":
 		return route.CheckGUID("user_id", in.UserID)
 	}

@@ -70,6 +70,15 @@ type asyncAPI struct {
 // ref points to a part of the document.
 func ref(path ...string) object { return object{"$ref": "#/" + strings.Join(path, "/")} }
 
+// refs point to messages of a channel.
+func refs(channel string, messages []string) []object {
+	of := make([]object, 0, len(messages))
+	for _, message := range messages {
+		of = append(of, ref("channels", channel, "messages", message))
+	}
+	return of
+}
+
 func (d *asyncAPI) build(of []Operation) error {
 	if err := d.share(); err != nil {
 		return err
@@ -135,11 +144,8 @@ var parameterTexts = map[string]string{
 
 // operation adds what crmbridge does with the messages of a channel.
 func (d *asyncAPI) operation(name, action, channel, summary string, more object, messages ...string) {
-	of := make([]object, 0, len(messages))
-	for _, message := range messages {
-		of = append(of, ref("channels", channel, "messages", message))
-	}
-	operation := object{"action": action, "channel": ref("channels", channel), "summary": summary, "messages": of}
+	operation := object{"action": action, "channel": ref("channels", channel), "summary": summary,
+		"messages": refs(channel, messages)}
 	for member, value := range more {
 		operation[member] = value
 	}
@@ -163,20 +169,44 @@ func (d *asyncAPI) requests(op Operation) error {
 	}
 	examples := examplesOf(op, table)
 	d.message(request, "Request of "+string(op), "", "RequestHeaders", in, examples.request())
-	d.message(reply, "Reply of "+string(op), "", "ReplyHeaders", out, examples.reply())
-	d.channel(reply, nil, "The reply subject of the request.", reply, "error")
-	answer := object{"channel": ref("channels", reply),
-		"messages": []object{ref("channels", reply, "messages", reply), ref("channels", reply, "messages", "error")}}
+	plain := d.plain(op, in, examples)
+	replies, headers, example := []string{reply, "error"}, "ReplyHeaders", examples.reply()
+	if op == JobsResults { // a stored message, which may be the error that ended the job
+		replies, headers, example = append(replies, "job-error"), "StoredHeaders", examples.result()
+		d.jobError()
+	}
+	d.message(reply, "Reply of "+string(op), "", headers, out, example)
+	d.channel(reply, nil, "The reply subject of the request.", replies...)
+	answer := object{"channel": ref("channels", reply), "messages": refs(reply, replies)}
 	binding := object{"nats": object{"queue": QueueGroup, "bindingVersion": "0.1.0"}}
-	for _, lane := range []struct{ name, address, description string }{
-		{string(op), op.Subject(), "Requests that name their connection in the body, where they need one."},
-		{string(op) + ".scoped", op.ScopedSubject("{connection}"), "Requests for the connection in the subject."},
+	for _, lane := range []struct{ name, address, description, message string }{
+		{string(op), op.Subject(), "Requests that name their connection in the body, where they need one.", plain},
+		{string(op) + ".scoped", op.ScopedSubject("{connection}"), "Requests for the connection in the subject.", request},
 	} {
-		d.channel(lane.name+".request", lane.address, lane.description, request)
+		d.channel(lane.name+".request", lane.address, lane.description, lane.message)
 		d.operation(lane.name, "receive", lane.name+".request", op.Summary(d.tables),
-			object{"reply": answer, "bindings": binding}, request)
+			object{"reply": answer, "bindings": binding}, lane.message)
 	}
 	return nil
+}
+
+// plain adds the message of an operation's plain subject, where the body must name the connection,
+// and returns its name. It is that of the scoped subject where none need be named.
+func (d *asyncAPI) plain(op Operation, body object, examples examples) string {
+	if op.anyConnection() {
+		return string(op) + ".request"
+	}
+	name := string(op) + ".plain.request"
+	named := object{"type": "object", "required": []string{"connection"},
+		"properties": object{"connection": object{"type": "string", "minLength": 1}}}
+	d.message(name, "Request of "+string(op)+" that names its connection", "", "RequestHeaders",
+		object{"title": titleOf(string(op)) + " with its connection", "allOf": []any{body, named}}, examples.request())
+	return name
+}
+
+// anyConnection reports whether the operation may be asked for no connection in particular.
+func (op Operation) anyConnection() bool {
+	return op == ConnectionsList || op == ConnectionsComplete || op == JobsList
 }
 
 // job adds an operation of the durable lane.
@@ -230,14 +260,21 @@ type outgoing struct {
 	messages                   []string
 }
 
-// ofJobs are the channels of jobs.
-func (d *asyncAPI) ofJobs() []outgoing {
+// jobError adds the message that ends a job which failed.
+func (d *asyncAPI) jobError() {
 	d.message("job-error", "Error that ends a job", "", "ResultErrorHeaders", ref("components", "schemas", "ErrorReply"),
 		exampleJobError())
+}
+
+// ofJobs are the channels of jobs.
+func (d *asyncAPI) ofJobs() []outgoing {
+	d.jobError()
 	d.message("record", "Record of a job", "Where a job stands. One comes when the job is claimed, every 5 s while it "+
 		"runs, and when it ends.", "RecordHeaders", ref("components", "schemas", "JobRecord"), exampleRecord())
+	refused, _ := plain(anyValue()) // of a value that can be written
+	refused["title"], refused["description"] = "Refused", "Of a job whose body is invalid_request: whatever was sent."
 	d.message("dead-letter", "Dead letter", "The body of a job that failed for good, as it was sent.", "DeadLetterHeaders",
-		object{"title": "Dead letter", "anyOf": d.jobs})
+		object{"title": "Dead letter", "anyOf": append(slices.Clone(d.jobs), any(refused))})
 	return []outgoing{
 		{"results", ResultSubject("{connection}", "{job_id}"),
 			"The results of a job, in " + ResultsStream + ": pages numbered from 1, the last one marked.",

@@ -51,6 +51,7 @@ func (d *asyncAPI) headers() {
 		"RequestHeaders": {nil, append([]string{HeaderRequestID, HeaderDeadline}, trace...)},
 		"JobHeaders":     {nil, append([]string{HeaderRequestID, HeaderDeadline, HeaderRetryOf}, trace...)},
 		"ReplyHeaders":   {[]string{HeaderRequestID}, append([]string{HeaderPage, HeaderLast}, trace...)},
+		"StoredHeaders":  {result, slices.DeleteFunc(slices.Clone(more), func(name string) bool { return name == HeaderCheckpoint })},
 		"ErrorHeaders":   {append([]string{HeaderRequestID}, fault...), append([]string{HeaderPage, HeaderLast}, trace...)},
 		"ResultHeaders":  {result, more},
 		"ResultErrorHeaders": {slices.Concat([]string{HeaderRequestID, HeaderPage, HeaderRows, HeaderLast}, fault),

@@ -2,7 +2,9 @@ package messages
 
 import (
 	"encoding/json"
+	"math"
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/google/jsonschema-go/jsonschema"
@@ -107,6 +109,10 @@ func plain(schema *jsonschema.Schema) (object, error) {
 // rewritten has what other schemas have too replaced by references to them.
 func (d *asyncAPI) rewritten(value any, root bool) any {
 	switch value := value.(type) {
+	case float64:
+		if value == mostCount { // the float64 is one more than an int64 holds
+			return json.Number(strconv.FormatInt(math.MaxInt64, 10))
+		}
 	case []any:
 		out := make([]any, len(value))
 		for i, item := range value {

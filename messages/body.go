@@ -2,6 +2,7 @@ package messages
 
 import (
 	"errors"
+	"math/big"
 	"strconv"
 )
 
@@ -25,11 +26,28 @@ type Count int
 // UnmarshalJSON reads a whole number from 1 on.
 func (c *Count) UnmarshalJSON(text []byte) error {
 	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 {
+	if err != nil {
+		n = wholeNumber(string(text))
+	}
+	if n < 1 {
 		return errCount
 	}
 	*c = Count(n)
 	return nil
+}
+
+// wholeNumber reads a number that is written with a point or an exponent, as the languages write it
+// that have no whole numbers: 100.0 and 1e2 are 100, as JSON Schema has it too. It is 0 for what is
+// no number from 1 on, or too long for one that somebody means.
+func wholeNumber(text string) int {
+	const longest = 32
+	if f, err := strconv.ParseFloat(text, 64); err != nil || f < 1 || f >= 1<<63 || len(text) > longest {
+		return 0 // which also bounds the exponent
+	}
+	if exact, ok := new(big.Rat).SetString(text); ok && exact.IsInt() && exact.Num().IsInt64() {
+		return int(exact.Num().Int64())
+	}
+	return 0
 }
 
 var errCount = errors.New("not a whole number from 1 on")

@@ -66,6 +66,9 @@ type AuthorizeRequest struct {
 	DailyCalls      Count  `json:"daily_calls,omitzero" jsonschema:"calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has"`
 }
 
+// MaxLoginHint bounds [AuthorizeRequest].LoginHint, which goes into a URL, in bytes.
+const MaxLoginHint = 256
+
 // AuthorizeReply tells where a person goes on. For client_credentials, where
 // nobody is asked, it holds the connection instead and nothing else.
 type AuthorizeReply struct {

@@ -1,16 +1,18 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 3e711adbdac738855930d82169d5665a82dd7e03065b7b296fd8f515627d989b
+// sha256 of asyncapi.json: 644d50dc681bf2a7c886818462e66461d0d06baff66f2783888cb5fbb5c7260d
 
 export type Where =
   | {
       /**
        * @minItems 1
+       * @maxItems 100
        */
       and: Where[];
     }
   | {
       /**
        * @minItems 1
+       * @maxItems 100
        */
       or: Where[];
     }
@@ -77,11 +79,11 @@ export interface AccountsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -98,15 +100,15 @@ export interface AccountsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -133,23 +135,23 @@ export interface AccountsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface AccountsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface AccountsFieldsReply {
   connection?: string;
@@ -199,33 +201,33 @@ export interface AccountsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface AccountsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -239,7 +241,7 @@ export interface AccountsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -256,11 +258,11 @@ export interface AccountsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in accounts.search; default id, name, website, classification, industry
    *
@@ -297,7 +299,7 @@ export interface AccountsPage {
   /**
    * how many accounts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface AccountsRowReply {
@@ -323,11 +325,11 @@ export interface AccountsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -338,7 +340,7 @@ export interface AccountsSearchRequest {
   /**
    * count the matching accounts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -346,7 +348,7 @@ export interface AccountsSearchRequest {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -357,21 +359,21 @@ export interface AccountsSearchRequest {
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
   page_size?: number;
-  where?: Where;
+  where?: Where | null;
 }
 export interface AccountsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, website, classification, industry; the friendly names are id, owner, parent, name, website, phone, email, city, state, country, postal_code, classification, industry, category, relationship, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -382,7 +384,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * count the matching accounts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -390,7 +392,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -405,7 +407,7 @@ export interface AccountsSearchRequestAsJob {
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface AuthorizeReply {
   authorization_url?: string;
@@ -446,11 +448,11 @@ export interface AuthorizeRequest {
   /**
    * let another user than before take over an existing connection
    */
-  allow_user_change?: boolean;
+  allow_user_change?: boolean | null;
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has
    */
@@ -462,25 +464,25 @@ export interface AuthorizeRequest {
   /**
    * authorization_code (default) or client_credentials
    */
-  grant?: "authorization_code" | "client_credentials";
+  grant?: "authorization_code" | "client_credentials" | "" | null;
   /**
    * user name to fill in at Microsoft's sign-in page
    */
-  login_hint?: string;
+  login_hint?: string | null;
   /**
    * login, consent, select_account or none
    */
-  prompt?: "login" | "consent" | "select_account" | "none";
+  prompt?: "login" | "consent" | "select_account" | "none" | "" | null;
   /**
    * directory id, verified domain, organizations or common; by default the environment's own directory
    */
-  tenant?: string;
+  tenant?: string | null;
 }
 export interface CheckRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * tables to check; default those that the connection was made for
    *
@@ -508,13 +510,13 @@ export interface PermissionCheck {
   [k: string]: unknown;
 }
 export interface CompleteRequest {
-  code?: string;
+  code?: string | null;
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  error?: string;
-  error_description?: string;
+  connection?: string | null;
+  error?: string | null;
+  error_description?: string | null;
   state: string;
 }
 export interface ConnectionEvent {
@@ -538,17 +540,17 @@ export interface ConnectionRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
 }
 export interface ConnectionRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -565,11 +567,11 @@ export interface ConnectionsListRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * 1 to 1000, default 100
    */
@@ -604,11 +606,11 @@ export interface ContactsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -625,15 +627,15 @@ export interface ContactsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -660,23 +662,23 @@ export interface ContactsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface ContactsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface ContactsFieldsReply {
   connection?: string;
@@ -689,33 +691,33 @@ export interface ContactsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface ContactsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -725,7 +727,7 @@ export interface ContactsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * contactid
    */
@@ -742,7 +744,7 @@ export interface ContactsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * contactid
    */
@@ -750,7 +752,7 @@ export interface ContactsGetRequestAsJob {
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in contacts.search; default id, name, email, job_title, account
    *
@@ -787,7 +789,7 @@ export interface ContactsPage {
   /**
    * how many contacts match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface ContactsRowReply {
@@ -813,11 +815,11 @@ export interface ContactsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -828,7 +830,7 @@ export interface ContactsSearchRequest {
   /**
    * count the matching contacts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -836,7 +838,7 @@ export interface ContactsSearchRequest {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -847,21 +849,21 @@ export interface ContactsSearchRequest {
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
   page_size?: number;
-  where?: Where;
+  where?: Where | null;
 }
 export interface ContactsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, email, job_title, account; the friendly names are id, account, owner, name, first_name, last_name, email, phone, mobile, job_title, department, city, state, country, postal_code, status, status_reason, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -872,7 +874,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * count the matching contacts too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -880,7 +882,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -895,7 +897,7 @@ export interface ContactsSearchRequestAsJob {
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface DeadLetterHeaders {
   /**
@@ -983,7 +985,7 @@ export interface Error {
     | "unavailable"
     | "upstream_error";
   details?: Detail[];
-  dynamics?: null | {
+  dynamics?: {
     code: string;
     message: string;
     request_id: string;
@@ -1052,7 +1054,7 @@ export interface ErrorHeaders {
 }
 export interface ErrorReply {
   connection?: string;
-  error: Error | null;
+  error: Error;
   request_id: string;
   [k: string]: unknown;
 }
@@ -1071,7 +1073,7 @@ export interface Job {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   id: string;
   /**
@@ -1084,7 +1086,7 @@ export interface Job {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1099,7 +1101,7 @@ export interface Job {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobHeaders {
@@ -1134,7 +1136,7 @@ export interface JobRecord {
    * of the job's subject and body: another job under the same id has another
    */
   digest?: string;
-  error?: Error | null;
+  error?: Error;
   finished_at: null | string;
   form: number;
   id: string;
@@ -1150,7 +1152,7 @@ export interface JobRecord {
   /**
    * the job waits until then
    */
-  retry_at?: null | string;
+  retry_at?: string;
   /**
    * the job whose dead letter this one runs again
    */
@@ -1165,7 +1167,7 @@ export interface JobRecord {
   /**
    * rows that the job will have, where that is known
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface JobReply {
@@ -1177,7 +1179,7 @@ export interface JobRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job
    */
@@ -1192,7 +1194,7 @@ export interface JobResultsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job
    */
@@ -1206,7 +1208,7 @@ export interface JobRetryRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * id of the job that failed
    */
@@ -1214,7 +1216,7 @@ export interface JobRetryRequest {
   /**
    * id of the job that runs it again; default a new one
    */
-  new_job_id?: string;
+  new_job_id?: string | null;
 }
 export interface JobsListReply {
   connection?: string;
@@ -1230,11 +1232,11 @@ export interface JobsListRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * 1 to 1000; default 100
    */
@@ -1269,11 +1271,11 @@ export interface LeadsChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1290,15 +1292,15 @@ export interface LeadsChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1325,23 +1327,23 @@ export interface LeadsCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface LeadsCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface LeadsFieldsReply {
   connection?: string;
@@ -1354,33 +1356,33 @@ export interface LeadsFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface LeadsFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1390,7 +1392,7 @@ export interface LeadsGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1407,11 +1409,11 @@ export interface LeadsGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in leads.search; default id, name, company, email, job_title
    *
@@ -1452,7 +1454,7 @@ export interface LeadsPage {
   /**
    * how many leads match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface LeadsRowReply {
@@ -1478,11 +1480,11 @@ export interface LeadsSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -1493,7 +1495,7 @@ export interface LeadsSearchRequest {
   /**
    * count the matching leads too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -1501,7 +1503,7 @@ export interface LeadsSearchRequest {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1512,21 +1514,21 @@ export interface LeadsSearchRequest {
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
   page_size?: number;
-  where?: Where;
+  where?: Where | null;
 }
 export interface LeadsSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, company, email, job_title; the friendly names are id, account, contact, owner, name, first_name, last_name, company, job_title, email, phone, mobile, website, city, state, country, industry, source, rating, status, status_reason, employees, revenue, revenue_base, currency, merged, merged_into, created_at, modified_at, do_not_email, do_not_bulk_email
    *
@@ -1537,7 +1539,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * count the matching leads too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -1545,7 +1547,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1560,7 +1562,7 @@ export interface LeadsSearchRequestAsJob {
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface LimitsReply {
   /**
@@ -1570,7 +1572,7 @@ export interface LimitsReply {
   /**
    * no call begins before; not there where Dataverse takes calls
    */
-  blocked_until?: null | string;
+  blocked_until?: string;
   /**
    * circuit breaker in the process that answers: closed, open or half_open
    */
@@ -1628,11 +1630,11 @@ export interface OpportunitiesChangesRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1649,15 +1651,15 @@ export interface OpportunitiesChangesRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before, or of the last time; alone or with the identical fields
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1684,23 +1686,23 @@ export interface OpportunitiesCountRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
-  where?: Where;
+  connection?: string | null;
+  where?: Where | null;
 }
 export interface OpportunitiesCountRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface OpportunitiesFieldsReply {
   connection?: string;
@@ -1713,33 +1715,33 @@ export interface OpportunitiesFieldsRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
 }
 export interface OpportunitiesFieldsRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * only columns that the customer or an app added
    */
-  custom_only?: boolean;
+  custom_only?: boolean | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1749,7 +1751,7 @@ export interface OpportunitiesGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1766,11 +1768,11 @@ export interface OpportunitiesGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * as in opportunities.search; default id, name, account, stage, estimated_value
    *
@@ -1811,7 +1813,7 @@ export interface OpportunitiesPage {
   /**
    * how many opportunities match in all, where include_total asked for it
    */
-  total?: null | number;
+  total?: number;
   [k: string]: unknown;
 }
 export interface OpportunitiesRowReply {
@@ -1837,11 +1839,11 @@ export interface OpportunitiesSearchRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * next_cursor of the reply before; alone or with the identical query
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
    *
@@ -1852,7 +1854,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * count the matching opportunities too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -1860,7 +1862,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1871,21 +1873,21 @@ export interface OpportunitiesSearchRequest {
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
   page_size?: number;
-  where?: Where;
+  where?: Where | null;
 }
 export interface OpportunitiesSearchRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
-   * next_cursor of the reply before; alone or with the identical query
+   * a job reads everything from the beginning: leave it out
    */
-  cursor?: string;
+  cursor?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * friendly or logical column names; default id, name, account, stage, estimated_value; the friendly names are id, account, contact, owner, name, stage, status, status_reason, probability, estimated_value, estimated_close, actual_value, actual_close, currency, created_at, modified_at
    *
@@ -1896,7 +1898,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * count the matching opportunities too
    */
-  include_total?: boolean;
+  include_total?: boolean | null;
   /**
    * at most this many rows over all pages
    */
@@ -1904,7 +1906,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * page (default) or stream
    */
-  mode?: "page" | "stream";
+  mode?: "page" | "stream" | "" | null;
   /**
    * fields, a leading hyphen sorts in descending order; the id is added as the last key
    *
@@ -1919,7 +1921,7 @@ export interface OpportunitiesSearchRequestAsJob {
    * false reads the rows one page after the other; default true
    */
   parallel?: null | boolean;
-  where?: Where;
+  where?: Where | null;
 }
 export interface RecordHeaders {
   /**
@@ -2086,6 +2088,45 @@ export interface Role {
   via: string;
   [k: string]: unknown;
 }
+export interface StoredHeaders {
+  /**
+   * How the body is compressed, where the job asked for it.
+   */
+  "Content-Encoding"?: "zstd";
+  /**
+   * Incarnation of the connection. Readers ignore messages of another one than the job's.
+   */
+  "Crm-Incarnation"?: string;
+  /**
+   * On the last message of an answer of several.
+   */
+  "Crm-Last"?: "true";
+  /**
+   * Number of this message in an answer of several, from 1; a gap means loss.
+   */
+  "Crm-Page": string;
+  /**
+   * Correlates a request with what answers it. crmbridge makes one where it is absent.
+   */
+  "Crm-Request-Id": string;
+  /**
+   * Rows of the job up to this message.
+   */
+  "Crm-Rows": string;
+  /**
+   * Rows that the job will have, where that is known.
+   */
+  "Crm-Total"?: string;
+  /**
+   * W3C trace context.
+   */
+  traceparent?: string;
+  /**
+   * W3C trace context.
+   */
+  tracestate?: string;
+  [k: string]: unknown;
+}
 export interface User {
   business_unit_id: string;
   disabled: boolean;
@@ -2104,29 +2145,29 @@ export interface UserGetRequest {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * primary e-mail address or user name; give this or user_id
    */
-  email?: string;
+  email?: string | null;
   /**
    * systemuserid; give this or email
    */
-  user_id?: string;
+  user_id?: string | null;
 }
 export interface UserGetRequestAsJob {
   /**
    * id of the connection; may be left out on a subject that names it
    */
-  connection?: string;
+  connection?: string | null;
   /**
    * primary e-mail address or user name; give this or user_id
    */
-  email?: string;
+  email?: string | null;
   /**
    * zstd compresses the results; default none
    */
-  encoding?: "" | "zstd";
+  encoding?: "" | "zstd" | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -2134,7 +2175,7 @@ export interface UserGetRequestAsJob {
   /**
    * systemuserid; give this or email
    */
-  user_id?: string;
+  user_id?: string | null;
 }
 export interface UserReply {
   connection?: string;

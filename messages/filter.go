@@ -59,12 +59,24 @@ const (
 var operators = []struct {
 	op    Op
 	takes Arity
+	of    valueKinds
 }{
-	{Eq, OneValue}, {Ne, OneValue}, {Lt, OneValue}, {Le, OneValue}, {Gt, OneValue}, {Ge, OneValue},
-	{Between, TwoValues}, {In, ValueList}, {NotIn, ValueList},
-	{Contains, OneValue}, {NotContains, OneValue}, {StartsWith, OneValue}, {EndsWith, OneValue},
-	{ContainsAny, ValueList}, {ContainsNone, ValueList}, {IsNull, NoValue}, {NotNull, NoValue},
+	{Eq, OneValue, scalars}, {Ne, OneValue, scalars},
+	{Lt, OneValue, ordered}, {Le, OneValue, ordered}, {Gt, OneValue, ordered}, {Ge, OneValue, ordered},
+	{Between, TwoValues, ordered}, {In, ValueList, ordered}, {NotIn, ValueList, ordered},
+	{Contains, OneValue, texts}, {NotContains, OneValue, texts}, {StartsWith, OneValue, texts}, {EndsWith, OneValue, texts},
+	{ContainsAny, ValueList, ordered}, {ContainsNone, ValueList, ordered},
+	{IsNull, NoValue, 0}, {NotNull, NoValue, 0},
 }
+
+// valueKinds are the kinds of JSON that some type of column takes with an operator.
+type valueKinds int
+
+const (
+	texts   valueKinds = iota + 1 // strings
+	ordered                       // strings and numbers
+	scalars                       // strings, numbers, true and false
+)
 
 // Ops lists every operator.
 func Ops() []Op {

@@ -72,7 +72,11 @@ func (op Operation) jobSchema(tables []Table) (*jsonschema.Schema, error) {
 		return nil, err
 	}
 	tighten(options, requestFacts(reflect.TypeFor[JobOptions](), nil, tables))
+	asRead(reflect.TypeFor[JobOptions](), options)
 	maps.Copy(schema.Properties, options.Properties)
+	if cursor, searches := schema.Properties["cursor"]; searches && bodies.request == reflect.TypeFor[SearchRequest]() {
+		cursor.Description, cursor.MaxLength = "a job reads everything from the beginning: leave it out", jsonschema.Ptr(0)
+	}
 	schema.Title += " as a job"
 	return schema, nil
 }
@@ -158,13 +162,16 @@ func schemaFor(body reflect.Type, table *Table, tables []Table) (*jsonschema.Sch
 		schema.Defs = map[string]*jsonschema.Schema{"where": whereSchema()}
 	}
 	schema.Title = titleOf(body.Name())
-	facts := replyFacts(body)
 	if reflect.PointerTo(body).Implements(reflect.TypeFor[Request]()) {
-		facts = requestFacts(body, table, tables)
+		tighten(schema, requestFacts(body, table, tables))
+		asRead(body, schema)
 	} else {
+		if body == reflect.TypeFor[ErrorReply]() { // it always has its error
+			schema.Properties["error"].Type, schema.Properties["error"].Types = "object", nil
+		}
 		open(schema)
+		tighten(schema, replyFacts(body))
 	}
-	tighten(schema, facts)
 	if table != nil {
 		schema.Title = titleOf(table.Name) + " " + strings.ToLower(schema.Title)
 		table.describe(schema)
@@ -186,10 +193,17 @@ func (t Table) describeWith(schema *jsonschema.Schema, words *strings.Replacer) 
 }
 
 // open lets a reply have members that this version does not know: a newer
-// crmbridge may add some. A list without items is written as one.
+// crmbridge may add some. A list without items is written as one, and what may be absent is
+// absent where there is nothing, never null.
 func open(schema *jsonschema.Schema) {
 	if schema == nil {
 		return
+	}
+	for name, property := range schema.Properties {
+		if !slices.Contains(schema.Required, name) && property.Type == "" && property.Ref == "" && len(property.Types) == 2 {
+			property.Types = slices.DeleteFunc(property.Types, func(kind string) bool { return kind == "null" })
+			property.Type, property.Types = property.Types[0], nil
+		}
 	}
 	if schema.Items != nil && slices.Contains(schema.Types, "array") {
 		schema.Type, schema.Types = "array", nil
@@ -204,28 +218,4 @@ func open(schema *jsonschema.Schema) {
 	for _, form := range schema.AnyOf {
 		open(form)
 	}
-}
-
-// whereSchema is written out because the type refers to itself.
-func whereSchema() *jsonschema.Schema {
-	nodes := func() *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "array", MinItems: jsonschema.Ptr(1),
-			Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
-	}
-	ops := make([]any, 0, len(Ops()))
-	for _, op := range Ops() {
-		ops = append(ops, string(op))
-	}
-	object := func(required []string, properties map[string]*jsonschema.Schema) *jsonschema.Schema {
-		return &jsonschema.Schema{Type: "object", Required: required, Properties: properties,
-			AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}}}
-	}
-	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{
-		object([]string{"and"}, map[string]*jsonschema.Schema{"and": nodes()}),
-		object([]string{"or"}, map[string]*jsonschema.Schema{"or": nodes()}),
-		object([]string{"not"}, map[string]*jsonschema.Schema{"not": {Ref: "#/$defs/where"}}),
-		object([]string{"field", "op"}, map[string]*jsonschema.Schema{
-			"field": {Type: "string", MinLength: jsonschema.Ptr(1)}, "op": {Type: "string", Enum: ops},
-			"value": anyValue()}),
-	}}
 }

@@ -32,6 +32,10 @@ func from1To(most float64) fact {
 
 func matching(pattern string) fact { return func(s *jsonschema.Schema) { s.Pattern = pattern } }
 
+func atMost(characters int) fact {
+	return func(s *jsonschema.Schema) { s.MaxLength = jsonschema.Ptr(characters) }
+}
+
 func upTo(most int) fact { return func(s *jsonschema.Schema) { s.MaxItems = jsonschema.Ptr(most) } }
 
 func fromOneItemTo(most int) fact {
@@ -61,9 +65,9 @@ func requestFacts(body reflect.Type, table *Table, tables []Table) map[string]fa
 		"mode": oneOf(ModePage, ModeStream), "grant": oneOf(GrantAuthorizationCode, GrantClientCredentials),
 		"prompt": oneOf("login", "consent", "select_account", "none"),
 		"fields": fromOneItemTo(MaxFields), "order_by": upTo(MaxOrderBy),
-		"user_id": matching(guidPattern), "page": from1To(mostCount),
+		"user_id": matching("^$|" + guidPattern), "page": from1To(mostCount),
 		"job_id": matching("^[A-Za-z0-9_-]{1,64}$"), "new_job_id": matching("^[A-Za-z0-9_-]{0,64}$"),
-		"encoding": oneOf("", EncodingZstd),
+		"encoding": oneOf("", EncodingZstd), "email": atMost(MaxEmail), "login_hint": atMost(MaxLoginHint),
 	}
 	if table != nil {
 		facts[table.IDMember()] = matching(guidPattern)

@@ -15,6 +15,10 @@ type UserGetRequest struct {
 	Email  string `json:"email,omitzero" jsonschema:"primary e-mail address or user name; give this or user_id"`
 }
 
+// MaxEmail bounds [UserGetRequest].Email in bytes: the longest e-mail address or user name that is
+// looked up. Dataverse's domainname holds 1024 characters.
+const MaxEmail = 1024
+
 // UserReply holds one user.
 type UserReply struct {
 	Head

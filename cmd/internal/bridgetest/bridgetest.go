@@ -37,7 +37,8 @@ type World struct {
 	// Tables is the TABLES of the world's crmbridges; empty is the default.
 	Tables string
 
-	t testing.TB
+	t     testing.TB
+	added []messages.Table // by BridgeWith
 }
 
 // New starts a world that ends with the test.
@@ -60,6 +61,7 @@ func NewWrapped(t testing.TB, options emulator.Options, wrap func(http.Handler) 
 			t.Error(err)
 		}
 	})
+	w.NATSURL = w.Overheard(w.NATSURL)
 	w.RedisURL = w.Services.RedisURL
 	if w.Redis = StartRedis(t); w.Redis != nil {
 		w.RedisURL = w.Redis.URL
@@ -127,6 +129,7 @@ func (w *World) BridgeWith(settings bridge.Settings, log io.Writer, more ...mess
 		w.t.Fatal(err)
 	}
 	config.Tables = append(config.Tables, more...)
+	w.added = append(w.added, more...)
 	if log == nil {
 		log = io.Discard
 	}

@@ -34,7 +34,9 @@ func Main(m *testing.M, program func(args []string, stdout, stderr io.Writer) (s
 		panic(err) // package testing has no such flag any more
 	}
 	bridge.QuietRedis(slog.New(slog.DiscardHandler))
-	os.Exit(m.Run())
+	status := m.Run()
+	sayHeld(os.Stdout)
+	os.Exit(status)
 }
 
 // Program is the program given to Main as a process, with this environment and

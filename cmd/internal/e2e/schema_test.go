@@ -4,133 +4,169 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/jsonschema-go/jsonschema"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/contract"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// beyondSchema is what a JSON Schema cannot say, or says otherwise than the consumer:
-// where both differ, the place and the value must be here. stricter is who refuses.
-var beyondSchema = []struct {
-	place    string // of the mutation, as a pattern
-	value    string // that was put there, as a pattern
-	stricter string // "consumer" or "schema"
-	why      string
-}{
-	{`.*`, `^null$`, "schema", "null stands for absent, so that generated clients can send it"},
-	{`^(mode|grant|prompt|account_id|user_id)$`, `^""$`, "schema", "an empty text stands for absent"},
-	{`^(page_size|limit)$`, `^\d+(\.0+|[eE]\d+)$`, "consumer", "whole numbers are written as digits"},
-	{`^limit$`, `^9223372036854775808$`, "consumer", "JSON Schema's numbers do not tell it from the greatest that is taken"},
-	{`^connection$`, `^(absent|"")$`, "consumer", "the connection may stand in the subject instead"},
-	{`^(fields|order_by)(\[\d+\])?$`, `^"`, "consumer", "which columns there are"},
-	{`(^|\.)field$`, `^"`, "consumer", "which columns there are"},
-	{`(^|\.)(value|op)(\[\d+\])?$`, `.*`, "consumer", "which values go with which operator and type of column"},
-	{`^where(\.|$)`, `^deep`, "consumer", "the depth of the tree, its leaves and its values, counted over all of it"},
-	{`^(user_id|email)$`, `.*`, "consumer", "one of two members, not both and not none"},
-	{`^environment_url$`, `.*`, "consumer", "which hosts are allowed"},
-	{`^(tenant|login_hint|prompt)$`, `.*`, "consumer", "forms of directories and users; nobody signs in for client_credentials"},
-	{`^grant$`, `client_credentials`, "consumer", "which connections may be made without a person"},
+// A verdict asks crmbridge for an operation with a body. It is nil where crmbridge takes the body.
+type verdict func(op messages.Operation, body string) *messages.Error
+
+// mutated is a crmbridge with all tables and the connection acme, and how bodies are sent to it: as
+// requests on plain subjects, and as jobs.
+func mutated(t *testing.T) (w *bridgetest.World, asRequest, asJob verdict) {
+	t.Helper()
+	w = bridgetest.New(t, emulator.Options{Accounts: 3, Contacts: 3})
+	w.Tables = "accounts,contacts,leads,opportunities"
+	settings := w.Settings(true)
+	settings.BusCompletion = "true"
+	w.Bridge(settings, nil)
+	w.Connect("acme")
+	_, nc := w.Client()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	results, err := nc.SubscribeSync("crm.results.acme.*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(msg *nats.Msg, err error) *messages.Error {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var reply messages.ErrorReply
+		if msg.Header.Get(messages.HeaderErrorCode) == "" {
+			return nil
+		}
+		if err := json.Unmarshal(msg.Data, &reply); err != nil {
+			t.Fatal(err)
+		}
+		return reply.Error
+	}
+	jobs := 0
+	return w, func(op messages.Operation, body string) *messages.Error {
+			t.Helper()
+			return read(nc.Request(op.Subject(), []byte(body), time.Minute))
+		}, func(op messages.Operation, body string) *messages.Error {
+			t.Helper()
+			jobs++
+			id := fmt.Sprint("job-", jobs)
+			if _, err := js.Publish(t.Context(), op.JobSubject("acme", id), []byte(body)); err != nil {
+				t.Fatal(err)
+			}
+			for {
+				msg, err := results.NextMsg(2 * time.Minute)
+				if err != nil || msg.Subject == messages.ResultSubject("acme", id) {
+					return read(msg, err)
+				}
+			}
+		}
 }
 
-// The schemas that the services API shows and the consumer agree on the same mutated
-// bodies: types, members, enumerations, bounds, what is required.
+// The document and the consumer agree on the same mutated bodies: types, members, enumerations,
+// bounds, what is required. Where the consumer is stricter, contract.Unsayable has the reason; the
+// document is never.
 func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
 	bridgetest.Long(t, "it sends thousands of bodies")
 	t.Parallel()
-	w := bridgetest.New(t, emulator.Options{Accounts: 3})
-	w.Bridge(w.Settings(true), nil)
-	w.Connect("acme")
-	_, nc := w.Client()
-	accounts := messages.Accounts
-	served := []messages.Table{accounts}
+	w, asRequest, asJob := mutated(t)
+	document, err := contract.Of()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const guid = "11111111-2222-3333-4444-555555555555"
+	table := func(name, id, where string) map[messages.Operation]string {
+		return map[messages.Operation]string{
+			messages.Operation(name + ".search"): `{"connection":"acme","fields":["name"],"order_by":["-name"],"page_size":2,"limit":2,"include_total":true,"mode":"page","cursor":"",
+			"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"email","op":"is_null"},` + where + `]}]}}`,
+			messages.Operation(name + ".get"):     `{"connection":"acme","` + id + `":"` + guid + `","fields":["name"]}`,
+			messages.Operation(name + ".count"):   `{"connection":"acme","where":{"field":"name","op":"in","value":["x"]}}`,
+			messages.Operation(name + ".fields"):  `{"connection":"acme","custom_only":true}`,
+			messages.Operation(name + ".changes"): `{"connection":"acme","fields":["name"],"page_size":2}`,
+		}
+	}
 	bodies := map[messages.Operation]string{
-		accounts.Operation(messages.VerbSearch): `{"connection":"acme","fields":["name","city"],"order_by":["-name"],"page_size":2,"limit":2,"include_total":true,"mode":"page",
-			"where":{"and":[{"not":{"field":"name","op":"eq","value":"x"}},{"or":[{"field":"city","op":"is_null"},{"field":"employees","op":"between","value":[1,2]}]}]}}`,
-		accounts.Operation(messages.VerbGet):     `{"connection":"acme","account_id":"11111111-2222-3333-4444-555555555555","fields":["name"]}`,
-		accounts.Operation(messages.VerbCount):   `{"connection":"acme","where":{"field":"name","op":"eq","value":"x"}}`,
-		accounts.Operation(messages.VerbFields):  `{"connection":"acme","custom_only":true}`,
-		accounts.Operation(messages.VerbChanges): `{"connection":"acme","fields":["name"],"page_size":2}`,
-		messages.ConnectionsCheck:                `{"connection":"acme","tables":["accounts"]}`,
-		messages.UsersGet:                        `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
-		messages.UsersWhoAmI:                     `{"connection":"acme"}`,
-		messages.ConnectionsList:                 `{"page_size":2}`,
-		messages.ConnectionsAuthorize:            `{"connection":"new","environment_url":"` + w.EmulatorURL + `","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations"}`,
+		messages.ConnectionsCheck:     `{"connection":"acme","tables":["accounts"]}`,
+		messages.ConnectionsGet:       `{"connection":"acme"}`,
+		messages.ConnectionsDelete:    `{"connection":"none"}`,
+		messages.ConnectionsLimits:    `{"connection":"acme"}`,
+		messages.ConnectionsList:      `{"page_size":2,"cursor":""}`,
+		messages.ConnectionsComplete:  `{"state":"x","code":"y"}`,
+		messages.ConnectionsAuthorize: `{"connection":"new","environment_url":"` + w.EmulatorURL + `","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations","daily_calls":5}`,
+		messages.UsersGet:             `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
+		messages.UsersWhoAmI:          `{"connection":"acme"}`,
+		messages.JobsGet:              `{"connection":"acme","job_id":"none"}`,
+		messages.JobsList:             `{"connection":"acme","page_size":2}`,
+		messages.JobsResults:          `{"connection":"acme","job_id":"none","page":1}`,
+		messages.JobsCancel:           `{"connection":"acme","job_id":"none"}`,
+		messages.JobsRetry:            `{"connection":"acme","job_id":"none","new_job_id":"new"}`,
+		messages.JobsDelete:           `{"connection":"acme","job_id":"none"}`,
 	}
-	used := map[int]bool{}
-	tried := 0
+	jobs := map[messages.Operation]string{
+		messages.UsersGet: `{"user_id":"` + guid + `","encoding":"zstd"}`,
+		messages.Accounts.Operation(messages.VerbSearch):  `{"connection":"acme","page_size":2,"parallel":false,"encoding":"zstd"}`,
+		messages.Contacts.Operation(messages.VerbChanges): `{"page_size":2,"parallel":true}`,
+	}
+	maps.Copy(bodies, table("accounts", "account_id", `{"field":"employees","op":"between","value":[1,2]}`))
+	maps.Copy(bodies, table("contacts", "contact_id", `{"field":"do_not_email","op":"ne","value":true}`))
+	reasons := map[string]int{}
+	hold := func(message string, op messages.Operation, m mutation, ask verdict) {
+		t.Helper()
+		byDocument := document.Asked(message, nil, []byte(m.body))
+		fault := ask(op, m.body)
+		refused := fault != nil && fault.Code == messages.InvalidRequest
+		reason := "both agree"
+		switch {
+		case refused && byDocument == nil:
+			reason = contract.Unsayable(fault)
+		case !refused && byDocument != nil:
+			reason = ""
+		}
+		if reason == "" {
+			t.Errorf("%s at %s = %s: the document says %v, the consumer %+v\n%s", message, m.place, m.value, byDocument, fault, m.body)
+		}
+		reasons[reason]++
+	}
 	for op, body := range bodies {
-		schemas, err := op.Schemas(served)
-		if err != nil {
-			t.Fatal(err)
+		message := string(op) + ".plain.request"
+		if !slices.Contains(document.Messages(), message) {
+			message = string(op) + ".request"
 		}
-		text := schemas.Request
-		var schema jsonschema.Schema
-		if err := json.Unmarshal([]byte(text), &schema); err != nil {
-			t.Fatal(err)
-		}
-		ready, err := schema.Resolve(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(text, ":true") || schema.Title == "" {
-			t.Errorf("%s: a bare true or no title: %s", op, text)
-		}
-		for m := range mutations(body) {
-			tried++
-			var instance any
-			decoder := json.NewDecoder(strings.NewReader(m.body))
-			if err := decoder.Decode(&instance); err != nil {
-				t.Fatalf("%s: %v", m.body, err)
-			}
-			bySchema := ready.Validate(instance)
-			reply, err := nc.Request(op.Subject(), []byte(m.body), 30*time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			refused := reply.Header.Get(messages.HeaderErrorCode) == string(messages.InvalidRequest)
-			if refused == (bySchema != nil) {
-				continue
-			}
-			stricter := "consumer"
-			if !refused {
-				stricter = "schema"
-			}
-			known := slices.IndexFunc(beyondSchema, func(b struct{ place, value, stricter, why string }) bool {
-				return b.stricter == stricter && regexp.MustCompile(b.place).MatchString(m.place) && regexp.MustCompile(b.value).MatchString(m.value)
-			})
-			if known < 0 {
-				t.Errorf("%s: %s is stricter at %s = %s: schema %v, consumer %s\n%s", op, stricter, m.place, m.value, bySchema, reply.Data, m.body)
-			}
-			used[known] = true
+		for m := range mutations(body, values()) {
+			hold(message, op, m, asRequest)
 		}
 	}
-	if tried < 800 {
+	for op, body := range jobs {
+		for m := range mutations(body, []string{"null", "true", "0", "1", "5001", "1.0", `""`, `"x"`, `"zstd"`, "[]"}) {
+			hold(string(op)+".job", op, m, asJob)
+		}
+	}
+	tried := 0
+	for reason, n := range reasons {
+		t.Logf("%5d %s", n, reason)
+		tried += n
+	}
+	if tried < 2000 {
 		t.Errorf("only %d bodies were tried", tried)
 	}
-	for i, b := range beyondSchema {
-		if !used[i] {
-			t.Errorf("the schema says it after all: %s %s: %s", b.place, b.value, b.why)
-		}
-	}
-	t.Logf("%d bodies", tried)
 }
 
 // A mutation is a body with one change.
 type mutation struct{ place, value, body string }
 
 // mutations yields the body itself and every change of one member, at any depth.
-func mutations(text string) func(func(mutation) bool) {
-	values := []string{"null", "true", "false", "0", "-1", "1", "2.5", "1.0", "1e2", "100", "1000", "1001", "5000", "5001", "9223372036854775807", "9223372036854775808", "1e300",
-		`""`, `"x"`, `"stream"`, `"page"`, `"Page"`, `"eq"`, `"client_credentials"`, `"11111111-2222-3333-4444-555555555555"`, `"{11111111-2222-3333-4444-555555555555}"`,
-		`"a b"`, `"` + strings.Repeat("a", 65) + `"`, "[]", "[1]", `["name"]`, `[null]`, "{}", `{"x":1}`, "[" + strings.Repeat(`"name",`, 101) + `"name"]`}
+func mutations(text string, values []string) func(func(mutation) bool) {
 	return func(yield func(mutation) bool) {
 		var root map[string]json.RawMessage
 		if err := json.Unmarshal([]byte(text), &root); err != nil {
@@ -207,4 +243,11 @@ func marshal(v any) []byte {
 		panic(err)
 	}
 	return text
+}
+
+// values are what members are replaced by.
+func values() []string {
+	return []string{"null", "true", "false", "0", "-1", "1", "2.5", "1.0", "1e2", "100", "1000", "1001", "5000", "5001", "9223372036854775807", "9223372036854775808", "1e300",
+		`""`, `"x"`, `"stream"`, `"page"`, `"Page"`, `"eq"`, `"client_credentials"`, `"11111111-2222-3333-4444-555555555555"`, `"{11111111-2222-3333-4444-555555555555}"`,
+		`"a b"`, `"` + strings.Repeat("a", 65) + `"`, "[]", "[1]", `["name"]`, `[null]`, "{}", `{"x":1}`, "[" + strings.Repeat(`"name",`, 101) + `"name"]`}
 }
