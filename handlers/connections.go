@@ -10,14 +10,26 @@ import (
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
-// connectionsGet answers connections.get.
+// connectionsGet answers connections.get, to whoever has a connect link also how far its sign-in is.
+// That is looked up first: the connection is then not older than what is said of it.
 func (o *Operations) connectionsGet(ctx context.Context, c route.Call,
-	_ messages.ConnectionRequest) (messages.ConnectionReply, error) {
+	in messages.ConnectionGetRequest) (reply messages.ConnectionGetReply, err error) {
+	if in.ConnectURL != "" {
+		signIn, err := o.Authorizer.SignIn(ctx, c.Connection, in.ConnectURL)
+		if err != nil {
+			return reply, err
+		}
+		reply.SignIn = &messages.SignIn{Phase: signIn.Phase}
+		if signIn.Err != nil {
+			reply.SignIn.Error = route.Classify(ctx, false, signIn.Err)
+		}
+	}
 	connection, err := o.Store.Get(ctx, c.Connection)
 	if err != nil {
-		return messages.ConnectionReply{}, err
+		return reply, err
 	}
-	return messages.ConnectionReply{Connection: connectionOf(connection)}, nil
+	reply.Connection = connectionOf(connection)
+	return reply, nil
 }
 
 // connectionsDelete answers connections.delete; that there is nothing to delete
@@ -69,10 +81,14 @@ func (o *Operations) connectionsList(ctx context.Context, c route.Call,
 		reply.Connections = append(reply.Connections, connectionOf(connection))
 	}
 	if next != "" {
-		reply.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(next))
+		reply.NextCursor = ListCursor(next)
 	}
 	return reply, nil
 }
+
+// ListCursor is a cursor of connections.list that goes on after an id, or after what would sort
+// there.
+func ListCursor(after string) string { return base64.RawURLEncoding.EncodeToString([]byte(after)) }
 
 // listAfter reads a cursor of connections.list: the last id that was listed, which may be
 // that of something unreadable. There is nothing in it to protect.

@@ -15,6 +15,7 @@ import (
 
 const (
 	exampleConnection = "acme"
+	exampleConnectURL = "https://crm.example/connect/Zm9yIGFuIGV4YW1wbGU"
 	exampleRequestID  = "0197d4c2-7f3a-7c51-9f5e-1d2c3b4a5968"
 	exampleJobID      = "01K9ZC4V6Q8M"
 	exampleID         = "5f0d3a8e-3c1b-4e57-9a55-0e3f7c2b1a90"
@@ -38,11 +39,12 @@ func exampleBodies(op Operation) (in any, out Reply) {
 	case ConnectionsAuthorize:
 		return AuthorizeRequest{Target: target, EnvironmentURL: connection.EnvironmentURL},
 			&AuthorizeReply{Connection: AuthorizedConnection{ID: exampleConnection},
-				ConnectURL: "https://crm.example/connect/Zm9yIGFuIGV4YW1wbGU", ExpiresAt: later}
+				ConnectURL: exampleConnectURL, ExpiresAt: later}
 	case ConnectionsComplete:
 		return CompleteRequest{State: "c3RhdGU", Code: "0.AXEA"}, &ConnectionReply{Connection: connection}
 	case ConnectionsGet:
-		return ConnectionRequest{target}, &ConnectionReply{Connection: connection}
+		return ConnectionGetRequest{target, exampleConnectURL},
+			&ConnectionGetReply{Connection: connection, SignIn: &SignIn{Phase: SignInConnected}}
 	case ConnectionsList:
 		return ConnectionsListRequest{PageSize: 100}, &ConnectionsListReply{Connections: []Connection{connection}}
 	case ConnectionsDelete:

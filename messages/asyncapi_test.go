@@ -225,7 +225,7 @@ func TestExamplesOfTheDocument(t *testing.T) {
 func TestTheDocumentOfAnOperation(t *testing.T) {
 	_, doc := asyncDocument(t, messages.Tables(), messages.ConnectionsGet)
 	schemas := member(t, doc, "components", "schemas").(map[string]any)
-	for _, wanted := range []string{"ConnectionRequest", "ConnectionReply", "Connection", "ErrorReply", "ConnectionEvent"} {
+	for _, wanted := range []string{"ConnectionGetRequest", "ConnectionGetReply", "Connection", "ErrorReply", "ConnectionEvent"} {
 		if schemas[wanted] == nil {
 			t.Errorf("there is no %s", wanted)
 		}

@@ -43,11 +43,17 @@ func (c *Client) Complete(ctx context.Context, in CompleteRequest) (*ConnectionR
 
 // Connection describes one connection.
 func (c *Client) Connection(ctx context.Context, id string) (*Connection, error) {
-	reply, err := call[ConnectionReply](ctx, c, ConnectionsGet, &ConnectionRequest{Target{id}})
+	reply, err := call[ConnectionGetReply](ctx, c, ConnectionsGet, &ConnectionGetRequest{Target: Target{id}})
 	if err != nil {
 		return nil, err
 	}
 	return &reply.Connection, nil
+}
+
+// SignIn describes a connection and how far the sign-in is that Authorize began, by the ConnectURL
+// that it answered with. It is how to learn that the person declined.
+func (c *Client) SignIn(ctx context.Context, id, connectURL string) (*ConnectionGetReply, error) {
+	return call[ConnectionGetReply](ctx, c, ConnectionsGet, &ConnectionGetRequest{Target{id}, connectURL})
 }
 
 // Connections returns one page of connections.

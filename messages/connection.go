@@ -128,8 +128,44 @@ type CompleteRequest struct {
 	ErrorDescription string `json:"error_description,omitzero"`
 }
 
-// ConnectionRequest names a connection and nothing else: connections.get,
-// connections.delete, users.whoami.
+// ConnectionGetRequest asks for a connection, and how far a sign-in is that was begun for it.
+type ConnectionGetRequest struct {
+	Target
+	ConnectURL string `json:"connect_url,omitzero" jsonschema:"the connect_url that connections.authorize answered with: the reply says in sign_in how far that sign-in is"`
+}
+
+// Phases of a [SignIn].
+const (
+	// SignInWaiting: nobody has come back from Microsoft yet.
+	SignInWaiting = "waiting"
+	// SignInConnected: the link has made the connection.
+	SignInConnected = "connected"
+	// SignInFailed: who went on from the link last came back without success; it can be opened again.
+	SignInFailed = "failed"
+	// SignInExpired: the link cannot be opened any more.
+	SignInExpired = "expired"
+)
+
+// SignInPhases lists the phases of a sign-in.
+func SignInPhases() []string {
+	return []string{SignInWaiting, SignInConnected, SignInFailed, SignInExpired}
+}
+
+// A SignIn is how far the sign-in of a connect_url is.
+type SignIn struct {
+	Phase string `json:"phase" jsonschema:"waiting, connected, failed or expired"`
+	Error *Error `json:"error,omitzero"` // why it failed
+}
+
+// ConnectionGetReply holds one connection, and SignIn where the request named a connect_url.
+type ConnectionGetReply struct {
+	RequestHead
+	Connection Connection `json:"connection"`
+	SignIn     *SignIn    `json:"sign_in,omitzero"`
+}
+
+// ConnectionRequest names a connection and nothing else: connections.delete,
+// connections.limits, users.whoami.
 type ConnectionRequest struct {
 	Target
 }

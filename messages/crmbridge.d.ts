@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 644d50dc681bf2a7c886818462e66461d0d06baff66f2783888cb5fbb5c7260d
+// sha256 of asyncapi.json: 44f59de859f1ba27846b270b7481420316cf317dab76ee41ead12aa855df10ae
 
 export type Where =
   | {
@@ -531,6 +531,70 @@ export interface ConnectionEvent {
   version: number;
   [k: string]: unknown;
 }
+export interface ConnectionGetReply {
+  connection: Connection;
+  request_id: string;
+  sign_in?: {
+    error?: Error;
+    /**
+     * waiting, connected, failed or expired
+     */
+    phase: "waiting" | "connected" | "failed" | "expired";
+    [k: string]: unknown;
+  };
+  [k: string]: unknown;
+}
+export interface Error {
+  admin_consent_url?: string;
+  code:
+    | "cancelled"
+    | "configuration_error"
+    | "connection_exists"
+    | "connection_not_found"
+    | "consent_required"
+    | "cursor_expired"
+    | "deadline_exceeded"
+    | "identity_mismatch"
+    | "internal"
+    | "invalid_request"
+    | "invalid_state"
+    | "not_found"
+    | "not_supported"
+    | "overloaded"
+    | "permission_denied"
+    | "reauthorization_required"
+    | "throttled"
+    | "too_large"
+    | "unavailable"
+    | "upstream_error";
+  details?: Detail[];
+  dynamics?: {
+    code: string;
+    message: string;
+    request_id: string;
+    status: number;
+    [k: string]: unknown;
+  };
+  message: string;
+  retry_after_ms?: number;
+  retryable: boolean;
+  [k: string]: unknown;
+}
+export interface Detail {
+  message: string;
+  path: string;
+  [k: string]: unknown;
+}
+export interface ConnectionGetRequest {
+  /**
+   * the connect_url that connections.authorize answered with: the reply says in sign_in how far that sign-in is
+   */
+  connect_url?: string | null;
+  /**
+   * id of the connection; may be left out on a subject that names it
+   */
+  connection?: string | null;
+}
 export interface ConnectionReply {
   connection: Connection;
   request_id: string;
@@ -954,47 +1018,6 @@ export interface DeletedReply {
   connection?: string;
   deleted: boolean;
   request_id: string;
-  [k: string]: unknown;
-}
-export interface Detail {
-  message: string;
-  path: string;
-  [k: string]: unknown;
-}
-export interface Error {
-  admin_consent_url?: string;
-  code:
-    | "cancelled"
-    | "configuration_error"
-    | "connection_exists"
-    | "connection_not_found"
-    | "consent_required"
-    | "cursor_expired"
-    | "deadline_exceeded"
-    | "identity_mismatch"
-    | "internal"
-    | "invalid_request"
-    | "invalid_state"
-    | "not_found"
-    | "not_supported"
-    | "overloaded"
-    | "permission_denied"
-    | "reauthorization_required"
-    | "throttled"
-    | "too_large"
-    | "unavailable"
-    | "upstream_error";
-  details?: Detail[];
-  dynamics?: {
-    code: string;
-    message: string;
-    request_id: string;
-    status: number;
-    [k: string]: unknown;
-  };
-  message: string;
-  retry_after_ms?: number;
-  retryable: boolean;
   [k: string]: unknown;
 }
 export interface ErrorHeaders {

@@ -12,6 +12,11 @@ const (
 	EventDeleted = "deleted"
 )
 
+// EventKinds lists the kinds of events.
+func EventKinds() []string {
+	return []string{EventConnected, EventReauthorizationRequired, EventDeleted}
+}
+
 // EventsStream is the JetStream stream that keeps events for 7 days, and
 // EventSubjects what it captures.
 const (

@@ -91,7 +91,7 @@ func bodiesOf[Request, Reply any]() bodies {
 var fixedBodies = map[Operation]bodies{
 	ConnectionsAuthorize: bodiesOf[AuthorizeRequest, AuthorizeReply](),
 	ConnectionsComplete:  bodiesOf[CompleteRequest, ConnectionReply](),
-	ConnectionsGet:       bodiesOf[ConnectionRequest, ConnectionReply](),
+	ConnectionsGet:       bodiesOf[ConnectionGetRequest, ConnectionGetReply](),
 	ConnectionsList:      bodiesOf[ConnectionsListRequest, ConnectionsListReply](),
 	ConnectionsDelete:    bodiesOf[ConnectionRequest, DeletedReply](),
 	ConnectionsCheck:     bodiesOf[CheckRequest, ChecksReply](),

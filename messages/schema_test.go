@@ -111,6 +111,7 @@ func TestRequestSchemas(t *testing.T) {
 		{messages.ConnectionsComplete, `{"state":"x","code":"y"}`, true},
 		{messages.ConnectionsGet, `{"connection":1}`, false},
 		{messages.ConnectionsGet, `{"connection":"acme"}`, true},
+		{messages.ConnectionsGet, `{"connect_url":"https://crm.example/connect/x"}`, true},
 		{messages.ConnectionsList, `{"limit":1}`, false},
 		{messages.ConnectionsList, `{"page_size":1,"cursor":"x"}`, true},
 		{messages.UsersGet, `{"mail":"a@b"}`, false},
@@ -182,7 +183,7 @@ func TestReplySchemas(t *testing.T) {
 	}{
 		{messages.ConnectionsAuthorize, &messages.AuthorizeReply{ConnectURL: "https://crm.example/connect/x", ExpiresAt: now}},
 		{messages.ConnectionsAuthorize, &messages.AuthorizeReply{Connection: messages.AuthorizedConnection{Made: &connection}}},
-		{messages.ConnectionsGet, &messages.ConnectionReply{Connection: connection}},
+		{messages.ConnectionsGet, &messages.ConnectionGetReply{Connection: connection}},
 		{messages.ConnectionsList, &messages.ConnectionsListReply{Connections: []messages.Connection{connection}}},
 		{messages.ConnectionsList, &messages.ConnectionsListReply{}},
 		{messages.ConnectionsDelete, &messages.DeletedReply{Deleted: true}},

@@ -91,7 +91,8 @@ func replyFacts(body reflect.Type) map[string]fact {
 	facts := map[string]fact{
 		"code": oneOf(codes...), "status": oneOf(Statuses()...),
 		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
-		"kind":  oneOf(EventConnected, EventReauthorizationRequired, EventDeleted),
+		"kind":  oneOf(EventKinds()...),
+		"phase": oneOf(SignInPhases()...),
 		"type":  oneOf(FieldTypes()...),
 		"depth": oneOf(DepthOrganization, DepthDeep, DepthLocal, DepthBasic),
 		"count": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },

@@ -32,6 +32,9 @@ type attempt struct {
 	Tables []string `json:"tables,omitzero"`
 	// DailyCalls is the ticket's.
 	DailyCalls int `json:"daily_calls,omitzero"`
+	// Opening counts the ticket's openings up to this one; 0 for Bus, and in records from before it
+	// was kept.
+	Opening int `json:"opening,omitzero"`
 
 	Phase    string         `json:"phase"`
 	Proof    string         `json:"proof"` // hash of the code or error that came first
@@ -121,6 +124,11 @@ func (st attempt) failed(e *Error) attempt {
 	return st
 }
 
+// error is the failure as it was.
+func (f *failure) error() *Error {
+	return &Error{Code: f.Code, Message: f.Message, AdminConsentURL: f.AdminConsentURL, AADSTS: f.AADSTS, Actor: f.Actor}
+}
+
 func (st attempt) outcome() (Connection, error) {
 	switch {
 	case st.Result != nil:
@@ -128,8 +136,7 @@ func (st attempt) outcome() (Connection, error) {
 		result.Tables = recorded(result.Tables)
 		return result, nil
 	case st.Failure != nil:
-		return Connection{}, &Error{Code: st.Failure.Code, Message: st.Failure.Message,
-			AdminConsentURL: st.Failure.AdminConsentURL, AADSTS: st.Failure.AADSTS, Actor: st.Failure.Actor}
+		return Connection{}, st.Failure.error()
 	}
 	return Connection{}, newError(CodeInternal, "a stored sign-in has no outcome", nil)
 }

@@ -87,6 +87,7 @@ func (a *Authorizer) step(ctx context.Context, cb Callback) (c Connection, again
 		st = st.failed(newError(CodeInvalidState,
 			"the process that was redeeming the authorization code was lost; start again", nil))
 		if _, err = change(ctx, a.store, at, st, outcomeKept); err == nil {
+			a.tell(ctx, key, st)
 			c, err = st.outcome()
 			return c, false, err
 		}

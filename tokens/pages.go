@@ -26,6 +26,9 @@ var pagesText string
 //go:embed pages.css
 var pagesStyle string
 
+// PagesStyle is the style sheet of the pages, for others that are to look like them.
+func PagesStyle() string { return pagesStyle }
+
 // page is what the template shows.
 type page struct {
 	Style template.CSS

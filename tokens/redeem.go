@@ -119,7 +119,9 @@ func (a *Authorizer) give(ctx context.Context, at fence, st attempt, err error) 
 		a.release(ctx, at, st)
 		return f
 	}
-	_, _ = a.settle(ctx, at, st.failed(f))
+	st = st.failed(f)
+	_, _ = a.settle(ctx, at, st)
+	a.tell(ctx, at.key, st)
 	return f
 }
 

@@ -38,6 +38,8 @@ type ticket struct {
 	Tables []string `json:"tables,omitzero"`
 	// DailyCalls is the request's, 0 where it named none.
 	DailyCalls int `json:"daily_calls,omitzero"`
+	// Failed is why the sign-in of the last opening failed; nil once the link was opened again.
+	Failed *failure `json:"failed,omitzero"`
 }
 
 // Opening is what a person sees before going to Microsoft.
@@ -156,6 +158,7 @@ func (a *Authorizer) countOpening(ctx context.Context, key string) (ticket, erro
 			return ticket{}, err
 		}
 		t.Openings++
+		t.Failed = nil
 		if _, err = change(ctx, a.store, at, t, keepTTL); !errors.Is(err, errConflict) {
 			return t, err
 		}
@@ -181,7 +184,7 @@ func (a *Authorizer) open(ctx context.Context, t ticket, ticketKey, cookieHash s
 		Ticket: ticketKey, Connection: t.Connection, Incarnation: t.Incarnation, Environment: t.Environment,
 		Tenant: t.Tenant, Directory: t.Directory, AllowUserChange: t.AllowUserChange,
 		Cookie: cookieHash, Bus: cookieHash == "", Verifier: verifier, Phase: phaseNew, Tables: recorded(t.Tables),
-		DailyCalls: t.DailyCalls,
+		DailyCalls: t.DailyCalls, Opening: t.Openings,
 	}
 	if err := a.store.putNew(ctx, stateKey(digest(state)), statePurpose, st, ticketLife); err != nil {
 		return "", "", err

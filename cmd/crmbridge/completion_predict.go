@@ -124,6 +124,7 @@ func (c *completing) predictors() map[string]complete.Predictor {
 		"fields":     list(func() []string { return c.fields(false) }),
 		"order":      complete.PredictFunc(func(a complete.Args) []string { return ofOrder(a.Last, c.fields(true)) }),
 		"where":      complete.PredictFunc(c.where),
+		"kind":       list(messages.EventKinds),
 		"prompt":     complete.PredictSet("login", "consent", "select_account", "none"),
 		"check":      complete.PredictSet("nats", "subscriptions", "jetstream", "redis", "draining"),
 		"level":      complete.PredictSet("debug", "info", "warn", "error"),

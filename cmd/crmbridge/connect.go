@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
-
-	"github.com/cli/browser"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -89,10 +86,9 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	if !c.NoBrowser {
-		browser.Stdout, browser.Stderr = io.Discard, io.Discard // what it tried is of no use to anybody
-		if err := browser.OpenURL(begun.ConnectURL); err != nil {
+		openPage(begun.ConnectURL, func() {
 			fmt.Fprintln(std.err, "No browser could be opened here; open the page in one.")
-		}
+		})
 	}
 	if c.NoWait {
 		return nil
@@ -101,6 +97,7 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	if c.Timeout > 0 {
 		until = earlier(until, time.Now().Add(c.Timeout))
 	}
+	wait.url, wait.closes = begun.ConnectURL, begun.ExpiresAt
 	return wait.run(ctx, until)
 }
 
@@ -120,6 +117,8 @@ type waiting struct {
 	events     *messages.EventWatch
 	// before is the connection as it was; nil where there was none, or none to be seen.
 	before *messages.Connection
+	url    string    // of the page; "" where the service does not know of sign-ins
+	closes time.Time // when the page does
 }
 
 // askAgain is how often the connection is asked for while nothing is heard.
@@ -175,9 +174,11 @@ func (w *waiting) look(ctx context.Context) (*messages.Connection, error) {
 		return w.ask.Connection(ctx, w.connection)
 	}
 	// Any other event may be an old one that comes late: only the connection tells.
-	now, err := w.ask.Connection(ctx, w.connection)
+	now, err := w.now(ctx)
 	fault, answered := errors.AsType[*messages.Error](err)
 	switch {
+	case errors.Is(err, errSignIn):
+		return nil, err
 	case answered && fault.Code == messages.ConnectionNotFound:
 		return nil, messages.Errorf(messages.ConnectionNotFound,
 			"%s was deleted meanwhile or nobody signed in, so that the page leads nowhere; start again", w.connection)
@@ -191,6 +192,44 @@ func (w *waiting) look(ctx context.Context) (*messages.Connection, error) {
 
 func (w *waiting) wasActive() bool {
 	return w.before != nil && w.before.Status == messages.StatusActive
+}
+
+// errSignIn is in an error with which the person came back.
+var errSignIn = errors.New("the sign-in failed")
+
+// now is the connection, or why the person's sign-in ended without it. A service from before it was
+// kept tells of the connection alone.
+func (w *waiting) now(ctx context.Context) (*messages.Connection, error) {
+	if w.url == "" {
+		return w.ask.Connection(ctx, w.connection)
+	}
+	reply, err := w.ask.SignIn(ctx, w.connection, w.url)
+	if fault, ok := errors.AsType[*messages.Error](err); ok && fault.Code == messages.InvalidRequest {
+		w.url = ""
+		return w.ask.Connection(ctx, w.connection)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case reply.SignIn == nil:
+	case reply.SignIn.Phase == messages.SignInConnected:
+		w.before = nil // whoever it was before: this is the connection that the page made
+	case reply.SignIn.Phase == messages.SignInFailed && reply.SignIn.Error != nil:
+		return nil, w.failed(reply.SignIn.Error)
+	}
+	return &reply.Connection, nil
+}
+
+// failed says what became of the person's sign-in, and what can be done.
+func (w *waiting) failed(why *messages.Error) error {
+	said := *why
+	if w.wasActive() {
+		said.Message += fmt.Sprintf("; %s is as it was before", w.connection)
+	}
+	if time.Until(w.closes) > 0 {
+		said.Message += fmt.Sprintf(". The page can be opened again until %s", term.When(&w.closes))
+	}
+	return said.Because(errSignIn)
 }
 
 // differs tells by the connection itself that there is a new grant. Where it was

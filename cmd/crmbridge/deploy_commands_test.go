@@ -59,6 +59,12 @@ func TestDeployedCommands(t *testing.T) {
 			{"reader", "accounts export acme --out=" + exports + "/d.csv", 0, "20 accounts in"},
 			{"reader", "accounts export acme --out=" + exports + "/e.csv --consumer=acme-reader", own, ""},
 			{"reader", "accounts search globex", 1, refusal},
+			{"watcher", "events watch --all --max=1 --json", 0, `"kind":"connected"`},
+			{"watcher", "events watch --all --max=1 --connection=globex", 0, "globex"},
+			{"watcher", "connections list", 1, refusal},
+			{"watcher", "accounts search acme", 1, refusal},
+			{"watcher", "jobs list acme", 1, refusal},
+			{"operator", "events watch", 1, `Publish to "$JS.API.STREAM.INFO.CRM_EVENTS"`},
 			{"operator", "connections list", 1, refusal},
 			{"operator", "accounts search acme", 1, refusal},
 		} {

@@ -72,7 +72,7 @@ func TestDeployedAccountsFollowTheOperations(t *testing.T) {
 func TestBothDeployedFilesGiveTheSameRights(t *testing.T) {
 	simple, accounts := bridgetest.File(t, bridgetest.NATSFile), bridgetest.File(t, bridgetest.AccountsFile)
 	elsewhere := strings.NewReplacer(`"_INBOX.campaigns.>", "campaigns.replies.>", "_INBOX.reader.>", `, "")
-	for _, name := range []string{"CRMBRIDGE", "ADMINISTRATORS", "WATCHERS"} {
+	for _, name := range []string{"CRMBRIDGE", "ADMINISTRATORS", "WATCHERS", "EVENT_READERS"} {
 		block := func(text string) string {
 			_, block, _ := strings.Cut(text, name+" = {")
 			block, _, _ = strings.Cut(block, "users:")
@@ -102,6 +102,13 @@ func TestDeployedAnswersGoToTheUsers(t *testing.T) {
 			t.Errorf("%s: crmbridge publishes to everybody's inboxes, or not to _R_.>", file)
 		}
 		for _, found := range regexp.MustCompile(`"(_INBOX\.\w+\.>)"`).FindAllStringSubmatch(text, -1) {
+			// The watcher asks crmbridge nothing: JetStream answers it.
+			if found[1] == "_INBOX.watcher.>" {
+				if strings.Contains(rights, found[0]) {
+					t.Errorf("%s: crmbridge may publish to %s, and need not", file, found[0])
+				}
+				continue
+			}
 			// Tenants' users, who are in an account of their own, are answered by _R_.
 			if file == bridgetest.AccountsFile && found[1] == "_INBOX.reader.>" {
 				continue

@@ -72,7 +72,7 @@ func (d *deployed) forbidden() []right {
 	}))
 
 	// What others are answered, and what is stored for them.
-	for _, user := range []string{"requester", "reader", "operator", "administrator"} {
+	for _, user := range []string{"requester", "reader", "operator", "administrator", "watcher"} {
 		listen(user, "another's results", "crm.results.globex.*")
 		listen(user, "dead letters", "crm.dead.>")
 		listen(user, "jobs", "crm.accounts.*.job.*.*")
@@ -99,7 +99,7 @@ func (d *deployed) forbidden() []right {
 		publish(user, "acknowledges for another", "$JS.ACK.CRM_RESULTS.globex-reader.1.1.1.1.0")
 		listen(user, "the server's own account", "$SYS.>")
 	}
-	for _, user := range []string{"requester", "reader", "operator"} {
+	for _, user := range []string{"requester", "reader", "operator", "watcher"} {
 		for _, call := range []string{"CONSUMER.DELETE.CRM_RESULTS.globex-reader",
 			"CONSUMER.CREATE.CRM_RESULTS.globex-reader.crm.results.globex.*", "CONSUMER.INFO.CRM_RESULTS.globex-reader",
 			"CONSUMER.CREATE.CRM_RESULTS.acme-reader.crm.results.globex.*", "STREAM.INFO.CRM_RESULTS"} {
@@ -109,9 +109,9 @@ func (d *deployed) forbidden() []right {
 	listen("requester", "its results, past jobs.results", "crm.results.acme.*")
 	publish("requester", "a reader's consumer", "$JS.API.CONSUMER.MSG.NEXT.CRM_RESULTS.acme-reader")
 	for user, inboxes := range map[string][]string{
-		"requester": {"reader", "administrators", "globex"}, "reader": {"campaigns", "administrators", "crmbridge"},
-		"operator": {"administrators", "campaigns"}, "administrator": {"operator", "campaigns", "reader"},
-		"crmbridge": {"campaigns", "administrators", "reader", "operator"}} {
+		"requester": {"reader", "administrators", "globex"}, "reader": {"campaigns", "administrators", "crmbridge"}, "watcher": {"crmbridge", "administrators", "campaigns", "operator"},
+		"operator": {"administrators", "campaigns"}, "administrator": {"operator", "campaigns", "reader", "watcher"},
+		"crmbridge": {"campaigns", "administrators", "reader", "operator", "watcher"}} {
 		for _, inbox := range inboxes {
 			subject := "_INBOX." + inbox + ".>"
 			if user == "requester" && inbox != "reader" { // a tenant has all inboxes of its own account but one
@@ -162,6 +162,8 @@ func (d *deployed) forbidden() []right {
 			}
 			return allowed("NATS takes it")
 		})
+
+	d.forbiddenToWatcher(publish, listen)
 
 	// Who watches, and crmbridge itself.
 	for _, subject := range []string{"crm.accounts.search.request.acme", "crm.users.whoami.request.acme",

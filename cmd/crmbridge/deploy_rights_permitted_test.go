@@ -68,6 +68,9 @@ func permitted() []right {
 		}
 	}
 	may("operator", "hears of events", hearsEvents)
+	may("watcher", "reads and acknowledges an event by a consumer of its own", watches)
+	may("watcher", "looks at the stream of events", asks("$JS.API.STREAM.INFO.CRM_EVENTS", ""))
+	may("watcher", "reads an event by its number", asks("$JS.API.STREAM.MSG.GET.CRM_EVENTS", `{"seq":1}`))
 	limits := publishes
 	if serves("connections.limits") {
 		limits = asks

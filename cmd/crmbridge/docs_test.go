@@ -125,14 +125,14 @@ func TestREADMEIsShort(t *testing.T) {
 // The shipped NATS configuration is one that NATS reads, and its users may do
 // what deploy/README.md says and no more.
 func TestDeployedNATSConfiguration(t *testing.T) {
-	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "READER", "ADMINISTRATOR", "OPERATOR"} {
+	for _, name := range []string{"CRMBRIDGE", "CAMPAIGNS", "READER", "ADMINISTRATOR", "OPERATOR", "WATCHER"} {
 		t.Setenv(name+"_NATS_PASSWORD", strings.ToLower(name))
 	}
 	options, err := server.ProcessConfigFile(root + "/deploy/nats.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(options.Users) != 5 || !options.JetStream {
+	if len(options.Users) != 6 || !options.JetStream {
 		t.Errorf("%d users, JetStream %v", len(options.Users), options.JetStream)
 	}
 	for _, user := range options.Users {

@@ -29,6 +29,7 @@ type commands struct {
 	kong.Plugins                     // one group for each table
 	Users        usersCommands       `cmd:"" help:"Show users."`
 	Jobs         jobsCommands        `cmd:"" help:"List, show, cancel, retry and delete jobs."`
+	Events       eventsCommands      `cmd:"" help:"Watch what happens to connections."`
 	Status       statusCommand       `cmd:"" help:"Show the processes that run, blocked users, and jobs that wait."`
 	Doctor       doctorCommand       `cmd:"" help:"Look for what is wrong with a set-up, and say what mends it."`
 	Schema       schemaCommand       `cmd:"" help:"Print the contract: JSON Schemas of bodies, or an AsyncAPI document."`

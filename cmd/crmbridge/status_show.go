@@ -10,8 +10,8 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// show prints it for people.
-func (s *state) show(std *stdio, connection string) error {
+// showState prints it for people.
+func showState(std *stdio, s *state, connection string) error {
 	rows := make([][]string, len(s.Processes))
 	for i, p := range s.Processes {
 		rows[i] = []string{p.ID, p.Version, s.At.Sub(p.Started).Truncate(time.Second).String(),
@@ -44,7 +44,7 @@ func (s *state) show(std *stdio, connection string) error {
 	if err := term.Pairs(std.out, pairs); err != nil {
 		return err
 	}
-	if err := s.showBlocked(std); err != nil {
+	if err := showBlocked(std, s); err != nil {
 		return err
 	}
 	for _, unknown := range s.Unknown {
@@ -53,7 +53,7 @@ func (s *state) show(std *stdio, connection string) error {
 	return nil
 }
 
-func (s *state) showBlocked(std *stdio) error {
+func showBlocked(std *stdio, s *state) error {
 	if len(s.Blocked) == 0 {
 		return nil
 	}

@@ -211,7 +211,7 @@ func TestEveryRequestGetsExactlyOneAnswer(t *testing.T) {
 			if int64(got[0].Size()) > nc.MaxPayload()+256 {
 				t.Errorf("the answer has %d bytes", got[0].Size())
 			}
-			stats := consumer.stats()
+			stats := consumer.Stats()
 			if e := stats.Endpoints[1]; e.NumRequests != 1 || (e.NumErrors == 1) != (c.want != "") {
 				t.Errorf("counted %d requests and %d errors", e.NumRequests, e.NumErrors)
 			}

@@ -46,7 +46,7 @@ func (c *Consumer) discover() error {
 			return micro.Ping{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.PingResponseType}
 		},
 		micro.InfoVerb:  func() any { return c.info() },
-		micro.StatsVerb: func() any { return c.stats() },
+		micro.StatsVerb: func() any { return c.Stats() },
 	}
 	for verb, value := range answers {
 		for _, at := range [][2]string{{}, {ServiceName}, {ServiceName, c.identity.ID}} {
@@ -136,7 +136,8 @@ func (c *Consumer) entities() []string {
 	return names
 }
 
-func (c *Consumer) stats() micro.Stats {
+// Stats are what the services API says of this process's requests.
+func (c *Consumer) Stats() micro.Stats {
 	stats := micro.Stats{ServiceIdentity: c.identity.ServiceIdentity, Type: micro.StatsResponseType,
 		Started: c.identity.started}
 	for _, e := range c.endpoints {

@@ -1,5 +1,3 @@
-// Package messagestest gives tests of requesters a durable lane to read from: the streams, with
-// what a test puts into them, and answers to jobs.*. Nothing runs a job here.
 package messagestest
 
 import (
@@ -21,7 +19,9 @@ import (
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A Lane is a NATS server with crmbridge's streams, and a responder for jobs.*.
+// A Lane is a NATS server with the streams of crmbridge's jobs, for tests of readers: what is in
+// the streams the test puts there itself, and [Lane.Answer] answers jobs.* from that. Nothing
+// runs a job here; see [Bridge].
 type Lane struct {
 	Server *server.Server
 	NC     *nats.Conn // the streams' user
@@ -42,6 +42,12 @@ func NewLane(t testing.TB, change func(*server.Options)) *Lane {
 	if change != nil {
 		change(options)
 	}
+	return newLane(t, startServer(t, options), 1)
+}
+
+// startServer starts a NATS server that ends with the test.
+func startServer(t testing.TB, options *server.Options) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
@@ -51,7 +57,7 @@ func NewLane(t testing.TB, change func(*server.Options)) *Lane {
 	if !s.ReadyForConnections(30 * time.Second) {
 		t.Fatal("NATS did not start")
 	}
-	return newLane(t, s, 1)
+	return s
 }
 
 func newLane(t testing.TB, s *server.Server, replicas int) *Lane {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -26,6 +27,7 @@ type Config struct {
 	HTTPAddr      string
 	AdminAddr     string
 	PprofAddr     string // "" for no profiles
+	ConsoleAddr   string // "" for no console
 	BusCompletion bool
 	RequireScoped bool
 	ReplySubjects []string
@@ -48,7 +50,9 @@ type Config struct {
 	// AppConnections are the environments, by connection, that client_credentials
 	// may be used for.
 	AppConnections map[string]string
-	Operator       tokens.Operator // who asks, on the connect pages
+	// ConsolePassword is nil where the console is on this machine's loopback address alone.
+	ConsolePassword *console.Password
+	Operator        tokens.Operator // who asks, on the connect pages
 	// Tables are those that this deployment serves: what people who connect from now on
 	// are asked for, and what operations there are.
 	Tables []messages.Table
@@ -93,6 +97,7 @@ func (s Settings) Config() (Config, error) {
 		Tables:        r.tables(s.Tables),
 	}
 	r.credential(s, &config)
+	config.ConsoleAddr, config.ConsolePassword = r.consoleAddr(s)
 	followKeyset(config.Keyset, s.TokenKeysetFile)
 	if _, port, _ := net.SplitHostPort(s.HTTPAddr); s.HTTPAddr == s.AdminAddr && port != "0" {
 		r.fault("ADMIN_ADDR",

@@ -12,18 +12,12 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/micro"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/status"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 )
 
 // A Process is one crmbridge as it describes itself to NATS's services API.
-type Process struct {
-	ID       string    `json:"id"`
-	Version  string    `json:"version"`
-	Started  time.Time `json:"started"`
-	InFlight int64     `json:"in_flight"` // requests
-	Requests int       `json:"requests"`  // answered since the start
-	Errors   int       `json:"errors"`    // of them
-}
+type Process = status.Process
 
 const (
 	// fleetWait bounds the wait for processes, and fleetQuiet for another one: the API does
@@ -87,6 +81,11 @@ func processOf(body []byte) (Process, bool) {
 		stats.Name != interactive.ServiceName || stats.ID == "" {
 		return Process{}, false
 	}
+	return processIn(stats), true
+}
+
+// processIn is the process that statistics describe.
+func processIn(stats micro.Stats) Process {
 	p := Process{ID: stats.ID, Version: stats.Version, Started: stats.Started}
 	for _, e := range stats.Endpoints {
 		if e == nil {
@@ -98,7 +97,7 @@ func processOf(body []byte) (Process, bool) {
 		}
 		p.Requests, p.Errors = p.Requests+e.NumRequests, p.Errors+e.NumErrors
 	}
-	return p, true
+	return p
 }
 
 // sortedKeys are a map's keys in order.

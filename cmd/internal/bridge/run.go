@@ -18,13 +18,16 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
 	"github.com/crmbridge/crmbridge/handlers/durable"
 	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
+	"github.com/crmbridge/crmbridge/handlers/route"
 	"github.com/crmbridge/crmbridge/handlers/streams"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -57,6 +60,8 @@ type Bridge struct {
 	fleet       *fleetMetrics
 	redisErrors prometheus.Counter
 	wired       atomic.Bool // dynamics is set
+	routes      atomic.Pointer[map[messages.Operation]route.Route]
+	failures    *console.Failures
 
 	divided memoryPlan
 	closers []func(context.Context) error // of what has been started, in that order
@@ -95,7 +100,11 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
 // meanwhile and /readyz says what is missing.
 func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
-	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 3)}
+	failures := new(console.Failures)
+	if config.ConsoleAddr != "" {
+		log = slog.New(failures.Watch(log.Handler()))
+	}
+	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(), failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())
@@ -118,6 +127,9 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	if err = b.serveProfiles(); err != nil {
+		return b, err
+	}
+	if err = b.serveConsole(); err != nil {
 		return b, err
 	}
 	store, err := b.connect(ctx)
@@ -164,6 +176,7 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 		return b, err
 	}
 	b.consumer.Store(consumer)
+	b.routes.Store(&routes)
 	if err = b.startLane(ctx, lane, routes, consumer.Slots()); err != nil {
 		return b, err
 	}

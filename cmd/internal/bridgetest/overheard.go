@@ -78,6 +78,15 @@ func sayHeld(to io.Writer) {
 		fmt.Fprintf(to, ", %s %d", kind, kinds[kind])
 	}
 	fmt.Fprintf(to, "; %d of floods passed over\n", held.counts.PassedOver)
+	if document, err := contract.Of(); err == nil {
+		var missing []string
+		for _, name := range document.Messages() {
+			if held.counts.Held[name] == 0 {
+				missing = append(missing, name)
+			}
+		}
+		fmt.Fprintf(to, "  nobody sent %s\n", strings.Join(missing, " "))
+	}
 	for _, reason := range slices.Sorted(maps.Keys(held.counts.Refused)) {
 		why := reason
 		if why == "" {

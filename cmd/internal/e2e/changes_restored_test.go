@@ -123,7 +123,7 @@ func TestRestoredAccountsInSmallMessages(t *testing.T) {
 func testRestoredAccountsInSmallMessages(t *testing.T, table *testedTable) {
 	w := table.world(t, table.options(-1))
 	nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 16 << 10})
-	w.NATSURL = nc.ClientURL()
+	w.NATSURL = w.Overheard(nc.ClientURL())
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()

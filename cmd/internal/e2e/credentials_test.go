@@ -24,7 +24,7 @@ func TestWrongCredentialsForAWhile(t *testing.T) {
 		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
 	}
 	first := start("right")
-	w.NATSURL = fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port)
+	w.NATSURL = w.Overheard(fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port))
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	first.Shutdown()

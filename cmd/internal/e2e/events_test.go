@@ -226,7 +226,7 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 		return s
 	}
 	plain := broker(server.RANDOM_PORT, false)
-	w.NATSURL = plain.ClientURL()
+	w.NATSURL = w.Overheard(plain.ClientURL())
 	var log bridgetest.Buffer
 	w.Bridge(w.Settings(true), &log)
 	w.Connect("acme")

@@ -293,32 +293,52 @@ func TestExamplesWatchWithTheListedRights(t *testing.T) {
 			if !s.ReadyForConnections(time.Minute) {
 				t.Fatal("no NATS")
 			}
-			nc, err := nats.Connect(s.ClientURL(), nats.UserInfo("admin", "a"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer nc.Close()
-			js, err := jetstream.New(nc)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: messages.EventsStream,
-				Subjects: []string{messages.EventSubjects}}); err != nil {
-				t.Fatal(err)
-			}
-			for _, connection := range []string{"other", "mine"} {
-				event := fmt.Sprintf(`{"event_id":"e","kind":"reauthorization_required","connection":%q,"version":2}`, connection)
-				if _, err := js.Publish(t.Context(), messages.EventSubject(messages.EventReauthorizationRequired, connection), []byte(event)); err != nil {
-					t.Fatal(err)
-				}
-			}
-			watcher := run("events", "CONNECTION=mine", "WEBHOOK_URL="+webhook(t), "NATS_URL="+s.ClientURL(),
-				"NATS_USER=watcher", "NATS_PASSWORD=w", "NATS_INBOX_PREFIX=_INBOX.watcher")
-			watcher.await(`again in \d+ s`)
-			watcher.await(`mine must connect again`)
-			watcher.interrupt()
+			watchesAs(t, run, s, nats.UserInfo("admin", "a"), "w")
 		})
 	}
+}
+
+// The user watcher of deploy/nats.conf has them.
+func TestExamplesWatchAsTheDeployedWatcher(t *testing.T) {
+	bridgetest.Long(t, "it runs programs of messages/examples")
+	for _, language := range exampleLanguages {
+		t.Run(language.name, func(t *testing.T) {
+			t.Parallel()
+			run := language.runner(t)
+			s := bridgetest.DeployedNATS(t, bridgetest.Port(t))
+			watchesAs(t, run, s, nats.UserInfo("crmbridge", "secret-crmbridge"), "secret-watcher")
+		})
+	}
+}
+
+// watchesAs runs the watcher as the user of that name; publisher makes the stream and an event.
+func watchesAs(t *testing.T, run func(name string, settings ...string) *example, s *server.Server,
+	publisher nats.Option, password string) {
+	t.Helper()
+	nc, err := nats.Connect(s.ClientURL(), publisher, nats.CustomInboxPrefix("_INBOX.crmbridge"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: messages.EventsStream,
+		Subjects: []string{messages.EventSubjects}}); err != nil {
+		t.Fatal(err)
+	}
+	for _, connection := range []string{"other", "mine"} {
+		event := fmt.Sprintf(`{"event_id":"e","kind":"reauthorization_required","connection":%q,"version":2}`, connection)
+		if _, err := js.Publish(t.Context(), messages.EventSubject(messages.EventReauthorizationRequired, connection), []byte(event)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	watcher := run("events", "CONNECTION=mine", "WEBHOOK_URL="+webhook(t), "NATS_URL="+s.ClientURL(),
+		"NATS_USER=watcher", "NATS_PASSWORD="+password, "NATS_INBOX_PREFIX=_INBOX.watcher")
+	watcher.await(`again in \d+ s`)
+	watcher.await(`mine must connect again`)
+	watcher.interrupt()
 }
 
 // webhook is an address that is out of order once, and then takes that event.

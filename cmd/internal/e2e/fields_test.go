@@ -101,7 +101,7 @@ func testFieldsInSmallMessages(t *testing.T, table *testedTable) {
 	w := table.world(t, table.options(50))
 	whole := func(payload int32) ([]messages.Field, int, *messages.Client) {
 		nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: payload})
-		w.NATSURL = nc.ClientURL()
+		w.NATSURL = w.Overheard(nc.ClientURL())
 		w.Bridge(w.Settings(payload == 0), nil)
 		client, _ := w.Client()
 		if payload == 0 {

@@ -73,7 +73,7 @@ func TestNATSGoesAwayAndComesBack(t *testing.T) {
 		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true})
 	}
 	first := start()
-	w.NATSURL = first.ClientURL()
+	w.NATSURL = w.Overheard(first.ClientURL())
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	first.Shutdown()

@@ -63,7 +63,7 @@ func testPagesAreAskedForInWhatAMessageHolds(t *testing.T, table *testedTable) {
 	w := bridgetest.NewWrapped(t, table.options(-1), a.wrap)
 	w.Tables = table.Name
 	nc := streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, MaxPayload: 64 << 10})
-	w.NATSURL = nc.ClientURL()
+	w.NATSURL = w.Overheard(nc.ClientURL())
 	for i := range rows {
 		table.put(w.Emulator.Control(), "", "row "+strconv.Itoa(i), "description", strings.Repeat("d", 900+i%200))
 	}

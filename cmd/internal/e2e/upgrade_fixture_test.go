@@ -173,7 +173,7 @@ func TestWriteUpgradeFixture(t *testing.T) {
 	if !broker.ReadyForConnections(time.Minute) {
 		t.Fatal("no NATS")
 	}
-	w.NATSURL = broker.ClientURL()
+	w.NATSURL = w.Overheard(broker.ClientURL())
 	control := upgradeEmulator(t, nil)
 	bridgetest.Serve(t, upgradeSettings(t, w, true))
 	_, nc := w.Client()

@@ -8,10 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode/utf8"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -175,40 +171,6 @@ func breaks(r rune) bool {
 func turns(r rune) bool {
 	return r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x206f || r >= 0xfff9 && r <= 0xfffb ||
 		r == 0x200e || r == 0x200f || r == 0x061c || r == 0xfeff
-}
-
-// JSON prints a value indented, members in the order of their type, numbers
-// with the digits they came with. Characters that Safe would take out are
-// escaped: the same JSON, harmless on a terminal.
-func JSON(to io.Writer, value any) error {
-	encoded, err := json.Marshal(value, jsontext.WithIndent("  "), json.Deterministic(true))
-	if err != nil {
-		return err
-	}
-	return printJSON(to, encoded)
-}
-
-// JSONLine is JSON on one line.
-func JSONLine(to io.Writer, value any) error {
-	encoded, err := json.Marshal(value, json.Deterministic(true))
-	if err != nil {
-		return err
-	}
-	return printJSON(to, encoded)
-}
-
-// printJSON prints JSON and a line end.
-func printJSON(to io.Writer, encoded []byte) error {
-	safe := make([]byte, 0, len(encoded)+1)
-	for _, r := range string(encoded) {
-		if r != '\n' && (breaks(r) || turns(r)) { // a line end is the indentation's: strings hold none
-			safe = fmt.Appendf(safe, `\u%04x`, r)
-			continue
-		}
-		safe = utf8.AppendRune(safe, r)
-	}
-	_, err := to.Write(append(safe, '\n'))
-	return err
 }
 
 // Rows prints rows with the given fields as columns.

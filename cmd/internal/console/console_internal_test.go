@@ -1,0 +1,120 @@
+package console
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
+)
+
+// Guesses are bounded by address and network; elsewhere the password goes on being taken, and a
+// new one is.
+func TestGuesses(t *testing.T) {
+	const right, next = "the right password", "the next password"
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, bad := range []string{"", "short\n\n", strings.Repeat("x", 15), strings.Repeat("x", 1025)} {
+		write(bad)
+		if _, err := ReadPassword(file); err == nil || bad != "" && strings.Contains(err.Error(), strings.TrimSpace(bad)) {
+			t.Errorf("%.20q: %v", bad, err)
+		}
+	}
+	write(right + "\r\n")
+	p, err := ReadPassword(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.log = slog.New(slog.DiscardHandler)
+	now := time.Now()
+	ask := func(from, password string, after time.Duration) string {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr, now = from, now.Add(after)
+		r.SetBasicAuth("", password)
+		ok, late := p.allows(r, now)
+		return fmt.Sprint(ok, late)
+	}
+	for range 10 {
+		if got := ask("[2001:db8::1]:1", "wrong", 0); got != "false false" {
+			t.Fatal(got)
+		}
+	}
+	for i, c := range []struct {
+		from, password string
+		after          time.Duration
+		want           string
+	}{
+		{"[2001:db8::1]:2", "wrong", 0, "false true"}, {"[2001:db8::2]:1", right, 0, "false true"}, {"192.0.2.7:1", right, 0, "true false"},
+		{"[2001:db8::1]:1", right, guessEvery, "true false"}, {"[2001:db8::1]:1", "wrong", 0, "false false"},
+		{"[2001:db8::1]:1", right, 0, "false true"},
+	} {
+		if got := ask(c.from, c.password, c.after); got != c.want {
+			t.Errorf("%d: %s, want %s", i, got, c.want)
+		}
+	}
+	for text, taken := range map[string]string{"bad": right, next: next} {
+		if write(text); taken == right && ask("192.0.2.7:1", right, passwordLook+1) != "true false" {
+			t.Error("a bad file took the password away")
+		}
+	}
+	write(next)
+	if ask("192.0.2.7:1", next, passwordLook+1) != "true false" || ask("192.0.2.7:1", right, 0) != "false false" {
+		t.Error("another password is not taken")
+	}
+}
+
+// A chart ends with the present minute, and holds an hour.
+func TestCharts(t *testing.T) {
+	var c Console
+	for i := range 100 {
+		c.hour = append(c.hour[max(0, len(c.hour)+1-minutes):], counts{10 * i, i, 0, 0})
+	}
+	all := charts(c.hour, counts{1020, 99, 3, 4})
+	first, last := all[0].Bars[0], all[0].Bars[59]
+	if len(all[0].Bars) != minutes || first.X != 590 || last.X != 0 || all[0].Peak != 30 || first.Good != 97 || first.Bad != 0 ||
+		last.Bad == 0 || all[0].GoodSum != 620 || all[1].GoodSum != 3 || all[1].BadSum != 4 {
+		t.Errorf("%+v", all)
+	}
+	if all := charts(nil, counts{}); len(all[0].Bars) != 0 {
+		t.Errorf("%+v", all)
+	}
+}
+
+// Errors of one connection push out no other's, and nobody's texts are long.
+func TestFailuresAreBounded(t *testing.T) {
+	f := new(Failures)
+	log := slog.New(f.Watch(slog.DiscardHandler)).With("operation", "accounts.search")
+	log.Error("answered", "connection", "quiet", "code", "throttled", "cause", strings.Repeat("é", 5000))
+	for i := range 3 * mostFailures {
+		log.Error("answered", "connection", fmt.Sprintf("c%d", i%(mostFailures/20)), "code", "internal")
+		log.Info("answered", "connection", "well", "code", "ok")
+	}
+	quiet := f.of("quiet")
+	if len(f.all) != mostOfOne*mostFailures/20+1 || len(f.of("")) != shownFailures || len(f.of("well")) != 0 || len(quiet) != 1 ||
+		quiet[0].Operation != "accounts.search" || len([]rune(quiet[0].Cause)) != mostText+1 {
+		t.Errorf("%d: %+v", len(f.all), quiet)
+	}
+}
+
+// What is found of a connection, and commands as a shell takes them.
+func TestDiagnosis(t *testing.T) {
+	v := &view{Connection: &messages.Connection{ID: "-x", Status: messages.StatusActive, EnvironmentURL: "https://a b'$(id).example", Tables: []string{"accounts"}},
+		Limits: &messages.LimitsReply{Limit: 40, Queued: 3, Breaker: "open", CallsToday: 5, DailyCalls: 5}, Jobs: []messages.Job{{Connection: "-x", ID: "j", State: messages.JobFailed}}}
+	v.diagnose([]string{"accounts", "leads"})
+	got := fmt.Sprint(v.Findings) + strings.Join(v.Commands, "\n")
+	for _, want := range []string{"not asked for leads", "by daily_calls", "is open", "40 places: 3",
+		"check -- -x\n", "connect -- -x 'https://a b'\\''$(id).example'\n", "jobs retry -- -x j"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in %s", want, got)
+		}
+	}
+}
