@@ -62,8 +62,11 @@ func (r CheckRequest) Chosen(served []Table) ([]Table, *Error) {
 	names := TableNames(served)
 	for i, name := range r.Tables {
 		if !slices.Contains(names, name) {
-			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; the tables are %s",
-				Printable(name), strings.Join(names, ", "))
+			meant := "the tables are " + strings.Join(names, ", ")
+			if near := Nearest(name, names, 1); len(near) > 0 {
+				meant = "did you mean " + near[0] + "?"
+			}
+			return nil, Invalid(fmt.Sprintf("tables[%d]", i), "there is no table %q here; %s", Printable(name), meant)
 		}
 	}
 	return slices.DeleteFunc(slices.Clone(served), func(t Table) bool { return !slices.Contains(r.Tables, t.Name) }),

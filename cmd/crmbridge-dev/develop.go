@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,7 +35,7 @@ func (o *options) Run(ctx context.Context, std *outputs) (err error) {
 		return interrupted(ctx, err)
 	}
 	if !o.NoConsumer {
-		if err := mainJob(ctx, d.services, std.out); err != nil || o.Once {
+		if err := d.mainJob(ctx); err != nil || o.Once {
 			return interrupted(ctx, err)
 		}
 	}
@@ -73,6 +74,9 @@ func (o *options) prepare(std *outputs) (*development, error) {
 		return nil, bridge.ConfigurationError(err)
 	}
 	d := &development{options: o, std: std, log: bridge.NewLog(std.err, level, "text"), faults: faults}
+	if err := o.portsFree(); err != nil {
+		return nil, err
+	}
 	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
 		release, err := devenv.Reserve(port)
 		if err != nil {
@@ -81,6 +85,26 @@ func (o *options) prepare(std *outputs) (*development, error) {
 		d.closers = append(d.closers, func() error { _ = release(); return nil }) // it holds nothing that anybody misses
 	}
 	return d, nil
+}
+
+// portsFree names every port that cannot be had, with what to do, before anything is started.
+func (o *options) portsFree() error {
+	var taken []error
+	for _, part := range []struct {
+		what, flag string
+		port       int
+		wanted     bool
+	}{
+		{"NATS", "--nats-port", o.NATSPort, true}, {"Redis", "--redis-port", o.RedisPort, true},
+		{"the emulated Dataverse", "--emulator-port", o.EmulatorPort, true},
+		{"crmbridge's pages", "--http-port", o.HTTPPort, !o.NoConsumer},
+		{"crmbridge's metrics", "--admin-port", o.AdminPort, !o.NoConsumer},
+	} {
+		if part.wanted && part.port != 0 {
+			taken = append(taken, devenv.Free(part.what, part.flag, part.port))
+		}
+	}
+	return errors.Join(taken...)
 }
 
 // up starts the services, and crmbridge unless it is not wanted.
@@ -93,7 +117,7 @@ func (d *development) up(ctx context.Context) (err error) {
 		accounts = -1 // the emulator's word for none
 	}
 	d.services, err = devenv.Start(devenv.Ports{
-		NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort, Host: o.Host},
+		NATS: o.NATSPort, Redis: o.RedisPort, Emulator: o.EmulatorPort, Host: o.Host, Say: d.say},
 		emulator.Options{Accounts: accounts, AutoConsent: o.AutoConsent, Logger: d.log, Latency: o.Latency,
 			RedirectURIs: []string{o.publicURL() + "/oauth/callback"}, AccessTokenLifetime: o.AccessTokenLifetime,
 			Limits: o.limits()}, nil)
@@ -104,14 +128,13 @@ func (d *development) up(ctx context.Context) (err error) {
 	if d.settings, err = settingsFor(o, d.services); err != nil {
 		return err
 	}
+	if d.settings.AppConnectionsFile, err = d.robots(); err != nil {
+		return err
+	}
 	if o.NoConsumer {
 		return nil
 	}
-	for name, port := range map[string]int{"--http-port": o.HTTPPort, "--admin-port": o.AdminPort} {
-		if err := devenv.Free("crmbridge's pages", name, port); err != nil {
-			return err
-		}
-	}
+	d.say("crmbridge")
 	config, err := d.settings.Config()
 	if err != nil {
 		return err
@@ -121,6 +144,17 @@ func (d *development) up(ctx context.Context) (err error) {
 	}
 	d.closers = append(d.closers, d.consumer.Stop)
 	return nil
+}
+
+// robots is a file that lets the connection robot be made by client_credentials.
+func (d *development) robots() (string, error) {
+	file, err := os.CreateTemp("", "crmbridge-dev-connections-*.json")
+	if err != nil {
+		return "", err
+	}
+	d.closers = append(d.closers, func() error { return os.Remove(file.Name()) })
+	_, err = fmt.Fprintf(file, `[{"connection":"robot","environment_url":%q}]`, d.services.EmulatorURL)
+	return file.Name(), errors.Join(err, file.Close())
 }
 
 // wait says what there is and stays up until ctx ends or crmbridge fails. The faults
@@ -137,6 +171,7 @@ func (d *development) wait(ctx context.Context) error {
 	printNext(d.std.out, d.options, d.services)
 	select {
 	case <-ctx.Done():
+		_ = term.Prose(d.std.err, 2, "stopping …")
 		return nil
 	case err := <-d.consumer.Failed():
 		return err
@@ -160,8 +195,13 @@ func joinStop(err, stopped error) error {
 	return stopped
 }
 
+// say tells on stderr what is going on: the start takes a second or more.
+func (d *development) say(what string) { _ = term.Prose(d.std.err, 2, "starting "+what+" …") }
+
 // mainJob connects demo, searches accounts over NATS and prints them.
-func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error {
+func (d *development) mainJob(ctx context.Context) error {
+	with, stdout := d.services, d.std.out
+	_ = term.Prose(d.std.err, 2, "signing in as "+emulator.DefaultUser+", as a person would, for the connection "+demo+" …")
 	nc, err := bridge.ConnectNATS(bridge.NATS{URL: with.NATSURL}, "crmbridge-dev")
 	if err != nil {
 		return err
@@ -171,6 +211,7 @@ func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error
 	if err := signin.Connect(ctx, ask, demo, with.EmulatorURL, emulator.DefaultUser); err != nil {
 		return fmt.Errorf("connect %s: %w", demo, err)
 	}
+	_ = term.Prose(d.std.err, 2, "searching accounts over NATS …")
 	fields := []string{"name", "city", "country", "industry", "employees", "revenue"}
 	where := messages.Leaf("industry", messages.Eq, "Consulting")
 	page, err := ask.Accounts().Search(ctx, messages.SearchRequest{Target: messages.Target{Connection: demo},
@@ -180,7 +221,17 @@ func mainJob(ctx context.Context, with *devenv.Services, stdout io.Writer) error
 	}
 	fmt.Fprintf(stdout, "Connection %q is made. The %d consulting companies with the highest revenue, of %d, "+
 		"as they came over NATS:\n\n", demo, len(page.Rows), total(page))
-	return term.Rows(stdout, fields, page.Rows)
+	rows := make([][]string, len(page.Rows))
+	for i, row := range page.Rows {
+		for _, field := range fields {
+			text := row.Text(field)
+			if field == "revenue" {
+				text = term.Cents(text)
+			}
+			rows[i] = append(rows[i], text)
+		}
+	}
+	return term.Table(stdout, fields, rows)
 }
 
 func total(page *messages.Page) int64 {
@@ -215,7 +266,7 @@ func printSettings(to io.Writer, s bridge.Settings) {
 		{"ENTRA_AUTHORITY_URL", s.EntraAuthorityURL}, {"PUBLIC_URL", s.PublicURL},
 		{"TABLES", s.Tables}, {"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr},
 		{"BUS_COMPLETION", string(s.BusCompletion)}, {"REPLY_SUBJECTS", s.ReplySubjects},
-		{"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
+		{"APP_CONNECTIONS_FILE", s.AppConnectionsFile}, {"DYNAMICS_ALLOWED_HOSTS", s.AllowedHosts}, {"DYNAMICS_ALLOW_HTTP", string(s.AllowHTTP)},
 	} {
 		fmt.Fprintf(to, "export %s='%s'\n", pair[0], pair[1])
 	}
@@ -231,6 +282,7 @@ Everything is up until you interrupt it:
 
 Try, in another terminal:
   export NATS_URL=%s
+  go run ./cmd/crmbridge help
   go run ./cmd/crmbridge accounts search demo --where 'city = London and employees >= 50' --fields name,city,owner
   go run ./cmd/crmbridge accounts count demo --where 'industry in (Consulting, Accounting) and website is not null'
   go run ./cmd/crmbridge contacts search demo --where 'department = Marketing' --fields name,job_title,account
@@ -240,13 +292,15 @@ Try, in another terminal:
   go run ./cmd/crmbridge connections check demo
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s
+  go run ./cmd/crmbridge connect robot %s --grant client_credentials
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.accounts.search.request \
     '{"connection":"demo","where":{"field":"industry","op":"eq","value":"Consulting"}}'
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.accounts.search.job.demo.job-1 '{"fields":["id","name"]}'
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.get.request.demo '{"job_id":"job-1"}'
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.results.request.demo '{"job_id":"job-1","page":1}'
   go run github.com/nats-io/natscli/nats@latest --no-context micro stats crmbridge
-`, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL)
+`, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL,
+		with.EmulatorURL)
 }
 
 // address is where crmbridge's pages are listened for.

@@ -107,7 +107,7 @@ func TestCommandsPrintAnswers(t *testing.T) {
 
 		{"accounts count acme --where city=東京&employees>x", "crm.accounts.count.request.acme", fault, 1,
 			`{"connection":"acme","where":{"and":[{"field":"city","op":"eq","value":"東京"},{"field":"employees","op":"gt","value":"x"}]}}`, "",
-			"invalid_request: where.and[1].value: must be a number\n  city=東京 and employees>x\n                          ^\n"},
+			"invalid_request: --where: must be a number\n  city=東京 and employees>x\n                          ^\n"},
 		{"accounts search acme --where city=東京&employees>x", "crm.accounts.search.request.acme", fault, 1, "", "", "\n                          ^\n"},
 		{`accounts count acme --where {"field":"city","op":"eq","value":"x"}`, "crm.accounts.count.request.acme", fault, 1,
 			`{"connection":"acme","where":{"field":"city","op":"eq","value":"x"}}`, "", "must be a number\n"},
@@ -129,10 +129,13 @@ func TestCommandsPrintAnswers(t *testing.T) {
 		{"connections check acme", "crm.connections.check.request.acme", checks, 1, `{"connection":"acme"}`,
 			"how to fix         Power Platform admin centre, environment, Security roles: give it the privilege [2J\n",
 			"permission_denied: 1 of 2 checks failed: accounts.read\n"},
-		{"connections check acme", "crm.connections.check.request.acme", checks, 1, "", " accounts.read  FAILED  prvReadAccount     Principal user is missing a privilege", ""},
+		{"connections check acme", "crm.connections.check.request.acme", checks, 1, "", " accounts.read  FAILED  prvReadAccount\n", ""},
 		{"connections check acme --json", "crm.connections.check.request.acme", checks, 1, "", `"missing_privilege": "prvReadAccount"`, "permission_denied:"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":false},{"name":"accounts.read","ok":false,"missing_privilege":"x"}]}`,
 			1, "", "FAILED", "reauthorization_required: 2 of 2"},
+		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"},` +
+			`{"name":"whoami","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"}]}`,
+			1, "", "\n\nchecks      token, whoami\ndetail      expired\nhow to fix  'crmbridge connect' gives the link\n", "2 of 2"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"accounts.changes","ok":false}]}`, 1, "", "FAILED", "not_supported: 1 of 1"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":true}]}`, 0, "", " token  ok\n", ""},
 	} {

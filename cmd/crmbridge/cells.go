@@ -6,6 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -38,7 +39,7 @@ func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
 	}
 	switch of {
 	case messages.FieldMoney:
-		text = toCents(text)
+		text = term.Cents(text)
 		if !strings.HasSuffix(field, "_base") { // that is in the organization's currency
 			if currency := isoCode(row.Text("currency")); currency != "" {
 				text += " " + currency
@@ -51,15 +52,6 @@ func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
 		}
 	}
 	return text
-}
-
-// toCents cuts zeros behind the second decimal; other digits stay: people see what is there.
-func toCents(number string) string {
-	whole, decimals, ok := strings.Cut(number, ".")
-	if !ok || len(decimals) <= 2 || strings.ContainsAny(number, "eE") {
-		return number
-	}
-	return whole + "." + decimals[:2] + strings.TrimRight(decimals[2:], "0")
 }
 
 // isoCode is a currency's name where that is its code, as Dataverse has it unless somebody named

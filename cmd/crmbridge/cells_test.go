@@ -7,6 +7,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -32,7 +33,7 @@ func TestCells(t *testing.T) {
 	}
 	for in, want := range map[string]string{"1": "1", "1.5": "1.5", "-1.00": "-1.00", "1.0001": "1.0001", "1E400": "1E400",
 		"0.1000": "0.10"} {
-		if got := toCents(in); got != want {
+		if got := term.Cents(in); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
 		}
 	}

@@ -90,7 +90,7 @@ func TestChangesWithoutACursorFile(t *testing.T) {
 	a = newAnswers(t)
 	a.give(changesSubject, `{"accounts":[{"revenue":0.10,"cb_x":null}],"deleted":[],"next_cursor":"c2","has_more":false}`)
 	status, stdout, stderr = a.run("accounts", "changes", "acme", "--cursor=c0") // the fields are those of c0's run
-	if status != 0 || stdout != " cb_x  revenue\n          0.10\n" || stderr != "1 accounts made or changed, 0 deleted; next time: --cursor c2\n" {
+	if status != 0 || stdout != " cb_x  revenue\n          0.10\n" || stderr != "1 account made or changed, 0 deleted; next time from this cursor on:\nc2\n" {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -73,8 +74,9 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 	if c.Timeout <= 0 || c.Timeout > messages.MaxDeadline {
 		return fmt.Errorf("%w: --timeout must be between 0s and %s", bridge.ErrUsage, messages.MaxDeadline)
 	}
+	var answered atomic.Bool
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) && !doesWithout(err) {
+		if errors.Is(err, nats.ErrPermissionViolation) && !doesWithout(err) && !answered.Load() {
 			denied(err)
 		}
 	}
@@ -83,7 +85,42 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 		return err
 	}
 	defer nc.Close()
-	return questions(ctx, &asker{messages.NewClient(nc), nc, c.Timeout})
+	ask := &asker{messages.NewClient(nc), nc, c.Timeout}
+	err = questions(ctx, ask)
+	if isCode(err, messages.ConnectionNotFound) {
+		answered.Store(true) // what this user may not ask is left out from here on
+		return ask.meant(ctx, err)
+	}
+	return err
+}
+
+// meant adds to the error of a connection that there is not which one may have been meant, as far
+// as that can be asked for.
+func (a *asker) meant(ctx context.Context, err error) error {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	fault, _ := errors.AsType[*messages.Error](err)
+	name, ok := strings.CutPrefix(fault.Message, "there is no connection ")
+	name, _, more := strings.Cut(name, ";")
+	if !ok || !more {
+		return err
+	}
+	page, failed := a.client.Connections(ctx, messages.ConnectionsListRequest{PageSize: messages.MaxConnectionsPageSize})
+	if failed != nil {
+		return err
+	}
+	ids := make([]string, len(page.Connections))
+	for i, connection := range page.Connections {
+		ids[i] = connection.ID
+	}
+	const most = 3
+	near := messages.Nearest(name, ids, most)
+	if len(near) == 0 {
+		return err
+	}
+	return messages.Errorf(fault.Code, "there is no connection %s; did you mean %s? Otherwise make it with "+
+		"connections.authorize", name, strings.Join(near, " or ")).Because(err)
 }
 
 // doesWithout reports whether commands do without what is not permitted: hearing of a job's

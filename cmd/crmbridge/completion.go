@@ -20,6 +20,10 @@ func (c *completionCommand) Help() string {
 jobs, and the names of an environment's own columns, are asked for over NATS, with the NATS settings of the
 line and the environment, for at most a second; where nobody answers the rest is completed all the same.
 
+Examples:
+  crmbridge completion bash > crmbridge.bash
+  crmbridge completion fish > crmbridge.fish
+
 Load it into the shell that runs:
   bash: source <(crmbridge completion bash)
   zsh:  source <(crmbridge completion zsh)

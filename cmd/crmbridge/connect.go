@@ -44,9 +44,11 @@ func (c *connectCommand) Help() string {
 	return `Whoever signs in decides what crmbridge reads: choose a user with the rights that campaigns need, and no more.
 
 Examples:
-  crmbridge connect acme https://contoso.crm4.dynamics.com
-  crmbridge connect acme https://contoso.crm4.dynamics.com --no-browser --timeout 5m
-  crmbridge connect acme https://contoso.crm4.dynamics.com --grant client_credentials
+  crmbridge connect second http://127.0.0.1:8090
+  crmbridge connect second http://127.0.0.1:8090 --no-browser --timeout 5m
+  crmbridge connect robot http://127.0.0.1:8090 --grant client_credentials
+
+Their URL is that of crmbridge-dev's environment; a real one is such as https://contoso.crm4.dynamics.com.
 `
 }
 
@@ -81,8 +83,8 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 		fmt.Fprintln(std.out, "Connected.")
 		return printConnection(std, made)
 	}
-	if _, err := fmt.Fprintf(std.out, "Sign in and consent at this page, open until %s:\n\n  %s\n\n",
-		term.When(&begun.ExpiresAt), begun.ConnectURL); err != nil {
+	if err := term.Prose(std.out, 0, fmt.Sprintf("Sign in and consent at this page, open until %s:\n\n  %s\n\n",
+		term.When(&begun.ExpiresAt), begun.ConnectURL)); err != nil {
 		return err
 	}
 	if !c.NoBrowser {
@@ -137,9 +139,9 @@ func (w *waiting) watch(ctx context.Context) (err error) {
 
 // run ends with the connection that the person made, or with why there is none.
 func (w *waiting) run(ctx context.Context, until time.Time) error {
-	fmt.Fprintln(w.std.err, "Waiting for the person … (an interrupt ends the waiting, not the page)")
+	_ = term.Prose(w.std.err, 2, "Waiting for the person … (an interrupt ends the waiting, not the page)")
 	if w.wasActive() {
-		fmt.Fprintf(w.std.err, "%s is connected already and stays so until the page is done.\n", w.connection)
+		_ = term.Prose(w.std.err, 2, w.connection+" is connected already and stays so until the page is done.")
 	}
 	over := messages.Errorf(messages.DeadlineExceeded, "nobody connected in time; start again")
 	if w.wasActive() {

@@ -17,33 +17,68 @@ type connectionsCommands struct {
 	Delete connectionsDelete `cmd:"" help:"Delete a connection and everything stored for it."`
 }
 
+// Help shows examples.
+func (c *connectionsCommands) Help() string {
+	return `Examples:
+  crmbridge connections list
+  crmbridge connections check demo
+`
+}
+
 type connectionsList struct {
 	client
 	PageSize count `name:"page-size" default:"100" help:"Connections per request: ${default}."`
 }
 
-// Run prints all connections, page by page.
+// Help shows examples.
+func (c *connectionsList) Help() string {
+	return `Examples:
+  crmbridge connections list
+  crmbridge connections list --json |
+    jq -r '.connections[] | select(.status != "active").id'
+`
+}
+
+// Run prints all connections; as JSON a document for each page.
 func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
-	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
+	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		var all []messages.Connection
 		in := messages.ConnectionsListRequest{PageSize: messages.Count(c.PageSize)}
-		for {
-			page, err := ask.Connections(ctx, in)
+		for range mostPages {
+			page, err := once(ctx, ask, ask.client.Connections, in)
 			if err != nil {
 				return err
 			}
-			all = append(all, page.Connections...)
-			if in.Cursor = page.NextCursor; in.Cursor == "" {
-				break
+			if c.JSON {
+				err = term.JSON(std.out, page)
+			} else {
+				all = append(all, page.Connections...)
 			}
+			switch {
+			case err != nil, c.JSON && page.NextCursor == "":
+				return err
+			case page.NextCursor == "":
+				return term.Connections(std.out, all)
+			case page.NextCursor == in.Cursor:
+				return errNoProgress()
+			}
+			in.Cursor = page.NextCursor
 		}
-		return c.print(std, all, func() error { return term.Connections(std.out, all) })
+		return errNoProgress()
 	})
 }
 
 type connectionsGet struct {
 	client
 	connection
+}
+
+// Help shows examples.
+func (c *connectionsGet) Help() string {
+	return `Examples:
+  crmbridge connections get demo
+  crmbridge connections get demo --json | jq -r .connection.status
+`
 }
 
 // Run prints one connection.
@@ -53,20 +88,27 @@ func (c *connectionsGet) Run(ctx context.Context, std *stdio) error {
 		if err != nil {
 			return err
 		}
-		return c.print(std, connection, func() error { return printConnection(std, connection) })
+		return c.print(std, map[string]any{"connection": connection}, func() error { return printConnection(std, connection) })
 	})
 }
 
 func printConnection(std *stdio, c *messages.Connection) error {
-	return term.Pairs(std.out, [][2]string{
+	return term.Pairs(std.out, append([][2]string{
 		{"connection", c.ID}, {"status", c.Status}, {"environment", c.EnvironmentURL}, {"tenant", c.TenantID},
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
 		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")},
 		{"created", term.When(&c.CreatedAt)},
 		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
-		{"last error", c.LastError},
-	})
+	}, onlyIf("last error", c.LastError)...))
+}
+
+// onlyIf is a pair where there is a value, and none otherwise.
+func onlyIf(name, value string) [][2]string {
+	if value == "" {
+		return nil
+	}
+	return [][2]string{{name, value}}
 }
 
 // called is an id with the names that are known.
@@ -83,6 +125,16 @@ type connectionsDelete struct {
 	client
 	connection
 	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
+}
+
+// Help shows examples.
+func (c *connectionsDelete) Help() string {
+	return `What is deleted is what crmbridge stores: tokens, jobs and their results. In Dataverse nothing changes.
+
+Examples:
+  crmbridge connections delete demo
+  crmbridge connections delete demo --yes --json
+`
 }
 
 // Run deletes one connection. On a terminal it asks first: a person would have to

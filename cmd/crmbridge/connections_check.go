@@ -24,8 +24,8 @@ rows of a table the connection's user reads: ` + messages.DepthOrganization + ` 
 with the user). Rows beyond it are in no answer.
 
 Examples:
-  crmbridge connections check acme
-  crmbridge connections check acme --tables ` + strings.Join(messages.TableNames(messages.Tables()), ",") + `
+  crmbridge connections check demo
+  crmbridge connections check demo --tables ` + strings.Join(messages.TableNames(messages.Tables()[:2]), ",") + `
 `
 }
 
@@ -47,37 +47,49 @@ func (c *connectionsCheck) Run(ctx context.Context, std *stdio) error {
 	})
 }
 
-// printChecks prints a table, and below it what failed in full: advice must not be cut.
+// printChecks prints a table, and below it what failed: advice in full, and each reason once,
+// since without a token, for example, all checks fail for one.
 func printChecks(std *stdio, checks []messages.PermissionCheck) error {
-	// A crmbridge that reads nobody's depth leaves the column out.
-	deep := slices.ContainsFunc(checks, func(check messages.PermissionCheck) bool { return check.Depth != "" })
-	line := func(check, result, depth, missing, detail string) []string {
-		if !deep {
-			return []string{check, result, missing, detail}
-		}
-		return []string{check, result, depth, missing, detail}
-	}
+	header := []string{"check", "result", "depth", "missing privilege", "detail"}
 	rows := make([][]string, len(checks))
+	var reasons []messages.PermissionCheck
+	names := map[messages.PermissionCheck][]string{}
 	for i, check := range checks {
-		result := "ok"
-		if !check.OK {
-			result = "FAILED"
-		}
-		rows[i] = line(check.Name, result, check.Depth, check.MissingPrivilege, check.Detail)
-	}
-	if err := term.Table(std.out, line("check", "result", "depth", "missing privilege", "detail"), rows); err != nil {
-		return err
-	}
-	for _, check := range checks {
 		if check.OK {
+			rows[i] = []string{check.Name, "ok", check.Depth, check.MissingPrivilege, check.Detail}
 			continue
 		}
-		pairs := [][2]string{{"", ""}, {"check", check.Name}}
+		rows[i] = []string{check.Name, "FAILED", check.Depth, check.MissingPrivilege, ""}
+		reason := messages.PermissionCheck{Detail: check.Detail, MissingPrivilege: check.MissingPrivilege,
+			HowToFix: check.HowToFix}
+		if names[reason] == nil {
+			reasons = append(reasons, reason)
+		}
+		names[reason] = append(names[reason], check.Name)
+	}
+	for column := len(header) - 1; column > 1; column-- { // what no check has is left out
+		if slices.ContainsFunc(rows, func(row []string) bool { return row[column] != "" }) {
+			continue
+		}
+		header = slices.Delete(header, column, column+1)
+		for i := range rows {
+			rows[i] = slices.Delete(rows[i], column, column+1)
+		}
+	}
+	if err := term.Table(std.out, header, rows); err != nil {
+		return err
+	}
+	for _, reason := range reasons {
+		what := "check"
+		if len(names[reason]) > 1 {
+			what = "checks"
+		}
+		pairs := [][2]string{{"", ""}, {what, strings.Join(names[reason], ", ")}}
 		for _, pair := range [][2]string{
-			{"detail", check.Detail}, {"missing privilege", check.MissingPrivilege}, {"how to fix", check.HowToFix},
+			{"detail", reason.Detail}, {"missing privilege", reason.MissingPrivilege}, {"how to fix", reason.HowToFix},
 		} {
 			if pair[1] != "" {
-				pairs = append(pairs, pair)
+				pairs = append(pairs, [2]string{pair[0], inCommands.Replace(pair[1])})
 			}
 		}
 		if err := term.Pairs(std.out, pairs); err != nil {

@@ -21,9 +21,8 @@ func (c *connectionsLimits) Help() string {
 What waits, and the circuit breaker, are of the process that answers.
 
 Examples:
-  crmbridge connections limits acme
-  crmbridge connections limits acme --json
-  crmbridge connect acme https://contoso.crm4.dynamics.com --daily-calls 40000
+  crmbridge connections limits demo
+  crmbridge connections limits demo --json | jq .calls_today
 `
 }
 

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
@@ -27,8 +26,9 @@ another line; below ! and ✗ stands what mends it. The exit status is 1 where s
 
 Examples:
   crmbridge doctor
-  crmbridge doctor acme
-  crmbridge doctor acme --ask-nats-url nats://operator:PASSWORD@127.0.0.1:4222 --ask-nats-inbox-prefix _INBOX.operator
+  crmbridge doctor demo
+  crmbridge doctor demo --ask-nats-url nats://operator:PASSWORD@127.0.0.1:4222 \
+    --ask-nats-inbox-prefix _INBOX.operator
   crmbridge doctor --json | jq -r '.checks[] | select(.result == "failed").check'
 `
 }
@@ -72,13 +72,15 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 	return nil
 }
 
+const doctorIndent = 6 // below what mends it
+
 func printFinding(std *stdio, f bridge.Finding) {
 	line := marks[f.Result] + " " + f.Check
 	if f.Detail != "" {
-		line += ": " + term.Safe(f.Detail)
+		line += ": " + inCommands.Replace(term.Safe(f.Detail))
 	}
-	fmt.Fprintln(std.out, line)
+	_ = term.Prose(std.out, doctorIndent, line) // the next finding's line tells of an output that is closed
 	if f.Remedy != "" {
-		fmt.Fprintln(std.out, "    "+term.Safe(f.Remedy))
+		_ = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
 	}
 }

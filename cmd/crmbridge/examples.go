@@ -48,7 +48,7 @@ func examplesFor(table messages.Table) filterExamples {
 }
 
 // shownLabel is the longest option label that fits an example.
-const shownLabel = 24
+const shownLabel = 10
 
 // shownChoice is the choice field with the most standard options, and two of their labels, quoted
 // where the expression form needs it. Where there is none the field is "".

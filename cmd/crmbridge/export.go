@@ -33,7 +33,7 @@ type rowsExport struct {
 
 // Help shows examples.
 func (c *rowsExport) Help() string {
-	x, export := examplesFor(c.table), "crmbridge "+c.table.Name+" export acme"
+	x, export := examplesFor(c.table), c.command("export")
 	return `Writes every row that matches to a file. crmbridge reads them as a job, which goes on when this
 command ends. The same command goes on with the same file, after Ctrl-C, a closed terminal, kill -9 or a
 power cut, and writes no row twice: FILE.job beside the file holds the job and how far the file is. When
@@ -46,9 +46,10 @@ with everything. Only the owner may read the files. Without --order-by the order
 same in every export.
 
 Examples:
-  ` + export + ` --out acme-` + c.table.Name + `.csv
+  ` + export + ` --out demo-` + c.table.Name + `.csv
   ` + export + ` --out audience.csv --columns 'Company Name=name,ID=id' --split 300000
-  ` + export + ` --out acme.jsonl --where '` + x.choice + `' --fields ` + strings.Join(c.table.DefaultFields, ",") + ` --zstd
+  ` + export + ` --out demo.jsonl --where '` + x.choice + `' \
+    --fields ` + strings.Join(c.table.DefaultFields, ",") + ` --zstd
 
 ` + c.fieldsHelp() + `
 
@@ -189,8 +190,7 @@ func (c *rowsExport) export(ctx context.Context, ask *asker, std *stdio, file *e
 		answer.File = ""
 	}
 	return c.print(std, answer, func() error {
-		_, err := fmt.Fprintf(std.err, "%d %s in %s\n", file.state.Rows, c.table.Name, file.files())
-		return err
+		return term.Prose(std.err, 2, fmt.Sprintf("%d %s in %s", file.state.Rows, c.table.Name, file.files()))
 	})
 }
 

@@ -174,7 +174,7 @@ func TestPublishersOfADeployment(t *testing.T) {
 	var said strings.Builder
 	status := run([]string{"accounts", "export", "demo", "--out", filepath.Join(folder, "a.csv"),
 		"--where=citi = London", "--nats-url=" + w.NATSURL}, &said, &said)
-	if status != 1 || !strings.Contains(said.String(), "invalid_request: where.field: there is no field \"citi\"") ||
+	if status != 1 || !strings.Contains(said.String(), "invalid_request: --where: there is no field \"citi\"") ||
 		!strings.Contains(said.String(), "\n  citi = London\n  ^^^^\n") {
 		t.Errorf("status %d: %s", status, said.String())
 	}

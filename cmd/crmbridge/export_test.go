@@ -291,8 +291,8 @@ func TestExportOfAJobThatFails(t *testing.T) {
 		says  []string
 		left  string
 	}{
-		{[]string{fault}, []string{"invalid_request: where.field: no", "\n  citi = London\n  ^^^^\n"}, ""},
-		{[]string{firstPage, fault}, []string{"invalid_request: where.field: no",
+		{[]string{fault}, []string{"invalid_request: --where: no", "\n  citi = London\n  ^^^^\n"}, ""},
+		{[]string{firstPage, fault}, []string{"invalid_request: --where: no",
 			"with 2 accounts, which are not all"}, strings.TrimSuffix(csvWhole, "3,東京,,,\n")},
 	} {
 		e := newExporting(t, test.pages, messages.JobFailed)

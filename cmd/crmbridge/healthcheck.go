@@ -25,10 +25,17 @@ type healthcheckCommand struct {
 
 // Help is the end of the command's help text.
 func (c *healthcheckCommand) Help() string {
-	return "Asks the crmbridge of the same container, which needs no shell and no curl. " +
-		"Exit status: 0 for yes, 1 for no or no answer.\n\n" +
-		"Example, in a Dockerfile: HEALTHCHECK CMD [\"/crmbridge\", \"healthcheck\", \"--live\"]\n\n" +
-		"Example, with everything but Redis: crmbridge healthcheck --exclude redis"
+	return `Asks the crmbridge of the same container, which needs no shell and no curl. Exit status: 0 for yes, 1
+for no or no answer.
+
+Examples:
+  crmbridge healthcheck
+  crmbridge healthcheck --live
+  crmbridge healthcheck --exclude redis
+
+In a Dockerfile:
+  HEALTHCHECK CMD ["/crmbridge", "healthcheck", "--live"]
+`
 }
 
 // maxHealth bounds what is read of an answer, in bytes.

@@ -66,12 +66,19 @@ func isTopic(name string) bool {
 }
 
 // isCommand reports whether a command, or a group of them, has the name.
-func isCommand(name string) bool {
+func isCommand(name string) bool { return name != "help" && slices.Contains(commandNames(), name) }
+
+// commandNames are the commands, and groups of them, that the program has.
+func commandNames() []string {
 	parser, err := kong.New(newCommands())
 	if err != nil {
-		return false // whoever reads the command line says why
+		return nil // whoever reads the command line says why
 	}
-	return name != "help" && slices.ContainsFunc(parser.Model.Children, func(n *kong.Node) bool { return n.Name == name })
+	var names []string
+	for _, node := range parser.Model.Children {
+		names = append(names, node.Name)
+	}
+	return names
 }
 
 func noTopic(name string) error {
@@ -79,7 +86,7 @@ func noTopic(name string) error {
 	for _, t := range topics {
 		all = append(all, t.name)
 	}
-	if near := messages.Nearest(name, all, 1); len(near) > 0 {
+	if near := messages.Nearest(name, append(commandNames(), all...), 1); len(near) > 0 {
 		return fmt.Errorf("%w: there is no topic %q; did you mean %s?", bridge.ErrUsage, name, near[0])
 	}
 	return fmt.Errorf("%w: there is no topic %q; there are %s", bridge.ErrUsage, name, strings.Join(all, ", "))

@@ -15,11 +15,11 @@ import (
 var update = flag.Bool("update", false, "write the topics of help anew")
 
 // topicSections are where the topics come from.
-var topicSections = map[string]struct{ document, heading string }{
-	"connecting": {"deploy/README.md", "Connecting a real tenant"},
-	"filters":    {"messages/README.md", "Filters"},
-	"errors":     {"messages/README.md", "Errors"},
-	"keys":       {"deploy/README.md", "Keys"},
+var topicSections = map[string][]struct{ document, heading string }{
+	"connecting": {{"deploy/README.md", "Connecting a real tenant"}},
+	"filters":    {{"messages/README.md", "Filters"}},
+	"errors":     {{"messages/README.md", "Errors"}, {"cmd/crmbridge/README.md", "Errors and exit status"}},
+	"keys":       {{"deploy/README.md", "Keys"}},
 }
 
 var markdownLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`)
@@ -41,8 +41,12 @@ func TestTopicsAreTheDocuments(t *testing.T) {
 	if len(topics) != len(topicSections) {
 		t.Errorf("%d topics, %d sections", len(topics), len(topicSections))
 	}
-	for name, from := range topicSections {
-		want := section(t, from.document, from.heading)
+	for name, sections := range topicSections {
+		var texts []string
+		for _, from := range sections {
+			texts = append(texts, section(t, from.document, from.heading))
+		}
+		want := strings.Join(texts, "\n")
 		file := filepath.Join("topics", name+".md")
 		if *update {
 			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
@@ -69,6 +73,7 @@ func TestHelp(t *testing.T) {
 		{"help accounts search", 0, "--order-by"},
 		{"help doctor", 0, "Usage: crmbridge doctor"},
 		{"help filter", program.ExitUsage, `no topic "filter"; did you mean filters?`},
+		{"help accont", program.ExitUsage, `no topic "accont"; did you mean accounts?`},
 		{"help cheese", program.ExitUsage, "connecting, filters, errors, keys"},
 	} {
 		var out, diag strings.Builder

@@ -25,6 +25,16 @@ type job struct {
 	Job string `arg:"" name:"job" predictor:"job" help:"Id of the job."`
 }
 
+// Help shows examples.
+func (c *jobsCommands) Help() string {
+	return `A job is a search that goes on without the one who asked; 'crmbridge accounts export' makes one.
+
+Examples:
+  crmbridge jobs list demo
+  crmbridge jobs list
+`
+}
+
 type jobsList struct {
 	client
 	Connection string `arg:"" optional:"" predictor:"connection" help:"Id of the connection; by default what waits and runs of all, as far as the process that answers knows."`
@@ -35,8 +45,8 @@ func (c *jobsList) Help() string {
 	return `Jobs are kept for 7 days after they have ended.
 
 Examples:
-  crmbridge jobs list acme
-  crmbridge jobs list acme --json | jq -r '.jobs[] | select(.state == "failed").id'`
+  crmbridge jobs list demo
+  crmbridge jobs list demo --json | jq -r '.jobs[] | select(.state == "failed").id'`
 }
 
 // Run prints all jobs, page by page.
@@ -90,8 +100,7 @@ func showJobs(std *stdio, jobs []messages.Job) error {
 	if err := term.Table(std.out, header, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.err, "%d jobs\n", len(jobs))
-	return err
+	return term.Prose(std.err, 2, counted(len(jobs), "job", "jobs"))
 }
 
 // countOf is how many rows of a job are stored, of how many.
@@ -108,6 +117,14 @@ type jobsGet struct {
 	job
 }
 
+// Help shows examples.
+func (c *jobsGet) Help() string {
+	return `Examples:
+  crmbridge jobs get demo job-1
+  crmbridge jobs get demo job-1 --json | jq -r .job.state
+`
+}
+
 // Run prints one job.
 func (c *jobsGet) Run(ctx context.Context, std *stdio) error {
 	return c.show(ctx, std, c.Connection, c.Job, (*messages.JobsClient).Get)
@@ -121,7 +138,10 @@ type jobsCancel struct {
 // Help says what becomes of the results.
 func (c *jobsCancel) Help() string {
 	return `Ends a job that waits or runs; one that has ended stays as it is. The pages that are stored
-stay until they are deleted or 48 h old.`
+stay until they are deleted or 48 h old.
+
+Example:
+  crmbridge jobs cancel demo job-1`
 }
 
 // Run ends one job and prints it.
@@ -137,7 +157,7 @@ func (c *client) show(ctx context.Context, std *stdio, connection, id string,
 		if err != nil {
 			return err
 		}
-		return c.print(std, job, func() error { return showJob(std, job) })
+		return c.print(std, map[string]any{"job": job}, func() error { return showJob(std, job) })
 	})
 }
 
@@ -147,11 +167,13 @@ func showJob(std *stdio, job *messages.Job) error {
 		{"state", string(job.State)}, {"rows", countOf(*job)}, {"pages", strconv.Itoa(job.Pages)},
 		{"bytes", strconv.FormatInt(job.Bytes, 10)}, {"attempts", strconv.Itoa(job.Attempts)},
 		{"takeovers", strconv.Itoa(job.Takeovers)}, {"queued", term.When(&job.QueuedAt)},
-		{"started", term.When(job.StartedAt)}, {"waits until", term.When(job.RetryAt)},
-		{"finished", term.When(job.FinishedAt)}, {"retry of", job.RetryOf},
+	}
+	for _, pair := range [][2]string{{"started", term.When(job.StartedAt)}, {"waits until", term.When(job.RetryAt)},
+		{"finished", term.When(job.FinishedAt)}, {"retry of", job.RetryOf}} {
+		pairs = append(pairs, onlyIf(pair[0], pair[1])...)
 	}
 	if job.Error != nil {
-		pairs = append(pairs, [2]string{"error", job.Error.Error()})
+		pairs = append(pairs, [2]string{"error", inCommands.Replace(job.Error.Error())})
 	}
 	return term.Pairs(std.out, pairs)
 }
@@ -166,8 +188,9 @@ type jobsRetry struct {
 func (c *jobsRetry) Help() string {
 	return `Runs the request of a job that failed again, as a job of its own.
 
-Example:
-  crmbridge jobs retry acme 0199d1c6-3a52-7b3e-9d2e-3f6a1c0b7a55`
+Examples:
+  crmbridge jobs retry demo job-1
+  crmbridge jobs retry demo job-1 --as job-2`
 }
 
 // Run publishes the job again and prints the new one.
@@ -183,6 +206,14 @@ type jobsDelete struct {
 	client
 	job
 	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
+}
+
+// Help shows examples.
+func (c *jobsDelete) Help() string {
+	return `Examples:
+  crmbridge jobs delete demo job-1
+  crmbridge jobs delete demo job-1 --yes
+`
 }
 
 // Run deletes one job. On a terminal it asks first: the results are gone then.

@@ -23,7 +23,26 @@ type keysCommands struct {
 	Remove   keysRemove   `cmd:"" help:"Print the key set without a key that is no longer needed."`
 }
 
+// Help shows examples.
+func (c *keysCommands) Help() string {
+	return `'crmbridge help keys' says in which order a fleet gets a new key.
+
+Examples:
+  crmbridge keys generate > keyset.json
+  crmbridge keys list --token-keyset-file keyset.json
+`
+}
+
 type keysGenerate struct{}
+
+// Help shows an example.
+func (c *keysGenerate) Help() string {
+	return `Whoever has the key set and Redis can read every customer's tokens: keep it where secrets are kept.
+
+Example:
+  (umask 077; crmbridge keys generate > keyset.json)
+`
+}
 
 // Run prints a new key set.
 func (c *keysGenerate) Run(std *stdio) error {
@@ -71,6 +90,16 @@ type keysList struct {
 type listedKey struct {
 	ID    uint32 `json:"id"`
 	State string `json:"state"`
+}
+
+// Help shows examples.
+func (c *keysList) Help() string {
+	return `The key set is that of TOKEN_KEYSET_FILE or TOKEN_KEYSET, or comes on stdin.
+
+Examples:
+  crmbridge keys list
+  crmbridge keys list --json | jq length
+`
 }
 
 // Run lists the ids of the keys and what they do.
@@ -140,6 +169,17 @@ type keysRotate struct {
 	Promote bool `help:"Let the staged key seal: second step, once every process has the staged key." xor:"step"`
 }
 
+// Help shows examples.
+func (c *keysRotate) Help() string {
+	return `Where several processes run, no one of them may seal under a key that another does not have: --stage
+first, then --promote once all have restarted. 'crmbridge help keys' has every step.
+
+Examples:
+  crmbridge keys rotate > keyset-new.json
+  crmbridge keys rotate --stage --write
+`
+}
+
 // Run prints the rotated key set.
 func (c *keysRotate) Run(to *stdio) error {
 	text, err := c.text()
@@ -162,6 +202,17 @@ type keysRemove struct {
 	KeyID        uint32 `name:"key-id" required:"" placeholder:"ID" help:"Id of the key, from 'crmbridge keys list'; not the primary one."`
 	RedisURL     string `name:"redis-url" env:"REDIS_URL" placeholder:"URL" help:"Redis of the fleet, where nothing may be sealed under the key any more. Not looked at where it is not given."`
 	RedisURLFile string `name:"redis-url-file" env:"REDIS_URL_FILE" placeholder:"FILE" help:"File that holds the Redis URL."`
+}
+
+// Help shows examples.
+func (c *keysRemove) Help() string {
+	return `Run 'crmbridge keys reseal' before: what is still sealed under a removed key is lost. With REDIS_URL a key
+that is needed is not removed.
+
+Examples:
+  crmbridge keys remove --write \
+    --key-id "$(crmbridge keys list --json | jq '.[] | select(.state == "opens").id')"
+`
 }
 
 // Run prints the key set without the key, unless something needs it.
@@ -212,6 +263,16 @@ type resealCounts struct {
 	Unopened    int `json:"unopened"`
 }
 
+// Help shows examples.
+func (c *keysReseal) Help() string {
+	return `It may be run at any time, and again after it was interrupted.
+
+Examples:
+  crmbridge keys reseal
+  crmbridge keys reseal --json | jq .unopened
+`
+}
+
 // Run reseals and prints what it did, also where it did not get to the end.
 func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	store, client, err := c.OpenStore(c.RedisURL, c.RedisURLFile)
@@ -236,10 +297,10 @@ func (c *keysReseal) Run(ctx context.Context, to *stdio) error {
 	if done.Total == 0 && err != nil {
 		return asMessage(err)
 	}
-	_, printed := fmt.Fprintf(to.out,
-		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open\n",
+	printed := term.Prose(to.out, 2, fmt.Sprintf(
+		"%d records, %d resealed: %d connections, %d connect links, %d sign-ins, %d changes; %d do not open",
 		counts.Records, counts.Resealed, counts.Connections, counts.Tickets, counts.States, counts.Changes,
-		counts.Unopened)
+		counts.Unopened))
 	return errors.Join(printed, asMessage(err))
 }
 
@@ -252,6 +313,11 @@ func asMessage(err error) error {
 }
 
 type versionCommand struct{}
+
+// Help shows an example.
+func (c *versionCommand) Help() string {
+	return "Example:\n  crmbridge version\n"
+}
 
 // Run prints the version of this build.
 func (c *versionCommand) Run(std *stdio) error {

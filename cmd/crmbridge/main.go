@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
@@ -49,6 +50,14 @@ type (
 		Healthcheck healthcheckCommand `cmd:"" help:"Ask a crmbridge on this machine whether it is ready."`
 	}
 )
+
+// Help shows what to begin with.
+func (c *commands) Help() string {
+	return `Examples, with the connection of 'go run ./cmd/crmbridge-dev':
+  crmbridge accounts search demo --limit 10
+  crmbridge help connecting
+`
+}
 
 func newCommands() *commands { return &commands{Plugins: tableGroups(messages.Tables())} }
 
@@ -105,32 +114,18 @@ func printError(stderr io.Writer, err error) {
 	var coded *messages.Error
 	switch {
 	case errors.Is(err, bridge.ErrConfiguration), errors.Is(err, bridge.ErrUsage):
-		fmt.Fprintln(stderr, err)
+		_ = term.Prose(stderr, 2, err.Error()) // where stderr takes nothing, there is nobody to tell
 		printCaret(stderr, err)
 	case errors.As(err, &coded):
-		fmt.Fprintln(stderr, term.Safe(err.Error()))
-		printCaret(stderr, err)
-		printAdvice(stderr, coded)
+		printSpoken(stderr, err, coded)
 	case errors.Is(err, errUnwell): // it has been printed
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "interrupted")
 	default:
-		fmt.Fprintf(stderr, "%s: %v\n", messages.Unavailable, err)
-	}
-}
-
-// printAdvice prints what an error's message does not contain.
-func printAdvice(stderr io.Writer, err *messages.Error) {
-	for _, detail := range err.Details {
-		if len(err.Details) > 1 {
-			fmt.Fprintf(stderr, "  %s: %s\n", term.Safe(detail.Path), term.Safe(detail.Message))
+		_ = term.Prose(stderr, 2, fmt.Sprintf("%s: %v", messages.Unavailable, err))
+		if errors.Is(err, nats.ErrNoServers) {
+			_ = term.Prose(stderr, 2, "  is it running? --nats-url, NATS_URL or --context name another")
 		}
-	}
-	if err.RetryAfterMS > 0 {
-		fmt.Fprintf(stderr, "  try again after %s\n", err.RetryAfter())
-	}
-	if err.AdminConsentURL != "" {
-		fmt.Fprintf(stderr, "  an administrator consents at %s\n", term.Safe(err.AdminConsentURL))
 	}
 }
 

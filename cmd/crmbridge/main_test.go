@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -8,7 +9,13 @@ import (
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 )
 
-func TestMain(m *testing.M) { bridgetest.Main(m, run) }
+func TestMain(m *testing.M) {
+	program := run
+	if os.Getenv(browserProgram) != "" {
+		program = beBrowser
+	}
+	bridgetest.Main(m, program)
+}
 
 func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
 	cmd := bridgetest.Program(t, []string{"MAX_IN_FLIGHT=many", "BUS_COMPLETION=maybe", "PUBLIC_URL=http://crm.example.com",
@@ -39,6 +46,24 @@ func TestUsageErrorsEndWithStatus2(t *testing.T) {
 				t.Errorf("status %d, want %d; stderr: %s", status, program.ExitUsage, stderr.String())
 			}
 		})
+	}
+}
+
+// What is mistyped is answered with what may be meant, and where to read on.
+func TestMistypedCommandLines(t *testing.T) {
+	for args, want := range map[string]string{
+		"acounts search demo":           "unexpected argument acounts, did you mean \"accounts\"?\n  crmbridge --help shows",
+		"accounts serch demo":           "unexpected argument serch, did you mean \"search\"?\n  crmbridge accounts --help shows",
+		"accounts search demo --feilds": "unknown flag --feilds, did you mean \"--fields\"?\n  crmbridge accounts search --help shows",
+		"accounts":                      "a command is missing: search, get, count, fields, changes, export\n  crmbridge accounts --help",
+		"connect":                       "expected \"<connection> <environment-url>\"\n  crmbridge connect --help shows",
+		"schema accounts.serch":         "did you mean accounts.search",
+	} {
+		var stdout, stderr strings.Builder
+		if status := run(strings.Fields(args), &stdout, &stderr); status != program.ExitUsage ||
+			!strings.Contains(stderr.String(), want) || stdout.Len() > 0 {
+			t.Errorf("crmbridge %s: status %d\n%s", args, status, &stderr)
+		}
 	}
 }
 

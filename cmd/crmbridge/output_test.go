@@ -57,7 +57,7 @@ func TestForms(t *testing.T) {
 			[]string{`{"request_id":"r","account":{"name":"B","id":"2","revenue":1.0,"industry":null}}`},
 			`{"id":"2","name":"B","revenue":1.0,"industry":null}` + "\n", "", ""},
 		{[]string{"accounts", "changes", "acme", "--csv", "--fields=id,name", "--cursor=c0"}, formsChanges,
-			[]string{changesOne, changesTwo}, "id,name,deleted\n,,9\n2,B,\n", "1 accounts made or changed, 1 deleted",
+			[]string{changesOne, changesTwo}, "id,name,deleted\n,,9\n2,B,\n", "1 deleted",
 			`{"connection":"acme","fields":["id","name"],"cursor":"c0"}`},
 		{[]string{"accounts", "changes", "acme", "--csv", "--cursor=c0"}, formsChanges, []string{changesTwo}, "", "",
 			`"fields":["id","name","website","classification","industry"]`},

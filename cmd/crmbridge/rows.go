@@ -26,15 +26,19 @@ type rowsSearch struct {
 	PageSize count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
 	Limit    count  `placeholder:"N" help:"At most this many rows."`
 	Total    bool   `help:"Count the matching ${rows} too."`
-	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended."`
+	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended, and show where this one ends."`
 	All      bool   `help:"Everything that matches, not one page; a table shows 50,000 ${rows} at most."`
+
+	ShowCursor bool `help:"Show the cursor to go on with below the table."`
 }
 
 // Help shows examples.
 func (c *rowsSearch) Help() string {
 	x, search := examplesFor(c.table), c.command(messages.VerbSearch)
 	return `Examples:
-  ` + search + ` --where '` + x.choice + ` and ` + x.number + `' --order-by=-` + x.order + `
+  ` + search + ` --limit 10
+  ` + search + ` --where '` + x.choice + ` and ` + x.number + `' \
+    --order-by -` + x.order + `
   ` + search + ` --where '{"field":"` + x.text + `","op":"not_null"}' --all --json
   ` + search + ` --all --csv > ` + c.table.Name + `.csv
 
@@ -95,7 +99,7 @@ func (c *rowsSearch) pages(ctx context.Context, ask *asker,
 
 // stream prints each page as it comes: a document for each as crmbridge sent it, or its rows.
 func (c *rowsSearch) stream(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
-	found := searchFound{table: c.table}
+	found := c.found()
 	progress := std.barOver(c.table.Name, 0)
 	defer progress.end()
 	if c.Limit > 0 {
@@ -180,6 +184,13 @@ type searchFound struct {
 	rows   int
 	total  *int64
 	cursor string
+
+	shown bool // the cursor
+	all   bool // that was asked for
+}
+
+func (c *rowsSearch) found() *searchFound {
+	return &searchFound{table: c.table, shown: c.ShowCursor || c.Cursor != "", all: c.All}
 }
 
 func (f *searchFound) add(page *messages.Page) {
@@ -203,22 +214,35 @@ func (c *rowsSearch) show(std *stdio, page *messages.Page) error {
 	if err := term.Table(std.out, fields, c.cells(c.shown, fields, page.Rows)); err != nil {
 		return err
 	}
-	found := searchFound{table: c.table}
+	found := c.found()
 	found.add(page)
 	return found.summarize(std)
 }
 
 // summarize says on stderr how many rows there were, and whether there are more.
 func (f *searchFound) summarize(std *stdio) error {
-	summary := fmt.Sprintf("%d %s", f.rows, f.table.Name)
+	summary := counted(f.rows, f.table.One, f.table.Name)
 	if f.total != nil {
 		summary += fmt.Sprintf(" of %d", *f.total)
 	}
-	if f.cursor != "" {
-		summary += fmt.Sprintf("; there are more: --cursor %s, or --all", f.cursor)
+	switch {
+	case f.cursor == "":
+	case f.shown: // on a line of its own, to be copied
+		summary += "; there are more, from this cursor on:\n" + term.Safe(f.cursor)
+	case f.all:
+		summary += "; there are more than a table shows: --csv, --jsonl, --json or export"
+	default:
+		summary += "; there are more: --all, --page-size, or page by page with --show-cursor"
 	}
-	_, err := fmt.Fprintln(std.err, summary)
-	return err
+	return term.Prose(std.err, 2, summary)
+}
+
+// counted is a number of things.
+func counted(n int, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
 }
 
 // columns are the columns that a person sees: the fields asked for. A cursor sent alone

@@ -22,11 +22,12 @@ type rowsChanges struct {
 	CursorFile string `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
 	Fields     names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
 	PageSize   count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
+	ShowCursor bool   `help:"Show the cursor to go on with next time, where it is in no file."`
 }
 
 // Help shows examples.
 func (c *rowsChanges) Help() string {
-	changes := c.command(messages.VerbChanges) + " --cursor-file acme-" + c.table.Name + ".cursor"
+	changes := c.command(messages.VerbChanges) + " --cursor-file demo-" + c.table.Name + ".cursor"
 	return `What changed since last time. The first run begins with every ` + c.table.One + `; later ones, with its
 cursor, bring what was made, changed or deleted since. A run that fails leaves the cursor file as it
 was, so that the next one brings the same changes again, and misses none. A cursor file belongs to one
@@ -36,8 +37,10 @@ twice the later state counts.
 ` + c.fieldsHelp() + `
 
 Examples:
-  ` + changes + ` --fields ` + strings.Join(c.table.DefaultFields, ",") + `
-  ` + changes + ` --json | jq -r '.deleted[]'`
+  ` + changes + ` \
+    --fields ` + strings.Join(c.table.DefaultFields, ",") + `
+  ` + changes + ` \
+    --json | jq -r '.deleted[]'`
 }
 
 // Run follows the changes to their end and prints them page by page.
@@ -58,12 +61,15 @@ func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
 		if err != nil {
 			return c.advise(err)
 		}
-		next := "--cursor " + found.cursor
-		if c.CursorFile != "" {
+		next := "--cursor-file FILE keeps where to go on next time, --show-cursor shows it"
+		switch {
+		case c.CursorFile != "":
 			if err := writeCursor(c.CursorFile, c.table, found.cursor); err != nil {
 				return err
 			}
-			next = "the cursor is in " + c.CursorFile
+			next = "next time: the cursor is in " + c.CursorFile
+		case c.ShowCursor || c.Cursor != "":
+			next = "next time from this cursor on:\n" + term.Safe(found.cursor)
 		}
 		if (c.JSON || c.JSONL) && c.CursorFile == "" && !found.more {
 			return nil // the cursor is in the last document
@@ -82,7 +88,7 @@ type changesFound struct {
 
 // String counts what was printed.
 func (f *changesFound) String() string {
-	return fmt.Sprintf("%d %s made or changed, %d deleted", f.rows, f.table.Name, f.deleted)
+	return fmt.Sprintf("%s made or changed, %d deleted", counted(f.rows, f.table.One, f.table.Name), f.deleted)
 }
 
 func (f *changesFound) summarize(std *stdio, next string) error {
@@ -90,8 +96,7 @@ func (f *changesFound) summarize(std *stdio, next string) error {
 	if f.more {
 		summary += fmt.Sprintf("; there are more after %d pages: run it again", mostPages)
 	}
-	_, err := fmt.Fprintf(std.err, "%s; next time: %s\n", summary, term.Safe(next))
-	return err
+	return term.Prose(std.err, 2, summary+"; "+next)
 }
 
 // follow asks until there is no more, and prints each page as it comes, so that a

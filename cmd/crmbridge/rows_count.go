@@ -19,7 +19,8 @@ func (c *rowsCount) Help() string {
 	x, count := examplesFor(c.table), c.command(messages.VerbCount)
 	return `Examples:
   ` + count + `
-  ` + count + ` --where '` + x.either + ` and ` + x.number + `'
+  ` + count + ` \
+    --where '` + x.either + ` and ` + x.number + `'
 
 ` + c.fieldsHelp() + `
 

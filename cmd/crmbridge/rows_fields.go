@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"iter"
 	"strconv"
 	"strings"
@@ -31,7 +30,8 @@ field-level security hides from the connection's user: they are empty in every r
 
 Examples:
   ` + c.command(messages.VerbFields) + ` --custom-only
-  ` + c.command(messages.VerbFields) + ` --json | jq '.fields[] | select(.name == "` + choice + `").options'`
+  ` + c.command(messages.VerbFields) + ` --json |
+    jq '.fields[] | select(.name == "` + choice + `").options'`
 }
 
 // Run prints all fields.
@@ -112,8 +112,7 @@ func (c *rowsFields) show(std *stdio, fields []messages.Field) error {
 	if err := term.Table(std.out, []string{"name", "label", "type", "options", ""}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(std.err, "%d fields\n", len(fields))
-	return err
+	return term.Prose(std.err, 2, counted(len(fields), "field", "fields"))
 }
 
 // optionsOf names the options of a field as filters may: by number or label.

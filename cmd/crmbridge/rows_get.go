@@ -19,8 +19,11 @@ type rowsGet struct {
 	Fields names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
 }
 
-// Help names the fields.
-func (c *rowsGet) Help() string { return c.fieldsHelp() }
+// Help shows examples and names the fields.
+func (c *rowsGet) Help() string {
+	one := `"$(` + c.command(messages.VerbSearch) + ` --limit 1 --json | jq -r '.` + c.table.Name + `[0].id')"`
+	return "Examples:\n  " + c.command(messages.VerbGet) + " \\\n    " + one + "\n\n" + c.fieldsHelp()
+}
 
 // orderedRow is a messages.RowReply whose row has its members in order.
 type orderedRow struct {

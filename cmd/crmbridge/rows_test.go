@@ -112,7 +112,7 @@ func TestCommandsOfOtherTables(t *testing.T) {
 	}{
 		{"contacts search acme --order-by=-name", "crm.contacts.search.request.acme", `{"contacts":[` + datum + `],"total":3,"next_cursor":"c"}`,
 			`{"connection":"acme","order_by":["-name"]}`, " id  name  email  job_title  account\n  1  Zoë          Buyer      A. Datum\n",
-			"1 contacts of 3; there are more: --cursor c, or --all\n"},
+			"1 contact of 3; there are more: --all"},
 		{"contacts search acme --json", "crm.contacts.search.request.acme", `{"contacts":[` + datum + `]}`, "", `"contacts": [`, ""},
 		{"contacts search acme --all --json", "crm.contacts.search.request.acme", `{"error":{"code":"consent_required","message":"connect again"}}`,
 			`"page_size":5000`, "", "consent_required: connect again"},
@@ -121,9 +121,9 @@ func TestCommandsOfOtherTables(t *testing.T) {
 		{"contacts count acme", "crm.contacts.count.request.acme", `{"count":25000}`, `{"connection":"acme"}`, "25000\n", ""},
 		{"contacts fields acme", "crm.contacts.fields.request.acme",
 			`{"fields":[{"name":"cb_pay","logical_name":"cb_pay","label":"Pay","type":"money","readable":false,"searchable":false}]}`,
-			"", " cb_pay  Pay    money           hidden by field-level security\n", "1 fields\n"},
+			"", " cb_pay  Pay    money           hidden by field-level security\n", "1 field\n"},
 		{"contacts changes acme", "crm.contacts.changes.request.acme", `{"contacts":[` + datum + `],"deleted":["9"],"next_cursor":"c","has_more":false}`,
-			`{"connection":"acme"}`, "A. Datum\n deleted  9\n", "1 contacts made or changed, 1 deleted; next time: --cursor c\n"},
+			`{"connection":"acme"}`, "A. Datum\n deleted  9\n", "1 contact made or changed, 1 deleted; --cursor-file FILE keeps"},
 		{"contacts changes acme --json", "crm.contacts.changes.request.acme", `{"contacts":[],"deleted":[],"next_cursor":"c","has_more":false}`,
 			"", `"contacts": []`, ""},
 		{"contacts search acme", "", "", "", "", "unavailable: no crmbridge listens on crm.contacts.search.request.acme"},
@@ -193,9 +193,9 @@ func TestCheckShowsTheDepth(t *testing.T) {
 	a := newAnswers(t)
 	a.give("crm.connections.check.request.acme", checks)
 	status, stdout, stderr := a.run("connections", "check", "acme", "--tables", "contacts,accounts")
-	want := ` check          result  depth  missing privilege  detail
+	want := ` check          result  depth  detail
  token          ok
- contacts.read  ok      local                     only rows of the business unit
+ contacts.read  ok      local  only rows of the business unit
 `
 	if status != 0 || stdout != want {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)

@@ -22,7 +22,7 @@ and Entra ID too.
 
 Examples:
   crmbridge serve
-  crmbridge serve --check && systemctl restart crmbridge
+  crmbridge serve --check && echo restart it
 `
 }
 

@@ -29,7 +29,7 @@ the active connections, of which the first 1000 are asked.
 
 Examples:
   crmbridge status
-  crmbridge status acme --watch
+  crmbridge status demo --watch
   crmbridge status --json | jq '.processes[].version'
 `
 }
@@ -54,7 +54,8 @@ func (c *statusCommand) Run(ctx context.Context, std *stdio) error {
 			if err != nil {
 				return err
 			}
-			if file, ok := std.out.(*os.File); ok && c.Watch && !c.JSON && term.IsTerminal(file) {
+			if file, ok := std.out.(*os.File); ok && c.Watch && !c.JSON && term.IsTerminal(file) &&
+				os.Getenv("TERM") != "dumb" {
 				fmt.Fprint(std.out, "\x1b[H\x1b[2J") // the terminal's first line
 			}
 			if err := c.print(std, now, func() error { return showState(std, now, c.Connection) }); err != nil || !c.Watch {

@@ -37,7 +37,8 @@ func (t *stdio) agrees(question string) bool {
 	if t.in == nil {
 		return true
 	}
-	fmt.Fprint(t.err, term.Safe(question)+" [y/N] ")
+	_ = term.Prose(t.err, 0, question) // where it cannot be read there is no answer
+	fmt.Fprint(t.err, "[y/N] ")
 	answer, err := bufio.NewReader(io.LimitReader(t.in, 1<<10)).ReadString('\n')
 	if err != nil {
 		fmt.Fprintln(t.err)

@@ -24,6 +24,12 @@ type tableCommands struct {
 // ofTable is the table that a command asks about.
 type ofTable struct{ table messages.Table }
 
+// Help shows examples.
+func (c *tableCommands) Help() string {
+	of := c.Search.ofTable
+	return "Examples:\n  " + of.command(messages.VerbSearch) + " --limit 10\n  " + of.command(messages.VerbFields)
+}
+
 // newTableCommands makes the commands of a table.
 func newTableCommands(table messages.Table) *tableCommands {
 	of := ofTable{table}
@@ -63,9 +69,9 @@ func groupTag(table messages.Table) reflect.StructTag {
 	return reflect.StructTag(tag)
 }
 
-// command is a command of the table as a person types it.
+// command is a command of the table as a person types it, for the connection that crmbridge-dev makes.
 func (o ofTable) command(verb messages.Verb) string {
-	return "crmbridge " + o.table.Name + " " + string(verb) + " acme"
+	return "crmbridge " + o.table.Name + " " + string(verb) + " demo"
 }
 
 // fieldsHelp names the fields that need not be looked up.

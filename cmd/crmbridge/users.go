@@ -16,11 +16,27 @@ type usersCommands struct {
 	Whoami usersWhoAmI `cmd:"" help:"Show who the connection acts as."`
 }
 
+// Help shows examples.
+func (c *usersCommands) Help() string {
+	return `Examples:
+  crmbridge users whoami demo
+  crmbridge users get demo ada.lindqvist@contoso.example
+`
+}
+
 type usersGet struct {
 	client
 	listed
 	connection
 	User string `arg:"" help:"Id (GUID), e-mail address or user name."`
+}
+
+// Help shows examples.
+func (c *usersGet) Help() string {
+	return `Examples:
+  crmbridge users get demo ada.lindqvist@contoso.example
+  crmbridge users get demo "$(crmbridge users whoami demo --json | jq -r .user_id)"
+`
 }
 
 // Run prints one user.
@@ -89,6 +105,11 @@ type usersWhoAmI struct {
 	client
 	listed
 	connection
+}
+
+// Help shows an example.
+func (c *usersWhoAmI) Help() string {
+	return "Example:\n  crmbridge users whoami demo\n"
 }
 
 // Run prints Dataverse's WhoAmI.

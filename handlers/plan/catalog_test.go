@@ -318,7 +318,7 @@ func TestNamesOfColumns(t *testing.T) {
 		outputs[3].Column.Type != dynamics.Date {
 		t.Fatalf("%+v, %v", outputs, err)
 	}
-	for name, says := range map[string]string{"indutry": "did you mean industry", "cb_chanels": "did you mean cb_channels", "x": "use a friendly name",
+	for name, says := range map[string]string{"indutry": "did you mean industry?", "createdno": "did you mean created_at?", "cb_chanels": "did you mean cb_channels", "x": "use a friendly name",
 		strings.Repeat("x", 70): "there is no such field"} {
 		_, err := p.Fields(t.Context(), []string{name})
 		refusedWith(t, err, messages.InvalidRequest, says)

@@ -12,6 +12,7 @@ import (
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/handlers/route"
+	"github.com/crmbridge/crmbridge/messages"
 )
 
 // Columns are the columns of a table in a session's environment, in the language of its
@@ -186,6 +187,22 @@ func optionList(labels map[int]string) string {
 		return "unknown: give an integer"
 	}
 	return strings.Join(texts, ", ")
+}
+
+// optionsMeant says which options may have been meant by a label that none has, or what there are:
+// of many the first.
+func optionsMeant(label string, labels map[int]string) string {
+	const likely, listed, first = 3, 8, 3
+	texts := slices.Compact(slices.Sorted(maps.Values(labels)))
+	if near := messages.Nearest(label, texts, likely); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	if len(labels) <= listed {
+		return "its options are " + optionList(labels)
+	}
+	values := slices.Sorted(maps.Keys(labels))
+	return fmt.Sprintf("the operation fields lists its %d options, such as %s", len(labels),
+		optionList(pick(labels, values[:first])))
 }
 
 func pick(labels map[int]string, values []int) map[int]string {

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -195,7 +196,13 @@ func (e *Entity) unknownColumn(name, path string, known []string) *messages.Erro
 		fault = fmt.Sprintf("there is no field %q", name)
 	}
 	if near := messages.Nearest(name, known, 3); len(near) > 0 {
-		return messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(near, " or "))
+		var meant []string // by the friendly name where there is one
+		for _, name := range near {
+			if name = cmp.Or(e.names[name], name); !slices.Contains(meant, name) {
+				meant = append(meant, name)
+			}
+		}
+		return messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(meant, " or "))
 	}
 	return messages.Invalid(path, "%s; use a friendly name such as %s, or a column's logical name", fault, e.example)
 }

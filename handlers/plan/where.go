@@ -78,12 +78,23 @@ func (p Planner) leaf(ctx context.Context, w *messages.Where, at spot) (dynamics
 	at.item = 0
 	filter := dynamics.Filter(test)
 	if err := dynamics.Check(filter); err != nil {
-		return nil, Refused(err, at.path())
+		return nil, Refused(called(err, column, w.Field), at.path())
 	}
 	if w.Op == messages.Between && swapped(column.Type, test.Values[0], test.Values[1]) {
 		return nil, at.invalid("the first value of between is above the second; give the lowest and then the highest")
 	}
 	return filter, nil
+}
+
+// called is the client's refusal of a column with the name that the request has for it.
+func called(err error, column dynamics.Column, field string) error {
+	fault, ok := errors.AsType[*dynamics.Error](err)
+	if !ok {
+		return err
+	}
+	named := *fault
+	named.Message = strings.Replace(fault.Message, "column "+column.Logical, field, 1)
+	return &named
 }
 
 // Refused turns the client's refusal of a value into an error at its place.

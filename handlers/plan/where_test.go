@@ -119,7 +119,7 @@ func TestFiltersAsTheyArePlanned(t *testing.T) {
 	} {
 		got, err := p.Where(t.Context(), &c.where, "where")
 		if c.want == nil {
-			refusedWith(t, err, messages.InvalidRequest, "no option with this label; its options are 1 Accounting")
+			refusedWith(t, err, messages.InvalidRequest, "no option with this label; the operation fields lists its 33 options, such as 1 Accounting, 2 Agri")
 		} else if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%+v: %#v, %v", c.where, got, err)
 		}
@@ -133,6 +133,11 @@ func TestFiltersThatAreRefused(t *testing.T) {
 		path, says string
 	}{
 		{leafOf("employees", messages.Contains, `"1"`), "where.op", "which knows eq ne lt"},
+		{leafOf("industry", messages.Eq, `"Consultng"`), "where.value", "no option with this label; did you mean Consulting?"},
+		{leafOf("category", messages.Eq, `"Gold"`), "where.value", "its options are 1 Preferred Customer, 2 Standard"},
+		{leafOf("created_at", messages.Gt, `"yesterday"`), "where.value",
+			`created_at (date and time), operator "gt": a value is not an RFC 3339`},
+		{leafOf("createdon", messages.Gt, `"yesterday"`), "where.value", `createdon (date and time), operator "gt"`},
 		{leafOf("name", messages.Lt, `"A"`), "where.op", "which knows eq ne in"},
 		{leafOf("do_not_email", messages.In, `[true]`), "where.op", "which knows eq ne is_null"},
 		{leafOf("industry", messages.ContainsAny, `[1]`), "where.op", "which knows eq ne in"},

@@ -188,8 +188,7 @@ func (p Planner) label(ctx context.Context, column dynamics.Column, field string
 			return "", at.invalid("%s has more options than crmbridge knows by label, which are the "+
 				"first %d; give the integer", field, len(labels))
 		}
-		return "", at.invalid("%s has no option with this label; "+
-			"its options are %s", field, optionList(labels))
+		return "", at.invalid("%s has no option with this label; %s", field, optionsMeant(label, labels))
 	}
 	return "", at.invalid("the label is that of several options of %s: "+
 		"%s; give the integer", field, optionList(pick(labels, found)))

@@ -41,8 +41,12 @@ func logHandler(to io.Writer, terminal bool, level slog.Level, format string) sl
 	if format == "json" || format == "auto" && !terminal {
 		return newJSONLog(to, level)
 	}
-	return tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000", NoColor: !terminal})
+	return tint.NewTextHandler(to, &tint.Options{Level: level, TimeFormat: time.TimeOnly + ".000",
+		NoColor: !terminal || plain()})
 }
+
+// plain reports whether colours are not wanted (no-color.org), or not understood.
+func plain() bool { return os.Getenv("NO_COLOR") != "" || os.Getenv("TERM") == "dumb" }
 
 func isTerminal(to io.Writer) bool {
 	file, isFile := to.(*os.File)

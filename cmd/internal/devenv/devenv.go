@@ -26,6 +26,9 @@ import (
 type Ports struct {
 	NATS, Redis, Emulator int
 	Host                  string // address of this machine to listen on; "" is 127.0.0.1
+
+	// Say is told what is being started; nil is told nothing.
+	Say func(what string)
 }
 
 // None is the port of a server that is not started.
@@ -53,15 +56,21 @@ func Start(ports Ports, options emulator.Options, wrap func(http.Handler) http.H
 		}
 	}()
 	for _, part := range []struct {
+		what  string
 		port  int
 		start func(port int) error
 	}{
-		{ports.NATS, func(port int) error { return s.startNATS(host, port) }},
-		{ports.Redis, func(port int) error { return s.startRedis(host, port) }},
-		{ports.Emulator, func(port int) error { return s.startEmulator(host, port, options, wrap) }},
+		{"NATS", ports.NATS, func(port int) error { return s.startNATS(host, port) }},
+		{"Redis", ports.Redis, func(port int) error { return s.startRedis(host, port) }},
+		{"Entra ID and Dataverse", ports.Emulator, func(port int) error {
+			return s.startEmulator(host, port, options, wrap)
+		}},
 	} {
 		if part.port == None {
 			continue
+		}
+		if ports.Say != nil {
+			ports.Say(part.what)
 		}
 		if err = part.start(part.port); err != nil {
 			return s, err

@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
 // Exit statuses. 0 is success.
@@ -63,6 +65,7 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	exited := -1 // kong exits itself after --help
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
+		kong.PostBuild(foldExamples),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
@@ -73,13 +76,45 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 		return exited
 	}
 	if err != nil {
-		parser.Errorf("%s", err)
+		p.printMisuse(stderr, err)
 		return ExitUsage
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(p.Bind...)
 	parsed.Bind(lasting)
 	return p.status(parsed.Run(), stderr)
+}
+
+// printMisuse prints what is wrong with a command line, and where to read how it is right.
+func (p Program) printMisuse(stderr io.Writer, err error) {
+	text, command := err.Error(), p.Name
+	if fault, ok := errors.AsType[*kong.ParseError](err); ok && fault.Context != nil {
+		node := fault.Context.Model.Node
+		if chosen := fault.Context.Selected(); chosen != nil {
+			node = chosen
+		}
+		command = strings.Join(append([]string{p.Name}, names(node)...), " ")
+		if strings.HasPrefix(text, "expected one of ") { // which names the first five
+			var all []string
+			for _, child := range node.Children {
+				if !child.Hidden {
+					all = append(all, child.Name)
+				}
+			}
+			text = "a command is missing: " + strings.Join(all, ", ")
+		}
+	}
+	// Where stderr takes nothing, there is nobody to tell.
+	_ = term.Prose(stderr, 2, fmt.Sprintf("%s: error: %s", p.Name, text))
+	_ = term.Prose(stderr, 2, fmt.Sprintf("  %s --help shows how it is used", command))
+}
+
+// names are the commands that lead to a node, from the program's on.
+func names(node *kong.Node) []string {
+	if node == nil || node.Parent == nil {
+		return nil
+	}
+	return append(names(node.Parent), node.Name)
 }
 
 // status prints an error of a command and gives the exit status.

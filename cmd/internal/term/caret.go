@@ -7,7 +7,8 @@ import (
 )
 
 // How many columns of the terminal Caret takes before its carets, for them, and
-// after them, so that no line wraps and moves the carets off their spot.
+// after them, so that no line wraps and moves the carets off their spot. A narrower
+// terminal has fewer of each.
 const (
 	beforeSpot = 40
 	widestSpot = 24
@@ -17,6 +18,18 @@ const (
 // Caret prints the part of a line around length bytes at offset, with carets under
 // these bytes; one caret where they take no column, as at the line's end.
 func Caret(to io.Writer, line string, offset, length int) error {
+	return CaretWithin(to, columnsOf(to), line, offset, length)
+}
+
+// CaretWithin is Caret for so many columns, 0 for any number.
+func CaretWithin(to io.Writer, columns int, line string, offset, length int) error {
+	const around = 4 // two spaces, and what stands for what is left out on both sides
+	beforeSpot, widestSpot, afterSpot := beforeSpot, widestSpot, afterSpot
+	if all := beforeSpot + widestSpot + afterSpot; columns > 0 && columns < all+around {
+		left := max(columns-around, leastProse)
+		beforeSpot, widestSpot = beforeSpot*left/all, widestSpot*left/all
+		afterSpot = left - beforeSpot - widestSpot
+	}
 	before, spot, after := Safe(line[:offset]), Safe(line[offset:offset+length]), Safe(line[offset+length:])
 	if columns := width(before); columns > beforeSpot {
 		before = "…" + withoutFirstColumns(before, columns-beforeSpot+1)

@@ -33,7 +33,7 @@ func (g *Growing) rowWithin(columns int, cells []string) []byte {
 		if !first {
 			out.WriteByte('\n')
 		}
-		_ = records(&out, g.header, [][]string{cells}) // a buffer takes everything
+		_ = records(&out, columns, g.header, [][]string{cells}) // a buffer takes everything
 		return out.Bytes()
 	}
 	if first {

@@ -43,8 +43,8 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 		}
 		lines = append(lines, line)
 	}
-	if columns > 0 && !fit(widths, columns) {
-		return records(to, lines[0], lines[1:])
+	if columns > 0 && !fit(widths, guidColumns(lines[1:], len(widths)), columns) {
+		return records(to, columns, lines[0], lines[1:])
 	}
 	numbers := numberColumns(lines[1:], len(widths))
 	for _, line := range lines {
@@ -64,9 +64,10 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 	return nil
 }
 
-// fit makes the widest cells smaller until a line has at most so many columns, and reports
-// whether enough of them is left.
-func fit(widths []int, columns int) bool {
+// fit makes cells smaller until a line has at most so many columns, and reports whether enough of
+// them is left: ids first, which are of no use when they are cut, then the widest. The first column,
+// which names what the line is about, is last.
+func fit(widths []int, guids []bool, columns int) bool {
 	line := 0
 	for _, w := range widths {
 		line += w + gap
@@ -75,22 +76,49 @@ func fit(widths []int, columns int) bool {
 		return false
 	}
 	for ; line > columns; line-- {
-		widest := 0
+		chosen, rank := -1, 0
 		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
+			now := 2
+			switch {
+			case w <= leastCell:
+				continue
+			case guids[i]:
+				now = 3
+			case i == 0:
+				now = 1
+			}
+			if now > rank || now == rank && w > widths[chosen] {
+				chosen, rank = i, now
 			}
 		}
-		if widths[widest] <= leastCell {
+		if chosen < 0 {
 			return false
 		}
-		widths[widest]--
+		widths[chosen]--
 	}
 	return true
 }
 
+var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// guidColumns are the columns whose cells are GUIDs.
+func guidColumns(rows [][]string, columns int) []bool {
+	guids := make([]bool, columns)
+	for _, row := range rows {
+		for i, cell := range row {
+			guids[i] = guids[i] || guid.MatchString(cell)
+		}
+	}
+	for _, row := range rows {
+		for i, cell := range row {
+			guids[i] = guids[i] && (cell == "" || guid.MatchString(cell))
+		}
+	}
+	return guids
+}
+
 // records prints each row by itself, a cell a line, and leaves out what is empty.
-func records(to io.Writer, header []string, rows [][]string) error {
+func records(to io.Writer, columns int, header []string, rows [][]string) error {
 	for n, row := range rows {
 		if n > 0 {
 			if _, err := fmt.Fprintln(to); err != nil {
@@ -103,7 +131,7 @@ func records(to io.Writer, header []string, rows [][]string) error {
 				pairs = append(pairs, [2]string{header[i], cell})
 			}
 		}
-		if err := Pairs(to, pairs); err != nil {
+		if err := PairsWithin(to, columns, pairs); err != nil {
 			return err
 		}
 	}
@@ -173,31 +201,41 @@ func turns(r rune) bool {
 		r == 0x200e || r == 0x200f || r == 0x061c || r == 0xfeff
 }
 
-// Rows prints rows with the given fields as columns.
-func Rows(to io.Writer, fields []string, rows []messages.Row) error {
-	texts := make([][]string, len(rows))
-	for i, row := range rows {
-		texts[i] = make([]string, len(fields))
-		for j, field := range fields {
-			texts[i][j] = row.Text(field)
-		}
-	}
-	return Table(to, fields, texts)
-}
+// Pairs prints names and values, one pair a line. On a terminal a long value goes on below itself,
+// from word to word, or below the name where it is too wide to stand beside it.
+func Pairs(to io.Writer, pairs [][2]string) error { return PairsWithin(to, columnsOf(to), pairs) }
 
-// Pairs prints names and values, one pair a line.
-func Pairs(to io.Writer, pairs [][2]string) error {
+// PairsWithin is Pairs for so many columns, 0 for any number.
+func PairsWithin(to io.Writer, columns int, pairs [][2]string) error {
 	widest := 0
 	for _, pair := range pairs {
 		widest = max(widest, width(Safe(pair[0])))
 	}
 	for _, pair := range pairs {
-		line := pad(Safe(pair[0]), widest) + "  " + Safe(pair[1])
-		if _, err := fmt.Fprintln(to, strings.TrimRight(line, " ")); err != nil {
+		name, value := Safe(pair[0]), Safe(pair[1])
+		beside := columns - widest - gap
+		lines := []string{strings.TrimRight(pad(name, widest)+strings.Repeat(" ", gap)+value, " ")}
+		if columns > 0 && width(lines[0]) > columns {
+			if widestWord(value) <= beside {
+				lines = wrap(lines[0], columns, strings.Repeat(" ", widest+gap))
+			} else {
+				lines = append([]string{name}, wrap(strings.Repeat(" ", gap)+value, columns, strings.Repeat(" ", gap))...)
+			}
+		}
+		if _, err := fmt.Fprintln(to, strings.Join(lines, "\n")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// widestWord is how wide a text is at least, whatever is done to it.
+func widestWord(text string) int {
+	widest := 0
+	for word := range strings.FieldsSeq(text) {
+		widest = max(widest, width(word))
+	}
+	return widest
 }
 
 // Connections prints connections as a table, and below it why some cannot be read.
@@ -215,7 +253,7 @@ func Connections(to io.Writer, connections []messages.Connection) error {
 		if c.Status != messages.StatusUnreadable {
 			continue
 		}
-		if _, err := fmt.Fprintf(to, "%s: %s\n", Safe(c.ID), Safe(c.LastError)); err != nil {
+		if err := Prose(to, 2, c.ID+": "+c.LastError); err != nil {
 			return err
 		}
 	}

@@ -27,7 +27,6 @@ func TestWritersErrorComesBack(t *testing.T) {
 	for name, err := range map[string]error{
 		"Table":       term.Table(broken{}, []string{"a"}, nil),
 		"JSON":        term.JSON(broken{}, 1),
-		"Rows":        term.Rows(broken{}, []string{"a"}, nil),
 		"Pairs":       term.Pairs(broken{}, [][2]string{{"a", "b"}}),
 		"Connections": term.Connections(broken{}, nil),
 	} {
@@ -114,7 +113,7 @@ func TestTablesFit(t *testing.T) {
 		{0, []string{strings.Repeat("x", 60), strings.Repeat("語", 60), "        7.5 EUR\n"}, []string{"…"}},
 		{200, []string{strings.Repeat("x", 60), "14953730000.00\n"}, []string{"…"}},
 		{80, []string{" Contoso ", "x…", "語…", "        7.5 EUR\n", "revenue"}, []string{strings.Repeat("x", 60)}},
-		{40, []string{"name     Contoso\nnote     " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
+		{40, []string{"name     Contoso\nnote\n  " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
 			"name  Fabrikam\n"}, []string{"…"}},
 	} {
 		var out bytes.Buffer
@@ -131,6 +130,12 @@ func TestTablesFit(t *testing.T) {
 				t.Errorf("%d columns: %q is in\n%s", test.columns, none, out.String())
 			}
 		}
+	}
+	var ids bytes.Buffer
+	id := "bd578f43-69f8-4eb1-8182-a5e19293d60c"
+	err := term.TableWithin(&ids, 60, []string{"row", "name", "note"}, [][]string{{id, "Contoso Consulting", strings.Repeat("x", 24)}})
+	if want := " bd578f43-69…  Contoso Consulting  xxxxxxxxxxxxxxxxxxxxxxxx\n"; err != nil || !strings.HasSuffix(ids.String(), want) {
+		t.Errorf("%v\n%s", err, &ids)
 	}
 	var out bytes.Buffer // so many columns that nothing of them would be left
 	many := slices.Repeat([]string{strings.Repeat("y", 30)}, 10)
@@ -185,23 +190,6 @@ func TestJSON(t *testing.T) {
 	var back struct{ Accounts []struct{ Name string } }
 	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Accounts[0].Name != "a\u009b31m\u202eb\u007f\ufeff é 語 \x1b" {
 		t.Errorf("reads back as %+q, %v", back, err)
-	}
-}
-
-func TestRows(t *testing.T) {
-	var out bytes.Buffer
-	err := term.Rows(&out, []string{"name", "industry", "revenue", "fax"}, []messages.Row{{
-		"name": jsontext.Value(`"Zoë\u001b[2J"`), "industry": jsontext.Value(`{"value":7,"label":"Consulting"}`), "revenue": jsontext.Value("10.50"), "hidden": jsontext.Value("1"),
-	}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "Zoë [2J Consulting 10.50" {
-		t.Errorf("row %q", got)
-	}
-	if got := strings.Join(strings.Fields(lines[0]), " "); got != "name industry revenue fax" {
-		t.Errorf("header %q", got)
 	}
 }
 

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+	"unicode"
+
+	"github.com/creack/pty"
+	"github.com/jedib0t/go-pretty/v6/text"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+)
+
+// onTerminal types a line on a terminal of so many columns, and returns what it shows.
+func (r *devRig) onTerminal(folder, line string, columns uint16, more ...string) string {
+	r.t.Helper()
+	r.prepare(line)
+	cmd := exec.Command("sh", "-c", "trap : INT\n"+r.ports.Replace(line))
+	cmd.Dir, cmd.Env = folder, append(slices.Clone(r.env), "TERM=xterm-256color")
+	cmd.Env = append(cmd.Env, more...)
+	if goesOn(line) {
+		cmd.Env = append(cmd.Env, "ADMIN_ADDR=127.0.0.1:0", "HTTP_ADDR=127.0.0.1:0")
+	}
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: columns})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer terminal.Close()
+	var shown bridgetest.Buffer
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.Copy(&shown, terminal) // Linux ends it with EIO
+		_ = cmd.Wait()
+	}()
+	if goesOn(line) {
+		awaitWords(ended, func() int { return len(shown.String()) })
+		_, _ = terminal.Write([]byte{3})
+	}
+	if strings.Contains(line, " delete ") && !strings.Contains(line, "--yes") && !strings.Contains(line, "--help") {
+		bridgetest.Await(r.t, "a question", func() error {
+			if !strings.Contains(shown.String(), "[y/N]") {
+				return errors.New("none")
+			}
+			return nil
+		})
+		_, _ = terminal.Write([]byte("y\n"))
+	}
+	select {
+	case <-ended:
+	case <-time.After(time.Minute):
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		<-ended
+		r.t.Errorf("%s: it does not end", line)
+	}
+	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
+}
+
+var (
+	sequences = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
+	colours   = regexp.MustCompile(`\x1b\[[0-9;]*m`)
+	// whole are words that nobody cuts: URLs, paths and ids are there to be copied.
+	whole = regexp.MustCompile(`^ *\S+$`)
+)
+
+// widthOf is how many columns a line takes: marks of any script take none.
+func widthOf(line string) int {
+	return text.StringWidthWithoutEscSequences(strings.Map(func(r rune) rune {
+		if unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf) {
+			return -1
+		}
+		return r
+	}, line))
+}
+
+// tooWide are the lines that a terminal of so many columns breaks.
+func tooWide(shown string, columns int) []string {
+	var wide []string
+	for line := range strings.SplitSeq(sequences.ReplaceAllString(shown, ""), "\n") {
+		for part := range strings.SplitSeq(line, "\r") { // which is written over
+			if widthOf(part) > columns && !whole.MatchString(part) {
+				wide = append(wide, part)
+			}
+		}
+	}
+	return wide
+}
+
+// forPrograms are lines whose output is not laid out: JSON, files and scripts, and a service's log.
+var forPrograms = regexp.MustCompile(`--json|\bjq\b|schema \S|--asyncapi|>|keys (generate|rotate|remove)|\bserve\b|` +
+	`completion|help (connecting|filters|errors|keys)|--jsonl|--csv`)
+
+// Whatever a command says fits the terminal that it is said on.
+func TestOutputFitsTheTerminal(t *testing.T) {
+	bridgetest.Long(t, "runs every example of every help text on terminals of three widths")
+	r := newDevRig(t)
+	lines := map[string]bool{}
+	var order []string
+	for _, path := range commandPaths(t) {
+		for _, line := range append(examplesIn(helpOf(t, path)), strings.TrimSpace("crmbridge "+path)+" --help") {
+			if !lines[line] && !forPrograms.MatchString(line) {
+				lines[line], order = true, append(order, line)
+			}
+		}
+	}
+	order = append(order, "crmbridge accounts search dmo", "crmbridge accounts search demo --where 'industry = Consultng'",
+		"crmbridge accounts serch", "crmbridge connections check nobody", "crmbridge connections get robot",
+		"crmbridge accounts search demo --fields id,name,website,city,industry,revenue,created_at,owner,phone")
+	show := os.Getenv("CRMBRIDGE_TEST_SHOW") // somebody wants to look
+	for _, columns := range []uint16{40, 80, 200} {
+		t.Run(fmt.Sprintf("%d columns", columns), func(t *testing.T) {
+			r.t = t
+			for _, line := range order {
+				if strings.HasSuffix(line, "--help") && columns < 80 {
+					continue // examples stay on their lines, to be copied
+				}
+				shown := r.onTerminal(t.TempDir(), line, columns)
+				if show != "" {
+					fmt.Printf("---- %d: %s\n%s\n", columns, line, shown)
+				}
+				wide := tooWide(shown, int(columns))
+				if len(wide) > 0 {
+					t.Errorf("%s: wider than %d:\n%s", line, columns, strings.Join(wide, "\n"))
+				}
+			}
+		})
+	}
+}
