@@ -32,6 +32,7 @@ func TestCommands(t *testing.T) {
 		{[]string{"accounts", "count", "dmo"}, 1, nil, []string{"connection_not_found: there is no connection dmo; did you mean demo? Otherwise make it with 'crmbridge connect ID URL'\n"}},
 		{[]string{"users", "whoami", "demo"}, 0, []string{"organization"}, nil},
 		{[]string{"users", "get", "demo", emulator.DefaultUser}, 0, []string{"role", "via", "direct"}, nil},
+		{[]string{"users", "get", "demo", "nobody"}, 1, nil, []string{"not_found: no user has this e-mail address or user name\n"}},
 		{[]string{"connections", "list"}, 0, []string{"demo", "active", w.EmulatorURL}, nil},
 		{[]string{"connections", "get", "demo", "--json"}, 0, []string{`"status": "active"`}, nil},
 		{[]string{"connect", "second", w.EmulatorURL, "--no-browser", "--no-wait"}, 0, []string{w.PublicURL() + "/connect/"}, nil},

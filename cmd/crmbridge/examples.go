@@ -53,16 +53,18 @@ const shownLabel = 10
 // shownChoice is the choice field with the most standard options, and two of their labels, quoted
 // where the expression form needs it. Where there is none the field is "".
 func shownChoice(table messages.Table) (field string, labels []string) {
+	const shownLabels = 2
 	most := 1
 	for _, f := range table.Fields {
 		options := slices.DeleteFunc(slices.Clone(table.Options[f.Logical]), func(o messages.Choice) bool {
 			return len(o.Label) > shownLabel || strings.ContainsAny(o.Label, `'"`)
 		})
-		if f.Type != messages.FieldChoice || len(options) <= most {
+		all := len(table.Options[f.Logical])
+		if f.Type != messages.FieldChoice || len(options) < shownLabels || all <= most {
 			continue
 		}
-		most, field, labels = len(options), f.Name, nil
-		for _, option := range options[:2] {
+		most, field, labels = all, f.Name, nil
+		for _, option := range options[:shownLabels] {
 			label := option.Label
 			if strings.ContainsAny(label, " ,-()") {
 				label = `"` + label + `"`

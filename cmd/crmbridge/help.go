@@ -23,10 +23,10 @@ type topic struct{ name, about string }
 
 // topics in the order in which people need them.
 var topics = []topic{
-	{"connecting", "how to connect a customer's environment, and what Microsoft's directory must know of crmbridge"},
+	{"connecting", "connecting a customer's environment; registering crmbridge"},
 	{"filters", "how to write --where, as an expression and as JSON"},
 	{"errors", "what each error means, and what to do"},
-	{"keys", "keys for encryption at rest: making, rotating and removing them"},
+	{"keys", "making, rotating and removing keys for encryption at rest"},
 }
 
 type helpCommand struct {

@@ -5,7 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
@@ -42,10 +43,10 @@ func (c *usersGet) Help() string {
 // Run prints one user.
 func (c *usersGet) Run(ctx context.Context, std *stdio) error {
 	in := messages.UserGetRequest{Target: c.target()}
-	if strings.Contains(c.User, "@") {
-		in.Email = c.User
-	} else {
+	if uuid.Validate(c.User) == nil {
 		in.UserID = c.User
+	} else {
+		in.Email = c.User
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := ask.UserReply(ctx, in)
