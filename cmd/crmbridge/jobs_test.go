@@ -16,7 +16,7 @@ func TestJobsCommands(t *testing.T) {
 		asked, stdout, stderr string
 	}{
 		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, `{"connection":"acme","job_id":"j"}`,
-			"state        failed\nrows         10 of 50\npages        2\n", ""},
+			"state       failed\nrows        10 of 50\npages       2\n", ""},
 		{"jobs get acme j", "crm.jobs.get.request.acme", answer, 0, "", "error       unavailable: no [2J\n", ""},
 		{"jobs get acme j --json", "crm.jobs.get.request.acme", answer, 0, "", `"retry_of": "i"`, ""},
 		{"jobs get acme a.b", "", "", 1, "", "", "invalid_request: <job>: is not the id of a job"},
