@@ -31,7 +31,8 @@ Load it into the shell that runs:
 
 For good, bash: add the line above to ~/.bashrc, or with the package bash-completion installed
   mkdir -p ~/.local/share/bash-completion/completions
-  crmbridge completion bash > ~/.local/share/bash-completion/completions/crmbridge
+  crmbridge completion bash \
+    > ~/.local/share/bash-completion/completions/crmbridge
 
 For good, zsh: add the line above to the end of ~/.zshrc, or into a folder of $fpath that compinit reads
   crmbridge completion zsh > "${fpath[1]}/_crmbridge"

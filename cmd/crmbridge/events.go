@@ -15,11 +15,20 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 type eventsCommands struct {
 	Watch eventsWatch `cmd:"" help:"Print what happens to connections, as it happens."`
+}
+
+// Help shows examples.
+func (c *eventsCommands) Help() string {
+	return `Examples:
+  crmbridge events watch
+  crmbridge events watch --all --json --max 1
+`
 }
 
 type eventsWatch struct {
@@ -45,7 +54,8 @@ event_id). What was not kept for so long, and a stream that was made anew, is sa
 Examples:
   crmbridge events watch --all --max 1
   crmbridge events watch --since 1h --timeout 10s
-  crmbridge events watch --kind reauthorization_required --state events.place --json | ./call-the-customer.sh
+  crmbridge events watch --kind reauthorization_required --state events.place --json |
+    jq --unbuffered -r .connection
 `
 }
 
@@ -110,7 +120,7 @@ func (c *eventsWatch) Run(ctx context.Context, std *stdio) (err error) {
 	}
 	defer place.close()
 	w := &eventWatcher{place: place, since: time.Duration(c.Since), all: c.All, most: int(c.Max),
-		show: c.printer(std), say: func(format string, args ...any) { fmt.Fprintf(std.err, format+"\n", args...) },
+		show: c.printer(std), say: func(format string, args ...any) { _ = term.Prose(std.err, 2, fmt.Sprintf(format, args...)) },
 		again: make(chan struct{}, 1)}
 	nc, err := c.Connect("crmbridge events watch", w.options(end)...)
 	if err != nil {
