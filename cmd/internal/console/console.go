@@ -14,13 +14,11 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/status"
-	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -54,72 +52,32 @@ var style string
 const (
 	mostAtOnce = 16              // requests
 	answerWait = 5 * time.Second // for what a page shows
-	// The fleet is looked at while somebody looks at it: not again for so many times as long as
-	// that took, and stateEvery at least.
-	stateCalm, stateEvery, stateMost = 20, 2 * time.Second, 30 * time.Second
-	stateOld                         = time.Minute // what was found is shown so long after it could be found anew
 )
 
 // A Console shows pages until it is closed.
 type Console struct {
 	Config
-	show  *template.Template
-	asked chan struct{} // somebody looks at the fleet
-	fleet atomic.Pointer[found]
-	mu    sync.Mutex
-	hour  []counts // at the beginning of each minute
-	end   context.CancelFunc
-	ended chan struct{}
-}
-
-// found is what the fleet was found to do.
-type found struct {
-	state *status.State
-	err   error
-	again time.Time // when it may be looked at anew
+	show *template.Template
+	life context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
+	mu   sync.Mutex
+	hour []counts // at the beginning of each minute
 }
 
 // New makes a console, which keeps the last hour's figures until it is closed.
 func New(config Config) *Console {
-	c := &Console{Config: config, asked: make(chan struct{}, 1), ended: make(chan struct{}),
-		show: template.Must(template.New("").Funcs(shown).Parse(pagesText))}
-	c.fleet.Store(&found{})
+	c := &Console{Config: config, show: template.Must(template.New("").Funcs(shown).Parse(pagesText))}
 	if c.Password != nil {
 		c.Password.log = c.Log
 	}
-	life, end := context.WithCancel(context.Background())
-	c.end = end
-	go c.keep(life)
+	c.life, c.end = context.WithCancel(context.Background())
+	c.work.Go(c.keep)
 	return c
 }
 
 // Close ends what the console does beside its requests.
-func (c *Console) Close() { c.end(); <-c.ended }
-
-func (c *Console) keep(life context.Context) {
-	defer close(c.ended)
-	tick := time.NewTicker(time.Minute)
-	defer tick.Stop()
-	for c.sample(); ; {
-		select {
-		case <-life.Done():
-			return
-		case <-tick.C:
-			c.sample()
-		case <-c.asked:
-			begun := time.Now()
-			if begun.Before(c.fleet.Load().again) {
-				continue
-			}
-			ctx, cancel := context.WithTimeout(life, stateMost)
-			now := &found{}
-			now.err = dynamics.Guard(func() (err error) { now.state, err = c.Look(ctx, ""); return err })()
-			cancel()
-			now.again = time.Now().Add(max(stateEvery, stateCalm*time.Since(begun)))
-			c.fleet.Store(now)
-		}
-	}
-}
+func (c *Console) Close() { c.end(); c.work.Wait() }
 
 // Handler serves the pages to those who may see them.
 func (c *Console) Handler() http.Handler {

@@ -9,11 +9,8 @@ import (
 	"time"
 )
 
-const (
-	mostFailures  = 1000 // that are kept
-	mostOfOne     = 10   // of them, of one connection: a flood of its errors pushes out no other's
-	shownFailures = 10
-)
+// Of so many connections so many errors are kept: a flood of one's pushes out no other's.
+const mostConnections, mostOfOne = 500, 5
 
 // A Failure is an answer that was an error, as its line in the log says it.
 type Failure struct {
@@ -24,40 +21,40 @@ type Failure struct {
 // Failures are the last answers of this process that were errors. What the log must not hold is
 // not in them either.
 type Failures struct {
-	mu  sync.Mutex
-	all []*Failure
+	mu sync.Mutex
+	by map[string][]Failure // connection
 }
 
 // Watch is a log that takes in the errors among the answers, too.
 func (f *Failures) Watch(log slog.Handler) slog.Handler { return watched{log, f, nil} }
 
 // of are the newest first: of one connection, or of all.
-func (f *Failures) of(connection string) (newest []*Failure) {
+func (f *Failures) of(connection string) (all []Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, one := range slices.Backward(f.all) {
-		if len(newest) < shownFailures && (connection == "" || one.Connection == connection) {
-			newest = append(newest, one)
+	for name, some := range f.by {
+		if connection == "" || connection == name {
+			all = append(all, some...)
 		}
 	}
-	return newest
+	slices.SortFunc(all, func(a, b Failure) int { return b.At.Compare(a.At) })
+	return all[:min(len(all), 2*mostOfOne)]
 }
 
-func (f *Failures) add(one *Failure) {
+func (f *Failures) add(one Failure) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first, n := 0, 0
-	for i, other := range slices.Backward(f.all) {
-		if other.Connection == one.Connection {
-			first, n = i, n+1
+	some, there := f.by[one.Connection]
+	for name := range f.by {
+		if there || len(f.by) < mostConnections {
+			break
 		}
+		delete(f.by, name)
 	}
-	if n >= mostOfOne {
-		f.all = slices.Delete(f.all, first, first+1)
-	} else if len(f.all) >= mostFailures {
-		f.all = slices.Delete(f.all, 0, 1)
+	if f.by == nil {
+		f.by = map[string][]Failure{}
 	}
-	f.all = append(f.all, one)
+	f.by[one.Connection] = append(some[max(0, len(some)+1-mostOfOne):], one)
 }
 
 type watched struct {
@@ -70,6 +67,11 @@ func (w watched) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return watched{w.Handler.WithAttrs(attrs), w.to, append(slices.Clip(w.attrs), attrs...)}
 }
 
+// Enabled has errors come here from a quiet log, too.
+func (w watched) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= slog.LevelInfo || w.Handler.Enabled(ctx, level)
+}
+
 // Handle takes lines that have a code other than ok.
 func (w watched) Handle(ctx context.Context, r slog.Record) error {
 	one := Failure{At: r.Time}
@@ -77,10 +79,7 @@ func (w watched) Handle(ctx context.Context, r slog.Record) error {
 		"request_id": &one.RequestID, "cause": &one.Cause}
 	see := func(a slog.Attr) bool {
 		if text := into[a.Key]; text != nil {
-			value := a.Value.Resolve()
-			if *text = clip(value.String()); value.Kind() == slog.KindGroup { // what Dataverse said
-				*text = clip(strings.Trim(value.String(), "[]"))
-			}
+			*text = clip(strings.Trim(a.Value.Resolve().String(), "[]")) // what Dataverse said is a group
 		}
 		return one.Code != "ok"
 	}
@@ -88,7 +87,10 @@ func (w watched) Handle(ctx context.Context, r slog.Record) error {
 		for _, a := range w.attrs {
 			see(a)
 		}
-		w.to.add(&one)
+		w.to.add(one)
+	}
+	if !w.Handler.Enabled(ctx, r.Level) {
+		return nil
 	}
 	return w.Handler.Handle(ctx, r)
 }

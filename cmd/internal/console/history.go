@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -19,12 +20,14 @@ type figures struct {
 	counts   counts
 	requests map[string]map[string]int // by operation and code
 	seconds  map[string]float64        // that answers took, by operation
+	statuses map[string]int            // connections, by status
 	gauges   map[string]float64        // that have no label
 }
 
 // read takes the figures from the metrics, as far as they can be read.
 func read(from prometheus.Gatherer) figures {
-	f := figures{requests: map[string]map[string]int{}, seconds: map[string]float64{}, gauges: map[string]float64{}}
+	f := figures{requests: map[string]map[string]int{}, seconds: map[string]float64{},
+		statuses: map[string]int{}, gauges: map[string]float64{}}
 	count := func(at int, what string, n int) {
 		if what != "ok" {
 			at++
@@ -51,6 +54,8 @@ func read(from prometheus.Gatherer) figures {
 				f.seconds[op] = m.GetHistogram().GetSampleSum()
 			case name == "dataverse_calls_total":
 				count(2, labels["outcome"], n)
+			case name == "connections" && m.GetGauge().GetValue() > 0:
+				f.statuses[labels["status"]] = int(m.GetGauge().GetValue())
 			case len(labels) == 0:
 				f.gauges[name] = m.GetGauge().GetValue()
 			}
@@ -61,11 +66,20 @@ func read(from prometheus.Gatherer) figures {
 
 const minutes = 60 // that are kept
 
-func (c *Console) sample() {
-	now := read(c.Metrics).counts
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.hour = append(c.hour[max(0, len(c.hour)+1-minutes):], now)
+// keep notes the counts once a minute.
+func (c *Console) keep() {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for c.life.Err() == nil {
+		now := read(c.Metrics).counts
+		c.mu.Lock()
+		c.hour = append(c.hour[max(0, len(c.hour)+1-minutes):], now)
+		c.mu.Unlock()
+		select {
+		case <-c.life.Done():
+		case <-tick.C:
+		}
+	}
 }
 
 // A chart has a bar for each minute, of what went well with the rest upon it, in a picture of

@@ -35,7 +35,7 @@ type view struct {
 	Charts      []chart
 	Requests    []asked
 	Checks      []Check
-	Failures    []*Failure
+	Failures    []Failure
 	Connections []messages.Connection
 	Connection  *messages.Connection
 	Limits      *messages.LimitsReply
@@ -88,28 +88,18 @@ func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
 	v.Charts = charts(c.hour, now.counts)
 	c.mu.Unlock()
 	v.Requests, v.Failed = now.rows(), int(now.gauges["dead_jobs"])
-	select {
-	case c.asked <- struct{}{}:
-	default:
+	v.State = &status.State{Connections: now.statuses, Jobs: status.JobCounts{
+		Queued: int(now.gauges["jobs_pending"]), Running: int(now.gauges["jobs_running"])}}
+	v.State.Processes, _ = c.Processes(r.Context()) // the checks say where there is none yet
+	for status, text := range map[string]string{
+		messages.StatusReauthorizationRequired: "A person must connect again, for %d of the connections:",
+		messages.StatusUnreadable:              "The records of %d connections cannot be read:"} {
+		if n := now.statuses[status]; n > 0 {
+			v.Findings = append(v.Findings, finding{fmt.Sprintf(text, n), "/connections?status=" + status})
+		}
 	}
-	fleet := c.fleet.Load()
-	if time.Since(fleet.again) > stateOld {
-		v.Refresh, fleet = 1, &found{err: errors.New("being counted; the page loads again")}
-	}
-	v.note("Connections and jobs", fleet.err)
-	if v.State = fleet.state; v.State != nil {
-		for _, status := range []string{messages.StatusReauthorizationRequired, messages.StatusUnreadable} {
-			if n := v.State.Connections[status]; n > 0 {
-				v.find("Connections that are %s: %d", status, n)
-				v.Findings[len(v.Findings)-1].Link = "/connections?status=" + status
-			}
-		}
-		if n := max(len(v.State.Blocked), int(now.gauges["users_blocked"])); n > 0 {
-			v.find("Throttled users: %d. Dataverse's limits, or the customers' own, keep them out for a while", n)
-		}
-		for _, unknown := range v.State.Unknown {
-			v.Notes = append(v.Notes, "Not known: "+unknown)
-		}
+	if n := now.gauges["users_blocked"]; n > 0 {
+		v.find("Users who are throttled: %.0f. Dataverse's limits keep them out for a while", n)
 	}
 	if n := now.gauges["breakers_open"]; n > 0 {
 		v.find("Environments that do not answer: %.0f. This process's circuit breakers are open", n)

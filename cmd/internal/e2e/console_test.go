@@ -113,9 +113,9 @@ func TestConsole(t *testing.T) {
 		t.Error(page)
 	}
 	troubled(t, w)
-	hostile := regexp.MustCompile("\u202e|<b>|<script")
+	hostile := regexp.MustCompile("\u202e|<b>thing|<script")
 	for path, words := range map[string][]string{
-		"/": {"that are reauthorization_required: 1 <a", "Throttled users: 1.", "<rect class=\"good\"", "accounts.search",
+		"/": {"connect again, for 1 of the connections: <a", "Users who are throttled: 1.", "<rect class=\"good\"", "accounts.search",
 			"invalid_request 1", "reauthorization_required 1", "failed for good", "jetstream", "Crm-Request-Id"},
 		"/connections":                                 {">acme<", ">globex<", ">initech<", "&lt;script&gt;", "pending"},
 		"/connections?prefix=gl":                       {"</thead><tbody>\n<tr><th scope=\"row\"><a href=\"/connections/globex\""},
@@ -252,7 +252,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	seen("There are none.")
 	look("none", "/", "/connections", "/jobs")
 	troubled(t, w)
-	seen("Throttled users: 1.")
+	seen("Users who are throttled: 1.")
 	look("some", "/", "/connections", "/connections/acme", "/connections/globex", "/jobs")
 	if os.Getenv("CRMBRIDGE_TEST_PICTURES") != "" {
 		connectApps(t, w, 10_000)
