@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -60,9 +59,7 @@ func (t *stdio) wait(what string) *bar { return t.newBar(what, 0, true) }
 func (t *stdio) newBar(what string, at int64, single bool) *bar {
 	b := &bar{to: t, what: what, at: at, single: single, done: at, began: time.Now(), written: written{to: t.err},
 		stop: make(chan struct{}), shown: make(chan struct{})}
-	b.tracker = &progress.Tracker{AutoStopDisabled: true,
-		Units: progress.Units{Formatter: func(n int64) string { return strconv.FormatInt(n, 10) }}}
-	b.tracker.UpdateMessage(b.text())
+	b.tracker = &progress.Tracker{AutoStopDisabled: true, Message: b.text()}
 	if t.live {
 		b.writer = b.line(term.Columns(t.err))
 		b.writer.AppendTracker(b.tracker)
@@ -88,38 +85,48 @@ func (b *bar) line(columns int) progress.Writer {
 	line.SetOutputWriter(&b.written)
 	line.SetTerminalWidth(columns)
 	line.SetTrackerLength(barCells + 2) // with its brackets
-	line.SetTrackerPosition(progress.PositionRight)
+	line.SetTrackerPosition(progress.PositionLeft)
 	line.SetUpdateFrequency(progress.DefaultUpdateFrequency)
 	style := progress.StyleDefault
-	style.Visibility = progress.StyleVisibility{ETA: true, Speed: !b.single, Time: true,
-		Tracker: columns == 0 || columns >= barTerminal}
+	style.Visibility = progress.StyleVisibility{ETA: true, Time: true, Tracker: true}
 	style.Options.ETAString = "left"
 	style.Options.Separator = " "
-	style.Options.SnipIndicator = "…"
 	style.Options.TimeInProgressPrecision = time.Second
-	style.Options.SpeedPrecision = 100 * time.Millisecond
 	style.Renderer.TrackerDeterminate = func(_, _ int64, cells int) string { return b.share(cells) }
+	if columns > 0 && columns < barTerminal {
+		style.Renderer.TrackerDeterminate = func(int64, int64, int) string { return b.share(0) }
+		style.Renderer.TrackerIndeterminate = func(int) string { return "" }
+	}
 	line.SetStyle(style)
 	return line
 }
 
-// share draws how much is done of the whole, which an earlier run may have begun.
+// share draws how much is done of the whole, which an earlier run may have begun. Without cells it
+// is the number alone.
 func (b *bar) share(cells int) string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	part := min(float64(b.done)/float64(max(b.total, 1)), 1)
 	full := int(part * float64(cells))
+	if cells == 0 {
+		return fmt.Sprintf("%.0f%%", 100*part)
+	}
 	return fmt.Sprintf("[%s%s] %3.0f%%", strings.Repeat("#", full), strings.Repeat("-", cells-full), 100*part)
 }
 
-// text says how much is done.
+// text says how much is done, and how fast.
 func (b *bar) text() string {
 	text := fmt.Sprintf("%d %s", b.done, b.what)
 	switch {
+	case b.single:
+		text = b.what
 	case b.total > 0:
 		text = fmt.Sprintf("%d of %d %s", b.done, b.total, b.what)
-	case b.single, b.done == 0:
-		text = b.what
+	case b.done == 0:
+		text = "reading " + b.what
+	}
+	if past := time.Since(b.began).Seconds(); past >= 1 && b.done > b.at {
+		text += fmt.Sprintf(", %.0f/s", float64(b.done-b.at)/past)
 	}
 	if b.note != "" {
 		text += ", " + b.note
@@ -205,11 +212,8 @@ func (b *bar) wait(long time.Duration) bool {
 // plain is the line where there is no terminal.
 func (b *bar) plain() string {
 	b.mu.Lock()
-	text, done := b.text(), b.done-b.at
+	text := b.text()
 	b.mu.Unlock()
-	if past := time.Since(b.began).Seconds(); past > 0 && done > 0 {
-		text += fmt.Sprintf(", %.0f/s", float64(done)/past)
-	}
 	if left := b.tracker.ETA().Round(time.Second); left > 0 {
 		text += fmt.Sprintf(", %s left", left)
 	}

@@ -26,8 +26,8 @@ func TestBarOnATerminal(t *testing.T) {
 		bar.end()
 		bar.set(700) // too late to be seen
 		text := out.String()
-		for _, want := range []string{"600 of 1100 accounts, b.csv [2J  [##########----------]  55% [",
-			"; left: 1", "45/s]"} {
+		for _, want := range []string{" [##########----------]  55% [10s; left: ",
+			"] 600 of 1100 accounts, 50/s, b.csv [2J\n"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("%q lacks %q", text[max(len(text)-300, 0):], want)
 			}
@@ -91,7 +91,7 @@ func TestExportBar(t *testing.T) {
 		p.wrote(&messages.Result{Total: &total}, file)
 		time.Sleep(time.Second)
 		p.end()
-		for _, want := range []string{"accounts, the job waits for its turn", "50 of 200 accounts, b-002.csv",
+		for _, want := range []string{"reading accounts, the job waits for its turn", "50 of 200 accounts, 50/s, b-002.csv",
 			"[#####---------------]  25%"} {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%q lacks %q", out.String(), want)

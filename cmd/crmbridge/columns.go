@@ -136,8 +136,10 @@ func (c columns) look(ctx context.Context, ask *asker, table messages.Table, tar
 			return ctx.Err()
 		}
 		for _, field := range page.Fields {
+			if !known[field.Name] {
+				names = append(names, field.Name)
+			}
 			known[field.Name], known[field.LogicalName] = true, true
-			names = append(names, field.Name)
 		}
 	}
 	for _, field := range unknown {
