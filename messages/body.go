@@ -23,8 +23,12 @@ type Request interface{ TargetID() *string }
 // there is at least 1.
 type Count int
 
-// UnmarshalJSON reads a whole number from 1 on.
+// UnmarshalJSON reads a whole number from 1 on, or null, which is as good as absent.
 func (c *Count) UnmarshalJSON(text []byte) error {
+	if string(text) == "null" {
+		*c = 0
+		return nil
+	}
 	n, err := strconv.Atoi(string(text))
 	if err != nil {
 		n = wholeNumber(string(text))

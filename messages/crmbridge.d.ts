@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 44f59de859f1ba27846b270b7481420316cf317dab76ee41ead12aa855df10ae
+// sha256 of asyncapi.json: 0146870c3bbba0307619eb99b28f8565c81dc27b4aa25d96f9cceaf1597f8a85
 
 export type Where =
   | {
@@ -8,19 +8,36 @@ export type Where =
        * @maxItems 100
        */
       and: Where[];
+      field?: null;
+      not?: null;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
+      not?: null;
+      op?: null;
       /**
        * @minItems 1
        * @maxItems 100
        */
       or: Where[];
+      value?: null;
     }
   | {
+      and?: null;
+      field?: null;
       not: Where;
+      op?: null;
+      or?: null;
+      value?: null;
     }
   | {
+      and?: null;
       field: string;
+      not?: null;
       op:
         | "eq"
         | "ne"
@@ -39,6 +56,7 @@ export type Where =
         | "contains_none"
         | "is_null"
         | "not_null";
+      or?: null;
       value?:
         | null
         | boolean
@@ -94,7 +112,7 @@ export interface AccountsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface AccountsChangesRequestAsJob {
   /**
@@ -119,7 +137,7 @@ export interface AccountsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -344,7 +362,7 @@ export interface AccountsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -358,7 +376,7 @@ export interface AccountsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface AccountsSearchRequestAsJob {
@@ -388,7 +406,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -402,7 +420,7 @@ export interface AccountsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -456,7 +474,7 @@ export interface AuthorizeRequest {
   /**
    * calls of Dataverse that the customer allows the connection's user a day (UTC); without it the connection keeps what it has
    */
-  daily_calls?: number;
+  daily_calls?: number | null;
   /**
    * origin of the Dataverse environment, for example https://contoso.crm4.dynamics.com
    */
@@ -639,7 +657,7 @@ export interface ConnectionsListRequest {
   /**
    * 1 to 1000, default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesReply {
   connection?: string;
@@ -685,7 +703,7 @@ export interface ContactsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface ContactsChangesRequestAsJob {
   /**
@@ -710,7 +728,7 @@ export interface ContactsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -898,7 +916,7 @@ export interface ContactsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -912,7 +930,7 @@ export interface ContactsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface ContactsSearchRequestAsJob {
@@ -942,7 +960,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -956,7 +974,7 @@ export interface ContactsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1263,7 +1281,7 @@ export interface JobsListRequest {
   /**
    * 1 to 1000; default 100
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesReply {
   connection?: string;
@@ -1309,7 +1327,7 @@ export interface LeadsChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface LeadsChangesRequestAsJob {
   /**
@@ -1334,7 +1352,7 @@ export interface LeadsChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1522,7 +1540,7 @@ export interface LeadsSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1536,7 +1554,7 @@ export interface LeadsSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface LeadsSearchRequestAsJob {
@@ -1566,7 +1584,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1580,7 +1598,7 @@ export interface LeadsSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1668,7 +1686,7 @@ export interface OpportunitiesChangesRequest {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
 }
 export interface OpportunitiesChangesRequestAsJob {
   /**
@@ -1693,7 +1711,7 @@ export interface OpportunitiesChangesRequestAsJob {
   /**
    * 1 to 5000; default 1000
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */
@@ -1881,7 +1899,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1895,7 +1913,7 @@ export interface OpportunitiesSearchRequest {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   where?: Where | null;
 }
 export interface OpportunitiesSearchRequestAsJob {
@@ -1925,7 +1943,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * at most this many rows over all pages
    */
-  limit?: number;
+  limit?: number | null;
   /**
    * page (default) or stream
    */
@@ -1939,7 +1957,7 @@ export interface OpportunitiesSearchRequestAsJob {
   /**
    * 1 to 5000; default 100 in page mode, 5000 in stream mode
    */
-  page_size?: number;
+  page_size?: number | null;
   /**
    * false reads the rows one page after the other; default true
    */

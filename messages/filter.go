@@ -173,7 +173,7 @@ type whereCount struct{ leaves, values int }
 
 // sound reports that a node has no fault: most filters have none, and need no paths.
 func (c *whereCount) sound(w *Where, depth int) bool {
-	leaf := w.Field != "" || w.Op != "" || w.Value != nil
+	leaf := w.leaf()
 	switch {
 	case depth > MaxWhereDepth:
 		return false
@@ -185,6 +185,11 @@ func (c *whereCount) sound(w *Where, depth int) bool {
 		return !leaf && c.sound(w.Not, depth+1)
 	}
 	return w.Field != "" && w.Op.Known() && c.within(w)
+}
+
+// leaf reports whether a node has a member of a leaf; null is as good as absent.
+func (w *Where) leaf() bool {
+	return w.Field != "" || w.Op != "" || w.Value != nil && w.Value.Kind() != 'n'
 }
 
 func (c *whereCount) soundList(nodes []Where, depth int) bool {
@@ -239,7 +244,7 @@ func (w *Where) kinds() []string {
 	if w.Not != nil {
 		kinds = append(kinds, "not")
 	}
-	if w.Field != "" || w.Op != "" || w.Value != nil {
+	if w.leaf() {
 		kinds = append(kinds, "field")
 	}
 	return kinds

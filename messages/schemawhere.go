@@ -24,7 +24,7 @@ func asRead(body reflect.Type, schema *jsonschema.Schema) {
 				property.MinLength = jsonschema.Ptr(1)
 			}
 		}
-		if !slices.Contains(schema.Required, name) && property.Minimum == nil { // a Count reads null as a number
+		if !slices.Contains(schema.Required, name) {
 			schema.Properties[name] = orNull(property)
 		}
 	}
@@ -77,6 +77,11 @@ func whereSchema() *jsonschema.Schema {
 			Items: &jsonschema.Schema{Ref: "#/$defs/where"}}
 	}
 	object := func(required []string, properties map[string]*jsonschema.Schema) *jsonschema.Schema {
+		for _, other := range []string{"and", "or", "not", "field", "op", "value"} { // null is as good as absent
+			if properties[other] == nil {
+				properties[other] = &jsonschema.Schema{Type: "null"}
+			}
+		}
 		return &jsonschema.Schema{Type: "object", Required: required, Properties: properties,
 			AdditionalProperties: &jsonschema.Schema{Not: &jsonschema.Schema{}}}
 	}

@@ -38,6 +38,7 @@ type commands struct {
 	OldNew   oldNewCommand   `cmd:"" name:"old-new" help:"Two versions side by side, of which one knows a table more."`
 
 	Speed speedCommand `cmd:"" help:"What the contract costs: crmbridge beside a bare loop that does the same work."`
+	Chart chartCommand `cmd:"" help:"Draw the chart of the figures that stand in a page."`
 
 	Serve serveCommand `cmd:"" hidden:""`
 	NATS  natsCommand  `cmd:"" name:"nats" hidden:""`

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -153,6 +154,48 @@ func TestCheck(t *testing.T) {
 		"start: first answer ≤ 100 ms", "start: idle ≤ 24 MiB"} {
 		if !strings.Contains(err.Error(), want) || i >= len(said.Missed) || said.Missed[i] != want {
 			t.Errorf("%q is not named by %v, %q", want, err, said.Missed)
+		}
+	}
+}
+
+// TestTheChartIsThatOfThePage: who changes the figures draws them again.
+func TestTheChartIsThatOfThePage(t *testing.T) {
+	chart := filepath.Join(t.TempDir(), "chart.svg")
+	var stdout, stderr strings.Builder
+	if status := run([]string{"chart", "--page=README.md", "--chart=" + chart}, &stdout, &stderr); status != 0 {
+		t.Fatalf("status %d: %s", status, stderr.String())
+	}
+	drawn, err := os.ReadFile(chart)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile("speed.svg")
+	if err != nil || !bytes.Equal(drawn, kept) {
+		t.Errorf("speed.svg is stale (%v): go run ./cmd/crmbridge-bench chart", err)
+	}
+}
+
+// TestChartOf takes the figures of a page, and no page with others.
+func TestChartOf(t *testing.T) {
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn, err := chartOf(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	slower := bytes.Replace(page, []byte("| **0."), []byte("| **0.0"), 1)
+	if again, err := chartOf(slower); err != nil || bytes.Equal(drawn, again) {
+		t.Errorf("another figure is the same chart (%v)", err)
+	}
+	for what, bad := range map[string]string{"nothing": "",
+		"no table":                   "Measured with 7 rounds of 2 s on: Z80, 2 cores, x.\n",
+		"a row without a figure":     regexp.MustCompile(`\| \*\*[^|]*`).ReplaceAllString(string(page), "| "),
+		"a figure without its range": strings.Replace(string(page), "** (", "** ", 1),
+		"no machine":                 strings.Replace(string(page), "\nMeasured with", "\nMeasured", 1)} {
+		if _, err := chartOf([]byte(bad)); err == nil {
+			t.Errorf("%s is drawn", what)
 		}
 	}
 }

@@ -15,13 +15,19 @@ import (
 
 func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
 	var stdout, stderr strings.Builder
-	status := run([]string{"--once", "--accounts=500", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0"}, &stdout, &stderr)
+	status := run([]string{"--once", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0",
+		"--admin-port=0"}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr.String())
 	}
 	lines := strings.Split(strings.TrimSpace(stdout.String()), "\n")
 	if len(lines) < 5 || !strings.Contains(lines[2], "name") || strings.Count(stdout.String(), "Consulting") < 3 {
 		t.Errorf("no table of accounts:\n%s", stdout.String())
+	}
+	_, shown, _ := strings.Cut(bridgetest.File(t, "README.md"), "```\nConnection ")
+	shown, _, _ = strings.Cut(shown, " …\n")
+	if shown == "" || !strings.HasPrefix(stdout.String(), "Connection "+shown) {
+		t.Errorf("README.md shows\nConnection %s\nand it prints\n%s", shown, stdout.String())
 	}
 }
 

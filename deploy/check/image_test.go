@@ -15,6 +15,8 @@ import (
 
 	"github.com/moby/buildkit/frontend/dockerfile/instructions"
 	"github.com/moby/buildkit/frontend/dockerfile/parser"
+	"github.com/moby/patternmatcher"
+	"github.com/moby/patternmatcher/ignorefile"
 	"sigs.k8s.io/yaml"
 )
 
@@ -87,15 +89,12 @@ func (d *dockerfile) build(stage, source, out, arch string, env []string) error 
 }
 
 // The same sources give the same binary, in another folder, with a cache that has nothing in
-// it: what the image holds can be made again and compared.
+// it: what the image holds can be made again and compared. The folder holds what a build of the
+// image is given, in which nothing may be missing that is built in, such as the texts of "help".
 func TestTwoBuildsAreEqual(t *testing.T) {
 	image := readDockerfile(t)
 	elsewhere := filepath.Join(t.TempDir(), "a", "much", "longer", "way", "to", "it")
-	for _, name := range []string{"cmd", "dynamics", "handlers", "messages", "tokens", "go.mod", "go.sum"} {
-		if err := copyTree(filepath.Join(root, name), filepath.Join(elsewhere, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
+	copyContext(t, elsewhere)
 	cache := t.TempDir()
 	env := slices.DeleteFunc(os.Environ(), func(pair string) bool { return strings.HasPrefix(pair, "GOCACHE=") })
 	again := filepath.Join(t.TempDir(), "crmbridge")
@@ -290,23 +289,44 @@ func sum(t *testing.T, name string) string {
 	return fmt.Sprintf("%x", sha256.Sum256(content))
 }
 
-// copyTree copies a file, or a folder with what is in it.
-func copyTree(from, to string) error {
-	return filepath.WalkDir(from, func(name string, entry fs.DirEntry, err error) error {
+// copyContext copies what BuildKit is given of the repository: all but what .dockerignore names.
+func copyContext(t *testing.T, to string) {
+	t.Helper()
+	patterns, err := ignorefile.ReadAll(strings.NewReader(file(t, ".dockerignore")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored, err := patternmatcher.New(patterns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(from, name)
-		if err != nil {
+		rel, err := filepath.Rel(root, name)
+		if err != nil || rel == "." {
 			return err
 		}
-		if entry.IsDir() {
-			return os.MkdirAll(filepath.Join(to, rel), 0o755)
+		if rel == ".git" && entry.IsDir() { // for the time that it takes: .dockerignore names it
+			return fs.SkipDir
+		}
+		switch left, err := ignored.MatchesOrParentMatches(rel); {
+		case err != nil:
+			return err
+		case left || entry.IsDir(): // below a folder that is left out something may be taken in again
+			return nil
 		}
 		content, err := os.ReadFile(name)
 		if err != nil {
 			return err
 		}
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(to, rel)), 0o755); err != nil {
+			return err
+		}
 		return os.WriteFile(filepath.Join(to, rel), content, 0o644)
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -63,7 +63,7 @@ type serving struct {
 	consuming jetstream.ConsumeContext
 }
 
-// mostAtOnce is how many requests and jobs are in hand at a time, each; others wait.
+// mostAtOnce is how many requests are in hand at a time; others wait.
 const mostAtOnce = 64
 
 // New starts a bridge that ends with the test.

@@ -23,8 +23,9 @@ func (t *table) column(name, path string) (*column, *messages.Error) {
 	if near := messages.Nearest(name, slices.Sorted(maps.Keys(t.names)), 3); len(near) > 0 {
 		return nil, messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(near, " or "))
 	}
+	named := slices.DeleteFunc(slices.Clone(t.DefaultFields), func(name string) bool { return name == "id" })
 	return nil, messages.Invalid(path, "%s; use a friendly name such as %s, or a column's logical name", fault,
-		strings.Join(t.FieldNames()[:min(6, len(t.Fields))], ", "))
+		strings.Join(named[:min(len(named), 3)], ", "))
 }
 
 // A selection is what a row of an answer holds.

@@ -21,6 +21,9 @@
 // has stored is there when [Bridge.Start] goes on. [Bridge.DeliverTwice] repeats events, records
 // and results to plain subscribers. [Connection.Revoke] takes a grant away.
 //
+// A subscription is known to the server once its connection has been flushed (nats.Conn.Flush):
+// a test that subscribes and then changes something over another connection does that first.
+//
 // # What it does not imitate
 //
 // Nothing is asked of Dataverse, so that nothing costs time and nothing is throttled by itself.
@@ -35,6 +38,7 @@
 //     (MAX_IN_FLIGHT, MEMORY_BUDGET) and of single columns are not there.
 //   - The grant client_credentials, connections.complete and REQUIRE_SCOPED_SUBJECTS are not
 //     there; [Connection.Approve] stands for the person who signs in.
+//   - NATS's services API ($SRV) is not answered.
 //   - Jobs wait for milliseconds where crmbridge waits for seconds, unless an error says how long.
 //
 // What it cannot answer as crmbridge would, such as a row whose value is not of its column's type,

@@ -72,26 +72,37 @@ func (c *call) jobOf(id string) (*job, *messages.Error) {
 		return nil, noConnection(c.connection)
 	}
 	incarnation := conn.Incarnation()
-	c.b.mu.Lock()
-	j := c.b.jobs[jobKey{c.connection, id}]
-	c.b.mu.Unlock()
-	if j != nil {
-		if of := j.described().Incarnation; of == "" || of == incarnation {
-			return j, nil
+	for range 2 { // it may be taken in, and end, while its message is looked for
+		c.b.mu.Lock()
+		j := c.b.jobs[jobKey{c.connection, id}]
+		c.b.mu.Unlock()
+		if j != nil {
+			if of := j.described().Incarnation; of == "" || of == incarnation {
+				return j, nil
+			}
 		}
-		j = nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if stream, err := c.b.js.Stream(ctx, messages.JobsStream); err == nil {
-		subject := messages.Operation("*.*").JobSubject(c.connection, id)
-		if msg, err := stream.GetLastMsgForSubject(ctx, subject); err == nil {
-			j = &job{subject: msg.Subject, header: msg.Header, body: msg.Data, sequence: msg.Sequence}
-			j.open(msg.Time)
+		if j = c.b.waiting(c.connection, id); j != nil {
 			return j, nil
 		}
 	}
 	return nil, messages.Errorf(messages.NotFound, "the connection has no job of this id; jobs are known for 7 days")
+}
+
+// waiting finds the message of a job that has not been taken in.
+func (b *Bridge) waiting(connection, id string) *job {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	stream, err := b.js.Stream(ctx, messages.JobsStream)
+	if err != nil {
+		return nil
+	}
+	msg, err := stream.GetLastMsgForSubject(ctx, messages.Operation("*.*").JobSubject(connection, id))
+	if err != nil {
+		return nil
+	}
+	j := &job{subject: msg.Subject, header: msg.Header, body: msg.Data, sequence: msg.Sequence}
+	j.open(msg.Time)
+	return j
 }
 
 // jobPage is one message of a job's results, as it is stored.
@@ -304,7 +315,8 @@ func (b *Bridge) purgeJob(connection, id string) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	for stream, subject := range map[string]string{messages.ResultsStream: messages.ResultSubject(connection, id),
-		messages.DeadStream: messages.DeadSubject(connection, id), messages.StateStream: messages.StateSubject(connection, id)} {
+		messages.DeadStream:  messages.DeadSubject(connection, id),
+		messages.StateStream: messages.StateSubject(connection, id)} {
 		of, err := b.js.Stream(ctx, stream)
 		if err == nil {
 			err = of.Purge(ctx, jetstream.WithPurgeSubject(subject))

@@ -19,7 +19,8 @@ import (
 var export = messages.SearchRequest{Target: acme, Fields: []string{"name"}, OrderBy: []string{"name"}, PageSize: 10}
 
 // read reads the results of a job up to its end.
-func read(t *testing.T, client *messages.Client, id string, options messages.ResultsOptions) (rows []string, err error) {
+func read(t *testing.T, client *messages.Client, id string, options messages.ResultsOptions) (rows []string,
+	err error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -90,7 +91,8 @@ func TestJobsGoOn(t *testing.T) {
 			fault.JobID = "j"
 			bridge.Fail(fault)
 			publish(t, client, "j", messages.JobPublication{})
-			if rows, err := read(t, client, "j", messages.ResultsOptions{}); err != nil || len(rows) != 25 || !slices.IsSorted(rows) {
+			if rows, err := read(t, client, "j", messages.ResultsOptions{}); err != nil || len(rows) != 25 ||
+				!slices.IsSorted(rows) {
 				t.Errorf("%v, %v", rows, err)
 			}
 		})
@@ -114,7 +116,8 @@ func TestJobsOutliveTheirProcess(t *testing.T) {
 	bridge.Stop()
 	bridge.Clear()
 	bridge.Start()
-	if rows, err := read(t, client, "j", messages.ResultsOptions{From: 3}); err != nil || len(rows) != 5 || rows[0] != "020" {
+	if rows, err := read(t, client, "j", messages.ResultsOptions{From: 3}); err != nil || len(rows) != 5 ||
+		rows[0] != "020" {
 		t.Errorf("%v, %v", rows, err)
 	}
 }
@@ -148,7 +151,8 @@ func TestJobsThatFail(t *testing.T) {
 		letter.Header.Get(messages.HeaderErrorCode) != "too_large" {
 		t.Errorf("%+v, %v", letter, err)
 	}
-	again, err := client.Jobs().Retry(t.Context(), messages.JobRetryRequest{Target: acme, JobID: "final", NewJobID: "again"})
+	again, err := client.Jobs().Retry(t.Context(), messages.JobRetryRequest{Target: acme, JobID: "final",
+		NewJobID: "again"})
 	if err != nil || again.RetryOf != "final" {
 		t.Errorf("%+v, %v", again, err)
 	}
@@ -175,12 +179,14 @@ func TestJobsAreCancelled(t *testing.T) {
 		t.Errorf("a job that runs is deleted: %v", err)
 	}
 	for range 2 {
-		if job, err := client.Jobs().Cancel(t.Context(), "acme", "j"); err != nil || job.State != messages.JobCancelled {
+		if job, err := client.Jobs().Cancel(t.Context(), "acme", "j"); err != nil ||
+			job.State != messages.JobCancelled {
 			t.Errorf("%+v, %v", job, err)
 		}
 	}
 	rows, err := read(t, client, "j", messages.ResultsOptions{})
-	if ended, is := errors.AsType[*messages.JobError](err); !is || ended.Cause.Code != messages.Cancelled || len(rows) != 10 {
+	if ended, is := errors.AsType[*messages.JobError](err); !is || ended.Cause.Code != messages.Cancelled ||
+		len(rows) != 10 {
 		t.Errorf("%v, %v", rows, err)
 	}
 }
@@ -240,7 +246,8 @@ func TestDeliveredTwice(t *testing.T) {
 		}
 	}
 	connection.Revoke()
-	for i, want := range []string{messages.EventConnected, messages.EventConnected, messages.EventReauthorizationRequired,
+	for i, want := range []string{messages.EventConnected, messages.EventConnected,
+		messages.EventReauthorizationRequired,
 		messages.EventReauthorizationRequired} {
 		if msg, err := events.NextMsg(time.Minute); err != nil || msg.Subject != messages.EventSubject(want, "acme") {
 			t.Errorf("message %d: %v, %v", i, msg, err)
@@ -280,10 +287,12 @@ func TestEvents(t *testing.T) {
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	for i, want := range []string{messages.EventConnected, messages.EventReauthorizationRequired, messages.EventConnected,
+	for i, want := range []string{messages.EventConnected, messages.EventReauthorizationRequired,
+		messages.EventConnected,
 		messages.EventDeleted} {
 		event, err := watch.Next(t.Context())
-		if err != nil || event.Kind != want || event.Incarnation != connection.Incarnation() || event.Version != int64(i+1) ||
+		if err != nil || event.Kind != want || event.Incarnation != connection.Incarnation() ||
+			event.Version != int64(i+1) ||
 			event.EventID != "acme."+event.Incarnation+"."+strconv.Itoa(i+1)+"."+want {
 			t.Errorf("event %d: %+v, %v", i, event, err)
 		}

@@ -113,7 +113,7 @@ func one[In, Out any, P interface {
 	if err != nil {
 		return messages.Errorf(messages.Internal, "encode the reply: %v", err)
 	}
-	return send(part{body: text, last: true, rows: 1}, false)
+	return send(part{body: text, last: true}, false)
 }
 
 // plain is one of bodies that no table names.

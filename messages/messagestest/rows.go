@@ -49,8 +49,9 @@ type Column struct {
 	Type  string // one of messages.FieldTypes; of a column that the table has, it may be left out
 	// Options are those of a choice.
 	Options []messages.Choice
-	// Standard columns are Microsoft's: custom_only leaves them out.
-	Standard bool
+	// Standard columns are Microsoft's: custom_only leaves them out. Unsearchable ones are not
+	// offered for filters.
+	Standard, Unsearchable bool
 	// Hidden columns are those that the connection's user may not read: null in every row, and no
 	// filter or order takes them.
 	Hidden bool
@@ -115,7 +116,7 @@ func newTable(described messages.Table, more []Column) (*table, error) {
 			t.columns[custom.Name], t.names[custom.Name] = c, c
 		}
 		c.Label = cmp.Or(custom.Label, c.Label, custom.Name)
-		c.Readable, c.Searchable = !custom.Hidden, !custom.Hidden
+		c.Readable, c.Searchable = !custom.Hidden, !custom.Hidden && !custom.Unsearchable
 		if custom.Options != nil {
 			c.Options = slices.Clone(custom.Options)
 		}

@@ -17,8 +17,9 @@ var unsayable = []struct{ message, why string }{
 	{`^environment_url: environment URL: `, "which hosts are allowed"},
 	{`^tenant must be `, "the forms of directories' names"},
 	{`^connection: the body names another connection than the subject`, "what the subject says"},
+	{`^the last part of the job's subject is not the id of a job`, "what the subject says"},
 	{`^job_id: the job has not ended`, "what became of the job"},
-	{`: Dataverse has no such column$|^Dataverse refused the query: `, "what Dataverse says to it"},
+	{`(^|: )Dataverse has no such column$|^Dataverse refused the query: `, "what Dataverse says to it"},
 	{`^email: (\d+|no) enabled users? ha`, "which users there are"},
 }
 

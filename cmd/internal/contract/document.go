@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -115,13 +116,31 @@ func shut(schemas map[string]any) {
 func (d *Document) Messages() []string { return slices.Sorted(maps.Keys(d.messages)) }
 
 // Asked holds what a requester sends against a message of the document, accounts.search.request:
-// an empty body is an empty object. The error says what is not as described.
+// an empty body is an empty object, of several values of a header the first one counts, and an empty
+// one is as good as absent. The error says what is not as described.
 func (d *Document) Asked(message string, header map[string][]string, body []byte) error {
+	given := map[string][]string{}
+	for name, values := range header {
+		if len(values) > 0 && values[0] != "" {
+			given[name] = values[:1]
+		}
+	}
 	if len(bytes.TrimSpace(body)) == 0 {
 		body = []byte("{}")
 	}
-	return d.hold(d.open, message, header, body)
+	if bytes.Count(body, []byte(",")) > mostMembers {
+		return fmt.Errorf("body: it has more than %d members and elements", mostMembers)
+	}
+	return d.hold(d.open, message, given, body)
 }
+
+// Bounds of what is read, for what a validator makes of it: its errors have the path of each place,
+// which in a hostile body take the square of its depth. No message is nearly as deep, and no request
+// has nearly as many members: README.md, Bounds.
+const (
+	mostDepth   = 64
+	mostMembers = 5000
+)
 
 // Said holds what crmbridge sends against a message of the document, accounts.search.reply.
 func (d *Document) Said(message string, header map[string][]string, body []byte) error {
@@ -170,8 +189,17 @@ func (d *Document) hold(schema func(string) (*jsonschema.Schema, error), message
 
 // parse reads a body as strictly as the contract has it: one JSON value in UTF-8, no member twice.
 func parse(body []byte) (any, error) {
-	if !jsontext.Value(body).IsValid() {
-		return nil, errors.New("is no JSON, has a member twice or is not UTF-8")
+	decoder := jsontext.NewDecoder(bytes.NewReader(body))
+	for {
+		_, err := decoder.ReadToken()
+		if err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, errors.New("is no JSON, has a member twice or is not UTF-8")
+		}
+		if decoder.StackDepth() > mostDepth {
+			return nil, fmt.Errorf("is nested deeper than %d levels", mostDepth)
+		}
 	}
 	return jsonschema.UnmarshalJSON(bytes.NewReader(body))
 }

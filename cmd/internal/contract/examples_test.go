@@ -31,6 +31,7 @@ var otherJSON = []struct{ file, text, message, why string }{
 	{`^messages/doc\.go$`, `^\{"where":`, "accounts.search.request", ""},
 	{`^messages/doc\.go$`, `"code":"invalid_request"`, "error", ""},
 	{`^messages/doc\.go$`, `^\{"id":"…"`, "", "a row of a reply that is shown in part"},
+	{`^messages/README\.md$`, `^\{"name": "(Contoso|Fabrikam)"`, "", "rows that a program in Go gives messagestest"},
 	{`^CONTRIBUTING\.md$`, `^\{"kind":"gateway"`, "", "a fault of the emulator"},
 }
 

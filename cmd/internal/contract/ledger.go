@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -21,8 +22,9 @@ const (
 	// mostWaiting bounds, in bytes, what waits to be looked at. What comes while it is full is not
 	// looked at, and is counted.
 	mostWaiting = 64 << 20
-	// mostAsked bounds the requests that wait for an answer.
-	mostAsked = 50_000
+	// mostAsked bounds the requests that wait for an answer, and the jobs; mostKept is the same in
+	// bytes of their bodies.
+	mostAsked, mostKept = 20_000, 32 << 20
 )
 
 // serveName is what crmbridge's serve calls itself on NATS. Only what comes from there is held
@@ -41,6 +43,7 @@ type Ledger struct {
 	mu    sync.Mutex
 	asked map[string][]*exchange // by reply subject
 	many  int                    // in asked
+	kept  int                    // bytes of bodies in asked and jobs
 	jobs  map[string]*exchange   // by connection and id
 	seen  map[string]int         // how many of a kind have come
 
@@ -182,9 +185,14 @@ func (l *Ledger) held(name string) {
 
 func (l *Ledger) ask(m natstap.Message, op messages.Operation, plain bool) {
 	name := string(op) + ".request"
-	if m.Reply == "" || l.many >= mostAsked || !l.sampled(name) {
+	if m.Reply == "" || !l.sampled(name) {
 		return
 	}
+	if l.many >= mostAsked || l.kept+len(m.Body) > mostKept {
+		l.counts.PassedOver++
+		return
+	}
+	l.kept += len(m.Body)
 	l.asked[m.Reply] = append(l.asked[m.Reply], &exchange{op: op, name: name, message: m, plain: plain})
 	l.many++
 }
@@ -192,18 +200,18 @@ func (l *Ledger) ask(m natstap.Message, op messages.Operation, plain bool) {
 // answer takes a message to a subject that is none of crmbridge's: an answer, or what it asks others.
 func (l *Ledger) answer(m natstap.Message) {
 	asked := l.asked[m.Subject]
-	at := 0
-	if len(asked) > 1 { // several have one reply subject: the request id tells them apart
-		for at < len(asked) && first(asked[at].message.Header, messages.HeaderRequestID) != first(m.Header, messages.HeaderRequestID) {
-			at++
-		}
-	}
-	if at >= len(asked) {
+	id := first(m.Header, messages.HeaderRequestID)
+	at := slices.IndexFunc(asked, func(e *exchange) bool { // several may have one reply subject
+		given := first(e.message.Header, messages.HeaderRequestID)
+		return given == id || !messages.ValidRequestID(given) && len(asked) == 1
+	})
+	if at < 0 {
 		return
 	}
 	e := asked[at]
 	if first(m.Header, messages.HeaderPage) == "" || e.op == messages.JobsResults || first(m.Header, messages.HeaderLast) != "" {
 		l.asked[m.Subject] = append(asked[:at:at], asked[at+1:]...)
+		l.kept -= len(e.message.Body)
 		if l.many--; len(l.asked[m.Subject]) == 0 {
 			delete(l.asked, m.Subject)
 		}
@@ -226,7 +234,8 @@ func (l *Ledger) answer(m natstap.Message) {
 // publish takes a job: the first of its id is the one that runs.
 func (l *Ledger) publish(m natstap.Message, op messages.Operation, id string) {
 	name := string(op) + ".job"
-	if l.jobs[id] == nil && len(l.jobs) < mostAsked {
+	if l.jobs[id] == nil && len(l.jobs) < mostAsked && l.kept+len(m.Body) <= mostKept {
+		l.kept += len(m.Body)
 		l.jobs[id] = &exchange{op: op, name: name, message: m}
 	}
 }
@@ -299,6 +308,9 @@ func (l *Ledger) say(name string, m natstap.Message) {
 			return // of a table that only the test knows of
 		}
 		l.held(name)
+		if name == "dead-letter" && (code(m) == messages.InvalidRequest || len(m.Body) == 0) {
+			m.Body = []byte("{}") // the body may be no JSON at all, or nothing, which is an empty object
+		}
 		if err := d.Said(name, m.Header, m.Body); err != nil {
 			l.report(fmt.Sprintf("%s: %s is not as the document has it: %v: %v %.1000s", m.Subject, name, err, m.Header, m.Body))
 		}

@@ -77,6 +77,8 @@ func TestLedger(t *testing.T) {
 		{"a header's, and answered", []said{{"", countSubject, "_INBOX.1", "Crm-Deadline: soon", `{}`}, answers(ofReply, count)}, `the document calls it invalid`},
 		{"no connection, and answered", []said{asks("crm.accounts.count.request", `{}`), answers(ofReply, count)}, `the document calls it invalid`},
 		{"invalid, and refused", []said{asks(countSubject, `{"wheer":1}`), answers(ofError, refused)}, ""},
+		{"deep, and refused", []said{asks(countSubject, `{"where":`+strings.Repeat(`{"not":`, 100_000)+`1`+strings.Repeat(`}`, 100_000)+`}`), answers(ofError, refused)}, ""},
+		{"long, and refused", []said{asks(countSubject, `{"where":{"and":[`+strings.Repeat(`1,`, 400_000)+`1]}}`), answers(ofError, refused)}, ""},
 		{"valid, and refused", []said{asks(countSubject, `{}`), answers(ofError, refused)}, `the document calls it valid`},
 		{"valid, and refused for a column", []said{asks(countSubject, `{}`), answers(ofError, strings.ReplaceAll(refused, "MESSAGE", "where.field: there is no field"))}, ""},
 		{"a stream", []said{asks("crm.accounts.search.request.acme", `{"mode":"stream"}`),
