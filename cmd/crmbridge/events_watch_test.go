@@ -514,7 +514,7 @@ func TestEventsWatchOutlivesNATS(t *testing.T) {
 	s.Shutdown()
 	s.WaitForShutdown()
 	w.says("NATS is away")
-	s = start()
+	start()
 	h.happens("acme", messages.EventDeleted)
 	w.shows("acme.1", "acme.2")
 	w.says("NATS is back")
