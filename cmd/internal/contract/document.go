@@ -234,6 +234,7 @@ func headerValues(header map[string][]string) (map[string]any, error) {
 // brokers are the headers by which crmbridge tells JetStream how to store a message.
 var brokers = map[string]bool{
 	"Nats-Expected-Last-Subject-Sequence": true, "Nats-Expected-Stream": true,
+	"Nats-Batch-Id": true, "Nats-Batch-Sequence": true, "Nats-Batch-Commit": true,
 }
 
 // brief is a validation error in a few lines, with the places in the value and no values.
