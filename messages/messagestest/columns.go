@@ -1,6 +1,7 @@
 package messagestest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -21,7 +22,13 @@ func (t *table) column(name, path string) (*column, *messages.Error) {
 		fault = fmt.Sprintf("there is no field %q", name)
 	}
 	if near := messages.Nearest(name, slices.Sorted(maps.Keys(t.names)), 3); len(near) > 0 {
-		return nil, messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(near, " or "))
+		var meant []string // by the friendly name where there is one
+		for _, name := range near {
+			if name = cmp.Or(t.names[name].Name, name); !slices.Contains(meant, name) {
+				meant = append(meant, name)
+			}
+		}
+		return nil, messages.Invalid(path, "%s; did you mean %s?", fault, strings.Join(meant, " or "))
 	}
 	named := slices.DeleteFunc(slices.Clone(t.DefaultFields), func(name string) bool { return name == "id" })
 	return nil, messages.Invalid(path, "%s; use a friendly name such as %s, or a column's logical name", fault,

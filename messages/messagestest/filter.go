@@ -230,8 +230,8 @@ func (t *table) operand(c *column, w *messages.Where, value jsontext.Value, at, 
 	*messages.Error) {
 	kind := value.Kind()
 	unfit := func(right string) (cell, *messages.Error) {
-		return cell{}, messages.Invalid(whole, "column %s (%s), operator %q: a value is not %s", c.LogicalName, c.Type,
-			w.Op, right)
+		return cell{}, messages.Invalid(whole, "%s (%s), operator %q: a value is not %s", w.Field, c.Type, w.Op,
+			right)
 	}
 	mustBe := func(right string) (cell, *messages.Error) {
 		return cell{}, messages.Invalid(at, "must be %s, not %s", right, kindName(kind))
@@ -346,11 +346,28 @@ func (c *column) label(field, label, path string) (cell, *messages.Error) {
 	case 1:
 		return cell{wire: wire(found[0]), number: new(big.Rat).SetInt64(found[0].Value)}, nil
 	case 0:
-		return cell{}, messages.Invalid(path, "%s has no option with this label; its options are %s", field,
-			list(c.Options))
+		return cell{}, messages.Invalid(path, "%s has no option with this label; %s", field, c.meant(label, list))
 	}
 	return cell{}, messages.Invalid(path, "the label is that of several options of %s: %s; give the integer", field,
 		list(found))
+}
+
+// meant says which options may have been meant by a label that none has, or what there are: of many
+// the first.
+func (c *column) meant(label string, list func([]messages.Choice) string) string {
+	const likely, listed, first = 3, 8, 3
+	labels := make([]string, len(c.Options))
+	for i, option := range c.Options {
+		labels[i] = option.Label
+	}
+	slices.Sort(labels)
+	if near := messages.Nearest(label, slices.Compact(labels), likely); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	if len(c.Options) <= listed {
+		return "its options are " + list(c.Options)
+	}
+	return fmt.Sprintf("the operation fields lists its %d options, such as %s", len(c.Options), list(c.Options[:first]))
 }
 
 func kindName(kind jsontext.Kind) string {

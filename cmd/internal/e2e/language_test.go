@@ -59,10 +59,14 @@ func testEachConnectionHasItsLanguage(t *testing.T, table *testedTable) {
 			if !several[own.choicesOption] || several[other.choicesOption] && other.choicesOption != own.choicesOption {
 				t.Errorf("%s: %s %v", connection, choices, several)
 			}
-			where = messages.Leaf(choice, messages.Eq, other.option)
-			_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: at, Where: &where})
-			if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || !strings.Contains(fault.Message, own.option) {
-				t.Errorf("%s: a label of the other language: %v", connection, err)
+			for _, label := range []string{other.option, own.option + "x"} { // of the other language, and mistyped
+				where = messages.Leaf(choice, messages.Eq, label)
+				_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: at, Where: &where})
+				fault, ok := errors.AsType[*messages.Error](err)
+				if !ok || fault.Code != messages.InvalidRequest || strings.Contains(fault.Message, other.option) ||
+					label != other.option && !strings.Contains(fault.Message, "did you mean "+own.option+"?") {
+					t.Errorf("%s: the label %q: %v", connection, label, err)
+				}
 			}
 			fields, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: at})
 			if err != nil {

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,11 +37,6 @@ func BenchmarkMemory(b *testing.B) {
 	if strings.HasSuffix(budget, "GiB") {
 		mib <<= 10
 	}
-	binary := filepath.Join(b.TempDir(), "crmbridge")
-	if text, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
-		b.Fatalf("%v: %s", err, text)
-	}
-	b.Setenv("CRMBRIDGE_BENCH_PROGRAM", binary)
 	for _, protocol := range []string{"http1", "http2"} {
 		b.Run(protocol, func(b *testing.B) {
 			h := newHungry(b, protocol == "http2", 40)

@@ -274,7 +274,7 @@ func TestBadRequests(t *testing.T) {
 		{"unknown member", "crm.accounts.search.request.acme", `{"pagesize":5}`, [2]string{}, messages.InvalidRequest, "did you mean page_size"},
 		{"unknown nested member", "crm.accounts.search.request.acme", `{"where":{"and":[{"field":"name","op":"eq","val":"` + canary + `"}]}}`, [2]string{}, messages.InvalidRequest, "where.and[0].val"},
 		{"unknown field", "crm.accounts.search.request.acme", `{"where":{"field":"industri","op":"eq","value":"` + canary + `"}}`, [2]string{}, messages.InvalidRequest, "industry"},
-		{"unknown label", "crm.accounts.search.request.acme", `{"where":{"field":"industry","op":"eq","value":"` + canary + `"}}`, [2]string{}, messages.InvalidRequest, "7 Consulting"},
+		{"unknown label", "crm.accounts.search.request.acme", `{"where":{"field":"industry","op":"eq","value":"` + canary + `"}}`, [2]string{}, messages.InvalidRequest, "lists its 33 options, such as 1 Accounting"},
 		{"wrong type", "crm.accounts.search.request.acme", `{"where":{"field":"employees","op":"gt","value":"` + canary + `"}}`, [2]string{}, messages.InvalidRequest, "must be a number"},
 		{"wrong operator", "crm.accounts.search.request.acme", `{"where":{"field":"name","op":"lt","value":"` + canary + `"}}`, [2]string{}, messages.InvalidRequest, "where.op"},
 		{"null value", "crm.accounts.search.request.acme", `{"where":{"field":"name","op":"eq","value":null}}`, [2]string{}, messages.InvalidRequest, "use is_null"},
