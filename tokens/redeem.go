@@ -120,8 +120,9 @@ func (a *Authorizer) give(ctx context.Context, at fence, st attempt, err error) 
 		return f
 	}
 	st = st.failed(f)
-	_, _ = a.settle(ctx, at, st)
-	a.tell(ctx, at.key, st)
+	if _, err := a.settle(ctx, at, st); err == nil { // else another process goes on with the same callback
+		a.tell(ctx, at.key, st)
+	}
 	return f
 }
 
