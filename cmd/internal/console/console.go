@@ -50,7 +50,7 @@ var pagesText string
 var style string
 
 const (
-	mostAtOnce = 16              // requests
+	mostAtOnce = 8               // requests
 	answerWait = 5 * time.Second // for what a page shows
 )
 
@@ -126,6 +126,8 @@ func (c *Console) permits(w http.ResponseWriter, r *http.Request) bool {
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		w.Header().Set("Allow", "GET, HEAD")
 		return refuse(http.StatusMethodNotAllowed, "this console changes nothing: only GET and HEAD")
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
+		return refuse(http.StatusForbidden, "another site asks; only its links lead here")
 	case c.Password == nil:
 		return true
 	}

@@ -1,15 +1,21 @@
 package console
 
 import (
+	"context"
 	"fmt"
+	"html"
 	"log/slog"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/status"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -70,6 +76,44 @@ func TestGuesses(t *testing.T) {
 	}
 }
 
+// Links to the next page lead there, whatever they have to say.
+func TestNextPages(t *testing.T) {
+	var asked string
+	c := New(Config{Metrics: prometheus.NewRegistry(), Failures: new(Failures), Log: slog.New(slog.DiscardHandler),
+		Asker: status.Asker{
+			Connections: func(_ context.Context, in messages.ConnectionsListRequest) (*messages.ConnectionsListReply, error) {
+				asked = in.Cursor
+				return &messages.ConnectionsListReply{NextCursor: "a&b=<c>+"}, nil
+			},
+			Jobs: func(_ context.Context, in messages.JobsListRequest) (*messages.JobsListReply, error) {
+				asked = in.Cursor
+				return &messages.JobsListReply{NextCursor: "a&b=<c>+"}, nil
+			}}})
+	defer c.Close()
+	get := func(path, site string) (int, string) {
+		r, w := httptest.NewRequest("GET", "http://localhost"+path, nil), httptest.NewRecorder()
+		r.Header.Set("Sec-Fetch-Site", site)
+		c.Handler().ServeHTTP(w, r)
+		return w.Code, w.Body.String()
+	}
+	for _, path := range []string{"/connections?status=pending", "/jobs"} {
+		_, page := get(path, "same-origin")
+		link := regexp.MustCompile(`<a href="([^"]*)" rel="next">`).FindStringSubmatch(page)
+		if link == nil {
+			t.Fatal(page)
+		}
+		if _, page = get(html.UnescapeString(link[1]), "same-origin"); asked != "a&b=<c>+" {
+			t.Errorf("%s leads to %q, which asks behind %q", path, link[1], asked)
+		}
+		if path != "/jobs" && !strings.Contains(page, "<option selected>pending") {
+			t.Error("the search is forgotten")
+		}
+	}
+	if code, _ := get("/jobs", "cross-site"); code != 403 {
+		t.Errorf("a page elsewhere is answered %d", code)
+	}
+}
+
 // A chart ends with the present minute, and holds an hour.
 func TestCharts(t *testing.T) {
 	var c Console
@@ -95,6 +139,7 @@ func TestFailuresAreBounded(t *testing.T) {
 	for i := range 10 * (mostConnections - 1) {
 		log.Info("answered", "connection", fmt.Sprint(i%(mostConnections-1)), "code", "internal")
 		log.Info("answered", "connection", "well", "code", "ok")
+		slog.New(f.Watch(slog.DiscardHandler)).Warn("page failed", "connection", "well", "code", "invalid_state")
 	}
 	quiet := f.of("quiet")
 	if len(f.by) != mostConnections || len(f.of("1")) != mostOfOne || len(f.of("well")) != 0 || len(quiet) != 1 ||

@@ -87,7 +87,9 @@ func (w watched) Handle(ctx context.Context, r slog.Record) error {
 		for _, a := range w.attrs {
 			see(a)
 		}
-		w.to.add(one)
+		if one.Operation != "" { // an answer's line, and not one of a sign-in page or a refresh
+			w.to.add(one)
+		}
 	}
 	if !w.Handler.Enabled(ctx, r.Level) {
 		return nil

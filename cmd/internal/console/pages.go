@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"html/template"
@@ -22,8 +23,8 @@ import (
 // A view is what a page shows.
 type view struct {
 	Page, Title    string
-	Prefix, Status string // that were searched for
-	Next           string // query of the next page
+	Prefix, Status string       // that were searched for
+	Next           template.URL // the next page; it is encoded here, for a template encodes a query as a whole
 	At             time.Time
 	Refresh        int // seconds
 	Failed         int // jobs, for good
@@ -144,9 +145,13 @@ func (c *Console) connections(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if cursor != "" {
-		v.Next = url.Values{"prefix": {v.Prefix}, "status": {v.Status}, "after": {cursor}}.Encode()
+		v.Next = next("/connections", url.Values{"prefix": {v.Prefix}, "status": {v.Status}, "after": {cursor}})
 	}
 	c.write(w, code, v)
+}
+
+func next(path string, query url.Values) template.URL {
+	return template.URL(path + "?" + query.Encode())
 }
 
 // numberOf is the status of a page that cannot be shown.
@@ -168,7 +173,7 @@ func (c *Console) connection(w http.ResponseWriter, r *http.Request) {
 	}
 	v.Limits, err = c.Limits(r.Context(), id)
 	v.note("The limits are not known", err)
-	v.Events, err = c.Events(r.Context(), id)
+	v.Events, err = c.events(r.Context(), id)
 	v.note("The events are not known", err)
 	jobs, err := c.Jobs(r.Context(), messages.JobsListRequest{Target: messages.Target{Connection: id},
 		PageSize: messages.MaxJobsPageSize})
@@ -181,6 +186,13 @@ func (c *Console) connection(w http.ResponseWriter, r *http.Request) {
 	}
 	v.diagnose(c.Tables)
 	c.write(w, http.StatusOK, v)
+}
+
+// events waits for a part of the page's time: who may not read the stream gets no answer from NATS.
+func (c *Console) events(ctx context.Context, id string) ([]events.Latest, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait/5)
+	defer cancel()
+	return c.Events(ctx, id)
 }
 
 // diagnose says why answers do not come, and with which commands that is looked at and mended.
@@ -244,7 +256,7 @@ func (c *Console) jobs(w http.ResponseWriter, r *http.Request) {
 	if v.note("The jobs cannot be listed", err); err != nil {
 		code = numberOf(err)
 	} else if v.Jobs = page.Jobs; page.NextCursor != "" {
-		v.Next = url.Values{"after": {page.NextCursor}}.Encode()
+		v.Next = next("/jobs", url.Values{"after": {page.NextCursor}})
 	}
 	c.write(w, code, v)
 }

@@ -17,8 +17,8 @@ import (
 )
 
 // A Password is asked for by HTTP's Basic scheme, with any user name: that needs no form, cookie,
-// session or script. Guesses are bounded by where they come from: a flood of them keeps out
-// nobody elsewhere.
+// session or script. Guesses are bounded by where they come from: who guesses from one network keeps
+// out nobody elsewhere.
 type Password struct {
 	file string
 	log  *slog.Logger
@@ -49,6 +49,13 @@ func ReadPassword(file string) (*Password, error) {
 }
 
 func (p *Password) read() error {
+	info, err := os.Stat(p.file)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() { // to open a pipe that nobody writes to waits for ever
+		return fmt.Errorf("%s is no regular file", p.file)
+	}
 	file, err := os.Open(p.file)
 	if err != nil {
 		return err
