@@ -12,6 +12,22 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
+// Ask sends the request of an operation that no table names, and returns its reply as a whole, such as
+//
+//	reply, err := messages.Ask[messages.JobReply](ctx, client, messages.JobsGet, &messages.JobRequest{…})
+//
+// Out is the operation's reply. The methods of [Client] and [JobsClient] do the same for who needs no
+// request id. Errors are theirs.
+func Ask[Out any, In any, P interface {
+	*In
+	Request
+}](ctx context.Context, c *Client, op Operation, in P) (*Out, error) {
+	if fault := aboutJob(in); fault != nil {
+		return nil, fault
+	}
+	return call[Out](ctx, c, op, in)
+}
+
 // call sends a request that no table names, and reads its one reply.
 func call[Out any, In any, P interface {
 	*In

@@ -59,10 +59,7 @@ func (j *JobsClient) Cancel(ctx context.Context, connection, id string) (*Job, e
 
 // Retry runs a job that failed again, under another id, and returns the new job.
 func (j *JobsClient) Retry(ctx context.Context, in JobRetryRequest) (*Job, error) {
-	if fault := validJob(*in.TargetID(), in.JobID); fault != nil {
-		return nil, fault
-	}
-	reply, err := call[JobReply](ctx, j.client, JobsRetry, &in)
+	reply, err := Ask[JobReply](ctx, j.client, JobsRetry, &in)
 	if err != nil {
 		return nil, err
 	}
@@ -72,23 +69,28 @@ func (j *JobsClient) Retry(ctx context.Context, in JobRetryRequest) (*Job, error
 // Delete removes an ended job's results, record and dead letter, which gives room to others,
 // and reports whether there was anything.
 func (j *JobsClient) Delete(ctx context.Context, connection, id string) (deleted bool, err error) {
-	if fault := validJob(connection, id); fault != nil {
-		return false, fault
-	}
-	reply, err := call[DeletedReply](ctx, j.client, JobsDelete, &JobRequest{Target{connection}, id})
+	reply, err := Ask[DeletedReply](ctx, j.client, JobsDelete, &JobRequest{Target{connection}, id})
 	return err == nil && reply.Deleted, err
 }
 
 // one asks for something about one job that is answered with the job.
 func (j *JobsClient) one(ctx context.Context, op Operation, connection, id string) (*Job, error) {
-	if fault := validJob(connection, id); fault != nil {
-		return nil, fault
-	}
-	reply, err := call[JobReply](ctx, j.client, op, &JobRequest{Target{connection}, id})
+	reply, err := Ask[JobReply](ctx, j.client, op, &JobRequest{Target{connection}, id})
 	if err != nil {
 		return nil, err
 	}
 	return &reply.Job, nil
+}
+
+// aboutJob is validJob of a request about a job.
+func aboutJob(in any) error {
+	switch in := in.(type) {
+	case *JobRequest:
+		return validJob(*in.TargetID(), in.JobID)
+	case *JobRetryRequest:
+		return validJob(*in.TargetID(), in.JobID)
+	}
+	return nil
 }
 
 // validJob finds out before anything is sent that an id would not be one token of a subject.

@@ -27,7 +27,7 @@
 // show it:
 //
 //	Nats-Service-Error-Code: 400
-//	Nats-Service-Error: where.field: there is no column "industri" …
+//	Nats-Service-Error: where.field: there is no field "industri"; did you mean industry?
 //	Crm-Error-Code: invalid_request
 //	{"request_id":"0199…-…","error":{"code":"invalid_request","message":"…",
 //	  "retryable":false,"details":[{"path":"where.field","message":"…"}]}}
