@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,6 +37,26 @@ func TestCells(t *testing.T) {
 		"0.1000": "0.10"} {
 		if got := term.Cents(in); got != want {
 			t.Errorf("%s: %q, want %q", in, got, want)
+		}
+	}
+}
+
+// Times are those of this machine's zone, and with --utc those of the wire.
+func TestTimesOfConnections(t *testing.T) {
+	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	for utc, want := range map[bool]string{false: "2026-01-02 03:04:05", true: created.UTC().Format(time.RFC3339)} {
+		var out bytes.Buffer
+		std := newStdio(&out, &out)
+		std.utc = utc
+		if err := showConnections(std, []messages.Connection{{ID: "acme", Status: messages.StatusPending,
+			EnvironmentURL: "https://contoso.crm4.dynamics.com", Grant: messages.GrantAuthorizationCode,
+			Tables: []string{"accounts", "contacts"}, CreatedAt: created}}); err != nil {
+			t.Fatal(err)
+		}
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+		got := strings.Join(strings.Fields(lines[len(lines)-1]), " ")
+		if got != "acme pending https://contoso.crm4.dynamics.com authorization_code accounts, contacts "+want {
+			t.Errorf("--utc %t: %q", utc, got)
 		}
 	}
 }

@@ -229,7 +229,7 @@ func (w *waiting) failed(why *messages.Error) error {
 		said.Message += fmt.Sprintf("; %s is as it was before", w.connection)
 	}
 	if time.Until(w.closes) > 0 {
-		said.Message += fmt.Sprintf(". The page can be opened again until %s", term.When(&w.closes))
+		said.Message += fmt.Sprintf(". The page may be opened again until %s", term.When(&w.closes))
 	}
 	return said.Because(errSignIn)
 }

@@ -85,7 +85,7 @@ func TestConnectCommandEndsWhenThePersonDeclines(t *testing.T) {
 	declines(t, page, "cancel")
 	c.ends(program.ExitError)
 	said := c.diag.String()
-	if !strings.Contains(said, "\nconsent_required: consent was not given: the person declined to consent (AADSTS65004). The page can be opened again until ") {
+	if !strings.Contains(said, "\nconsent_required: consent was not given: the person declined to consent (AADSTS65004). The page may be opened again until ") {
 		t.Errorf("%s", said)
 	}
 
@@ -102,7 +102,7 @@ func TestConnectCommandEndsWhenThePersonDeclines(t *testing.T) {
 	c, page = connecting(t, w, nil, "acme", w.EmulatorURL, "--no-browser", "--prompt=consent")
 	declines(t, page, "cancel")
 	c.ends(program.ExitError)
-	if said := c.diag.String(); !strings.Contains(said, "; acme is as it was before. The page can be opened again") {
+	if said := c.diag.String(); !strings.Contains(said, "; acme is as it was before. The page may be opened again") {
 		t.Errorf("%s", said)
 	}
 	if now, err := client.Connection(t.Context(), "acme"); err != nil || now.Status != messages.StatusActive {

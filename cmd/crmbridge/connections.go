@@ -27,6 +27,7 @@ func (c *connectionsCommands) Help() string {
 
 type connectionsList struct {
 	client
+	shown
 	PageSize count `name:"page-size" default:"100" help:"Connections per request: ${default}."`
 }
 
@@ -41,6 +42,7 @@ func (c *connectionsList) Help() string {
 
 // Run prints all connections; as JSON a document for each page.
 func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
+	std.utc = c.UTC
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		var all []messages.Connection
 		in := messages.ConnectionsListRequest{PageSize: messages.Count(c.PageSize)}
@@ -58,7 +60,7 @@ func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
 			case err != nil, c.JSON && page.NextCursor == "":
 				return err
 			case page.NextCursor == "":
-				return term.Connections(std.out, all)
+				return showConnections(std, all)
 			case page.NextCursor == in.Cursor:
 				return errNoProgress()
 			}
@@ -68,8 +70,31 @@ func (c *connectionsList) Run(ctx context.Context, std *stdio) error {
 	})
 }
 
+// showConnections prints a table, and below it why records cannot be read.
+func showConnections(std *stdio, connections []messages.Connection) error {
+	rows := make([][]string, len(connections))
+	for i, c := range connections {
+		rows[i] = []string{c.ID, c.Status, c.EnvironmentURL, c.Grant, strings.Join(c.Tables, ", "),
+			std.when(&c.CreatedAt), std.when(c.RefreshedAt)}
+	}
+	header := []string{"connection", "status", "environment", "grant", "tables", "created", "refreshed"}
+	if err := term.Table(std.out, header, rows); err != nil {
+		return err
+	}
+	for _, c := range connections {
+		if c.Status != messages.StatusUnreadable {
+			continue
+		}
+		if err := term.Prose(std.out, 2, c.ID+": "+c.LastError); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 type connectionsGet struct {
 	client
+	shown
 	connection
 }
 
@@ -83,12 +108,14 @@ func (c *connectionsGet) Help() string {
 
 // Run prints one connection.
 func (c *connectionsGet) Run(ctx context.Context, std *stdio) error {
+	std.utc = c.UTC
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		connection, err := ask.Connection(ctx, c.Connection)
+		reply, err := messages.Ask[messages.ConnectionGetReply](ctx, ask, messages.ConnectionsGet,
+			&messages.ConnectionGetRequest{Target: c.target()})
 		if err != nil {
 			return err
 		}
-		return c.print(std, map[string]any{"connection": connection}, func() error { return printConnection(std, connection) })
+		return c.print(std, reply, func() error { return printConnection(std, &reply.Connection) })
 	})
 }
 
@@ -98,8 +125,8 @@ func printConnection(std *stdio, c *messages.Connection) error {
 		{"grant", c.Grant}, {"user", called(c.UserID, c.UserFullName, c.UserName)},
 		{"organization", called(c.OrganizationID, c.OrganizationName)},
 		{"scopes", strings.Join(c.Scopes, " ")}, {"tables", strings.Join(c.Tables, ", ")},
-		{"created", term.When(&c.CreatedAt)},
-		{"refreshed", term.When(c.RefreshedAt)}, {"access token until", term.When(c.AccessTokenExpiresAt)},
+		{"created", std.when(&c.CreatedAt)},
+		{"refreshed", std.when(c.RefreshedAt)}, {"access token until", std.when(c.AccessTokenExpiresAt)},
 	}, onlyIf("last error", c.LastError)...))
 }
 
@@ -146,17 +173,14 @@ func (c *connectionsDelete) Run(ctx context.Context, std *stdio) error {
 		return messages.Errorf(messages.Cancelled, "nothing was deleted")
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		deleted, err := ask.DeleteIfThere(ctx, c.Connection)
+		reply, err := messages.Ask[messages.DeletedReply](ctx, ask, messages.ConnectionsDelete,
+			&messages.ConnectionRequest{Target: c.target()})
 		if err != nil {
 			return err
 		}
-		answer := struct {
-			Connection string `json:"connection"`
-			Deleted    bool   `json:"deleted"`
-		}{c.Connection, deleted}
-		return c.print(std, answer, func() error {
+		return c.print(std, reply, func() error {
 			said := "%s is deleted\n"
-			if !deleted {
+			if !reply.Deleted {
 				said = "there was no connection %s, and so nothing was deleted\n"
 			}
 			_, err := fmt.Fprintf(std.out, said, c.Connection)

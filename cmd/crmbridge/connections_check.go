@@ -32,18 +32,15 @@ Examples:
 // Run prints what was found; a check that failed makes the command fail.
 func (c *connectionsCheck) Run(ctx context.Context, std *stdio) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		checks, err := ask.Check(ctx, messages.CheckRequest{Target: c.target(), Tables: c.Tables})
+		reply, err := messages.Ask[messages.ChecksReply](ctx, ask, messages.ConnectionsCheck,
+			&messages.CheckRequest{Target: c.target(), Tables: c.Tables})
 		if err != nil {
 			return err
 		}
-		answer := struct {
-			Connection string                     `json:"connection"`
-			Checks     []messages.PermissionCheck `json:"checks"`
-		}{c.Connection, checks}
-		if err := c.print(std, answer, func() error { return printChecks(std, checks) }); err != nil {
+		if err := c.print(std, reply, func() error { return printChecks(std, reply.Checks) }); err != nil {
 			return err
 		}
-		return verdict(checks)
+		return verdict(reply.Checks)
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 type connectionsLimits struct {
 	client
+	shown
 	connection
 }
 
@@ -28,6 +29,7 @@ Examples:
 
 // Run prints how much of the limits is used.
 func (c *connectionsLimits) Run(ctx context.Context, std *stdio) error {
+	std.utc = c.UTC
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		limits, err := ask.Limits(ctx, c.Connection)
 		if err != nil {
@@ -36,7 +38,7 @@ func (c *connectionsLimits) Run(ctx context.Context, std *stdio) error {
 		return c.print(std, limits, func() error {
 			return term.Pairs(std.out, [][2]string{
 				{"connection", limits.Connection}, {"in flight", ofMost(limits.InFlight, limits.Limit)},
-				{"queued", strconv.Itoa(limits.Queued)}, {"blocked", blockWords(limits, time.Now())},
+				{"queued", strconv.Itoa(limits.Queued)}, {"blocked", blockWords(std, limits, time.Now())},
 				{"circuit breaker", limits.Breaker}, {"calls today (UTC)", ofMost(limits.CallsToday, limits.DailyCalls)},
 			})
 		})
@@ -52,17 +54,17 @@ func ofMost(n, most int) string {
 }
 
 // blockWords says until when and why Dataverse takes no call; "no" where it takes them.
-func blockWords(limits *messages.LimitsReply, now time.Time) string {
+func blockWords(std *stdio, limits *messages.LimitsReply, now time.Time) string {
 	switch {
 	case limits.BlockedUntil != nil:
 		by := ""
 		if limits.BlockedBy != "" {
 			by = ", by its limit of " + blockedByWords[limits.BlockedBy]
 		}
-		return fmt.Sprintf("until %s (%s left)%s", term.When(limits.BlockedUntil),
+		return fmt.Sprintf("until %s (%s left)%s", std.when(limits.BlockedUntil),
 			max(limits.BlockedUntil.Sub(now), 0).Round(time.Second), by)
 	case limits.DailyCalls > 0 && limits.CallsToday >= limits.DailyCalls:
-		return "until midnight UTC, by the customer's daily_calls"
+		return "until midnight UTC, by the customer's --daily-calls"
 	}
 	return "no"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"unicode"
 
@@ -70,11 +71,17 @@ func appendQuoted(out []byte, text string) []byte {
 	}
 }
 
+// splitFormula finds formulas behind what lists are separated by elsewhere: a spreadsheet that splits
+// lines at semicolons or tabs splits within the quotes of a line whose separator is a comma.
+var splitFormula = regexp.MustCompile(`([;\t])(\s*[=+\-@＝＋－＠])`)
+
 // asText puts an apostrophe before a text that spreadsheets take for a formula: they show it as it
 // is behind the apostrophe. https://owasp.org/www-community/attacks/CSV_Injection names the
 // characters; the last four are full-width, which Japanese Excel takes for the same. Some
 // spreadsheets look behind blanks.
 func asText(text string) string {
+	lead := text[:len(text)-len(strings.TrimLeft(text, "\t"))] // is looked at below
+	text = lead + splitFormula.ReplaceAllString(text[len(lead):], "$1'$2")
 	shown := strings.TrimLeftFunc(text, unicode.IsSpace)
 	if text != "" && strings.ContainsAny(text[:1], "\t\r\n") ||
 		shown != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(shown)[0]) {

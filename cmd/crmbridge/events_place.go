@@ -84,6 +84,10 @@ func openPlace(name string, filter eventFilter) (place *eventPlace, err error) {
 	if name == "" {
 		return place, nil
 	}
+	const besides = 1 << 10 // what the file has beside the filter, and more
+	if text, err := json.Marshal(filter); err != nil || len(text) > mostEventState-besides {
+		return nil, placeError("so many of --connection and --kind do not fit in the file; follow fewer, or all")
+	}
 	if folder, err := os.Stat(filepath.Dir(name)); err != nil || !folder.IsDir() {
 		return nil, placeError("there is no folder %s", filepath.Dir(name))
 	}

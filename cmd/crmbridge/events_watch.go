@@ -173,7 +173,9 @@ func (w *eventWatcher) prepare(ctx context.Context) (from jetstream.ConsumerConf
 	case at.Sequence > 0 && state.FirstSeq > at.Sequence+1:
 		w.say("%d messages of %s, %d to %d, are not kept any more: events may be missing before the next one",
 			state.FirstSeq-at.Sequence-1, messages.EventsStream, at.Sequence+1, state.FirstSeq-1)
-		at.EventID = ""
+		if err := w.place.begin(info.Created, state.FirstSeq-1); err != nil { // it is said once
+			return from, err
+		}
 	}
 	from.DeliverPolicy, from.OptStartSeq = jetstream.DeliverByStartSequencePolicy, at.Sequence+1
 	if at.EventID != "" { // it has to be there as it was

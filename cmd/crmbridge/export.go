@@ -74,9 +74,9 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 			return nil
 		case ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled):
 			if file.state.JobID != "" {
-				fmt.Fprintf(std.err, "%d %s so far in %s. The job goes on: the same command again goes on with the file, "+
-					"and 'crmbridge jobs cancel %s %s' ends it.\n", file.state.Rows, c.table.Name, file.files(), c.Connection,
-					file.state.JobID)
+				fmt.Fprintf(std.err, "%s so far in %s. The job goes on: the same command again goes on with the file, "+
+					"and 'crmbridge jobs cancel %s %s' ends it.\n", counted(int(file.state.Rows), c.table.One, c.table.Name),
+					file.files(), c.Connection, file.state.JobID)
 			}
 			return ctx.Err()
 		case failed && file.state.Page == 0:
@@ -190,7 +190,8 @@ func (c *rowsExport) export(ctx context.Context, ask *asker, std *stdio, file *e
 		answer.File = ""
 	}
 	return c.print(std, answer, func() error {
-		return term.Prose(std.err, 2, fmt.Sprintf("%d %s in %s", file.state.Rows, c.table.Name, file.files()))
+		return term.Prose(std.err, 2, fmt.Sprintf("%s in %s",
+			counted(int(file.state.Rows), c.table.One, c.table.Name), file.files()))
 	})
 }
 

@@ -101,6 +101,10 @@ func openPart(name string) (*os.File, error) {
 // removeParts removes those that a run began which was killed before the side file counted them.
 func (f *exportFile) removeParts(from int) error {
 	for number := from; number <= f.state.Begun; number++ {
+		if _, err := os.Lstat(sideFile(f.part(number))); err == nil {
+			return exportError("%s is where this export goes on, and belongs to another one, which has %s; finish that "+
+				"one and move its file first", f.part(number), sideFile(f.part(number)))
+		}
 		if err := os.Remove(f.part(number)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return exportError("%w", err)
 		}

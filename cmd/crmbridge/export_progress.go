@@ -12,6 +12,7 @@ import (
 // what the job waits for. It hears of the job by its records; a user who may not subscribe to them
 // sees the pages alone.
 type exportProgress struct {
+	std     *stdio
 	bar     *bar
 	stop    context.CancelFunc
 	joining sync.WaitGroup
@@ -19,7 +20,7 @@ type exportProgress struct {
 
 // follow begins to show an export, and listens to the job until end.
 func (c *rowsExport) follow(ctx context.Context, ask *asker, std *stdio, file *exportFile) *exportProgress {
-	p := &exportProgress{bar: std.bar(c.table.Name, file.state.Rows)}
+	p := &exportProgress{std: std, bar: std.bar(c.table.Name, file.state.Rows)}
 	ctx, p.stop = context.WithCancel(ctx)
 	if c.Limit > 0 {
 		p.bar.atMost(int64(c.Limit))
@@ -67,7 +68,7 @@ func (p *exportProgress) wrote(result *messages.Result, file *exportFile) {
 // heard shows what the job waits for, until a page comes.
 func (p *exportProgress) heard(job *messages.Job) {
 	p.bar.of(job.Total)
-	if waits := waitsFor(job); waits != "" {
+	if waits := waitsFor(p.std, job); waits != "" {
 		p.bar.says("the job " + waits)
 	}
 }

@@ -25,6 +25,11 @@ type job struct {
 	Job string `arg:"" name:"job" predictor:"job" help:"Id of the job."`
 }
 
+// asked is the request of an operation on the job.
+func (j job) asked() *messages.JobRequest {
+	return &messages.JobRequest{Target: j.target(), JobID: j.Job}
+}
+
 // Help shows examples.
 func (c *jobsCommands) Help() string {
 	return `A job is a search that goes on without the one who asked; 'crmbridge accounts export' makes one.
@@ -37,6 +42,7 @@ Examples:
 
 type jobsList struct {
 	client
+	shown
 	Connection string `arg:"" optional:"" predictor:"connection" help:"Id of the connection; by default what waits and runs of all, as far as the process that answers knows."`
 }
 
@@ -49,39 +55,42 @@ Examples:
   crmbridge jobs list demo --json | jq -r '.jobs[] | select(.state == "failed").id'`
 }
 
-// Run prints all jobs, page by page.
+// Run prints all jobs; as JSON a document for each page.
 func (c *jobsList) Run(ctx context.Context, std *stdio) error {
+	std.utc = c.UTC
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
-		all, err := c.all(ctx, ask, std)
-		if err != nil {
+		jobs, err := c.all(ctx, ask, std)
+		if err != nil || c.JSON {
 			return err
 		}
-		return c.print(std, all, func() error { return showJobs(std, all.Jobs) })
+		return showJobs(std, jobs)
 	})
 }
 
-// all reads all pages into one.
-func (c *jobsList) all(ctx context.Context, ask *asker, std *stdio) (*messages.JobsListReply, error) {
+// all reads all pages. As JSON it prints each, and keeps none.
+func (c *jobsList) all(ctx context.Context, ask *asker, std *stdio) (jobs []messages.Job, err error) {
 	in := messages.JobsListRequest{Target: messages.Target{Connection: c.Connection},
 		PageSize: messages.MaxJobsPageSize}
-	var jobs []messages.Job
-	progress := std.bar("jobs", 0)
+	progress, read := std.bar("jobs", 0), 0
 	defer progress.end()
 	for range mostPages {
 		page, err := once(ctx, ask, ask.client.Jobs().List, in)
 		if err != nil {
 			return nil, err
 		}
-		jobs = append(jobs, page.Jobs...)
+		if read += len(page.Jobs); !c.JSON {
+			jobs = append(jobs, page.Jobs...)
+		} else if err := term.JSON(std.out, page); err != nil {
+			return nil, err
+		}
 		if page.NextCursor == "" {
-			page.Jobs = jobs
-			return page, nil
+			return jobs, nil
 		}
 		if page.NextCursor == in.Cursor {
 			return nil, errNoProgress()
 		}
 		in.Cursor = page.NextCursor
-		progress.set(int64(len(jobs)))
+		progress.set(int64(read))
 	}
 	return nil, errNoProgress()
 }
@@ -94,7 +103,7 @@ func showJobs(std *stdio, jobs []messages.Job) error {
 			code = string(job.Error.Code)
 		}
 		rows[i] = []string{job.ID, job.Connection, string(job.Operation), string(job.State), countOf(job),
-			strconv.Itoa(job.Pages), term.When(&job.QueuedAt), term.When(job.FinishedAt), code}
+			strconv.Itoa(job.Pages), std.when(&job.QueuedAt), std.when(job.FinishedAt), code}
 	}
 	header := []string{"job", "connection", "operation", "state", "rows", "pages", "queued", "finished", "error"}
 	if err := term.Table(std.out, header, rows); err != nil {
@@ -114,6 +123,7 @@ func countOf(job messages.Job) string {
 
 type jobsGet struct {
 	client
+	shown
 	job
 }
 
@@ -127,11 +137,15 @@ func (c *jobsGet) Help() string {
 
 // Run prints one job.
 func (c *jobsGet) Run(ctx context.Context, std *stdio) error {
-	return c.show(ctx, std, c.Connection, c.Job, (*messages.JobsClient).Get)
+	std.utc = c.UTC
+	return c.show(ctx, std, func(ctx context.Context, ask *messages.Client) (*messages.JobReply, error) {
+		return messages.Ask[messages.JobReply](ctx, ask, messages.JobsGet, c.asked())
+	})
 }
 
 type jobsCancel struct {
 	client
+	shown
 	job
 }
 
@@ -146,18 +160,21 @@ Example:
 
 // Run ends one job and prints it.
 func (c *jobsCancel) Run(ctx context.Context, std *stdio) error {
-	return c.show(ctx, std, c.Connection, c.Job, (*messages.JobsClient).Cancel)
+	std.utc = c.UTC
+	return c.show(ctx, std, func(ctx context.Context, ask *messages.Client) (*messages.JobReply, error) {
+		return messages.Ask[messages.JobReply](ctx, ask, messages.JobsCancel, c.asked())
+	})
 }
 
 // show asks for something that is answered with the job, and prints it.
-func (c *client) show(ctx context.Context, std *stdio, connection, id string,
-	question func(*messages.JobsClient, context.Context, string, string) (*messages.Job, error)) error {
+func (c *client) show(ctx context.Context, std *stdio,
+	question func(context.Context, *messages.Client) (*messages.JobReply, error)) error {
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		job, err := question(ask.Jobs(), ctx, connection, id)
+		reply, err := question(ctx, ask)
 		if err != nil {
 			return err
 		}
-		return c.print(std, map[string]any{"job": job}, func() error { return showJob(std, job) })
+		return c.print(std, reply, func() error { return showJob(std, &reply.Job) })
 	})
 }
 
@@ -166,10 +183,10 @@ func showJob(std *stdio, job *messages.Job) error {
 		{"job", job.ID}, {"connection", job.Connection}, {"operation", string(job.Operation)},
 		{"state", string(job.State)}, {"rows", countOf(*job)}, {"pages", strconv.Itoa(job.Pages)},
 		{"bytes", strconv.FormatInt(job.Bytes, 10)}, {"attempts", strconv.Itoa(job.Attempts)},
-		{"takeovers", strconv.Itoa(job.Takeovers)}, {"queued", term.When(&job.QueuedAt)},
+		{"takeovers", strconv.Itoa(job.Takeovers)}, {"queued", std.when(&job.QueuedAt)},
 	}
-	for _, pair := range [][2]string{{"started", term.When(job.StartedAt)}, {"waits until", term.When(job.RetryAt)},
-		{"finished", term.When(job.FinishedAt)}, {"retry of", job.RetryOf}} {
+	for _, pair := range [][2]string{{"started", std.when(job.StartedAt)}, {"waits until", std.when(job.RetryAt)},
+		{"finished", std.when(job.FinishedAt)}, {"retry of", job.RetryOf}} {
 		pairs = append(pairs, onlyIf(pair[0], pair[1])...)
 	}
 	if job.Error != nil {
@@ -180,6 +197,7 @@ func showJob(std *stdio, job *messages.Job) error {
 
 type jobsRetry struct {
 	client
+	shown
 	job
 	As string `placeholder:"JOB" help:"Id of the job that runs it again; by default a new one."`
 }
@@ -195,11 +213,11 @@ Examples:
 
 // Run publishes the job again and prints the new one.
 func (c *jobsRetry) Run(ctx context.Context, std *stdio) error {
-	again := func(jobs *messages.JobsClient, ctx context.Context, connection, id string) (*messages.Job, error) {
-		return jobs.Retry(ctx, messages.JobRetryRequest{Target: messages.Target{Connection: connection}, JobID: id,
-			NewJobID: c.As})
-	}
-	return c.show(ctx, std, c.Connection, c.Job, again)
+	std.utc = c.UTC
+	return c.show(ctx, std, func(ctx context.Context, ask *messages.Client) (*messages.JobReply, error) {
+		return messages.Ask[messages.JobReply](ctx, ask, messages.JobsRetry,
+			&messages.JobRetryRequest{Target: c.target(), JobID: c.Job, NewJobID: c.As})
+	})
 }
 
 type jobsDelete struct {
@@ -222,18 +240,13 @@ func (c *jobsDelete) Run(ctx context.Context, std *stdio) error {
 		return messages.Errorf(messages.Cancelled, "nothing was deleted")
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		deleted, err := ask.Jobs().Delete(ctx, c.Connection, c.Job)
+		reply, err := messages.Ask[messages.DeletedReply](ctx, ask, messages.JobsDelete, c.asked())
 		if err != nil {
 			return err
 		}
-		answer := struct {
-			Connection string `json:"connection"`
-			Job        string `json:"job_id"`
-			Deleted    bool   `json:"deleted"`
-		}{c.Connection, c.Job, deleted}
-		return c.print(std, answer, func() error {
+		return c.print(std, reply, func() error {
 			said := "%s is deleted\n"
-			if !deleted {
+			if !reply.Deleted {
 				said = "there was no job %s, and so nothing was deleted\n"
 			}
 			_, err := fmt.Fprintf(std.out, said, c.Job)
@@ -243,14 +256,14 @@ func (c *jobsDelete) Run(ctx context.Context, std *stdio) error {
 }
 
 // waitsFor says in a few words what a job that does not run waits for; "" where it runs.
-func waitsFor(job *messages.Job) string {
+func waitsFor(std *stdio, job *messages.Job) string {
 	switch {
 	case job.State != messages.JobQueued:
 		return ""
 	case job.RetryAt != nil && job.RetryAt.After(time.Now()) && job.Error != nil:
-		return "waits until " + term.When(job.RetryAt) + ": " + term.Safe(strings.ToLower(string(job.Error.Code)))
+		return "waits until " + std.when(job.RetryAt) + ": " + term.Safe(strings.ToLower(string(job.Error.Code)))
 	case job.RetryAt != nil && job.RetryAt.After(time.Now()):
-		return "waits until " + term.When(job.RetryAt)
+		return "waits until " + std.when(job.RetryAt)
 	}
 	return "waits for its turn"
 }

@@ -172,7 +172,7 @@ type keysRotate struct {
 // Help shows examples.
 func (c *keysRotate) Help() string {
 	return `Where several processes run, no one of them may seal under a key that another does not have: --stage
-first, then --promote once all have restarted. 'crmbridge help keys' has every step.
+first, then --promote once all have taken it over. 'crmbridge help keys' has every step.
 
 Examples:
   crmbridge keys rotate > keyset-new.json

@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
 	"github.com/nats-io/nats.go"
@@ -119,9 +120,23 @@ func TestFormsThatAreRefused(t *testing.T) {
 	}
 }
 
+func encoded(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 // The documents of --json are replies: valid against the schemas that are published.
 func TestDocumentsAreReplies(t *testing.T) {
 	a := newAnswers(t)
+	head, some := messages.Head{RequestID: "r", Connection: "acme"}, messages.RequestHead{RequestID: "r"}
+	acme := messages.Connection{ID: "acme", EnvironmentURL: "https://contoso.crm4.dynamics.com", CreatedAt: time.Now(),
+		Grant: messages.GrantClientCredentials, Status: messages.StatusActive, Scopes: []string{}, Tables: []string{"accounts"}}
+	job := messages.Job{ID: "j", Operation: messages.Accounts.Operation(messages.VerbSearch), Connection: "acme",
+		State: messages.JobDone, QueuedAt: time.Now()}
 	count := `{"request_id":"r","connection":"acme","count":3}`
 	get := `{"request_id":"r","connection":"acme","account":{"id":"2","name":"B"}}`
 	fields := `{"request_id":"r","connection":"acme","fields":[{"name":"id","logical_name":"accountid","label":"ID","type":"GUID","custom":false,"readable":true,"searchable":true}]`
@@ -142,6 +157,21 @@ func TestDocumentsAreReplies(t *testing.T) {
 		{"users get acme a@b --json", messages.UsersGet, []string{formsUser}},
 		{"users whoami acme --json", messages.UsersWhoAmI,
 			[]string{`{"request_id":"r","connection":"acme","user_id":"u","business_unit_id":"b","organization_id":"o"}`}},
+		{"connections get acme --json", messages.ConnectionsGet,
+			[]string{encoded(t, messages.ConnectionGetReply{RequestHead: some, Connection: acme})}},
+		{"connections check acme --json", messages.ConnectionsCheck, []string{encoded(t, messages.ChecksReply{Head: head,
+			Checks: []messages.PermissionCheck{{Name: "sign-in", OK: true}}})}},
+		{"connections limits acme --json", messages.ConnectionsLimits,
+			[]string{encoded(t, messages.LimitsReply{Head: head, Limit: 40, Breaker: "closed"})}},
+		{"connections delete acme --json", messages.ConnectionsDelete,
+			[]string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
+		{"jobs list acme --json", messages.JobsList, []string{
+			encoded(t, messages.JobsListReply{Head: head, Jobs: []messages.Job{job}, NextCursor: "c"}),
+			encoded(t, messages.JobsListReply{Head: head, Jobs: []messages.Job{job}})}},
+		{"jobs get acme j --json", messages.JobsGet, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
+		{"jobs cancel acme j --json", messages.JobsCancel, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
+		{"jobs retry acme j --json", messages.JobsRetry, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
+		{"jobs delete acme j --json", messages.JobsDelete, []string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
 	} {
 		a.give(test.op.ScopedSubject("acme"), test.answers...)
 		status, stdout, stderr := a.run(strings.Fields(test.args)...)
@@ -211,7 +241,7 @@ func TestRowsBeforeAnError(t *testing.T) {
 	a.give(formsSearch, pageOne, `{"error":{"code":"unavailable","message":"Dataverse is away"}}`)
 	status, stdout, stderr := a.run("accounts", "search", "acme", "--all", "--jsonl")
 	if status != 1 || strings.Count(stdout, "\n") != 1 ||
-		!strings.Contains(stderr, "unavailable: Dataverse is away; 1 accounts came before, which are not all") {
+		!strings.Contains(stderr, "unavailable: Dataverse is away; 1 account came before, which are not all") {
 		t.Errorf("status %d: %s%s", status, stdout, stderr)
 	}
 }

@@ -206,7 +206,7 @@ func (f *searchFound) before(err error) error {
 	if f.rows == 0 {
 		return err
 	}
-	return fmt.Errorf("%w; %d %s came before, which are not all", err, f.rows, f.table.Name)
+	return fmt.Errorf("%w; %s came before, which are not all", err, counted(f.rows, f.table.One, f.table.Name))
 }
 
 func (c *rowsSearch) show(std *stdio, page *messages.Page) error {

@@ -17,6 +17,7 @@ import (
 // statusCommand shows what the fleet does.
 type statusCommand struct {
 	client
+	shown
 	Connection string        `arg:"" optional:"" predictor:"connection" help:"Id of a connection; by default all."`
 	Watch      bool          `help:"Show it again and again until an interrupt."`
 	Every      time.Duration `default:"2s" help:"How long after the last time --watch shows it again: ${default}."`
@@ -47,6 +48,7 @@ type state = status.State
 
 // Run shows it once, or again and again.
 func (c *statusCommand) Run(ctx context.Context, std *stdio) error {
+	std.utc = c.UTC
 	rights := &rights{}
 	return c.askAs(ctx, rights.denied, func(ctx context.Context, ask *asker) error {
 		for {

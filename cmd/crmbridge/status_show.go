@@ -32,7 +32,7 @@ func showState(std *stdio, s *state, connection string) error {
 	}
 	jobs := fmt.Sprintf("%d waiting, %d running", s.Jobs.Queued, s.Jobs.Running)
 	if s.Jobs.Oldest != nil {
-		jobs += ", the oldest since " + term.When(s.Jobs.Oldest)
+		jobs += ", the oldest since " + std.when(s.Jobs.Oldest)
 	}
 	pairs := [][2]string{{"", ""}, {"connections", strings.Join(counts, ", ")}, {"jobs", jobs},
 		{"blocked users", strconv.Itoa(len(s.Blocked))}}
@@ -59,7 +59,7 @@ func showBlocked(std *stdio, s *state) error {
 	}
 	rows := make([][]string, len(s.Blocked))
 	for i, b := range s.Blocked {
-		rows[i] = []string{b.User, b.By, term.When(&b.Until), strings.Join(b.Connections, ", ")}
+		rows[i] = []string{b.User, b.By, std.when(&b.Until), strings.Join(b.Connections, ", ")}
 	}
 	fmt.Fprintln(std.out)
 	return term.Table(std.out, []string{"blocked user", "by", "until", "connections"}, rows)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
@@ -17,6 +18,15 @@ type stdio struct {
 	live     bool
 	outLive  bool
 	in       io.Reader // nil where no person can answer
+	utc      bool      // times are shown as they are on the wire
+}
+
+// when is a time for people; "" for none.
+func (t *stdio) when(at *time.Time) string {
+	if t.utc && at != nil && !at.IsZero() {
+		return at.UTC().Format(time.RFC3339)
+	}
+	return term.When(at)
 }
 
 func newStdio(stdout, stderr io.Writer) *stdio {

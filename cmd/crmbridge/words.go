@@ -27,6 +27,9 @@ var inCommands = strings.NewReplacer(
 	"make it with connections.authorize", "make it with 'crmbridge connect ID URL'",
 	"environment URL: ", "",
 	"with connections.check", "with 'crmbridge connections check'",
+	"jobs.delete what has been read", "'crmbridge jobs delete' what has been read",
+	"with allow_user_change", "with --allow-user-change",
+	"(daily_calls)", "(--daily-calls)",
 	"with jobs.delete", "with 'crmbridge jobs delete'",
 	"the operation fields lists", "the command fields lists",
 )

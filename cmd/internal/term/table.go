@@ -8,8 +8,6 @@ import (
 	"regexp"
 	"strings"
 	"time"
-
-	"github.com/crmbridge/crmbridge/messages"
 )
 
 // Table prints rows under a header, aligned by the width that characters take on a terminal,
@@ -236,28 +234,6 @@ func widestWord(text string) int {
 		widest = max(widest, width(word))
 	}
 	return widest
-}
-
-// Connections prints connections as a table, and below it why some cannot be read.
-func Connections(to io.Writer, connections []messages.Connection) error {
-	rows := make([][]string, len(connections))
-	for i, c := range connections {
-		rows[i] = []string{c.ID, c.Status, c.EnvironmentURL, c.Grant, strings.Join(c.Tables, ", "),
-			When(&c.CreatedAt), When(c.RefreshedAt)}
-	}
-	header := []string{"connection", "status", "environment", "grant", "tables", "created", "refreshed"}
-	if err := Table(to, header, rows); err != nil {
-		return err
-	}
-	for _, c := range connections {
-		if c.Status != messages.StatusUnreadable {
-			continue
-		}
-		if err := Prose(to, 2, c.ID+": "+c.LastError); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // When is a time for people, in this machine's zone; "" for none.

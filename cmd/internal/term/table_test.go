@@ -25,10 +25,9 @@ func (broken) Write([]byte) (int, error) { return 0, errBroken }
 
 func TestWritersErrorComesBack(t *testing.T) {
 	for name, err := range map[string]error{
-		"Table":       term.Table(broken{}, []string{"a"}, nil),
-		"JSON":        term.JSON(broken{}, 1),
-		"Pairs":       term.Pairs(broken{}, [][2]string{{"a", "b"}}),
-		"Connections": term.Connections(broken{}, nil),
+		"Table": term.Table(broken{}, []string{"a"}, nil),
+		"JSON":  term.JSON(broken{}, 1),
+		"Pairs": term.Pairs(broken{}, [][2]string{{"a", "b"}}),
 	} {
 		if !errors.Is(err, errBroken) {
 			t.Errorf("%s: %v", name, err)
@@ -203,18 +202,7 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-func TestConnections(t *testing.T) {
-	created := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
-	var out bytes.Buffer
-	err := term.Connections(&out, []messages.Connection{{ID: "acme", Status: messages.StatusPending, EnvironmentURL: "https://contoso.crm4.dynamics.com",
-		Grant: messages.GrantAuthorizationCode, Tables: []string{"accounts", "contacts"}, CreatedAt: created}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if got := strings.Join(strings.Fields(lines[len(lines)-1]), " "); got != "acme pending https://contoso.crm4.dynamics.com authorization_code accounts, contacts 2026-01-02 03:04:05" {
-		t.Errorf("row %q", got)
-	}
+func TestWhenThereIsNoTime(t *testing.T) {
 	if term.When(nil) != "" || term.When(&time.Time{}) != "" {
 		t.Error("no time is shown as one")
 	}
