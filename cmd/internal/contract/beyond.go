@@ -16,6 +16,7 @@ var unsayable = []struct{ message, why string }{
 	{`^cursor: `, "whether an opaque cursor is one, and of this query"},
 	{`^environment_url: environment URL: `, "which hosts are allowed"},
 	{`^tenant must be `, "the forms of directories' names"},
+	{`^connect_url: `, "which links are known"},
 	{`^connection: the body names another connection than the subject`, "what the subject says"},
 	{`^the last part of the job's subject is not the id of a job`, "what the subject says"},
 	{`^job_id: the job has not ended`, "what became of the job"},
