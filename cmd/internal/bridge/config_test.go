@@ -56,7 +56,7 @@ func TestValuesOfSettings(t *testing.T) {
 			func(s *bridge.Settings) { s.ConsoleAddr = "0.0.0.0:8082" }},
 		{"console without a host", "CONSOLE_ADDR: one without a host is not a loopback address",
 			func(s *bridge.Settings) { s.ConsoleAddr = ":8082" }},
-		{"console with a password that is not there", "CONSOLE_PASSWORD_FILE: open /nowhere",
+		{"console with a password that is not there", "CONSOLE_PASSWORD_FILE: stat /nowhere",
 			func(s *bridge.Settings) { s.ConsoleAddr, s.ConsolePasswordFile = ":8082", "/nowhere" }},
 		{"console among the admin pages", "CONSOLE_ADDR: has the port of ADMIN_ADDR",
 			func(s *bridge.Settings) { s.ConsoleAddr = s.AdminAddr }},
