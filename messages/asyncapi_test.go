@@ -19,7 +19,8 @@ import (
 const documentFile = "asyncapi.json"
 
 // asyncDocument is the AsyncAPI document of these tables.
-func asyncDocument(t *testing.T, tables []messages.Table, of ...messages.Operation) (text []byte, parsed map[string]any) {
+func asyncDocument(t *testing.T, tables []messages.Table, of ...messages.Operation) (text []byte,
+	parsed map[string]any) {
 	t.Helper()
 	text, err := messages.AsyncAPI(tables, "unreleased", of...)
 	if err != nil {

@@ -170,12 +170,14 @@ func TestJobSchemas(t *testing.T) {
 // member that a newer crmbridge added.
 func TestReplySchemas(t *testing.T) {
 	now, total := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), int64(3)
-	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive, CreatedAt: now, RefreshedAt: &now}
+	connection := messages.Connection{ID: "acme", Grant: messages.GrantAuthorizationCode, Status: messages.StatusActive,
+		CreatedAt: now, RefreshedAt: &now}
 	job := messages.Job{ID: "01J", Operation: messages.UsersGet, Connection: "acme", State: messages.JobFailed,
 		Pages: 2, Rows: 3, Total: &total,
 		QueuedAt: now, StartedAt: &now, RetryAt: &now, FinishedAt: &now,
 		Error: messages.Invalid("email", "is missing"), RetryOf: "00J", Incarnation: "i"}
-	account := messages.Row{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`), "phone": jsontext.Value(`null`)}
+	account := messages.Row{"name": jsontext.Value(`"A"`), "industry": jsontext.Value(`{"value":1,"label":"x"}`),
+		"phone": jsontext.Value(`null`)}
 	search, get := messages.Accounts.Operation(messages.VerbSearch), messages.Accounts.Operation(messages.VerbGet)
 	for _, test := range []struct {
 		op   messages.Operation

@@ -133,7 +133,8 @@ func TestCheck(t *testing.T) {
 	bad := speedResult{Rows: []*measured{{Row: speedRows()[1], Bare: []sample{base}, Crmbridge: []sample{slow}}},
 		Processes: &processesResult{Processes: 4, Bare: []sample{base}, BareMany: []sample{many},
 			Crmbridge: []sample{base}, CrmbridgeMany: []sample{base}},
-		Start: &startResult{FirstAnswer: []time.Duration{time.Second}, ColdAnswer: []time.Duration{time.Second}, Idle: []int64{100 << 20}, BareIdle: []int64{1}}}
+		Start: &startResult{FirstAnswer: []time.Duration{time.Second}, ColdAnswer: []time.Duration{time.Second},
+			Idle: []int64{100 << 20}, BareIdle: []int64{1}}}
 	p := &printer{to: io.Discard, begun: time.Now()}
 	if err := good.check(p); err != nil {
 		t.Errorf("nothing is missed: %v", err)

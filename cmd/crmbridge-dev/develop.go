@@ -201,7 +201,8 @@ func (d *development) say(what string) { _ = term.Prose(d.std.err, 2, "starting 
 // mainJob connects demo, searches accounts over NATS and prints them.
 func (d *development) mainJob(ctx context.Context) error {
 	with, stdout := d.services, d.std.out
-	_ = term.Prose(d.std.err, 2, "signing in as "+emulator.DefaultUser+", as a person would, for the connection "+demo+" …")
+	_ = term.Prose(d.std.err, 2, "signing in as "+emulator.DefaultUser+", as a person would, for the connection "+
+		demo+" …")
 	nc, err := bridge.ConnectNATS(bridge.NATS{URL: with.NATSURL}, "crmbridge-dev")
 	if err != nil {
 		return err

@@ -79,8 +79,9 @@ func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 func TestItStaysUpUntilInterrupted(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	var stdout, stderr bridgetest.Buffer
-	o := options{Host: "127.0.0.1", Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn", ReplySubjects: "_INBOX.>",
-		Fault: []string{`{"kind":"gateway","times":-1}`}} // a fault that the start would not survive
+	o := options{Host: "127.0.0.1", Accounts: 10, AccessTokenLifetime: time.Hour, LogLevel: "warn",
+		ReplySubjects: "_INBOX.>",
+		Fault:         []string{`{"kind":"gateway","times":-1}`}} // a fault that the start would not survive
 	ended := make(chan error, 1)
 	go func() { ended <- o.Run(ctx, &outputs{&stdout, &stderr}) }()
 	bridgetest.Await(t, "commands to try", func() error {

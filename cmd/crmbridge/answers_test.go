@@ -135,7 +135,8 @@ func TestCommandsPrintAnswers(t *testing.T) {
 			1, "", "FAILED", "reauthorization_required: 2 of 2"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"},` +
 			`{"name":"whoami","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"}]}`,
-			1, "", "\n\nchecks      token, whoami\ndetail      expired\nhow to fix  'crmbridge connect' gives the link\n", "2 of 2"},
+			1, "", "\n\nchecks      token, whoami\ndetail      expired\nhow to fix  'crmbridge connect' gives the link\n",
+			"2 of 2"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"accounts.changes","ok":false}]}`, 1, "", "FAILED", "not_supported: 1 of 1"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":true}]}`, 0, "", " token  ok\n", ""},
 	} {
@@ -150,7 +151,8 @@ func TestCommandsPrintAnswers(t *testing.T) {
 			}
 			status, stdout, stderr := a.run(args...)
 			if status != test.status || !strings.Contains(stdout, test.stdout) || !strings.Contains(stderr, test.stderr) {
-				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status, stdout, test.stdout, stderr, test.stderr)
+				t.Errorf("status %d, want %d\nstdout %q\nwant   %q\nstderr %q\nwant   %q", status, test.status, stdout,
+					test.stdout, stderr, test.stderr)
 			}
 			if asked := a.requests(); !strings.Contains(asked, test.asked) {
 				t.Errorf("asked %s, want %s", asked, test.asked)
@@ -162,7 +164,8 @@ func TestCommandsPrintAnswers(t *testing.T) {
 func TestHelpShowsTheExpressionForm(t *testing.T) {
 	for _, args := range [][]string{{"accounts", "search", "--help"}, {"accounts", "count", "--help"}} {
 		var stdout, stderr strings.Builder
-		if status := run(args, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "O''Brien") || !strings.Contains(stdout.String(), "industry = Consulting") && !strings.Contains(stdout.String(), "industry in (") {
+		if status := run(args, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "O''Brien") ||
+			!strings.Contains(stdout.String(), "industry = Consulting") && !strings.Contains(stdout.String(), "industry in (") {
 			t.Errorf("%v: status %d\n%s%s", args, status, stdout.String(), stderr.String())
 		}
 	}

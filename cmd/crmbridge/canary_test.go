@@ -24,13 +24,15 @@ func TestNothingSecretInStatusAndDoctor(t *testing.T) {
 	bridgetest.Long(t, "doctor and status look at everything, again and again")
 	const value, password, second = "canary filter value 4711", "canary-password-of-nats", "second@contoso.example"
 	collector := bridgetest.NewCollector(t)
-	tracing := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.HTTP, "OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-of-the-collector"}
+	tracing := []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + collector.HTTP,
+		"OTEL_EXPORTER_OTLP_HEADERS=authorization=canary-of-the-collector"}
 	for _, variable := range tracing {
 		name, set, _ := strings.Cut(variable, "=")
 		t.Setenv(name, set)
 	}
 	tap := bridgetest.NewWiretap()
-	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10, Users: []emulator.User{{Name: "Second", UserName: second, Roles: []string{"Salesperson"}}}}, tap.Between)
+	w := bridgetest.NewWrapped(t, emulator.Options{Accounts: 10,
+		Users: []emulator.User{{Name: "Second", UserName: second, Roles: []string{"Salesperson"}}}}, tap.Between)
 	settings := w.Settings(true)
 	settings.LogLevel, settings.BusCompletion = "debug", "true"
 	settings.ConsoleAddr = fmt.Sprintf("127.0.0.1:%d", bridgetest.Port(t))
@@ -101,8 +103,9 @@ func TestNothingSecretInStatusAndDoctor(t *testing.T) {
 	if _, err := client.Accounts().Search(t.Context(), search); err != nil {
 		t.Fatal(err)
 	}
-	w.Emulator.Control().Fail(emulator.Fault{Status: http.StatusBadRequest, Times: 100, Header: map[string]string{"Content-Type": "application/json"},
-		Body: `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
+	w.Emulator.Control().Fail(emulator.Fault{Status: http.StatusBadRequest, Times: 100,
+		Header: map[string]string{"Content-Type": "application/json"},
+		Body:   `{"error":{"code":"0x80060888","message":"near '` + value + `'"}}`})
 	if _, err := client.Accounts().Search(t.Context(), search); err == nil {
 		t.Fatal("the search does not fail")
 	}
@@ -135,7 +138,8 @@ func TestNothingSecretInStatusAndDoctor(t *testing.T) {
 	w.Emulator.Control().ExpireClientSecret(true)
 	look("blocked and revoked", "acme", "globex")
 
-	settings.URL = strings.Replace(settings.URL, w.NATSURL[len("nats://"):], fmt.Sprintf("127.0.0.1:%d", bridgetest.Port(t)), 1)
+	settings.URL = strings.Replace(settings.URL, w.NATSURL[len("nats://"):],
+		fmt.Sprintf("127.0.0.1:%d", bridgetest.Port(t)), 1)
 	env = append(bridgetest.Environment(settings), tracing...)
 	for _, args := range [][]string{{"doctor"}, {"status"}, {"status", "--json"}} {
 		for _, what := range tap.In(printed(t, env, args)) {

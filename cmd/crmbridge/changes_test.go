@@ -54,8 +54,10 @@ func TestChangesGoOnWhereTheyEnded(t *testing.T) {
 		`{"accounts":[{"id":"2","name":"Zoë"}],"deleted":[],"next_cursor":"c3","has_more":false}`,
 		`{"accounts":[],"deleted":["d2"],"next_cursor":"c4","has_more":false}`)
 
-	status, stdout, stderr := a.run("accounts", "changes", "acme", "--cursor-file", file, "--fields=id,name", "--page-size=1")
-	if status != 0 || !strings.Contains(stdout, "  1  A. Datum\n deleted  d1\n") || !strings.Contains(stdout, "  2  Zoë\n") {
+	status, stdout, stderr := a.run("accounts", "changes", "acme", "--cursor-file", file, "--fields=id,name",
+		"--page-size=1")
+	if status != 0 || !strings.Contains(stdout, "  1  A. Datum\n deleted  d1\n") ||
+		!strings.Contains(stdout, "  2  Zoë\n") {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	if want := "2 accounts made or changed, 1 deleted; next time: the cursor is in " + file + "\n"; stderr != want {
@@ -84,13 +86,15 @@ func TestChangesWithoutACursorFile(t *testing.T) {
 	a.give(changesSubject, `{"request_id":"r1","accounts":[{"revenue":0.10,"cb_x":null}],"deleted":[],"next_cursor":"c1","has_more":true}`,
 		`{"request_id":"r2","accounts":[],"deleted":[],"next_cursor":"c2","has_more":false}`)
 	status, stdout, stderr := a.run("accounts", "changes", "acme", "--cursor=c0", "--json")
-	if status != 0 || stderr != "" || strings.Count(stdout, `"request_id"`) != 2 || !strings.Contains(stdout, `"revenue": 0.10`) || !strings.Contains(stdout, `"next_cursor": "c2"`) {
+	if status != 0 || stderr != "" || strings.Count(stdout, `"request_id"`) != 2 ||
+		!strings.Contains(stdout, `"revenue": 0.10`) || !strings.Contains(stdout, `"next_cursor": "c2"`) {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 	a = newAnswers(t)
 	a.give(changesSubject, `{"accounts":[{"revenue":0.10,"cb_x":null}],"deleted":[],"next_cursor":"c2","has_more":false}`)
 	status, stdout, stderr = a.run("accounts", "changes", "acme", "--cursor=c0") // the fields are those of c0's run
-	if status != 0 || stdout != " cb_x  revenue\n          0.10\n" || stderr != "1 account made or changed, 0 deleted; next time from this cursor on:\nc2\n" {
+	if status != 0 || stdout != " cb_x  revenue\n          0.10\n" ||
+		stderr != "1 account made or changed, 0 deleted; next time from this cursor on:\nc2\n" {
 		t.Errorf("status %d\n%s%s", status, stdout, stderr)
 	}
 }

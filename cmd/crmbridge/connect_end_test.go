@@ -66,7 +66,8 @@ func TestConnectCommandEndsWhenThePersonDeclines(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	w.Bridge(w.Settings(true), nil)
 	client, _ := w.Client()
-	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "acme"}, EnvironmentURL: w.EmulatorURL})
+	begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: "acme"},
+		EnvironmentURL: w.EmulatorURL})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,8 @@ func TestConnectCommandEndsWhenThePersonDeclines(t *testing.T) {
 	c, page = connecting(t, w, nil, "acme", w.EmulatorURL, "--no-browser")
 	declines(t, page, "accept")
 	c.ends(program.ExitError)
-	if said := c.diag.String(); !strings.Contains(said, "AADSTS90094") || !strings.Contains(said, "  an administrator consents at "+w.EmulatorURL) {
+	if said := c.diag.String(); !strings.Contains(said, "AADSTS90094") ||
+		!strings.Contains(said, "  an administrator consents at "+w.EmulatorURL) {
 		t.Errorf("%s", said)
 	}
 	w.Emulator.Control().RequireAdminConsent(false)

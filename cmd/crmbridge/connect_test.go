@@ -27,7 +27,8 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 	client, _ := w.Client()
 	begin := func() (*exec.Cmd, *bridgetest.Buffer, *bridgetest.Buffer, string) {
 		out, diag := &bridgetest.Buffer{}, &bridgetest.Buffer{}
-		cmd := bridgetest.Program(t, []string{"NATS_URL=" + w.NATSURL}, "connect", "acme", w.EmulatorURL, "--no-browser", "--login-hint", emulator.DefaultUser)
+		cmd := bridgetest.Program(t, []string{"NATS_URL=" + w.NATSURL}, "connect", "acme", w.EmulatorURL, "--no-browser",
+			"--login-hint", emulator.DefaultUser)
 		cmd.Stdout, cmd.Stderr = out, diag
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -78,7 +79,8 @@ func TestConnectCommandWaitsForThePerson(t *testing.T) {
 	if err := client.Delete(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != program.ExitError || !strings.HasPrefix(lastLine(diag.String()), string(messages.ConnectionNotFound)) {
+	if err := cmd.Wait(); cmd.ProcessState.ExitCode() != program.ExitError ||
+		!strings.HasPrefix(lastLine(diag.String()), string(messages.ConnectionNotFound)) {
 		t.Errorf("%v: %s", err, diag)
 	}
 }

@@ -102,7 +102,8 @@ func TestEveryCommandTakesAContext(t *testing.T) {
 	s := strictServer(t)
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", home)
-	write(t, filepath.Join(home, "nats", "context", "staging.json"), contextFile(s.ClientURL(), "ann", "pass-of-ann", "_INBOX.ann"))
+	write(t, filepath.Join(home, "nats", "context", "staging.json"), contextFile(s.ClientURL(), "ann", "pass-of-ann",
+		"_INBOX.ann"))
 	tested := map[string]bool{}
 	row := "11111111-2222-3333-4444-555555555555"
 	lines := []string{"connect acme https://contoso.crm4.dynamics.com --no-browser --no-wait",

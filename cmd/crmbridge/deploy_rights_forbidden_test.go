@@ -67,9 +67,10 @@ func (d *deployed) forbidden() []right {
 	add("administrator", "another's connection by the state of a sign-in", "", asksFor(func(d *deployed) (string, string) {
 		return "crm.connections.complete.request.acme", fmt.Sprintf(`{"state":%q,"code":"x"}`, d.stateOf("globex"))
 	}))
-	add("administrator", "a cursor of another connection", "invalid_request: ", asksFor(func(d *deployed) (string, string) {
-		return "crm.accounts.search.request.globex", fmt.Sprintf(`{"cursor":%q}`, d.cursorOf("acme"))
-	}))
+	add("administrator", "a cursor of another connection", "invalid_request: ",
+		asksFor(func(d *deployed) (string, string) {
+			return "crm.accounts.search.request.globex", fmt.Sprintf(`{"cursor":%q}`, d.cursorOf("acme"))
+		}))
 
 	// What others are answered, and what is stored for them.
 	for _, user := range []string{"requester", "reader", "operator", "administrator", "watcher"} {

@@ -81,7 +81,8 @@ func TestDeployedWatcherOfOneConnection(t *testing.T) {
 	bridgetest.Long(t, "it deploys crmbridge")
 	forFiles(t, func(t *testing.T, file string) {
 		d := deployWith(t, file, emulator.Options{Accounts: 1}, func(text string) string {
-			all, one := `"$JS.API.CONSUMER.CREATE.CRM_EVENTS.>"`, `"$JS.API.CONSUMER.CREATE.CRM_EVENTS.*.crm.events.connections.*.acme"`
+			all, one := `"$JS.API.CONSUMER.CREATE.CRM_EVENTS.>"`,
+				`"$JS.API.CONSUMER.CREATE.CRM_EVENTS.*.crm.events.connections.*.acme"`
 			if !strings.Contains(text, all) {
 				t.Fatalf("%s has no %s", file, all)
 			}

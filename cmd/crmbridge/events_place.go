@@ -164,7 +164,8 @@ func (p *eventPlace) begin(created time.Time, sequence uint64) error {
 
 // save writes the place where it has changed.
 func (p *eventPlace) save() error {
-	same := p.state.Sequence == p.kept.Sequence && p.state.Created.Equal(p.kept.Created) && p.state.EventID == p.kept.EventID
+	same := p.state.Sequence == p.kept.Sequence && p.state.Created.Equal(p.kept.Created) &&
+		p.state.EventID == p.kept.EventID
 	if p.name == "" || !p.known() || same {
 		return nil
 	}

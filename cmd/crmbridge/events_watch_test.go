@@ -65,7 +65,8 @@ func (h *happening) happens(connection, kind string) {
 	}
 	text, err := json.Marshal(event)
 	if err == nil {
-		_, err = h.js.Publish(h.t.Context(), messages.EventSubject(kind, connection), text, jetstream.WithMsgID(event.EventID))
+		_, err = h.js.Publish(h.t.Context(), messages.EventSubject(kind, connection), text,
+			jetstream.WithMsgID(event.EventID))
 	}
 	if err != nil {
 		h.t.Fatal(err)
@@ -204,7 +205,8 @@ func TestEventsWatch(t *testing.T) {
 	}
 	// The wire's text, harmless on a terminal.
 	_, out, _ := h.watch("--all", "--max=3", "--json")
-	if lines := strings.Split(out, "\n"); !strings.Contains(lines[1], `changed\u001b[2J"}`) || strings.Contains(out, "\x1b") ||
+	if lines := strings.Split(out, "\n"); !strings.Contains(lines[1], `changed\u001b[2J"}`) ||
+		strings.Contains(out, "\x1b") ||
 		!strings.HasPrefix(lines[0], `{"event_id":"acme.1","kind":"connected","connection":"acme",`) {
 		t.Errorf("%s", out)
 	}
@@ -248,7 +250,8 @@ func TestEventsWatchUsage(t *testing.T) {
 		"--state=" + write("kinds", `{"form":1,`+made+`,"filter":{"kinds":[]}}`): "connect to NATS",
 	} {
 		var out, diag bridgetest.Buffer
-		status := run(append([]string{"events", "watch", "--nats-url=nats://127.0.0.1:1"}, strings.Fields(args)...), &out, &diag)
+		status := run(append([]string{"events", "watch", "--nats-url=nats://127.0.0.1:1"}, strings.Fields(args)...),
+			&out, &diag)
 		want := program.ExitUsage
 		if says == "connect to NATS" {
 			want = program.ExitError
@@ -400,7 +403,8 @@ func TestEventsWatchPlaceFromTheBeginning(t *testing.T) {
 		place := filepath.Join(t.TempDir(), "place")
 		w := h.starts(nil, append(from, "--json", "--state="+place)...)
 		h.listens(1)
-		if status, _, diag := h.watch("--state=" + place); status != program.ExitUsage || !strings.Contains(diag, "another watch") {
+		if status, _, diag := h.watch("--state=" + place); status != program.ExitUsage ||
+			!strings.Contains(diag, "another watch") {
 			t.Errorf("status %d: %s", status, diag)
 		}
 		_ = w.Process.Kill()
@@ -459,7 +463,8 @@ func TestEventsWatchSaysWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	resume("", "acme.6")
-	if status, _, diag := h.watch("--since=1h", "--max=1"); status != 0 || !strings.Contains(diag, "is not kept any more") {
+	if status, _, diag := h.watch("--since=1h", "--max=1"); status != 0 ||
+		!strings.Contains(diag, "is not kept any more") {
 		t.Errorf("status %d: %s", status, diag)
 	}
 	// Another stream, which has got beyond the place.

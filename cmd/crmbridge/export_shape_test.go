@@ -196,7 +196,8 @@ func TestPartsAfterACrash(t *testing.T) {
 	if err := os.Remove(filepath.Join(folder, "a-001.csv")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openExport(out, request); err == nil || !strings.Contains(err.Error(), "a-001.csv is not there any more") {
+	if _, err := openExport(out, request); err == nil ||
+		!strings.Contains(err.Error(), "a-001.csv is not there any more") {
 		t.Errorf("%v", err)
 	}
 	if _, err := os.Stat(filepath.Join(folder, "a-001.csv")); err == nil {

@@ -83,7 +83,8 @@ func (s *split) UnmarshalText(text []byte) error {
 }
 
 // usual are arguments as kong takes them: no arguments ask for help, --version is the command, help
-// for a command is that of its flag, and a value of --order-by may begin with a hyphen, as the largest first is written.
+// for a command is that of its flag, and a value of --order-by may begin with a hyphen, as the
+// largest first is written.
 func usual(args []string) []string {
 	switch {
 	case len(args) == 0:

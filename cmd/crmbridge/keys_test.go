@@ -123,7 +123,8 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 	promoted := keys(t, staged, "rotate", "--promote")
 	everybodyTakes(promoted)
 	reseal := func() (counts resealCounts) {
-		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET_FILE=" + file, "REDIS_URL=" + w.RedisURL}, "keys", "reseal", "--json")
+		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET_FILE=" + file, "REDIS_URL=" + w.RedisURL}, "keys", "reseal",
+			"--json")
 		var diag strings.Builder
 		cmd.Stderr = &diag
 		out, err := cmd.Output()
@@ -137,17 +138,20 @@ func TestRotateAndResealUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	remove := func() (string, string, error) {
-		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET=" + promoted, "REDIS_URL=" + w.RedisURL}, "keys", "remove", "--key-id", fmt.Sprint(listed[0].ID))
+		cmd := bridgetest.Program(t, []string{"TOKEN_KEYSET=" + promoted, "REDIS_URL=" + w.RedisURL}, "keys", "remove",
+			"--key-id", fmt.Sprint(listed[0].ID))
 		var diag strings.Builder
 		cmd.Stderr = &diag
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), diag.String(), err
 	}
-	if out, diag, err := remove(); err == nil || out != "" || !strings.Contains(diag, "records are still sealed under key") {
+	if out, diag, err := remove(); err == nil || out != "" ||
+		!strings.Contains(diag, "records are still sealed under key") {
 		t.Errorf("a key that is needed was removed: %v, %s", err, diag)
 	}
 	first, second := reseal(), reseal()
-	if first.Records < 3*connections || first.Tickets == 0 || first.States == 0 || second.Resealed != 0 || second.Unopened != 0 {
+	if first.Records < 3*connections || first.Tickets == 0 || first.States == 0 || second.Resealed != 0 ||
+		second.Unopened != 0 {
 		t.Errorf("first %+v, then %+v", first, second)
 	}
 	last, diag, err := remove()
@@ -197,7 +201,8 @@ func TestServeRefusesAKeysetThatOpensNothing(t *testing.T) {
 	var diag strings.Builder
 	cmd.Stderr = &diag
 	err := cmd.Run()
-	if cmd.ProcessState.ExitCode() != program.ExitUsage || !strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
+	if cmd.ProcessState.ExitCode() != program.ExitUsage ||
+		!strings.Contains(diag.String(), "TOKEN_KEYSET opens none of the stored connections") {
 		t.Errorf("%v: %s", err, diag.String())
 	}
 	client, _ := w.Client()

@@ -18,7 +18,8 @@ func TestMain(m *testing.M) {
 }
 
 func TestBadConfigurationListsAllFaultsAndConnectsNowhere(t *testing.T) {
-	cmd := bridgetest.Program(t, []string{"MAX_IN_FLIGHT=many", "BUS_COMPLETION=maybe", "PUBLIC_URL=http://crm.example.com",
+	cmd := bridgetest.Program(t, []string{"MAX_IN_FLIGHT=many", "BUS_COMPLETION=maybe",
+		"PUBLIC_URL=http://crm.example.com",
 		"NATS_URL=::", "REDIS_URL=http://x", "LOG_LEVEL=loud", "REPLY_SUBJECTS=$SYS.>", "DYNAMICS_ALLOWED_HOSTS=https://x/y",
 		"ENTRA_AUTHORITY_URL=http://login.example.com", "SHUTDOWN_GRACE=soon", "DYNAMICS_API_VERSION=2011",
 		"HTTP_ADDR=nowhere", "ENTRA_CLIENT_SECRET_FILE=/does/not/exist"}, "serve")

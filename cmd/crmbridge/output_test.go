@@ -134,7 +134,8 @@ func TestDocumentsAreReplies(t *testing.T) {
 	a := newAnswers(t)
 	head, some := messages.Head{RequestID: "r", Connection: "acme"}, messages.RequestHead{RequestID: "r"}
 	acme := messages.Connection{ID: "acme", EnvironmentURL: "https://contoso.crm4.dynamics.com", CreatedAt: time.Now(),
-		Grant: messages.GrantClientCredentials, Status: messages.StatusActive, Scopes: []string{}, Tables: []string{"accounts"}}
+		Grant: messages.GrantClientCredentials, Status: messages.StatusActive, Scopes: []string{},
+		Tables: []string{"accounts"}}
 	job := messages.Job{ID: "j", Operation: messages.Accounts.Operation(messages.VerbSearch), Connection: "acme",
 		State: messages.JobDone, QueuedAt: time.Now()}
 	count := `{"request_id":"r","connection":"acme","count":3}`

@@ -45,7 +45,8 @@ func TestMessagesAreThoseOfTheDocument(t *testing.T) {
 	client := bridge.Client()
 	connection := bridge.Connect("acme", companies(12))
 	bridge.Fail(messagestest.Fault{JobID: "failed", Skip: 1, Error: messagestest.Code(messages.TooLarge, 0)})
-	bridge.Fail(messagestest.Fault{JobID: "waited", Skip: 1, Error: messagestest.Code(messages.Throttled, time.Millisecond)})
+	bridge.Fail(messagestest.Fault{JobID: "waited", Skip: 1,
+		Error: messagestest.Code(messages.Throttled, time.Millisecond)})
 	for _, id := range []string{"done", "failed", "waited"} {
 		publish(t, client, id, messages.JobPublication{})
 		_, _ = read(t, client, id, messages.ResultsOptions{}) // one of them fails

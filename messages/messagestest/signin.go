@@ -39,7 +39,8 @@ func (b *Bridge) Decline(id string) {
 	if err != nil {
 		b.t.Fatalf("messagestest: decline: %v", err)
 	}
-	fault := messages.Errorf(messages.ConsentRequired, "consent was not given: the person declined to consent (AADSTS65004)")
+	fault := messages.Errorf(messages.ConsentRequired,
+		"consent was not given: the person declined to consent (AADSTS65004)")
 	fault.AdminConsentURL = "https://login.microsoftonline.com/organizations/v2.0/adminconsent"
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -138,7 +138,8 @@ func TestValuesOfSettings(t *testing.T) {
 // What is accepted arrives as what it means.
 func TestWhatSettingsMean(t *testing.T) {
 	config, err := settings(t, func(s *bridge.Settings) {
-		s.EntraClientSecret, s.EntraAuthorityURL, s.PublicURL = "x", "https://Login.MicrosoftOnline.com/", "https://crm.example.com/"
+		s.EntraClientSecret, s.EntraAuthorityURL, s.PublicURL = "x", "https://Login.MicrosoftOnline.com/",
+			"https://crm.example.com/"
 		s.MaxInFlight, s.UserConcurrency, s.ShutdownGrace, s.LogLevel = "7", "8", "9s", "Warn"
 		s.HTTPAddr, s.AdminAddr, s.APIVersion = "127.0.0.1:1", "127.0.0.1:2", "v9.1"
 		s.BusCompletion, s.ReplySubjects, s.Tables = "true", " a.> ,, b ", "contacts, accounts"
@@ -150,30 +151,36 @@ func TestWhatSettingsMean(t *testing.T) {
 	if config.AuthorityURL != "https://login.microsoftonline.com" || config.PublicURL != "https://crm.example.com" {
 		t.Errorf("%s %s", config.AuthorityURL, config.PublicURL)
 	}
-	if config.MaxInFlight != 7 || config.UserCalls != 8 || config.ShutdownGrace != 9*time.Second || config.LogLevel.String() != "WARN" {
+	if config.MaxInFlight != 7 || config.UserCalls != 8 || config.ShutdownGrace != 9*time.Second ||
+		config.LogLevel.String() != "WARN" {
 		t.Errorf("%d %d %s %s", config.MaxInFlight, config.UserCalls, config.ShutdownGrace, config.LogLevel)
 	}
 	if config.HTTPAddr != "127.0.0.1:1" || config.AdminAddr != "127.0.0.1:2" || config.APIVersion != "v9.1" {
 		t.Errorf("%s %s %s", config.HTTPAddr, config.AdminAddr, config.APIVersion)
 	}
-	if !config.BusCompletion || config.RequireScoped || config.AllowHTTP || strings.Join(config.ReplySubjects, "|") != "a.>|b" {
+	if !config.BusCompletion || config.RequireScoped || config.AllowHTTP ||
+		strings.Join(config.ReplySubjects, "|") != "a.>|b" {
 		t.Errorf("%v %v %v %q", config.BusCompletion, config.RequireScoped, config.AllowHTTP, config.ReplySubjects)
 	}
 	if config.Redis.Addrs[0] != "r:6379" || config.Redis.Password != "p" || config.Redis.DB != 3 {
 		t.Errorf("%v, database %d", config.Redis.Addrs, config.Redis.DB)
 	}
-	if len(config.Tables) != 2 || config.Tables[0].Set != "contacts" || config.Tables[1].ReadPrivilege != "prvReadAccount" {
+	if len(config.Tables) != 2 || config.Tables[0].Set != "contacts" ||
+		config.Tables[1].ReadPrivilege != "prvReadAccount" {
 		t.Errorf("%+v", config.Tables)
 	}
 	// A variable that is set to nothing means the default.
 	config, err = settings(t, func(s *bridge.Settings) {
 		s.EntraClientSecret = "x"
-		s.RedisURL, s.URL, s.PublicURL, s.HTTPAddr, s.MaxInFlight, s.UserConcurrency, s.ShutdownGrace, s.ReplySubjects = "", "", "", "", "", "", "", ""
+		s.RedisURL, s.URL, s.PublicURL, s.HTTPAddr, s.MaxInFlight, s.UserConcurrency, s.ShutdownGrace, s.ReplySubjects = "",
+			"", "", "", "", "", "", ""
 		s.EntraAuthorityURL, s.APIVersion, s.LogLevel, s.LogFormat, s.AdminAddr, s.AllowHTTP = "", "", "", "", "", ""
 	}).Config()
 	if err != nil || config.MaxInFlight != 256 || config.UserCalls != 40 || config.ShutdownGrace != 30*time.Second ||
-		config.HTTPAddr != "127.0.0.1:8080" || config.AdminAddr != "127.0.0.1:8081" || config.NATS.URL != "nats://127.0.0.1:4222" ||
-		config.Redis.Addrs[0] != "127.0.0.1:6379" || config.AllowHTTP || config.AuthorityURL != "https://login.microsoftonline.com" ||
+		config.HTTPAddr != "127.0.0.1:8080" || config.AdminAddr != "127.0.0.1:8081" ||
+		config.NATS.URL != "nats://127.0.0.1:4222" ||
+		config.Redis.Addrs[0] != "127.0.0.1:6379" || config.AllowHTTP ||
+		config.AuthorityURL != "https://login.microsoftonline.com" ||
 		len(config.Tables) != 1 || config.Tables[0].Name != "accounts" {
 		t.Errorf("%+v, %v", config, err)
 	}
@@ -219,7 +226,8 @@ func TestRedisURLs(t *testing.T) {
 			continue
 		}
 		o := config.Redis
-		got := means{strings.Join(o.Addrs, " "), o.Username, o.Password, o.MasterName, o.DB, o.IsClusterMode, o.TLSConfig != nil}
+		got := means{strings.Join(o.Addrs, " "), o.Username, o.Password, o.MasterName, o.DB, o.IsClusterMode,
+			o.TLSConfig != nil}
 		if got != *want {
 			t.Errorf("%s: %+v, want %+v", url, got, *want)
 		}

@@ -104,7 +104,8 @@ func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err
 	if config.ConsoleAddr != "" {
 		log = slog.New(failures.Watch(log.Handler()))
 	}
-	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(), failed: make(chan error, 4)}
+	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(),
+		failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())

@@ -122,7 +122,8 @@ func TestCharts(t *testing.T) {
 	}
 	all := charts(c.hour, counts{1020, 99, 3, 4})
 	first, last := all[0].Bars[0], all[0].Bars[59]
-	if len(all[0].Bars) != minutes || first.X != 590 || last.X != 0 || all[0].Peak != 30 || first.Good != 97 || first.Bad != 0 ||
+	if len(all[0].Bars) != minutes || first.X != 590 || last.X != 0 || all[0].Peak != 30 || first.Good != 97 ||
+		first.Bad != 0 ||
 		last.Bad == 0 || all[0].GoodSum != 620 || all[1].GoodSum != 3 || all[1].BadSum != 4 {
 		t.Errorf("%+v", all)
 	}
@@ -146,15 +147,18 @@ func TestFailuresAreBounded(t *testing.T) {
 		quiet[0].Operation != "accounts.search" || len([]rune(quiet[0].Cause)) != mostText+1 {
 		t.Errorf("%d: %+v", len(f.by), quiet)
 	}
-	if log.Error("answered", "connection", "one more", "code", "internal"); len(f.by) != mostConnections || len(f.of("")) != 2*mostOfOne {
+	if log.Error("answered", "connection", "one more", "code", "internal"); len(f.by) != mostConnections ||
+		len(f.of("")) != 2*mostOfOne {
 		t.Error(len(f.by), len(f.of("")))
 	}
 }
 
 // What is found of a connection, and commands as a shell takes them.
 func TestDiagnosis(t *testing.T) {
-	v := &view{Connection: &messages.Connection{ID: "-x", Status: messages.StatusActive, EnvironmentURL: "https://a b'$(id).example", Tables: []string{"accounts"}},
-		Limits: &messages.LimitsReply{Limit: 40, Queued: 3, Breaker: "open", CallsToday: 5, DailyCalls: 5}, Jobs: []messages.Job{{Connection: "-x", ID: "j", State: messages.JobFailed}}}
+	v := &view{Connection: &messages.Connection{ID: "-x", Status: messages.StatusActive,
+		EnvironmentURL: "https://a b'$(id).example", Tables: []string{"accounts"}},
+		Limits: &messages.LimitsReply{Limit: 40, Queued: 3, Breaker: "open", CallsToday: 5, DailyCalls: 5},
+		Jobs:   []messages.Job{{Connection: "-x", ID: "j", State: messages.JobFailed}}}
 	v.diagnose([]string{"accounts", "leads"})
 	got := fmt.Sprint(v.Findings) + strings.Join(v.Commands, "\n")
 	for _, want := range []string{"not asked for leads", "by daily_calls", "is open", "40 places: 3",

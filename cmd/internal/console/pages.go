@@ -78,7 +78,8 @@ func clip(text string) string {
 }
 
 func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
-	v := &view{Page: "overview", Title: "Overview", Refresh: 15, Failures: c.Failures.of(""), Checks: c.Checks(r.Context())}
+	v := &view{Page: "overview", Title: "Overview", Refresh: 15, Failures: c.Failures.of(""),
+		Checks: c.Checks(r.Context())}
 	for _, check := range v.Checks {
 		if check.Text != "" {
 			v.find("%s: %s", check.Name, check.Text)
@@ -116,7 +117,8 @@ const (
 
 func (c *Console) connections(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	v := &view{Page: "connections", Title: "Connections", Prefix: strings.TrimSpace(q.Get("prefix")), Status: q.Get("status")}
+	v := &view{Page: "connections", Title: "Connections", Prefix: strings.TrimSpace(q.Get("prefix")),
+		Status: q.Get("status")}
 	code, cursor := http.StatusOK, q.Get("after")
 	switch last := len(v.Prefix) - 1; {
 	case v.Prefix != "" && !messages.ValidConnection(v.Prefix):

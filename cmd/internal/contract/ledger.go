@@ -209,7 +209,8 @@ func (l *Ledger) answer(m natstap.Message) {
 		return
 	}
 	e := asked[at]
-	if first(m.Header, messages.HeaderPage) == "" || e.op == messages.JobsResults || first(m.Header, messages.HeaderLast) != "" {
+	if first(m.Header, messages.HeaderPage) == "" || e.op == messages.JobsResults ||
+		first(m.Header, messages.HeaderLast) != "" {
 		l.asked[m.Subject] = append(asked[:at:at], asked[at+1:]...)
 		l.kept -= len(e.message.Body)
 		if l.many--; len(l.asked[m.Subject]) == 0 {

@@ -122,7 +122,8 @@ func TestLedgerPassesOverFloods(t *testing.T) {
 		ledger.Hear(said{"crmbridge", "_INBOX.1", "", ofReply, count}.message())
 	}
 	counts := ledger.Close()
-	if n := counts.Held["accounts.count.request"]; n != 530 || counts.Held["accounts.count.reply"] != 500 || counts.PassedOver != 1470+30 {
+	if n := counts.Held["accounts.count.request"]; n != 530 || counts.Held["accounts.count.reply"] != 500 ||
+		counts.PassedOver != 1470+30 {
 		t.Errorf("%+v", counts)
 	}
 }
@@ -160,7 +161,8 @@ func TestATappedReplyThatIsNotAsDescribed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if reply, err := requester.Request(countSubject, []byte(`{}`), time.Minute); err != nil || string(reply.Data) != c.body {
+			if reply, err := requester.Request(countSubject, []byte(`{}`), time.Minute); err != nil ||
+				string(reply.Data) != c.body {
 				t.Errorf("%v, %v", reply, err)
 			}
 			requester.Close()

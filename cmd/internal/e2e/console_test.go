@@ -152,11 +152,15 @@ func TestConsole(t *testing.T) {
 		{"GET", "rebound.example", "/", 421}, {"GET", "localhost.rebound.example:80", "/", 421}, {"GET", "10.0.0.7", "/style.css", 421},
 		{"POST", "", "/jobs", 405}, {"DELETE", "", "/connections/acme", 405}, {"GET", "", "/metrics", 404}, {"GET", "", "/jobs/", 404},
 	} {
-		response, page := consolePage(t, settings.ConsoleAddr, c.path, func(r *http.Request) { r.Method, r.Host = c.method, c.host })
+		response, page := consolePage(t, settings.ConsoleAddr, c.path,
+			func(r *http.Request) { r.Method, r.Host = c.method, c.host })
 		h := response.Header
-		if policy := h.Get("Content-Security-Policy"); response.StatusCode != c.status || !strings.HasPrefix(policy, "default-src 'none'; ") ||
-			strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") || h.Get("Cache-Control") != "no-store" ||
-			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" || h.Get("Set-Cookie") != "" {
+		if policy := h.Get("Content-Security-Policy"); response.StatusCode != c.status ||
+			!strings.HasPrefix(policy, "default-src 'none'; ") ||
+			strings.Contains(policy, "unsafe") || !strings.Contains(policy, "frame-ancestors 'none'") ||
+			h.Get("Cache-Control") != "no-store" ||
+			h.Get("X-Content-Type-Options") != "nosniff" || h.Get("Referrer-Policy") != "no-referrer" ||
+			h.Get("Set-Cookie") != "" {
 			t.Errorf("%+v: %s %v %s", c, response.Status, h, page)
 		}
 	}
@@ -184,14 +188,16 @@ func TestConsoleWithAPassword(t *testing.T) {
 	for _, c := range []struct {
 		host, password string
 		status         int
-	}{{"", "-", 401}, {"", "a wrong and long password", 401}, {"", "", 401}, {"", right, 200}, {"rebound.example", right, 421}} {
+	}{{"", "-", 401}, {"", "a wrong and long password", 401}, {"", "", 401}, {"", right, 200},
+		{"rebound.example", right, 421}} {
 		for _, path := range []string{"/", "/connections", "/style.css"} {
 			response, page := consolePage(t, devenv.Address(port), path, func(r *http.Request) {
 				if r.Host = c.host; c.password != "-" {
 					r.SetBasicAuth("me", c.password)
 				}
 			})
-			if asks := response.Header.Get("WWW-Authenticate"); response.StatusCode != c.status || (c.status == 401) != (asks != "") {
+			if asks := response.Header.Get("WWW-Authenticate"); response.StatusCode != c.status ||
+				(c.status == 401) != (asks != "") {
 				t.Errorf("%+v %s: %s: %s", c, path, response.Status, page)
 			}
 		}
@@ -222,7 +228,8 @@ func TestConsoleInABrowser(t *testing.T) {
 					if low, _ := v.Eval(lowContrast).(string); low != "" {
 						t.Errorf("%s by %s: too little contrast: %s", path, by, low)
 					}
-					v.picture(fmt.Sprintf("console-%s%s-%d-%s", name, strings.NewReplacer("/", "-", "?", "-").Replace(path), width, by))
+					v.picture(fmt.Sprintf("console-%s%s-%d-%s", name, strings.NewReplacer("/", "-", "?", "-").Replace(path),
+						width, by))
 				}
 			}
 			for what, script := range map[string]string{

@@ -21,7 +21,8 @@ func TestWrongCredentialsForAWhile(t *testing.T) {
 	w := bridgetest.New(t, emulator.Options{Accounts: 20})
 	port := bridgetest.Port(t)
 	start := func(password string) *server.Server {
-		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm", Password: password})
+		return streamstest.Run(t, &server.Options{Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "crm",
+			Password: password})
 	}
 	first := start("right")
 	w.NATSURL = w.Overheard(fmt.Sprintf("nats://crm:right@127.0.0.1:%d", port))

@@ -44,7 +44,8 @@ func stored(t *testing.T, w *bridgetest.World) (all []messages.ConnectionEvent) 
 		if err := json.Unmarshal(msg.Data, &event); err != nil {
 			t.Fatal(err)
 		}
-		if msg.Subject != messages.EventSubject(event.Kind, event.Connection) || msg.Header.Get("Nats-Msg-Id") != event.EventID {
+		if msg.Subject != messages.EventSubject(event.Kind, event.Connection) ||
+			msg.Header.Get("Nats-Msg-Id") != event.EventID {
 			t.Errorf("event %s on %s with id %s", event.EventID, msg.Subject, msg.Header.Get("Nats-Msg-Id"))
 		}
 		all = append(all, event)
@@ -128,7 +129,8 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 			t.Errorf("event %d: %+v", i, e)
 		}
 	}
-	if e := events[3]; e.Status != messages.StatusReauthorizationRequired || !strings.Contains(e.LastError, "AADSTS50173") {
+	if e := events[3]; e.Status != messages.StatusReauthorizationRequired ||
+		!strings.Contains(e.LastError, "AADSTS50173") {
 		t.Errorf("%+v", e)
 	}
 	if events[0].Incarnation != events[5].Incarnation || events[6].Incarnation == events[0].Incarnation {
@@ -143,7 +145,8 @@ func TestEveryChangeIsOneStoredEvent(t *testing.T) {
 		t.Fatal(err)
 	}
 	config := stream.CachedInfo().Config
-	if config.MaxAge != 7*24*time.Hour || config.Storage != jetstream.FileStorage || config.Duplicates < time.Hour || config.Duplicates > config.MaxAge ||
+	if config.MaxAge != 7*24*time.Hour || config.Storage != jetstream.FileStorage || config.Duplicates < time.Hour ||
+		config.Duplicates > config.MaxAge ||
 		len(config.Subjects) != 1 || config.Subjects[0] != "crm.events.>" {
 		t.Errorf("%+v", config)
 	}
@@ -195,7 +198,8 @@ func TestEventsOfADeadProcessArePublishedByTheNext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config := stream.CachedInfo().Config; config.MaxAge != 7*24*time.Hour || config.Storage != jetstream.MemoryStorage || config.Description != "ours" {
+	if config := stream.CachedInfo().Config; config.MaxAge != 7*24*time.Hour ||
+		config.Storage != jetstream.MemoryStorage || config.Description != "ours" {
 		t.Errorf("%+v", config)
 	}
 }
@@ -214,7 +218,8 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 		}
 	})
 	broker := func(port int, jetStream bool) *server.Server {
-		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: jetStream, StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
+		s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: port, JetStream: jetStream,
+			StoreDir: t.TempDir(), NoLog: true, NoSigs: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +266,8 @@ func TestWithoutJetStreamEverythingElseWorks(t *testing.T) {
 		}
 		w.Connect("busy")
 	}
-	if n := strings.Count(log.String(), "events of a connection are lost"); n != 1 || !strings.Contains(log.String(), "connection=busy") {
+	if n := strings.Count(log.String(), "events of a connection are lost"); n != 1 ||
+		!strings.Contains(log.String(), "connection=busy") {
 		t.Errorf("%d lines about lost events, want 1:\n%s", n, log.String())
 	}
 	rdb.Del(t.Context(), list)

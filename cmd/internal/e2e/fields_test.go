@@ -51,7 +51,8 @@ func testFields(t *testing.T, table *testedTable) {
 	for _, field := range fields {
 		byName[field.Name] = field
 		types[field.Type] = true
-		if choice := field.Type == messages.FieldChoice || field.Type == messages.FieldChoices; choice != (len(field.Options) > 0) {
+		if choice := field.Type == messages.FieldChoice ||
+			field.Type == messages.FieldChoices; choice != (len(field.Options) > 0) {
 			t.Errorf("%s of type %s has %d options", field.Name, field.Type, len(field.Options))
 		}
 	}
@@ -71,7 +72,8 @@ func testFields(t *testing.T, table *testedTable) {
 		for _, option := range field.Options {
 			options[int32(option.Value)] = option.Label
 		}
-		if field.LogicalName != column.logical || field.Type != column.kind || !field.Searchable || !field.Readable || field.Label == "" ||
+		if field.LogicalName != column.logical || field.Type != column.kind || !field.Searchable || !field.Readable ||
+			field.Label == "" ||
 			field.Custom != strings.HasPrefix(column.logical, "cb_") || !maps.Equal(options, column.options) {
 			t.Errorf("%s: %+v", column.names[0], field)
 		}
@@ -131,11 +133,13 @@ func testFieldsInSmallMessages(t *testing.T, table *testedTable) {
 		"of another request":   {Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor, CustomOnly: true},
 	} {
 		_, err := table.of(client).Fields(t.Context(), in)
-		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest || len(fault.Details) == 0 || fault.Details[0].Path != "cursor" {
+		if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest ||
+			len(fault.Details) == 0 || fault.Details[0].Path != "cursor" {
 			t.Errorf("a cursor that is %s: %v", name, err)
 		}
 	}
-	_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Cursor: first.NextCursor})
+	_, err = table.of(client).Search(t.Context(), messages.SearchRequest{Target: messages.Target{Connection: "acme"},
+		Cursor: first.NextCursor})
 	if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.InvalidRequest {
 		t.Errorf("search takes it: %v", err)
 	}
@@ -186,7 +190,8 @@ func TestAFieldWithManyOptions(t *testing.T) {
 	if len(names) != len(before) {
 		t.Errorf("%d other fields, want %d", len(names), len(before))
 	}
-	if n := len(long.Options); !long.OptionsTruncated || long.OptionsCount != many || n < 4000 || n > 10_000 || long.Options[n-1].Value != int64(n-1) {
+	if n := len(long.Options); !long.OptionsTruncated || long.OptionsCount != many || n < 4000 || n > 10_000 ||
+		long.Options[n-1].Value != int64(n-1) {
 		t.Errorf("%d options of %d, truncated %v", len(long.Options), long.OptionsCount, long.OptionsTruncated)
 	}
 	for label, fault := range map[string]string{options[9_999]: "", options[10_000]: "more options than crmbridge knows by label"} {

@@ -108,7 +108,8 @@ func (h *hungry) serve(t testing.TB, first bool, budget string) *bridgetest.Proc
 	more := []string{"MEMORY_BUDGET=" + budget, "USER_CONCURRENCY=1000"}
 	if h.certificate != "" {
 		more = append(more, "SSL_CERT_FILE="+h.certificate)
-		settings.AllowedHosts = strings.TrimPrefix(h.EmulatorURL, "http://") + "," + strings.TrimPrefix(h.environment, "https://")
+		settings.AllowedHosts = strings.TrimPrefix(h.EmulatorURL, "http://") + "," +
+			strings.TrimPrefix(h.environment, "https://")
 	} else {
 		settings.AllowedHosts = strings.TrimPrefix(h.EmulatorURL, "http://")
 	}

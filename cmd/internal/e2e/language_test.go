@@ -100,7 +100,8 @@ func testLanguageOfANewUser(t *testing.T, table *testedTable) {
 	client, _ := w.Client()
 	w.Emulator.Control().SetLanguage(marta, 1036)
 	label := func() string {
-		fields, err := table.of(client).Fields(t.Context(), messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
+		fields, err := table.of(client).Fields(t.Context(),
+			messages.FieldsRequest{Target: messages.Target{Connection: "acme"}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -50,7 +50,8 @@ func BenchmarkMemory(b *testing.B) {
 						took := time.Since(begun)
 						kib := peak(b, p.Process.Pid)
 						gc := gcShare(b, p)
-						b.Logf("%v in %s; peak %d MiB, %d MiB before; collector %.1f %%", codes, took.Round(time.Millisecond), kib>>10, before>>10, 100*gc)
+						b.Logf("%v in %s; peak %d MiB, %d MiB before; collector %.1f %%", codes, took.Round(time.Millisecond), kib>>10,
+							before>>10, 100*gc)
 						b.ReportMetric(float64(kib>>10-mib), "peak-over-MiB")
 						b.ReportMetric(100*gc, "gc-%")
 						b.ReportMetric(100*float64(codes["ok"])/float64(m.requests), "ok-%")

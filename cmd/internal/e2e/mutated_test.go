@@ -146,7 +146,8 @@ func TestMutatedRequests(t *testing.T) {
 		{messages.UsersGet, `{}`, false},
 		{messages.UsersWhoAmI, `{"job_id":"x"}`, false},
 	} {
-		agree(t, document.Asked(string(c.op)+".job", nil, []byte(c.body)), asJob(c.op, c.body), c.valid, string(c.op)+".job", c.body)
+		agree(t, document.Asked(string(c.op)+".job", nil, []byte(c.body)), asJob(c.op, c.body), c.valid, string(c.op)+
+			".job", c.body)
 	}
 }
 

@@ -46,7 +46,8 @@ func TestRedisGoesAwayAndComesBack(t *testing.T) {
 		ctx, cancel = context.WithTimeout(t.Context(), 3*time.Second)
 		if _, err := client.WhoAmI(ctx, "other"); err == nil {
 			t.Error("an unknown connection is answered")
-		} else if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.Unavailable && fault.Code != messages.DeadlineExceeded || !fault.Retryable {
+		} else if fault, ok := errors.AsType[*messages.Error](err); !ok || fault.Code != messages.Unavailable &&
+			fault.Code != messages.DeadlineExceeded || !fault.Retryable {
 			t.Errorf("while Redis is away: %v", err)
 		}
 		cancel()

@@ -72,7 +72,8 @@ func testPagesAreAskedForInWhatAMessageHolds(t *testing.T, table *testedTable) {
 	client, _ := w.Client()
 	for name, order := range map[string][]string{"by id": nil, "by name": {"-name"}, "by a lookup": {"owner"}} {
 		a.take()
-		in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id", "description"}, OrderBy: order,
+		in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"id", "description"},
+			OrderBy:  order,
 			PageSize: 500, IncludeTotal: true}
 		got, parts := map[string]int{}, 0
 		for {

@@ -29,7 +29,8 @@ func TestHostileNamesFindExactlyTheirRow(t *testing.T) {
 	for account := range w.Emulator.Control().Accounts() {
 		rows[account.Name]++
 	}
-	names := []string{`O'Brien & Söhne 100% "GmbH"`, `50_50 [x]`, `' or 1 eq 1 or name eq '`, `100% GmbH`, `%`, `_`, `[a-z]%`,
+	names := []string{`O'Brien & Söhne 100% "GmbH"`, `50_50 [x]`, `' or 1 eq 1 or name eq '`, `100% GmbH`, `%`, `_`,
+		`[a-z]%`,
 		`x') or contains(name,'`, `a+b`, `%27%20or%201%20eq%201`, `#$&?/\`, "🚀", "Иванов", "東京", "שלום"}
 	for name := range rows {
 		if strings.ContainsAny(name, `'"%_[]&+#\/`) || strings.ContainsFunc(name, func(r rune) bool { return r > 0x2000 }) {
@@ -65,7 +66,8 @@ func matching(rows map[string]int, op messages.Op, value string) int {
 	for name, times := range rows {
 		name = strings.ToLower(name)
 		if op == messages.Eq && name == value || op == messages.Contains && strings.Contains(name, value) ||
-			op == messages.StartsWith && strings.HasPrefix(name, value) || op == messages.EndsWith && strings.HasSuffix(name, value) {
+			op == messages.StartsWith && strings.HasPrefix(name, value) || op == messages.EndsWith &&
+			strings.HasSuffix(name, value) {
 			n += times
 		}
 	}
@@ -97,7 +99,8 @@ func TestReplySubjects(t *testing.T) {
 			t.Fatalf("%v %s", err, msg.Data)
 		}
 	})
-	refused := []string{"", "crm.events.connections.deleted.other", "crm.accounts.search.request.other", "$JS.API.STREAM.DELETE.X",
+	refused := []string{"", "crm.events.connections.deleted.other", "crm.accounts.search.request.other",
+		"$JS.API.STREAM.DELETE.X",
 		"$SYS.x", "other.replies.x", "crm.x", "campaigns.replies", "_INBOX"}
 	all, err := nc.SubscribeSync(">")
 	if err != nil {
@@ -113,7 +116,8 @@ func TestReplySubjects(t *testing.T) {
 		request(reply)
 	}
 	bridgetest.Await(t, "the count of refused replies", func() error {
-		return metric(settings.AdminAddr, fmt.Sprintf("crmbridge_requests_refused_total{reason=\"reply_subject\"} %d", len(refused)))
+		return metric(settings.AdminAddr, fmt.Sprintf("crmbridge_requests_refused_total{reason=\"reply_subject\"} %d",
+			len(refused)))
 	})
 	for {
 		msg, err := all.NextMsg(200 * time.Millisecond)
@@ -328,7 +332,8 @@ func TestBadRequests(t *testing.T) {
 			if got := reply.Header.Get(messages.HeaderServiceErrorCode); got != fmt.Sprint(c.code.Number()) {
 				t.Errorf("number %s, want %d", got, c.code.Number())
 			}
-			if reply.Header.Get(messages.HeaderErrorCode) != string(c.code) || reply.Header.Get(messages.HeaderServiceError) == "" {
+			if reply.Header.Get(messages.HeaderErrorCode) != string(c.code) ||
+				reply.Header.Get(messages.HeaderServiceError) == "" {
 				t.Errorf("headers: %v", reply.Header)
 			}
 			if body.RequestID == "" || body.RequestID != reply.Header.Get(messages.HeaderRequestID) {
@@ -349,13 +354,15 @@ func TestMetadataIsReadAgainWhenDataverseDisagrees(t *testing.T) {
 	w.Bridge(w.Settings(true), nil)
 	w.Connect("acme")
 	client, _ := w.Client()
-	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"cb_externalref"}, PageSize: 1}
+	in := messages.SearchRequest{Target: messages.Target{Connection: "acme"}, Fields: []string{"cb_externalref"},
+		PageSize: 1}
 	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
 	w.Emulator.Control().ResetCounts()
-	unknown := emulator.Fault{Route: "accounts", Status: 400, Header: map[string]string{"Content-Type": "application/json"},
-		Body: `{"error":{"code":"0x80060888","message":"Could not find a property named 'cb_externalref' on type 'Microsoft.Dynamics.CRM.account'."}}`}
+	unknown := emulator.Fault{Route: "accounts", Status: 400,
+		Header: map[string]string{"Content-Type": "application/json"},
+		Body:   `{"error":{"code":"0x80060888","message":"Could not find a property named 'cb_externalref' on type 'Microsoft.Dynamics.CRM.account'."}}`}
 	w.Emulator.Control().Fail(unknown)
 	if _, err := client.Accounts().Search(t.Context(), in); err != nil {
 		t.Errorf("after one refusal: %v", err)

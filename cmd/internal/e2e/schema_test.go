@@ -97,21 +97,22 @@ func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
 		}
 	}
 	bodies := map[messages.Operation]string{
-		messages.ConnectionsCheck:     `{"connection":"acme","tables":["accounts"]}`,
-		messages.ConnectionsGet:       `{"connection":"acme"}`,
-		messages.ConnectionsDelete:    `{"connection":"none"}`,
-		messages.ConnectionsLimits:    `{"connection":"acme"}`,
-		messages.ConnectionsList:      `{"page_size":2,"cursor":""}`,
-		messages.ConnectionsComplete:  `{"state":"x","code":"y"}`,
-		messages.ConnectionsAuthorize: `{"connection":"new","environment_url":"` + w.EmulatorURL + `","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations","daily_calls":5}`,
-		messages.UsersGet:             `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
-		messages.UsersWhoAmI:          `{"connection":"acme"}`,
-		messages.JobsGet:              `{"connection":"acme","job_id":"none"}`,
-		messages.JobsList:             `{"connection":"acme","page_size":2}`,
-		messages.JobsResults:          `{"connection":"acme","job_id":"none","page":1}`,
-		messages.JobsCancel:           `{"connection":"acme","job_id":"none"}`,
-		messages.JobsRetry:            `{"connection":"acme","job_id":"none","new_job_id":"new"}`,
-		messages.JobsDelete:           `{"connection":"acme","job_id":"none"}`,
+		messages.ConnectionsCheck:    `{"connection":"acme","tables":["accounts"]}`,
+		messages.ConnectionsGet:      `{"connection":"acme"}`,
+		messages.ConnectionsDelete:   `{"connection":"none"}`,
+		messages.ConnectionsLimits:   `{"connection":"acme"}`,
+		messages.ConnectionsList:     `{"page_size":2,"cursor":""}`,
+		messages.ConnectionsComplete: `{"state":"x","code":"y"}`,
+		messages.ConnectionsAuthorize: `{"connection":"new","environment_url":"` + w.EmulatorURL +
+			`","grant":"authorization_code","prompt":"login","login_hint":"a@b","allow_user_change":true,"tenant":"organizations","daily_calls":5}`,
+		messages.UsersGet:    `{"connection":"acme","email":"` + emulator.DefaultUser + `"}`,
+		messages.UsersWhoAmI: `{"connection":"acme"}`,
+		messages.JobsGet:     `{"connection":"acme","job_id":"none"}`,
+		messages.JobsList:    `{"connection":"acme","page_size":2}`,
+		messages.JobsResults: `{"connection":"acme","job_id":"none","page":1}`,
+		messages.JobsCancel:  `{"connection":"acme","job_id":"none"}`,
+		messages.JobsRetry:   `{"connection":"acme","job_id":"none","new_job_id":"new"}`,
+		messages.JobsDelete:  `{"connection":"acme","job_id":"none"}`,
 	}
 	jobs := map[messages.Operation]string{
 		messages.UsersGet: `{"user_id":"` + guid + `","encoding":"zstd"}`,
@@ -134,7 +135,8 @@ func TestSchemasAreAsStrictAsTheConsumer(t *testing.T) {
 			reason = ""
 		}
 		if reason == "" {
-			t.Errorf("%s at %s = %s: the document says %v, the consumer %+v\n%s", message, m.place, m.value, byDocument, fault, m.body)
+			t.Errorf("%s at %s = %s: the document says %v, the consumer %+v\n%s", message, m.place, m.value, byDocument, fault,
+				m.body)
 		}
 		reasons[reason]++
 	}
@@ -247,7 +249,8 @@ func marshal(v any) []byte {
 
 // values are what members are replaced by.
 func values() []string {
-	return []string{"null", "true", "false", "0", "-1", "1", "2.5", "1.0", "1e2", "100", "1000", "1001", "5000", "5001", "9223372036854775807", "9223372036854775808", "1e300",
+	return []string{"null", "true", "false", "0", "-1", "1", "2.5", "1.0", "1e2", "100", "1000", "1001", "5000", "5001",
+		"9223372036854775807", "9223372036854775808", "1e300",
 		`""`, `"x"`, `"stream"`, `"page"`, `"Page"`, `"eq"`, `"client_credentials"`, `"11111111-2222-3333-4444-555555555555"`, `"{11111111-2222-3333-4444-555555555555}"`,
 		`"a b"`, `"` + strings.Repeat("a", 65) + `"`, "[]", "[1]", `["name"]`, `[null]`, "{}", `{"x":1}`, "[" + strings.Repeat(`"name",`, 101) + `"name"]`}
 }

@@ -70,7 +70,8 @@ type leftKey struct {
 // upgradeEmulator serves the environment of the fixtures.
 func upgradeEmulator(t *testing.T, wrap func(http.Handler) http.Handler) emulator.Control {
 	t.Helper()
-	e, err := emulator.New(emulator.Options{Accounts: upgradeAccounts, AutoConsent: true, RedirectURIs: []string{upgradePublic + "/oauth/callback"},
+	e, err := emulator.New(emulator.Options{Accounts: upgradeAccounts, AutoConsent: true,
+		RedirectURIs:      []string{upgradePublic + "/oauth/callback"},
 		ChangeTrackingAge: 200 * 365 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -164,7 +165,8 @@ func TestWriteUpgradeFixture(t *testing.T) {
 		t.Fatal("a fixture is made with a redis-server")
 	}
 	// Without JetStream events wait in Redis. Its small messages cut pages.
-	broker, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 10, NoLog: true, NoSigs: true})
+	broker, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: server.RANDOM_PORT, MaxPayload: 8 << 10,
+		NoLog: true, NoSigs: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,20 +184,23 @@ func TestWriteUpgradeFixture(t *testing.T) {
 	var begun messages.AuthorizeReply
 	connect := func(connection, user string) {
 		t.Helper()
-		raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":%q,"environment_url":%q,"login_hint":%q}`, connection, upgradeOrigin, user), &begun)
+		raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":%q,"environment_url":%q,"login_hint":%q}`,
+			connection, upgradeOrigin, user), &begun)
 		var made messages.ConnectionReply
 		raw(t, nc, "connections.complete", callback(t, begun), &made)
 	}
 	connect("lost", upgradeLost)
 	control.RevokeRefreshTokens(upgradeLost)
 	control.ExpireAccessTokens()
-	if msg, err := nc.Request("crm.users.whoami.request", []byte(`{"connection":"lost"}`), time.Minute); err != nil || msg.Header.Get(messages.HeaderErrorCode) != "reauthorization_required" {
+	if msg, err := nc.Request("crm.users.whoami.request", []byte(`{"connection":"lost"}`), time.Minute); err != nil ||
+		msg.Header.Get(messages.HeaderErrorCode) != "reauthorization_required" {
 		t.Fatal("the lost connection is not lost", err)
 	}
 	for _, connection := range []string{"acme", "idle", "gone"} {
 		connect(connection, emulator.DefaultUser)
 	}
-	raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":"robot","environment_url":%q,"grant":"client_credentials"}`, upgradeOrigin), &begun)
+	raw(t, nc, "connections.authorize", fmt.Sprintf(
+		`{"connection":"robot","environment_url":%q,"grant":"client_credentials"}`, upgradeOrigin), &begun)
 	var deleted messages.DeletedReply
 	raw(t, nc, "connections.delete", `{"connection":"gone"}`, &deleted)
 
@@ -225,8 +230,10 @@ func TestWriteUpgradeFixture(t *testing.T) {
 	raw(t, nc, "users.whoami", `{"connection":"robot"}`, &who)
 
 	// Last, since they are good for minutes: a link that nobody opened, and a sign-in.
-	raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":"pending","environment_url":%q,"login_hint":%q}`, upgradeOrigin, emulator.DefaultUser), &begun)
-	found.Hands["connect_url"], found.Hands["authorization_url"], found.Hands["state"] = begun.ConnectURL, begun.AuthorizationURL, begun.State
+	raw(t, nc, "connections.authorize", fmt.Sprintf(`{"connection":"pending","environment_url":%q,"login_hint":%q}`,
+		upgradeOrigin, emulator.DefaultUser), &begun)
+	found.Hands["connect_url"], found.Hands["authorization_url"], found.Hands["state"] = begun.ConnectURL,
+		begun.AuthorizationURL, begun.State
 	options, err := redis.ParseURL(w.RedisURL)
 	if err != nil {
 		t.Fatal(err)
@@ -267,7 +274,8 @@ func callbackOf(t *testing.T, connection, authorization string) string {
 	if err != nil {
 		t.Fatal(answer.Status, err)
 	}
-	return fmt.Sprintf(`{"connection":%q,"state":%q,"code":%q}`, connection, back.Query().Get("state"), back.Query().Get("code"))
+	return fmt.Sprintf(`{"connection":%q,"state":%q,"code":%q}`, connection, back.Query().Get("state"),
+		back.Query().Get("code"))
 }
 
 // dumped is everything of a pattern. Locks are of processes and are left out.

@@ -103,7 +103,8 @@ func TestWhatIsPublishedIsHeard(t *testing.T) {
 		got := all[i]
 		if got.Client != "campaigns" || got.Subject != want.Subject || got.Reply != want.Reply ||
 			!bytes.Equal(got.Body, want.Data) || fmt.Sprint(got.Header) != fmt.Sprint(map[string][]string(want.Header)) {
-			t.Errorf("%s: heard %s %s %s %v and %d bytes", want.Subject, got.Client, got.Subject, got.Reply, got.Header, len(got.Body))
+			t.Errorf("%s: heard %s %s %s %v and %d bytes", want.Subject, got.Client, got.Subject, got.Reply, got.Header,
+				len(got.Body))
 		}
 	}
 }

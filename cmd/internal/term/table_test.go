@@ -80,7 +80,8 @@ func TestTableAligns(t *testing.T) {
 
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
-	err := term.Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[31mred", "two\nlines\tand a tab"}, {"b", ""}, {strings.Repeat("x", 60), strings.Repeat("語", 60)}})
+	err := term.Table(&out, []string{"name", "note"}, [][]string{{"a\x1b[31mred", "two\nlines\tand a tab"}, {"b", ""},
+		{strings.Repeat("x", 60), strings.Repeat("語", 60)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +96,8 @@ func TestTable(t *testing.T) {
 	}
 	header := strings.SplitN(out.String(), "\n", 2)[0]
 	out.Reset()
-	if err := term.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") || header == "" {
+	if err := term.Table(&out, []string{"name", "note"}, nil); err != nil || !strings.Contains(out.String(), "name") ||
+		header == "" {
 		t.Errorf("no rows: %q, %v", out.String(), err)
 	}
 }
@@ -103,7 +105,8 @@ func TestTable(t *testing.T) {
 // A table fits the terminal, or is one of records.
 func TestTablesFit(t *testing.T) {
 	header := []string{"name", "note", "revenue"}
-	rows := [][]string{{"Contoso", strings.Repeat("x", 60), "14953730000.00"}, {"A. Datum", strings.Repeat("語", 60), "7.5 EUR"},
+	rows := [][]string{{"Contoso", strings.Repeat("x", 60), "14953730000.00"},
+		{"A. Datum", strings.Repeat("語", 60), "7.5 EUR"},
 		{"Fabrikam", "", ""}}
 	for _, test := range []struct {
 		columns     int
@@ -132,8 +135,10 @@ func TestTablesFit(t *testing.T) {
 	}
 	var ids bytes.Buffer
 	id := "bd578f43-69f8-4eb1-8182-a5e19293d60c"
-	err := term.TableWithin(&ids, 60, []string{"row", "name", "note"}, [][]string{{id, "Contoso Consulting", strings.Repeat("x", 24)}})
-	if want := " bd578f43-69…  Contoso Consulting  xxxxxxxxxxxxxxxxxxxxxxxx\n"; err != nil || !strings.HasSuffix(ids.String(), want) {
+	err := term.TableWithin(&ids, 60, []string{"row", "name", "note"},
+		[][]string{{id, "Contoso Consulting", strings.Repeat("x", 24)}})
+	if want := " bd578f43-69…  Contoso Consulting  xxxxxxxxxxxxxxxxxxxxxxxx\n"; err != nil ||
+		!strings.HasSuffix(ids.String(), want) {
 		t.Errorf("%v\n%s", err, &ids)
 	}
 	var out bytes.Buffer // so many columns that nothing of them would be left
@@ -187,7 +192,8 @@ func TestJSON(t *testing.T) {
 		t.Error(diff)
 	}
 	var back struct{ Accounts []struct{ Name string } }
-	if err := json.Unmarshal(out.Bytes(), &back); err != nil || back.Accounts[0].Name != "a\u009b31m\u202eb\u007f\ufeff é 語 \x1b" {
+	if err := json.Unmarshal(out.Bytes(), &back); err != nil ||
+		back.Accounts[0].Name != "a\u009b31m\u202eb\u007f\ufeff é 語 \x1b" {
 		t.Errorf("reads back as %+q, %v", back, err)
 	}
 }
@@ -218,7 +224,8 @@ func FuzzSafe(f *testing.F) {
 			t.Fatalf("%q is not UTF-8", safe)
 		}
 		for _, r := range safe {
-			if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029 {
+			if r < ' ' || r >= 0x7f && r < 0xa0 || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 ||
+				r == 0x2029 {
 				t.Fatalf("%q holds %U", safe, r)
 			}
 		}
@@ -226,7 +233,8 @@ func FuzzSafe(f *testing.F) {
 			t.Fatalf("%q became %q the second time", safe, again)
 		}
 		var out bytes.Buffer
-		if err := term.Table(&out, []string{"a", "b"}, [][]string{{s, s}}); err != nil || strings.Count(out.String(), "\n") > 3 {
+		if err := term.Table(&out, []string{"a", "b"}, [][]string{{s, s}}); err != nil ||
+			strings.Count(out.String(), "\n") > 3 {
 			t.Fatalf("%v\n%s", err, out.String())
 		}
 	})

@@ -12,7 +12,8 @@ import (
 // Words go on on the next line, and what is to be copied stays whole.
 func TestProseAndPairsFit(t *testing.T) {
 	guid := "bd578f43-69f8-4eb1-8182-a5e19293d60c"
-	pairs := [][2]string{{"user", guid + "  Ada Lindqvist"}, {"scopes", "openid profile email offline_access"}, {"last error", ""}}
+	pairs := [][2]string{{"user", guid + "  Ada Lindqvist"}, {"scopes", "openid profile email offline_access"},
+		{"last error", ""}}
 	prose := func(columns int, text string) (out strings.Builder) {
 		if err := term.ProseWithin(&out, columns, 2, text); err != nil {
 			t.Fatal(err)
