@@ -3,10 +3,6 @@ package plan
 import (
 	"context"
 	"errors"
-	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/dynamics"
@@ -171,44 +167,11 @@ func kindOf(column dynamics.Column) dynamics.ColumnKind {
 	}
 }
 
-// optionList writes options for an error: what would have been right. Long sets
-// are cut.
-func optionList(labels map[int]string) string {
-	const most = 60
-	var texts []string
-	for _, value := range slices.Sorted(maps.Keys(labels)) {
-		if len(texts) == most {
-			texts = append(texts, "…")
-			break
-		}
-		texts = append(texts, fmt.Sprintf("%d %s", value, labels[value]))
-	}
-	if len(texts) == 0 {
-		return "unknown: give an integer"
-	}
-	return strings.Join(texts, ", ")
-}
-
-// optionsMeant says which options may have been meant by a label that none has, or what there are:
-// of many the first.
-func optionsMeant(label string, labels map[int]string) string {
-	const likely, listed, first = 3, 8, 3
-	texts := slices.Compact(slices.Sorted(maps.Values(labels)))
-	if near := messages.Nearest(label, texts, likely); len(near) > 0 {
-		return "did you mean " + strings.Join(near, " or ") + "?"
-	}
-	if len(labels) <= listed {
-		return "its options are " + optionList(labels)
-	}
-	values := slices.Sorted(maps.Keys(labels))
-	return fmt.Sprintf("the operation fields lists its %d options, such as %s", len(labels),
-		optionList(pick(labels, values[:first])))
-}
-
-func pick(labels map[int]string, values []int) map[int]string {
-	out := make(map[int]string, len(values))
-	for _, value := range values {
-		out[value] = labels[value]
+// choices are the options with the given values, in their order.
+func choices(labels map[int]string, values []int) []messages.Choice {
+	out := make([]messages.Choice, len(values))
+	for i, value := range values {
+		out[i] = messages.Choice{Value: int64(value), Label: labels[value]}
 	}
 	return out
 }

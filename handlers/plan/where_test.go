@@ -188,7 +188,7 @@ func TestFiltersByLabel(t *testing.T) {
 	if got := labelled(labels, "red"); len(got) != 2 {
 		t.Errorf("%v", got)
 	}
-	if got := optionList(pick(labels, []int{1, 2})); got != "1 Red, 2 red" {
+	if got := messages.OptionList(choices(labels, []int{1, 2})); got != "1 Red, 2 red" {
 		t.Error(got)
 	}
 }

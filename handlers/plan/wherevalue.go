@@ -3,7 +3,9 @@ package plan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -188,10 +190,11 @@ func (p Planner) label(ctx context.Context, column dynamics.Column, field string
 			return "", at.invalid("%s has more options than crmbridge knows by label, which are the "+
 				"first %d; give the integer", field, len(labels))
 		}
-		return "", at.invalid("%s has no option with this label; %s", field, optionsMeant(label, labels))
+		return "", at.invalid("%s has no option with this label; %s", field,
+			messages.OptionsMeant(label, choices(labels, slices.Sorted(maps.Keys(labels)))))
 	}
 	return "", at.invalid("the label is that of several options of %s: "+
-		"%s; give the integer", field, optionList(pick(labels, found)))
+		"%s; give the integer", field, messages.OptionList(choices(labels, found)))
 }
 
 func labelled(labels map[int]string, label string) []int {

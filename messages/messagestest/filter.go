@@ -331,43 +331,16 @@ func dated(kind, text string) (at time.Time, right string) {
 
 // label finds the option that a label names, in any case.
 func (c *column) label(field, label, path string) (cell, *messages.Error) {
-	list := func(options []messages.Choice) string {
-		texts := make([]string, len(options))
-		for i, option := range options {
-			texts[i] = fmt.Sprintf("%d %s", option.Value, option.Label)
-		}
-		if len(texts) == 0 {
-			return "unknown: give an integer"
-		}
-		return strings.Join(texts, ", ")
-	}
 	found := c.labelled(label)
 	switch len(found) {
 	case 1:
 		return cell{wire: wire(found[0]), number: new(big.Rat).SetInt64(found[0].Value)}, nil
 	case 0:
-		return cell{}, messages.Invalid(path, "%s has no option with this label; %s", field, c.meant(label, list))
+		return cell{}, messages.Invalid(path, "%s has no option with this label; %s", field,
+			messages.OptionsMeant(label, c.Options))
 	}
 	return cell{}, messages.Invalid(path, "the label is that of several options of %s: %s; give the integer", field,
-		list(found))
-}
-
-// meant says which options may have been meant by a label that none has, or what there are: of many
-// the first.
-func (c *column) meant(label string, list func([]messages.Choice) string) string {
-	const likely, listed, first = 3, 8, 3
-	labels := make([]string, len(c.Options))
-	for i, option := range c.Options {
-		labels[i] = option.Label
-	}
-	slices.Sort(labels)
-	if near := messages.Nearest(label, slices.Compact(labels), likely); len(near) > 0 {
-		return "did you mean " + strings.Join(near, " or ") + "?"
-	}
-	if len(c.Options) <= listed {
-		return "its options are " + list(c.Options)
-	}
-	return fmt.Sprintf("the operation fields lists its %d options, such as %s", len(c.Options), list(c.Options[:first]))
+		messages.OptionList(found))
 }
 
 func kindName(kind jsontext.Kind) string {
