@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -192,12 +193,15 @@ func TestExamplesAskAgain(t *testing.T) {
 			defer nc.Close()
 			asked := 0
 			count := messages.Accounts.Operation(messages.VerbCount)
-			if _, err := nc.Subscribe(count.ScopedSubject("demo"), func(msg *nats.Msg) {
+			answer := func(msg *nats.Msg) {
 				reply := nats.NewMsg(msg.Reply)
 				code := messages.Throttled
 				switch asked++; asked {
 				case 1:
 					code = messages.InvalidRequest
+					if err := errors.Join(msg.Sub.Unsubscribe(), nc.Flush()); err != nil { // nobody is there for a while
+						t.Error(err)
+					}
 				case 2, 3:
 				default:
 					code = ""
@@ -209,14 +213,19 @@ func TestExamplesAskAgain(t *testing.T) {
 						"code": code, "message": "for the test", "retryable": code.Retryable(), "retry_after_ms": 20}})
 				}
 				_ = msg.RespondMsg(reply) // who does not hear it fails
-			}); err != nil {
-				t.Fatal(err)
 			}
-			if err := nc.Flush(); err != nil {
-				t.Fatal(err)
+			serve := func() {
+				_, err := nc.Subscribe(count.ScopedSubject("demo"), answer)
+				if err := errors.Join(err, nc.Flush()); err != nil {
+					t.Fatal(err)
+				}
 			}
-			run("errors", "NATS_URL="+s.ClientURL()).
-				ends(`(?s)refused: invalid_request\n.*throttled: for the test; again in 1 s\n.*throttled: .*\n.*7 accounts`)
+			serve()
+			program := run("errors", "NATS_URL="+s.ClientURL())
+			program.await(`refused: invalid_request`)
+			program.await(`(?i)(no ?responders|nobody answers|no crmbridge listens).*again in \d+ s`)
+			serve()
+			program.ends(`(?s)throttled: for the test; again in 1 s\n.*throttled: .*\n.*7 accounts`)
 			if asked != 4 {
 				t.Errorf("it asked %d times, want 4", asked)
 			}
@@ -342,14 +351,19 @@ func watchesAs(t *testing.T, run func(name string, settings ...string) *example,
 		Subjects: []string{messages.EventSubjects}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, connection := range []string{"other", "mine"} {
-		event := fmt.Sprintf(`{"event_id":"e","kind":"reauthorization_required","connection":%q,"version":2}`, connection)
-		if _, err := js.Publish(t.Context(), messages.EventSubject(messages.EventReauthorizationRequired, connection), []byte(event)); err != nil {
+	publish := func(id, connection string) {
+		event := fmt.Sprintf(`{"event_id":%q,"kind":"reauthorization_required","connection":%q,"version":2}`, id, connection)
+		subject := messages.EventSubject(messages.EventReauthorizationRequired, connection)
+		if _, err := js.Publish(t.Context(), subject, []byte(event)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	publish("old", "mine") // the customer may have connected since
 	watcher := run("events", "CONNECTION=mine", "WEBHOOK_URL="+webhook(t), "NATS_URL="+s.ClientURL(),
 		"NATS_USER=watcher", "NATS_PASSWORD="+password, "NATS_INBOX_PREFIX=_INBOX.watcher")
+	watcher.await(`watching mine`)
+	publish("other", "other")
+	publish("new", "mine")
 	watcher.await(`again in \d+ s`)
 	watcher.await(`mine must connect again`)
 	watcher.interrupt()
@@ -369,6 +383,9 @@ func webhook(t *testing.T) string {
 		}
 		if err != nil || event.Kind != messages.EventReauthorizationRequired || event.Connection != "mine" {
 			t.Errorf("the webhook got %q (%v)", body, err)
+		}
+		if event.EventID == "old" {
+			t.Error("the webhook got an event of before the watch")
 		}
 		if first == "" {
 			first = event.EventID

@@ -1,5 +1,6 @@
 // Calls a webhook when a customer must connect again. An event is acknowledged when the webhook has
-// taken it (2xx), so none is missed while this program or the webhook is down, for 7 days.
+// taken it (2xx), so none is missed while this program or the webhook is down, for 7 days. It begins
+// with its first start: an older event may be of a customer who has connected since.
 //
 //	WEBHOOK_URL=https://example.com/hook CONNECTION=demo go run ./messages/examples/go/events
 //
@@ -33,6 +34,7 @@ func main() {
 		consumer, err := js.CreateOrUpdateConsumer(ctx, messages.EventsStream, jetstream.ConsumerConfig{
 			Durable:       "webhook-" + crmbridge.Connection, // several processes share it
 			FilterSubject: messages.EventSubject(messages.EventReauthorizationRequired, crmbridge.Connection),
+			DeliverPolicy: jetstream.DeliverNewPolicy,
 			AckPolicy:     jetstream.AckExplicitPolicy, MaxAckPending: 1}) // within 30 s, in order
 		if err != nil {
 			return err
@@ -62,10 +64,7 @@ func main() {
 // call sends an event to the webhook. Its id is the same when an event is delivered again.
 func call(ctx context.Context, body []byte) (event messages.ConnectionEvent, err error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, os.Getenv("WEBHOOK_URL"), bytes.NewReader(body))
-	if err == nil {
-		err = json.Unmarshal(body, &event)
-	}
-	if err != nil {
+	if err := errors.Join(err, json.Unmarshal(body, &event)); err != nil {
 		return event, err
 	}
 	request.Header = http.Header{"Content-Type": {"application/json"}, "Idempotency-Key": {event.EventID}}
