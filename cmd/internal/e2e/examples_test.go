@@ -169,6 +169,25 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
+// exampleNATS is a server without a crmbridge, until the test ends.
+func exampleNATS(t *testing.T, options *server.Options) *server.Server {
+	t.Helper()
+	options.Host, options.Port, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, true
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("no NATS")
+	}
+	return s
+}
+
 // What is refused for a while is asked for again after retry_after_ms.
 func TestExamplesAskAgain(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
@@ -176,16 +195,7 @@ func TestExamplesAskAgain(t *testing.T) {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()
 			run := language.runner(t)
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
+			s := exampleNATS(t, &server.Options{})
 			nc, err := nats.Connect(s.ClientURL())
 			if err != nil {
 				t.Fatal(err)
@@ -240,16 +250,7 @@ func TestExamplesFindWhatIsMissing(t *testing.T) {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()
 			run := language.runner(t)
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
+			s := exampleNATS(t, &server.Options{})
 			url := "NATS_URL=" + s.ClientURL()
 			for _, name := range []string{"search", "stream"} {
 				run(name, url).fails(`(?i)no ?responders|nobody answers|no crmbridge listens`)
@@ -303,19 +304,10 @@ func TestExamplesWatchWithTheListedRights(t *testing.T) {
 				rights = []string{"$JS.API.STREAM.MSG.GET.CRM_EVENTS"}
 			}
 			inboxes := []string{"_INBOX.watcher.>"}
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true,
-				StoreDir: t.TempDir(), Users: []*server.User{{Username: "admin", Password: "a"},
+			s := exampleNATS(t, &server.Options{JetStream: true, StoreDir: t.TempDir(),
+				Users: []*server.User{{Username: "admin", Password: "a"},
 					{Username: "watcher", Password: "w", Permissions: &server.Permissions{
 						Publish: &server.SubjectPermission{Allow: rights}, Subscribe: &server.SubjectPermission{Allow: inboxes}}}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
 			watchesAs(t, run, s, nats.UserInfo("admin", "a"), "w")
 		})
 	}
