@@ -73,8 +73,8 @@ func TestOperationsOfTheDocument(t *testing.T) {
 			t.Errorf("channel %s says nothing of its address", name)
 		}
 		text, _ := address.(string)
-		if addresses[text] = true; text == "" && !strings.HasSuffix(name, ".reply") {
-			t.Errorf("channel %s has no address", name)
+		if addresses[text] = true; (address == nil) != strings.HasSuffix(name, ".reply") {
+			t.Errorf("channel %s has the address %v", name, address)
 		}
 	}
 	for _, op := range messages.Operations(tables) {
@@ -162,6 +162,11 @@ func TestSchemasOfTheDocument(t *testing.T) {
 		if values := member(t, schemas, closed[0], "properties", closed[1], "enum").([]any); len(values) < 2 {
 			t.Errorf("%v: %v", closed, values)
 		}
+	}
+	nodes := member(t, schemas, "Where", "oneOf").([]any)
+	leaf := nodes[len(nodes)-1].(map[string]any)
+	if ops, _ := member(t, leaf, "properties", "op").(map[string]any)["enum"].([]any); len(ops) != len(messages.Ops()) {
+		t.Errorf("op of a filter has %d values, want %d", len(ops), len(messages.Ops()))
 	}
 	if n := strings.Count(string(text), `"retry_after_ms": {`); n != 1 {
 		t.Errorf("an error is described %d times", n)
