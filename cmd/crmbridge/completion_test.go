@@ -28,6 +28,7 @@ func completed(t *testing.T, shell, line string, args ...string) (candidates []s
 
 // Each shell is told what it puts in the place of what is typed.
 func TestCompletionByShell(t *testing.T) {
+	bridgetest.Unraced(t, "one goroutine reads words")
 	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
 	const search = "crmbridge contacts search acme "
 	for _, c := range []struct{ line, bash, other string }{

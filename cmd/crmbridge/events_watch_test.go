@@ -224,6 +224,7 @@ func TestEventsWatch(t *testing.T) {
 }
 
 func TestEventsWatchUsage(t *testing.T) {
+	bridgetest.Unraced(t, "a command line is read, and nothing is begun")
 	folder := t.TempDir()
 	write := func(name, text string) string {
 		name = filepath.Join(folder, name)

@@ -60,6 +60,7 @@ func TestTopicsAreTheDocuments(t *testing.T) {
 }
 
 func TestHelp(t *testing.T) {
+	bridgetest.Unraced(t, "nothing but help texts is printed")
 	for _, test := range []struct {
 		args   string
 		status int

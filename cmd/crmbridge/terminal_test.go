@@ -105,6 +105,7 @@ var otherTables = regexp.MustCompile(`crmbridge (contacts|leads|opportunities) |
 
 // Help texts fit a terminal of 80 columns, with examples that are copied as they stand there.
 func TestHelpFitsTheTerminal(t *testing.T) {
+	bridgetest.Unraced(t, "nothing but help texts is printed")
 	for _, columns := range []int{80, 200} {
 		t.Setenv("COLUMNS", strconv.Itoa(columns))
 		for _, path := range commandPaths(t) {
@@ -117,6 +118,7 @@ func TestHelpFitsTheTerminal(t *testing.T) {
 
 // Colours are for terminals that have them, and people who want them.
 func TestColours(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "runs commands and a service on terminals")
 	r := newDevRig(t)
 	for _, test := range []struct {
@@ -144,8 +146,9 @@ func TestColours(t *testing.T) {
 
 // Whatever a command says fits the terminal that it is said on.
 func TestOutputFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "runs every example of every help text on terminals of three widths")
-	r := newDevRig(t)
+	bridgetest.Unraced(t, "TestExamplesInHelpRunAsTyped runs the same commands, and TestColours those that draw")
 	lines := map[string]bool{}
 	var order []string
 	for _, path := range commandPaths(t) {
@@ -161,7 +164,8 @@ func TestOutputFitsTheTerminal(t *testing.T) {
 	show := os.Getenv("CRMBRIDGE_TEST_SHOW") // somebody wants to look
 	for _, columns := range []uint16{40, 80, 200} {
 		t.Run(fmt.Sprintf("%d columns", columns), func(t *testing.T) {
-			r.t = t
+			t.Parallel()
+			r := newDevRig(t)
 			for _, line := range order {
 				shown := r.onTerminal(t.TempDir(), line, columns)
 				if show != "" {

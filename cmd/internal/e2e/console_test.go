@@ -212,6 +212,7 @@ func TestConsoleWithAPassword(t *testing.T) {
 func TestConsoleInABrowser(t *testing.T) {
 	t.Parallel()
 	bridgetest.Long(t, "it starts a browser")
+	bridgetest.Unraced(t, "TestConsole asks for the same pages; this one says how they look")
 	browser := chromium.Start(t)
 	w, settings := consoleWorld(t)
 	v := &visitor{browser, t, w}
