@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -8,12 +9,15 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// topicTexts are sections of the documents; a test makes them.
+// topicTexts are sections of the documents, each read into blocks, so that this program needs to read
+// no Markdown. A test makes them.
 //
 //go:embed topics
 var topicTexts embed.FS
@@ -53,12 +57,20 @@ func (c *helpCommand) Run(std *stdio) error {
 	if !isTopic(c.Topic) {
 		return noTopic(c.Topic)
 	}
-	text, err := topicTexts.ReadFile("topics/" + c.Topic + ".md")
+	blocks, err := topicBlocks(c.Topic)
 	if err != nil {
 		return err
 	}
-	_, err = std.out.Write(text)
-	return err
+	const piped = 80 // the same text into every pipe and file
+	return term.Document(std.out, cmp.Or(term.Columns(std.out), piped), blocks)
+}
+
+func topicBlocks(name string) (blocks []term.Block, err error) {
+	text, err := topicTexts.ReadFile("topics/" + name + ".json")
+	if err != nil {
+		return nil, err
+	}
+	return blocks, json.Unmarshal(text, &blocks)
 }
 
 func isTopic(name string) bool {
