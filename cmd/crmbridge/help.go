@@ -34,7 +34,7 @@ var topics = []topic{
 }
 
 type helpCommand struct {
-	Topic string `arg:"" optional:"" help:"Topic, or a command."`
+	Topic string `arg:"" optional:"" predictor:"topic" help:"Topic, or a command."`
 }
 
 // Help shows the topics.
@@ -73,6 +73,14 @@ func topicBlocks(name string) (blocks []term.Block, err error) {
 	return blocks, json.Unmarshal(text, &blocks)
 }
 
+// topicNames are what help is about.
+func topicNames() (names []string) {
+	for _, t := range topics {
+		names = append(names, t.name)
+	}
+	return names
+}
+
 func isTopic(name string) bool {
 	return slices.ContainsFunc(topics, func(t topic) bool { return t.name == name })
 }
@@ -94,10 +102,7 @@ func commandNames() []string {
 }
 
 func noTopic(name string) error {
-	var all []string
-	for _, t := range topics {
-		all = append(all, t.name)
-	}
+	all := topicNames()
 	if near := messages.Nearest(name, append(commandNames(), all...), 1); len(near) > 0 {
 		return fmt.Errorf("%w: there is no topic %q; did you mean %s?", bridge.ErrUsage, name, near[0])
 	}
