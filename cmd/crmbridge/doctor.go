@@ -24,6 +24,9 @@ PUBLIC_URL and the processes that run, and changes nothing. Each line begins wit
 and should be looked at, with ✗ for what is wrong, or with - for what could not be looked at because of
 another line; below ! and ✗ stands what mends it. The exit status is 1 where something is wrong.
 
+As serve does, it passes over NATS_CONTEXT and the context that the nats CLI has selected. A context is
+taken for the user who asks the processes that run, by --ask-nats-context.
+
 Examples:
   crmbridge doctor
   crmbridge doctor demo

@@ -140,9 +140,13 @@ func (r *devRig) prepare(line string) {
 		return
 	}
 	for _, id := range []string{"job-1", "job-2"} {
-		if _, err := r.client.Jobs().Delete(ctx, "demo", id); err != nil && !isCode(err, messages.NotFound) {
-			r.t.Fatal(err)
-		}
+		bridgetest.Await(r.t, "the end of "+id, func() error { // the last example may have begun it just now
+			_, err := r.client.Jobs().Delete(ctx, "demo", id)
+			if isCode(err, messages.NotFound) {
+				return nil
+			}
+			return err
+		})
 	}
 	in := messages.SearchRequest{Target: messages.Target{Connection: "demo"}, Fields: []string{"no_such_field"}}
 	if _, err := r.client.Table(messages.Accounts).SearchJob(ctx, in, messages.JobPublication{ID: "job-1"}); err != nil {

@@ -53,7 +53,7 @@ type (
 
 // Help shows what to begin with.
 func (c *commands) Help() string {
-	return `Examples, with the connection of 'go run ./cmd/crmbridge-dev':
+	return `Examples, with crmbridge-dev running:
   crmbridge accounts search demo --limit 10
   crmbridge help connecting
 `

@@ -65,7 +65,7 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	exited := -1 // kong exits itself after --help
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
-		kong.PostBuild(foldExamples),
+		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
