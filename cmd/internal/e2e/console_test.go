@@ -97,7 +97,7 @@ func TestConsole(t *testing.T) {
 		"/connections/globex":        {"reauthorization_required: ", "AADSTS50173", "crmbridge connect globex"},
 		"/connections/initech":       {"Nobody has signed in yet"},
 		"/connections/nobody":        {"there is none of this id"},
-		"/connections/%22%3E%3Cb%3E": {"connection_id", "&lt;b&gt;"},
+		"/connections/%22%3E%3Cb%3E": {"This connection cannot be shown", "&lt;b&gt;"},
 		"/jobs":                      {"What waits and runs"},
 	} {
 		shows(t, settings.ConsoleAddr, path, words...)
