@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 0146870c3bbba0307619eb99b28f8565c81dc27b4aa25d96f9cceaf1597f8a85
+// sha256 of asyncapi.json: 388e755cf3847754fa5cadef8185ac67e605428cd0aa62854b13771b77d79fb6
 
 export type Where =
   | {
@@ -429,8 +429,14 @@ export interface AccountsSearchRequestAsJob {
 }
 export interface AuthorizeReply {
   authorization_url?: string;
+  /**
+   * the page that a person at the customer opens; not for client_credentials
+   */
   connect_url?: string;
   connection?: string | Connection;
+  /**
+   * until when the page can be opened
+   */
   expires_at?: string;
   request_id: string;
   state?: string;
@@ -552,10 +558,13 @@ export interface ConnectionEvent {
 export interface ConnectionGetReply {
   connection: Connection;
   request_id: string;
+  /**
+   * how far the sign-in of connect_url is, where the request has one
+   */
   sign_in?: {
     error?: Error;
     /**
-     * waiting, connected, failed or expired
+     * waiting: nobody has come back from Microsoft yet; connected: the link made the connection; failed: who came back last did without success; expired: the link cannot be opened any more
      */
     phase: "waiting" | "connected" | "failed" | "expired";
     [k: string]: unknown;
