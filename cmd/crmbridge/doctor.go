@@ -54,15 +54,19 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // it would tell of what is a finding
 	found := diagnosis{Checks: []bridge.Finding{}}
 	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection}
+	var unprinted error
 	doctor.Say = func(f bridge.Finding) {
 		found.Checks = append(found.Checks, f)
-		if !c.JSON {
-			printFinding(std, f)
+		if !c.JSON && unprinted == nil {
+			unprinted = printFinding(std, f)
 		}
 	}
 	found.OK = doctor.Run(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if unprinted != nil {
+		return unprinted
 	}
 	if c.JSON {
 		if err := term.JSON(std.out, found); err != nil {
@@ -77,13 +81,14 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 
 const doctorIndent = 6 // below what mends it
 
-func printFinding(std *stdio, f bridge.Finding) {
+func printFinding(std *stdio, f bridge.Finding) error {
 	line := marks[f.Result] + " " + f.Check
 	if f.Detail != "" {
 		line += ": " + inCommands.Replace(term.Safe(f.Detail))
 	}
-	_ = term.Prose(std.out, doctorIndent, line) // the next finding's line tells of an output that is closed
-	if f.Remedy != "" {
-		_ = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
+	err := term.Prose(std.out, doctorIndent, line)
+	if err == nil && f.Remedy != "" {
+		err = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
 	}
+	return err
 }

@@ -104,6 +104,9 @@ func (p Program) printMisuse(stderr io.Writer, err error) {
 			text = "a command is missing: " + strings.Join(all, ", ")
 		}
 	}
+	if at := strings.Index(text, ": time: "); at > 0 { // what Go says of a duration
+		text = text[:at] + "; right would be 30s, 5m or 1h30m"
+	}
 	// Where stderr takes nothing, there is nobody to tell.
 	_ = term.Prose(stderr, 2, fmt.Sprintf("%s: error: %s", p.Name, text))
 	_ = term.Prose(stderr, 2, fmt.Sprintf("  %s --help shows how it is used", command))
