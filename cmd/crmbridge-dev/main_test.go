@@ -16,7 +16,7 @@ import (
 func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
 	var stdout, stderr strings.Builder
 	status := run([]string{"--once", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0",
-		"--admin-port=0"}, &stdout, &stderr)
+		"--admin-port=0", "--console-port=0"}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr.String())
 	}
@@ -49,7 +49,7 @@ func TestFaultsThatCannotStrikeAreUsageErrors(t *testing.T) {
 }
 
 func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
-	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port", "--console-port"} {
 		t.Run(flag, func(t *testing.T) {
 			taken, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -58,7 +58,7 @@ func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 			defer taken.Close()
 			_, port, _ := net.SplitHostPort(taken.Addr().String())
 			args := []string{"--once", "--accounts=10"}
-			for _, other := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+			for _, other := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port", "--console-port"} {
 				if other == flag {
 					args = append(args, other+"="+port)
 				} else {
