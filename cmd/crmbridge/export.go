@@ -67,7 +67,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	defer file.close()
-	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+	err = c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		err := c.export(ctx, ask, std, file)
 		switch ended, failed := errors.AsType[*messages.JobError](err); {
 		case err == nil:
@@ -91,6 +91,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		}
 		return c.Where.explain(err)
 	})
+	return c.placed(err)
 }
 
 func isCode(err error, code messages.Code) bool {
