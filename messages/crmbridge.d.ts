@@ -1,5 +1,5 @@
-// crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 388e755cf3847754fa5cadef8185ac67e605428cd0aa62854b13771b77d79fb6
+// crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.
+// sha256 of asyncapi.json, generate.mjs, package-lock.json: ac4ff4657c3fad9c4e7fd8b1c55c399aac408bb35b2bd8a40efbfdc1916a860d
 
 export type Where =
   | {
@@ -1618,7 +1618,7 @@ export interface LimitsReply {
   /**
    * requests, execution_time or concurrency; not there where Dataverse did not say it
    */
-  blocked_by?: string;
+  blocked_by?: "requests" | "execution_time" | "concurrency";
   /**
    * no call begins before; not there where Dataverse takes calls
    */
@@ -1626,7 +1626,7 @@ export interface LimitsReply {
   /**
    * circuit breaker in the process that answers: closed, open or half_open
    */
-  breaker: string;
+  breaker: "closed" | "open" | "half_open";
   /**
    * calls of the fleet since midnight UTC
    */
