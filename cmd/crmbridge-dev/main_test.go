@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -100,6 +102,19 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 		t.Fatalf("it ended by itself: %v; %s", err, &stderr)
 	case <-time.After(100 * time.Millisecond): // it has nothing left to do
 	}
+	// The console is served, on this machine alone.
+	at := regexp.MustCompile(`console +(http://127\.0\.0\.1:[0-9]+)\n`).FindStringSubmatch(stdout.String())
+	if at == nil {
+		t.Errorf("no console in %q", &stdout)
+	} else if answer, err := http.Get(at[1] + "/"); err != nil {
+		t.Error(err)
+	} else {
+		page, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "Overview") {
+			t.Errorf("the console: %s %.300s", answer.Status, page)
+		}
+	}
 	interrupt()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -120,5 +135,14 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q to try:\n%s", want, text)
 		}
+	}
+}
+
+// What a flag takes is shown as its kind beside a text that tells the default.
+func TestHelpTellsDefaultsOnce(t *testing.T) {
+	var out, diag strings.Builder
+	if status := run([]string{"--help"}, &out, &diag); status != 0 || !strings.Contains(out.String(), "--nats-port=N") ||
+		strings.Contains(out.String(), "=4222") || strings.Contains(out.String(), "=10000") {
+		t.Errorf("status %d: %s%s", status, &out, &diag)
 	}
 }
