@@ -144,7 +144,8 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 		return fmt.Sprintf("; did you mean %s?", near[0])
 	}
 	// An id is called after what it is of.
-	if i := slices.IndexFunc(members, func(member string) bool { return strings.HasSuffix(member, "_"+pointer.LastToken()) }); i >= 0 {
+	isOf := func(member string) bool { return strings.HasSuffix(member, "_"+pointer.LastToken()) }
+	if i := slices.IndexFunc(members, isOf); i >= 0 {
 		return fmt.Sprintf("; did you mean %s?", members[i])
 	}
 	return "; the members here are " + strings.Join(members, ", ")

@@ -34,7 +34,8 @@ func joined(args []string) []string {
 
 var (
 	unknownFlag  = regexp.MustCompile(`^unknown flag (-[^,\s]+)`)
-	valueMissing = regexp.MustCompile(`^(--\S+): expected .* (but got ".*" \((long |short )?(flag( with combined value)?|<EOL>)\)|; perhaps try .*)`)
+	valueMissing = regexp.MustCompile(`^(--\S+): expected .* (but got ".*" ` +
+		`\((long |short )?(flag( with combined value)?|<EOL>)\)|; perhaps try .*)`)
 	unexpected   = regexp.MustCompile(`^unexpected argument (.+?)(, did you mean .*)?$`)
 )
 
