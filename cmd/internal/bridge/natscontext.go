@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +15,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/orbit.go/natscontext"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 )
 
 // ClientNATS are the settings by which a command that asks reaches NATS. Each setting counts in
@@ -32,7 +36,7 @@ func (c ClientNATS) Connect(name string, more ...nats.Option) (*nats.Conn, error
 	if err != nil {
 		return nil, ConfigurationError(err)
 	}
-	s := c.NATS
+	s := c.NATS.read()
 	if found == nil {
 		return ConnectNATS(s, name, more...)
 	}
@@ -49,15 +53,18 @@ func (c ClientNATS) Connect(name string, more ...nats.Option) (*nats.Conn, error
 
 // namesUser reports whether the URLs of flags or variables have a user or token in them.
 func namesUser(s NATS) bool {
-	text := s.URL
-	if s.URLFile != "" {
-		content, err := os.ReadFile(s.URLFile)
-		if err != nil {
-			return false // the settings' own check says so
-		}
-		text = string(content)
+	return strings.Contains(s.URL, "@") // a file that cannot be read is a fault that the settings' own check finds
+}
+
+// read takes the URLs from their file, once: it may be a pipe.
+func (s NATS) read() NATS {
+	if s.URLFile == "" || s.URL != "" && s.URL != defaultNATS {
+		return s
 	}
-	return strings.Contains(text, "@")
+	if content, err := files.ReadSecret(s.URLFile, mostSecret); err == nil && len(bytes.TrimSpace(content)) > 0 {
+		s.URL, s.URLFile = strings.TrimRight(string(content), "\r\n"), ""
+	}
+	return s
 }
 
 // contextOptions are what a context says.
@@ -153,7 +160,7 @@ func checkContext(name string) error {
 			return noContext(known)
 		}
 	}
-	content, err := os.ReadFile(file)
+	content, err := files.Read(file, mostSecret)
 	if err != nil {
 		return err
 	}
@@ -177,7 +184,7 @@ func checkContext(name string) error {
 			return errors.New("its socks_proxy is no URL such as socks5://127.0.0.1:1080")
 		}
 	}
-	return nil
+	return cmp.Or(files.Check(s.Creds), files.Check(s.NKey), files.Check(s.CA), files.Check(s.Cert), files.Check(s.Key))
 }
 
 // elsewhere reports whether one of the values is such a URI as newer versions of the nats CLI take
@@ -215,7 +222,7 @@ func selectedContext() string {
 	if folder == "" {
 		return ""
 	}
-	content, err := os.ReadFile(filepath.Join(folder, "context.txt"))
+	content, err := files.Read(filepath.Join(folder, "context.txt"), mostSecret)
 	if err != nil {
 		return ""
 	}
