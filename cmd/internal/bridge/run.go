@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -18,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
@@ -61,7 +58,6 @@ type Bridge struct {
 	redisErrors prometheus.Counter
 	wired       atomic.Bool // dynamics is set
 	routes      atomic.Pointer[map[messages.Operation]route.Route]
-	failures    *console.Failures
 
 	divided memoryPlan
 	closers []func(context.Context) error // of what has been started, in that order
@@ -100,12 +96,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
 // meanwhile and /readyz says what is missing.
 func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
-	failures := new(console.Failures)
-	if config.ConsoleAddr != "" {
-		log = slog.New(failures.Watch(log.Handler()))
-	}
-	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(),
-		failed: make(chan error, 4)}
+	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())
@@ -271,29 +262,6 @@ func (b *Bridge) lost(err error) {
 	case b.failed <- fmt.Errorf("the connection to NATS is closed: %w", err):
 	default: // it is ending for another reason already
 	}
-}
-
-// listen serves HTTP on an address until the process stops; that it is taken is found
-// at once.
-func (b *Bridge) listen(name, addr string, handler http.Handler) error {
-	return b.serve(name, addr, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)})
-}
-
-// serve is listen with a server's own bounds.
-func (b *Bridge) serve(name, addr string, server *http.Server) error {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			b.failed <- fmt.Errorf("%s: %w", name, err)
-		}
-	}()
-	b.onStop(server.Shutdown)
-	return nil
 }
 
 // onStop has Stop call closer. What is started later is closed earlier, since it may
