@@ -90,12 +90,15 @@ func FuzzCSV(f *testing.F) {
 
 // However a spreadsheet splits lines and cells, and whatever it makes of quotes, none begins a formula.
 func FuzzSpreadsheets(f *testing.F) {
-	for _, text := range []string{"x;\"=1+1;y", "x\n=1", "x;\u00a0=1", ";\t=1", "\t=1\t", "\r\n\" \"@x", "\"=1", "\v\u2028-1", ";;+"} {
+	for _, text := range []string{
+		"x;\"=1+1;y", "x\n=1", "x;\u00a0=1", ";\t=1", "\t=1\t", "\r\n\" \"@x", "\"=1", "\v\u2028-1", ";;+",
+	} {
 		f.Add("x", text, "y")
 	}
 	f.Fuzz(func(t *testing.T, a, b, c string) {
 		line := string(csvForm{true}.line(nil, csvTexts(a, b, c)))
-		for cell := range strings.FieldsFuncSeq(line, func(r rune) bool { return strings.ContainsRune(";\t\r\n\v\f\u0085\u2028\u2029", r) }) {
+		ends := func(r rune) bool { return strings.ContainsRune(";\t\r\n\v\f\u0085\u2028\u2029", r) }
+		for cell := range strings.FieldsFuncSeq(line, ends) {
 			cell = strings.TrimLeftFunc(cell, func(r rune) bool { return r == '"' || unicode.In(r, unicode.Z, unicode.C) })
 			if cell != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(cell)[0]) {
 				t.Errorf("%q: %q", line, cell)

@@ -277,7 +277,8 @@ func TestEditedFilesAreNotGoneOnWith(t *testing.T) {
 			good       bool
 		}{
 			{side, "a line on top\n" + before, false}, {side, "x\n" + before[2:], len(before) > mostTail+2},
-			{side, before[:len(before)-2] + "x\n", false}, {side, strings.Replace(before, "\n7\n", "\n\n", 1) + "7\n", false},
+			{side, before[:len(before)-2] + "x\n", false},
+			{side, strings.Replace(before, "\n7\n", "\n\n", 1) + "7\n", false},
 			{old, "odd" + before, false}, {old, before, true}, {side, before + "3,half a", true}, {side, before, true},
 		} {
 			for name, text := range map[string]string{sideFile(out): test.side, name: test.file} {

@@ -31,7 +31,8 @@ func TestPipesAreNotWaitedFor(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "no regular file") {
 		t.Errorf("--out: %v", err)
 	}
-	if _, err := openExport(pipe, exportRequest{Table: "accounts"}); err == nil || !strings.Contains(err.Error(), "is no file") {
+	_, err = openExport(pipe, exportRequest{Table: "accounts"})
+	if err == nil || !strings.Contains(err.Error(), "is no file") {
 		t.Errorf("--out is a pipe: %v", err)
 	}
 	for _, flag := range []string{"--nats-url-file", "--nats-creds", "--nats-tls-ca"} {
@@ -54,7 +55,8 @@ func TestPipesAreNoContexts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, args := range [][]string{{"--context=pipe"}, {"--context=creds"}, {"--context=creds", "--nats-url=nats://127.0.0.1:1"}} {
+	for _, args := range [][]string{{"--context=pipe"}, {"--context=creds"},
+		{"--context=creds", "--nats-url=nats://127.0.0.1:1"}} {
 		var out, diag strings.Builder
 		status := run(append([]string{"status"}, args...), &out, &diag)
 		if status != program.ExitUsage || !strings.Contains(diag.String(), "no regular file") {

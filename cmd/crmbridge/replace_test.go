@@ -72,7 +72,8 @@ func TestReplacedFilesKeepTheirMode(t *testing.T) {
 // What a crash left of a write goes once the file is locked; what others have named alike stays.
 func TestLeftoversGo(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.cursor")
-	others := []string{name + ".new", name + ".new-", name + ".new-x1", name + ".new-7x", filepath.Join(filepath.Dir(name), "b.cursor.new-7")}
+	others := []string{name + ".new", name + ".new-", name + ".new-x1", name + ".new-7x",
+		filepath.Join(filepath.Dir(name), "b.cursor.new-7")}
 	for _, file := range append([]string{name + ".new-1234567890", name + ".new-7"}, others...) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)

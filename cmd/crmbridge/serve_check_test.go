@@ -28,7 +28,8 @@ func TestServeCheckReadsTheSettingsAndEnds(t *testing.T) {
 	files := map[string]string{}
 	for name, mode := range map[string]os.FileMode{"open": 0o644, "closed": 0o640} {
 		files[name] = filepath.Join(t.TempDir(), name)
-		err := errors.Join(os.WriteFile(files[name], []byte("a-password-of-24-letters"), 0o600), os.Chmod(files[name], mode))
+		err := errors.Join(os.WriteFile(files[name], []byte("a-password-of-24-letters"), 0o600),
+			os.Chmod(files[name], mode))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,8 +44,9 @@ func TestServeCheckReadsTheSettingsAndEnds(t *testing.T) {
 			[]string{"LOG_LEVEL: must be one of", "PUBLIC_URL: must be https"}},
 		"nothing is set": {nil, program.ExitUsage, nil, []string{"TOKEN_KEYSET: is missing", "ENTRA_CLIENT_ID: is missing",
 			"ENTRA_CLIENT_SECRET: is missing"}},
-		"a password that others may read": {append([]string{"CONSOLE_ADDR=127.0.0.1:0", "CONSOLE_PASSWORD_FILE=" + files["open"]},
-			good...), 0, []string{"the settings are good\n"}, []string{"warning: CONSOLE_PASSWORD_FILE: everybody who gets to "}},
+		"a password that others may read": {append([]string{"CONSOLE_ADDR=127.0.0.1:0",
+			"CONSOLE_PASSWORD_FILE=" + files["open"]}, good...), 0, []string{"the settings are good\n"},
+			[]string{"warning: CONSOLE_PASSWORD_FILE: everybody who gets to "}},
 		"a password that others may not read": {append([]string{"CONSOLE_ADDR=127.0.0.1:0",
 			"CONSOLE_PASSWORD_FILE=" + files["closed"]}, good...), 0, []string{"the settings are good\n"}, nil},
 		"a secret that is a pipe": {append([]string{"REDIS_URL_FILE=" + pipe}, good[:1]...), program.ExitUsage, nil,
