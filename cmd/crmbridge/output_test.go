@@ -311,3 +311,18 @@ func TestRowsTakeTheMemoryOfAPage(t *testing.T) {
 		}
 	}
 }
+
+// On a terminal no header acts, whatever members a reply has; a file has every character.
+func TestHeadersDoNotActOnATerminal(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		var out strings.Builder
+		csv := csvOutput{to: &stdio{out: &out, outLive: live}, columns: columnsOf([]string{"k\x1b[31m"}),
+			extra: []string{"deleted\x07"}}
+		if err := csv.lines([][]csvCell{csvTexts("v\x1b[2J", "")}); err != nil || !strings.HasPrefix(out.String(), "k") {
+			t.Errorf("%v: %q", err, out.String())
+		}
+		if acts := strings.ContainsAny(out.String(), "\x1b\x07"); acts == live {
+			t.Errorf("terminal %v: %q", live, out.String())
+		}
+	}
+}

@@ -160,33 +160,6 @@ func numberColumns(rows [][]string, columns int) []bool {
 	return numbers
 }
 
-// mostMarks is how many characters without a width may follow each other, more
-// than any script or emoji needs: a flood of them has no width to be cut at.
-const mostMarks = 8
-
-// Safe makes text from a CRM harmless on a terminal: no control characters,
-// whose sequences could move the cursor or set the title, no marks that turn
-// the direction of what follows, and no flood of marks on one character.
-func Safe(s string) string {
-	marks := 0
-	return strings.Map(func(r rune) rune {
-		switch {
-		case breaks(r):
-			marks = 0
-			return ' '
-		case turns(r):
-			return -1
-		case runeWidth(r) > 0:
-			marks = 0
-			return r
-		}
-		if marks++; marks > mostMarks {
-			return -1
-		}
-		return r
-	}, s)
-}
-
 // breaks are the characters that act on a terminal or end a line.
 func breaks(r rune) bool {
 	return r < ' ' || r >= 0x7f && r < 0xa0 || r == 0x2028 || r == 0x2029

@@ -160,6 +160,24 @@ func TestSafe(t *testing.T) {
 		"שלום عالم":                                    "שלום عالم",
 		"👩\u200d💻 e\u0301":                             "👩\u200d💻 e\u0301",
 		"a\xffb":                                       "a\ufffdb",
+		// Nothing that is not seen,
+		"a\u200bd\u00admi\u2060n\u034f\u180e": "admin",
+		"\u3164\u115f\uffa0":                  "",
+		"x\U000e0041\U000e007f":               "x",
+		"pay\u200dpal\u200c":                  "paypal",
+		"\u200dpay\ufe0fpal\ufe0f":            "paypal",
+		"a1\ufe0fb":                           "a1b",
+		"👩\u200d":                             "👩",
+		"👩\u200dx":                            "👩x",
+		"👩\u200d\u200d💻":                      "👩\u200d💻",
+		"Auf\u200clage":                       "Auflage",
+		// but what belongs to emoji, and to scripts whose letters have forms.
+		"❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 👩🏽\u200d🚀":                       "❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 👩🏽\u200d🚀",
+		"1\ufe0f\u20e3 ©\ufe0f ‼\ufe0f":                                 "1\ufe0f\u20e3 ©\ufe0f ‼\ufe0f",
+		"🏃\u200d♂\ufe0f":                                                "🏃\u200d♂\ufe0f",
+		"می\u200cخواهم क्\u200dष":                                       "می\u200cخواهم क्\u200dष",
+		"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+		"葛\U000e0100": "葛\U000e0100",
 		"z" + strings.Repeat("\u0335", 500) + "y" + strings.Repeat("\u0335", 3): "z" + strings.Repeat("\u0335", 8) + "y" + strings.Repeat("\u0335", 3),
 	} {
 		if got := term.Safe(in); got != want {
@@ -215,7 +233,8 @@ func TestWhenThereIsNoTime(t *testing.T) {
 }
 
 func FuzzSafe(f *testing.F) {
-	for _, seed := range []string{"", "A. Datum", "\x1b[2J", "\u202e\u009b", "e\u0301\u0301", "\xff\xfe", "👩\u200d💻"} {
+	for _, seed := range []string{"", "A. Datum", "\x1b[2J", "\u202e\u009b", "e\u0301\u0301", "\xff\xfe", "👩\u200d💻",
+		"1\ufe0f\u200d\u200c👩\u200d\U000e0041", "🏴\U000e0067\U000e007f\u200d\u3164"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
