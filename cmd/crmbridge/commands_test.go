@@ -38,8 +38,10 @@ func TestCommands(t *testing.T) {
 		{[]string{"connections", "get", "demo", "--json"}, 0, []string{`"status": "active"`}, nil},
 		{[]string{"connect", "second", w.EmulatorURL, "--no-browser", "--no-wait"}, 0, []string{w.PublicURL() + "/connect/"}, nil},
 		{[]string{"connect", "second", "https://evil.example", "--no-browser", "--no-wait"}, 1, nil, []string{"invalid_request: <environment-url>: the host is not one"}},
-		{[]string{"connections", "delete", "demo"}, 0, []string{"demo is deleted"}, nil},
-		{[]string{"connections", "delete", "demo"}, 0, []string{"there was no connection demo"}, nil},
+		{[]string{"connections", "delete", "demo"}, 2, nil, []string{"usage: --yes is missing"}},
+		{[]string{"connections", "get", "demo", "--json"}, 0, []string{`"status": "active"`}, nil},
+		{[]string{"connections", "delete", "demo", "--yes"}, 0, []string{"demo is deleted"}, nil},
+		{[]string{"connections", "delete", "demo", "-y"}, 0, []string{"there was no connection demo"}, nil},
 		{[]string{"connections", "delete", "demo", "--yes", "--json"}, 0, []string{`"deleted": false`}, nil},
 		{[]string{"connections", "get", "demo"}, 1, nil, []string{"connection_not_found:"}},
 	} {

@@ -241,6 +241,12 @@ func TestExamplesInHelpRunAsTyped(t *testing.T) {
 			seen[line] = true
 			t.Run(line, func(t *testing.T) {
 				r.t = t
+				if asksFirst(line) {
+					if shown := r.onTerminal(folder, line, 80); !strings.Contains(shown, "is deleted") {
+						t.Error(shown)
+					}
+					return
+				}
 				status, stdout, stderr := r.typed(folder, line)
 				want := 0
 				const killed = 128 + int(syscall.SIGINT) // what reads a pipe

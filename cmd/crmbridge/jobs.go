@@ -223,7 +223,7 @@ func (c *jobsRetry) Run(ctx context.Context, std *stdio) error {
 type jobsDelete struct {
 	client
 	job
-	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
+	Yes bool `name:"yes" short:"y" help:"Do not ask first. Where nobody can be asked nothing is deleted without it."`
 }
 
 // Help shows examples.
@@ -234,10 +234,12 @@ func (c *jobsDelete) Help() string {
 `
 }
 
-// Run deletes one job. On a terminal it asks first: the results are gone then.
+// Run deletes one job. It asks first: the results are gone then.
 func (c *jobsDelete) Run(ctx context.Context, std *stdio) error {
-	if !c.Yes && !std.agrees("Delete job "+c.Job+" of "+c.Connection+" and its results?") {
-		return messages.Errorf(messages.Cancelled, "nothing was deleted")
+	if !c.Yes {
+		if err := std.agrees("Delete job " + c.Job + " of " + c.Connection + " and its results?"); err != nil {
+			return err
+		}
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := messages.Ask[messages.DeletedReply](ctx, ask, messages.JobsDelete, c.asked())
