@@ -22,6 +22,12 @@ func TestCommands(t *testing.T) {
 	}{
 		{[]string{"accounts", "search", "demo", "--page-size=3", "--fields=name,revenue", "--order-by=-revenue", "--total"}, 0, []string{"name", "revenue"}, []string{"3 accounts of 200; there are more: --all", "--show-cursor"}},
 		{[]string{"accounts", "search", "demo", "--all", "--fields=id"}, 0, []string{"id"}, []string{"200 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--limit=150", "--fields=id"}, 0, []string{"id"}, []string{"150 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--limit=150", "--page-size=60", "--jsonl"}, 0, nil, []string{"150 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--limit=150", "--page-size=60", "--csv"}, 0, nil, []string{"150 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--limit=300", "--page-size=60"}, 0, nil, []string{"200 accounts\n"}},
+		{[]string{"accounts", "search", "demo", "--limit=150", "--page-size=60", "--show-cursor"}, 0, nil,
+			[]string{"60 accounts; there are more, from this cursor on:"}},
 		{[]string{"accounts", "search", "demo", "--page-size=1", "--json"}, 0, []string{`"accounts": [`, `"request_id"`}, nil},
 		{[]string{"accounts", "search", "demo", `--where={"field":"industri","op":"eq","value":1}`}, 1, nil, []string{"invalid_request:", "industry"}},
 		{[]string{"accounts", "search", "demo", "--where=city = London and (industri = 1 or name is null)"}, 1, nil,
