@@ -10,6 +10,8 @@ import (
 	"testing"
 )
 
+//go:generate go test -run ^TestCodesAreDocumented$ -update .
+
 var update = flag.Bool("update", false, "write CODES.md anew")
 
 const codesFile = "CODES.md"
@@ -27,14 +29,13 @@ func TestCodesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s does not show the table of codes; write it anew: go test ./dynamics -run CodesAreDocumented -update",
-			codesFile)
+		t.Errorf("%s does not show the table of codes; write it anew: go generate ./dynamics", codesFile)
 	}
 }
 
 const codesHead = `# What Dataverse's error codes mean to crmbridge
 
-Made from the table in codes.go by ` + "`go test ./dynamics -run CodesAreDocumented -update`" + `; a test fails when it is stale.
+Made from the table in codes.go by ` + "`go generate ./dynamics`" + `; a test fails when it is stale.
 
 An answer's code goes before its HTTP status. A code that is not listed says nothing: the status decides. 400 is ` + "`invalid`" + `,
 401 ` + "`unauthorized`" + `, 403 ` + "`forbidden`" + `, 404 with a body of Dataverse's and no code ` + "`not_found`" + `, 413 and 414 ` + "`too_large`" + `, 429

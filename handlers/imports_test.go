@@ -54,7 +54,7 @@ func importers(t *testing.T, imported string) (files []string) {
 // published by a lane.
 func TestWhoImportsNATS(t *testing.T) {
 	allowed := []string{"handlers/interactive/", "handlers/durable/", "handlers/events/", "handlers/streams/",
-		"messages/client", "messages/messagestest/", "cmd/"}
+		"messages/client", "messages/messagestest/", "messages/examples/", "cmd/"}
 	files := importers(t, "github.com/nats-io/nats.go")
 	for _, file := range files {
 		if !slices.ContainsFunc(allowed, func(prefix string) bool { return strings.HasPrefix(file, prefix) }) {

@@ -1,5 +1,5 @@
-// crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.
-// sha256 of asyncapi.json: 0146870c3bbba0307619eb99b28f8565c81dc27b4aa25d96f9cceaf1597f8a85
+// crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.
+// sha256 of asyncapi.json, generate.mjs, package-lock.json: 8b63131c5fdf519a5e1685c31294d794b21c34d7cdb8ab606f638bdca6689509
 
 export type Where =
   | {
@@ -1609,7 +1609,7 @@ export interface LimitsReply {
   /**
    * requests, execution_time or concurrency; not there where Dataverse did not say it
    */
-  blocked_by?: string;
+  blocked_by?: "requests" | "execution_time" | "concurrency";
   /**
    * no call begins before; not there where Dataverse takes calls
    */
@@ -1617,7 +1617,7 @@ export interface LimitsReply {
   /**
    * circuit breaker in the process that answers: closed, open or half_open
    */
-  breaker: string;
+  breaker: "closed" | "open" | "half_open";
   /**
    * calls of the fleet since midnight UTC
    */

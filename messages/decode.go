@@ -243,7 +243,16 @@ func wanted(t reflect.Type) string {
 	}
 }
 
+// kindName is KindName where a value of this type was wanted.
 func kindName(kind jsontext.Kind, t reflect.Type) string {
+	if kind == '0' && wanted(t) == "a whole number" {
+		return "a fraction or a number out of range"
+	}
+	return KindName(kind)
+}
+
+// KindName says for an error what a JSON value is.
+func KindName(kind jsontext.Kind) string {
 	switch kind {
 	case 'n':
 		return "null"
@@ -252,9 +261,6 @@ func kindName(kind jsontext.Kind, t reflect.Type) string {
 	case '"':
 		return "a string"
 	case '0':
-		if wanted(t) == "a whole number" {
-			return "a fraction or a number out of range"
-		}
 		return "a number"
 	case '{', '}':
 		return "an object"

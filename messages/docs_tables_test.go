@@ -50,7 +50,7 @@ func TestTablesAreDocumented(t *testing.T) {
 			continue
 		}
 		if !*update {
-			t.Errorf("README.md does not say of %s what its description says; make the section with go test ./messages -run TablesAreDocumented -update", table.Name)
+			t.Errorf("README.md does not say of %s what its description says; make the section with go generate ./messages", table.Name)
 			continue
 		}
 		before, rest, found := strings.Cut(page, "\n"+heading+"\n")

@@ -3,6 +3,8 @@ package messages_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -37,4 +39,31 @@ func ExampleClient_Authorize() {
 	// Output:
 	// Open in a browser: https://crm.example/connect/abc
 	// acme is connected to https://contoso.crm4.dynamics.com
+}
+
+// What happens to a connection, as it happens.
+func ExampleClient_WatchConnection() {
+	nc, stop := connectedTo(nil)
+	defer stop()
+	client := messages.NewClient(nc)
+
+	watch, err := client.WatchConnection("acme")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer watch.Close()
+	check(nc.Publish(messages.EventSubject(messages.EventReauthorizationRequired, "acme"), // as crmbridge does
+		[]byte(`{"event_id":"1","kind":"reauthorization_required","connection":"acme","last_error":"the password was changed"}`)))
+
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	event, err := watch.Next(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if event.Kind == messages.EventReauthorizationRequired {
+		fmt.Printf("%s: a person must connect again: %s\n", event.Connection, event.LastError)
+	}
+	// Output:
+	// acme: a person must connect again: the password was changed
 }

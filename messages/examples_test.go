@@ -29,16 +29,16 @@ func TestExamplesAreShortAndListed(t *testing.T) {
 		if lines := bytes.Count(text, []byte("\n")); lines > 80 {
 			t.Errorf("%s has %d lines, want at most 80", path, lines)
 		}
-		name := filepath.Base(path)
 		switch ending := filepath.Ext(path); ending {
-		case ".mjs", ".py", ".sh":
+		case ".go", ".mjs", ".py", ".sh":
 			programs++
-			if shared := name == "crmbridge"+ending; !shared && !bytes.Contains(text, []byte("CONNECTION=")) {
+			shared := filepath.Base(path) == "crmbridge"+ending
+			if !shared && !bytes.Contains(text, []byte("CONNECTION=")) {
 				t.Errorf("%s does not say how it is run", path)
 			}
-			folder := filepath.Base(filepath.Dir(path))
-			if !strings.Contains(string(list), "("+folder+"/"+name+")") {
-				t.Errorf("examples/README.md has no link to %s/%s", folder, name)
+			name := strings.TrimPrefix(filepath.ToSlash(path), "examples/")
+			if !strings.Contains(string(list), "("+name+")") {
+				t.Errorf("examples/README.md has no link to %s", name)
 			}
 		}
 		return nil
@@ -46,7 +46,7 @@ func TestExamplesAreShortAndListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests, err := filepath.Glob("example*_test.go")
+	tests, err := filepath.Glob("example_*_test.go")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +55,9 @@ func TestExamplesAreShortAndListed(t *testing.T) {
 		text, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
+		}
+		if lines := bytes.Count(text, []byte("\n")); lines > 80 {
+			t.Errorf("%s has %d lines, want at most 80", name, lines)
 		}
 		written = append(written, text...)
 	}
@@ -67,8 +70,8 @@ func TestExamplesAreShortAndListed(t *testing.T) {
 	if len(named) < 8 {
 		t.Errorf("examples/README.md names %d examples in Go", len(named))
 	}
-	if programs != 3*8 {
-		t.Errorf("there are %d programs, want eight files in three languages", programs)
+	if programs != 4*8 {
+		t.Errorf("there are %d programs, want eight files in four languages", programs)
 	}
 }
 

@@ -90,13 +90,15 @@ func replyFacts(body reflect.Type) map[string]fact {
 	slices.Sort(codes)
 	facts := map[string]fact{
 		"code": oneOf(codes...), "status": oneOf(Statuses()...),
-		"grant": oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
-		"kind":  oneOf(EventKinds()...),
-		"phase": oneOf(SignInPhases()...),
-		"type":  oneOf(FieldTypes()...),
-		"depth": oneOf(DepthOrganization, DepthDeep, DepthLocal, DepthBasic),
-		"count": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
-		"total": func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
+		"grant":      oneOf(GrantAuthorizationCode, GrantClientCredentials, ""), // "" of an unreadable record
+		"kind":       oneOf(EventKinds()...),
+		"phase":      oneOf(SignInPhases()...),
+		"type":       oneOf(FieldTypes()...),
+		"breaker":    oneOf(BreakerClosed, BreakerOpen, BreakerHalfOpen),
+		"blocked_by": oneOf(BlockedByRequests, BlockedByExecutionTime, BlockedByConcurrency),
+		"depth":      oneOf(DepthOrganization, DepthDeep, DepthLocal, DepthBasic),
+		"count":      func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
+		"total":      func(s *jsonschema.Schema) { s.Minimum = jsonschema.Ptr(0.0) },
 	}
 	if body != reflect.TypeFor[AuthorizeReply]() { // its state is OAuth's
 		facts["state"] = func(s *jsonschema.Schema) {

@@ -3,6 +3,7 @@ package messages_test
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -32,40 +33,85 @@ func nodeTools(t *testing.T) (node, folder string) {
 	return node, folder
 }
 
-// Without node: the types say of which document they were made.
+const (
+	typesFile      = "crmbridge.d.ts"
+	typesGenerator = "testdata/typescript"
+)
+
+// Without node: the types say of what they were made. With -update they are made anew, by node.
 func TestTypesAreMadeOfTheDocument(t *testing.T) {
-	document, err := os.ReadFile(documentFile)
+	sum := sha256.New()
+	for _, name := range []string{documentFile, typesGenerator + "/generate.mjs", typesGenerator + "/package-lock.json"} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum.Write(text)
+	}
+	want := "\n// sha256 of asyncapi.json, generate.mjs, package-lock.json: " + hex.EncodeToString(sum.Sum(nil)) + "\n"
+	fresh := func() bool {
+		types, err := os.ReadFile(typesFile)
+		return err == nil && strings.Contains(string(types), want)
+	}
+	if folder := os.Getenv("CRMBRIDGE_TEST_TYPESCRIPT_FOLDER"); *update && (folder != "" || !fresh()) {
+		here, err := filepath.Abs(".")
+		if err == nil {
+			err = inFolder(t, generator(t, folder), "node", "generate.mjs", here)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !fresh() {
+		t.Errorf("%s is stale: go generate ./messages", typesFile)
+	}
+}
+
+// generator is a folder with the generator and its packages: those of the folder packages, or of npm
+// where that is "".
+func generator(t *testing.T, packages string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	var err error
+	for _, name := range []string{"generate.mjs", "package.json", "package-lock.json"} {
+		var text []byte
+		if text, err = os.ReadFile(filepath.Join(typesGenerator, name)); err == nil {
+			err = os.WriteFile(filepath.Join(folder, name), text, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if packages != "" {
+		err = os.Symlink(filepath.Join(packages, "node_modules"), filepath.Join(folder, "node_modules"))
+	} else {
+		err = inFolder(t, folder, "npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+	}
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("the generator of %s needs node (20 or later) and npm, or CRMBRIDGE_TEST_TYPESCRIPT_FOLDER: %v", typesFile, err)
 	}
-	types, err := os.ReadFile("crmbridge.d.ts")
-	if err != nil {
-		t.Fatal(err)
+	return folder
+}
+
+// inFolder runs a program; its error holds what it said.
+func inFolder(t *testing.T, folder, name string, args ...string) error {
+	command := exec.CommandContext(t.Context(), name, args...)
+	command.Dir = folder
+	if out, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, out)
 	}
-	sum := sha256.Sum256(document)
-	if !strings.Contains(string(types), "sha256 of asyncapi.json: "+hex.EncodeToString(sum[:])+"\n") {
-		t.Error("crmbridge.d.ts is stale: testdata/typescript/generate.mjs makes it")
-	}
+	return nil
 }
 
 // With node: AsyncAPI's own parser finds neither an error nor a warning, and the types are what the
 // generator makes.
 func TestTheParserOfAsyncAPI(t *testing.T) {
 	node, folder := nodeTools(t)
-	script, err := os.ReadFile(filepath.Join("testdata", "typescript", "generate.mjs"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	// node looks for packages beside the script.
-	beside := filepath.Join(folder, "generate.mjs")
-	if err := os.WriteFile(beside, script, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	here, err := filepath.Abs(".")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if out, err := exec.CommandContext(t.Context(), node, beside, here, "--check").CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	if err := inFolder(t, generator(t, folder), node, "generate.mjs", here, "--check"); err != nil {
+		t.Error(err)
 	}
 }

@@ -14,6 +14,8 @@ import (
 	"golang.org/x/oauth2"
 )
 
+//go:generate go test -run ^TestVerdictsAreDocumented$ -update .
+
 var update = flag.Bool("update", false, "write VERDICTS.md anew")
 
 const verdictsFile = "VERDICTS.md"
@@ -31,14 +33,13 @@ func TestVerdictsAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	if string(got) != want {
-		t.Errorf("%s does not show the table of verdicts; write it anew: go test ./tokens -run VerdictsAreDocumented "+
-			"-update", verdictsFile)
+		t.Errorf("%s does not show the table of verdicts; write it anew: go generate ./tokens", verdictsFile)
 	}
 }
 
 const verdictsHead = `# What an answer of Entra ID does to a connection
 
-Made from the table in verdicts.go by ` + "`go test ./tokens -run VerdictsAreDocumented -update`" + `; a test fails when it is stale.
+Made from the table in verdicts.go by ` + "`go generate ./tokens`" + `; a test fails when it is stale.
 
 **refresh** is the renewal of a connection that a person made, **sign-in** the redemption of the authorization code,
 **application** a request by ` + "`client_credentials`" + `. Only **` + "`reauthorization_required`" + ` of a refresh marks the connection**;

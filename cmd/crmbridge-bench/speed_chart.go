@@ -37,6 +37,8 @@ type chartRow struct {
 	ratios []spread
 }
 
+//go:generate go run . chart --page README.md --chart speed.svg
+
 // chartCommand draws the chart of figures that have been measured already.
 type chartCommand struct {
 	Page  string `default:"cmd/crmbridge-bench/README.md" help:"The page whose table is drawn: ${default}."`

@@ -172,7 +172,7 @@ func TestTheChartIsThatOfThePage(t *testing.T) {
 	}
 	kept, err := os.ReadFile("speed.svg")
 	if err != nil || !bytes.Equal(drawn, kept) {
-		t.Errorf("speed.svg is stale (%v): go run ./cmd/crmbridge-bench chart", err)
+		t.Errorf("speed.svg is stale (%v): go generate ./cmd/crmbridge-bench", err)
 	}
 }
 

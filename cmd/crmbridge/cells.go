@@ -41,9 +41,7 @@ func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
 	case messages.FieldMoney:
 		text = term.Cents(text)
 		if !strings.HasSuffix(field, "_base") { // that is in the organization's currency
-			if currency := isoCode(row.Text("currency")); currency != "" {
-				text += " " + currency
-			}
+			text = strings.TrimRight(text+" "+row.Text("currency"), " ") // its name: US Dollar
 		}
 	case messages.FieldDateTime:
 		var at time.Time
@@ -52,14 +50,4 @@ func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
 		}
 	}
 	return text
-}
-
-// isoCode is a currency's name where that is its code, as Dataverse has it unless somebody named
-// it otherwise.
-func isoCode(name string) string {
-	const letters = 3
-	if len(name) != letters || strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
-		return ""
-	}
-	return name
 }

@@ -15,13 +15,13 @@ import (
 
 func TestCells(t *testing.T) {
 	row := messages.Row{"revenue": jsontext.Value(`14953730000.0000`), "revenue_base": jsontext.Value(`1.23450`),
-		"currency": jsontext.Value(`{"id":"1","name":"EUR","entity":"transactioncurrency"}`),
+		"currency": jsontext.Value(`{"id":"1","name":"US Dollar","entity":"transactioncurrency"}`),
 		"name":     jsontext.Value(`"7.5000"`), "created_at": jsontext.Value(`"2026-01-02T03:04:05Z"`),
 		"employees": jsontext.Value(`250`), "modified_at": jsontext.Value(`null`)}
 	fields := []string{"revenue", "revenue_base", "name", "created_at", "employees", "modified_at", "absent"}
 	of := ofTable{messages.Accounts}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Local().Format("2006-01-02 15:04:05")
-	want := []string{"14953730000.00 EUR", "1.2345", "7.5000", at, "250", "", ""}
+	want := []string{"14953730000.00 US Dollar", "1.2345", "7.5000", at, "250", "", ""}
 	if got := of.cells(shown{}, fields, []messages.Row{row}); !slices.Equal(got[0], want) {
 		t.Errorf("%q, want %q", got[0], want)
 	}
@@ -29,7 +29,7 @@ func TestCells(t *testing.T) {
 		"2026-01-02T03:04:05Z" || got[0][1] != "" {
 		t.Errorf("%q", got[0])
 	}
-	row["currency"] = jsontext.Value(`{"id":"1","name":"Euro","entity":"transactioncurrency"}`)
+	row["currency"] = jsontext.Value(`null`)
 	if got := of.cell(shown{}, row, "revenue", messages.FieldMoney); got != "14953730000.00" {
 		t.Errorf("%q", got)
 	}

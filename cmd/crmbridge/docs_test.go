@@ -5,6 +5,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,7 +22,7 @@ import (
 // root is the repository's folder.
 const root = "../.."
 
-// What deploy/README.md lists of settings is what serve reads.
+// What deploy/README.md lists of settings is what serve reads, with its defaults.
 func TestDocumentsListTheSettings(t *testing.T) {
 	_, table, _ := strings.Cut(bridgetest.File(t, "deploy/README.md"), "\n## Settings\n")
 	table, _, _ = strings.Cut(table, "\n## ")
@@ -32,10 +33,17 @@ func TestDocumentsListTheSettings(t *testing.T) {
 			t.Errorf("the variable %s is not listed", name)
 		}
 	}
-	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|`).FindAllStringSubmatch(table, -1) {
+	defaults := map[string]string{}
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[bridge.Settings]()) {
+		defaults[field.Tag.Get("env")] = field.Tag.Get("default")
+	}
+	for _, row := range regexp.MustCompile(`(?m)^\| ([^|]+) \|([^|]*)\|`).FindAllStringSubmatch(table, -1) {
 		for _, match := range regexp.MustCompile("`([A-Z][A-Z_]+)`").FindAllStringSubmatch(row[1], -1) {
 			if !known[match[1]] {
 				t.Errorf("there is no variable %s", match[1])
+			}
+			if is := defaults[match[1]]; is != "" && !strings.Contains(row[2], "`"+is+"`") {
+				t.Errorf("the default of %s is %s, and not%s", match[1], is, row[2])
 			}
 		}
 	}

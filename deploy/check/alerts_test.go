@@ -14,6 +14,8 @@ import (
 	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
+//go:generate go test -run ^TestAlerts.*MadeFrom -update .
+
 var update = flag.Bool("update", false, "write what is made from other files")
 
 const (
@@ -64,7 +66,7 @@ func isMade(t *testing.T, name string, made []byte) {
 		}
 	}
 	if have, err := os.ReadFile(at); err != nil || !bytes.Equal(have, made) {
-		t.Errorf("%s is stale (%v): go test -run Alerts -update .", name, err)
+		t.Errorf("%s is stale (%v): go generate .", name, err)
 	}
 }
 

@@ -76,7 +76,7 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 		return textValue(value, at, "a date as a string, 2024-01-31T09:30:00Z or 2024-01-31")
 	case dynamics.Boolean:
 		if kind != 't' && kind != 'f' {
-			return "", at.invalid("must be true or false, not %s", kindName(kind))
+			return "", at.invalid("must be true or false, not %s", messages.KindName(kind))
 		}
 		return string(value), nil
 	case dynamics.Choice, dynamics.Choices:
@@ -84,12 +84,12 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 			return p.label(ctx, column, field, value, at)
 		}
 		if kind != '0' {
-			return "", at.invalid("must be a label or an integer, not %s", kindName(kind))
+			return "", at.invalid("must be a label or an integer, not %s", messages.KindName(kind))
 		}
 		return string(value), nil
 	default:
 		if kind != '0' {
-			return "", at.invalid("must be a number, not %s", kindName(kind))
+			return "", at.invalid("must be a number, not %s", messages.KindName(kind))
 		}
 		return string(value), nil
 	}
@@ -97,7 +97,7 @@ func (p Planner) value(ctx context.Context, column dynamics.Column, field string
 
 func textValue(value jsontext.Value, at spot, right string) (string, error) {
 	if value.Kind() != '"' {
-		return "", at.invalid("must be %s, not %s", right, kindName(value.Kind()))
+		return "", at.invalid("must be %s, not %s", right, messages.KindName(value.Kind()))
 	}
 	if text, plain := plainText(value); plain {
 		return text, nil
@@ -205,23 +205,6 @@ func labelled(labels map[int]string, label string) []int {
 		}
 	}
 	return found
-}
-
-func kindName(kind jsontext.Kind) string {
-	switch kind {
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case 't', 'f':
-		return "true or false"
-	case 'n':
-		return "null"
-	case '[':
-		return "an array"
-	default:
-		return "an object"
-	}
 }
 
 // swapped reports whether low is above high; the values have been checked.

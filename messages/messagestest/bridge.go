@@ -27,6 +27,9 @@ type Options struct {
 	// ReplySubjects are the patterns of reply subjects that requests may have, _INBOX.> and _R_.>
 	// by default. A request with another one is not executed.
 	ReplySubjects []string
+	// JobMaxBytes is what one job's results may take, 1 GiB by default, as where crmbridge makes its
+	// streams. Beyond it the job ends with too_large.
+	JobMaxBytes int64
 	// Server may change the NATS server's options before it starts.
 	Server func(*server.Options)
 }
@@ -35,14 +38,14 @@ type Options struct {
 // safe for concurrent use. A method that is given what cannot be ends the test, so that it is
 // called by the test's goroutine.
 type Bridge struct {
-	t       testing.TB
-	options Options
-	server  *server.Server
-	nc      *nats.Conn
-	js      jetstream.JetStream
-	key     [32]byte // of cursors
-	slots   chan struct{}
-	replies *schemas
+	t               testing.TB
+	options         Options
+	server          *server.Server
+	nc              *nats.Conn
+	js              jetstream.JetStream
+	key             [32]byte // of cursors
+	slots, jobSlots chan struct{}
+	replies         *schemas
 
 	turn sync.Mutex // held by Start and Stop
 
@@ -63,8 +66,11 @@ type serving struct {
 	consuming jetstream.ConsumeContext
 }
 
-// mostAtOnce is how many requests are in hand at a time; others wait.
+// mostAtOnce is how many requests are in hand at a time, and how many jobs; others wait.
 const mostAtOnce = 64
+
+// jobMaxBytes is a quarter of what CRM_RESULTS holds, which is the least of crmbridge's bounds.
+const jobMaxBytes = 1 << 30
 
 // New starts a bridge that ends with the test.
 func New(t testing.TB) *Bridge {
@@ -81,7 +87,10 @@ func NewWith(t testing.TB, options Options) *Bridge {
 	if options.ReplySubjects == nil {
 		options.ReplySubjects = []string{"_INBOX.>", "_R_.>"}
 	}
-	b := &Bridge{t: t, options: options, slots: make(chan struct{}, mostAtOnce),
+	if options.JobMaxBytes <= 0 {
+		options.JobMaxBytes = jobMaxBytes
+	}
+	b := &Bridge{t: t, options: options, slots: make(chan struct{}, mostAtOnce), jobSlots: make(chan struct{}, mostAtOnce),
 		connections: map[string]*Connection{}, jobs: map[jobKey]*job{}}
 	if _, err := rand.Read(b.key[:]); err != nil {
 		t.Fatal(err)

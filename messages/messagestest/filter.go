@@ -234,7 +234,7 @@ func (t *table) operand(c *column, w *messages.Where, value jsontext.Value, at, 
 			right)
 	}
 	mustBe := func(right string) (cell, *messages.Error) {
-		return cell{}, messages.Invalid(at, "must be %s, not %s", right, kindName(kind))
+		return cell{}, messages.Invalid(at, "must be %s, not %s", right, messages.KindName(kind))
 	}
 	if kind == 'n' || string(value) == `""` {
 		what := "empty"
@@ -341,21 +341,4 @@ func (c *column) label(field, label, path string) (cell, *messages.Error) {
 	}
 	return cell{}, messages.Invalid(path, "the label is that of several options of %s: %s; give the integer", field,
 		messages.OptionList(found))
-}
-
-func kindName(kind jsontext.Kind) string {
-	switch kind {
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case 't', 'f':
-		return "true or false"
-	case 'n':
-		return "null"
-	case '[':
-		return "an array"
-	default:
-		return "an object"
-	}
 }

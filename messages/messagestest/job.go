@@ -129,7 +129,13 @@ func (b *Bridge) run(ctx context.Context, j *job) {
 		}
 	}()
 	for {
+		select {
+		case b.jobSlots <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
 		fault := b.execute(ctx, j)
+		<-b.jobSlots
 		wait, over := b.judge(ctx, j, fault)
 		if over {
 			return
@@ -239,6 +245,11 @@ func (b *Bridge) keep(c *call, j *job, p part, zstd bool) *messages.Error {
 	if p.place != nil {
 		msg.Header.Set(messages.HeaderCheckpoint, c.checkpoint(j, *p.place))
 	}
+	if bound := b.options.JobMaxBytes; j.record.Bytes+sizeOf(msg) > bound {
+		return messages.Errorf(messages.TooLarge, "the job's results would take more than %d bytes "+
+			"(JOB_MAX_BYTES, or a quarter of what %s may hold); what is stored stays; ask for fewer fields or rows",
+			bound, messages.ResultsStream)
+	}
 	if fault := b.storeResult(j, msg); fault != nil {
 		return fault
 	}
@@ -285,11 +296,17 @@ func (b *Bridge) storeResult(j *job, msg *nats.Msg) *messages.Error {
 	j.stored = sequence
 	j.results = append(j.results, msg)
 	j.record.Pages = len(j.results)
-	j.record.Bytes += int64(len(msg.Data))
-	for name, values := range msg.Header {
-		j.record.Bytes += int64(len(name) + len(values[0]) + len(": \r\n"))
-	}
+	j.record.Bytes += sizeOf(msg)
 	return nil
+}
+
+// sizeOf is what a result takes of the job's bytes.
+func sizeOf(msg *nats.Msg) int64 {
+	size := len(msg.Data)
+	for name, values := range msg.Header {
+		size += len(name) + len(values[0]) + len(": \r\n")
+	}
+	return int64(size)
 }
 
 // judge says what becomes of a job after a run: it is over, or run again after a wait.

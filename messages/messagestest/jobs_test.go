@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -326,6 +327,60 @@ func TestReplySubjects(t *testing.T) {
 	for subject, sub := range answers {
 		if n, _, err := sub.Pending(); n != 0 || err != nil {
 			t.Errorf("%d messages on %s, %v", n, subject, err)
+		}
+	}
+}
+
+// A job whose results take more room than there is ends as crmbridge's does: what it has stored stays.
+func TestAJobsBytesAreBounded(t *testing.T) {
+	bridge := messagestest.NewWith(t, messagestest.Options{JobMaxBytes: 2500})
+	bridge.Connect("acme", companies(100))
+	client := bridge.Client()
+	publish(t, client, "large", messages.JobPublication{})
+	rows, err := read(t, client, "large", messages.ResultsOptions{})
+	ended, ok := errors.AsType[*messages.JobError](err)
+	if !ok || ended.Cause.Code != messages.TooLarge || !strings.Contains(ended.Cause.Message, "more than 2500 bytes (JOB_MAX_BYTES,") {
+		t.Errorf("%v", err)
+	}
+	job, err := client.Jobs().Get(t.Context(), "acme", "large")
+	if err != nil || len(rows) == 0 || len(rows) == 100 || job.State != messages.JobFailed {
+		t.Errorf("%d rows read, %+v, %v", len(rows), job, err)
+	}
+}
+
+// More jobs than run at once wait for each other, and all end.
+func TestJobsWaitForASlot(t *testing.T) {
+	bridge := messagestest.New(t)
+	bridge.Connect("acme", companies(1))
+	client := bridge.Client()
+	const jobs = 70 // 64 run at once
+	bridge.Fail(messagestest.Fault{Operation: "accounts.search", Delay: time.Hour, Times: jobs})
+	for i := range jobs {
+		publish(t, client, strconv.Itoa(i), messages.JobPublication{})
+	}
+	running := func() (n int) {
+		for job, err := range client.Jobs().All(t.Context(), messages.JobsListRequest{Target: acme}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if job.State == messages.JobRunning {
+				n++
+			}
+		}
+		return n
+	}
+	for running() < 64 {
+		time.Sleep(time.Millisecond)
+	}
+	if n := running(); n != 64 {
+		t.Errorf("%d jobs run at once", n)
+	}
+	bridge.Stop()
+	bridge.Clear()
+	bridge.Start()
+	for i := range jobs {
+		if rows, err := read(t, client, strconv.Itoa(i), messages.ResultsOptions{}); err != nil || len(rows) != 1 {
+			t.Fatal(rows, err)
 		}
 	}
 }

@@ -79,6 +79,8 @@ func TestValuesOfSettings(t *testing.T) {
 			func(s *bridge.Settings) { s.PprofAddr = ":65536" }},
 		{"profiles among the admin pages", "PPROF_ADDR: has the port of ADMIN_ADDR",
 			func(s *bridge.Settings) { s.AdminAddr, s.PprofAddr = "127.0.0.1:9", ":9" }},
+		{"profiles among the admin pages, written otherwise", "PPROF_ADDR: has the port of ADMIN_ADDR",
+			func(s *bridge.Settings) { s.AdminAddr, s.PprofAddr = "127.0.0.1:9", "127.0.0.1:009" }},
 		{"profiles beside pages for everybody", "PPROF_ADDR: has the port of HTTP_ADDR",
 			func(s *bridge.Settings) { s.HTTPAddr, s.PprofAddr = "0.0.0.0:9", ":9" }},
 		{"least and most", "", func(s *bridge.Settings) { s.MaxInFlight, s.UserConcurrency, s.ShutdownGrace = "1", "1000", "1h" }},

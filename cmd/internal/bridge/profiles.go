@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"runtime"
@@ -145,11 +144,9 @@ func (b *Bridge) serveProfiles() error {
 		return nil
 	}
 	life, end := context.WithCancel(context.Background())
-	server := &http.Server{Handler: profiles(), ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: profileMost + profileWriter, WriteTimeout: profileMost + profileWriter,
-		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 8 << 10,
-		BaseContext: func(net.Listener) context.Context { return life },
-		ErrorLog:    slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: profiles(), ReadTimeout: profileMost + profileWriter,
+		WriteTimeout: profileMost + profileWriter, IdleTimeout: 30 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return life }}
 	if err := b.serve("PPROF_ADDR", b.config.PprofAddr, server); err != nil {
 		end()
 		return err
@@ -184,7 +181,12 @@ func (r *reader) profilesAddr(text string) string {
 func sharesPort(profiles, other string) bool {
 	host, port, err := net.SplitHostPort(profiles)
 	otherHost, otherPort, otherErr := net.SplitHostPort(other)
-	if err != nil || otherErr != nil || port == "0" || port != otherPort {
+	if err != nil || otherErr != nil {
+		return false
+	}
+	one, _ := strconv.ParseUint(port, 10, 16) // 08081 is 8081
+	two, _ := strconv.ParseUint(otherPort, 10, 16)
+	if one == 0 || one != two {
 		return false
 	}
 	ip := net.ParseIP(otherHost)

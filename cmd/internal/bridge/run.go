@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -271,29 +269,6 @@ func (b *Bridge) lost(err error) {
 	case b.failed <- fmt.Errorf("the connection to NATS is closed: %w", err):
 	default: // it is ending for another reason already
 	}
-}
-
-// listen serves HTTP on an address until the process stops; that it is taken is found
-// at once.
-func (b *Bridge) listen(name, addr string, handler http.Handler) error {
-	return b.serve(name, addr, &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: 2 * time.Minute,
-		MaxHeaderBytes: 32 << 10, ErrorLog: slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)})
-}
-
-// serve is listen with a server's own bounds.
-func (b *Bridge) serve(name, addr string, server *http.Server) error {
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	go func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			b.failed <- fmt.Errorf("%s: %w", name, err)
-		}
-	}()
-	b.onStop(server.Shutdown)
-	return nil
 }
 
 // onStop has Stop call closer. What is started later is closed earlier, since it may

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,10 +37,12 @@ const (
 	exampleAccounts = 12_000
 )
 
-// A language of messages/examples: tools prepares a copy of its folder, and returns what starts a program there.
+// A language of messages/examples: tools prepares a copy of its folder, and returns what starts a program there;
+// build is what is done before.
 type language struct {
 	name, ending string
 	tools        func(t *testing.T, folder string) (command, settings []string)
+	build        func(t *testing.T, folder, name string)
 }
 
 // runner copies the language's folder, and returns how an example of it is started there.
@@ -51,12 +54,24 @@ func (l language) runner(t *testing.T) func(name string, settings ...string) *ex
 	command, settings := l.tools(t, folder)
 	return func(name string, more ...string) *example {
 		t.Helper()
+		if l.build != nil {
+			l.build(t, folder, name)
+		}
 		return startExample(t, folder, append(slices.Clone(command), "./"+name+l.ending), append(settings, more...))
 	}
 }
 
 var exampleLanguages = []language{
-	{"javascript", ".mjs", func(t *testing.T, folder string) (command, settings []string) {
+	{name: "go", ending: "/main", tools: func(*testing.T, string) (command, settings []string) { return nil, nil },
+		build: func(t *testing.T, folder, name string) {
+			command := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", filepath.Join(folder, name, "main"),
+				"./"+name)
+			command.Dir = filepath.Join(examplesFolder, "go")
+			if text, err := command.CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, text)
+			}
+		}},
+	{name: "javascript", ending: ".mjs", tools: func(t *testing.T, folder string) (command, settings []string) {
 		node, err := exec.LookPath("node")
 		packages := os.Getenv("CRMBRIDGE_TEST_TYPESCRIPT_FOLDER")
 		if err != nil || packages == "" {
@@ -68,7 +83,7 @@ var exampleLanguages = []language{
 		}
 		return []string{node}, nil
 	}},
-	{"shell", ".sh", func(t *testing.T, _ string) (command, settings []string) {
+	{name: "shell", ending: ".sh", tools: func(t *testing.T, _ string) (command, settings []string) {
 		cli, err := exec.LookPath(os.Getenv("CRMBRIDGE_TEST_NATS_CLI"))
 		if err == nil {
 			_, err = exec.LookPath("jq")
@@ -79,7 +94,7 @@ var exampleLanguages = []language{
 		return []string{"sh"}, []string{"PATH=" + filepath.Dir(cli) + string(os.PathListSeparator) + os.Getenv("PATH"),
 			"XDG_CONFIG_HOME=" + t.TempDir()} // nobody's selected context
 	}},
-	{"python", ".py", func(t *testing.T, _ string) (command, settings []string) {
+	{name: "python", ending: ".py", tools: func(t *testing.T, _ string) (command, settings []string) {
 		python, err := exec.LookPath("python3")
 		if err == nil {
 			err = exec.CommandContext(t.Context(), python, "-c", "import nats").Run()
@@ -154,6 +169,25 @@ func TestExamplesRun(t *testing.T) {
 	}
 }
 
+// exampleNATS is a server without a crmbridge, until the test ends.
+func exampleNATS(t *testing.T, options *server.Options) *server.Server {
+	t.Helper()
+	options.Host, options.Port, options.NoLog, options.NoSigs = "127.0.0.1", -1, true, true
+	s, err := server.NewServer(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	if !s.ReadyForConnections(time.Minute) {
+		t.Fatal("no NATS")
+	}
+	return s
+}
+
 // What is refused for a while is asked for again after retry_after_ms.
 func TestExamplesAskAgain(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
@@ -161,16 +195,7 @@ func TestExamplesAskAgain(t *testing.T) {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()
 			run := language.runner(t)
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
+			s := exampleNATS(t, &server.Options{})
 			nc, err := nats.Connect(s.ClientURL())
 			if err != nil {
 				t.Fatal(err)
@@ -178,12 +203,15 @@ func TestExamplesAskAgain(t *testing.T) {
 			defer nc.Close()
 			asked := 0
 			count := messages.Accounts.Operation(messages.VerbCount)
-			if _, err := nc.Subscribe(count.ScopedSubject("demo"), func(msg *nats.Msg) {
+			answer := func(msg *nats.Msg) {
 				reply := nats.NewMsg(msg.Reply)
 				code := messages.Throttled
 				switch asked++; asked {
 				case 1:
 					code = messages.InvalidRequest
+					if err := errors.Join(msg.Sub.Unsubscribe(), nc.Flush()); err != nil { // nobody is there for a while
+						t.Error(err)
+					}
 				case 2, 3:
 				default:
 					code = ""
@@ -195,14 +223,19 @@ func TestExamplesAskAgain(t *testing.T) {
 						"code": code, "message": "for the test", "retryable": code.Retryable(), "retry_after_ms": 20}})
 				}
 				_ = msg.RespondMsg(reply) // who does not hear it fails
-			}); err != nil {
-				t.Fatal(err)
 			}
-			if err := nc.Flush(); err != nil {
-				t.Fatal(err)
+			serve := func() {
+				_, err := nc.Subscribe(count.ScopedSubject("demo"), answer)
+				if err := errors.Join(err, nc.Flush()); err != nil {
+					t.Fatal(err)
+				}
 			}
-			run("errors", "NATS_URL="+s.ClientURL()).
-				ends(`(?s)refused: invalid_request\n.*throttled: for the test; again in 1 s\n.*throttled: .*\n.*7 accounts`)
+			serve()
+			program := run("errors", "NATS_URL="+s.ClientURL())
+			program.await(`refused: invalid_request`)
+			program.await(`(?i)(no ?responders|nobody answers|no crmbridge listens).*again in \d+ s`)
+			serve()
+			program.ends(`(?s)throttled: for the test; again in 1 s\n.*throttled: .*\n.*7 accounts`)
 			if asked != 4 {
 				t.Errorf("it asked %d times, want 4", asked)
 			}
@@ -217,19 +250,10 @@ func TestExamplesFindWhatIsMissing(t *testing.T) {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()
 			run := language.runner(t)
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
+			s := exampleNATS(t, &server.Options{})
 			url := "NATS_URL=" + s.ClientURL()
 			for _, name := range []string{"search", "stream"} {
-				run(name, url).fails(`(?i)no ?responders|nobody answers`)
+				run(name, url).fails(`(?i)no ?responders|nobody answers|no crmbridge listens`)
 			}
 			nc, err := nats.Connect(s.ClientURL())
 			if err != nil {
@@ -252,7 +276,7 @@ func TestExamplesFindWhatIsMissing(t *testing.T) {
 			if err := nc.Flush(); err != nil {
 				t.Fatal(err)
 			}
-			run("stream", url).fails(`a message is missing`)
+			run("stream", url).fails(`message (2 of the answer )?is missing`)
 		})
 	}
 }
@@ -280,19 +304,10 @@ func TestExamplesWatchWithTheListedRights(t *testing.T) {
 				rights = []string{"$JS.API.STREAM.MSG.GET.CRM_EVENTS"}
 			}
 			inboxes := []string{"_INBOX.watcher.>"}
-			s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoLog: true, NoSigs: true, JetStream: true,
-				StoreDir: t.TempDir(), Users: []*server.User{{Username: "admin", Password: "a"},
+			s := exampleNATS(t, &server.Options{JetStream: true, StoreDir: t.TempDir(),
+				Users: []*server.User{{Username: "admin", Password: "a"},
 					{Username: "watcher", Password: "w", Permissions: &server.Permissions{
 						Publish: &server.SubjectPermission{Allow: rights}, Subscribe: &server.SubjectPermission{Allow: inboxes}}}}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			s.Start()
-			defer s.WaitForShutdown()
-			defer s.Shutdown()
-			if !s.ReadyForConnections(time.Minute) {
-				t.Fatal("no NATS")
-			}
 			watchesAs(t, run, s, nats.UserInfo("admin", "a"), "w")
 		})
 	}
@@ -328,14 +343,19 @@ func watchesAs(t *testing.T, run func(name string, settings ...string) *example,
 		Subjects: []string{messages.EventSubjects}}); err != nil {
 		t.Fatal(err)
 	}
-	for _, connection := range []string{"other", "mine"} {
-		event := fmt.Sprintf(`{"event_id":"e","kind":"reauthorization_required","connection":%q,"version":2}`, connection)
-		if _, err := js.Publish(t.Context(), messages.EventSubject(messages.EventReauthorizationRequired, connection), []byte(event)); err != nil {
+	publish := func(id, connection string) {
+		event := fmt.Sprintf(`{"event_id":%q,"kind":"reauthorization_required","connection":%q,"version":2}`, id, connection)
+		subject := messages.EventSubject(messages.EventReauthorizationRequired, connection)
+		if _, err := js.Publish(t.Context(), subject, []byte(event)); err != nil {
 			t.Fatal(err)
 		}
 	}
+	publish("old", "mine") // the customer may have connected since
 	watcher := run("events", "CONNECTION=mine", "WEBHOOK_URL="+webhook(t), "NATS_URL="+s.ClientURL(),
 		"NATS_USER=watcher", "NATS_PASSWORD="+password, "NATS_INBOX_PREFIX=_INBOX.watcher")
+	watcher.await(`watching mine`)
+	publish("other", "other")
+	publish("new", "mine")
 	watcher.await(`again in \d+ s`)
 	watcher.await(`mine must connect again`)
 	watcher.interrupt()
@@ -355,6 +375,9 @@ func webhook(t *testing.T) string {
 		}
 		if err != nil || event.Kind != messages.EventReauthorizationRequired || event.Connection != "mine" {
 			t.Errorf("the webhook got %q (%v)", body, err)
+		}
+		if event.EventID == "old" {
+			t.Error("the webhook got an event of before the watch")
 		}
 		if first == "" {
 			first = event.EventID

@@ -58,6 +58,7 @@ func TestMutatedRequests(t *testing.T) {
 		{search, `{"connection":"acme","mode":"page"}`, true},
 		{search, `{"connection":"acme","mode":"Page"}`, false},
 		{search, filter(`{"field":"name","op":"like","value":"x"}`), false},
+		{search, filter(`{"field":"name","op":"like","value":["x"]}`), false},
 		{messages.ConnectionsAuthorize, `{"connection":"new",` + url + `,"grant":"password"}`, false},
 		{messages.ConnectionsAuthorize, `{"connection":"new",` + url + `,"prompt":"always"}`, false},
 		{messages.ConnectionsCheck, `{"connection":"acme","tables":["products"]}`, false},

@@ -17,6 +17,8 @@ import (
 	"github.com/crmbridge/crmbridge/deploy/check/rules"
 )
 
+//go:generate go test -run ^TestTheFilesAreMade$ -update .
+
 var update = flag.Bool("update", false, "write the files of the dashboards")
 
 // text is the file of a dashboard.
@@ -53,7 +55,7 @@ func TestTheFilesAreMade(t *testing.T) {
 			}
 		}
 		if have, err := os.ReadFile(name); err != nil || !bytes.Equal(have, text) {
-			t.Errorf("%s is stale (%v): in deploy/check, go test ./boards -run TheFilesAreMade -update", b.File, err)
+			t.Errorf("%s is stale (%v): in deploy/check, go generate ./boards", b.File, err)
 		}
 	}
 	files, err := os.ReadDir(filepath.Join(root, Folder))

@@ -19,7 +19,7 @@ const commentWidth = 92
 func Render(scale float64) ([]byte, error) {
 	var out bytes.Buffer
 	out.WriteString("# Rules for Prometheus; deploy/kubernetes/components/alerts has the same for its operator.\n" +
-		"# Made from the table in deploy/check/rules by \"go test -run Alerts -update .\" in deploy/check.\n" +
+		"# Made from the table in deploy/check/rules by \"go generate ./...\" in deploy/check.\n" +
 		"# " + Runbook + " says of each what it means and what to do.\ngroups:\n  - name: crmbridge\n    rules:\n")
 	for _, a := range table {
 		expr, err := scaled(a.Expr, scale)

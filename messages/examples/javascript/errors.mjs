@@ -2,7 +2,7 @@
 // Errors: what to branch on, what to show, and when to ask again.
 //
 //   npm install && CONNECTION=demo node errors.mjs
-import { NoRespondersError, TimeoutError } from "@nats-io/transport-node";
+import { RequestError, TimeoutError } from "@nats-io/transport-node";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, connection, CrmError, run } from "./crmbridge.mjs";
 
@@ -19,7 +19,7 @@ export async function patiently(request, signal, tries = 5, patience = 60_000) {
     try {
       return await request();
     } catch (err) {
-      const nobody = err instanceof NoRespondersError || err instanceof TimeoutError;
+      const nobody = err instanceof TimeoutError || (err instanceof RequestError && err.isNoResponders());
       const again = nobody || (err instanceof CrmError && err.error.retryable);
       const backOff = 1_000 * 2 ** (tried - 1) * (0.5 + Math.random());
       const wait = (err instanceof CrmError && err.error.retry_after_ms) || backOff;

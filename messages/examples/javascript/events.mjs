@@ -1,12 +1,13 @@
 // @ts-check
 // Calls a webhook when a customer must connect again. An event is acknowledged when the webhook has
-// taken it (2xx), so none is missed while this program or the webhook is down, for 7 days.
+// taken it (2xx), so none is missed while this program or the webhook is down, for 7 days. It begins
+// with its first start: who is named by an older event may have connected since.
 //
 //   npm install && WEBHOOK_URL=https://example.com/hook CONNECTION=demo node events.mjs
 //
 // The NATS user needs JetStream's API for the consumer (../README.md has the subjects). Without that
 // right subscribe to the same subject: what happens meanwhile is then missed.
-import { AckPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
+import { AckPolicy, DeliverPolicy, jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connection, run } from "./crmbridge.mjs";
 
 const webhook = process.env.WEBHOOK_URL;
@@ -18,6 +19,7 @@ await run(async (nc, signal) => {
   await consumers.add("CRM_EVENTS", {
     durable_name: name,
     filter_subject: `crm.events.connections.reauthorization_required.${connection}`,
+    deliver_policy: DeliverPolicy.New,
     ack_policy: AckPolicy.Explicit,
     ack_wait: 30_000_000_000, // ns: longer than the webhook may take
     max_ack_pending: 1, // in order

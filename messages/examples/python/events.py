@@ -1,5 +1,6 @@
 """Calls a webhook when a customer must connect again. An event is acknowledged when the webhook has
-taken it (2xx), so none is missed while this program or the webhook is down, for 7 days.
+taken it (2xx), so none is missed while this program or the webhook is down, for 7 days. It begins with
+its first start: who is named by an older event may have connected since.
 
     pip install nats-py
     WEBHOOK_URL=https://example.com/hook CONNECTION=demo python3 events.py
@@ -15,7 +16,7 @@ import urllib.request
 
 import nats.errors
 import nats.js.errors
-from nats.js.api import AckPolicy, ConsumerConfig
+from nats.js.api import AckPolicy, ConsumerConfig, DeliverPolicy
 
 from crmbridge import CONNECTION, run
 
@@ -39,7 +40,13 @@ async def main(nc):
         durable=NAME,
         stream="CRM_EVENTS",
         # s: longer than the webhook may take; one at a time, in order.
-        config=ConsumerConfig(name=NAME, ack_policy=AckPolicy.EXPLICIT, ack_wait=30, max_ack_pending=1),
+        config=ConsumerConfig(
+            name=NAME,
+            deliver_policy=DeliverPolicy.NEW,
+            ack_policy=AckPolicy.EXPLICIT,
+            ack_wait=30,
+            max_ack_pending=1,
+        ),
     )
     print("watching", CONNECTION, flush=True)
     while True:

@@ -1,6 +1,8 @@
 package campaign_test
 
 import (
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -47,3 +49,16 @@ func (r *rig) Slow(delay time.Duration) {
 }
 
 func (r *rig) Revoke(connection string) { r.Connection(connection).Revoke() }
+
+// BenchmarkTestService is how long the tests above take, as "go test" runs them: less than 2 s.
+func BenchmarkTestService(b *testing.B) {
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if said, err := exec.CommandContext(b.Context(), self, "-test.run=^TestService$").CombinedOutput(); err != nil {
+			b.Fatalf("%v\n%s", err, said)
+		}
+	}
+}

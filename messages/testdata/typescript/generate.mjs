@@ -4,7 +4,9 @@
 //   node generate.mjs FOLDER          writes FOLDER/crmbridge.d.ts
 //   node generate.mjs FOLDER --check  fails where that file is another one
 //
-// FOLDER is messages/. The packages are those of package.json beside this file.
+// FOLDER is messages/. The packages are those of package-lock.json beside this file. "go generate
+// ./messages" runs this, and installs them where CRMBRIDGE_TEST_TYPESCRIPT_FOLDER does not name a
+// folder that has them.
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -13,6 +15,7 @@ import { compile } from "json-schema-to-typescript";
 
 const [folder, check] = process.argv.slice(2);
 const text = readFileSync(join(folder, "asyncapi.json"), "utf8");
+const beside = (name) => readFileSync(new URL(name, import.meta.url), "utf8");
 
 const information = 2; // of the parser's severities: 0 is an error, 1 a warning
 const { document, diagnostics } = await new Parser().parse(text);
@@ -50,10 +53,11 @@ const made = await compile({ title: "Root", type: "object", properties: {}, defi
   style: { printWidth: 110 },
   unreachableDefinitions: true,
 });
-const sum = createHash("sha256").update(text).digest("hex");
+const sum = createHash("sha256");
+for (const of of [text, beside("generate.mjs"), beside("package-lock.json")]) sum.update(of);
 const types =
-  `// crmbridge's bodies and headers. Made of asyncapi.json by testdata/typescript/generate.mjs; do not edit.\n` +
-  `// sha256 of asyncapi.json: ${sum}\n\n` +
+  `// crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.\n` +
+  `// sha256 of asyncapi.json, generate.mjs, package-lock.json: ${sum.digest("hex")}\n\n` +
   made
     .replace(/export interface Root \{[^}]*\}\n/, "")
     .replace(/\/\*\*\n(?: \*[^\n]*\n)*? \* This (?:interface|type) was referenced by `Root`[^\n]*\n \* via the `definition` "[^"]*"\.\n \*\/\n/g, "");
@@ -62,6 +66,6 @@ const file = join(folder, "crmbridge.d.ts");
 if (check !== "--check") {
   writeFileSync(file, types);
 } else if (readFileSync(file, "utf8") !== types) {
-  console.error("crmbridge.d.ts is stale: see generate.mjs");
+  console.error("crmbridge.d.ts is stale: go generate ./messages");
   process.exit(1);
 }
