@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -70,5 +72,42 @@ func TestDeletingAJobAsksOnATerminal(t *testing.T) {
 	if fault := c.Run(t.Context(), std); codeOf(fault) != messages.Cancelled ||
 		!strings.Contains(err.String(), "Delete job j of acme") {
 		t.Errorf("%v, asked %q", fault, err.String())
+	}
+}
+
+// Why a job waits, and until when, stands in its record or in the limits of its connection.
+func TestJobsSayWhatTheyWaitFor(t *testing.T) {
+	const list = `{"jobs":[{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"%s},` +
+		`{"id":"done","operation":"accounts.search","connection":"globex","state":"done"}]}`
+	at := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	until := at.Format(time.RFC3339)
+	for _, test := range []struct{ record, limits, want string }{
+		{`,"retry_at":"` + until + `","error":{"code":"throttled","message":"m"}`, "", "until " + until + ": throttled"},
+		{"", `{"blocked_until":"` + until + `","blocked_by":"requests","breaker":"closed"}`,
+			"until " + until + ": throttled, by its limit of requests in five minutes"},
+		{"", `{"breaker":"closed","calls_today":5,"daily_calls":5}`, "until midnight UTC: throttled, by the customer's --daily-calls"},
+		{"", `{"breaker":"open"}`, "until its environment answers again: unavailable"},
+		{"", `{"breaker":"closed"}`, ""},
+		{"", `{"error":{"code":"unavailable","message":"m"}}`, ""},
+		{"", "", ""}, // nobody answers
+	} {
+		a := newAnswers(t)
+		answer := fmt.Sprintf(list, test.record)
+		a.give("crm.jobs.list.request", answer)
+		a.give("crm.jobs.list.request.acme", answer)
+		a.give("crm.jobs.get.request.acme", `{"job":{"id":"j","connection":"acme","state":"queued"`+test.record+`}}`)
+		if test.limits != "" {
+			a.give("crm.connections.limits.request.acme", test.limits)
+		}
+		a.give("crm.connections.limits.request.globex", `{"breaker":"open"}`)
+		for _, line := range []string{"jobs list --utc", "jobs list acme --utc", "jobs get acme j --utc"} {
+			status, stdout, stderr := a.run(strings.Fields(line)...)
+			if status != 0 || !strings.Contains(stdout, test.want) || strings.Contains(stdout, "until") != (test.want != "") {
+				t.Errorf("%s with %s, %s: status %d\n%s%s", line, test.record, test.limits, status, stdout, stderr)
+			}
+		}
+		if asked := a.requests(); strings.Contains(asked, "globex") || test.record != "" && strings.Contains(asked, "limits") {
+			t.Errorf("asked without need:\n%s", asked)
+		}
 	}
 }
