@@ -3,6 +3,7 @@ package messages
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go"
@@ -12,14 +13,41 @@ import (
 // JetStream: what happens while it is not connected is missed.
 type EventWatch struct{ sub *nats.Subscription }
 
-// WatchConnection watches one connection from now on; Close ends it.
+// subscribeWait bounds the wait for the server's word that it has a subscription.
+const subscribeWait = 10 * time.Second
+
+// subscribe subscribes, and returns once the server has the subscription: what anybody publishes
+// from then on is heard. Errors: ctx's, or unavailable, which says what could not be done.
+func (c *Client) subscribe(ctx context.Context, subject, what string) (*nats.Subscription, error) {
+	sub, err := c.nc.SubscribeSync(subject)
+	if err != nil {
+		return nil, Errorf(Unavailable, "%s: %v", what, err).Because(err)
+	}
+	waiting, cancel := context.WithTimeout(ctx, subscribeWait)
+	defer cancel()
+	if err = c.nc.FlushWithContext(waiting); err == nil {
+		return sub, nil
+	}
+	_ = sub.Unsubscribe() // fails only where the connection is closed
+	switch {
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case waiting.Err() != nil:
+		return nil, Errorf(Unavailable, "%s: NATS has not answered for %s", what, subscribeWait).Because(err)
+	}
+	return nil, Errorf(Unavailable, "%s: %v", what, err).Because(err)
+}
+
+// WatchConnection watches one connection from now on; Close ends it. When it returns, the NATS
+// server has the subscription. Errors: invalid_request, unavailable where the server does not
+// answer for 10 s.
 func (c *Client) WatchConnection(connection string) (*EventWatch, error) {
 	if !ValidConnection(connection) {
 		return nil, Invalid("connection", "is not a connection id: 1 to 64 letters, digits, _ and -")
 	}
-	sub, err := c.nc.SubscribeSync(EventSubject("*", connection))
+	sub, err := c.subscribe(context.Background(), EventSubject("*", connection), "watch the connection's events")
 	if err != nil {
-		return nil, Errorf(Unavailable, "watch the connection's events: %v", err).Because(err)
+		return nil, err
 	}
 	return &EventWatch{sub}, nil
 }

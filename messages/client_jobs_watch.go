@@ -19,14 +19,19 @@ type JobWatch struct{ sub *nats.Subscription }
 // watchedRecords is how many records may wait for their reader; those beyond are missed.
 const watchedRecords = 64
 
-// Watch watches one job from now on; Close ends it.
+// Watch watches one job from now on; Close ends it. When it returns, the NATS server has the
+// subscription. Errors: invalid_request, unavailable where the server does not answer for 10 s.
 func (j *JobsClient) Watch(connection, id string) (*JobWatch, error) {
+	return j.watch(context.Background(), connection, id)
+}
+
+func (j *JobsClient) watch(ctx context.Context, connection, id string) (*JobWatch, error) {
 	if fault := validJob(connection, id); fault != nil {
 		return nil, fault
 	}
-	sub, err := j.client.nc.SubscribeSync(StateSubject(connection, id))
+	sub, err := j.client.subscribe(ctx, StateSubject(connection, id), "watch the job")
 	if err != nil {
-		return nil, Errorf(Unavailable, "watch the job: %v", err).Because(err)
+		return nil, err
 	}
 	if err := sub.SetPendingLimits(watchedRecords, watchedRecords*MaxJobRecord); err != nil {
 		return nil, Errorf(Unavailable, "watch the job: %v", err).Because(err)
@@ -67,7 +72,7 @@ const progressAsk = 15 * time.Second
 // record as it is written. What was missed is asked for. It ends after the first error.
 func (j *JobsClient) Progress(ctx context.Context, connection, id string) iter.Seq2[*JobRecord, error] {
 	return func(yield func(*JobRecord, error) bool) {
-		watch, err := j.Watch(connection, id)
+		watch, err := j.watch(ctx, connection, id)
 		if err != nil {
 			yield(nil, err)
 			return

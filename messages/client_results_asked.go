@@ -96,14 +96,13 @@ func (w *waits) next() time.Duration {
 
 // pause waits until the job's record changes, or for a while. Its error is ctx's.
 func (r *resultsReader) pause(ctx context.Context) error {
+	waiting, cancel := context.WithTimeout(ctx, r.wait.next())
+	defer cancel()
 	if r.wake == nil {
-		if watch, err := r.jobs.Watch(r.connection, r.id); err == nil {
+		if watch, err := r.jobs.watch(waiting, r.connection, r.id); err == nil {
 			r.wake = watch
 		}
 	}
-	end := time.Now().Add(r.wait.next())
-	waiting, cancel := context.WithDeadline(ctx, end)
-	defer cancel()
 	if r.wake != nil {
 		if _, err := r.wake.Next(waiting); err == nil {
 			r.wait.reset()

@@ -74,8 +74,8 @@ const MaxLoginHint = 256
 type AuthorizeReply struct {
 	RequestHead
 	Connection AuthorizedConnection `json:"connection,omitzero"`
-	ConnectURL string               `json:"connect_url,omitzero"`
-	ExpiresAt  time.Time            `json:"expires_at,omitzero"`
+	ConnectURL string               `json:"connect_url,omitzero" jsonschema:"the page that a person at the customer opens; not for client_credentials"`
+	ExpiresAt  time.Time            `json:"expires_at,omitzero" jsonschema:"until when the page can be opened"`
 	// AuthorizationURL and State are there only where BUS_COMPLETION is on, and so are
 	// Tables, the names of the tables that may be read once the sign-in is completed.
 	// Nobody who goes to AuthorizationURL sees crmbridge's page: the application says
@@ -128,7 +128,8 @@ type CompleteRequest struct {
 	ErrorDescription string `json:"error_description,omitzero"`
 }
 
-// ConnectionGetRequest asks for a connection, and how far a sign-in is that was begun for it.
+// ConnectionGetRequest asks for a connection, and how far a sign-in is that was begun for it. A
+// ConnectURL that is none, or of another connection, or older than 21 minutes is invalid_request.
 type ConnectionGetRequest struct {
 	Target
 	ConnectURL string `json:"connect_url,omitzero" jsonschema:"the connect_url that connections.authorize answered with: the reply says in sign_in how far that sign-in is"`
@@ -136,13 +137,14 @@ type ConnectionGetRequest struct {
 
 // Phases of a [SignIn].
 const (
-	// SignInWaiting: nobody has come back from Microsoft yet.
+	// SignInWaiting: nobody has come back from Microsoft yet, or the sign-in is being completed.
 	SignInWaiting = "waiting"
-	// SignInConnected: the link has made the connection.
+	// SignInConnected: the link has made the connection, whoever connected it again since.
 	SignInConnected = "connected"
 	// SignInFailed: who went on from the link last came back without success; it can be opened again.
 	SignInFailed = "failed"
-	// SignInExpired: the link cannot be opened any more.
+	// SignInExpired: the link cannot be opened any more, since its time is over or the connection was
+	// deleted and made again. Whoever went on from it before its end may still complete for 10 minutes.
 	SignInExpired = "expired"
 )
 
@@ -151,17 +153,18 @@ func SignInPhases() []string {
 	return []string{SignInWaiting, SignInConnected, SignInFailed, SignInExpired}
 }
 
-// A SignIn is how far the sign-in of a connect_url is.
+// A SignIn is how far the sign-in of a connect_url is. Error is there with SignInFailed and with
+// nothing else: what the person's page said.
 type SignIn struct {
-	Phase string `json:"phase" jsonschema:"waiting, connected, failed or expired"`
-	Error *Error `json:"error,omitzero"` // why it failed
+	Phase string `json:"phase" jsonschema:"waiting: nobody has come back from Microsoft yet; connected: the link made the connection; failed: who came back last did without success; expired: the link cannot be opened any more"`
+	Error *Error `json:"error,omitzero" jsonschema:"why, with failed only"`
 }
 
 // ConnectionGetReply holds one connection, and SignIn where the request named a connect_url.
 type ConnectionGetReply struct {
 	RequestHead
 	Connection Connection `json:"connection"`
-	SignIn     *SignIn    `json:"sign_in,omitzero"`
+	SignIn     *SignIn    `json:"sign_in,omitzero" jsonschema:"how far the sign-in of connect_url is, where the request has one"`
 }
 
 // ConnectionRequest names a connection and nothing else: connections.delete,

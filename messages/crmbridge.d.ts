@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.
-// sha256 of asyncapi.json, generate.mjs, package-lock.json: 8b63131c5fdf519a5e1685c31294d794b21c34d7cdb8ab606f638bdca6689509
+// sha256 of asyncapi.json, generate.mjs, package-lock.json: ac4ff4657c3fad9c4e7fd8b1c55c399aac408bb35b2bd8a40efbfdc1916a860d
 
 export type Where =
   | {
@@ -429,8 +429,14 @@ export interface AccountsSearchRequestAsJob {
 }
 export interface AuthorizeReply {
   authorization_url?: string;
+  /**
+   * the page that a person at the customer opens; not for client_credentials
+   */
   connect_url?: string;
   connection?: string | Connection;
+  /**
+   * until when the page can be opened
+   */
   expires_at?: string;
   request_id: string;
   state?: string;
@@ -552,10 +558,13 @@ export interface ConnectionEvent {
 export interface ConnectionGetReply {
   connection: Connection;
   request_id: string;
+  /**
+   * how far the sign-in of connect_url is, where the request has one
+   */
   sign_in?: {
     error?: Error;
     /**
-     * waiting, connected, failed or expired
+     * waiting: nobody has come back from Microsoft yet; connected: the link made the connection; failed: who came back last did without success; expired: the link cannot be opened any more
      */
     phase: "waiting" | "connected" | "failed" | "expired";
     [k: string]: unknown;

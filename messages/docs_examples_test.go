@@ -124,6 +124,9 @@ func unknownMembers(schema map[string]any, value any) []string {
 // The documents' Go compiles, each block by itself as a package of this module. The compiler is told of the blocks by an overlay: nothing is
 // written into the repository.
 func TestDocumentsShowGoThatCompiles(t *testing.T) {
+	if raced {
+		t.Skip("not with the race detector: the compiler is another program")
+	}
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

@@ -45,7 +45,8 @@ type JobsListReply struct {
 }
 
 // JobResultsRequest asks for one message of a job's results. The reply is that message as
-// it is stored: its body, and its headers but for Crm-Checkpoint and Crm-Request-Id.
+// it is stored: its body, and its headers but for Crm-Checkpoint, which it has not, and
+// Crm-Request-Id, which is the asker's as on every reply.
 type JobResultsRequest struct {
 	Target
 	JobID string `json:"job_id" jsonschema:"id of the job"`
@@ -53,7 +54,8 @@ type JobResultsRequest struct {
 }
 
 // JobResultsReply is what the bodies of results have in common. Beside it stand the members
-// of the reply of the job's operation, or an error, as in an [ErrorReply].
+// of the reply of the job's operation, or an error, as in an [ErrorReply]. The body is as it is
+// stored: RequestID is that of the request that made the job, and the asker's is in the header.
 type JobResultsReply struct{ Head }
 
 // JobRetryRequest asks to run a job that failed again.

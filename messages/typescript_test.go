@@ -15,6 +15,9 @@ import (
 // (.ci/run makes it); the test is skipped where one is missing, unless CRMBRIDGE_TEST_NODE=required.
 func nodeTools(t *testing.T) (node, folder string) {
 	t.Helper()
+	if raced {
+		t.Skip("not with the race detector: node is another program")
+	}
 	missing := t.Skipf
 	if os.Getenv("CRMBRIDGE_TEST_NODE") == "required" {
 		missing = t.Fatalf

@@ -124,6 +124,15 @@ func (st attempt) failed(e *Error) attempt {
 	return st
 }
 
+// kept is how long the attempt is known from now on. One that made the connection outlasts its
+// ticket, for those who ask what became of the link.
+func (st attempt) kept() time.Duration {
+	if st.Phase == phaseDone {
+		return ticketKept
+	}
+	return outcomeKept
+}
+
 // error is the failure as it was.
 func (f *failure) error() *Error {
 	return &Error{Code: f.Code, Message: f.Message, AdminConsentURL: f.AdminConsentURL, AADSTS: f.AADSTS, Actor: f.Actor}

@@ -98,7 +98,7 @@ func (a *Authorizer) useUp(ctx context.Context, key, state string) error {
 		case t.UsedBy != "":
 			return badState()
 		}
-		t.UsedBy = state
+		t.UsedBy, t.Failed = state, nil // what a later opening ended with is not how the link ended
 		if _, err = change(ctx, a.store, at, t, keepTTL); !errors.Is(err, errConflict) {
 			return err
 		}

@@ -137,7 +137,7 @@ func (a *Authorizer) settle(ctx context.Context, at fence, st attempt) (fence, e
 	defer cancel()
 	at.wid = random(9)
 	for wait := pollShort; ; wait = min(wait*2, time.Second) {
-		next, err := change(ctx, a.store, at, st, outcomeKept)
+		next, err := change(ctx, a.store, at, st, st.kept())
 		if err == nil {
 			return next, nil
 		}

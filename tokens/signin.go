@@ -10,7 +10,7 @@ import (
 // Phases of a [SignIn].
 const (
 	SignInWaiting   = "waiting"   // nobody came back from Microsoft yet, or it is being completed
-	SignInConnected = "connected" // the link made the connection as it is
+	SignInConnected = "connected" // the link made the connection, whoever authorized it again since
 	SignInFailed    = "failed"    // the last one who went on from the link came back without success
 	SignInExpired   = "expired"   // the link cannot be opened any more
 )
@@ -48,6 +48,21 @@ func (a *Authorizer) SignIn(ctx context.Context, connection, connectURL string) 
 		return SignIn{Phase: SignInExpired}, nil
 	case t.UsedBy != "" && r.authorizedBy == t.UsedBy:
 		return SignIn{Phase: SignInConnected}, nil
+	case t.UsedBy != "":
+		// The grant is another one by now, of a later sign-in or an application, or it is not saved
+		// yet: only the attempt knows. It is kept as long as its ticket.
+		st, _, err := load[attempt](ctx, a.store, t.UsedBy, statePurpose)
+		if err != nil && !errors.Is(err, errMissing) {
+			return SignIn{}, err
+		}
+		switch {
+		case err == nil && st.Result != nil:
+			return SignIn{Phase: SignInConnected}, nil
+		case err == nil && st.Failure != nil:
+			return SignIn{Phase: SignInFailed, Err: st.Failure.error()}, nil
+		}
+	}
+	switch {
 	case t.Failed != nil:
 		return SignIn{Phase: SignInFailed, Err: t.Failed.error()}, nil
 	case time.Now().After(t.ExpiresAt):
@@ -60,14 +75,14 @@ func (a *Authorizer) SignIn(ctx context.Context, connection, connectURL string) 
 const tellTime = 2 * time.Second
 
 // tell keeps why an attempt failed with its link, for whoever waits for the person. Where the link
-// was opened another time since, or has made the connection, that is what counts. What cannot be
-// written is not missed: who waits does so until the link ends.
+// was opened another time since, or is used up by another attempt, that is what counts. What cannot
+// be written is not missed: who waits does so until the link ends.
 func (a *Authorizer) tell(ctx context.Context, state string, st attempt) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellTime)
 	defer cancel()
 	for range saveTries {
 		t, at, err := load[ticket](ctx, a.store, st.Ticket, ticketPurpose)
-		if err != nil || t.UsedBy != "" && t.UsedBy != state || t.Openings != st.Opening {
+		if err != nil || t.UsedBy != "" && t.UsedBy != state || t.UsedBy == "" && t.Openings != st.Opening {
 			return
 		}
 		t.Failed = st.Failure

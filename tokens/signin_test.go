@@ -4,7 +4,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/crmbridge/crmbridge/tokens"
@@ -129,4 +131,86 @@ func TestSignIn(t *testing.T) {
 		ask("acme")
 		is("acme", first, tokens.SignInExpired, "")
 	})
+}
+
+// A link that made the connection stays connected whatever becomes of the connection, and the other
+// links of the connection are what they are.
+func TestSignInOfSeveralLinks(t *testing.T) {
+	t.Parallel()
+	eachRedis(t, func(t *testing.T, rdb redis.UniversalClient) {
+		b := newBench(t, rdb)
+		ask := func(environment string) string {
+			t.Helper()
+			begun, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: environment})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return begun.ConnectURL
+		}
+		are := func(when string, want map[string]string) {
+			t.Helper()
+			for link, phase := range want {
+				if s, err := b.auth.SignIn(t.Context(), "acme", link); err != nil || s.Phase != phase ||
+					(s.Err != nil) != (phase == tokens.SignInFailed) {
+					t.Errorf("%s: %+v %v, want %s", when, s, err, phase)
+				}
+			}
+		}
+		complete := func(cb tokens.Callback, code string) {
+			t.Helper()
+			if _, err := b.auth.Complete(t.Context(), cb); tokens.CodeOf(err) != code {
+				t.Errorf("%v, want %s", err, code)
+			}
+		}
+		const waiting, connected, failed, expired = tokens.SignInWaiting, tokens.SignInConnected, tokens.SignInFailed,
+			tokens.SignInExpired
+
+		// Nobody has connected yet, and another environment is asked for.
+		replaced := ask(envB)
+		first, second, third := ask(envA), ask(envA), ask(envA)
+		are("replaced", map[string]string{replaced: expired, first: waiting, second: waiting})
+		complete(declined(b.opened(second), "AADSTS65004: declined"), tokens.CodeConsentRequired)
+		early := b.opened(first)
+		complete(declined(b.opened(first), ""), tokens.CodeConsentRequired)
+		are("two browsers", map[string]string{first: failed, second: failed, third: waiting})
+		complete(early, "")
+		are("one connects", map[string]string{first: connected, second: failed, third: waiting})
+
+		later := b.opened(third)
+		complete(b.opened(second), "")
+		are("another one, opened again", map[string]string{first: connected, second: connected, third: waiting})
+		complete(later, "")
+		are("and a third", map[string]string{first: connected, second: connected, third: connected})
+		complete(b.signIn(tokens.Request{Connection: "acme"}), "")
+		are("over the bus", map[string]string{first: connected, second: connected, third: connected})
+		if _, err := b.store.DeleteIfThere(t.Context(), "acme"); err != nil {
+			t.Fatal(err)
+		}
+		anew := ask(envA)
+		complete(b.opened(anew), "")
+		are("deleted and made again", map[string]string{first: expired, second: expired, third: expired, anew: connected})
+	})
+}
+
+// What became of a link is known as long as the link is.
+func TestSignInIsKnownAsLongAsItsLink(t *testing.T) {
+	t.Parallel()
+	redis := miniredis.RunT(t)
+	b := newBench(t, client(t, redis.Addr()))
+	first, err := b.auth.Begin(t.Context(), tokens.Request{Connection: "acme", EnvironmentURL: envA})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.auth.Complete(t.Context(), b.opened(first.ConnectURL)); err != nil {
+		t.Fatal(err)
+	}
+	b.connect("acme", 3600)
+	redis.FastForward(20 * time.Minute)
+	if s, err := b.auth.SignIn(t.Context(), "acme", first.ConnectURL); err != nil || s.Phase != tokens.SignInConnected {
+		t.Errorf("%+v %v", s, err)
+	}
+	redis.FastForward(2 * time.Minute)
+	if _, err := b.auth.SignIn(t.Context(), "acme", first.ConnectURL); tokens.CodeOf(err) != tokens.CodeInvalidRequest {
+		t.Error(err)
+	}
 }

@@ -1,11 +1,10 @@
 package main
 
 import (
-	"log/slog"
 	"os"
 	"testing"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 )
 
 // TestMain runs the tests, or is the program where a test started it as a child.
@@ -13,6 +12,5 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beTheProgram) != "" {
 		os.Exit(run(os.Args[1:], os.Stdout, os.Stderr))
 	}
-	bridge.QuietRedis(slog.New(slog.DiscardHandler))
-	os.Exit(m.Run())
+	os.Exit(bridgetest.Run(m))
 }

@@ -289,7 +289,10 @@ Try, in another terminal:
   go run ./cmd/crmbridge contacts search demo --where 'department = Marketing' --fields name,job_title,account
   go run ./cmd/crmbridge contacts changes demo --cursor-file demo-contacts.cursor
   go run ./cmd/crmbridge accounts export demo --out demo-accounts.csv
+  go run ./cmd/crmbridge accounts search demo --all --csv > accounts.csv
   go run ./cmd/crmbridge jobs list demo
+  go run ./cmd/crmbridge status
+  go run ./cmd/crmbridge events watch
   go run ./cmd/crmbridge connections check demo
   go run ./cmd/crmbridge users whoami demo
   go run ./cmd/crmbridge connect second %s

@@ -75,7 +75,8 @@ func (c *client) askOften(ctx context.Context, questions func(context.Context, *
 func (c *client) askAs(ctx context.Context, denied func(error),
 	questions func(context.Context, *asker) error) error {
 	if c.Timeout <= 0 || c.Timeout > messages.MaxDeadline {
-		return fmt.Errorf("%w: --timeout must be between 0s and %s", bridge.ErrUsage, messages.MaxDeadline)
+		return fmt.Errorf("%w: --timeout must be longer than nothing and at most %.0fm, for example 30s", bridge.ErrUsage,
+			messages.MaxDeadline.Minutes())
 	}
 	var answered atomic.Bool
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {

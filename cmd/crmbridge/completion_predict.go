@@ -120,9 +120,11 @@ func (c *completing) predictors() map[string]complete.Predictor {
 		"job":        answer(c.jobs),
 		"context":    answer(bridge.Contexts),
 		"operation":  answer(operationNames),
+		"topic":      answer(func() []string { return append(topicNames(), commandNames()...) }),
 		"tables":     list(tables),
 		"fields":     list(func() []string { return c.fields(false) }),
 		"order":      complete.PredictFunc(func(a complete.Args) []string { return ofOrder(a.Last, c.fields(true)) }),
+		"columns":    complete.PredictFunc(func(a complete.Args) []string { return ofColumns(a.Last, c.fields(false)) }),
 		"where":      complete.PredictFunc(c.where),
 		"kind":       list(messages.EventKinds),
 		"prompt":     complete.PredictSet("login", "consent", "select_account", "none"),
@@ -165,6 +167,17 @@ func ofOrder(list string, names []string) []string {
 		names = descending
 	}
 	return ofList(list, names)
+}
+
+// ofColumns completes the field of the last HEADER=FIELD of a list, or a field that goes by its own name.
+func ofColumns(list string, names []string) []string {
+	begin := strings.LastIndexByte(list, ',') + 1
+	begin += strings.LastIndexByte(list[begin:], '=') + 1
+	candidates := make([]string, len(names))
+	for i, name := range names {
+		candidates[i] = list[:begin] + name
+	}
+	return candidates
 }
 
 // where completes a filter. A field that is the only one comes with its operators: with one

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+	"github.com/nats-io/nats.go"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
@@ -173,6 +174,7 @@ func hostileAnswers(t *testing.T) *answers {
 // What Tab makes of a line in the shells themselves: after is the line then, and shown is in the
 // list of several candidates.
 func TestShellsCompleteLines(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "it types into three shells")
 	hanging, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, and never says a word
 	if err != nil {
@@ -297,7 +299,7 @@ func TestCompletionAsksForIdsOnly(t *testing.T) {
 // command; so does one that nobody answers behind.
 func TestCompletionHasOneSecond(t *testing.T) {
 	a := newAnswers(t)
-	if _, err := a.nc.SubscribeSync("crm.>"); err != nil {
+	if _, err := a.nc.Subscribe("crm.>", func(*nats.Msg) {}); err != nil { // unread messages would keep Drain waiting
 		t.Fatal(err)
 	}
 	if err := a.nc.Flush(); err != nil {

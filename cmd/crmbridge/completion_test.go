@@ -1,10 +1,12 @@
 package main
 
 import (
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
@@ -28,6 +30,7 @@ func completed(t *testing.T, shell, line string, args ...string) (candidates []s
 
 // Each shell is told what it puts in the place of what is typed.
 func TestCompletionByShell(t *testing.T) {
+	bridgetest.Unraced(t, "one goroutine reads words")
 	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
 	const search = "crmbridge contacts search acme "
 	for _, c := range []struct{ line, bash, other string }{
@@ -154,5 +157,75 @@ func TestCompletionWithoutRights(t *testing.T) {
 	if got, status := completed(t, "fish", "crmbridge accounts get acme x --fields na"); status != 0 ||
 		!slices.Equal(got, []string{"name"}) {
 		t.Errorf("%q, status %d", got, status)
+	}
+}
+
+// freeText are flags and arguments whose values nobody can know.
+var freeText = map[string]bool{
+	"admin-addr": true, "as": true, "ask-nats-inbox-prefix": true, "ask-nats-url": true,
+	"azure-federated-token-file": true, "console-addr": true, "consumer": true, "cursor": true,
+	"dynamics-allowed-hosts": true, "dynamics-api-version": true, "entra-authority-url": true,
+	"entra-client-id": true, "entra-client-secret": true, "environment-url": true, "http-addr": true,
+	"job-lifetime": true, "job-max-bytes": true, "login-hint": true, "max-in-flight": true, "memory-budget": true,
+	"nats-inbox-prefix": true, "nats-replicas": true, "nats-url": true, "operator-name": true,
+	"operator-url": true, "pprof-addr": true, "public-url": true, "redis-url": true, "reply-subjects": true,
+	"results-max-bytes": true, "row": true, "shutdown-grace": true, "tenant": true, "token-keyset": true,
+	"user": true, "user-concurrency": true,
+}
+
+// Whatever has a known set of values is completed: enums, field names, connections, contexts. What is text and
+// neither is listed above.
+func TestEveryValueIsCompleted(t *testing.T) {
+	parser, err := kong.New(newCommands())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := (&completing{}).predictors()
+	used, free := map[string]bool{}, map[string]bool{}
+	for _, leaf := range parser.Model.Leaves(false) {
+		values := slices.Clone(leaf.Positional)
+		for _, flag := range leaf.Flags {
+			values = append(values, flag.Value)
+		}
+		for _, value := range values {
+			predictor := value.Tag.Get("predictor")
+			used[predictor] = true
+			kind := value.Target.Kind()
+			switch {
+			case predictor != "" && known[predictor] == nil:
+				t.Errorf("%s %s: there is no predictor %q", leaf.Path(), value.Name, predictor)
+			case predictor != "", value.Enum != "", value.IsBool(), freeText[value.Name]:
+				free[value.Name] = true
+			case kind >= reflect.Int && kind <= reflect.Float64: // numbers, durations
+			case value.Flag != nil && strings.Contains(value.Flag.PlaceHolder, "FILE"): // by the shell
+			default:
+				t.Errorf("%s %s: its values are not completed: %s", leaf.Path(), value.Name, value.Help)
+			}
+		}
+	}
+	for name := range known {
+		if !used[name] {
+			t.Errorf("no flag or argument uses the predictor %q", name)
+		}
+	}
+	for name := range freeText {
+		if !free[name] {
+			t.Errorf("no flag or argument is called %q", name)
+		}
+	}
+}
+
+// Columns of CSV are completed behind their headers.
+func TestCompletionOfColumns(t *testing.T) {
+	t.Setenv("NATS_URL", "nats://127.0.0.1:1")
+	for line, want := range map[string]string{
+		"crmbridge accounts export demo --columns webs":                      "website",
+		"crmbridge accounts export demo --columns Site=webs":                 "Site=website",
+		"crmbridge accounts export demo --columns 'Company Name=name,W=webs": "Company Name=name,W=website",
+		"crmbridge contacts search demo --csv --columns=Job=job_":            "Job=job_title",
+	} {
+		if got, _ := completed(t, "zsh", line); !strings.HasSuffix(got[0], want) {
+			t.Errorf("%s: %q, want %s", line, got, want)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -211,8 +212,16 @@ func (w *waiting) now(ctx context.Context) (*messages.Connection, error) {
 	case err != nil:
 		return nil, err
 	case reply.SignIn == nil:
+	case reply.SignIn.Phase == messages.SignInConnected && reply.Connection.Status != messages.StatusActive:
+		return nil, messages.Errorf(messages.ReauthorizationRequired,
+			"the page connected %s, but a person must connect again already: %s", w.connection,
+			cmp.Or(reply.Connection.LastError, reply.Connection.Status)).Because(errSignIn)
 	case reply.SignIn.Phase == messages.SignInConnected:
 		w.before = nil // whoever it was before: this is the connection that the page made
+	case reply.SignIn.Phase == messages.SignInExpired && time.Until(w.closes) > askAgain:
+		return nil, messages.Errorf(messages.ConnectionNotFound,
+			"%s was deleted or replaced meanwhile, so that the page leads nowhere; start again",
+			w.connection).Because(errSignIn)
 	case reply.SignIn.Phase == messages.SignInFailed && reply.SignIn.Error != nil:
 		return nil, w.failed(reply.SignIn.Error)
 	}

@@ -7,12 +7,16 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/cmd/internal/signin"
 	"github.com/crmbridge/crmbridge/dynamics/emulator"
+	"github.com/crmbridge/crmbridge/handlers/streams/streamstest"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -109,6 +113,83 @@ func TestConnectCommandEndsWhenThePersonDeclines(t *testing.T) {
 	}
 	if now, err := client.Connection(t.Context(), "acme"); err != nil || now.Status != messages.StatusActive {
 		t.Errorf("%+v %v", now, err)
+	}
+}
+
+// The command ends by its own page where no event says so, although another page has been used
+// since, and also where the page is one of a connection that is no more.
+func TestConnectCommandAndOtherLinks(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it waits for people")
+	w := bridgetest.New(t, emulator.Options{Accounts: 1})
+	// Without JetStream there are no events.
+	w.NATSURL = w.Overheard(streamstest.Server(t, func(o *server.Options) { o.JetStream = false }).ClientURL())
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, _ := w.Client()
+	link := func(id string) string {
+		t.Helper()
+		begun, err := client.Authorize(t.Context(), messages.AuthorizeRequest{Target: messages.Target{Connection: id},
+			EnvironmentURL: w.EmulatorURL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return begun.ConnectURL
+	}
+	signsIn := func(page string) {
+		t.Helper()
+		browser, err := signin.NewBrowser()
+		if err == nil {
+			_, err = browser.SignIn(t.Context(), page, w.EmulatorURL, emulator.DefaultUser)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	is := func(id, page, phase string) {
+		t.Helper()
+		if reply, err := client.SignIn(t.Context(), id, page); err != nil || reply.SignIn.Phase != phase {
+			t.Errorf("%s: %+v %v, want %s", page, reply, err, phase)
+		}
+	}
+	c, page := connecting(t, w, nil, "acme", w.EmulatorURL, "--no-browser", "--timeout=50s")
+	bridgetest.Await(t, "the waiting", func() error {
+		if !strings.Contains(c.diag.String(), "Waiting for the person") {
+			return errors.New(c.diag.String())
+		}
+		return nil
+	})
+	if err := c.Process.Signal(syscall.SIGSTOP); err != nil { // it sees the end only
+		t.Fatal(err)
+	}
+	other, declined := link("acme"), link("acme")
+	signsIn(page)
+	is("acme", page, messages.SignInConnected)
+	declines(t, declined, "cancel")
+	signsIn(other)
+	for link, phase := range map[string]string{page: messages.SignInConnected, other: messages.SignInConnected,
+		declined: messages.SignInFailed} {
+		is("acme", link, phase)
+	}
+	if err := c.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	c.ends(0)
+	if !strings.Contains(c.out.String(), "Connected.") {
+		t.Errorf("%s%s", &c.out, &c.diag)
+	}
+
+	// Nobody has connected it, and it is made again.
+	c, page = connecting(t, w, nil, "other", w.EmulatorURL, "--no-browser", "--timeout=50s")
+	if err := client.Delete(t.Context(), "other"); err != nil {
+		t.Fatal(err)
+	}
+	is("other", link("other"), messages.SignInWaiting)
+	is("other", page, messages.SignInExpired)
+	c.ends(program.ExitError)
+	if said := c.diag.String(); !strings.Contains(said, "other was deleted or replaced meanwhile") &&
+		!strings.Contains(said, "other was deleted meanwhile") {
+		t.Error(said)
 	}
 }
 

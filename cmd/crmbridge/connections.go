@@ -33,7 +33,9 @@ type connectionsList struct {
 
 // Help shows examples.
 func (c *connectionsList) Help() string {
-	return `Examples:
+	return `With --json there is a document for each page.
+
+Examples:
   crmbridge connections list
   crmbridge connections list --json |
     jq -r '.connections[] | select(.status != "active").id'

@@ -99,6 +99,7 @@ func connectionsOf(t *testing.T, s *server.Server, user string) (count int) {
 
 // Every command that asks reaches the server of a context, as its user, with its inboxes.
 func TestEveryCommandTakesAContext(t *testing.T) {
+	bridgetest.Unraced(t, "TestExamplesInHelpRunAsTyped runs all commands; this one says which server they ask")
 	s := strictServer(t)
 	home := t.TempDir()
 	t.Setenv("XDG_CONFIG_HOME", home)
@@ -159,6 +160,7 @@ func TestEveryCommandTakesAContext(t *testing.T) {
 // What is said of the order in cmd/crmbridge/README.md: flag, variable, --context, NATS_CONTEXT,
 // the selected context, the default.
 func TestContextsComeAfterFlagsAndVariables(t *testing.T) {
+	bridgetest.Unraced(t, "which server is asked is read from files before anything begins")
 	strict, open, third := strictServer(t), newAnswers(t), newAnswers(t)
 	open.give("crm.connections.get.request.acme", `{"error":{"code":"not_found","message":"the open one"}}`)
 	third.give("crm.connections.get.request.acme", `{"error":{"code":"not_found","message":"the third one"}}`)

@@ -133,6 +133,7 @@ func TestLinksOfADocument(t *testing.T) {
 // Links lead to files and headings that are there, every document is found from README.md, and
 // every picture is shown by one.
 func TestDocumentsLinkToWhatIsThere(t *testing.T) {
+	bridgetest.Unraced(t, "documents are read")
 	leads, shown := map[string][]string{}, map[string]bool{}
 	names := filesOf(t, ".md")
 	for _, name := range names {

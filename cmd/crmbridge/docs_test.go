@@ -280,6 +280,7 @@ func TestComposeFileTakesTheExamplesVariables(t *testing.T) {
 
 // Comments cite headings that are there; a README.md without a folder is that of the file's own.
 func TestCommentsCiteHeadingsThatAreThere(t *testing.T) {
+	bridgetest.Unraced(t, "documents are read")
 	cites := regexp.MustCompile(`((?:[a-z/]+/)?README\.md)#([a-z0-9-]+)`)
 	walkSource(t, func(name, text string) {
 		for _, match := range cites.FindAllStringSubmatch(text, -1) {

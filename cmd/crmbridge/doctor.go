@@ -24,6 +24,9 @@ PUBLIC_URL and the processes that run, and changes nothing. Each line begins wit
 and should be looked at, with ✗ for what is wrong, or with - for what could not be looked at because of
 another line; below ! and ✗ stands what mends it. The exit status is 1 where something is wrong.
 
+As serve does, it passes over NATS_CONTEXT and the context that the nats CLI has selected. A context is
+taken for the user who asks the processes that run, by --ask-nats-context.
+
 Examples:
   crmbridge doctor
   crmbridge doctor demo
@@ -51,15 +54,19 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 	bridge.QuietRedis(slog.New(slog.DiscardHandler)) // it would tell of what is a finding
 	found := diagnosis{Checks: []bridge.Finding{}}
 	doctor := bridge.Doctor{Settings: c.Settings, Asker: c.Asker, Connection: c.Connection}
+	var unprinted error
 	doctor.Say = func(f bridge.Finding) {
 		found.Checks = append(found.Checks, f)
-		if !c.JSON {
-			printFinding(std, f)
+		if !c.JSON && unprinted == nil {
+			unprinted = printFinding(std, f)
 		}
 	}
 	found.OK = doctor.Run(ctx)
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if unprinted != nil {
+		return unprinted
 	}
 	if c.JSON {
 		if err := term.JSON(std.out, found); err != nil {
@@ -74,13 +81,14 @@ func (c *doctorCommand) Run(ctx context.Context, std *stdio) error {
 
 const doctorIndent = 6 // below what mends it
 
-func printFinding(std *stdio, f bridge.Finding) {
+func printFinding(std *stdio, f bridge.Finding) error {
 	line := marks[f.Result] + " " + f.Check
 	if f.Detail != "" {
 		line += ": " + inCommands.Replace(term.Safe(f.Detail))
 	}
-	_ = term.Prose(std.out, doctorIndent, line) // the next finding's line tells of an output that is closed
-	if f.Remedy != "" {
-		_ = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
+	err := term.Prose(std.out, doctorIndent, line)
+	if err == nil && f.Remedy != "" {
+		err = term.Prose(std.out, 0, "    "+inCommands.Replace(term.Safe(f.Remedy)))
 	}
+	return err
 }

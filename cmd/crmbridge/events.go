@@ -48,8 +48,8 @@ type eventsWatch struct {
 func (c *eventsWatch) Help() string {
 	return `Events are kept for 7 days in the JetStream stream CRM_EVENTS. With --state none is lost while this command, its
 reader or NATS is away for less than that, and after a kill at most the last ones come once more (with the same
-event_id). What was not kept for so long, and a stream that was made anew, is said on stderr. The NATS user
-"watcher" of deploy/nats.conf has the rights that this takes, and no others.
+event_id). Where events that are watched may be missing, since the stream lost messages or was made anew, that is said
+on stderr. The NATS user "watcher" of deploy/nats.conf has the rights that this takes, and no others.
 
 Examples:
   crmbridge events watch --all --max 1
@@ -121,7 +121,10 @@ func (c *eventsWatch) Run(ctx context.Context, std *stdio) (err error) {
 			_ = term.Prose(std.err, 2, fmt.Sprintf(format, args...))
 		},
 		again: make(chan struct{}, 1)}
-	nc, err := c.Connect("crmbridge events watch", w.options(end)...)
+	var cannotAsk func()
+	w.blind, cannotAsk = context.WithCancel(context.Background())
+	defer cannotAsk()
+	nc, err := c.Connect("crmbridge events watch", w.options(end, cannotAsk)...)
 	if err != nil {
 		return err
 	}
@@ -156,13 +159,17 @@ func (c *eventsWatch) ended(ctx context.Context, err error, shown int) error {
 }
 
 // options let the watch outlive NATS's absences, and end where it may not do something.
-func (w *eventWatcher) options(end context.CancelCauseFunc) []nats.Option {
+func (w *eventWatcher) options(end context.CancelCauseFunc, cannotAsk func()) []nats.Option {
 	return []nats.Option{
 		nats.MaxReconnects(-1), nats.ReconnectWait(250 * time.Millisecond),
 		nats.ReconnectJitter(250*time.Millisecond, time.Second),
 		nats.PingInterval(eventsPing), nats.MaxPingsOutstanding(2),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			if errors.Is(err, nats.ErrPermissionViolation) && !strings.Contains(err.Error(), ".CONSUMER.DELETE.") {
+			switch {
+			case !errors.Is(err, nats.ErrPermissionViolation), strings.Contains(err.Error(), ".CONSUMER.DELETE."):
+			case strings.Contains(err.Error(), ".CONSUMER.INFO."):
+				cannotAsk()
+			default:
 				end(eventsNotPermitted(err))
 			}
 		}),

@@ -52,11 +52,14 @@ func (f eventFilter) ordered() eventFilter {
 
 // eventState is what a file of --state holds.
 type eventState struct {
-	Form     int         `json:"form"`
-	Created  time.Time   `json:"stream_created"` // when the stream was made; zero before it was first seen
-	Sequence uint64      `json:"sequence"`       // of the last message that was dealt with, 0 for none
-	EventID  string      `json:"event_id,omitzero"`
-	Filter   eventFilter `json:"filter"`
+	Form     int       `json:"form"`
+	Created  time.Time `json:"stream_created"` // when the stream was made; zero before it was first seen
+	Sequence uint64    `json:"sequence"`       // of the last message that was dealt with, 0 for none
+	EventID  string    `json:"event_id,omitzero"`
+	// Passed is up to where the stream held nothing more of what is watched: at Sequence or behind it.
+	// Zero in files from before it was kept.
+	Passed uint64      `json:"passed,omitzero"`
+	Filter eventFilter `json:"filter"`
 }
 
 const (
@@ -147,6 +150,16 @@ func sameFilter(a, b eventFilter) bool {
 // known reports whether there is a place in a stream.
 func (p *eventPlace) known() bool { return !p.state.Created.IsZero() }
 
+// seen is up to where nothing that is watched has been missed.
+func (s *eventState) seen() uint64 { return max(s.Sequence, s.Passed) }
+
+// pass says that the stream holds nothing of what is watched up to a sequence but what has been
+// dealt with.
+func (p *eventPlace) pass(sequence uint64) error {
+	p.state.Passed = max(p.state.Passed, sequence)
+	return p.save()
+}
+
 // move moves on. The place is written where that is due, or where nothing more waits.
 func (p *eventPlace) move(sequence uint64, id string, more bool) error {
 	p.state.Sequence, p.state.EventID = sequence, id
@@ -158,14 +171,14 @@ func (p *eventPlace) move(sequence uint64, id string, more bool) error {
 
 // begin sets the place in a stream that was made at a time.
 func (p *eventPlace) begin(created time.Time, sequence uint64) error {
-	p.state.Created, p.state.Sequence, p.state.EventID = created, sequence, ""
+	p.state.Created, p.state.Sequence, p.state.EventID, p.state.Passed = created, sequence, "", 0
 	return p.save()
 }
 
 // save writes the place where it has changed.
 func (p *eventPlace) save() error {
 	same := p.state.Sequence == p.kept.Sequence && p.state.Created.Equal(p.kept.Created) &&
-		p.state.EventID == p.kept.EventID
+		p.state.EventID == p.kept.EventID && p.state.seen() == p.kept.seen()
 	if p.name == "" || !p.known() || same {
 		return nil
 	}

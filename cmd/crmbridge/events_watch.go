@@ -22,6 +22,7 @@ const (
 	eventsBeat   = 2 * time.Second  // how often the server says that it is
 	eventsWait   = 5 * time.Second  // for one answer of JetStream
 	eventsIdle   = 2 * time.Minute  // after which the server removes a consumer that nobody pulls from
+	eventsAsk    = time.Second      // for where the consumer is, which is not asked where it matters
 	eventsPing   = 10 * time.Second
 	eventsPause  = 250 * time.Millisecond // before the consumer is made again, and twice as long each time
 	eventsLonger = 5 * time.Second        // at the most
@@ -38,6 +39,8 @@ type eventWatcher struct {
 	show  eventPrinter
 	say   func(format string, args ...any)
 	again chan struct{} // NATS was away: what the open pull was sent is lost
+	// blind ends where this user may not ask where its consumer is.
+	blind context.Context
 
 	open  time.Duration // how long a pull is open
 	since time.Duration // 0 where it does not say where to begin
@@ -47,6 +50,7 @@ type eventWatcher struct {
 
 	begun    time.Time // when the watch began, from which since counts
 	created  time.Time // when the stream was made
+	before   uint64    // the sequence before its oldest message
 	verify   bool      // the first message has to be the one at the place
 	consumer uint64    // the consumer's last sequence
 	trouble  string    // what was said last of the stream
@@ -60,6 +64,9 @@ func (w *eventWatcher) run(ctx context.Context, nc *nats.Conn) (err error) {
 		return fmt.Errorf("JetStream: %w", err)
 	}
 	w.begun = time.Now()
+	if w.blind == nil {
+		w.blind = context.Background()
+	}
 	pause := eventsPause
 	for first := true; ; first = false {
 		if !nc.IsConnected() {
@@ -106,7 +113,11 @@ func (w *eventWatcher) round(ctx context.Context, first bool) error {
 		if consumer, err = w.consume(ctx, from); err == nil {
 			w.trouble = ""
 			defer w.remove(consumer)
-			return w.pulls(ctx, consumer)
+			err = w.pulls(ctx, consumer)
+			if fault := w.pass(consumer); fault != nil {
+				return fault
+			}
+			return err
 		}
 	}
 	var fault *eventFault
@@ -149,7 +160,7 @@ func (w *eventWatcher) prepare(ctx context.Context) (from jetstream.ConsumerConf
 	}
 	info := stream.CachedInfo()
 	state, at := info.State, &w.place.state
-	w.verify, w.created = false, info.Created
+	w.verify, w.created, w.before = false, info.Created, max(state.FirstSeq, 1)-1
 	switch {
 	case w.place.known():
 	case w.since > 0:
@@ -160,7 +171,7 @@ func (w *eventWatcher) prepare(ctx context.Context) (from jetstream.ConsumerConf
 		}
 		return from, nil
 	case w.all:
-		err = w.place.begin(info.Created, 0)
+		err = w.place.begin(info.Created, w.before)
 	default:
 		err = w.place.begin(info.Created, state.LastSeq)
 	}
@@ -168,12 +179,16 @@ func (w *eventWatcher) prepare(ctx context.Context) (from jetstream.ConsumerConf
 		return from, err
 	}
 	switch {
-	case !at.Created.Equal(info.Created) || state.LastSeq < at.Sequence:
+	case !at.Created.Equal(info.Created) || state.LastSeq < at.seen():
 		w.anew(info.Created)
-	case at.Sequence > 0 && state.FirstSeq > at.Sequence+1:
-		w.say("%d messages of %s, %d to %d, are not kept any more: events may be missing before the next one",
-			state.FirstSeq-at.Sequence-1, messages.EventsStream, at.Sequence+1, state.FirstSeq-1)
-		if err := w.place.begin(info.Created, state.FirstSeq-1); err != nil { // it is said once
+	case w.before > at.seen():
+		lost := fmt.Sprintf("%d messages of %s, %d to %d, are", w.before-at.seen(), messages.EventsStream,
+			at.seen()+1, w.before)
+		if w.before == at.seen()+1 {
+			lost = fmt.Sprintf("message %d of %s is", w.before, messages.EventsStream)
+		}
+		w.say("%s not kept any more: events may be missing before the next one", lost)
+		if err := w.place.begin(info.Created, w.before); err != nil { // it is said once
 			return from, err
 		}
 	}
@@ -184,11 +199,12 @@ func (w *eventWatcher) prepare(ctx context.Context) (from jetstream.ConsumerConf
 	return from, nil
 }
 
-// anew goes back to the beginning of a stream that is not the one that the place is in.
+// anew goes back to the oldest message of a stream that is not the one that the place is in.
 func (w *eventWatcher) anew(created time.Time) {
 	w.say("the stream %s was made anew or put back to an earlier state: events may be missing before the next one, "+
 		"and some may come again", messages.EventsStream)
-	w.place.state.Created, w.place.state.Sequence, w.place.state.EventID = created, 0, ""
+	at := &w.place.state
+	at.Created, at.Sequence, at.EventID, at.Passed = created, w.before, "", 0
 }
 
 // consume makes a consumer of its own.
@@ -219,6 +235,28 @@ func (w *eventWatcher) remove(consumer jetstream.Consumer) {
 	_ = w.js.DeleteConsumer(ctx, messages.EventsStream, consumer.CachedInfo().Name)
 }
 
+// pass notes that what the stream holds now is dealt with, where the consumer has nothing more and
+// all that it sent came here: what others' messages were may go without being missed. It needs a
+// right that watching does not take; without it only what is shown moves the place.
+func (w *eventWatcher) pass(consumer jetstream.Consumer) error {
+	if !w.js.Conn().IsConnected() || w.blind.Err() != nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), eventsAsk)
+	defer cancel()
+	defer context.AfterFunc(w.blind, cancel)()
+	stream, err := w.js.Stream(ctx, messages.EventsStream)
+	if err != nil || !stream.CachedInfo().Created.Equal(w.created) {
+		return nil
+	}
+	// The end of the stream is from before what the consumer says of it.
+	now, err := consumer.Info(ctx)
+	if err != nil || now.NumPending > 0 || now.Delivered.Consumer != w.consumer {
+		return nil
+	}
+	return w.place.pass(stream.CachedInfo().State.LastSeq)
+}
+
 // pulls shows what the consumer brings.
 func (w *eventWatcher) pulls(ctx context.Context, consumer jetstream.Consumer) error {
 	came := false
@@ -226,6 +264,9 @@ func (w *eventWatcher) pulls(ctx context.Context, consumer jetstream.Consumer) e
 		err := w.pull(ctx, consumer, &came)
 		switch {
 		case err == nil:
+			if err := w.pass(consumer); err != nil {
+				return err
+			}
 		case errors.Is(err, errOdd) && came:
 			return nil
 		default:

@@ -224,6 +224,7 @@ func TestEventsWatch(t *testing.T) {
 }
 
 func TestEventsWatchUsage(t *testing.T) {
+	bridgetest.Unraced(t, "a command line is read, and nothing is begun")
 	folder := t.TempDir()
 	write := func(name, text string) string {
 		name = filepath.Join(folder, name)
@@ -496,6 +497,149 @@ func TestEventsWatchSaysWhatIsMissing(t *testing.T) {
 		t.Fatal(err)
 	}
 	resume("put back to an earlier state", want...)
+}
+
+// What was lost is told of where it may have been watched, and not where it is known to be others'.
+func TestEventsWatchOfOneConnectionMissesNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it runs the command again and again")
+	h := newHappening(t)
+	place := filepath.Join(t.TempDir(), "place")
+	args := []string{"--connection=acme", "--json", "--state=" + place, "--all"}
+	resume := func(says string, ids ...string) {
+		t.Helper()
+		end := []string{"--timeout=300ms"}
+		if len(ids) > 0 {
+			end = []string{"--timeout=1m", fmt.Sprint("--max=", len(ids))}
+		}
+		status, out, diag := h.watch(append(end, args...)...)
+		if status != 0 || !slices.Equal(idsIn(out), ids) || !strings.Contains(diag, says) || says == "" && diag != "" {
+			t.Errorf("status %d: %s, want %v; %q, want %q", status, out, ids, diag, says)
+		}
+	}
+	aged := func(below uint64) {
+		t.Helper()
+		stream, err := h.js.Stream(t.Context(), messages.EventsStream)
+		if err == nil {
+			err = stream.Purge(t.Context(), jetstream.WithPurgeSequence(below))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	others := func(n int) {
+		for range n {
+			h.happens("globex", messages.EventConnected)
+		}
+	}
+	others(2)
+	aged(2)
+	resume("") // from the oldest one on
+	others(1)
+	resume("")
+	aged(4)
+	resume("") // all are gone
+	h.happens("acme", messages.EventConnected)
+	resume("", "acme.4")
+	others(5)
+	resume("")
+	aged(10)
+	resume("")
+	others(2)
+	h.happens("acme", messages.EventDeleted) // 12
+	aged(12)                                 // of which nobody saw whose they were
+	resume("2 messages of CRM_EVENTS, 10 to 11, are not kept", "acme.12")
+	h.happens("acme", messages.EventConnected)
+	h.happens("acme", messages.EventDeleted)
+	others(1)
+	aged(15)
+	resume("2 messages of CRM_EVENTS, 13 to 14, are not kept")
+	resume("") // said once
+	// More waits than was asked for: what was not shown is missing.
+	for range 3 {
+		h.happens("acme", messages.EventConnected)
+	}
+	resume("", "acme.16")
+	aged(18)
+	resume("message 17 of CRM_EVENTS is not kept", "acme.18")
+
+	// The same within one watch, which is put off its consumer.
+	w := h.starts(nil, args...)
+	h.listens(1)
+	h.happens("acme", messages.EventDeleted)
+	w.shows("acme.19")
+	others(3)
+	stops := func(sign os.Signal) {
+		t.Helper()
+		if err := w.Process.Signal(sign); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stops(syscall.SIGTERM)
+	w.ends(0)
+	aged(23)
+	w = h.starts(nil, args...)
+	h.listens(1)
+	h.happens("acme", messages.EventConnected)
+	w.shows("acme.23")
+	stops(os.Interrupt)
+	w.ends(0)
+	if w.diag.String() != "" {
+		t.Error(w.diag.String())
+	}
+	// A place as the release before kept it says what it knows.
+	text, err := os.ReadFile(place)
+	if err == nil && !strings.Contains(string(text), `"sequence": 23`) {
+		err = errors.New(string(text))
+	}
+	if err == nil {
+		old := strings.Replace(string(text), `  "passed": `, `  "unknown": `, 1)
+		err = os.WriteFile(place, []byte(old), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	others(2)
+	aged(25)
+	resume("message 24 of CRM_EVENTS is not kept")
+}
+
+// A watch that idles passes over what is others' without ending.
+func TestEventsWatchPassesOverOthers(t *testing.T) {
+	t.Parallel()
+	bridgetest.Long(t, "it lets a pull run out")
+	h := newHappening(t)
+	h.happens("acme", messages.EventConnected)
+	place := filepath.Join(t.TempDir(), "place")
+	nc, err := nats.Connect(h.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	at, err := openPlace(place, eventFilter{Connections: []string{"acme"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer at.close()
+	w := &eventWatcher{place: at, open: 5 * time.Second, all: true, again: make(chan struct{}, 1),
+		say:  func(format string, args ...any) { t.Errorf(format, args...) },
+		show: func(context.Context, messages.ConnectionEvent, []byte) error { return nil }}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- w.run(ctx, nc) }()
+	h.listens(1)
+	h.happens("globex", messages.EventConnected)
+	bridgetest.Await(t, "the place", func() error {
+		text, err := os.ReadFile(place)
+		if err == nil && (!strings.Contains(string(text), `"passed": 2`) || !strings.Contains(string(text), `"sequence": 1`)) {
+			err = errors.New(string(text))
+		}
+		return err
+	})
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
 }
 
 // NATS goes away with a kill and comes back, and the stream is taken away meanwhile: the watch goes on.

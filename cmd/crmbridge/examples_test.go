@@ -140,9 +140,13 @@ func (r *devRig) prepare(line string) {
 		return
 	}
 	for _, id := range []string{"job-1", "job-2"} {
-		if _, err := r.client.Jobs().Delete(ctx, "demo", id); err != nil && !isCode(err, messages.NotFound) {
-			r.t.Fatal(err)
-		}
+		bridgetest.Await(r.t, "the end of "+id, func() error { // the last example may have begun it just now
+			_, err := r.client.Jobs().Delete(ctx, "demo", id)
+			if isCode(err, messages.NotFound) {
+				return nil
+			}
+			return err
+		})
 	}
 	in := messages.SearchRequest{Target: messages.Target{Connection: "demo"}, Fields: []string{"no_such_field"}}
 	if _, err := r.client.Table(messages.Accounts).SearchJob(ctx, in, messages.JobPublication{ID: "job-1"}); err != nil {
@@ -216,6 +220,7 @@ func goesOn(line string) bool {
 // Every command's help has examples, and each of them does what it says with crmbridge-dev's
 // environment, typed as it stands there.
 func TestExamplesInHelpRunAsTyped(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "runs every example of every help text in a shell")
 	for _, program := range []string{"sh", "jq"} {
 		if _, err := exec.LookPath(program); err != nil {
@@ -225,44 +230,63 @@ func TestExamplesInHelpRunAsTyped(t *testing.T) {
 			t.Skipf("%s is not installed", program)
 		}
 	}
-	r := newDevRig(t)
 	seen := map[string]bool{}
+	var all [][]string // each command's
 	for _, path := range commandPaths(t) {
 		examples := examplesIn(helpOf(t, path))
 		if len(examples) == 0 {
 			t.Errorf("crmbridge %s --help: there is no example", path)
 		}
-		shown, folder := false, t.TempDir() // one example may write what the next one reads
+		shown := false
+		var lines []string
 		for _, line := range examples {
 			shown = shown || strings.Contains(strings.Join(strings.Fields(line), " "), "crmbridge "+path)
-			if seen[line] {
-				continue
+			if !seen[line] {
+				seen[line], lines = true, append(lines, line)
 			}
-			seen[line] = true
-			t.Run(line, func(t *testing.T) {
-				r.t = t
-				if asksFirst(line) {
-					if shown := r.onTerminal(folder, line, 80); !strings.Contains(shown, "is deleted") {
-						t.Error(shown)
-					}
-					return
-				}
-				status, stdout, stderr := r.typed(folder, line)
-				want := 0
-				const killed = 128 + int(syscall.SIGINT) // what reads a pipe
-				if goesOn(line) && (strings.HasSuffix(stderr, "interrupted\n") || status == killed) {
-					want = status
-				}
-				silent := stdout == "" && stderr == "" && !strings.ContainsAny(line, ">|") && !goesOn(line)
-				cut := !forPrograms.MatchString(line) && strings.Contains(stdout, "…")
-				if status != want || silent || cut || sequences.MatchString(stdout+stderr) {
-					t.Errorf("status %d\n%s\n%s", status, stdout, stderr)
-				}
-			})
 		}
 		if !shown {
 			t.Errorf("crmbridge %s --help: no example of it", path)
 		}
+		all = append(all, lines)
+	}
+	const rigs = 4 // most of the time something is waited for
+	for part := range rigs {
+		t.Run(fmt.Sprint("part ", part+1), func(t *testing.T) {
+			t.Parallel()
+			r := newDevRig(t)
+			for i := part; i < len(all); i += rigs {
+				folder := t.TempDir() // one example may write what the next one reads
+				for _, line := range all[i] {
+					t.Run(line, func(t *testing.T) {
+						r.t = t
+						r.runs(folder, line)
+					})
+				}
+			}
+		})
+	}
+}
+
+// runs types an example, which succeeds and says something.
+func (r *devRig) runs(folder, line string) {
+	r.t.Helper()
+	if asksFirst(line) {
+		if shown := r.onTerminal(folder, line, 80); !strings.Contains(shown, "is deleted") {
+			r.t.Error(shown)
+		}
+		return
+	}
+	status, stdout, stderr := r.typed(folder, line)
+	want := 0
+	const killed = 128 + int(syscall.SIGINT) // what reads a pipe
+	if goesOn(line) && (strings.HasSuffix(stderr, "interrupted\n") || status == killed) {
+		want = status
+	}
+	silent := stdout == "" && stderr == "" && !strings.ContainsAny(line, ">|") && !goesOn(line)
+	cut := !forPrograms.MatchString(line) && strings.Contains(stdout, "…")
+	if status != want || silent || cut || sequences.MatchString(stdout+stderr) {
+		r.t.Errorf("status %d\n%s\n%s", status, stdout, stderr)
 	}
 }
 

@@ -92,6 +92,7 @@ func usual(args []string) []string {
 		return []string{"--help"}
 	case len(args) == 1 && args[0] == "--version":
 		return []string{"version"}
+	case len(args) == 2 && args[0] == "help" && isTopic(args[1]): // keys are a topic, too
 	case len(args) > 1 && args[0] == "help" && isCommand(args[1]):
 		return append(slices.Clone(args[1:]), "--help")
 	}

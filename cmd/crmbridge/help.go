@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"embed"
 	"fmt"
 	"io"
@@ -8,12 +9,15 @@ import (
 	"strings"
 
 	"github.com/alecthomas/kong"
+	"github.com/go-json-experiment/json"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// topicTexts are sections of the documents; a test makes them.
+// topicTexts are sections of the documents, each read into blocks, so that this program needs to read
+// no Markdown. A test makes them.
 //
 //go:embed topics
 var topicTexts embed.FS
@@ -30,7 +34,7 @@ var topics = []topic{
 }
 
 type helpCommand struct {
-	Topic string `arg:"" optional:"" help:"Topic, or a command."`
+	Topic string `arg:"" optional:"" predictor:"topic" help:"Topic, or a command."`
 }
 
 // Help shows the topics.
@@ -53,12 +57,28 @@ func (c *helpCommand) Run(std *stdio) error {
 	if !isTopic(c.Topic) {
 		return noTopic(c.Topic)
 	}
-	text, err := topicTexts.ReadFile("topics/" + c.Topic + ".md")
+	blocks, err := topicBlocks(c.Topic)
 	if err != nil {
 		return err
 	}
-	_, err = std.out.Write(text)
-	return err
+	const piped = 80 // the same text into every pipe and file
+	return term.Document(std.out, cmp.Or(term.Columns(std.out), piped), blocks)
+}
+
+func topicBlocks(name string) (blocks []term.Block, err error) {
+	text, err := topicTexts.ReadFile("topics/" + name + ".json")
+	if err != nil {
+		return nil, err
+	}
+	return blocks, json.Unmarshal(text, &blocks)
+}
+
+// topicNames are what help is about.
+func topicNames() (names []string) {
+	for _, t := range topics {
+		names = append(names, t.name)
+	}
+	return names
 }
 
 func isTopic(name string) bool {
@@ -82,10 +102,7 @@ func commandNames() []string {
 }
 
 func noTopic(name string) error {
-	var all []string
-	for _, t := range topics {
-		all = append(all, t.name)
-	}
+	all := topicNames()
 	if near := messages.Nearest(name, append(commandNames(), all...), 1); len(near) > 0 {
 		return fmt.Errorf("%w: there is no topic %q; did you mean %s?", bridge.ErrUsage, name, near[0])
 	}

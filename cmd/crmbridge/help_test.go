@@ -4,12 +4,15 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
 var update = flag.Bool("update", false, "write the topics of help anew")
@@ -22,10 +25,7 @@ var topicSections = map[string][]struct{ document, heading string }{
 	"keys":       {{"deploy/README.md", "Keys"}},
 }
 
-var markdownLink = regexp.MustCompile(`\[([^\]]+)\]\([^)]*\)`)
-
-// section is a section of a document with its subsections, without links, which lead nowhere in a
-// terminal.
+// section is a section of a document with its subsections.
 func section(t *testing.T, document, heading string) string {
 	t.Helper()
 	_, rest, found := strings.Cut(bridgetest.File(t, document), "\n## "+heading+"\n")
@@ -33,7 +33,7 @@ func section(t *testing.T, document, heading string) string {
 		t.Fatalf("%s has no section %q", document, heading)
 	}
 	text, _, _ := strings.Cut(rest, "\n## ")
-	return "# " + heading + "\n" + strings.TrimRight(markdownLink.ReplaceAllString(text, "$1"), "\n") + "\n"
+	return "# " + heading + "\n" + strings.TrimRight(text, "\n") + "\n"
 }
 
 // The topics are the documents' sections as they are now.
@@ -42,24 +42,29 @@ func TestTopicsAreTheDocuments(t *testing.T) {
 		t.Errorf("%d topics, %d sections", len(topics), len(topicSections))
 	}
 	for name, sections := range topicSections {
-		var texts []string
+		var blocks []term.Block
 		for _, from := range sections {
-			texts = append(texts, section(t, from.document, from.heading))
+			blocks = append(blocks, blocksOf(t, section(t, from.document, from.heading))...)
 		}
-		want := strings.Join(texts, "\n")
-		file := filepath.Join("topics", name+".md")
+		want, err := json.Marshal(blocks, jsontext.WithIndent("  "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, '\n')
+		file := filepath.Join("topics", name+".json")
 		if *update {
-			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+			if err := os.WriteFile(file, want, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if have, err := os.ReadFile(file); err != nil || string(have) != want {
+		if have, err := os.ReadFile(file); err != nil || string(have) != string(want) {
 			t.Errorf("%s is stale (%v): go test ./cmd/crmbridge -run TopicsAreTheDocuments -update", file, err)
 		}
 	}
 }
 
 func TestHelp(t *testing.T) {
+	bridgetest.Unraced(t, "nothing but help texts is printed")
 	for _, test := range []struct {
 		args   string
 		status int
@@ -69,7 +74,8 @@ func TestHelp(t *testing.T) {
 		{"help filters", 0, "starts_with"},
 		{"help connecting", 0, "Redirect URI"},
 		{"help errors", 0, "reauthorization_required"},
-		{"help keys", 0, "rotate"},
+		{"help keys", 0, "Grants, connect links and sign-ins"},
+		{"help keys rotate", 0, "Usage: crmbridge keys rotate"},
 		{"help accounts search", 0, "--order-by"},
 		{"help doctor", 0, "Usage: crmbridge doctor"},
 		{"help filter", program.ExitUsage, `no topic "filter"; did you mean filters?`},

@@ -46,7 +46,7 @@ type jobsList struct {
 
 // Help shows examples.
 func (c *jobsList) Help() string {
-	return `Jobs are kept for 7 days after they have ended.
+	return `Jobs are kept for 7 days after they have ended. With --json there is a document for each page.
 
 Examples:
   crmbridge jobs list demo

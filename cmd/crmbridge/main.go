@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 
@@ -54,7 +55,7 @@ type (
 
 // Help shows what to begin with.
 func (c *commands) Help() string {
-	return `Examples, with the connection of 'go run ./cmd/crmbridge-dev':
+	return `Examples, with crmbridge-dev running:
   crmbridge accounts search demo --limit 10
   crmbridge help connecting
 `
@@ -125,10 +126,31 @@ func printError(stderr io.Writer, err error) {
 	case program.IsFile(err): // of this machine: a code would be a fault of crmbridge or Dataverse
 		_ = term.Prose(stderr, 2, fmt.Sprintf("file: %v", err))
 	default:
-		_ = term.Prose(stderr, 2, fmt.Sprintf("%s: %v", messages.Unavailable, err))
-		if errors.Is(err, nats.ErrNoServers) {
-			_ = term.Prose(stderr, 2, "  is it running? --nats-url, NATS_URL or --context name another")
+		printUnavailable(stderr, err)
+	}
+}
+
+// printUnavailable prints an error of the network, without the words of the library that met it.
+func printUnavailable(stderr io.Writer, err error) {
+	text, mend := err.Error(), ""
+	name, unknown := errors.AsType[*net.DNSError](err)
+	switch {
+	case errors.Is(err, nats.ErrNoServers):
+		text = strings.Replace(text, nats.ErrNoServers.Error(), "no NATS server answers there", 1)
+		mend = "  is it running? --nats-url, NATS_URL or --context name another"
+	case errors.Is(err, nats.ErrAuthorization):
+		if at := strings.LastIndex(strings.ToLower(text), nats.ErrAuthorization.Error()); at >= 0 { // as the server spells it
+			text = text[:at] + "it does not take this user (Authorization Violation)"
 		}
+		mend = "  user and password stand in the URL, or are those of --nats-creds or of the --context"
+	case unknown && name.IsNotFound:
+		text = strings.Replace(text, name.Error(), "there is no host "+name.Name, 1)
+		text = strings.Replace(text, "dial tcp: ", "", 1)
+		mend = "  --nats-url, NATS_URL or --context name another"
+	}
+	_ = term.Prose(stderr, 2, fmt.Sprintf("%s: %s", messages.Unavailable, text))
+	if mend != "" {
+		_ = term.Prose(stderr, 2, mend)
 	}
 }
 

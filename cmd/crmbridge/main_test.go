@@ -70,6 +70,7 @@ func TestMistypedCommandLines(t *testing.T) {
 
 // A command that is read by its own grammar says what it says among all commands.
 func TestOneCommandsGrammarSaysTheSame(t *testing.T) {
+	bridgetest.Unraced(t, "a command line is read, and nothing is begun")
 	for _, args := range [][]string{{"serve", "--help"}, {"healthcheck", "--help"}, {"serve", "--no-such-flag"},
 		{"serve", "more"}, {"serve", "healthcheck"}, {"serve", "--redis-ur=x"}, {"serve", "--nats-url"},
 		{"healthcheck", "--timeout=soon"}, {"healthcheck", "--exclude"}, {"healthcheck", "--timeout=0s"}} {

@@ -26,7 +26,7 @@ type sheet struct {
 
 // chosen is the flag that says which columns CSV has.
 type chosen struct {
-	Columns columns `name:"columns" placeholder:"HEADER=FIELD" help:"Columns of CSV with headers of your own, such as 'Company Name=name,Website=website', in place of --fields."`
+	Columns columns `name:"columns" predictor:"columns" placeholder:"HEADER=FIELD" help:"Columns of CSV with headers of your own, such as 'Company Name=name,Website=website', in place of --fields."`
 }
 
 // rowsListed are the forms of commands that print rows.

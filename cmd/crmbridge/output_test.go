@@ -267,6 +267,7 @@ func (h *heapSeen) Write(text []byte) (int, error) {
 // 100,000 rows take no more memory than the first pages of them.
 func TestRowsTakeTheMemoryOfAPage(t *testing.T) {
 	bridgetest.Long(t, "it reads 100,000 rows three times")
+	bridgetest.Unraced(t, "TestCommands reads several pages; this one looks at the heap")
 	const pages, rows = 100, 1000
 	a := newAnswers(t)
 	next := 0

@@ -5,12 +5,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // What the command prints, with no NATS anywhere.
 func TestSchema(t *testing.T) {
+	bridgetest.Unraced(t, "documents are printed")
 	for _, test := range []struct {
 		args   string
 		status int

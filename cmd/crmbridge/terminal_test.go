@@ -19,6 +19,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 )
 
 // onTerminal types a line on a terminal of so many columns, and returns what it shows.
@@ -102,26 +103,124 @@ func tooWide(shown string, columns int) []string {
 }
 
 // forPrograms are lines whose output is not laid out: JSON, files and scripts, and a service's log.
+// Topics have a test of their own.
 var forPrograms = regexp.MustCompile(`--json|\bjq\b|schema \S|--asyncapi|>|keys (generate|rotate|remove)|\bserve\b|` +
 	`completion|help (connecting|filters|errors|keys)|--jsonl|--csv`)
 
 // otherTables are lines that stand for accounts, too, in another table's help.
 var otherTables = regexp.MustCompile(`crmbridge (contacts|leads|opportunities) |help accounts search`)
 
-// Help texts fit a terminal of 80 columns, with examples that are copied as they stand there.
+// typedWhole are lines of examples that a shell takes only as they are: a quoted text, a path.
+var typedWhole = regexp.MustCompile(`^ *(--\S+ |-r |> |mkdir -p |HEALTHCHECK CMD )?` +
+	`(\S+|'[^']*'(\)")?|"([^"']|'[^']*')*"|"?\$\(.*|\[.*\])( \\| \|)?$`)
+
+// Help texts fit the terminal, with examples that are copied as they stand there.
 func TestHelpFitsTheTerminal(t *testing.T) {
-	for _, columns := range []int{80, 200} {
-		t.Setenv("COLUMNS", strconv.Itoa(columns))
-		for _, path := range commandPaths(t) {
-			if wide := tooWide(helpOf(t, path), columns); len(wide) > 0 {
-				t.Errorf("crmbridge %s --help: wider than %d:\n%s", path, columns, strings.Join(wide, "\n"))
+	bridgetest.Unraced(t, "nothing but help texts is printed")
+	joined := regexp.MustCompile(`( \\|(\|))\n *`)
+	examples := func(help string) (lines []string) {
+		for _, line := range examplesIn(help) {
+			lines = append(lines, joined.ReplaceAllString(line, "$2 "))
+		}
+		return lines
+	}
+	for _, path := range commandPaths(t) {
+		var all []string
+		for _, columns := range []int{200, 80, 40} {
+			t.Setenv("COLUMNS", strconv.Itoa(columns))
+			help := helpOf(t, path)
+			for _, line := range tooWide(help, columns) {
+				if columns > 40 || !typedWhole.MatchString(line) {
+					t.Errorf("crmbridge %s --help: wider than %d: %s", path, columns, line)
+				}
+			}
+			if all == nil {
+				all = examples(help)
+			}
+			if have := examples(help); !slices.Equal(have, all) {
+				t.Errorf("crmbridge %s --help: examples at %d columns:\n%q\nwant\n%q", path, columns, have, all)
 			}
 		}
 	}
 }
 
+// Topics fit the terminal, and nothing of them is lost.
+func TestTopicsFitTheTerminal(t *testing.T) {
+	bridgetest.Unraced(t, "nothing but help texts is printed")
+	for _, topic := range topics {
+		blocks, err := topicBlocks(topic.name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var words []string
+		code := map[string]bool{}
+		readBlocks(blocks, code, &words)
+		var piped strings.Builder
+		if status := run([]string{"help", topic.name}, &piped, io.Discard); status != 0 {
+			t.Fatalf("help %s: status %d", topic.name, status)
+		}
+		for _, columns := range []uint16{40, 80, 200} {
+			shown := onPTY(t, bridgetest.Program(t, nil, "help", topic.name), columns)
+			for _, line := range tooWide(shown, int(columns)) {
+				if !code[strings.TrimSpace(line)] {
+					t.Errorf("help %s: wider than %d: %s", topic.name, columns, line)
+				}
+			}
+			left := strings.Fields(shown)
+			slices.Sort(left)
+			for _, word := range words {
+				if at, found := slices.BinarySearch(left, word); found {
+					left = slices.Delete(left, at, at+1)
+				} else {
+					t.Errorf("help %s: %d columns lack %q", topic.name, columns, word)
+				}
+			}
+			for line := range code {
+				if !strings.Contains(shown, line) {
+					t.Errorf("help %s: %d columns lack the line %q", topic.name, columns, line)
+				}
+			}
+			if columns == 80 && shown != piped.String() {
+				t.Errorf("help %s: a pipe has another text than a terminal of 80 columns:\n%s", topic.name, piped.String())
+			}
+		}
+	}
+}
+
+// readBlocks are the lines of code, and the words of everything else but the names of columns.
+func readBlocks(blocks []term.Block, code map[string]bool, words *[]string) {
+	for _, block := range blocks {
+		*words = append(*words, strings.Fields(block.Text)...)
+		for _, line := range block.Lines {
+			code[strings.TrimSpace(line)] = true
+		}
+		for _, row := range block.Rows {
+			*words = append(*words, strings.Fields(strings.Join(row, " "))...)
+		}
+		for _, item := range block.Items {
+			readBlocks(item, code, words)
+		}
+	}
+}
+
+// onPTY runs a command on a terminal of so many columns, and returns what it shows.
+func onPTY(t *testing.T, cmd *exec.Cmd, columns uint16) string {
+	t.Helper()
+	terminal, err := pty.StartWithSize(cmd, &pty.Winsize{Rows: 50, Cols: columns})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer terminal.Close()
+	shown, _ := io.ReadAll(terminal) // Linux ends it with EIO
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	return strings.ReplaceAll(string(shown), "\r\n", "\n")
+}
+
 // Colours are for terminals that have them, and people who want them.
 func TestColours(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "runs commands and a service on terminals")
 	r := newDevRig(t)
 	for _, test := range []struct {
@@ -149,8 +248,9 @@ func TestColours(t *testing.T) {
 
 // Whatever a command says fits the terminal that it is said on.
 func TestOutputFitsTheTerminal(t *testing.T) {
+	t.Parallel()
 	bridgetest.Long(t, "runs every example of every help text on terminals of three widths")
-	r := newDevRig(t)
+	bridgetest.Unraced(t, "TestExamplesInHelpRunAsTyped runs the same commands, and TestColours those that draw")
 	lines := map[string]bool{}
 	var order []string
 	for _, path := range commandPaths(t) {
@@ -166,7 +266,8 @@ func TestOutputFitsTheTerminal(t *testing.T) {
 	show := os.Getenv("CRMBRIDGE_TEST_SHOW") // somebody wants to look
 	for _, columns := range []uint16{40, 80, 200} {
 		t.Run(fmt.Sprintf("%d columns", columns), func(t *testing.T) {
-			r.t = t
+			t.Parallel()
+			r := newDevRig(t)
 			for _, line := range order {
 				shown := r.onTerminal(t.TempDir(), line, columns)
 				if show != "" {

@@ -30,6 +30,7 @@ var inCommands = strings.NewReplacer(
 	"jobs.delete what has been read", "'crmbridge jobs delete' what has been read",
 	"with allow_user_change", "with --allow-user-change",
 	"(daily_calls)", "(--daily-calls)",
+	"cancel it first (jobs.cancel)", "cancel it first with 'crmbridge jobs cancel'",
 	"with jobs.delete", "with 'crmbridge jobs delete'",
 	"the operation fields lists", "the command fields lists",
 )

@@ -50,7 +50,7 @@ func (l *Lane) List(ctx context.Context, in messages.JobsListRequest, budget int
 	if err != nil {
 		return none, err
 	}
-	ids, err := l.idsAfter(ctx, in.Connection, after.id, int(in.PageSize)+1)
+	ids, err := l.ids(ctx, in.Connection, ids{after: after.id, most: int(in.PageSize) + 1})
 	if err != nil {
 		return none, asked(ctx, err)
 	}
@@ -65,6 +65,21 @@ func (l *Lane) List(ctx context.Context, in messages.JobsListRequest, budget int
 		reply.NextCursor = listCursor(ids[len(ids)-1].id) // which may be another incarnation's, or gone
 	}
 	return reply, err
+}
+
+// Latest are at most n jobs of a connection, those whose ids come last, in their order: ids that were
+// made for their publishers follow time.
+func (l *Lane) Latest(ctx context.Context, connection string, n int) ([]messages.Job, error) {
+	incarnation, err := l.present(ctx, connection)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := l.ids(ctx, connection, ids{last: true, most: n})
+	if err != nil {
+		return nil, asked(ctx, err)
+	}
+	jobs, err := l.describe(ctx, connection, ids, incarnation)
+	return jobs, asked(ctx, err)
 }
 
 // listReply is as many of the jobs as fit, and where it goes on if there are more.
@@ -112,29 +127,29 @@ func listAfter(cursor string, all bool) (jobKey, error) {
 // A listed job is an id, and the subject of its message where it has one.
 type listed struct{ id, message string }
 
-// idsAfter are up to n ids of a connection's jobs, after one, in their order: of those that
-// have a record, and of those that wait for their first claim.
-func (l *Lane) idsAfter(ctx context.Context, connection, after string, n int) ([]listed, error) {
-	first := ids{after: after, most: n}
+// ids are those of a connection's jobs that are wanted, in their order: of those that have a
+// record, and of those that wait for their first claim.
+func (l *Lane) ids(ctx context.Context, connection string, wanted ids) ([]listed, error) {
 	for _, of := range ofConnection(connection)[:2] { // jobs and records
 		err := subjectsOf(ctx, l.js, of.stream, of.filter, func(subject string, _ uint64) {
 			one := listed{id: subject[strings.LastIndexByte(subject, '.')+1:]}
 			if of.stream == messages.JobsStream {
 				one.message = subject
 			}
-			first.add(one)
+			wanted.add(one)
 		})
 		if err != nil {
 			return nil, err
 		}
-		first.cut()
+		wanted.cut()
 	}
-	return first.found, nil
+	return wanted.found, nil
 }
 
-// ids keep the first of many.
+// ids keep the first of many after one, or the last.
 type ids struct {
 	after string
+	last  bool
 	most  int
 	found []listed
 }
@@ -148,13 +163,17 @@ func (i *ids) add(one listed) {
 	}
 }
 
-// cut sorts what was found and keeps the first ones, each once, with its message if any.
+// cut sorts what was found and keeps those that are wanted, each once, with its message if any.
 func (i *ids) cut() {
 	slices.SortFunc(i.found, func(a, b listed) int {
 		return cmp.Or(cmp.Compare(a.id, b.id), cmp.Compare(b.message, a.message))
 	})
 	i.found = slices.CompactFunc(i.found, func(a, b listed) bool { return a.id == b.id })
-	i.found = i.found[:min(len(i.found), i.most)]
+	if beyond := max(0, len(i.found)-i.most); i.last {
+		i.found = i.found[beyond:]
+	} else {
+		i.found = i.found[:len(i.found)-beyond]
+	}
 }
 
 // subjectsOf calls see with every subject of a stream that a filter matches, and how many

@@ -190,6 +190,31 @@ func TestOperationsIgnoreOtherIncarnations(t *testing.T) {
 	}
 }
 
+// The latest are those whose ids come last, whether they wait or have a record.
+func TestLatestJobs(t *testing.T) {
+	r := newRig(t)
+	l := r.lane("one", r.js, nil, nil)
+	for i := range 25 {
+		id := fmt.Sprintf("j%02d", i)
+		if i%2 == 0 {
+			r.publish(someOp, id, `{}`)
+			continue
+		}
+		r.putRecord(messages.JobRecord{Job: messages.Job{ID: id, Connection: "acme", Operation: someOp,
+			State: messages.JobDone, Incarnation: "inc-1"}})
+	}
+	for most, want := range map[int]string{3: "j22 j23 j24", 1: "j24", 100: "j00"} {
+		jobs, err := l.Latest(t.Context(), "acme", most)
+		var ids []string
+		for _, job := range jobs {
+			ids = append(ids, job.ID)
+		}
+		if got := strings.Join(ids, " "); err != nil || !strings.HasPrefix(got, want) || len(ids) != min(most, 25) {
+			t.Errorf("%d: %s, %v", most, got, err)
+		}
+	}
+}
+
 func TestJobsAreListedPageByPage(t *testing.T) {
 	r := newRig(t)
 	r.connections.set("other", "inc-2")

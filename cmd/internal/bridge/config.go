@@ -10,7 +10,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -50,8 +49,8 @@ type Config struct {
 	// AppConnections are the environments, by connection, that client_credentials
 	// may be used for.
 	AppConnections map[string]string
-	// ConsolePassword is nil where the console is on this machine's loopback address alone.
-	ConsolePassword *console.Password
+	// ConsolePassword is "" where the console is on this machine's loopback address alone.
+	ConsolePassword tokens.Secret
 	Operator        tokens.Operator // who asks, on the connect pages
 	// Tables are those that this deployment serves: what people who connect from now on
 	// are asked for, and what operations there are.
@@ -106,6 +105,9 @@ func (s Settings) Config() (Config, error) {
 	for _, other := range []struct{ name, addr string }{{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}} {
 		if sharesPort(config.PprofAddr, other.addr) {
 			r.fault("PPROF_ADDR", "has the port of %s; give each a port of its own, such as 127.0.0.1:6060", other.name)
+		}
+		if sharesPort(s.ConsoleAddr, other.addr) || sharesPort(other.addr, s.ConsoleAddr) {
+			r.fault("CONSOLE_ADDR", "has the port of %s; give each a port of its own, such as 127.0.0.1:8082", other.name)
 		}
 	}
 	config.AuthorityURL = r.authority(s.EntraAuthorityURL, config.AllowHTTP)

@@ -38,7 +38,7 @@ type Finding struct {
 type Doctor struct {
 	Settings Settings
 	// Asker is how requests are made: serve's own NATS user may make none, where it has no
-	// more rights than it needs. Without an URL it is asked as serve's.
+	// more rights than it needs. Where nothing is given it is asked as serve's.
 	Asker Asker
 	// Connection is checked besides; "" for none.
 	Connection string
@@ -61,6 +61,7 @@ type Asker struct {
 	URL         string `name:"ask-nats-url" env:"ASK_NATS_URL" placeholder:"URL" help:"NATS with a user who may ask, for versions and for a connection's own checks: serve's own user may have no right to. Default: NATS_URL."`
 	Creds       string `name:"ask-nats-creds" env:"ASK_NATS_CREDS" placeholder:"FILE" help:"NATS credentials file of that user."`
 	InboxPrefix string `name:"ask-nats-inbox-prefix" env:"ASK_NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of that user's inboxes."`
+	Context     string `name:"ask-nats-context" env:"ASK_NATS_CONTEXT" placeholder:"NAME" predictor:"context" help:"Context of the nats CLI that has that user, for what the three flags above do not give."`
 }
 
 const settingsPage = "deploy/README.md#settings"

@@ -16,11 +16,11 @@ import (
 // connection.
 func (d *Doctor) checkFleet(ctx context.Context) {
 	const stranger = "this NATS user may make no requests, which is right for serve's own; give one that may with " +
-		"--ask-nats-url"
+		"--ask-nats-url or --ask-nats-context"
 	nc, end, refused, err := d.asker()
 	if err != nil {
-		d.failed("fleet", "the user that asks cannot connect to NATS: "+natsCause(err).Error(), "mend --ask-nats-url, or "+
-			"--ask-nats-creds")
+		d.failed("fleet", "the user that asks cannot connect to NATS: "+natsCause(err).Error(), "mend --ask-nats-url, "+
+			"--ask-nats-creds or --ask-nats-context")
 		return
 	}
 	if nc == nil {
@@ -84,6 +84,13 @@ func versionWords(versions map[string]int) string {
 // asker connects who asks; nil where nobody can.
 func (d *Doctor) asker() (nc *nats.Conn, end func(), refused *refusals, err error) {
 	refused = &refusals{}
+	more := []nats.Option{nats.Timeout(doctorWait), nats.NoReconnect(), nats.ErrorHandler(refused.hear)}
+	if d.Asker.Context != "" {
+		if nc, err = d.Asker.byContext(more...); err != nil {
+			return nil, nil, nil, err
+		}
+		return nc, nc.Close, refused, nil
+	}
 	settings := d.config.NATS
 	if d.Asker.URL != "" || d.Asker.Creds != "" {
 		settings.InboxPrefix = d.Asker.InboxPrefix
@@ -100,12 +107,21 @@ func (d *Doctor) asker() (nc *nats.Conn, end func(), refused *refusals, err erro
 			settings.InboxPrefix = consumerInboxes
 		}
 	}
-	nc, err = nats.Connect(settings.URL, append(natsOptions(settings, "crmbridge doctor"), nats.Timeout(doctorWait),
-		nats.NoReconnect(), nats.ErrorHandler(refused.hear))...)
+	nc, err = nats.Connect(settings.URL, append(natsOptions(settings, "crmbridge doctor"), more...)...)
 	if err != nil {
 		return nil, nil, nil, err
 	}
 	return nc, nc.Close, refused, nil
+}
+
+// byContext connects as the commands that ask do.
+func (a Asker) byContext(more ...nats.Option) (*nats.Conn, error) {
+	found, err := readContext(a.Context)
+	if err != nil {
+		return nil, fmt.Errorf("the context %q: %w", a.Context, err)
+	}
+	own := ClientNATS{NATS: NATS{URL: a.URL, Creds: a.Creds, InboxPrefix: a.InboxPrefix}}
+	return own.connectAs(found, "crmbridge doctor", more...)
 }
 
 func (d *Doctor) skipConnection(why string) {

@@ -32,6 +32,11 @@ func (c ClientNATS) Connect(name string, more ...nats.Option) (*nats.Conn, error
 	if err != nil {
 		return nil, ConfigurationError(err)
 	}
+	return c.connectAs(found, name, more...)
+}
+
+// connectAs connects with what a context says besides; nil is none.
+func (c ClientNATS) connectAs(found *contextOptions, name string, more ...nats.Option) (*nats.Conn, error) {
 	s := c.NATS
 	if found == nil {
 		return ConnectNATS(s, name, more...)

@@ -16,7 +16,6 @@ import (
 	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/console"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/dynamics/budget"
 	"github.com/crmbridge/crmbridge/dynamics/throttle"
@@ -59,7 +58,6 @@ type Bridge struct {
 	redisErrors prometheus.Counter
 	wired       atomic.Bool // dynamics is set
 	routes      atomic.Pointer[map[messages.Operation]route.Route]
-	failures    *console.Failures
 
 	divided memoryPlan
 	closers []func(context.Context) error // of what has been started, in that order
@@ -98,12 +96,7 @@ func Serve(ctx context.Context, config Config, log *slog.Logger) error {
 // NATS and Redis servers that are away, until ctx ends; /healthz answers
 // meanwhile and /readyz says what is missing.
 func Start(ctx context.Context, config Config, log *slog.Logger) (b *Bridge, err error) {
-	failures := new(console.Failures)
-	if config.ConsoleAddr != "" {
-		log = slog.New(failures.Watch(log.Handler()))
-	}
-	b = &Bridge{config: config, log: log, failures: failures, registry: prometheus.NewRegistry(),
-		failed: make(chan error, 4)}
+	b = &Bridge{config: config, log: log, registry: prometheus.NewRegistry(), failed: make(chan error, 4)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())

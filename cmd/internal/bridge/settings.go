@@ -42,7 +42,7 @@ type Settings struct {
 	HTTPAddr            string `name:"http-addr" env:"HTTP_ADDR" default:"127.0.0.1:8080" placeholder:"ADDR" help:"Listen address of /connect/… and /oauth/callback: ${default}."`
 	AdminAddr           string `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"Listen address of /healthz, /readyz, /metrics and /asyncapi.json: ${default}."`
 	ConsoleAddr         string `name:"console-addr" env:"CONSOLE_ADDR" placeholder:"ADDR" help:"Listen address of the read-only console, such as 127.0.0.1:8082; another than a loopback address needs a password. Without it there is none."`
-	ConsolePasswordFile string `name:"console-password-file" env:"CONSOLE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the console's password, of at least 16 characters; read again when it changes."`
+	ConsolePasswordFile string `name:"console-password-file" env:"CONSOLE_PASSWORD_FILE" placeholder:"FILE" help:"File that holds the console's password, of at least 16 characters; read at the start."`
 
 	PprofAddr string `name:"pprof-addr" env:"PPROF_ADDR" placeholder:"ADDR" help:"Listen address of profiles (/debug/pprof/), a loopback address such as 127.0.0.1:6060 or :6060. Without it there are none."`
 

@@ -241,6 +241,16 @@ func Await(t testing.TB, what string, try func() error) {
 	}
 }
 
+// Unraced leaves a test to the run without the race detector, which CI has before the one with it: for
+// what no goroutine of the product takes part in, such as help texts, or how output is laid out, and
+// what only repeats what another test has under the detector. why says which of the two it is.
+func Unraced(t testing.TB, why string) {
+	t.Helper()
+	if Raced {
+		t.Skip("not with the race detector: " + why)
+	}
+}
+
 // Long skips a test where -short asks for the quick ones; why says what takes long.
 func Long(t testing.TB, why string) {
 	t.Helper()

@@ -23,20 +23,24 @@ const beTheProgram = "CRMBRIDGE_TEST_BE_THE_PROGRAM"
 
 // Main runs a package's tests, or program where Program started this process; nil is
 // for packages that start none. It belongs into TestMain and does not return.
-//
-// Tests that call t.Parallel mostly wait, each in a world of its own: two for each
-// core keep the cores busy. A -parallel on the command line counts in place of that.
+// See [Run] for how.
 func Main(m *testing.M, program func(args []string, stdout, stderr io.Writer) (status int)) {
 	if os.Getenv(beTheProgram) != "" {
 		os.Exit(program(os.Args[1:], os.Stdout, os.Stderr))
 	}
+	status := Run(m)
+	sayHeld(os.Stdout)
+	os.Exit(status)
+}
+
+// Run runs a package's tests. Those that call t.Parallel mostly wait, each in a world of its own: two
+// for each core keep the cores busy. A -parallel on the command line counts in place of that.
+func Run(m *testing.M) (status int) {
 	if err := flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))); err != nil {
 		panic(err) // package testing has no such flag any more
 	}
 	bridge.QuietRedis(slog.New(slog.DiscardHandler))
-	status := m.Run()
-	sayHeld(os.Stdout)
-	os.Exit(status)
+	return m.Run()
 }
 
 // Program is the program given to Main as a process, with this environment and
@@ -50,7 +54,7 @@ func Program(t testing.TB, env []string, args ...string) *exec.Cmd {
 	cmd := exec.Command(self, args...)
 	home := t.TempDir() // without a context of the nats CLI
 	cmd.Env = append([]string{beTheProgram + "=1", "PATH=" + os.Getenv("PATH"), "HOME=" + home,
-		"XDG_CONFIG_HOME=" + home}, env...)
+		"XDG_CONFIG_HOME=" + home, "GORACE=" + os.Getenv("GORACE")}, env...)
 	return cmd
 }
 

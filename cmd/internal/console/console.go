@@ -1,46 +1,41 @@
 // Package console shows people what crmbridge does, and why a customer gets nothing, on pages
-// that change nothing: GET and HEAD alone, no script, no cookie. Requests, errors and charts are
+// that change nothing: GET and HEAD alone, no script, no cookie. Requests, errors and the chart are
 // those of the process that answers, the rest is the same on every one.
 package console
 
 import (
-	"bytes"
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	_ "embed"
 	"html/template"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"github.com/crmbridge/crmbridge/cmd/internal/status"
 	"github.com/crmbridge/crmbridge/handlers/events"
+	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
 // Config is what a console shows, and to whom.
 type Config struct {
-	status.Asker                           // answers of this process
-	Cursor       func(after string) string // of connections.list, which goes on after an id
-	Events       func(ctx context.Context, connection string) ([]events.Latest, error)
-	Checks       func(context.Context) []Check // of /readyz
-	Metrics      prometheus.Gatherer
-	Failures     *Failures
-	Tables       []string  // that the deployment serves
-	Host         string    // of CONSOLE_ADDR, a name or an address; "" where there is none
-	Password     *Password // nil on a loopback address
-	Log          *slog.Logger
-}
-
-// A Check has failed, or notes something.
-type Check struct {
-	Name, Text string
-	Failed     bool
+	// Ask has this process answer a request, into out; Latest and Events are of a connection.
+	Ask      func(ctx context.Context, op messages.Operation, request, out any) error
+	Latest   func(context.Context, string) ([]messages.Job, error)
+	Events   func(context.Context, string) ([]events.Latest, error)
+	Checks   func(context.Context) []string // what those of /readyz have to say
+	Metrics  prometheus.Gatherer
+	Tables   []string      // that the deployment serves
+	Host     string        // of CONSOLE_ADDR, a name or an address; "" where there is none
+	Password tokens.Secret // "" on a loopback address
+	Log      *slog.Logger
 }
 
 //go:embed console.html
@@ -49,122 +44,168 @@ var pagesText string
 //go:embed console.css
 var style string
 
-const (
-	mostAtOnce = 8               // requests
-	answerWait = 5 * time.Second // for what a page shows
-)
+const mostAtOnce, answerWait = 8, 5 * time.Second // requests, and for what a page shows
 
 // A Console shows pages until it is closed.
 type Console struct {
 	Config
-	show *template.Template
-	life context.Context
-	end  context.CancelFunc
-	work sync.WaitGroup
-	mu   sync.Mutex
-	hour []counts // at the beginning of each minute
+	show    *template.Template
+	history history
+	wrong   atomic.Int64 // the minute in which a wrong password was logged last
+	end     chan struct{}
+	work    sync.WaitGroup
 }
 
 // New makes a console, which keeps the last hour's figures until it is closed.
 func New(config Config) *Console {
-	c := &Console{Config: config, show: template.Must(template.New("").Funcs(shown).Parse(pagesText))}
-	if c.Password != nil {
-		c.Password.log = c.Log
-	}
-	c.life, c.end = context.WithCancel(context.Background())
-	c.work.Go(c.keep)
+	c := &Console{Config: config, end: make(chan struct{}),
+		show: template.Must(template.New("page").Funcs(shown).Parse(pagesText))}
+	c.work.Go(func() {
+		tick := time.NewTicker(time.Minute)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				c.history.add(read(c.Metrics)["requests_total"], true)
+			case <-c.end:
+				return
+			}
+		}
+	})
 	return c
 }
 
 // Close ends what the console does beside its requests.
-func (c *Console) Close() { c.end(); c.work.Wait() }
+func (c *Console) Close() { close(c.end); c.work.Wait() }
 
 // Handler serves the pages to those who may see them.
 func (c *Console) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", c.overview)
-	mux.HandleFunc("GET /connections", c.connections)
-	mux.HandleFunc("GET /connections/{id}", c.connection)
-	mux.HandleFunc("GET /jobs", c.jobs)
+	for path, fill := range map[string]func(context.Context, *page, *http.Request){"/{$}": c.overview,
+		"/connections": c.connections, "/connections/{id}": c.connection, "/jobs": c.jobs} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
+			defer cancel()
+			p := &page{Path: r.URL.Path, At: time.Now(), Number: http.StatusOK}
+			fill(ctx, p, r)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(p.Number)
+			_ = c.show.Execute(w, p) // who has hung up is not told
+		})
+	}
 	mux.HandleFunc("GET /style.css", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
-		_, _ = w.Write([]byte(tokens.PagesStyle() + style)) // who has hung up is not told
+		_, _ = w.Write([]byte(tokens.PagesStyle() + style))
 	})
 	turns := make(chan struct{}, mostAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
 			w.Header().Set(name, value)
 		}
-		if !c.permits(w, r) {
+		if code, why := c.refuses(r); code != 0 {
+			if code == http.StatusUnauthorized {
+				w.Header().Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
+			}
+			http.Error(w, why, code)
 			return
 		}
 		select {
 		case turns <- struct{}{}:
 			defer func() { <-turns }()
+			mux.ServeHTTP(w, r)
 		default:
 			http.Error(w, "too many ask at once", http.StatusServiceUnavailable)
-			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), answerWait)
-		defer cancel()
-		mux.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-// headers let a page load its style sheet, send its form to itself, and nothing else.
+// headers let a page load its style sheet, and nothing else.
 var headers = map[string]string{"Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; " +
-	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'", "X-Frame-Options": "DENY",
+	"form-action 'none'; base-uri 'none'; frame-ancestors 'none'", "X-Frame-Options": "DENY",
 	"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",
-	"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"}
+	"Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin", "Allow": "GET, HEAD"}
 
-// permits refuses what is not for this console, or has not its password.
-func (c *Console) permits(w http.ResponseWriter, r *http.Request) bool {
-	refuse := func(status int, why string) bool { http.Error(w, why, status); return false }
+// refuses is why a request gets no page, 0 for one that gets it. The password comes by HTTP's Basic
+// scheme, with any user name: that needs no form, cookie, session or script.
+func (c *Console) refuses(r *http.Request) (code int, why string) {
+	_, given, _ := r.BasicAuth()
+	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(c.Password.Reveal()))
 	switch {
 	case !c.addressed(r):
-		return refuse(http.StatusMisdirectedRequest, "this console goes by another name: ask its address, or localhost")
+		return http.StatusMisdirectedRequest, "this console goes by another name: ask its address, or localhost"
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
-		return refuse(http.StatusMethodNotAllowed, "this console changes nothing: only GET and HEAD")
+		return http.StatusMethodNotAllowed, "this console changes nothing: only GET and HEAD"
 	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
-		return refuse(http.StatusForbidden, "another site asks; only its links lead here")
-	case c.Password == nil:
-		return true
+		return http.StatusForbidden, "another site asks; only its links lead here"
+	case c.Password == "" || subtle.ConstantTimeCompare(got[:], want[:]) == 1:
+		return 0, ""
 	}
-	switch ok, late := c.Password.allows(r, time.Now()); {
-	case late:
-		return refuse(http.StatusTooManyRequests, "too many wrong passwords came from this address; wait")
-	case !ok:
-		w.Header().Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
-		return refuse(http.StatusUnauthorized, "this console has a password")
+	if now := time.Now().Unix() / 60; given != "" && c.wrong.Swap(now) != now {
+		c.Log.Warn("the console was asked with a wrong password", "address", r.RemoteAddr)
 	}
-	return true
+	return http.StatusUnauthorized, "this console has a password"
 }
 
 // addressed reports whether a request is for this console by a name that nobody else can give
 // it: a page elsewhere may have a name of its own lead here, and would read what is answered.
 func (c *Console) addressed(r *http.Request) bool {
-	host := strings.ToLower(r.Host)
+	host := r.Host
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	if host == "localhost" || host != "" && host == strings.ToLower(c.Host) {
-		return true
-	}
-	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	host = strings.ToLower(strings.Trim(host, "[]"))
 	own, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	return err == nil && (ip.IsLoopback() || own != nil && ip.Unmap() == own.AddrPort().Addr().Unmap())
+	ip := net.ParseIP(host)
+	return host == "localhost" || host != "" && host == strings.ToLower(c.Host) || ip.IsLoopback() ||
+		own != nil && ip.Equal(own.IP)
 }
 
-func (c *Console) write(w http.ResponseWriter, status int, v *view) {
-	var page bytes.Buffer
-	v.At = time.Now()
-	if err := c.show.ExecuteTemplate(&page, "page", v); err != nil {
-		c.Log.Error("a page of the console cannot be written", "error", err)
-		http.Error(w, "the page cannot be written; see the log", http.StatusInternalServerError)
-		return
+// read takes the process's metrics, as far as they can be read: sums by name, and by the values of
+// labels, in the order of the labels' names.
+func read(from prometheus.Gatherer) map[string]map[string]int {
+	all := map[string]map[string]int{}
+	families, _ := from.Gather() // what went well is there
+	for _, family := range families {
+		sums := map[string]int{}
+		for _, m := range family.GetMetric() {
+			var labels []string
+			for _, label := range m.GetLabel() {
+				labels = append(labels, label.GetValue())
+			}
+			sums[strings.Join(labels, " ")] += int(m.GetCounter().GetValue() + m.GetGauge().GetValue())
+		}
+		all[strings.TrimPrefix(family.GetName(), "crmbridge_")] = sums
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
-	_, _ = w.Write(page.Bytes())
+	return all
+}
+
+// A minute has requests that were answered, and that ended in an error.
+type minute struct{ Good, Bad int }
+
+// history is the last hour, minute by minute; the last is the present one.
+type history struct {
+	mu    sync.Mutex
+	hour  [60]minute
+	begun minute // the counts at its begin
+}
+
+// add brings the history up to date, and then begins another minute if that is due.
+func (h *history) add(requests map[string]int, due bool) [60]minute {
+	var now minute
+	for of, n := range requests {
+		if strings.HasPrefix(of, "ok ") {
+			now.Good += n
+		} else {
+			now.Bad += n
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hour[59] = minute{now.Good - h.begun.Good, now.Bad - h.begun.Bad}
+	hour := h.hour
+	if due {
+		copy(h.hour[:], h.hour[1:])
+		h.hour[59], h.begun = minute{}, now
+	}
+	return hour
 }

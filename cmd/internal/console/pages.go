@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"maps"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -16,55 +16,61 @@ import (
 	"github.com/crmbridge/crmbridge/cmd/internal/status"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/dynamics"
-	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// A view is what a page shows.
-type view struct {
-	Page, Title    string
-	Prefix, Status string       // that were searched for
-	Next           template.URL // the next page; it is encoded here, for a template encodes a query as a whole
-	At             time.Time
-	Refresh        int // seconds
-	Failed         int // jobs, for good
-	Notes          []string
-	Findings       []finding
-	Commands       []string
-
-	State       *status.State
-	Charts      []chart
-	Requests    []asked
-	Checks      []Check
-	Failures    []Failure
-	Connections []messages.Connection
-	Connection  *messages.Connection
-	Limits      *messages.LimitsReply
-	Events      []events.Latest
-	Jobs        []messages.Job
+// A page is what the template shows. All texts of others go through clip there.
+type page struct {
+	Path, Title     string
+	At              time.Time
+	Refresh, Number int  // seconds, and of the HTTP status
+	Found           bool // what keeps answers back was looked for
+	Findings        []cell
+	Notes, Commands []string
+	Hour            [60]minute // with its sum, and the most requests in a minute
+	Sum             minute
+	Peak            int
+	Tables          []*table
+	Next            template.URL // it is encoded here, for a template encodes a query as a whole
 }
 
-// A finding is something that keeps answers back, and where there is more of it.
-type finding struct{ Text, Link string }
-
-func (v *view) find(format string, args ...any) {
-	v.Findings = append(v.Findings, finding{Text: fmt.Sprintf(format, args...)})
+// A table has a cell in each row for each of its heads; numbers are the last.
+type table struct {
+	Title   string
+	Numbers bool
+	Heads   []string
+	Rows    [][]cell
 }
 
-func (v *view) note(what string, err error) {
-	if err != nil {
-		v.Notes = append(v.Notes, what+": "+err.Error())
+// A cell has a text, which may be a link, and what is said of it.
+type cell struct{ Text, Link, Sub string }
+
+func (p *page) table(title string, numbers bool, heads ...string) *table {
+	p.Tables = append(p.Tables, &table{Title: title, Numbers: numbers, Heads: heads})
+	return p.Tables[len(p.Tables)-1]
+}
+
+func (t *table) row(cells ...cell) { t.Rows = append(t.Rows, cells) }
+
+func (p *page) find(link, format string, args ...any) {
+	p.Findings = append(p.Findings, cell{Text: fmt.Sprintf(format, args...), Link: link})
+}
+
+// note says what cannot be shown, if there is an error, which it reports.
+func (p *page) note(what string, err error) bool {
+	if err == nil {
+		return false
 	}
+	p.Notes, p.Number = append(p.Notes, what+": "+err.Error()), http.StatusServiceUnavailable
+	if fault, ok := errors.AsType[*messages.Error](err); ok {
+		p.Number = fault.Code.Number()
+	}
+	return true
 }
 
-// shown is how templates write what others wrote: all of it goes through clip.
-var shown = template.FuncMap{"clip": clip, "join": strings.Join, "escape": url.PathEscape,
-	"statuses": messages.Statuses, "text": func(s *string) string {
-		if s == nil {
-			return ""
-		}
-		return clip(*s)
-	}}
+func (p *page) next(query url.Values) { p.Next = template.URL(p.Path + "?" + query.Encode()) }
+
+var shown = template.FuncMap{"clip": clip, "when": when}
 
 const mostText = 300 // characters of whatever is shown
 
@@ -77,188 +83,198 @@ func clip(text string) string {
 	return term.Safe(string(short))
 }
 
-func (c *Console) overview(w http.ResponseWriter, r *http.Request) {
-	v := &view{Page: "overview", Title: "Overview", Refresh: 15, Failures: c.Failures.of(""),
-		Checks: c.Checks(r.Context())}
-	for _, check := range v.Checks {
-		if check.Text != "" {
-			v.find("%s: %s", check.Name, check.Text)
-		}
+func when(at time.Time) string { return at.UTC().Format(time.DateTime) }
+
+// text writes what may be missing.
+func text[T any](of *T, write func(T) string) string {
+	if of == nil {
+		return ""
 	}
-	now := read(c.Metrics)
-	c.mu.Lock()
-	v.Charts = charts(c.hour, now.counts)
-	c.mu.Unlock()
-	v.Requests, v.Failed = now.rows(), int(now.gauges["dead_jobs"])
-	v.State = &status.State{Connections: now.statuses, Jobs: status.JobCounts{
-		Queued: int(now.gauges["jobs_pending"]), Running: int(now.gauges["jobs_running"])}}
-	v.State.Processes, _ = c.Processes(r.Context()) // the checks say where there is none yet
-	for status, text := range map[string]string{
-		messages.StatusReauthorizationRequired: "A person must connect again, for %d of the connections:",
-		messages.StatusUnreadable:              "The records of %d connections cannot be read:"} {
-		if n := now.statuses[status]; n > 0 {
-			v.Findings = append(v.Findings, finding{fmt.Sprintf(text, n), "/connections?status=" + status})
-		}
-	}
-	if n := now.gauges["users_blocked"]; n > 0 {
-		v.find("Users who are throttled: %.0f. Dataverse's limits keep them out for a while", n)
-	}
-	if n := now.gauges["breakers_open"]; n > 0 {
-		v.find("Environments that do not answer: %.0f. This process's circuit breakers are open", n)
-	}
-	c.write(w, http.StatusOK, v)
+	return write(*of)
 }
 
-const (
-	pageRows   = 50
-	mostLooked = 500 // connections, for those of one status
-	mostJobs   = 20  // of one connection
-)
+func number[N int | int64 | uint64](n N) cell { return cell{Text: fmt.Sprint(n)} }
 
-func (c *Console) connections(w http.ResponseWriter, r *http.Request) {
-	q := r.URL.Query()
-	v := &view{Page: "connections", Title: "Connections", Prefix: strings.TrimSpace(q.Get("prefix")),
-		Status: q.Get("status")}
-	code, cursor := http.StatusOK, q.Get("after")
-	switch last := len(v.Prefix) - 1; {
-	case v.Prefix != "" && !messages.ValidConnection(v.Prefix):
-		v.note("Id begins with", errors.New("an id has 1 to 64 letters, digits, underscores and hyphens"))
-		c.write(w, http.StatusBadRequest, v)
-		return
-	case v.Prefix != "" && cursor == "": // behind what sorts before all that begin so
-		cursor = c.Cursor(v.Prefix[:last] + string(v.Prefix[last]-1) + "\xff")
+func linked(connection, sub string) cell {
+	return cell{Text: connection, Link: "/connections/" + url.PathEscape(connection), Sub: sub}
+}
+
+func (c *Console) overview(ctx context.Context, p *page, _ *http.Request) {
+	now := read(c.Metrics)
+	p.Title, p.Refresh, p.Found = "Overview", 15, true
+	p.Hour, p.Peak = c.history.add(now["requests_total"], false), 1
+	for _, m := range p.Hour {
+		p.Sum.Good, p.Sum.Bad, p.Peak = p.Sum.Good+m.Good, p.Sum.Bad+m.Bad, max(p.Peak, m.Good+m.Bad)
 	}
-	for looked := 0; len(v.Connections) < pageRows && looked < mostLooked; looked += pageRows {
-		page, err := c.Connections(r.Context(), messages.ConnectionsListRequest{PageSize: pageRows, Cursor: cursor})
-		if v.note("The connections cannot be listed", err); err != nil {
-			code, cursor = numberOf(err), ""
-			break
+	for _, text := range c.Checks(ctx) {
+		p.find("", "%s", text)
+	}
+	for _, gauge := range [][2]string{{"users_blocked", "Users whom Dataverse's limits keep out for a while: %d"},
+		{"breakers_open", "Connections whose environment does not answer, for this process: %d"}} {
+		if n := now[gauge[0]][""]; n > 0 {
+			p.find("", gauge[1], n)
 		}
-		cursor = page.NextCursor
-		for _, one := range page.Connections {
-			if !strings.HasPrefix(one.ID, v.Prefix) {
-				cursor = ""
-			} else if v.Status == "" || one.Status == v.Status {
-				v.Connections = append(v.Connections, one)
+	}
+	t := p.table("Connections and jobs", true, "Which", "How many")
+	for _, status := range messages.Statuses() {
+		n, link := now["connections"][status], "/connections?status="+status
+		t.row(cell{Text: "connections: " + status, Link: link}, number(n))
+		if n > 0 && (status == messages.StatusReauthorizationRequired || status == messages.StatusUnreadable) {
+			p.find(link, "Connections that are %s: %d. A person must connect again;", status, n)
+		}
+	}
+	t.row(cell{Text: "jobs that wait", Link: "/jobs"}, number(now["jobs_pending"][""]))
+	t.row(cell{Text: "jobs that this process runs", Link: "/jobs"}, number(now["jobs_running"][""]))
+	t.row(cell{Text: "jobs of 7 days that failed for good"}, number(now["dead_jobs"][""]))
+	t = p.table("Errors of this process since its start", true, "Code", "Operation", "Requests")
+	for _, of := range slices.Sorted(maps.Keys(now["requests_total"])) {
+		if code, operation, _ := strings.Cut(of, " "); code != "ok" && now["requests_total"][of] > 0 {
+			t.row(cell{Text: code}, cell{Text: operation}, number(now["requests_total"][of]))
+		}
+	}
+}
+
+// Rows of a page; connections that are looked at for those of one status; jobs of one connection.
+const pageRows, mostLooked, mostJobs = 50, 500, 20
+
+func (c *Console) connections(ctx context.Context, p *page, r *http.Request) {
+	cursor, status := r.FormValue("after"), r.FormValue("status")
+	p.Title = "Connections"
+	t := p.table("", false, "Connection", "Status", "User", "Token renewed")
+	for looked := 0; len(t.Rows) < pageRows && looked < mostLooked; looked += pageRows {
+		var list messages.ConnectionsListReply
+		ask := messages.ConnectionsListRequest{PageSize: pageRows, Cursor: cursor}
+		err := c.Ask(ctx, messages.ConnectionsList, ask, &list)
+		if p.note("The connections cannot be listed", err) {
+			return
+		}
+		for _, one := range list.Connections {
+			if status == "" || one.Status == status {
+				t.row(linked(one.ID, one.EnvironmentURL), cell{Text: one.Status, Sub: one.LastError},
+					cell{Text: text(one.UserFullName, clip), Sub: text(one.UserName, clip)},
+					cell{Text: text(one.RefreshedAt, when)})
 			}
 		}
-		if cursor == "" {
-			break
+		if cursor = list.NextCursor; cursor == "" {
+			return
 		}
 	}
-	if cursor != "" {
-		v.Next = next("/connections", url.Values{"prefix": {v.Prefix}, "status": {v.Status}, "after": {cursor}})
-	}
-	c.write(w, code, v)
+	p.next(url.Values{"status": {status}, "after": {cursor}})
 }
 
-func next(path string, query url.Values) template.URL {
-	return template.URL(path + "?" + query.Encode())
-}
-
-// numberOf is the status of a page that cannot be shown.
-func numberOf(err error) int {
-	if fault, ok := errors.AsType[*messages.Error](err); ok {
-		return fault.Code.Number()
-	}
-	return http.StatusServiceUnavailable
-}
-
-func (c *Console) connection(w http.ResponseWriter, r *http.Request) {
+func (c *Console) connection(ctx context.Context, p *page, r *http.Request) {
 	id := r.PathValue("id")
-	v := &view{Page: "connection", Title: "Connection " + clip(id), Refresh: 30, Failures: c.Failures.of(id)}
-	var err error
-	if v.Connection, err = c.Asker.Connection(r.Context(), id); err != nil {
-		v.note("This connection cannot be shown", err)
-		c.write(w, numberOf(err), v)
+	p.Title, p.Refresh, p.Found = "Connection "+clip(id), 30, true
+	var list messages.ConnectionsListReply // it has those that cannot be read, too
+	target := messages.Target{Connection: id}
+	err := c.Ask(ctx, messages.ConnectionsList, messages.ConnectionsListRequest{Target: target}, &list)
+	if err == nil && len(list.Connections) == 0 {
+		err = messages.Errorf(messages.ConnectionNotFound, "there is none of this id")
+	}
+	if p.note("This connection cannot be shown", err) {
 		return
 	}
-	v.Limits, err = c.Limits(r.Context(), id)
-	v.note("The limits are not known", err)
-	v.Events, err = c.events(r.Context(), id)
-	v.note("The events are not known", err)
-	jobs, err := c.Jobs(r.Context(), messages.JobsListRequest{Target: messages.Target{Connection: id},
-		PageSize: messages.MaxJobsPageSize})
-	if v.note("The jobs are not known", err); err == nil {
-		slices.SortFunc(jobs.Jobs, func(a, b messages.Job) int { return b.QueuedAt.Compare(a.QueuedAt) })
-		v.Jobs = jobs.Jobs[:min(len(jobs.Jobs), mostJobs)]
-		if jobs.NextCursor != "" {
-			v.note("Jobs", fmt.Errorf("of more than %d, those were looked at whose ids come first", len(jobs.Jobs)))
-		}
+	one := list.Connections[0]
+	facts := []string{"Status", one.Status, "Environment", one.EnvironmentURL, "User", text(one.UserFullName, clip),
+		"User name", text(one.UserName, clip), "Organization", text(one.OrganizationName, clip), "Directory", one.TenantID,
+		"Grant", one.Grant, "Token renewed", text(one.RefreshedAt, when)}
+	var limits messages.LimitsReply
+	err = c.Ask(ctx, messages.ConnectionsLimits, messages.ConnectionRequest{Target: target}, &limits)
+	if !p.note("The limits are not known", err) {
+		p.limited(limits)
+		facts = append(facts, "Calls in flight", fmt.Sprintf("%d of %d", limits.InFlight, limits.Limit),
+			"Calls today", fmt.Sprint(limits.CallsToday), "Circuit breaker", limits.Breaker)
 	}
-	v.diagnose(c.Tables)
-	c.write(w, http.StatusOK, v)
-}
-
-// events waits for a part of the page's time: who may not read the stream gets no answer from NATS.
-func (c *Console) events(ctx context.Context, id string) ([]events.Latest, error) {
-	ctx, cancel := context.WithTimeout(ctx, answerWait/5)
+	jobs, err := c.Latest(ctx, id)
+	p.note("The jobs are not known", err)
+	slices.SortFunc(jobs, func(a, b messages.Job) int { return b.QueuedAt.Compare(a.QueuedAt) })
+	jobs = jobs[:min(len(jobs), mostJobs)]
+	p.diagnose(one, c.Tables)
+	p.commands(one, jobs)
+	known := p.table("What is known", false, "What", "Value")
+	for fact := range slices.Chunk(facts, 2) {
+		known.row(cell{Text: fact[0]}, cell{Text: fact[1]})
+	}
+	p.jobs("Recent jobs, of those whose ids come last", jobs)
+	t := p.table("Events of 7 days", true, "Event", "Last", "Events")
+	asking, cancel := context.WithTimeout(ctx, answerWait/5) // NATS leaves those unanswered who may not ask
 	defer cancel()
-	return c.Events(ctx, id)
+	all, err := c.Events(asking, id)
+	p.note("The events are not known", err)
+	for _, event := range all {
+		t.row(cell{Text: event.Kind, Sub: event.LastError}, cell{Text: when(event.At)}, number(event.Kept))
+	}
 }
 
-// diagnose says why answers do not come, and with which commands that is looked at and mended.
-func (v *view) diagnose(tables []string) {
-	one := v.Connection
+// diagnose says why answers do not come.
+func (p *page) diagnose(one messages.Connection, tables []string) {
 	switch one.Status {
 	case messages.StatusPending:
-		v.find("Nobody has signed in yet: requests are answered with reauthorization_required")
+		p.find("", "Nobody has signed in yet: requests are answered with reauthorization_required")
 	case messages.StatusReauthorizationRequired, messages.StatusUnreadable:
-		v.find("%s: %s", one.Status, cmp.Or(one.LastError, "a person must connect again"))
+		p.find("", "%s: %s", one.Status, cmp.Or(one.LastError, "a person must connect again"))
 	case messages.StatusActive:
 		for _, table := range tables {
 			if !slices.Contains(one.Tables, table) {
-				v.find("Whoever connected was not asked for %s, which are consent_required until they connect again", table)
+				p.find("", "Whoever connected was not asked for %s: these are consent_required until they do it again", table)
 			}
 		}
 	}
-	if l := v.Limits; l != nil {
-		if blocked := status.BlockOf(l, time.Now()); blocked != nil {
-			v.find("Its user is kept out until %s UTC, by %s: requests are throttled, and jobs wait",
-				blocked.Until.UTC().Format(time.TimeOnly), blocked.By)
-		}
-		if l.Breaker != string(dynamics.BreakerClosed) {
-			v.find("Its environment did not answer: the circuit breaker of this process is %s", l.Breaker)
-		}
-		if l.Queued > 0 {
-			v.find("Calls that wait for one of the user's %d places: %d", l.Limit, l.Queued)
-		}
+}
+
+// limited says which limits keep calls back.
+func (p *page) limited(limits messages.LimitsReply) {
+	if by := status.BlockOf(&limits, time.Now()); by != nil {
+		p.find("", "Its user is kept out until %s, by %s: requests are throttled, and jobs wait", when(by.Until), by.By)
 	}
-	v.Commands = []string{command("crmbridge connections check", one.ID), command("crmbridge status --watch", one.ID)}
+	if limits.Breaker != string(dynamics.BreakerClosed) {
+		p.find("", "Its environment did not answer: the circuit breaker of this process is %s", limits.Breaker)
+	}
+	if limits.Queued > 0 {
+		p.find("", "Calls that wait for one of the user's %d places: %d", limits.Limit, limits.Queued)
+	}
+}
+
+// commands look further, and mend. Ids and the origins of environments need no quotes; an id that
+// looks like a flag stands behind --.
+func (p *page) commands(one messages.Connection, jobs []messages.Job) {
+	id := one.ID
+	if strings.HasPrefix(id, "-") {
+		id = "-- " + id
+	}
+	p.Commands = []string{"crmbridge connections check " + id, "crmbridge status --watch " + id}
 	if one.Status != messages.StatusUnreadable && one.Grant != messages.GrantClientCredentials {
-		v.Commands = append(v.Commands, command("crmbridge connect", one.ID, one.EnvironmentURL))
+		p.Commands = append(p.Commands, "crmbridge connect "+id+" "+one.EnvironmentURL)
 	}
-	for _, job := range v.Jobs {
-		if job.State == messages.JobFailed && len(v.Commands) < 8 {
-			v.Commands = append(v.Commands, command("crmbridge jobs retry", job.Connection, job.ID))
+	for _, job := range jobs {
+		if job.State == messages.JobFailed && len(p.Commands) < 8 {
+			p.Commands = append(p.Commands, "crmbridge jobs retry "+id+" "+job.ID)
 		}
 	}
 }
 
-var plain = regexp.MustCompile(`^[A-Za-z0-9_./:=@%+,-]+$`)
-
-// command is a line for a shell. Arguments that look like flags stand behind --.
-func command(line string, args ...string) string {
-	if slices.ContainsFunc(args, func(arg string) bool { return strings.HasPrefix(arg, "-") }) {
-		line += " --"
+// jobs are those that wait and run, as far as this process knows them.
+func (c *Console) jobs(ctx context.Context, p *page, r *http.Request) {
+	p.Title, p.Refresh = "Jobs", 15
+	var list messages.JobsListReply
+	err := c.Ask(ctx, messages.JobsList, messages.JobsListRequest{PageSize: pageRows, Cursor: r.FormValue("after")}, &list)
+	if p.note("The jobs cannot be listed", err) {
+		return
 	}
-	for _, arg := range args {
-		if arg = clip(arg); !plain.MatchString(arg) {
-			arg = "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
-		}
-		line += " " + arg
+	p.jobs("What waits and runs", list.Jobs)
+	if list.NextCursor != "" {
+		p.next(url.Values{"after": {list.NextCursor}})
 	}
-	return line
 }
 
-func (c *Console) jobs(w http.ResponseWriter, r *http.Request) {
-	v := &view{Page: "jobs", Title: "Jobs", Refresh: 15, Failed: int(read(c.Metrics).gauges["dead_jobs"])}
-	code := http.StatusOK
-	page, err := c.Jobs(r.Context(), messages.JobsListRequest{PageSize: pageRows, Cursor: r.URL.Query().Get("after")})
-	if v.note("The jobs cannot be listed", err); err != nil {
-		code = numberOf(err)
-	} else if v.Jobs = page.Jobs; page.NextCursor != "" {
-		v.Next = next("/jobs", url.Values{"after": {page.NextCursor}})
+func (p *page) jobs(title string, all []messages.Job) {
+	t := p.table(title, true, "Job", "Connection", "State", "Published", "Rows")
+	for _, job := range all {
+		state := cell{Text: string(job.State)}
+		if job.Error != nil {
+			state.Sub = string(job.Error.Code) + ": " + job.Error.Message
+		}
+		t.row(cell{Text: job.ID, Sub: string(job.Operation)}, linked(job.Connection, ""), state,
+			cell{Text: when(job.QueuedAt)}, number(job.Rows))
 	}
-	c.write(w, code, v)
 }

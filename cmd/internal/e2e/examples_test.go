@@ -191,6 +191,7 @@ func exampleNATS(t *testing.T, options *server.Options) *server.Server {
 // What is refused for a while is asked for again after retry_after_ms.
 func TestExamplesAskAgain(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
+	bridgetest.Unraced(t, "no crmbridge runs in it")
 	for _, language := range exampleLanguages {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()
@@ -246,6 +247,7 @@ func TestExamplesAskAgain(t *testing.T) {
 // A stream of which a message is lost is not taken for a whole one, and nobody's silence not for an answer.
 func TestExamplesFindWhatIsMissing(t *testing.T) {
 	bridgetest.Long(t, "it runs programs of messages/examples")
+	bridgetest.Unraced(t, "no crmbridge runs in it")
 	for _, language := range exampleLanguages {
 		t.Run(language.name, func(t *testing.T) {
 			t.Parallel()

@@ -17,6 +17,7 @@ import (
 func TestPictureOfTheConnectPage(t *testing.T) {
 	t.Parallel()
 	bridgetest.Long(t, "it starts a browser")
+	bridgetest.Unraced(t, "TestPagesInABrowser opens the same page")
 	browser := chromium.Start(t)
 	w := bridgetest.New(t, emulator.Options{Accounts: 1})
 	settings := w.Settings(true)

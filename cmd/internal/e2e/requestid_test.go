@@ -56,3 +56,36 @@ func TestTheRequestIDReachesDataverse(t *testing.T) {
 		return nil
 	})
 }
+
+// A page of a job's results is answered under the asker's id, and its body is the stored one.
+func TestResultsHaveTheIDOfTheJobInTheirBodies(t *testing.T) {
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{Accounts: 3})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("acme")
+	client, nc := w.Client()
+	ask := func(subject, id, body string) *nats.Msg {
+		t.Helper()
+		msg := nats.NewMsg(subject)
+		msg.Header.Set(messages.HeaderRequestID, id)
+		msg.Data = []byte(body)
+		reply, err := nc.RequestMsg(msg, 30e9)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return reply
+	}
+	ask("crm.accounts.search.job.acme.j", "maker", "{}")
+	for record, err := range client.Jobs().Progress(t.Context(), "acme", "j") {
+		if err != nil || record.State.Ended() && record.State != messages.JobDone {
+			t.Fatalf("%+v, %v", record, err)
+		}
+	}
+	for page, maker := range map[string]string{"1": "maker", "9": "asker"} {
+		reply := ask(messages.JobsResults.ScopedSubject("acme"), "asker", `{"job_id":"j","page":`+page+`}`)
+		if id := reply.Header.Get(messages.HeaderRequestID); id != "asker" ||
+			!strings.Contains(string(reply.Data), `"request_id":"`+maker+`"`) {
+			t.Errorf("page %s: %s: %s", page, id, reply.Data)
+		}
+	}
+}

@@ -66,7 +66,7 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	exited := -1 // kong exits itself after --help
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
-		kong.PostBuild(foldExamples),
+		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
@@ -107,6 +107,9 @@ func (p Program) printMisuse(stderr io.Writer, err error) {
 			}
 			text = "a command is missing: " + strings.Join(all, ", ")
 		}
+	}
+	if at := strings.Index(text, ": time: "); at > 0 { // what Go says of a duration
+		text = text[:at] + "; right would be 30s, 5m or 1h30m"
 	}
 	// Where stderr takes nothing, there is nobody to tell.
 	_ = term.Prose(stderr, 2, fmt.Sprintf("%s: error: %s", p.Name, text))

@@ -7,6 +7,9 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 )
 
+// Width is how many columns of a terminal s takes.
+func Width(s string) int { return width(s) }
+
 // width is how many columns of a terminal s takes.
 func width(s string) int {
 	columns := 0
