@@ -173,11 +173,12 @@ func TestHelpShowsTheExpressionForm(t *testing.T) {
 	}
 }
 
-// A full disk is this machine's, and no fault of Dataverse or of how the command was typed.
-func TestFullDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+// An output that takes nothing, such as a full disk, is this machine's, and no fault of Dataverse or of
+// how the command was typed.
+func TestOutputThatTakesNothing(t *testing.T) {
+	full, err := os.Open(os.DevNull) // to be read
 	if err != nil {
-		t.Skipf("there is no disk that is always full: %v", err)
+		t.Fatal(err)
 	}
 	defer full.Close()
 	a := newAnswers(t)
@@ -192,7 +193,7 @@ func TestFullDisk(t *testing.T) {
 		}
 		var diag strings.Builder
 		if status := run(args, full, &diag); status != program.ExitError ||
-			!strings.HasPrefix(diag.String(), "file: ") || !strings.Contains(diag.String(), "no space left") {
+			!strings.HasPrefix(diag.String(), "file: write ") {
 			t.Errorf("%s: status %d, %s", line, status, &diag)
 		}
 	}
