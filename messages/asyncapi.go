@@ -217,10 +217,11 @@ func (d *asyncAPI) job(op Operation) error {
 		return err
 	}
 	name, result := string(op)+".job", string(op)+".result"
-	payload, err := d.put(componentName(bodies.request, table)+"AsJob", schema)
+	form, err := plain(schema)
 	if err != nil {
 		return err
 	}
+	payload := d.put(componentName(bodies.request, table)+"AsJob", form)
 	d.jobs = append(d.jobs, payload)
 	examples := examplesOf(op, table)
 	d.message(name, "Job of "+string(op), "", "JobHeaders", payload, examples.request())

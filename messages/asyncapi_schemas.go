@@ -43,9 +43,12 @@ func titleWords(name string) string {
 
 // share makes the schemas that others refer to.
 func (d *asyncAPI) share() error {
-	if _, err := d.put("Where", whereSchema()); err != nil {
+	where, err := plain(whereSchema())
+	if err != nil {
 		return err
 	}
+	d.put("Where", where)
+	d.shareRows()
 	for _, body := range append(sharedBodies, reflect.TypeFor[ErrorReply]()) {
 		schema, err := schemaFor(body, nil, d.tables)
 		if err != nil {
@@ -80,19 +83,22 @@ func (d *asyncAPI) body(body reflect.Type, table *Table) (object, error) {
 	if err != nil {
 		return nil, err
 	}
-	return d.put(name, schema)
-}
-
-func (d *asyncAPI) put(name string, schema *jsonschema.Schema) (object, error) {
 	form, err := plain(schema)
 	if err != nil {
 		return nil, err
 	}
+	if table != nil {
+		d.withRows(form, table)
+	}
+	return d.put(name, form), nil
+}
+
+func (d *asyncAPI) put(name string, form object) object {
 	if _, titled := form["title"]; !titled {
 		form["title"] = titleOf(name)
 	}
 	d.schemas[name] = d.rewritten(form, true)
-	return ref("components", "schemas", name), nil
+	return ref("components", "schemas", name)
 }
 
 // plain is a schema as JSON.

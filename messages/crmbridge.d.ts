@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.
-// sha256 of asyncapi.json, generate.mjs, package-lock.json: ac4ff4657c3fad9c4e7fd8b1c55c399aac408bb35b2bd8a40efbfdc1916a860d
+// sha256 of asyncapi.json, generate.mjs, package-lock.json: b6a74b95d9e620848e9d332f17b49e2adb575b1b23996f5fbf45cd0db0e0c42a
 
 export type Where =
   | {
@@ -57,32 +57,14 @@ export type Where =
         | "is_null"
         | "not_null";
       or?: null;
-      value?:
-        | null
-        | boolean
-        | number
-        | string
-        | unknown[]
-        | {
-            [k: string]: unknown;
-          };
+      value?: null | boolean | number | string | unknown[] | {};
     };
 
 export interface AccountsChangesReply {
   /**
    * each account that was made or changed, as it is now
    */
-  accounts: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  accounts: AccountsRow[];
   connection?: string;
   /**
    * ids of accounts that are gone
@@ -91,7 +73,45 @@ export interface AccountsChangesReply {
   has_more: boolean;
   next_cursor: string;
   request_id: string;
+}
+export interface AccountsRow {
+  category?: Choice | null;
+  city?: string | null;
+  classification?: Choice | null;
+  country?: string | null;
+  created_at?: string | null;
+  currency?: Lookup | null;
+  do_not_bulk_email?: boolean | null;
+  do_not_email?: boolean | null;
+  email?: string | null;
+  employees?: number | null;
+  id?: string | null;
+  industry?: Choice | null;
+  merged?: boolean | null;
+  merged_into?: Lookup | null;
+  modified_at?: string | null;
+  name?: string | null;
+  owner?: Lookup | null;
+  parent?: Lookup | null;
+  phone?: string | null;
+  postal_code?: string | null;
+  relationship?: Choice | null;
+  revenue?: number | null;
+  revenue_base?: number | null;
+  state?: string | null;
+  status?: Choice | null;
+  status_reason?: Choice | null;
+  website?: string | null;
   [k: string]: unknown;
+}
+export interface Choice {
+  label: string;
+  value: number;
+}
+export interface Lookup {
+  entity: string | null;
+  id: string;
+  name: string | null;
 }
 export interface AccountsChangesRequest {
   /**
@@ -147,7 +167,6 @@ export interface AccountsCountReply {
   connection?: string;
   count: number;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface AccountsCountRequest {
   /**
@@ -176,7 +195,6 @@ export interface AccountsFieldsReply {
   fields: Field[];
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface Field {
   custom: boolean;
@@ -186,7 +204,6 @@ export interface Field {
   options?: {
     label: string;
     value: number;
-    [k: string]: unknown;
   }[];
   /**
    * how many options there are, where options_truncated
@@ -213,7 +230,6 @@ export interface Field {
     | "several choices"
     | "GUID"
     | "lookup";
-  [k: string]: unknown;
 }
 export interface AccountsFieldsRequest {
   /**
@@ -297,17 +313,7 @@ export interface AccountsPage {
   /**
    * the requested fields of each account, under the names they were asked by
    */
-  accounts: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  accounts: AccountsRow[];
   connection?: string;
   /**
    * there are more; send it as cursor
@@ -318,26 +324,11 @@ export interface AccountsPage {
    * how many accounts match in all, where include_total asked for it
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface AccountsRowReply {
-  /**
-   * the requested fields under the names they were asked by
-   */
-  account: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  };
+  account: AccountsRow;
   connection?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface AccountsSearchRequest {
   /**
@@ -441,7 +432,6 @@ export interface AuthorizeReply {
   request_id: string;
   state?: string;
   tables?: string[];
-  [k: string]: unknown;
 }
 export interface Connection {
   access_token_expires_at: null | string;
@@ -466,7 +456,6 @@ export interface Connection {
   user_full_name: null | string;
   user_id: string;
   user_name: null | string;
-  [k: string]: unknown;
 }
 export interface AuthorizeRequest {
   /**
@@ -519,7 +508,6 @@ export interface ChecksReply {
   checks: PermissionCheck[];
   connection?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface PermissionCheck {
   /**
@@ -531,7 +519,6 @@ export interface PermissionCheck {
   missing_privilege?: string;
   name: string;
   ok: boolean;
-  [k: string]: unknown;
 }
 export interface CompleteRequest {
   code?: string | null;
@@ -553,7 +540,6 @@ export interface ConnectionEvent {
   last_error?: string;
   status?: "pending" | "active" | "reauthorization_required" | "unreadable";
   version: number;
-  [k: string]: unknown;
 }
 export interface ConnectionGetReply {
   connection: Connection;
@@ -567,9 +553,7 @@ export interface ConnectionGetReply {
      * waiting: nobody has come back from Microsoft yet; connected: the link made the connection; failed: who came back last did without success; expired: the link cannot be opened any more
      */
     phase: "waiting" | "connected" | "failed" | "expired";
-    [k: string]: unknown;
   };
-  [k: string]: unknown;
 }
 export interface Error {
   admin_consent_url?: string;
@@ -600,17 +584,14 @@ export interface Error {
     message: string;
     request_id: string;
     status: number;
-    [k: string]: unknown;
   };
   message: string;
   retry_after_ms?: number;
   retryable: boolean;
-  [k: string]: unknown;
 }
 export interface Detail {
   message: string;
   path: string;
-  [k: string]: unknown;
 }
 export interface ConnectionGetRequest {
   /**
@@ -625,7 +606,6 @@ export interface ConnectionGetRequest {
 export interface ConnectionReply {
   connection: Connection;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ConnectionRequest {
   /**
@@ -652,7 +632,6 @@ export interface ConnectionsListReply {
   connections: Connection[];
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ConnectionsListRequest {
   /**
@@ -673,17 +652,7 @@ export interface ContactsChangesReply {
   /**
    * each contact that was made or changed, as it is now
    */
-  contacts: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  contacts: ContactsRow[];
   /**
    * ids of contacts that are gone
    */
@@ -691,6 +660,32 @@ export interface ContactsChangesReply {
   has_more: boolean;
   next_cursor: string;
   request_id: string;
+}
+export interface ContactsRow {
+  account?: Lookup | null;
+  city?: string | null;
+  country?: string | null;
+  created_at?: string | null;
+  currency?: Lookup | null;
+  department?: string | null;
+  do_not_bulk_email?: boolean | null;
+  do_not_email?: boolean | null;
+  email?: string | null;
+  first_name?: string | null;
+  id?: string | null;
+  job_title?: string | null;
+  last_name?: string | null;
+  merged?: boolean | null;
+  merged_into?: Lookup | null;
+  mobile?: string | null;
+  modified_at?: string | null;
+  name?: string | null;
+  owner?: Lookup | null;
+  phone?: string | null;
+  postal_code?: string | null;
+  state?: string | null;
+  status?: Choice | null;
+  status_reason?: Choice | null;
   [k: string]: unknown;
 }
 export interface ContactsChangesRequest {
@@ -747,7 +742,6 @@ export interface ContactsCountReply {
   connection?: string;
   count: number;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ContactsCountRequest {
   /**
@@ -776,7 +770,6 @@ export interface ContactsFieldsReply {
   fields: Field[];
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ContactsFieldsRequest {
   /**
@@ -861,17 +854,7 @@ export interface ContactsPage {
   /**
    * the requested fields of each contact, under the names they were asked by
    */
-  contacts: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  contacts: ContactsRow[];
   /**
    * there are more; send it as cursor
    */
@@ -881,26 +864,11 @@ export interface ContactsPage {
    * how many contacts match in all, where include_total asked for it
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface ContactsRowReply {
   connection?: string;
-  /**
-   * the requested fields under the names they were asked by
-   */
-  contact: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  };
+  contact: ContactsRow;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ContactsSearchRequest {
   /**
@@ -1039,13 +1007,11 @@ export interface DeadLetterHeaders {
    * HTTP-like number of the error, as NATS's services API has it.
    */
   "Nats-Service-Error-Code": string;
-  [k: string]: unknown;
 }
 export interface DeletedReply {
   connection?: string;
   deleted: boolean;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface ErrorHeaders {
   /**
@@ -1100,20 +1066,17 @@ export interface ErrorHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface ErrorReply {
   connection?: string;
   error: Error;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface EventHeaders {
   /**
    * Id of the event, by which the stream knows one that comes twice.
    */
   "Nats-Msg-Id": string;
-  [k: string]: unknown;
 }
 export interface Job {
   attempts: number;
@@ -1152,7 +1115,6 @@ export interface Job {
    * rows that the job will have, where that is known
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface JobHeaders {
   /**
@@ -1175,7 +1137,6 @@ export interface JobHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface JobRecord {
   attempts: number;
@@ -1218,12 +1179,10 @@ export interface JobRecord {
    * rows that the job will have, where that is known
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface JobReply {
   job: Job;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface JobRequest {
   /**
@@ -1238,7 +1197,6 @@ export interface JobRequest {
 export interface JobResultsReply {
   connection?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface JobResultsRequest {
   /**
@@ -1276,7 +1234,6 @@ export interface JobsListReply {
    */
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface JobsListRequest {
   /**
@@ -1302,19 +1259,42 @@ export interface LeadsChangesReply {
   /**
    * each lead that was made or changed, as it is now
    */
-  leads: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  leads: LeadsRow[];
   next_cursor: string;
   request_id: string;
+}
+export interface LeadsRow {
+  account?: Lookup | null;
+  city?: string | null;
+  company?: string | null;
+  contact?: Lookup | null;
+  country?: string | null;
+  created_at?: string | null;
+  currency?: Lookup | null;
+  do_not_bulk_email?: boolean | null;
+  do_not_email?: boolean | null;
+  email?: string | null;
+  employees?: number | null;
+  first_name?: string | null;
+  id?: string | null;
+  industry?: Choice | null;
+  job_title?: string | null;
+  last_name?: string | null;
+  merged?: boolean | null;
+  merged_into?: Lookup | null;
+  mobile?: string | null;
+  modified_at?: string | null;
+  name?: string | null;
+  owner?: Lookup | null;
+  phone?: string | null;
+  rating?: Choice | null;
+  revenue?: number | null;
+  revenue_base?: number | null;
+  source?: Choice | null;
+  state?: string | null;
+  status?: Choice | null;
+  status_reason?: Choice | null;
+  website?: string | null;
   [k: string]: unknown;
 }
 export interface LeadsChangesRequest {
@@ -1371,7 +1351,6 @@ export interface LeadsCountReply {
   connection?: string;
   count: number;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface LeadsCountRequest {
   /**
@@ -1400,7 +1379,6 @@ export interface LeadsFieldsReply {
   fields: Field[];
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface LeadsFieldsRequest {
   /**
@@ -1485,17 +1463,7 @@ export interface LeadsPage {
   /**
    * the requested fields of each lead, under the names they were asked by
    */
-  leads: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  leads: LeadsRow[];
   /**
    * there are more; send it as cursor
    */
@@ -1505,26 +1473,11 @@ export interface LeadsPage {
    * how many leads match in all, where include_total asked for it
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface LeadsRowReply {
   connection?: string;
-  /**
-   * the requested fields under the names they were asked by
-   */
-  lead: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  };
+  lead: LeadsRow;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface LeadsSearchRequest {
   /**
@@ -1649,7 +1602,6 @@ export interface LimitsReply {
    */
   queued: number;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface OpportunitiesChangesReply {
   connection?: string;
@@ -1662,18 +1614,26 @@ export interface OpportunitiesChangesReply {
   /**
    * each opportunity that was made or changed, as it is now
    */
-  opportunities: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  opportunities: OpportunitiesRow[];
   request_id: string;
+}
+export interface OpportunitiesRow {
+  account?: Lookup | null;
+  actual_close?: string | null;
+  actual_value?: number | null;
+  contact?: Lookup | null;
+  created_at?: string | null;
+  currency?: Lookup | null;
+  estimated_close?: string | null;
+  estimated_value?: number | null;
+  id?: string | null;
+  modified_at?: string | null;
+  name?: string | null;
+  owner?: Lookup | null;
+  probability?: number | null;
+  stage?: string | null;
+  status?: Choice | null;
+  status_reason?: Choice | null;
   [k: string]: unknown;
 }
 export interface OpportunitiesChangesRequest {
@@ -1730,7 +1690,6 @@ export interface OpportunitiesCountReply {
   connection?: string;
   count: number;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface OpportunitiesCountRequest {
   /**
@@ -1759,7 +1718,6 @@ export interface OpportunitiesFieldsReply {
   fields: Field[];
   next_cursor?: string;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface OpportunitiesFieldsRequest {
   /**
@@ -1848,42 +1806,17 @@ export interface OpportunitiesPage {
   /**
    * the requested fields of each opportunity, under the names they were asked by
    */
-  opportunities: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  }[];
+  opportunities: OpportunitiesRow[];
   request_id: string;
   /**
    * how many opportunities match in all, where include_total asked for it
    */
   total?: number;
-  [k: string]: unknown;
 }
 export interface OpportunitiesRowReply {
   connection?: string;
-  /**
-   * the requested fields under the names they were asked by
-   */
-  opportunity: {
-    [k: string]:
-      | null
-      | boolean
-      | number
-      | string
-      | unknown[]
-      | {
-          [k: string]: unknown;
-        };
-  };
+  opportunity: OpportunitiesRow;
   request_id: string;
-  [k: string]: unknown;
 }
 export interface OpportunitiesSearchRequest {
   /**
@@ -1978,7 +1911,6 @@ export interface RecordHeaders {
    * Incarnation of the connection. Readers ignore messages of another one than the job's.
    */
   "Crm-Incarnation"?: string;
-  [k: string]: unknown;
 }
 export interface ReplyHeaders {
   /**
@@ -2001,7 +1933,6 @@ export interface ReplyHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface RequestHeaders {
   /**
@@ -2020,7 +1951,6 @@ export interface RequestHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface ResultErrorHeaders {
   /**
@@ -2087,7 +2017,6 @@ export interface ResultErrorHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface ResultHeaders {
   /**
@@ -2130,13 +2059,11 @@ export interface ResultHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface Role {
   id: string;
   name: string;
   via: string;
-  [k: string]: unknown;
 }
 export interface StoredHeaders {
   /**
@@ -2175,7 +2102,6 @@ export interface StoredHeaders {
    * W3C trace context.
    */
   tracestate?: string;
-  [k: string]: unknown;
 }
 export interface User {
   business_unit_id: string;
@@ -2189,7 +2115,6 @@ export interface User {
    */
   roles_truncated?: boolean;
   title: string;
-  [k: string]: unknown;
 }
 export interface UserGetRequest {
   /**
@@ -2231,7 +2156,6 @@ export interface UserReply {
   connection?: string;
   request_id: string;
   user: User;
-  [k: string]: unknown;
 }
 export interface WhoAmIReply {
   business_unit_id: string;
@@ -2239,5 +2163,4 @@ export interface WhoAmIReply {
   organization_id: string;
   request_id: string;
   user_id: string;
-  [k: string]: unknown;
 }

@@ -113,13 +113,23 @@ func TestJavaScriptExamplesFitTheTypes(t *testing.T) {
 		"/** @param {import(\"@nats-io/transport-node\").NatsConnection} nc */\n" +
 		"export async function wrong(nc) {\n" +
 		"  await ask(nc, \"accounts.search\", { mode: \"pages\" });\n" +
+		"  const [row] = (await ask(nc, \"accounts.search\", {})).accounts;\n" +
+		"  console.log(row.industry?.text, row.owner.name, row.new_column);\n" +
+		"  console.log((await ask(nc, \"accounts.count\", {})).total);\n" +
 		"  return (await ask(nc, \"accounts.count\", {})).count.toUpperCase();\n}\n"
 	if err := os.WriteFile(filepath.Join(examples, "wrong.mjs"), []byte(wrong), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if said, err := check(); err == nil || !strings.Contains(said, `'"pages"' is not assignable`) ||
-		!strings.Contains(said, "'toUpperCase' does not exist on type 'number'") {
-		t.Errorf("an example that does not fit is not refused: %v\n%s", err, said)
+	said, err := check()
+	for _, fault := range []string{`'"pages"' is not assignable`, "'toUpperCase' does not exist on type 'number'",
+		"'text' does not exist on type 'Choice'", "'row.owner' is possibly 'null' or 'undefined'",
+		"'total' does not exist on type 'AccountsCountReply'"} {
+		if err == nil || !strings.Contains(said, fault) {
+			t.Errorf("%s: an example that does not fit is not refused: %v\n%s", fault, err, said)
+		}
+	}
+	if strings.Contains(said, "new_column") {
+		t.Errorf("a column of the environment's own is refused:\n%s", said)
 	}
 }
 

@@ -72,8 +72,8 @@ func (b *Bridge) ask(ctx context.Context, op messages.Operation, request, out an
 		return errStarting
 	}
 	body, err := json.Marshal(request)
-	if err != nil {
-		return err
+	if err != nil { // a path is no UTF-8
+		return messages.Errorf(messages.InvalidRequest, "%v", err)
 	}
 	account, err := b.memory.Open(askedBytes)
 	if err != nil {
@@ -109,11 +109,9 @@ func (b *Bridge) latestJobs(ctx context.Context, connection string) ([]messages.
 // found is what the checks of /readyz have to say.
 func (b *Bridge) found(ctx context.Context) (all []string) {
 	for _, check := range b.checks() {
-		text, err := check.look(ctx)
-		if err != nil {
-			text = err.Error()
-		}
-		if text != "" {
+		if text, err := check.look(ctx); err != nil {
+			all = append(all, check.name+": "+err.Error())
+		} else if text != "" {
 			all = append(all, check.name+": "+text)
 		}
 	}

@@ -135,7 +135,7 @@ func (c *Console) refuses(r *http.Request) (code int, why string) {
 		return http.StatusMisdirectedRequest, "this console goes by another name: ask its address, or localhost"
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		return http.StatusMethodNotAllowed, "this console changes nothing: only GET and HEAD"
-	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Mode") != "navigate":
+	case r.Header.Get("Sec-Fetch-Site") == "cross-site" && r.Header.Get("Sec-Fetch-Dest") != "document":
 		return http.StatusForbidden, "another site asks; only its links lead here"
 	case c.Password == "" || subtle.ConstantTimeCompare(got[:], want[:]) == 1:
 		return 0, ""

@@ -27,7 +27,8 @@ func TestRequests(t *testing.T) {
 	defer c.Close()
 	get := func(method, host, path, site, password string) (int, http.Header, string) {
 		r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
-		r.Host, r.Header = host, http.Header{"Sec-Fetch-Site": {site}}
+		site, dest, _ := strings.Cut(site, " ")
+		r.Host, r.Header = host, http.Header{"Sec-Fetch-Site": {site}, "Sec-Fetch-Dest": {dest}}
 		r.SetBasicAuth("me", password)
 		c.Handler().ServeHTTP(w, r)
 		return w.Code, w.Header(), w.Body.String()
@@ -36,11 +37,11 @@ func TestRequests(t *testing.T) {
 		method, host, path, site, password string
 		want                               int
 	}{
-		{"GET", "[::1]:1", "/connections", "none", right, 200}, {"HEAD", "127.0.0.1", "/style.css", "", right, 200},
+		{"GET", "[::1]:1", "/connections", "cross-site document", right, 200}, {"GET", "", "/", "none", right, 421},
 		{"GET", "localhost", "/", "none", "", 401}, {"GET", "localhost", "/style.css", "", "wrong long password", 401},
 		{"GET", "localhost.rebound.example:80", "/", "none", right, 421}, {"GET", "10.0.0.7", "/", "", right, 421},
-		{"GET", "", "/", "none", right, 421}, {"POST", "localhost", "/jobs", "none", right, 405},
-		{"GET", "localhost", "/metrics", "none", right, 404}, {"GET", "[::1]", "/", "cross-site", right, 403},
+		{"HEAD", "127.0.0.1", "/style.css", "", right, 200}, {"POST", "localhost", "/jobs", "none", right, 405},
+		{"GET", "localhost", "/metrics", "none", right, 404}, {"GET", "[::1]", "/", "cross-site iframe", right, 403},
 	} {
 		code, header, page := get(a.method, a.host, a.path, a.site, a.password)
 		policy := header.Get("Content-Security-Policy")

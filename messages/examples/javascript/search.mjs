@@ -22,8 +22,7 @@ await run(async (nc) => {
     const page = await ask(nc, "accounts.search", cursor ? { cursor } : search);
     if (!cursor) console.log(page.total, "accounts match");
     for (const account of page.accounts ?? []) {
-      const industry = /** @type {{ value: number, label: string }} */ (account.industry); // a choice
-      console.log(`${account.name}, ${account.city ?? "-"}, ${industry.label}`);
+      console.log(`${account.name}, ${account.city ?? "-"}, ${account.industry?.label}`);
     }
     rows += page.accounts?.length ?? 0;
     cursor = page.next_cursor;
