@@ -28,9 +28,14 @@ type answers struct {
 	asked []string // subject and body of each request
 }
 
-func newAnswers(t *testing.T) *answers {
+func newAnswers(t *testing.T) *answers { return newAnswersWithout(t) }
+
+// newAnswersWithout is for commands of a user who may not publish to these subjects.
+func newAnswersWithout(t *testing.T, subjects ...string) *answers {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, NoAuthUser: "u",
+		Users: []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: subjects}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}

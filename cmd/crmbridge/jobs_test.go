@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -109,5 +110,22 @@ func TestJobsSayWhatTheyWaitFor(t *testing.T) {
 		if asked := a.requests(); strings.Contains(asked, "globex") || test.record != "" && strings.Contains(asked, "limits") {
 			t.Errorf("asked without need:\n%s", asked)
 		}
+	}
+}
+
+// Who may not ask for the limits is told of jobs without them; asked for by themselves they are refused.
+func TestJobsOfWhoMayNotAskForLimits(t *testing.T) {
+	a := newAnswersWithout(t, "crm.connections.limits.>")
+	const job = `{"id":"j","operation":"accounts.search","connection":"acme","state":"queued"}`
+	a.give("crm.jobs.list.request.acme", `{"jobs":[`+job+`]}`)
+	a.give("crm.jobs.get.request.acme", `{"job":`+job+`}`)
+	for _, line := range []string{"jobs list acme", "jobs get acme j"} {
+		if status, stdout, stderr := a.run(strings.Fields(line)...); status != 0 || !strings.Contains(stdout, "queued") {
+			t.Errorf("%s: status %d\n%s%s", line, status, stdout, stderr)
+		}
+	}
+	status, _, stderr := a.run("connections", "limits", "acme")
+	if status != program.ExitError || !strings.Contains(stderr, "Permissions Violation") {
+		t.Errorf("connections limits: status %d, %s", status, stderr)
 	}
 }
