@@ -189,8 +189,8 @@ func TestOutputThatTakesNothing(t *testing.T) {
 	a := newAnswers(t)
 	a.give("crm.accounts.count.request.acme", `{"count":5}`)
 	a.give("crm.accounts.search.request.acme", `{"accounts":[{"name":"Contoso"}]}`)
-	for _, line := range []string{"accounts count acme", "accounts count acme --json", "accounts search acme --fields=name",
-		"accounts search acme --fields=name --csv", "accounts search acme --fields=name --jsonl", "version", "--help",
+	for _, line := range []string{"accounts count acme", "accounts count acme --json",
+		"accounts search acme --fields=name", "accounts search acme --fields=name --csv", "accounts search acme --fields=name --jsonl", "version", "--help",
 		"accounts --help", "help filters"} {
 		args := strings.Fields(line)
 		if args[0] == "accounts" && args[1] != "--help" {

@@ -14,8 +14,8 @@ import (
 
 // A bar shows how far long work is: how much is done, of how much where that is known, how fast,
 // and when it will be done. On a terminal it is a line that goes away with the work; elsewhere a
-// line after some seconds and then now and then, so that a log of hours is still a short one. Work that is done at once shows
-// nothing.
+// line after some seconds and then now and then, so that a log of hours is still a short one. Work
+// that is done at once shows nothing.
 type bar struct {
 	to   *stdio
 	what string // what is counted: accounts
