@@ -101,14 +101,14 @@ func (f *exportFile) lock() error {
 func (f *exportFile) inPlace(begun bool) error {
 	if !begun {
 		for _, name := range f.there() {
-			return exportError("%s is there already, and has no %s that says how to go on with it; remove it, or "+
-				"choose another name", name, sideFile(f.name))
+			return exportError("%s is there already, and has no %s that says how to go on with it; move it away, "+
+				"or choose another name", name, sideFile(f.name))
 		}
 	}
 	for number := range f.state.Part {
 		if info, err := os.Stat(f.part(number)); err != nil || info.Size() == 0 {
-			return exportError("%s is not there any more, and %s says that it was written; remove the other parts "+
-				"and %s to begin again", f.part(number), sideFile(f.name), sideFile(f.name))
+			return exportError("%s is not there any more, and %s says that it was written; move the other parts "+
+				"away and remove %s to begin again", f.part(number), sideFile(f.name), sideFile(f.name))
 		}
 	}
 	return nil
@@ -121,8 +121,8 @@ func (f *exportFile) rewind() error {
 	case err != nil:
 		return exportError("%w", err)
 	case info.Size() < f.state.Offset:
-		return exportError("%s is shorter than %s says; remove both to begin again", f.part(f.state.Part),
-			sideFile(f.name))
+		return exportError("%s is shorter than %s says; move it away and remove %s to begin again",
+			f.part(f.state.Part), sideFile(f.name), sideFile(f.name))
 	}
 	if err := f.checkTail(); err != nil {
 		return err

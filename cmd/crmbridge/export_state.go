@@ -97,15 +97,17 @@ func (f *exportFile) load(request exportRequest) (bool, error) {
 	case !bad && state.Form > shapedForm:
 		return false, exportError("%s was written by a newer version of this command", sideFile(f.name))
 	case bad, !state.sound():
-		return false, exportError("%s cannot be read; remove it and %s to begin again", sideFile(f.name), f.name)
+		return false, exportError("%s cannot be read, so that nobody can go on with %s, which is left as it is "+
+			"and may be your only copy: move it away, and remove %s, to begin again", sideFile(f.name), f.files(),
+			sideFile(f.name))
 	}
 	differs, err := differing(state.Request, request)
 	if err != nil {
 		return false, err
 	}
 	if differs != "" {
-		return false, exportError("%s was begun with another %s; ask for the same to go on with it, or remove it and %s "+
-			"to begin again", f.name, differs, sideFile(f.name))
+		return false, exportError("%s was begun with another %s; ask for the same to go on with it, or move it away and "+
+			"remove %s to begin again", f.name, differs, sideFile(f.name))
 	}
 	f.state = state
 	f.state.Form = newExportState(request).Form

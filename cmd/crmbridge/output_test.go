@@ -164,7 +164,7 @@ func TestDocumentsAreReplies(t *testing.T) {
 			Checks: []messages.PermissionCheck{{Name: "sign-in", OK: true}}})}},
 		{"connections limits acme --json", messages.ConnectionsLimits,
 			[]string{encoded(t, messages.LimitsReply{Head: head, Limit: 40, Breaker: "closed"})}},
-		{"connections delete acme --json", messages.ConnectionsDelete,
+		{"connections delete acme --yes --json", messages.ConnectionsDelete,
 			[]string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
 		{"jobs list acme --json", messages.JobsList, []string{
 			encoded(t, messages.JobsListReply{Head: head, Jobs: []messages.Job{job}, NextCursor: "c"}),
@@ -172,7 +172,7 @@ func TestDocumentsAreReplies(t *testing.T) {
 		{"jobs get acme j --json", messages.JobsGet, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
 		{"jobs cancel acme j --json", messages.JobsCancel, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
 		{"jobs retry acme j --json", messages.JobsRetry, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
-		{"jobs delete acme j --json", messages.JobsDelete, []string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
+		{"jobs delete acme j --yes --json", messages.JobsDelete, []string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
 	} {
 		a.give(test.op.ScopedSubject("acme"), test.answers...)
 		status, stdout, stderr := a.run(strings.Fields(test.args)...)
