@@ -123,7 +123,7 @@ func (p *HostPolicy) Environment(raw string) (string, error) {
 func (p *HostPolicy) environment(raw string) (string, error) {
 	o, err := parseOrigin(raw)
 	if err != nil {
-		return "", refuse("environment", "", "environment URL: %s; right would be https://ORG.crm.dynamics.com", err)
+		return "", refuse("environment", "", "environment URL: %s; %s", err, p.right(raw))
 	}
 	if c, other := p.foreign(o.host); other {
 		return "", refuse("environment", "", "environment URL: %s", p.elsewhere(c))
@@ -137,9 +137,40 @@ func (p *HostPolicy) environment(raw string) (string, error) {
 			"addresses only; use https")
 	case !listed:
 		return "", refuse("environment", "", "environment URL: the host is not one of the Dataverse hosts that "+
-			"this installation may use; right would be https://ORG.crm.dynamics.com")
+			"this installation may use; %s", p.right(raw))
 	}
 	return o.String(), nil
+}
+
+// right says what would be right in the place of raw: its own host where that is allowed, which holds
+// no secret then; else the form of what is, without the names of other customers' environments.
+func (p *HostPolicy) right(raw string) string {
+	_, rest, found := strings.Cut(raw, "://")
+	if !found {
+		rest = raw
+	}
+	end := strings.IndexAny(rest, "/?#")
+	if end < 0 {
+		end = len(rest)
+	}
+	for _, scheme := range []string{"http://", "https://"} {
+		o, err := parseOrigin(scheme + rest[:end])
+		if err == nil && p.listed(o) && (scheme == "https://" || p.allowHTTP && o.loopback()) {
+			return "right would be " + o.String()
+		}
+	}
+	for _, e := range p.entries {
+		switch o := (origin{scheme: "http", host: e.host, port: e.port}); {
+		case e.suffix:
+			return "right would be https://ORG." + e.host
+		case p.allowHTTP && o.loopback():
+			return "right would be " + o.String()
+		}
+	}
+	if len(p.entries) > 0 {
+		return "its operator has listed those hosts"
+	}
+	return "right would be https://ORG.crm." + p.cloud.domains[0]
 }
 
 func (p *HostPolicy) listed(o origin) bool {

@@ -167,3 +167,39 @@ func FuzzEnvironment(f *testing.F) {
 		}
 	})
 }
+
+// A refusal says what would be right: the host itself where that is allowed, never another customer's
+// environment nor what may be a secret.
+func TestRefusedEnvironmentsSayWhatWouldBeRight(t *testing.T) {
+	const form = "right would be https://ORG.crm.dynamics.com"
+	local := []string{"127.0.0.1:8090"}
+	for _, c := range []struct {
+		allowed   []string
+		http      bool
+		raw, want string
+	}{
+		{nil, false, "contoso.crm4.dynamics.com", "right would be https://contoso.crm4.dynamics.com"},
+		{nil, false, "Contoso.crm4.dynamics.com/", "right would be https://contoso.crm4.dynamics.com"},
+		{nil, false, "https://contoso.crm4.dynamics.com/main.aspx?appid=1&secret=2#3", "right would be https://contoso.crm4.dynamics.com"},
+		{nil, false, "https://contoso.api.crm4.dynamics.com/api/data/v9.2", "right would be https://contoso.crm4.dynamics.com"},
+		{nil, false, "http://contoso.crm4.dynamics.com/x", "right would be https://contoso.crm4.dynamics.com"},
+		{nil, false, "https://user:pass@contoso.crm4.dynamics.com", form},
+		{nil, false, "https://evil.example", form},
+		{nil, false, "hunter2", form},
+		{[]string{"*.crm4.dynamics.com"}, false, "https://evil.example", "right would be https://ORG.crm4.dynamics.com"},
+		{[]string{"fabrikam.crm4.dynamics.com"}, false, "https://contoso.crm4.dynamics.com", "its operator has listed those hosts"},
+		{local, true, "https://contoso.crm4.dynamics.com", "right would be http://127.0.0.1:8090"},
+		{local, true, "127.0.0.1:8090", "right would be http://127.0.0.1:8090"},
+		{local, false, "https://contoso.crm4.dynamics.com", "its operator has listed those hosts"},
+	} {
+		p, err := dynamics.NewHostPolicy(publicCloud, c.allowed, c.http)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Environment(c.raw)
+		if err == nil || !strings.HasSuffix(err.Error(), c.want) || strings.Contains(err.Error(), "pass") ||
+			strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "fabrikam") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%v %s: %v, want %s", c.allowed, c.raw, err, c.want)
+		}
+	}
+}

@@ -267,14 +267,16 @@ func TestBoundsOfASearch(t *testing.T) {
 		change     func(*messages.SearchRequest)
 		path, says string
 	}{
-		"page_size":    {func(in *messages.SearchRequest) { in.PageSize = messages.MaxPageSize + 1 }, "page_size", "from 1 to 5000"},
-		"no fields":    {func(in *messages.SearchRequest) { in.Fields = []string{} }, "fields", "the list is empty"},
-		"fields":       {func(in *messages.SearchRequest) { in.Fields = names(101) }, "fields", "not be more than 100"},
-		"order_by":     {func(in *messages.SearchRequest) { in.OrderBy = names(11) }, "order_by", "not be more than 10"},
-		"mode":         {func(in *messages.SearchRequest) { in.Mode = "all" }, "mode", "must be page or stream"},
-		"where":        {func(in *messages.SearchRequest) { in.Where = &messages.Where{} }, "where", "exactly one of"},
-		"field twice":  {func(in *messages.SearchRequest) { in.Fields = []string{"id", "name", "id"} }, "fields[2]", "named twice"},
-		"star":         {func(in *messages.SearchRequest) { in.Fields = []string{"*"} }, "fields[0]", "* is not allowed"},
+		"page_size":   {func(in *messages.SearchRequest) { in.PageSize = messages.MaxPageSize + 1 }, "page_size", "from 1 to 5000"},
+		"no fields":   {func(in *messages.SearchRequest) { in.Fields = []string{} }, "fields", "the list is empty"},
+		"fields":      {func(in *messages.SearchRequest) { in.Fields = names(101) }, "fields", "not be more than 100"},
+		"order_by":    {func(in *messages.SearchRequest) { in.OrderBy = names(11) }, "order_by", "not be more than 10"},
+		"mode":        {func(in *messages.SearchRequest) { in.Mode = "all" }, "mode", "must be page or stream"},
+		"where":       {func(in *messages.SearchRequest) { in.Where = &messages.Where{} }, "where", "exactly one of"},
+		"field twice": {func(in *messages.SearchRequest) { in.Fields = []string{"id", "name", "id"} }, "fields[2]", "named twice"},
+		"star":        {func(in *messages.SearchRequest) { in.Fields = []string{"*"} }, "fields[0]", "* is not allowed"},
+		"order as SQL": {func(in *messages.SearchRequest) { in.OrderBy = []string{"name", "revenue desc"} }, "order_by[1]",
+			`there is no field "revenue desc"; did you mean -revenue?`},
 		"order of two": {func(in *messages.SearchRequest) { in.OrderBy = []string{"name", "-name"} }, "order_by[1]", "twice"},
 	} {
 		t.Run(name, func(t *testing.T) {

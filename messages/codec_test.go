@@ -31,7 +31,7 @@ func TestDecodeOfATable(t *testing.T) {
 			t.Errorf("%s, an empty body: %+v, %v", table.Name, got, fault)
 		}
 		wrong := map[string][2]string{ // body: path, words
-			`{"id":"` + id + `"}`:                                         {"id", "there is no such member"},
+			`{"id":"` + id + `"}`:                                         {"id", "there is no such member; did you mean " + table.IDMember() + "?"},
 			`{"row":"` + id + `"}`:                                        {"row", "there is no such member"},
 			`{"` + table.One + `":"` + id + `"}`:                          {table.One, "did you mean " + table.IDMember()},
 			`{"` + table.One + `id":"` + id + `"}`:                        {table.One + "id", "did you mean " + table.IDMember()},

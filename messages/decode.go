@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -141,6 +142,10 @@ func suggestMembers(root reflect.Type, pointer jsontext.Pointer) string {
 	}
 	if near := Nearest(pointer.LastToken(), members, 1); len(near) > 0 {
 		return fmt.Sprintf("; did you mean %s?", near[0])
+	}
+	// An id is called after what it is of.
+	if i := slices.IndexFunc(members, func(member string) bool { return strings.HasSuffix(member, "_"+pointer.LastToken()) }); i >= 0 {
+		return fmt.Sprintf("; did you mean %s?", members[i])
 	}
 	return "; the members here are " + strings.Join(members, ", ")
 }

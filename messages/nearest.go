@@ -43,6 +43,25 @@ func Nearest(name string, names []string, most int) []string {
 	return nearest
 }
 
+// OrderMeant is the name in order_by for an order as people write it, "revenue desc"; "" where it is none.
+func OrderMeant(text string) string {
+	const longest = 128
+	if len(text) > longest || !strings.Contains(text, " ") {
+		return ""
+	}
+	words := strings.Fields(text)
+	if len(words) != 2 || strings.HasPrefix(words[0], "-") {
+		return ""
+	}
+	switch strings.ToLower(words[1]) {
+	case "asc", "ascending":
+		return words[0]
+	case "desc", "descending":
+		return "-" + words[0]
+	}
+	return ""
+}
+
 // swapped reports whether two neighbouring letters, changing places, make b of a.
 func swapped(a, b string) bool {
 	x, y := []rune(a), []rune(b)

@@ -77,7 +77,7 @@ func (o *options) prepare(std *outputs) (*development, error) {
 	if err := o.portsFree(); err != nil {
 		return nil, err
 	}
-	for _, port := range []*int{&o.HTTPPort, &o.AdminPort} {
+	for _, port := range []*int{&o.HTTPPort, &o.AdminPort, &o.ConsolePort} {
 		release, err := devenv.Reserve(port)
 		if err != nil {
 			return nil, joinStop(err, d.stop())
@@ -99,6 +99,7 @@ func (o *options) portsFree() error {
 		{"the emulated Dataverse", "--emulator-port", o.EmulatorPort, true},
 		{"crmbridge's pages", "--http-port", o.HTTPPort, !o.NoConsumer},
 		{"crmbridge's metrics", "--admin-port", o.AdminPort, !o.NoConsumer},
+		{"crmbridge's console", "--console-port", o.ConsolePort, !o.NoConsumer},
 	} {
 		if part.wanted && part.port != 0 {
 			taken = append(taken, devenv.Free(part.what, part.flag, part.port))
@@ -253,6 +254,7 @@ func settingsFor(o *options, with *devenv.Services) (bridge.Settings, error) {
 		EntraClientID: emulator.DefaultClientID, EntraClientSecret: emulator.DefaultClientSecret,
 		EntraAuthorityURL: with.EmulatorURL, PublicURL: o.publicURL(),
 		Tables: bridge.AllTables(), HTTPAddr: o.address(o.HTTPPort), AdminAddr: o.address(o.AdminPort),
+		ConsoleAddr:   devenv.Address(o.ConsolePort), // of this machine alone: nobody signs in
 		BusCompletion: bridge.Switch(strconv.FormatBool(o.BusCompletion)), ReplySubjects: o.ReplySubjects,
 		AllowedHosts: strings.TrimPrefix(with.EmulatorURL, "http://"), AllowHTTP: "true", APIVersion: "v9.2",
 		MaxInFlight: "256", UserConcurrency: "40", ShutdownGrace: "30s", LogLevel: o.LogLevel, LogFormat: "auto",
@@ -280,6 +282,7 @@ Everything is up until you interrupt it:
   Redis     %s
   Dataverse %s (and Entra ID; emulated)
   crmbridge http://localhost:%d, metrics http://localhost:%d/metrics
+  console   http://127.0.0.1:%d
 
 Try, in another terminal:
   export NATS_URL=%s
@@ -303,7 +306,7 @@ Try, in another terminal:
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.get.request.demo '{"job_id":"job-1"}'
   go run github.com/nats-io/natscli/nats@latest --no-context req crm.jobs.results.request.demo '{"job_id":"job-1","page":1}'
   go run github.com/nats-io/natscli/nats@latest --no-context micro stats crmbridge
-`, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, with.NATSURL, with.EmulatorURL,
+`, with.NATSURL, with.RedisURL, with.EmulatorURL, o.HTTPPort, o.AdminPort, o.ConsolePort, with.NATSURL, with.EmulatorURL,
 		with.EmulatorURL)
 }
 

@@ -34,6 +34,8 @@ type options struct {
 	HTTPPort     int `name:"http-port" default:"8080" help:"Port of the connect and callback pages: ${default}."`
 	AdminPort    int `name:"admin-port" default:"8081" help:"Port of health, readiness and metrics: ${default}."`
 
+	ConsolePort int `name:"console-port" default:"8082" help:"Port of the console, on 127.0.0.1: ${default}."`
+
 	Accounts            int           `default:"10000" help:"How many sample accounts there are: ${default}."`
 	AccessTokenLifetime time.Duration `default:"1h" help:"How long the emulator's access tokens live: ${default}."`
 	Latency             time.Duration `default:"0s" help:"How long the emulated Dataverse waits before each answer: ${default}."`
@@ -60,7 +62,7 @@ func (o *options) Validate() error {
 	if ip := net.ParseIP(o.Host); ip == nil || ip.To4() == nil || !ip.IsLoopback() && !ip.IsUnspecified() {
 		return errors.New("--host must be 127.0.0.1 or 0.0.0.0: crmbridge itself reaches its services at 127.0.0.1")
 	}
-	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort} {
+	for _, port := range []int{o.NATSPort, o.RedisPort, o.EmulatorPort, o.HTTPPort, o.AdminPort, o.ConsolePort} {
 		if port < 0 || port > 65535 {
 			return fmt.Errorf("%d is no port: ports go from 1 to 65535, and 0 takes a free one", port)
 		}

@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,7 +18,7 @@ import (
 func TestOncePrintsAccountsThatCameOverNATS(t *testing.T) {
 	var stdout, stderr strings.Builder
 	status := run([]string{"--once", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0",
-		"--admin-port=0"}, &stdout, &stderr)
+		"--admin-port=0", "--console-port=0"}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("status %d: %s", status, stderr.String())
 	}
@@ -49,7 +51,7 @@ func TestFaultsThatCannotStrikeAreUsageErrors(t *testing.T) {
 }
 
 func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
-	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+	for _, flag := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port", "--console-port"} {
 		t.Run(flag, func(t *testing.T) {
 			taken, err := net.Listen("tcp", "127.0.0.1:0")
 			if err != nil {
@@ -58,7 +60,7 @@ func TestATakenPortIsNamedWithItsFlag(t *testing.T) {
 			defer taken.Close()
 			_, port, _ := net.SplitHostPort(taken.Addr().String())
 			args := []string{"--once", "--accounts=10"}
-			for _, other := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port"} {
+			for _, other := range []string{"--nats-port", "--redis-port", "--emulator-port", "--http-port", "--admin-port", "--console-port"} {
 				if other == flag {
 					args = append(args, other+"="+port)
 				} else {
@@ -100,6 +102,19 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 		t.Fatalf("it ended by itself: %v; %s", err, &stderr)
 	case <-time.After(100 * time.Millisecond): // it has nothing left to do
 	}
+	// The console is served, on this machine alone.
+	at := regexp.MustCompile(`console +(http://127\.0\.0\.1:[0-9]+)\n`).FindStringSubmatch(stdout.String())
+	if at == nil {
+		t.Errorf("no console in %q", &stdout)
+	} else if answer, err := http.Get(at[1] + "/"); err != nil {
+		t.Error(err)
+	} else {
+		page, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+		_ = answer.Body.Close()
+		if answer.StatusCode != http.StatusOK || !strings.Contains(string(page), "Overview") {
+			t.Errorf("the console: %s %.300s", answer.Status, page)
+		}
+	}
 	interrupt()
 	if err := <-ended; err != nil {
 		t.Error(err)
@@ -120,5 +135,14 @@ func TestItStaysUpUntilInterrupted(t *testing.T) {
 		if !strings.Contains(text, want) {
 			t.Errorf("no %q to try:\n%s", want, text)
 		}
+	}
+}
+
+// What a flag takes is shown as its kind beside a text that tells the default.
+func TestHelpTellsDefaultsOnce(t *testing.T) {
+	var out, diag strings.Builder
+	if status := run([]string{"--help"}, &out, &diag); status != 0 || !strings.Contains(out.String(), "--nats-port=N") ||
+		strings.Contains(out.String(), "=4222") || strings.Contains(out.String(), "=10000") {
+		t.Errorf("status %d: %s%s", status, &out, &diag)
 	}
 }

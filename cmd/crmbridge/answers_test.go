@@ -142,7 +142,7 @@ func TestCommandsPrintAnswers(t *testing.T) {
 			1, "", "FAILED", "reauthorization_required: 2 of 2"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"},` +
 			`{"name":"whoami","ok":false,"detail":"expired","how_to_fix":"connections.authorize gives the link"}]}`,
-			1, "", "\n\nchecks      token, whoami\ndetail      expired\nhow to fix  'crmbridge connect' gives the link\n",
+			1, "", "\n\nchecks      token, whoami\ndetail      expired\nhow to fix  'crmbridge connect acme URL' gives the link\n",
 			"2 of 2"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"accounts.changes","ok":false}]}`, 1, "", "FAILED", "not_supported: 1 of 1"},
 		{"connections check acme", "crm.connections.check.request.acme", `{"checks":[{"name":"token","ok":true}]}`, 0, "", " token  ok\n", ""},

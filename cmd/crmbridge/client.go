@@ -20,6 +20,7 @@ type client struct {
 	bridge.ClientNATS `group:"NATS:"`
 	JSON              bool          `name:"json" xor:"form" help:"Print the answer as JSON."`
 	Timeout           time.Duration `name:"timeout" default:"30s" help:"How long to wait for an answer: ${default}."`
+	about             string        // the connection that is asked about, "" for none or all
 
 	// spare begins the subject of a question that the command does without where it is not permitted.
 	spare string
@@ -94,6 +95,12 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 	if isCode(err, messages.ConnectionNotFound) {
 		answered.Store(true) // what this user may not ask is left out from here on
 		return ask.meant(ctx, err)
+	}
+	if mustConnect(err) {
+		answered.Store(true)
+		again := ask.again(ctx, c.about)
+		again.error = err
+		return again
 	}
 	return err
 }

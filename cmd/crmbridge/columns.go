@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,23 +18,57 @@ type column struct {
 	Field  string `json:"field"`
 }
 
-// columns are the flag --columns: HEADER=FIELD, or a field that goes by its own name.
+// columns are the flag --columns: HEADER=FIELD, "HEADER, WITH COMMAS"=FIELD, or a field that goes by its
+// own name.
 type columns []column
 
 // Decode reads one flag.
 func (c *columns) Decode(ctx *kong.DecodeContext) error {
-	var pairs names
-	if err := pairs.Decode(ctx); err != nil {
+	var text string
+	if err := ctx.Scan.PopValueInto("name", &text); err != nil {
 		return err
 	}
-	for _, pair := range pairs {
-		header, field := pair, pair
+	for more := true; more; {
+		var header, pair string
+		quoted := strings.HasPrefix(strings.TrimLeft(text, " "), `"`)
+		if quoted {
+			var err error
+			if header, text, err = quotedHeader(strings.TrimLeft(text, " ")); err != nil {
+				return err
+			}
+		}
+		pair, text, more = strings.Cut(text, ",")
+		field := strings.TrimSpace(pair)
 		if i := strings.LastIndexByte(pair, '='); i >= 0 { // no field has one
-			header, field = strings.TrimSpace(pair[:i]), strings.TrimSpace(pair[i+1:])
+			field = strings.TrimSpace(pair[i+1:])
+			if !quoted {
+				header = strings.TrimSpace(pair[:i])
+			} else if strings.TrimSpace(pair[:i]) != "" {
+				return fmt.Errorf(`after the header "%s" in quotes comes =FIELD`, header)
+			}
+		} else if quoted {
+			return fmt.Errorf(`after the header "%s" in quotes comes =FIELD`, header)
+		} else if header = field; field == "" {
+			return errors.New("a name is missing; separate names by single commas")
 		}
 		*c = append(*c, column{header, field})
 	}
 	return nil
+}
+
+// quotedHeader reads a header in double quotes, as CSV has them: commas in it are its own, and a quote
+// is doubled.
+func quotedHeader(text string) (header, rest string, err error) {
+	for i := 1; i < len(text); i++ {
+		switch {
+		case text[i] != '"':
+		case i+1 < len(text) && text[i+1] == '"':
+			i++
+		default:
+			return strings.ReplaceAll(text[1:i], `""`, `"`), text[i+1:], nil
+		}
+	}
+	return "", "", errors.New("a quote is not closed; a header with commas stands in quotes: '\"Company, Inc\"=name'")
 }
 
 // columnsOf are fields that go by their own names.

@@ -28,7 +28,7 @@ func (c *connectionsCommands) Help() string {
 type connectionsList struct {
 	client
 	shown
-	PageSize count `name:"page-size" default:"100" help:"Connections per request: ${default}."`
+	PageSize count `name:"page-size" default:"100" placeholder:"N" help:"Connections per request: ${default}."`
 }
 
 // Help shows examples.

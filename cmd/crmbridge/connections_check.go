@@ -12,7 +12,7 @@ import (
 type connectionsCheck struct {
 	client
 	connection
-	Tables []string `placeholder:"NAME,…" predictor:"tables" help:"Check these tables; by default those that the connection was made for."`
+	Tables []string `placeholder:"NAME" predictor:"tables" help:"Check these tables; by default those that the connection was made for."`
 }
 
 // Help shows an example.
@@ -31,22 +31,35 @@ Examples:
 
 // Run prints what was found; a check that failed makes the command fail.
 func (c *connectionsCheck) Run(ctx context.Context, std *stdio) error {
-	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
-		reply, err := messages.Ask[messages.ChecksReply](ctx, ask, messages.ConnectionsCheck,
-			&messages.CheckRequest{Target: c.target(), Tables: c.Tables})
+	var found []messages.PermissionCheck
+	err := c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+		check := func(ctx context.Context, in *messages.CheckRequest) (*messages.ChecksReply, error) {
+			return messages.Ask[messages.ChecksReply](ctx, ask.client, messages.ConnectionsCheck, in)
+		}
+		reply, err := once(ctx, ask, check, &messages.CheckRequest{Target: c.target(), Tables: c.Tables})
 		if err != nil {
 			return err
 		}
-		if err := c.print(std, reply, func() error { return printChecks(std, reply.Checks) }); err != nil {
-			return err
-		}
-		return verdict(reply.Checks)
+		found = reply.Checks
+		return c.print(std, reply, func() error {
+			var again *connectAgain
+			if slices.ContainsFunc(found, func(p messages.PermissionCheck) bool {
+				return strings.Contains(p.HowToFix, string(messages.ConnectionsAuthorize))
+			}) {
+				again = ask.again(ctx, c.Connection)
+			}
+			return printChecks(std, found, again)
+		})
 	})
+	if err != nil {
+		return err
+	}
+	return verdict(found)
 }
 
 // printChecks prints a table, and below it what failed: advice in full, and each reason once,
 // since without a token, for example, all checks fail for one.
-func printChecks(std *stdio, checks []messages.PermissionCheck) error {
+func printChecks(std *stdio, checks []messages.PermissionCheck, again *connectAgain) error {
 	header := []string{"check", "result", "depth", "missing privilege", "detail"}
 	rows := make([][]string, len(checks))
 	var reasons []messages.PermissionCheck
@@ -86,7 +99,8 @@ func printChecks(std *stdio, checks []messages.PermissionCheck) error {
 			{"detail", reason.Detail}, {"missing privilege", reason.MissingPrivilege}, {"how to fix", reason.HowToFix},
 		} {
 			if pair[1] != "" {
-				pairs = append(pairs, [2]string{pair[0], inCommands.Replace(pair[1])})
+				pairs = append(pairs, [2]string{pair[0], strings.ReplaceAll(inCommands.Replace(pair[1]), "'crmbridge connect'",
+					again.command())})
 			}
 		}
 		if err := term.Pairs(std.out, pairs); err != nil {

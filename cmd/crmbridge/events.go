@@ -34,8 +34,8 @@ func (c *eventsCommands) Help() string {
 type eventsWatch struct {
 	bridge.ClientNATS `group:"NATS:"`
 	shown
-	Connections []string `name:"connection" predictor:"connection" placeholder:"ID,…" help:"Only events of these connections; by default of all."`
-	Kinds       []string `name:"kind" predictor:"kind" placeholder:"KIND,…" help:"Only these events: connected, reauthorization_required, deleted. By default all."`
+	Connections []string `name:"connection" predictor:"connection" placeholder:"ID" help:"Only events of these connections; by default of all."`
+	Kinds       []string `name:"kind" predictor:"kind" placeholder:"KIND" help:"Only these events: connected, reauthorization_required, deleted. By default all."`
 	Since       span     `xor:"from" placeholder:"TIME" help:"Begin with what happened so long ago, for example 1h or 2d; by default with what happens from now on."`
 	All         bool     `xor:"from" help:"Begin with the oldest event that is kept."`
 	State       string   `placeholder:"FILE" help:"Keep the place in a file, and go on from there where it has one, whatever --since and --all say."`
@@ -89,6 +89,9 @@ func (c *eventsWatch) Validate() error {
 	}
 	for _, kind := range c.Kinds {
 		if !slices.Contains(messages.EventKinds(), kind) {
+			if near := messages.Nearest(kind, messages.EventKinds(), 1); len(near) > 0 {
+				return fmt.Errorf("--kind: there is no event %q; did you mean %s?", kind, near[0])
+			}
 			return fmt.Errorf("--kind: there is no event %q; there are %s", kind, strings.Join(messages.EventKinds(), ", "))
 		}
 	}

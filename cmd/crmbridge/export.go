@@ -68,7 +68,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 	}
 	defer file.close()
 	c.spare = askedForWaits
-	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
+	err = c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		err := c.export(ctx, ask, std, file)
 		switch ended, failed := errors.AsType[*messages.JobError](err); {
 		case err == nil:
@@ -92,6 +92,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		}
 		return c.Where.explain(err)
 	})
+	return c.placed(err)
 }
 
 func isCode(err error, code messages.Code) bool {

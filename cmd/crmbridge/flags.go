@@ -93,7 +93,7 @@ func usual(args []string) []string {
 	case len(args) == 1 && args[0] == "--version":
 		return []string{"version"}
 	case len(args) == 2 && args[0] == "help" && isTopic(args[1]): // keys are a topic, too
-	case len(args) > 1 && args[0] == "help" && isCommand(args[1]):
+	case len(args) > 1 && args[0] == "help" && isCommand(args[1:]):
 		return append(slices.Clone(args[1:]), "--help")
 	}
 	args = slices.Clone(args)

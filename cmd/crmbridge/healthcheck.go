@@ -20,6 +20,7 @@ type healthcheckCommand struct {
 	AdminAddr string        `name:"admin-addr" env:"ADMIN_ADDR" default:"127.0.0.1:8081" placeholder:"ADDR" help:"ADMIN_ADDR of the crmbridge to ask: ${default}."`
 	Live      bool          `help:"Ask whether the process runs (/healthz), not whether it can answer requests (/readyz)."`
 	Exclude   []string      `placeholder:"NAME" sep:"none" predictor:"check" help:"Leave a check out of the verdict: nats, subscriptions, jetstream, redis or draining. May be repeated."`
+	JSON      bool          `name:"json" help:"Print the answer as JSON: whether it is ready, and each line of it."`
 	Timeout   time.Duration `default:"5s" help:"How long the answer may take: ${default}."`
 }
 
@@ -72,6 +73,15 @@ func (c *healthcheckCommand) Run(ctx context.Context, std *stdio) error {
 		return fmt.Errorf("read the answer of %s: %w", request.URL.Host, err)
 	}
 	text := strings.TrimRight(string(body), "\n")
+	if c.JSON {
+		answer := struct {
+			OK    bool     `json:"ok"`
+			Lines []string `json:"lines"`
+		}{response.StatusCode == http.StatusOK, strings.Split(text, "\n")}
+		if err := term.JSON(std.out, answer); err != nil || answer.OK {
+			return err
+		}
+	}
 	if response.StatusCode != http.StatusOK {
 		return fmt.Errorf("%s says %d\n%s", request.URL.Host, response.StatusCode, safeLines(text))
 	}

@@ -41,6 +41,9 @@ func TestReadyzAndHealthcheck(t *testing.T) {
 	if status, said := health(); status != 0 || said != all+"readyz check passed\n" {
 		t.Errorf("healthcheck: %d %s", status, said)
 	}
+	if status, said := health("--json"); status != 0 || !strings.HasPrefix(said, "{\n  \"ok\": true,\n  \"lines\": [\n    \"[+]nats ok\",") {
+		t.Errorf("healthcheck --json: %d %s", status, said)
+	}
 	if status, said := health("--live"); status != 0 || said != "ok\n" {
 		t.Errorf("healthcheck --live: %d %s", status, said)
 	}
@@ -55,6 +58,9 @@ func TestReadyzAndHealthcheck(t *testing.T) {
 	bridgetest.AwaitReadyz(t, settings, 503, "[-]nats failed: not connected to NATS at nats://127.0.0.1:")
 	if status, said := health(); status != 1 || !strings.Contains(said, "[-]nats failed: ") || !strings.Contains(said, "readyz check failed") {
 		t.Errorf("healthcheck without NATS: %d %s", status, said)
+	}
+	if status, said := health("--json"); status != 1 || !strings.HasPrefix(said, "{\n  \"ok\": false,") {
+		t.Errorf("healthcheck --json without NATS: %d %s", status, said)
 	}
 	if status, said := health("--exclude=nats", "--exclude=subscriptions"); status != 0 {
 		t.Errorf("healthcheck --exclude: %d %s", status, said)

@@ -34,7 +34,7 @@ var topics = []topic{
 }
 
 type helpCommand struct {
-	Topic string `arg:"" optional:"" predictor:"topic" help:"Topic, or a command."`
+	Topic []string `arg:"" optional:"" predictor:"topic" help:"Topic, or a command."`
 }
 
 // Help shows the topics.
@@ -50,14 +50,15 @@ func (c *helpCommand) Help() string {
 
 // Run prints a topic, or which there are.
 func (c *helpCommand) Run(std *stdio) error {
-	if c.Topic == "" {
+	if len(c.Topic) == 0 || len(c.Topic) == 1 && strings.EqualFold(c.Topic[0], "help") {
 		_, err := io.WriteString(std.out, c.Help())
 		return err
 	}
-	if !isTopic(c.Topic) {
-		return noTopic(c.Topic)
+	name, found := topicFor(c.Topic)
+	if !found {
+		return noTopic(strings.Join(c.Topic, " "))
 	}
-	blocks, err := topicBlocks(c.Topic)
+	blocks, err := topicBlocks(name)
 	if err != nil {
 		return err
 	}
@@ -85,8 +86,48 @@ func isTopic(name string) bool {
 	return slices.ContainsFunc(topics, func(t topic) bool { return t.name == name })
 }
 
-// isCommand reports whether a command, or a group of them, has the name.
-func isCommand(name string) bool { return name != "help" && slices.Contains(commandNames(), name) }
+// topicFor is the topic that words mean: also in capitals, and one of the things that it is about.
+func topicFor(words []string) (name string, found bool) {
+	if len(words) != 1 {
+		return "", false
+	}
+	word := strings.ToLower(words[0])
+	for _, name := range []string{word, word + "s"} {
+		if isTopic(name) {
+			return name, true
+		}
+	}
+	return "", false
+}
+
+// isCommand reports whether a command, or a group of them, has the names that lead to it. Flags may be
+// among them.
+func isCommand(names []string) bool {
+	parser, err := kong.New(newCommands())
+	if err != nil {
+		return false // whoever reads the command line says why
+	}
+	node := parser.Model.Node
+	for _, name := range names {
+		if strings.HasPrefix(name, "-") {
+			continue
+		}
+		at := slices.IndexFunc(node.Children, func(child *kong.Node) bool { return child.Name == name })
+		if at < 0 {
+			return false
+		}
+		node = node.Children[at]
+	}
+	return node != parser.Model.Node
+}
+
+// isFlag reports whether any command has the flag.
+func isFlag(name string) bool {
+	parser, err := kong.New(newCommands())
+	return err == nil && slices.ContainsFunc(parser.Model.Leaves(false), func(leaf *kong.Node) bool {
+		return slices.ContainsFunc(leaf.Flags, func(flag *kong.Flag) bool { return flag.Name == name })
+	})
+}
 
 // commandNames are the commands, and groups of them, that the program has.
 func commandNames() []string {
@@ -96,13 +137,19 @@ func commandNames() []string {
 	}
 	var names []string
 	for _, node := range parser.Model.Children {
-		names = append(names, node.Name)
+		if node.Name != "help" { // which nobody needs help to find
+			names = append(names, node.Name)
+		}
 	}
 	return names
 }
 
 func noTopic(name string) error {
 	all := topicNames()
+	if flag := strings.TrimSuffix(strings.TrimLeft(name, "-"), "s"); isFlag(flag) {
+		return fmt.Errorf("%w: there is no topic %q; --%s is a flag, of which a command's --help tells", bridge.ErrUsage,
+			name, flag)
+	}
 	if near := messages.Nearest(name, append(commandNames(), all...), 1); len(near) > 0 {
 		return fmt.Errorf("%w: there is no topic %q; did you mean %s?", bridge.ErrUsage, name, near[0])
 	}

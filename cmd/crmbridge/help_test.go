@@ -78,7 +78,8 @@ func TestHelp(t *testing.T) {
 		{"help keys rotate", 0, "Usage: crmbridge keys rotate"},
 		{"help accounts search", 0, "--order-by"},
 		{"help doctor", 0, "Usage: crmbridge doctor"},
-		{"help filter", program.ExitUsage, `no topic "filter"; did you mean filters?`},
+		{"help filter", 0, "starts_with"},
+		{"help filtres", program.ExitUsage, `no topic "filtres"; did you mean filters?`},
 		{"help accont", program.ExitUsage, `no topic "accont"; did you mean accounts?`},
 		{"help cheese", program.ExitUsage, "connecting, filters, errors, keys"},
 	} {

@@ -334,15 +334,20 @@ func asMessage(err error) error {
 	return err
 }
 
-type versionCommand struct{}
+type versionCommand struct {
+	JSON bool `name:"json" help:"Print the version as JSON."`
+}
 
 // Help shows an example.
 func (c *versionCommand) Help() string {
-	return "Example:\n  crmbridge version\n"
+	return "Examples:\n  crmbridge version\n  crmbridge version --json\n"
 }
 
 // Run prints the version of this build.
 func (c *versionCommand) Run(std *stdio) error {
+	if c.JSON {
+		return term.JSON(std.out, map[string]string{"version": bridge.Version()})
+	}
 	_, err := fmt.Fprintln(std.out, "crmbridge", bridge.Version())
 	return err
 }

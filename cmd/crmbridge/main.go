@@ -40,7 +40,7 @@ type commands struct {
 	checking
 	Completion completionCommand `cmd:"" help:"Print the script by which a shell completes command lines."`
 	Topics     helpCommand       `cmd:"" name:"help" help:"Read about connecting, filters, errors or keys."`
-	Version    versionCommand    `cmd:"" help:"Print the version."`
+	Version    versionCommand    `cmd:"" help:"Print the version; so does crmbridge --version."`
 }
 
 // serving and checking are the commands that orchestrators start, each by itself.
@@ -156,7 +156,7 @@ func printUnavailable(stderr io.Writer, err error) {
 
 // printCaret shows which part of what a person wrote an error is about.
 func printCaret(stderr io.Writer, err error) {
-	if at, ok := errors.AsType[*spotted](err); ok {
+	if at, ok := errors.AsType[*spotted](err); ok && strings.TrimSpace(at.text) != "" {
 		_ = term.Caret(stderr, at.text, at.offset, at.length) // where stderr takes nothing, there is nobody to tell
 	}
 }

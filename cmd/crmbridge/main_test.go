@@ -53,9 +53,9 @@ func TestUsageErrorsEndWithStatus2(t *testing.T) {
 // What is mistyped is answered with what may be meant, and where to read on.
 func TestMistypedCommandLines(t *testing.T) {
 	for args, want := range map[string]string{
-		"acounts search demo":           "unexpected argument acounts, did you mean \"accounts\"?\n  crmbridge --help shows",
-		"accounts serch demo":           "unexpected argument serch, did you mean \"search\"?\n  crmbridge accounts --help shows",
-		"accounts search demo --feilds": "unknown flag --feilds, did you mean \"--fields\"?\n  crmbridge accounts search --help shows",
+		"acounts search demo":           "usage: there is no command acounts; did you mean accounts?\n  crmbridge --help shows",
+		"accounts serch demo":           "usage: there is no command serch; did you mean search?\n  crmbridge accounts --help shows",
+		"accounts search demo --feilds": "usage: there is no flag --feilds; did you mean --fields?\n  crmbridge accounts search --help shows",
 		"accounts":                      "a command is missing: search, get, count, fields, changes, export\n  crmbridge accounts --help",
 		"connect":                       "expected \"<connection> <environment-url>\"\n  crmbridge connect --help shows",
 		"schema accounts.serch":         "did you mean accounts.search",

@@ -51,6 +51,11 @@ func (o rowsListed) check(table messages.Table, fields names) (names, error) {
 	return o.Columns.fields(), o.Columns.check(table)
 }
 
+// placed is an error with the flag that names the fields.
+func (c chosen) placed(err error) error {
+	return flaggedAs(err, len(c.Columns) > 0, "fields", "--columns")
+}
+
 // csvOf begins CSV with the columns that were chosen, else those of the fields.
 func (o rowsListed) csvOf(std *stdio, fields []string) *csvOutput {
 	columns := o.Columns

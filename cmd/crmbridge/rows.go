@@ -44,7 +44,7 @@ func (c *rowsSearch) Help() string {
 
 --json prints a document for each page as crmbridge sends it, --jsonl each ` + c.table.One + ` on a line, --csv what
 tables show: the label of a choice, the name of a lookup, with every digit. With --all or --limit they
-print page after page as it comes. For files that a ` + "`export`" + ` goes on with after a crash see '` + "crmbridge " + c.table.Name + ` export --help'.
+print page after page as it comes. For files that an ` + "`export`" + ` goes on with after a crash see '` + "crmbridge " + c.table.Name + ` export --help'.
 
 ` + c.fieldsHelp() + `
 
@@ -82,7 +82,7 @@ func (c *rowsSearch) Run(ctx context.Context, std *stdio) error {
 		default:
 			err = c.tabulate(ctx, ask, std, in)
 		}
-		return c.Where.explain(err)
+		return c.placed(c.Where.explain(err))
 	})
 }
 

@@ -20,9 +20,11 @@ type rowsChanges struct {
 	connection
 	Cursor     string `xor:"cursor" placeholder:"CURSOR" help:"Go on where an earlier run ended; by default begin with every ${row}."`
 	CursorFile string `xor:"cursor" placeholder:"FILE" help:"Read the cursor from this file if it is there, and keep the next one in it."`
-	Fields     names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor."`
+	Fields     names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}, or those of the cursor; --csv goes on with a cursor only where the fields that it was begun with are given."`
 	PageSize   count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
 	ShowCursor bool   `help:"Show the cursor to go on with next time, where it is in no file."`
+
+	usualFields bool // that CSV has because none are named
 }
 
 // Help shows examples.
@@ -63,7 +65,7 @@ func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		found, err := c.follow(ctx, ask, std, in)
 		if err != nil {
-			return c.advise(err)
+			return c.placed(flaggedAs(c.advise(err, in.Cursor), c.CursorFile != "", "cursor", "--cursor-file"))
 		}
 		next := "--cursor-file FILE keeps where to go on next time, --show-cursor shows it"
 		switch {
@@ -142,7 +144,7 @@ func (c *rowsChanges) follow(
 // them: so the columns are the same in every run, whatever comes first.
 func (c *rowsChanges) checkCSV() (err error) {
 	if c.Fields, err = c.check(c.table, c.Fields); err == nil && c.CSV && len(c.Fields) == 0 {
-		c.Fields = c.table.DefaultFields
+		c.Fields, c.usualFields = c.table.DefaultFields, true
 	}
 	return err
 }
@@ -208,11 +210,17 @@ func (c *rowsChanges) show(std *stdio, page *messages.ChangesReply) error {
 	return nil
 }
 
-// advise says how to go on after a cursor that is too old.
-func (c *rowsChanges) advise(err error) error {
+// advise says how to go on after a cursor that is too old, or was begun with other fields than those
+// that CSV shows.
+func (c *rowsChanges) advise(err error, cursor string) error {
 	refused, ok := errors.AsType[*messages.Error](err)
 	if ok && refused.Code == messages.CursorExpired && c.CursorFile != "" {
 		return fmt.Errorf("%w; remove %s to begin with every %s", err, c.CursorFile, c.table.One)
+	}
+	if ok && refused.Code == messages.InvalidRequest && c.usualFields && cursor != "" &&
+		strings.Contains(refused.Message, "belongs to other fields") {
+		return messages.Invalid("cursor", "belongs to other fields than the default ones, which --csv shows without --fields; "+
+			"give the --fields that it was begun with").Because(err)
 	}
 	return err
 }

@@ -40,7 +40,7 @@ func (c *rowsGet) Run(ctx context.Context, std *stdio) (err error) {
 		reply, err := ask.Table(c.table).GetReply(ctx, messages.GetRequest{
 			Target: c.target(), ID: c.ID, Fields: c.Fields})
 		if err != nil {
-			return err
+			return c.placed(err)
 		}
 		return c.show(std, reply)
 	})

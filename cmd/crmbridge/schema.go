@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -54,10 +53,9 @@ func noOperation(name string, all []messages.Operation) error {
 	for _, op := range all {
 		names = append(names, string(op))
 	}
-	const most = 3
-	if near := messages.Nearest(name, names, most); len(near) > 0 {
+	if near := messages.Nearest(name, names, 1); len(near) > 0 { // others of its table are always near
 		return fmt.Errorf("%w: there is no operation %q; did you mean %s?", bridge.ErrUsage, name,
-			strings.Join(near, " or "))
+			near[0])
 	}
 	return fmt.Errorf("%w: there is no operation %q; crmbridge schema lists them", bridge.ErrUsage, name)
 }

@@ -44,8 +44,9 @@ var typedAs = map[string]string{
 }
 
 // typedFor is the flag or argument for a place of a request, and the place itself where there is none.
-// Of a filter that is an expression the spot is shown.
-func typedFor(path string, expression bool) string {
+// Of a filter that is an expression the spot is shown. Another flag that stands for the member is in
+// others.
+func typedFor(path string, expression bool, others map[string]string) string {
 	member := path
 	if end := strings.IndexAny(path, ".["); end > 0 {
 		member = path[:end]
@@ -60,7 +61,7 @@ func typedFor(path string, expression bool) string {
 			}
 		}
 	}
-	flag := typedAs[member]
+	flag := cmp.Or(others[member], typedAs[member])
 	switch rest := strings.TrimPrefix(path[len(member):], "."); {
 	case flag == "":
 		return path
@@ -127,18 +128,52 @@ var inFields = sync.OnceValue(func() *strings.Replacer {
 	return strings.NewReplacer(pairs...)
 })
 
+// A flagged error is about members of a request that other flags than usual stand for.
+type flagged struct {
+	error
+	flags map[string]string // by member
+}
+
+func (f *flagged) Unwrap() error { return f.error }
+
+// flaggedAs says which flag stood for a member, if it was given.
+func flaggedAs(err error, given bool, member, flag string) error {
+	if err == nil || !given {
+		return err
+	}
+	return &flagged{err, map[string]string{member: flag}}
+}
+
+// flagsFor are all flags that stood for a member.
+func flagsFor(err error) map[string]string {
+	flags := map[string]string{}
+	for f, ok := errors.AsType[*flagged](err); ok; f, ok = errors.AsType[*flagged](f.error) {
+		maps.Copy(flags, f.flags)
+	}
+	return flags
+}
+
 // spoken is the text of an error of crmbridge, in the words of the command line.
 func spoken(err error, fault *messages.Error) string {
 	_, expression := errors.AsType[*spotted](err)
-	text := err.Error()
+	text, others := err.Error(), flagsFor(err)
 	if expression {
 		text = inSigns(text)
 	}
 	for _, detail := range fault.Details {
-		if before, after, found := strings.Cut(text, detail.Path+": "); found && detail.Path != "" {
-			text = before + typedFor(detail.Path, expression) + ": " + after
+		if detail.Path == "" {
+			continue
+		}
+		if before, after, found := strings.Cut(text, detail.Path+": "); found {
+			text = before + typedFor(detail.Path, expression, others) + ": " + after
 			break
 		}
+		if flag := typedFor(detail.Path, expression, others); flag != detail.Path { // the member begins a sentence
+			text = strings.Replace(text, ": "+detail.Path+" ", ": "+flag+": ", 1)
+		}
+	}
+	if len(fault.Details) == 1 && expression && strings.HasPrefix(fault.Details[0].Message, "is not a GUID") {
+		text = strings.Replace(text, "is not a GUID", "an id or a lookup is compared with an id; this is not a GUID", 1)
 	}
 	if fault.Dynamics != nil {
 		text = inFields().Replace(text)
@@ -151,13 +186,17 @@ func printSpoken(stderr io.Writer, err error, fault *messages.Error) {
 	say := func(text string) { _ = term.Prose(stderr, 2, text) } // where stderr takes nothing, there is nobody to tell
 	say(term.Safe(spoken(err, fault)))
 	printCaret(stderr, err)
+	others := flagsFor(err)
 	if len(fault.Details) > 1 {
 		for _, detail := range fault.Details {
-			say("  " + term.Safe(typedFor(detail.Path, false)+": "+inCommands.Replace(detail.Message)))
+			say("  " + term.Safe(typedFor(detail.Path, false, others)+": "+inCommands.Replace(detail.Message)))
 		}
 	}
 	if fault.RetryAfterMS > 0 {
 		say("  try again after " + fault.RetryAfter().String())
+	}
+	if again, ok := errors.AsType[*connectAgain](err); ok && fault.AdminConsentURL == "" {
+		say("  " + term.Safe(again.command()) + " gives the link for a person to sign in")
 	}
 	if fault.AdminConsentURL != "" {
 		say("  an administrator consents at " + term.Safe(fault.AdminConsentURL))

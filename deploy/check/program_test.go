@@ -104,7 +104,7 @@ func (r *running) hear(t *testing.T) string {
 func surroundings(t *testing.T) map[string]string {
 	t.Helper()
 	args := append(slices.Clone(compose(t, "", []string{"demo"}).Services["demo"].Command), "--host=127.0.0.1", "--no-consumer", "--accounts=100",
-		"--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0")
+		"--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0", "--console-port=0")
 	cmd, out := exec.Command(dev(t), args...), &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {
@@ -225,7 +225,7 @@ func TestTheDemoRuns(t *testing.T) {
 	admin := freeAddress(t)
 	_, port, _ := net.SplitHostPort(admin)
 	args := append(slices.Clone(demo.Command), "--accounts=200", "--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0",
-		"--admin-port="+port)
+		"--admin-port="+port, "--console-port=0")
 	cmd, out := exec.Command(dev(t), args...), &buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	if err := cmd.Start(); err != nil {

@@ -90,6 +90,9 @@ func (p Planner) order(ctx context.Context, names []string) ([]dynamics.Order, e
 	for i, name := range names {
 		at := spot{root: "order_by"}.to(stepItem, i)
 		bare, desc := strings.CutPrefix(name, "-")
+		if err := p.meantOrder(ctx, name, at); err != nil {
+			return nil, err
+		}
 		column, _, err := p.column(ctx, bare, at)
 		if err != nil {
 			return nil, err
@@ -105,6 +108,19 @@ func (p Planner) order(ctx context.Context, names []string) ([]dynamics.Order, e
 		order = append(order, dynamics.Order{Column: column, Desc: desc})
 	}
 	return order, nil
+}
+
+// meantOrder refuses an order as people write it, with what it is on the wire: no column's name has a
+// space.
+func (p Planner) meantOrder(ctx context.Context, name string, at spot) error {
+	meant := messages.OrderMeant(name)
+	if meant == "" {
+		return nil
+	}
+	if _, _, err := p.column(ctx, strings.TrimPrefix(meant, "-"), at); err != nil {
+		return nil // the column is what is told of
+	}
+	return at.invalid("there is no field %q; did you mean %s?", messages.Printable(name), meant)
 }
 
 // column finds the column that a name means: a friendly name, the logical name

@@ -229,6 +229,8 @@ func TestInvalidRequests(t *testing.T) {
 		{"accounts.search.request.acme", `{"where":{"and":[{"field":"name","op":"in","value":["a",""]}]}}`,
 			"where.and[0].value[1]: is empty"},
 		{"accounts.search.request.acme", `{"fields":["name","name"]}`, "fields[1]: name is named twice"},
+		{"accounts.search.request.acme", `{"order_by":["revenue desc"]}`, `order_by[0]: there is no field "revenue desc"; did you mean -revenue?`},
+		{"accounts.search.request.acme", `{"order_by":["name ASC"]}`, `order_by[0]: there is no field "name ASC"; did you mean name?`},
 		{"accounts.search.request.acme", `{"order_by":["name","-name"]}`, "order_by[1]: name is named twice"},
 		{"accounts.search.request.acme", `{"cursor":"AAAA"}`, "cursor: is not a cursor of this connection"},
 		{"accounts.search.request.acme", `{"mode":"all"}`, "mode: must be page or stream"},

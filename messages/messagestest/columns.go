@@ -91,6 +91,9 @@ func (t *table) ordered(names []string) (order, *messages.Error) {
 		path := fmt.Sprintf("order_by[%d]", i)
 		bare, desc := strings.CutPrefix(name, "-")
 		c, err := t.column(bare, path)
+		if meant := messages.OrderMeant(name); err != nil && t.names[strings.TrimPrefix(meant, "-")] != nil {
+			err = messages.Invalid(path, "there is no field %q; did you mean %s?", messages.Printable(name), meant)
+		}
 		switch {
 		case err != nil:
 			return o, err

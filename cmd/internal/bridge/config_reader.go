@@ -19,9 +19,15 @@ import (
 )
 
 // reader collects the faults of all settings.
-type reader struct{ faults []error }
+type reader struct {
+	faults []error
+	files  map[string]bool // the settings whose value a file held
+}
 
 func (r *reader) fault(name, format string, args ...any) {
+	if r.files[name] {
+		name += "_FILE"
+	}
 	r.faults = append(r.faults, fmt.Errorf(name+": "+format, args...))
 }
 
@@ -50,6 +56,10 @@ func (s Settings) secret(r *reader, name, value, file string) string {
 		r.fault(name+"_FILE", "%s is empty", file)
 		return unreadable
 	}
+	if r.files == nil {
+		r.files = map[string]bool{}
+	}
+	r.files[name] = true
 	return text
 }
 

@@ -13,10 +13,13 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/orbit.go/natscontext"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/files"
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
+	"github.com/crmbridge/crmbridge/messages"
 )
 
 // ClientNATS are the settings by which a command that asks reaches NATS. Each setting counts in
@@ -28,6 +31,26 @@ import (
 type ClientNATS struct {
 	NATS
 	Context string `name:"context" env:"NATS_CONTEXT" placeholder:"NAME" predictor:"context" help:"Context of the nats CLI for what is not given otherwise. Default: the one that is selected there, unless a URL is given."`
+}
+
+// AfterApply says where the servers are not those of a context that is named too.
+func (c ClientNATS) AfterApply(parsed *kong.Context) error {
+	typed := slices.ContainsFunc(parsed.Path, func(step *kong.Path) bool {
+		return step.Flag != nil && !step.Resolved && (step.Flag.Name == "nats-url" || step.Flag.Name == "nats-url-file")
+	})
+	if c.Context == "" || typed {
+		return nil
+	}
+	variable := "NATS_URL"
+	switch {
+	case c.URLFile != "":
+		variable = "NATS_URL_FILE"
+	case c.URL == "":
+		return nil
+	}
+	_ = term.Prose(parsed.Stderr, 2, fmt.Sprintf("%s is set: its servers are asked, not those of the context %s", variable,
+		term.Safe(c.Context))) // where stderr takes nothing, there is nobody to tell
+	return nil
 }
 
 // Connect connects a client command; it fails where no server answers.
@@ -162,7 +185,7 @@ func checkContext(name string) error {
 		known := Contexts()
 		file = filepath.Join(contextsFolder(), "context", name+".json")
 		if _, err := os.Stat(file); err != nil || strings.ContainsAny(name, `/\`) || strings.Contains(name, "..") {
-			return noContext(known)
+			return noContext(name, known)
 		}
 	}
 	content, err := files.Read(file, mostSecret)
@@ -202,9 +225,13 @@ func elsewhere(values ...string) bool {
 }
 
 // noContext is the error for a context that there is not.
-func noContext(known []string) error {
+func noContext(name string, known []string) error {
 	if len(known) == 0 {
 		return errors.New("there is no such context, nor any other; 'nats context save' makes them")
+	}
+	const most = 3
+	if near := messages.Nearest(name, known, most); len(near) > 0 {
+		return fmt.Errorf("there is no such context; did you mean %s?", strings.Join(near, " or "))
 	}
 	return fmt.Errorf("there is no such context; there are %s", strings.Join(known, ", "))
 }

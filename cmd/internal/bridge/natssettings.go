@@ -2,7 +2,10 @@ package bridge
 
 import (
 	"fmt"
+	"net"
 	"net/url"
+	"regexp"
+	"strconv"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -17,7 +20,12 @@ func (r *reader) nats(s NATS) NATS {
 	for _, server := range strings.Split(s.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))
 		if err != nil || u.Host == "" || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") {
-			r.fault("NATS_URL", "each server is a URL such as nats://127.0.0.1:4222 or tls://nats.example:4222")
+			right := "nats://127.0.0.1:4222 or tls://nats.example:4222"
+			if host, port, err := net.SplitHostPort(server); err == nil && !r.files["NATS_URL"] && isPort(port) &&
+				dnsName.MatchString(host) { // no secret
+				right = "nats://" + server
+			}
+			r.fault("NATS_URL", "each server is a URL such as %s", right)
 			break
 		}
 	}
@@ -37,6 +45,14 @@ func (r *reader) nats(s NATS) NATS {
 		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
 	}
 	return s
+}
+
+// dnsName is what may stand for a host in an error: no password has this form by itself.
+var dnsName = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
+
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && n > 0
 }
 
 // defaultNATS is the URL where none is given.

@@ -28,7 +28,7 @@ func TestUnusableNATSSettings(t *testing.T) {
 			s.URL, s.URLFile = "nats://a:4222", file(t, "nats://b:4222")
 		}},
 		{"no file with a URL", "NATS_URL_FILE: ", func(s *bridge.Settings) { s.URLFile = "/does/not/exist" }},
-		{"a file with something else", "NATS_URL: each server is a URL", func(s *bridge.Settings) { s.URLFile = junk }},
+		{"a file with something else", "NATS_URL_FILE: each server is a URL", func(s *bridge.Settings) { s.URLFile = junk }},
 		{"one address for both", "ADMIN_ADDR: is the same as HTTP_ADDR", func(s *bridge.Settings) { s.AdminAddr = s.HTTPAddr }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -66,13 +66,13 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	exited := -1 // kong exits itself after --help
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
-		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.Help(printHelp),
+		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.PostBuild(placeholders), kong.Help(printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
 		return ExitUsage
 	}
-	parsed, err := parser.Parse(args)
+	parsed, err := parser.Parse(joined(args))
 	if exited >= 0 {
 		return exited
 	}
@@ -86,7 +86,10 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	parsed.Bind(p.Bind...)
 	parsed.Bind(lasting)
-	return p.status(parsed.Run(), stderr)
+	if err = parsed.Run(); errors.Is(err, bridge.ErrConfiguration) {
+		err = asTyped(err, typed(parsed))
+	}
+	return p.status(err, stderr)
 }
 
 // printMisuse prints what is wrong with a command line, and where to read how it is right.
@@ -98,21 +101,13 @@ func (p Program) printMisuse(stderr io.Writer, err error) {
 			node = chosen
 		}
 		command = strings.Join(append([]string{p.Name}, names(node)...), " ")
-		if strings.HasPrefix(text, "expected one of ") { // which names the first five
-			var all []string
-			for _, child := range node.Children {
-				if !child.Hidden {
-					all = append(all, child.Name)
-				}
-			}
-			text = "a command is missing: " + strings.Join(all, ", ")
-		}
+		text = misuse(text, node)
 	}
 	if at := strings.Index(text, ": time: "); at > 0 { // what Go says of a duration
 		text = text[:at] + "; right would be 30s, 5m or 1h30m"
 	}
 	// Where stderr takes nothing, there is nobody to tell.
-	_ = term.Prose(stderr, 2, fmt.Sprintf("%s: error: %s", p.Name, text))
+	_ = term.Prose(stderr, 2, fmt.Sprintf("%v: %s", bridge.ErrUsage, text))
 	_ = term.Prose(stderr, 2, fmt.Sprintf("  %s --help shows how it is used", command))
 }
 

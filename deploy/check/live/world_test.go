@@ -85,7 +85,7 @@ func (w *world) startEmulator() {
 	t := w.t
 	dev := start(t, "crmbridge-dev", os.Environ(), build(t, "crmbridge-dev", ""),
 		"--no-consumer", "--auto-consent", "--accounts=500",
-		"--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0",
+		"--nats-port=0", "--redis-port=0", "--emulator-port=0", "--http-port=0", "--admin-port=0", "--console-port=0",
 		"--limit-requests=-1", "--limit-concurrent=-1", "--limit-execution=-1s")
 	await(t, "crmbridge-dev", func() error {
 		w.settings = map[string]string{}
