@@ -170,3 +170,18 @@ func TestHeadersOfColumns(t *testing.T) {
 		}
 	}
 }
+
+func TestStatusInUTC(t *testing.T) {
+	local := time.Local
+	time.Local = time.FixedZone("UTC+5", 5*60*60)
+	t.Cleanup(func() { time.Local = local })
+	for utc, want := range map[string]string{"--utc=false": "2026-12-01 01:15", "--utc": "2026-11-30T20:15:00Z"} {
+		a := newAnswers(t)
+		a.give("crm.connections.list.request", `{"connections":[]}`)
+		a.give("crm.jobs.list.request",
+			`{"jobs":[{"id":"j","connection":"acme","operation":"accounts.search","state":"queued","queued_at":"2026-11-30T20:15:00Z"}]}`)
+		if status, stdout, stderr := a.run("status", utc); status != 0 || !strings.Contains(stdout, want) {
+			t.Errorf("%s: status %d, want %s in\n%s%s", utc, status, want, stdout, stderr)
+		}
+	}
+}
