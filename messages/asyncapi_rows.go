@@ -14,13 +14,15 @@ func (d *asyncAPI) shareRows() {
 	d.schemas["Lookup"] = object{"title": "Lookup", "type": "object", "required": []any{"id", "name", "entity"},
 		"description": "another row: its id, its name and its table as Dataverse calls it",
 		"properties":  object{"id": text, "name": orNull, "entity": orNull}}
+	other, _ := plain(anyValue()) // of a value that can be written
 	for _, table := range d.tables {
 		properties := object{}
 		for _, field := range table.Fields {
 			properties[field.Name] = ofColumn(field.Type)
 		}
 		d.schemas[table.rowName()] = object{"title": titleOf(table.rowName()), "type": "object", "properties": properties,
-			"description": "the requested fields of one row, under the names they were asked by"}
+			"additionalProperties": other,
+			"description":          "the requested fields of one row, under the names they were asked by"}
 	}
 }
 

@@ -1,5 +1,5 @@
 // crmbridge's bodies and headers. Made of asyncapi.json by "go generate ./messages"; do not edit.
-// sha256 of asyncapi.json, generate.mjs, package-lock.json: b6a74b95d9e620848e9d332f17b49e2adb575b1b23996f5fbf45cd0db0e0c42a
+// sha256 of asyncapi.json, generate.mjs, package-lock.json: c419f85f374145e0fdebb151ff7a8e81237b99e589bed07a7a973dfba3b3e873
 
 export type Where =
   | {

@@ -160,7 +160,8 @@ func (e *Error) After(wait time.Duration) *Error {
 	return e
 }
 
-// RetryAfter is the wait that the error asks for, 0 for none.
+// RetryAfter is the wait that the error asks for. It is 0 where the error asks for none: where it is
+// Retryable then, back off, from a second on.
 func (e *Error) RetryAfter() time.Duration {
 	const most = math.MaxInt64 / int64(time.Millisecond) // a reply may hold any number
 	return time.Duration(min(max(e.RetryAfterMS, 0), most)) * time.Millisecond

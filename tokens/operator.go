@@ -3,10 +3,8 @@ package tokens
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"unicode"
 )
@@ -29,17 +27,8 @@ var logoTypes = map[string]bool{"image/png": true, "image/jpeg": true, "image/we
 
 // ReadLogo reads a picture: PNG, JPEG, WebP or GIF by its content, of at most 256 KiB.
 func ReadLogo(file string) (logo []byte, kind string, err error) {
-	f, err := os.Open(file)
-	if err != nil {
+	if logo, err = readSmall(file, maxLogo); err != nil {
 		return nil, "", err
-	}
-	defer f.Close()
-	logo, err = io.ReadAll(io.LimitReader(f, maxLogo+1))
-	if err != nil {
-		return nil, "", err
-	}
-	if len(logo) > maxLogo {
-		return nil, "", fmt.Errorf("%s is larger than %d bytes", file, maxLogo)
 	}
 	if kind = http.DetectContentType(logo); !logoTypes[kind] {
 		return nil, "", fmt.Errorf("%s is no PNG, JPEG, WebP or GIF", file)

@@ -3,6 +3,7 @@ package tokens
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,8 +55,11 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		return grantedTokens{}, badState()
 	}
 	if cb.Error != "" {
-		return grantedTokens{}, a.withConsent(refusal{Error: cb.Error,
-			Codes: numberIn(cb.ErrorDescription)}.verdict("authorization_code"), st)
+		// Whoever holds the link writes what the browser brings. How the application proves itself is
+		// asked at Entra's token endpoint alone, and only that may say that the proof is wrong.
+		numbers := slices.DeleteFunc(numberIn(cb.ErrorDescription), func(n int) bool { return ofAll[n] })
+		said := refusal{Error: cb.Error, Codes: numbers}
+		return grantedTokens{}, a.withConsent(said.verdict("authorization_code"), st)
 	}
 	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))
 	if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/messages/messagestest"
 )
@@ -26,9 +28,14 @@ type answers struct {
 	asked []string // subject and body of each request
 }
 
-func newAnswers(t *testing.T) *answers {
+func newAnswers(t *testing.T) *answers { return newAnswersWithout(t) }
+
+// newAnswersWithout is for commands of a user who may not publish to these subjects.
+func newAnswersWithout(t *testing.T, subjects ...string) *answers {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true})
+	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, NoAuthUser: "u",
+		Users: []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: subjects}}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,6 +174,32 @@ func TestHelpShowsTheExpressionForm(t *testing.T) {
 		if status := run(args, &stdout, &stderr); status != 0 || !strings.Contains(stdout.String(), "O''Brien") ||
 			!strings.Contains(stdout.String(), "industry = Consulting") && !strings.Contains(stdout.String(), "industry in (") {
 			t.Errorf("%v: status %d\n%s%s", args, status, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// An output that takes nothing, such as a full disk, is this machine's, and no fault of Dataverse or of
+// how the command was typed.
+func TestOutputThatTakesNothing(t *testing.T) {
+	full, err := os.Open(os.DevNull) // to be read
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	a := newAnswers(t)
+	a.give("crm.accounts.count.request.acme", `{"count":5}`)
+	a.give("crm.accounts.search.request.acme", `{"accounts":[{"name":"Contoso"}]}`)
+	for _, line := range []string{"accounts count acme", "accounts count acme --json",
+		"accounts search acme --fields=name", "accounts search acme --fields=name --csv", "accounts search acme --fields=name --jsonl", "version", "--help",
+		"accounts --help", "help filters"} {
+		args := strings.Fields(line)
+		if args[0] == "accounts" && args[1] != "--help" {
+			args = append(args, "--nats-url="+a.url)
+		}
+		var diag strings.Builder
+		if status := run(args, full, &diag); status != program.ExitError ||
+			!strings.HasPrefix(diag.String(), "file: write ") {
+			t.Errorf("%s: status %d, %s", line, status, &diag)
 		}
 	}
 }

@@ -14,8 +14,8 @@ import (
 
 // A bar shows how far long work is: how much is done, of how much where that is known, how fast,
 // and when it will be done. On a terminal it is a line that goes away with the work; elsewhere a
-// line now and then, so that a log of hours is still a short one. Work that is done at once shows
-// nothing.
+// line after some seconds and then now and then, so that a log of hours is still a short one. Work
+// that is done at once shows nothing.
 type bar struct {
 	to   *stdio
 	what string // what is counted: accounts
@@ -42,6 +42,8 @@ type bar struct {
 const (
 	// barDelay is how long work may take without a word.
 	barDelay = 500 * time.Millisecond
+	// barFirst is how long it may take without one where there is no terminal.
+	barFirst = 5 * time.Second
 	// barLines is the time between two lines where there is no terminal.
 	barLines = 30 * time.Second
 	// barCells is how many characters the bar itself has, and barTerminal how many columns the terminal
@@ -122,7 +124,7 @@ func (b *bar) text() string {
 		text = b.what
 	case b.total > 0:
 		text = fmt.Sprintf("%d of %d %s", b.done, b.total, b.what)
-	case b.done == 0:
+	case b.done == 0 && b.to.live: // where the time beside it runs
 		text = "reading " + b.what
 	}
 	if past := time.Since(b.began).Seconds(); past >= 1 && b.done > b.at {
@@ -177,7 +179,7 @@ func (b *bar) show() {
 		}
 		return
 	}
-	for b.wait(barLines) {
+	for next := barFirst - barDelay; b.wait(next); next = barLines {
 		fmt.Fprintln(b.to.err, b.plain())
 	}
 }
@@ -217,10 +219,7 @@ func (b *bar) plain() string {
 	if left := b.tracker.ETA().Round(time.Second); left > 0 {
 		text += fmt.Sprintf(", %s left", left)
 	}
-	if b.single {
-		text += ", " + time.Since(b.began).Round(time.Second).String()
-	}
-	return text
+	return text + ", after " + time.Since(b.began).Round(time.Second).String()
 }
 
 // end takes the line away. It may be called again.

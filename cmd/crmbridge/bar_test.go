@@ -1,11 +1,14 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -54,12 +57,18 @@ func TestBarElsewhere(t *testing.T) {
 		bar.atMost(1000)
 		total := int64(5000)
 		bar.of(&total)
-		time.Sleep(barDelay)
+		time.Sleep(barFirst + time.Second)
+		bar.says("the job waits for its turn")
+		time.Sleep(barLines)
+		bar.says("")
 		bar.set(250)
-		time.Sleep(2*barLines - barDelay)
+		time.Sleep(barLines)
 		bar.end()
-		if want := "250 of 1000 accounts, 8/s, 1m32s left\n"; !strings.HasPrefix(out.String(), want) ||
-			strings.Count(out.String(), "\n") != 1 {
+		count := (&stdio{err: &out}).wait("counting accounts")
+		time.Sleep(barFirst + time.Second)
+		count.end()
+		if want := "0 of 1000 accounts, after 5s\n0 of 1000 accounts, the job waits for its turn, after 35s\n" +
+			"250 of 1000 accounts, 4/s, 3m15s left, after 1m5s\ncounting accounts, after 5s\n"; out.String() != want {
 			t.Errorf("%q, want %q", out.String(), want)
 		}
 	})
@@ -96,6 +105,36 @@ func TestExportBar(t *testing.T) {
 			if !strings.Contains(out.String(), want) {
 				t.Errorf("%q lacks %q", out.String(), want)
 			}
+		}
+	})
+}
+
+// A job that has not begun does not know that its user is blocked; its export asks, and says it until
+// the job runs.
+func TestExportBarSaysWhyTheJobWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var out strings.Builder
+		std := &stdio{err: &out}
+		ctx, stop := context.WithCancel(t.Context())
+		p := &exportProgress{std: std, bar: std.bar("accounts", 0), stop: stop}
+		until, asked := time.Now().Add(time.Minute), 0
+		p.joining.Go(func() {
+			p.explain(ctx, func(context.Context) (*messages.LimitsReply, error) {
+				if asked++; asked == 1 {
+					return nil, errors.New("not now")
+				}
+				return &messages.LimitsReply{BlockedUntil: &until, BlockedBy: messages.BlockedByRequests}, nil
+			})
+		})
+		p.heard(&messages.Job{State: messages.JobQueued})
+		time.Sleep(barFirst + barLines + time.Second)
+		p.heard(&messages.Job{State: messages.JobRunning})
+		time.Sleep(barLines)
+		p.end()
+		want := "0 accounts, the job waits for its turn, after 5s\n0 accounts, the job waits until " + term.When(&until) +
+			": throttled, by its limit of requests in five minutes, after 35s\n0 accounts, after 1m5s\n"
+		if most := int((barFirst + barLines) / waitsEvery); out.String() != want || asked > most+1 {
+			t.Errorf("asked %d times, %q, want %q", asked, out.String(), want)
 		}
 	})
 }

@@ -20,7 +20,7 @@ func TestChangesKeepTheCursorOnFailure(t *testing.T) {
 	}{
 		{"empty file", "", []string{first}, 2, "holds no cursor"},
 		{"another file", "two words", []string{first}, 2, "holds no cursor"},
-		{"a file without end", strings.Repeat("x", 300<<10), []string{first}, 2, "holds no cursor"},
+		{"a file without end", strings.Repeat("x", 300<<10), []string{first}, 2, "is larger than"},
 		{"error on the second page", "c1", []string{first, `{"error":{"code":"throttled","message":"wait"}}`}, 1, "throttled: wait"},
 		{"expired", "c1", []string{`{"error":{"code":"cursor_expired","message":"too old"}}`}, 1, "to begin with every account"},
 		{"circle", "c2", []string{first}, 1, "internal:"},

@@ -15,27 +15,24 @@ import (
 
 type connectCommand struct {
 	bridge.ClientNATS `group:"NATS:"`
-	Connection        string        `arg:"" predictor:"connection" help:"Id for the connection: letters, digits, _ and -."`
-	EnvironmentURL    string        `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
-	Tenant            string        `help:"Directory id or verified domain; by default the environment's own."`
-	LoginHint         string        `help:"User name to fill in at Microsoft's sign-in page."`
-	Prompt            string        `predictor:"prompt" help:"login, consent, select_account or none."`
-	Grant             string        `enum:"authorization_code,client_credentials" default:"authorization_code" help:"${enum}; client_credentials is an application user, where nobody signs in, and only for what the operator has listed in APP_CONNECTIONS_FILE. Default ${default}."`
-	AllowUserChange   bool          `help:"Let another user than before take over the connection."`
-	DailyCalls        int           `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
-	NoBrowser         bool          `help:"Only print the URL."`
-	NoWait            bool          `help:"Do not wait until the person is done."`
-	Timeout           time.Duration `placeholder:"DURATION" help:"How long to wait for the person, for example 5m; by default for as long as the page is open. The page stays open."`
-	JSON              bool          `name:"json" help:"Print the answer as JSON and do not wait."`
+	Connection        string   `arg:"" predictor:"connection" help:"Id for the connection: letters, digits, _ and -."`
+	EnvironmentURL    string   `arg:"" help:"Origin of the environment, for example https://contoso.crm4.dynamics.com."`
+	Tenant            string   `help:"Directory id or verified domain; by default the environment's own."`
+	LoginHint         string   `help:"User name to fill in at Microsoft's sign-in page."`
+	Prompt            string   `predictor:"prompt" help:"login, consent, select_account or none."`
+	Grant             string   `enum:"authorization_code,client_credentials" default:"authorization_code" help:"${enum}; client_credentials is an application user, where nobody signs in, and only for what the operator has listed in APP_CONNECTIONS_FILE. Default ${default}."`
+	AllowUserChange   bool     `help:"Let another user than before take over the connection."`
+	DailyCalls        count    `placeholder:"N" help:"Calls of Dataverse that the customer allows the connection's user a day (UTC). Without it a connection that is made again keeps what it has."`
+	NoBrowser         bool     `help:"Only print the URL."`
+	NoWait            bool     `help:"Do not wait until the person is done."`
+	Timeout           patience `placeholder:"DURATION" help:"How long to wait for the person, for example 5m; by default for as long as the page is open. The page stays open."`
+	JSON              bool     `name:"json" help:"Print the answer as JSON and do not wait."`
 }
 
 // Validate refuses what no request can say.
 func (c *connectCommand) Validate() error {
-	if c.DailyCalls < 0 || c.DailyCalls > messages.MaxDailyCalls {
+	if c.DailyCalls > messages.MaxDailyCalls {
 		return fmt.Errorf("--daily-calls: must be from 1 to %d", messages.MaxDailyCalls)
-	}
-	if c.Timeout < 0 {
-		return errors.New("--timeout: must be longer than nothing, for example 5m")
 	}
 	return nil
 }
@@ -98,7 +95,7 @@ func (c *connectCommand) Run(ctx context.Context, std *stdio) error {
 	}
 	until := begun.ExpiresAt
 	if c.Timeout > 0 {
-		until = earlier(until, time.Now().Add(c.Timeout))
+		until = earlier(until, time.Now().Add(time.Duration(c.Timeout)))
 	}
 	wait.url, wait.closes = begun.ConnectURL, begun.ExpiresAt
 	return wait.run(ctx, until)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"os"
 	"runtime"
 	"time"
@@ -14,9 +15,11 @@ const openerTime = 2 * time.Second
 
 // openPage opens a page in the person's browser, and waits neither for the browser nor for what
 // opens it; failed is called where there is none. Neither may write here: the page's address is all
-// that the person needs.
-func openPage(url string, failed func()) {
-	if !hasScreen() { // an opener would take the terminal for a browser of text
+// that the person needs. It is a reply's: what is no web page an opener might run.
+func openPage(address string, failed func()) {
+	page, err := url.Parse(address)
+	web := err == nil && page.Host != "" && (page.Scheme == "https" || page.Scheme == "http")
+	if !web || !hasScreen() { // an opener would take the terminal for a browser of text
 		failed()
 		return
 	}
@@ -31,7 +34,7 @@ func openPage(url string, failed func()) {
 	go func() { // it ends with the opener, or with this process
 		defer close(done)
 		defer nowhere.Close()
-		if browser.OpenURL(url) != nil {
+		if browser.OpenURL(page.String()) != nil {
 			failed()
 		}
 	}()

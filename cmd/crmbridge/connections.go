@@ -153,7 +153,7 @@ func called(id string, names ...*string) string {
 type connectionsDelete struct {
 	client
 	connection
-	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
+	Yes bool `name:"yes" short:"y" help:"Do not ask first. Where nobody can be asked nothing is deleted without it."`
 }
 
 // Help shows examples.
@@ -166,13 +166,15 @@ Examples:
 `
 }
 
-// Run deletes one connection. On a terminal it asks first: a person would have to
-// connect the environment again.
+// Run deletes one connection. It asks first: a person would have to connect the
+// environment again.
 func (c *connectionsDelete) Run(ctx context.Context, std *stdio) error {
 	question := "Delete connection " + c.Connection + " and everything stored for it? " +
 		"A person must connect it again to undo this."
-	if !c.Yes && !std.agrees(question) {
-		return messages.Errorf(messages.Cancelled, "nothing was deleted")
+	if !c.Yes {
+		if err := std.agrees(question); err != nil {
+			return err
+		}
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := messages.Ask[messages.DeletedReply](ctx, ask, messages.ConnectionsDelete,

@@ -3,7 +3,6 @@ package main
 import (
 	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -71,20 +70,28 @@ func appendQuoted(out []byte, text string) []byte {
 	}
 }
 
+// What spreadsheets may take for the beginning of a cell within a text, what they may pass over there,
+// and what makes the rest a formula. https://owasp.org/www-community/attacks/CSV_Injection names the
+// characters; the last four are full-width, which Japanese Excel takes for the same.
+const (
+	cellEnds    = `;\t\r\n\v\f\x{1c}-\x{1e}\x{85}\x{2028}\x{2029}`
+	passedOver  = `[^` + cellEnds + `\P{Z}]|[^` + cellEnds + `\P{C}]|"`
+	formulaSign = `[=+\-@＝＋－＠]`
+)
+
 // splitFormula finds formulas behind what lists are separated by elsewhere: a spreadsheet that splits
-// lines at semicolons or tabs splits within the quotes of a line whose separator is a comma.
-var splitFormula = regexp.MustCompile(`([;\t])(\s*[=+\-@＝＋－＠])`)
+// lines at semicolons or tabs splits within the quotes of a line whose separator is a comma, ends its
+// lines there too, and takes a quote for the beginning of a cell.
+var splitFormula = regexp.MustCompile(`([` + cellEnds + `])((?:` + passedOver + `)*` + formulaSign + `)`)
+
+// frontFormula finds formulas at the front of a text. Some spreadsheets look behind blanks.
+var frontFormula = regexp.MustCompile(`^(?:[\t\r\n]|[\pZ\pC"]*` + formulaSign + `)`)
 
 // asText puts an apostrophe before a text that spreadsheets take for a formula: they show it as it
-// is behind the apostrophe. https://owasp.org/www-community/attacks/CSV_Injection names the
-// characters; the last four are full-width, which Japanese Excel takes for the same. Some
-// spreadsheets look behind blanks.
+// is behind the apostrophe.
 func asText(text string) string {
-	lead := text[:len(text)-len(strings.TrimLeft(text, "\t"))] // is looked at below
-	text = lead + splitFormula.ReplaceAllString(text[len(lead):], "$1'$2")
-	shown := strings.TrimLeftFunc(text, unicode.IsSpace)
-	if text != "" && strings.ContainsAny(text[:1], "\t\r\n") ||
-		shown != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(shown)[0]) {
+	front := frontFormula.MatchString(text)
+	if text = splitFormula.ReplaceAllString(text, "$1'$2"); front {
 		return "'" + text
 	}
 	return text

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 // Cells as they are written for programs, and for spreadsheets.
@@ -23,7 +24,14 @@ func TestCSVCells(t *testing.T) {
 		{csvCell{text: "+49 30 1234"}, "+49 30 1234", `"'+49 30 1234"`},
 		{csvCell{text: "-1+1"}, "-1+1", `"'-1+1"`},
 		{csvCell{text: "@SUM(1)"}, "@SUM(1)", `"'@SUM(1)"`},
-		{csvCell{text: "\t=1"}, "\"\t=1\"", "\"'\t=1\""},
+		{csvCell{text: "\t=1"}, "\"\t=1\"", "\"'\t'=1\""},
+		{csvCell{text: `x;"=1+1;y`}, `"x;""=1+1;y"`, `"x;'""=1+1;y"`},
+		{csvCell{text: "x\n=1\r\n@y"}, "\"x\n=1\r\n@y\"", "\"x\n'=1\r\n'@y\""},
+		{csvCell{text: "x;\u00a0=1+1"}, "x;\u00a0=1+1", "\"x;'\u00a0=1+1\""},
+		{csvCell{text: "x;\t \"=1"}, "\"x;\t \"\"=1\"", "\"x;\t' \"\"=1\""},
+		{csvCell{text: "x;\u200b\x00+1"}, "x;\u200b\x00+1", "\"x;'\u200b\x00+1\""},
+		{csvCell{text: "\u200b=1"}, "\u200b=1", "\"'\u200b=1\""},
+		{csvCell{text: "a;b\n- c\td"}, "\"a;b\n- c\td\"", "\"a;b\n'- c\td\""},
 		{csvCell{text: "\rx"}, "\"\rx\"", "\"'\rx\""},
 		{csvCell{text: "\nx"}, "\"\nx\"", "\"'\nx\""},
 		{csvCell{text: " =1"}, `" =1"`, `"' =1"`},
@@ -75,6 +83,38 @@ func FuzzCSV(f *testing.F) {
 			}
 			if !slices.Equal(lines[1], want) {
 				t.Fatalf("%q is read as %q", want, lines[1])
+			}
+		}
+	})
+}
+
+// However a spreadsheet splits lines and cells, and whatever it makes of quotes, none begins a formula.
+func FuzzSpreadsheets(f *testing.F) {
+	for _, text := range []string{
+		"x;\"=1+1;y", "x\n=1", "x;\u00a0=1", ";\t=1", "\t=1\t", "\r\n\" \"@x", "\"=1", "\v\u2028-1", ";;+",
+	} {
+		f.Add("x", text, "y")
+	}
+	f.Fuzz(func(t *testing.T, a, b, c string) {
+		line := string(csvForm{true}.line(nil, csvTexts(a, b, c)))
+		ends := func(r rune) bool { return strings.ContainsRune(";\t\r\n\v\f\u0085\u2028\u2029", r) }
+		for cell := range strings.FieldsFuncSeq(line, ends) {
+			cell = strings.TrimLeftFunc(cell, func(r rune) bool { return r == '"' || unicode.In(r, unicode.Z, unicode.C) })
+			if cell != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(cell)[0]) {
+				t.Errorf("%q: %q", line, cell)
+			}
+		}
+		for _, separator := range ";\t," {
+			reader := csv.NewReader(strings.NewReader(line))
+			reader.Comma, reader.LazyQuotes, reader.FieldsPerRecord = separator, true, -1
+			lines, err := reader.ReadAll()
+			if err != nil {
+				continue // the end of a quote is missing
+			}
+			for _, cell := range slices.Concat(lines...) {
+				if cell = strings.TrimSpace(cell); cell != "" && strings.ContainsRune("=+-@＝＋－＠", []rune(cell)[0]) {
+					t.Errorf("%q split at %q: %q", line, separator, cell)
+				}
 			}
 		}
 	})

@@ -3,35 +3,42 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
 // A cursor file holds one line: the cursor, and before it the table's name and a colon. A cursor
 // without a name is one of accounts, so that files from before there were other tables keep working.
 
-// readCursor reads a cursor that an earlier run kept, "" where there is no file.
-// It also finds out before a long run that its folder is missing.
-func readCursor(name string, table messages.Table) (string, error) {
+// lockCursor keeps other runs off a cursor file: the one that ends last would put back the place of
+// the other. It also finds out before a long run that the folder is missing.
+func lockCursor(name string) (*besideLock, error) {
 	if folder, err := os.Stat(filepath.Dir(name)); err != nil || !folder.IsDir() {
-		return "", cursorFileError("there is no folder %s", filepath.Dir(name))
+		return nil, cursorFileError("there is no folder %s", filepath.Dir(name))
 	}
-	file, err := os.Open(name)
+	lock, err := lockBeside(name)
+	switch {
+	case errors.Is(err, errLocked):
+		return nil, cursorFileError("another run keeps its cursor in %s at the moment; give each a file of its own", name)
+	case err != nil:
+		return nil, cursorFileError("%w", err)
+	}
+	return lock, nil
+}
+
+// readCursor reads a cursor that an earlier run kept, "" where there is no file.
+func readCursor(name string, table messages.Table) (string, error) {
+	// A name may come before the cursor, and a line end after it.
+	text, err := files.Read(name, int64(len(table.Name))+1+messages.MaxCursor+2)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
-	if err != nil {
-		return "", cursorFileError("%w", err)
-	}
-	defer file.Close()
-	// A name may come before the cursor, and a line end after it.
-	text, err := io.ReadAll(io.LimitReader(file, int64(len(table.Name))+1+messages.MaxCursor+2))
 	if err != nil {
 		return "", cursorFileError("%w", err)
 	}

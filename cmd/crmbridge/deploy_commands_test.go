@@ -52,7 +52,7 @@ func TestDeployedCommands(t *testing.T) {
 			{requester, "accounts search globex --page-size=1", 1, refusal},
 			{requester, "accounts export globex --out=" + exports + "/b.csv", 1, refusal},
 			{requester, "accounts export acme --out=" + exports + "/c.csv --consumer=acme-reader", 1, refusal},
-			{requester, "connections delete acme", 1, refusal},
+			{requester, "connections delete acme --yes", 1, refusal},
 			{requester, "connections list", 1, refusal},
 			{requester, "jobs get globex x", 1, refusal},
 			{"reader", "accounts search acme --page-size=1", 0, "classification"},

@@ -124,7 +124,7 @@ func TestTheDeployedPermissions(t *testing.T) {
 		{"administrator", "_INBOX.administrators", []string{"users", "whoami", "acme"}, 0, "organization"},
 		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "acme", "--page-size=1"}, 0, "classification"},
 		{"campaigns", "_INBOX.campaigns", []string{"accounts", "search", "other", "--page-size=1"}, 1, "Permissions Violation"},
-		{"campaigns", "_INBOX.campaigns", []string{"connections", "delete", "acme"}, 1, "Permissions Violation"},
+		{"campaigns", "_INBOX.campaigns", []string{"connections", "delete", "acme", "--yes"}, 1, "Permissions Violation"},
 		{"campaigns", "", []string{"accounts", "search", "acme", "--page-size=1"}, 1, "NATS_INBOX_PREFIX"},
 		{"campaigns", "_INBOX.campaigns", []string{"accounts", "export", "acme", "--out=" + exports + "/a.csv"}, 0,
 			"20 accounts in"},
@@ -226,7 +226,7 @@ func TestDeployedRedisPermissions(t *testing.T) {
 	t.Setenv("REDIS_URL", settings.RedisURL)
 	ask(0, "keys", "reseal")
 	w.Connect("demo") // a re-authorization
-	ask(0, "connections", "delete", "demo", url)
+	ask(0, "connections", "delete", "demo", "--yes", url)
 	bridgetest.Await(t, "a deletion", func() error {
 		if _, err := client.WhoAmI(t.Context(), "demo"); err == nil {
 			return errors.New("it is still there")

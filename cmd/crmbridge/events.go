@@ -34,14 +34,14 @@ func (c *eventsCommands) Help() string {
 type eventsWatch struct {
 	bridge.ClientNATS `group:"NATS:"`
 	shown
-	Connections []string      `name:"connection" predictor:"connection" placeholder:"ID" help:"Only events of these connections; by default of all."`
-	Kinds       []string      `name:"kind" predictor:"kind" placeholder:"KIND" help:"Only these events: connected, reauthorization_required, deleted. By default all."`
-	Since       span          `xor:"from" placeholder:"TIME" help:"Begin with what happened so long ago, for example 1h or 2d; by default with what happens from now on."`
-	All         bool          `xor:"from" help:"Begin with the oldest event that is kept."`
-	State       string        `placeholder:"FILE" help:"Keep the place in a file, and go on from there where it has one, whatever --since and --all say."`
-	Max         count         `placeholder:"N" help:"End after so many events."`
-	Timeout     time.Duration `placeholder:"DURATION" help:"End after so long, for example 5m. With --max that is an error where fewer came."`
-	JSON        bool          `name:"json" help:"Print each event as one line of JSON, as it is on the wire."`
+	Connections []string `name:"connection" predictor:"connection" placeholder:"ID" help:"Only events of these connections; by default of all."`
+	Kinds       []string `name:"kind" predictor:"kind" placeholder:"KIND" help:"Only these events: connected, reauthorization_required, deleted. By default all."`
+	Since       span     `xor:"from" placeholder:"TIME" help:"Begin with what happened so long ago, for example 1h or 2d; by default with what happens from now on."`
+	All         bool     `xor:"from" help:"Begin with the oldest event that is kept."`
+	State       string   `placeholder:"FILE" help:"Keep the place in a file, and go on from there where it has one, whatever --since and --all say."`
+	Max         count    `placeholder:"N" help:"End after so many events."`
+	Timeout     patience `placeholder:"DURATION" help:"End after so long, for example 5m. With --max that is an error where fewer came."`
+	JSON        bool     `name:"json" help:"Print each event as one line of JSON, as it is on the wire."`
 }
 
 // Help shows examples.
@@ -95,9 +95,6 @@ func (c *eventsWatch) Validate() error {
 			return fmt.Errorf("--kind: there is no event %q; there are %s", kind, strings.Join(messages.EventKinds(), ", "))
 		}
 	}
-	if c.Timeout < 0 {
-		return errors.New("--timeout: must be longer than nothing, for example 5m")
-	}
 	return nil
 }
 
@@ -137,7 +134,7 @@ func (c *eventsWatch) Run(ctx context.Context, std *stdio) (err error) {
 	defer nc.Close()
 	defer whenUnread(std.out, func() { end(errNoReader) })()
 	if c.Timeout > 0 {
-		timer := time.AfterFunc(c.Timeout, func() { end(errTimeUp) })
+		timer := time.AfterFunc(time.Duration(c.Timeout), func() { end(errTimeUp) })
 		defer timer.Stop()
 	}
 	err = w.run(ctx, nc)
@@ -157,7 +154,7 @@ func (c *eventsWatch) ended(ctx context.Context, err error, shown int) error {
 	case cause == nil:
 		return err
 	case errors.Is(cause, errTimeUp) && shown < int(c.Max):
-		return messages.Errorf(messages.DeadlineExceeded, "%d of %d events came within %s", shown, c.Max, c.Timeout)
+		return messages.Errorf(messages.DeadlineExceeded, "%d of %d events came within %s", shown, c.Max, time.Duration(c.Timeout))
 	case err == nil, errors.Is(err, context.Canceled), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil
 	}

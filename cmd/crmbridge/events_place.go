@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -75,7 +75,7 @@ const (
 // that, so that what a crash leaves is shown once more and nothing is passed over.
 type eventPlace struct {
 	name   string // "" where no file keeps it
-	lock   *os.File
+	lock   *besideLock
 	state  eventState
 	kept   eventState
 	keptAt time.Time
@@ -94,13 +94,12 @@ func openPlace(name string, filter eventFilter) (place *eventPlace, err error) {
 	if folder, err := os.Stat(filepath.Dir(name)); err != nil || !folder.IsDir() {
 		return nil, placeError("there is no folder %s", filepath.Dir(name))
 	}
-	// The file itself is replaced with each write, so that a lock on it would be one on nothing.
-	if place.lock, err = os.OpenFile(name+".lock", os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, placeError("%w", err)
-	}
-	if err := lockFile(place.lock); err != nil {
-		place.close()
+	place.lock, err = lockBeside(name)
+	switch {
+	case errors.Is(err, errLocked):
 		return nil, placeError("another watch keeps its place in %s at the moment; give each a file of its own", name)
+	case err != nil:
+		return nil, placeError("%w", err)
 	}
 	if err := place.load(); err != nil {
 		place.close()
@@ -114,20 +113,15 @@ func placeError(format string, args ...any) error {
 }
 
 func (p *eventPlace) load() error {
-	file, err := os.Open(p.name)
+	text, err := files.Read(p.name, mostEventState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return placeError("%w", err)
 	}
-	defer file.Close()
-	text, err := io.ReadAll(io.LimitReader(file, mostEventState+1))
-	if err != nil {
-		return placeError("%w", err)
-	}
 	var state eventState
-	bad := len(text) > mostEventState || json.Unmarshal(text, &state) != nil || state.Form < 1
+	bad := json.Unmarshal(text, &state) != nil || state.Form < 1
 	switch {
 	case !bad && state.Form > eventForm:
 		return placeError("%s was written by a newer version of this command", p.name)
@@ -194,8 +188,4 @@ func (p *eventPlace) save() error {
 }
 
 // close lets other watches have the file.
-func (p *eventPlace) close() {
-	if p.lock != nil {
-		_ = p.lock.Close() // it has no content
-	}
-}
+func (p *eventPlace) close() { p.lock.unlock() }

@@ -66,7 +66,9 @@ func writeEvent(ctx context.Context, to io.Writer, text []byte) error {
 	}
 }
 
-// readEvent reads a message of the stream; ok is false for what is no event.
-func readEvent(data []byte) (event messages.ConnectionEvent, ok bool) {
-	return event, json.Unmarshal(data, &event) == nil && event.Kind != "" && event.Connection != ""
+// readEvent reads a message of the stream; ok is false for what is no event, or one that is about
+// something else than its subject says: NATS lets users publish by subject.
+func readEvent(subject string, data []byte) (event messages.ConnectionEvent, ok bool) {
+	return event, json.Unmarshal(data, &event) == nil && messages.ValidConnection(event.Connection) &&
+		subject == messages.EventSubject(event.Kind, event.Connection)
 }

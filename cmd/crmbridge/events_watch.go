@@ -319,7 +319,7 @@ func (w *eventWatcher) take(ctx context.Context, msg jetstream.Msg, more bool) e
 			return errOdd
 		}
 	}
-	event, ok := readEvent(msg.Data())
+	event, ok := readEvent(msg.Subject(), msg.Data())
 	switch {
 	case !ok:
 		w.say("message %d of %s on %s is no event, and is passed over", sequence, messages.EventsStream,

@@ -246,7 +246,7 @@ func TestEventsWatchUsage(t *testing.T) {
 		"--state=" + write("text", "hello"):       "holds no place",
 		"--state=" + write("empty", ""):           "holds no place",
 		"--state=" + write("newer", `{"form":2}`): "newer version",
-		"--state=" + write("huge", strings.Repeat(" ", mostEventState)+"{}"):     "holds no place",
+		"--state=" + write("huge", strings.Repeat(" ", mostEventState)+"{}"):     "is larger than",
 		"--state=" + write("place", `{"form":1,`+made+`}`) + " --kind=deleted":   "another --connection or --kind",
 		"--state=" + write("kinds", `{"form":1,`+made+`,"filter":{"kinds":[]}}`): "connect to NATS",
 	} {
@@ -793,14 +793,15 @@ func TestEventsWatchAndItsReader(t *testing.T) {
 // An event that is none is passed over.
 func TestEventsWatchPassesOverWhatIsNoEvent(t *testing.T) {
 	h := newHappening(t)
-	for _, text := range []string{"", "[]", "{", `{"kind":"connected"}`} {
+	for _, text := range []string{"", "[]", "{", `{"kind":"connected"}`, `{"kind":"connected","connection":"other"}`,
+		`{"kind":"deleted","connection":"acme"}`, `{"kind":"connected","connection":"` + strings.Repeat("x", 100_000) + `"}`} {
 		if _, err := h.js.Publish(context.Background(), "crm.events.connections.connected.acme", []byte(text)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	h.happens("acme", messages.EventDeleted)
 	status, out, diag := h.watch("--all", "--max=1", "--json")
-	if status != 0 || len(idsIn(out)) != 1 || strings.Count(diag, "is no event") != 4 {
+	if status != 0 || len(idsIn(out)) != 1 || strings.Count(diag, "is no event") != 7 {
 		t.Errorf("status %d: %s%s", status, out, diag)
 	}
 }

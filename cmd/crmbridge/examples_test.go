@@ -271,6 +271,12 @@ func TestExamplesInHelpRunAsTyped(t *testing.T) {
 // runs types an example, which succeeds and says something.
 func (r *devRig) runs(folder, line string) {
 	r.t.Helper()
+	if asksFirst(line) {
+		if shown := r.onTerminal(folder, line, 80); !strings.Contains(shown, "is deleted") {
+			r.t.Error(shown)
+		}
+		return
+	}
 	status, stdout, stderr := r.typed(folder, line)
 	want := 0
 	const killed = 128 + int(syscall.SIGINT) // what reads a pipe

@@ -67,6 +67,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	defer file.close()
+	c.spare = askedForWaits
 	err = c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		err := c.export(ctx, ask, std, file)
 		switch ended, failed := errors.AsType[*messages.JobError](err); {
@@ -86,7 +87,7 @@ func (c *rowsExport) Run(ctx context.Context, std *stdio) error {
 			file.forget()
 			return err
 		case failed, isCode(err, messages.NotFound), isCode(err, messages.ConnectionNotFound):
-			return fmt.Errorf("%w; left as it is: %s, with %d %s, which are not all; remove it and %s to begin again",
+			return fmt.Errorf("%w; left as it is: %s, with %d %s, which are not all; move it away and remove %s to begin again",
 				c.Where.explain(err), file.files(), file.state.Rows, c.table.Name, sideFile(c.Out))
 		}
 		return c.Where.explain(err)

@@ -21,6 +21,7 @@ type exportFile struct {
 	first *os.File // holds the lock: the file, or its first part
 	file  *os.File // what is written to; first, or a later part
 	made  bool     // there was no file before
+	tail  fileTail // of what is written to
 	state exportState
 }
 
@@ -64,9 +65,15 @@ func exportError(format string, args ...any) error {
 // lock opens the file, or the first part, and keeps other exports off.
 func (f *exportFile) lock() error {
 	name := f.part(0)
-	_, err := os.Lstat(name)
+	info, err := os.Lstat(name)
 	f.made = errors.Is(err, fs.ErrNotExist)
-	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	switch {
+	case err == nil && info.Mode().Type() == fs.ModeSymlink:
+		return exportError("%s is a link; name the file that it leads to", name)
+	case err == nil && !info.Mode().IsRegular():
+		return exportError("%s is no file", name)
+	}
+	file, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|openPlain, 0o600)
 	if err != nil {
 		f.made = false
 		return exportError("%w", err)
@@ -76,8 +83,7 @@ func (f *exportFile) lock() error {
 		f.made = false
 		return exportError("another export writes %s at the moment", name)
 	}
-	info, err := file.Stat()
-	if err != nil {
+	if info, err = file.Stat(); err != nil {
 		return exportError("%w", err)
 	}
 	named, err := os.Stat(name)
@@ -95,14 +101,14 @@ func (f *exportFile) lock() error {
 func (f *exportFile) inPlace(begun bool) error {
 	if !begun {
 		for _, name := range f.there() {
-			return exportError("%s is there already, and has no %s that says how to go on with it; remove it, or "+
-				"choose another name", name, sideFile(f.name))
+			return exportError("%s is there already, and has no %s that says how to go on with it; move it away, "+
+				"or choose another name", name, sideFile(f.name))
 		}
 	}
 	for number := range f.state.Part {
 		if info, err := os.Stat(f.part(number)); err != nil || info.Size() == 0 {
-			return exportError("%s is not there any more, and %s says that it was written; remove the other parts "+
-				"and %s to begin again", f.part(number), sideFile(f.name), sideFile(f.name))
+			return exportError("%s is not there any more, and %s says that it was written; move the other parts "+
+				"away and remove %s to begin again", f.part(number), sideFile(f.name), sideFile(f.name))
 		}
 	}
 	return nil
@@ -115,8 +121,11 @@ func (f *exportFile) rewind() error {
 	case err != nil:
 		return exportError("%w", err)
 	case info.Size() < f.state.Offset:
-		return exportError("%s is shorter than %s says; remove both to begin again", f.part(f.state.Part),
-			sideFile(f.name))
+		return exportError("%s is shorter than %s says; move it away and remove %s to begin again",
+			f.part(f.state.Part), sideFile(f.name), sideFile(f.name))
+	}
+	if err := f.checkTail(); err != nil {
+		return err
 	}
 	if err := f.file.Chmod(0o600); err != nil {
 		return exportError("%w", err)
@@ -132,7 +141,7 @@ func (f *exportFile) rewind() error {
 
 // append writes one page, and its rows to as many parts as they take.
 func (f *exportFile) append(page *exportPage, result *messages.Result) error {
-	next := f.state
+	next, tail := f.state, f.tail
 	for from := 0; ; {
 		rows := len(page.ends) - from
 		if split := next.Request.Shape.Split; split > 0 {
@@ -145,12 +154,14 @@ func (f *exportFile) append(page *exportPage, result *messages.Result) error {
 		}
 		text := page.text(from, from+rows)
 		if next.Offset == 0 {
+			tail = nil
 			text = append(page.header[:len(page.header):len(page.header)], text...)
 		}
 		if _, err := f.file.Write(text); err != nil {
 			return fmt.Errorf("write %s: %w", f.part(next.Part), err)
 		}
 		next.Offset += int64(len(text))
+		tail = tail.with(text)
 		next.Rows += int64(rows)
 		next.PartRows += int64(rows)
 		if from += rows; from == len(page.ends) {
@@ -160,17 +171,17 @@ func (f *exportFile) append(page *exportPage, result *messages.Result) error {
 	if err := f.file.Sync(); err != nil {
 		return fmt.Errorf("write %s: %w", f.part(next.Part), err)
 	}
-	next.Page, next.Whole, next.Begun = result.Page, result.Last, next.Part
+	next.Page, next.Whole, next.Begun, next.Tail = result.Page, result.Last, next.Part, tail.sum()
 	if next.Request.Shape.Split == 0 {
 		next.PartRows = 0 // which the first form of a side file does not have
 	}
-	f.state = next
+	f.state, f.tail = next, tail
 	return f.save()
 }
 
 // finish removes the side file of a whole one.
 func (f *exportFile) finish() error {
-	_ = os.Remove(newFile(sideFile(f.name))) // of a run that was killed; usually there is none
+	removeLeftovers(sideFile(f.name))
 	if err := os.Remove(sideFile(f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the file is whole: %w", err)
 	}
@@ -179,7 +190,7 @@ func (f *exportFile) finish() error {
 
 // forget removes what an export left that has brought nothing.
 func (f *exportFile) forget() {
-	_ = os.Remove(newFile(sideFile(f.name)))
+	removeLeftovers(sideFile(f.name))
 	_ = os.Remove(sideFile(f.name)) // where that fails, the next run meets the same error again
 	_ = os.Remove(f.part(0))
 }

@@ -91,7 +91,7 @@ func openPart(name string) (*os.File, error) {
 	if info, err := os.Lstat(name); err == nil && !info.Mode().IsRegular() {
 		return nil, exportError("%s is no file", name)
 	}
-	file, err := os.OpenFile(name, os.O_WRONLY, 0)
+	file, err := os.OpenFile(name, os.O_RDWR|openPlain, 0)
 	if err != nil {
 		return nil, exportError("%w", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -16,6 +17,9 @@ type exportProgress struct {
 	bar     *bar
 	stop    context.CancelFunc
 	joining sync.WaitGroup
+
+	mu    sync.Mutex
+	waits *messages.Job // the job where it waits; nil where it does not
 }
 
 // follow begins to show an export, and listens to the job until end.
@@ -45,7 +49,46 @@ func (c *rowsExport) follow(ctx context.Context, ask *asker, std *stdio, file *e
 			p.heard(&record.Job)
 		}
 	})
+	p.joining.Go(func() {
+		p.explain(ctx, func(ctx context.Context) (*messages.LimitsReply, error) {
+			ctx, cancel := context.WithTimeout(ctx, waitsPatience)
+			defer cancel()
+			return ask.client.Limits(ctx, c.Connection)
+		})
+	})
 	return p
+}
+
+// explain finds out what a job waits for that has not begun, and so has met nothing to tell of.
+func (p *exportProgress) explain(ctx context.Context,
+	ask func(context.Context) (*messages.LimitsReply, error)) {
+	tick := time.NewTicker(waitsEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if !p.isUnsaid() {
+			continue
+		}
+		limits, err := ask(ctx)
+		if err != nil {
+			continue // it may be known the next time
+		}
+		p.mu.Lock()
+		if p.waits != nil {
+			p.bar.says("the job " + waitsFor(p.std, p.waits, limits))
+		}
+		p.mu.Unlock()
+	}
+}
+
+func (p *exportProgress) isUnsaid() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.waits != nil && waitsUnsaid(p.waits)
 }
 
 // end takes the line away, and stops listening. It may be called again.
@@ -56,6 +99,9 @@ func (p *exportProgress) end() {
 }
 
 func (p *exportProgress) wrote(result *messages.Result, file *exportFile) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waits = nil
 	p.bar.set(file.state.Rows)
 	p.bar.of(result.Total)
 	if file.state.Request.Shape.Split > 0 {
@@ -65,10 +111,17 @@ func (p *exportProgress) wrote(result *messages.Result, file *exportFile) {
 	}
 }
 
-// heard shows what the job waits for, until a page comes.
+// heard shows what the job waits for, until it runs.
 func (p *exportProgress) heard(job *messages.Job) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.bar.of(job.Total)
-	if waits := waitsFor(p.std, job); waits != "" {
+	switch waits := waitsFor(p.std, job, nil); {
+	case waits != "":
+		p.waits = job
 		p.bar.says("the job " + waits)
+	case p.waits != nil:
+		p.waits = nil
+		p.bar.says("")
 	}
 }

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -238,5 +241,88 @@ func TestExportLooksForItsColumns(t *testing.T) {
 	}
 	if jobs := e.published(); len(jobs) != 1 {
 		t.Errorf("published %q", jobs)
+	}
+}
+
+// Somebody who edits a file before it is whole is told, and nothing of it is lost; a side file from
+// before that was looked at is still read.
+func TestEditedFilesAreNotGoneOnWith(t *testing.T) {
+	const rows = 3000 // more than the end that is looked at
+	for _, split := range []int64{0, 2 * rows / 3} {
+		request := exportRequest{Table: "accounts", Shape: exportShape{Split: split}}
+		page := &exportPage{header: []byte("n\n")}
+		for row := range rows {
+			page.lines = fmt.Appendf(page.lines, "%d\n", row%10)
+			page.ends = append(page.ends, len(page.lines))
+		}
+		out := filepath.Join(t.TempDir(), "a.csv")
+		open := func() (*exportFile, error) { return openExport(out, request) }
+		f, err := open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.state.JobID = "j"
+		if err := f.append(page, &messages.Result{Page: 1}); err != nil {
+			t.Fatal(err)
+		}
+		f.close()
+		side, name := readFile(t, sideFile(out)), f.part(f.state.Part)
+		before := readFile(t, name)
+		old := regexp.MustCompile(`  "tail_crc32c": [0-9]+,\n`).ReplaceAllString(side, "")
+		if old == side {
+			t.Fatalf("the side file does not say what the file ends with: %s", side)
+		}
+		for _, test := range []struct {
+			side, file string
+			good       bool
+		}{
+			{side, "a line on top\n" + before, false}, {side, "x\n" + before[2:], len(before) > mostTail+2},
+			{side, before[:len(before)-2] + "x\n", false},
+			{side, strings.Replace(before, "\n7\n", "\n\n", 1) + "7\n", false},
+			{old, "odd" + before, false}, {old, before, true}, {side, before + "3,half a", true}, {side, before, true},
+		} {
+			for name, text := range map[string]string{sideFile(out): test.side, name: test.file} {
+				if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			f, err := open()
+			if test.good != (err == nil) || err != nil && !strings.Contains(err.Error(), name+" was changed after") {
+				t.Errorf("split %d, %.20q… (%d bytes): %v", split, test.file, len(test.file), err)
+			}
+			if err == nil {
+				f.close()
+			} else {
+				holds(t, name, test.file)
+			}
+		}
+	}
+}
+
+// A file is not written by way of a link, and what the link leads to stays as it is.
+func TestExportsFollowNoLinks(t *testing.T) {
+	folder := t.TempDir()
+	target, out := filepath.Join(folder, "target"), filepath.Join(folder, "a.csv")
+	if err := os.Symlink(target, out); err != nil {
+		t.Fatal(err)
+	}
+	request := exportRequest{Table: "accounts"}
+	if _, err := openExport(out, request); err == nil || !strings.Contains(err.Error(), "is a link") {
+		t.Errorf("nothing behind the link: %v", err)
+	}
+	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the target was made: %v", err)
+	}
+	if err := os.WriteFile(target, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openExport(out, request); err == nil || !strings.Contains(err.Error(), "is a link") {
+		t.Errorf("an empty file behind the link: %v", err)
+	}
+	if info, err := os.Stat(target); err != nil || info.Mode() != 0o644 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+	if _, err := os.Lstat(out); err != nil {
+		t.Errorf("the link is gone: %v", err)
 	}
 }

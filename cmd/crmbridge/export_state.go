@@ -3,13 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -40,6 +39,8 @@ type exportState struct {
 	Offset    int64  `json:"offset"`             // its end, in bytes from the beginning of the file, or of the part
 	Rows      int64  `json:"rows"`
 	Whole     bool   `json:"whole,omitzero"` // the last page is in the file
+	// Tail is the CRC-32 (Castagnoli) of the last bytes before Offset, 0 where an earlier version wrote this.
+	Tail uint32 `json:"tail_crc32c,omitzero"`
 	// Part is the part that is written, 0 for the first. PartRows are in it. Begun is the last one that
 	// there may be already: a page may reach over many.
 	Part     int           `json:"part,omitzero"`
@@ -83,33 +84,30 @@ func sideFile(name string) string { return name + ".job" }
 // load reads the side file, and reports whether there is one. One that was begun with another
 // request is an error that says what differs.
 func (f *exportFile) load(request exportRequest) (bool, error) {
-	side, err := os.Open(sideFile(f.name))
+	text, err := files.Read(sideFile(f.name), mostState)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, exportError("%w", err)
 	}
-	defer side.Close()
-	text, err := io.ReadAll(io.LimitReader(side, mostState+1))
-	if err != nil {
-		return false, exportError("%w", err)
-	}
 	var state exportState
-	bad := len(text) > mostState || json.Unmarshal(text, &state) != nil || state.Form < 1
+	bad := json.Unmarshal(text, &state) != nil || state.Form < 1
 	switch {
 	case !bad && state.Form > shapedForm:
 		return false, exportError("%s was written by a newer version of this command", sideFile(f.name))
 	case bad, !state.sound():
-		return false, exportError("%s cannot be read; remove it and %s to begin again", sideFile(f.name), f.name)
+		return false, exportError("%s cannot be read, so that nobody can go on with %s, which is left as it is "+
+			"and may be your only copy: move it away, and remove %s, to begin again", sideFile(f.name), f.files(),
+			sideFile(f.name))
 	}
 	differs, err := differing(state.Request, request)
 	if err != nil {
 		return false, err
 	}
 	if differs != "" {
-		return false, exportError("%s was begun with another %s; ask for the same to go on with it, or remove it and %s "+
-			"to begin again", f.name, differs, sideFile(f.name))
+		return false, exportError("%s was begun with another %s; ask for the same to go on with it, or move it away and "+
+			"remove %s to begin again", f.name, differs, sideFile(f.name))
 	}
 	f.state = state
 	f.state.Form = newExportState(request).Form

@@ -225,13 +225,13 @@ func TestExportRefusals(t *testing.T) {
 		"sequential":         {args: "accounts export acme --limit=3 --sequential", says: "another --sequential"},
 		"a short file":       {file: "id,name\n", says: "is shorter than"},
 		"no side file":       {side: "-", says: "is there already"},
-		"a bad side file":    {side: "{", says: "cannot be read"},
+		"a bad side file":    {side: "{", says: "may be your only copy: move it away"},
 		"a bad id": {side: strings.Replace(string(side), `"job_id": "`, `"job_id": "*.`, 1),
 			says: "cannot be read"},
 		"a negative offset": {side: strings.Replace(string(side), `"offset": `, `"offset": -`, 1),
 			says: "cannot be read"},
 		"a newer side file": {side: strings.Replace(string(side), `"form": 1`, `"form": 3`, 1), says: "newer version"},
-		"a huge side file":  {side: strings.Repeat(" ", mostState) + string(side), says: "cannot be read"},
+		"a huge side file":  {side: strings.Repeat(" ", mostState) + string(side), says: "is larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			text, held := string(side), string(whole)

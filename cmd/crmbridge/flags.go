@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
 )
@@ -103,4 +104,17 @@ func usual(args []string) []string {
 		}
 	}
 	return args
+}
+
+// patience is how long a command goes on; 0 for as long as it takes, which is not given but left out.
+type patience time.Duration
+
+// UnmarshalText reads what is longer than nothing.
+func (p *patience) UnmarshalText(text []byte) error {
+	long, err := time.ParseDuration(string(text))
+	if err != nil || long <= 0 {
+		return fmt.Errorf("%q is not longer than nothing, as 30s or 5m is", text)
+	}
+	*p = patience(long)
+	return nil
 }

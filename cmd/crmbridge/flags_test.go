@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/program"
 )
 
 // What people write for columns, orders and numbers.
@@ -68,6 +70,26 @@ func TestTheFirstThatIsTyped(t *testing.T) {
 		if status := run(strings.Fields(args), &out, &diag); status != 0 || !strings.Contains(out.String(), want) ||
 			diag.String() != "" {
 			t.Errorf("crmbridge %s: status %d: %.200s%.200s", args, status, out.String(), diag.String())
+		}
+	}
+}
+
+// Nothing, where a flag bounds something, would be no bound: it is refused, as on the wire.
+func TestNoFlagTakesNothingForNoBound(t *testing.T) {
+	for _, line := range []string{
+		"connect acme https://contoso.crm4.dynamics.com --daily-calls=",
+		"connect acme https://contoso.crm4.dynamics.com --timeout=",
+		"events watch --timeout=", "events watch --max=", "events watch --since=",
+		"accounts search acme --limit=", "accounts search acme --page-size=", "accounts changes acme --page-size=",
+		"accounts export acme --out=a.csv --limit=", "accounts export acme --out=a.csv --split=",
+		"healthcheck --timeout=", "accounts count acme --timeout=",
+	} {
+		for _, nothing := range []string{"0", "0s", "-1", "-1s"} {
+			var out, diag strings.Builder
+			words := strings.Fields(line + nothing)
+			if status := run(words, &out, &diag); status != program.ExitUsage || !strings.Contains(diag.String(), "--") {
+				t.Errorf("%s: status %d, %s", words, status, &diag)
+			}
 		}
 	}
 }

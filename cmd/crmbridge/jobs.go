@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
-	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
@@ -57,13 +55,13 @@ Examples:
 
 // Run prints all jobs; as JSON a document for each page.
 func (c *jobsList) Run(ctx context.Context, std *stdio) error {
-	std.utc = c.UTC
+	std.utc, c.spare = c.UTC, askedForWaits
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		jobs, err := c.all(ctx, ask, std)
 		if err != nil || c.JSON {
 			return err
 		}
-		return showJobs(std, jobs)
+		return showJobs(std, jobs, reasons(ctx, ask.client, jobs...))
 	})
 }
 
@@ -95,12 +93,16 @@ func (c *jobsList) all(ctx context.Context, ask *asker, std *stdio) (jobs []mess
 	return nil, errNoProgress()
 }
 
-func showJobs(std *stdio, jobs []messages.Job) error {
+// showJobs prints a table; why a job waits, too, stands where its error does.
+func showJobs(std *stdio, jobs []messages.Job, limits map[string]*messages.LimitsReply) error {
 	rows := make([][]string, len(jobs))
 	for i, job := range jobs {
 		code := ""
 		if job.Error != nil {
 			code = string(job.Error.Code)
+		}
+		if until := waitsUntil(std, &job, limits[job.Connection]); until != "" {
+			code = until
 		}
 		rows[i] = []string{job.ID, job.Connection, string(job.Operation), string(job.State), countOf(job),
 			strconv.Itoa(job.Pages), std.when(&job.QueuedAt), std.when(job.FinishedAt), code}
@@ -169,23 +171,26 @@ func (c *jobsCancel) Run(ctx context.Context, std *stdio) error {
 // show asks for something that is answered with the job, and prints it.
 func (c *client) show(ctx context.Context, std *stdio,
 	question func(context.Context, *messages.Client) (*messages.JobReply, error)) error {
+	c.spare = askedForWaits
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := question(ctx, ask)
 		if err != nil {
 			return err
 		}
-		return c.print(std, reply, func() error { return showJob(std, &reply.Job) })
+		return c.print(std, reply, func() error {
+			return showJob(std, &reply.Job, reasons(ctx, ask, reply.Job)[reply.Job.Connection])
+		})
 	})
 }
 
-func showJob(std *stdio, job *messages.Job) error {
+func showJob(std *stdio, job *messages.Job, limits *messages.LimitsReply) error {
 	pairs := [][2]string{
 		{"job", job.ID}, {"connection", job.Connection}, {"operation", string(job.Operation)},
 		{"state", string(job.State)}, {"rows", countOf(*job)}, {"pages", strconv.Itoa(job.Pages)},
 		{"bytes", strconv.FormatInt(job.Bytes, 10)}, {"attempts", strconv.Itoa(job.Attempts)},
 		{"takeovers", strconv.Itoa(job.Takeovers)}, {"queued", std.when(&job.QueuedAt)},
 	}
-	for _, pair := range [][2]string{{"started", std.when(job.StartedAt)}, {"waits until", std.when(job.RetryAt)},
+	for _, pair := range [][2]string{{"started", std.when(job.StartedAt)}, {"waits", waitsUntil(std, job, limits)},
 		{"finished", std.when(job.FinishedAt)}, {"retry of", job.RetryOf}} {
 		pairs = append(pairs, onlyIf(pair[0], pair[1])...)
 	}
@@ -223,7 +228,7 @@ func (c *jobsRetry) Run(ctx context.Context, std *stdio) error {
 type jobsDelete struct {
 	client
 	job
-	Yes bool `name:"yes" short:"y" help:"Do not ask first."`
+	Yes bool `name:"yes" short:"y" help:"Do not ask first. Where nobody can be asked nothing is deleted without it."`
 }
 
 // Help shows examples.
@@ -234,10 +239,12 @@ func (c *jobsDelete) Help() string {
 `
 }
 
-// Run deletes one job. On a terminal it asks first: the results are gone then.
+// Run deletes one job. It asks first: the results are gone then.
 func (c *jobsDelete) Run(ctx context.Context, std *stdio) error {
-	if !c.Yes && !std.agrees("Delete job "+c.Job+" of "+c.Connection+" and its results?") {
-		return messages.Errorf(messages.Cancelled, "nothing was deleted")
+	if !c.Yes {
+		if err := std.agrees("Delete job " + c.Job + " of " + c.Connection + " and its results?"); err != nil {
+			return err
+		}
 	}
 	return c.ask(ctx, func(ctx context.Context, ask *messages.Client) error {
 		reply, err := messages.Ask[messages.DeletedReply](ctx, ask, messages.JobsDelete, c.asked())
@@ -253,17 +260,4 @@ func (c *jobsDelete) Run(ctx context.Context, std *stdio) error {
 			return err
 		})
 	})
-}
-
-// waitsFor says in a few words what a job that does not run waits for; "" where it runs.
-func waitsFor(std *stdio, job *messages.Job) string {
-	switch {
-	case job.State != messages.JobQueued:
-		return ""
-	case job.RetryAt != nil && job.RetryAt.After(time.Now()) && job.Error != nil:
-		return "waits until " + std.when(job.RetryAt) + ": " + term.Safe(strings.ToLower(string(job.Error.Code)))
-	case job.RetryAt != nil && job.RetryAt.After(time.Now()):
-		return "waits until " + std.when(job.RetryAt)
-	}
-	return "waits for its turn"
 }

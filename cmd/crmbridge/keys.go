@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridge"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -28,7 +29,7 @@ func (c *keysCommands) Help() string {
 	return `'crmbridge help keys' says in which order a fleet gets a new key.
 
 Examples:
-  crmbridge keys generate > keyset.json
+  (umask 077; crmbridge keys generate > keyset.json)
   crmbridge keys list --token-keyset-file keyset.json
 `
 }
@@ -139,20 +140,44 @@ type changedKeyset struct {
 	Write bool `help:"Put the key set into TOKEN_KEYSET_FILE, in place of what is there, and print nothing."`
 }
 
-// put prints the changed key set, or writes it.
-func (c changedKeyset) put(to *stdio, changed []byte, err error) error {
-	if !c.Write || err != nil {
-		return printKeyset(to, changed, err)
-	}
+// apply changes the key set, and prints or writes it. Of two that write at once one is refused: it
+// would undo what the other has done.
+func (c changedKeyset) apply(to *stdio, change func(keyset []byte) ([]byte, error)) error {
 	file := c.TokenKeysetFile
-	if target, err := filepath.EvalSymlinks(file); err == nil {
+	if target, err := filepath.EvalSymlinks(file); err == nil && c.Write {
 		file = target // a link stays one
+		if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+			return keysetNotWritten(fmt.Errorf("%s is no file", c.TokenKeysetFile))
+		}
+		lock, err := lockBeside(file)
+		if err != nil {
+			return keysetNotWritten(err)
+		}
+		defer lock.unlock()
+	}
+	text, err := c.text()
+	if err != nil {
+		return err
+	}
+	changed, err := change(text)
+	if err != nil {
+		return err
+	}
+	if !c.Write {
+		return printKeyset(to, changed, nil)
 	}
 	if err := replaceFile(file, append(changed, '\n')); err != nil {
-		return bridge.ConfigurationError(fmt.Errorf("TOKEN_KEYSET_FILE: the key set cannot be written: %w", err))
+		return keysetNotWritten(err)
 	}
 	_, err = fmt.Fprintf(to.err, "%s has the key set\n", c.TokenKeysetFile)
 	return err
+}
+
+func keysetNotWritten(err error) error {
+	if errors.Is(err, syscall.EBUSY) {
+		err = fmt.Errorf("%w: the file is a mount by itself, as a container has it; write it where it comes from", err)
+	}
+	return bridge.ConfigurationError(fmt.Errorf("TOKEN_KEYSET_FILE: the key set cannot be written: %w", err))
 }
 
 // Validate refuses to write where there is no file.
@@ -175,17 +200,13 @@ func (c *keysRotate) Help() string {
 first, then --promote once all have taken it over. 'crmbridge help keys' has every step.
 
 Examples:
-  crmbridge keys rotate > keyset-new.json
+  (umask 077; crmbridge keys rotate > keyset-new.json)
   crmbridge keys rotate --stage --write
 `
 }
 
 // Run prints the rotated key set.
 func (c *keysRotate) Run(to *stdio) error {
-	text, err := c.text()
-	if err != nil {
-		return err
-	}
 	change := tokens.RotateKeyset
 	switch {
 	case c.Stage:
@@ -193,8 +214,13 @@ func (c *keysRotate) Run(to *stdio) error {
 	case c.Promote:
 		change = tokens.PromoteKey
 	}
-	rotated, err := change(text)
-	return c.put(to, rotated, err)
+	return c.apply(to, func(text []byte) ([]byte, error) {
+		rotated, err := change(text)
+		if err != nil {
+			return nil, bridge.ConfigurationError(err)
+		}
+		return rotated, nil
+	})
 }
 
 type keysRemove struct {
@@ -217,17 +243,13 @@ Examples:
 
 // Run prints the key set without the key, unless something needs it.
 func (c *keysRemove) Run(ctx context.Context, to *stdio) error {
-	text, err := c.text()
-	if err != nil {
-		return err
-	}
-	left, err := tokens.RemoveKey(text, c.KeyID)
-	if err == nil {
-		if err := c.unused(ctx, text, to.err); err != nil {
-			return err
+	return c.apply(to, func(text []byte) ([]byte, error) {
+		left, err := tokens.RemoveKey(text, c.KeyID)
+		if err != nil {
+			return nil, bridge.ConfigurationError(err)
 		}
-	}
-	return c.put(to, left, err)
+		return left, c.unused(ctx, text, to.err)
+	})
 }
 
 func (c *keysRemove) unused(ctx context.Context, text []byte, diag io.Writer) error {

@@ -2,7 +2,8 @@
 // NATS (serve), and asks for it like any requester (the other commands).
 //
 // Exit status: 0 for success, 1 for an error, whose code is the first word on
-// stderr, 2 for wrong usage or configuration.
+// stderr ("file" where this machine's disk is at fault), 2 for wrong usage or
+// configuration.
 package main
 
 import (
@@ -122,6 +123,8 @@ func printError(stderr io.Writer, err error) {
 	case errors.Is(err, errUnwell): // it has been printed
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintln(stderr, "interrupted")
+	case program.IsFile(err): // of this machine: a code would be a fault of crmbridge or Dataverse
+		_ = term.Prose(stderr, 2, fmt.Sprintf("file: %v", err))
 	default:
 		printUnavailable(stderr, err)
 	}

@@ -88,18 +88,29 @@ func (o *csvOutput) lines(lines [][]csvCell) error {
 	var out []byte
 	if !o.begun {
 		o.begun = true
-		out = o.form.header(append(o.columns.headers(), o.extra...))
+		names := append(o.columns.headers(), o.extra...)
+		for i := range names {
+			names[i] = o.shown(names[i])
+		}
+		out = o.form.header(names)
 	}
 	for _, cells := range lines {
-		if o.to.outLive { // what is in a CRM must not act on a terminal; a file has every character
-			for i := range cells {
-				cells[i].text = term.Safe(cells[i].text)
-			}
+		for i := range cells {
+			cells[i].text = o.shown(cells[i].text)
 		}
 		out = o.form.line(out, cells)
 	}
 	_, err := o.to.out.Write(out)
 	return err
+}
+
+// shown is a text as it is printed: what is in a CRM must not act on a terminal; a file has every
+// character.
+func (o *csvOutput) shown(text string) string {
+	if o.to.outLive {
+		return term.Safe(text)
+	}
+	return text
 }
 
 // inOrder is a row as JSON, with its members in the order in which they were asked for, where that

@@ -164,7 +164,7 @@ func TestDocumentsAreReplies(t *testing.T) {
 			Checks: []messages.PermissionCheck{{Name: "sign-in", OK: true}}})}},
 		{"connections limits acme --json", messages.ConnectionsLimits,
 			[]string{encoded(t, messages.LimitsReply{Head: head, Limit: 40, Breaker: "closed"})}},
-		{"connections delete acme --json", messages.ConnectionsDelete,
+		{"connections delete acme --yes --json", messages.ConnectionsDelete,
 			[]string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
 		{"jobs list acme --json", messages.JobsList, []string{
 			encoded(t, messages.JobsListReply{Head: head, Jobs: []messages.Job{job}, NextCursor: "c"}),
@@ -172,7 +172,7 @@ func TestDocumentsAreReplies(t *testing.T) {
 		{"jobs get acme j --json", messages.JobsGet, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
 		{"jobs cancel acme j --json", messages.JobsCancel, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
 		{"jobs retry acme j --json", messages.JobsRetry, []string{encoded(t, messages.JobReply{RequestHead: some, Job: job})}},
-		{"jobs delete acme j --json", messages.JobsDelete, []string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
+		{"jobs delete acme j --yes --json", messages.JobsDelete, []string{encoded(t, messages.DeletedReply{Head: head, Deleted: true})}},
 	} {
 		a.give(test.op.ScopedSubject("acme"), test.answers...)
 		status, stdout, stderr := a.run(strings.Fields(test.args)...)
@@ -308,6 +308,21 @@ func TestRowsTakeTheMemoryOfAPage(t *testing.T) {
 			first>>10, last>>10)
 		if last > first+4<<20 {
 			t.Errorf("%s: the heap grows from %d to %d bytes", form, first, last)
+		}
+	}
+}
+
+// On a terminal no header acts, whatever members a reply has; a file has every character.
+func TestHeadersDoNotActOnATerminal(t *testing.T) {
+	for _, live := range []bool{true, false} {
+		var out strings.Builder
+		csv := csvOutput{to: &stdio{out: &out, outLive: live}, columns: columnsOf([]string{"k\x1b[31m"}),
+			extra: []string{"deleted\x07"}}
+		if err := csv.lines([][]csvCell{csvTexts("v\x1b[2J", "")}); err != nil || !strings.HasPrefix(out.String(), "k") {
+			t.Errorf("%v: %q", err, out.String())
+		}
+		if acts := strings.ContainsAny(out.String(), "\x1b\x07"); acts == live {
+			t.Errorf("terminal %v: %q", live, out.String())
 		}
 	}
 }

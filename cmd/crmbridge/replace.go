@@ -2,36 +2,72 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// replaceFile writes a file of mode 0600 in the place of another one: after a crash there is
-// the old one or the new one, also after one of the whole machine. What a crash leaves of the
-// new one has a name of its own, and goes with the next write.
+// replaceFile writes a file in the place of another one, whose owner, group and mode it gets; where
+// there is none it has the mode 0600. After a crash there is the old one or the new one, also after
+// one of the whole machine, and whoever reads meanwhile sees one or the other, however many write.
+// What a crash leaves is named as [leftover] says, and goes with the next [lockBeside].
 func replaceFile(name string, text []byte) error {
-	written := newFile(name)
-	if err := os.Remove(written); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	file, err := os.OpenFile(written, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+newEnding+"*") // of mode 0600
 	if err != nil {
 		return err
 	}
-	_, err = file.Write(text)
+	old, err := os.Lstat(name)
+	switch {
+	case err == nil && old.Mode().IsRegular():
+		err = keepAccess(file, old)
+	case err == nil || errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err == nil {
+		_, err = file.Write(text)
+	}
 	if err == nil {
 		err = file.Sync()
 	}
-	if err := errors.Join(err, file.Close()); err != nil {
-		_ = os.Remove(written) // the first error is the one that counts
-		return err
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(file.Name(), name)
 	}
-	if err := os.Rename(written, name); err != nil {
+	if err != nil {
+		_ = os.Remove(file.Name()) // the first error is the one that counts
 		return err
 	}
 	return syncFolder(filepath.Dir(name))
 }
 
-// newFile is where a file is written before it takes its place.
-func newFile(name string) string { return name + ".new" }
+// keepAccess lets the same users read and write a new file as the old one.
+func keepAccess(file *os.File, old fs.FileInfo) error {
+	if err := keepOwner(file, old); err != nil {
+		return fmt.Errorf("it belongs to another user or group, whom this user cannot give it back to (%w); write it "+
+			"as its owner, or as root", err)
+	}
+	return file.Chmod(old.Mode().Perm())
+}
+
+// newEnding stands between the name of a file and a number while it is written, before it takes its place.
+const newEnding = ".new-"
+
+// leftover reports whether a name is that of a file that was to take the place of another one.
+func leftover(name, of string) bool {
+	number, is := strings.CutPrefix(name, of+newEnding)
+	return is && number != "" && strings.Trim(number, "0123456789") == ""
+}
+
+// removeLeftovers removes what crashes have left of writes to a file. Nobody else may write to it.
+func removeLeftovers(of string) {
+	entries, err := os.ReadDir(filepath.Dir(of))
+	if err != nil {
+		return // they are in nobody's way
+	}
+	for _, entry := range entries {
+		if entry.Type().IsRegular() && leftover(entry.Name(), filepath.Base(of)) {
+			_ = os.Remove(filepath.Join(filepath.Dir(of), entry.Name()))
+		}
+	}
+}

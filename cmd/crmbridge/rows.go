@@ -24,12 +24,12 @@ type rowsSearch struct {
 	Fields   names  `placeholder:"NAME" predictor:"fields" help:"Columns by friendly or logical name; default ${defaults}."`
 	OrderBy  orders `placeholder:"NAME" predictor:"order" help:"Order, for example -created_at,name."`
 	PageSize count  `placeholder:"N" help:"Rows per page, 1 to 5000."`
-	Limit    count  `placeholder:"N" help:"At most this many rows."`
+	Limit    count  `placeholder:"N" help:"At most this many rows, of as many pages as they fill."`
 	Total    bool   `help:"Count the matching ${rows} too."`
 	Cursor   string `placeholder:"CURSOR" help:"Go on where an earlier page ended, and show where this one ends."`
 	All      bool   `help:"Everything that matches, not one page; a table shows 50,000 ${rows} at most."`
 
-	ShowCursor bool `help:"Show the cursor to go on with below the table."`
+	ShowCursor bool `help:"Show the cursor to go on with below the table; with --limit, too, there is one page then."`
 }
 
 // Help shows examples.
@@ -43,15 +43,18 @@ func (c *rowsSearch) Help() string {
   ` + search + ` --all --csv > ` + c.table.Name + `.csv
 
 --json prints a document for each page as crmbridge sends it, --jsonl each ` + c.table.One + ` on a line, --csv what
-tables show: the label of a choice, the name of a lookup, with every digit. With --all they print page
-after page as it comes. For files that an ` + "`export`" + ` goes on with after a crash see '` + "crmbridge " + c.table.Name + ` export --help'.
+tables show: the label of a choice, the name of a lookup, with every digit. With --all or --limit they
+print page after page as it comes. For files that an ` + "`export`" + ` goes on with after a crash see '` + "crmbridge " + c.table.Name + ` export --help'.
 
 ` + c.fieldsHelp() + `
 
 ` + c.whereHelp()
 }
 
-// Run prints one page, or with --all page after page.
+// follows reports whether one page is not all that is asked for.
+func (c *rowsSearch) follows() bool { return c.All || c.Limit > 0 && !c.ShowCursor }
+
+// Run prints one page, or with --all or --limit page after page.
 func (c *rowsSearch) Run(ctx context.Context, std *stdio) error {
 	where, err := c.Where.tree()
 	if err != nil {
@@ -64,8 +67,13 @@ func (c *rowsSearch) Run(ctx context.Context, std *stdio) error {
 		Target: c.target(), Where: where, Fields: c.Fields, OrderBy: c.OrderBy,
 		PageSize: messages.Count(c.PageSize), Cursor: c.Cursor, Limit: messages.Count(c.Limit), IncludeTotal: c.Total,
 	}
-	if c.All && in.PageSize == 0 && in.Cursor == "" { // a cursor has its own
-		in.PageSize = messages.MaxPageSize
+	if in.PageSize == 0 && in.Cursor == "" { // a cursor has its own
+		switch {
+		case c.All:
+			in.PageSize = messages.MaxPageSize
+		case c.follows() && in.Limit > messages.DefaultPageSize:
+			in.PageSize = min(in.Limit, messages.MaxPageSize)
+		}
 	}
 	return c.askOften(ctx, func(ctx context.Context, ask *asker) error {
 		switch {
@@ -85,7 +93,7 @@ func (c *rowsSearch) pages(ctx context.Context, ask *asker,
 	return func(yield func(*messages.Page, error) bool) {
 		for range mostPages {
 			page, err := once(ctx, ask, ask.client.Table(c.table).Search, in)
-			if !yield(page, err) || err != nil || !c.All || page.NextCursor == "" {
+			if !yield(page, err) || err != nil || !c.follows() || page.NextCursor == "" {
 				return
 			}
 			if page.NextCursor == in.Cursor {
@@ -159,6 +167,9 @@ type orderedPage struct {
 func (c *rowsSearch) tabulate(ctx context.Context, ask *asker, std *stdio, in messages.SearchRequest) error {
 	progress := std.bar(c.table.Name, 0)
 	defer progress.end()
+	if c.Limit > 0 {
+		progress.atMost(int64(c.Limit))
+	}
 	var whole *messages.Page
 	for page, err := range c.pages(ctx, ask, in) {
 		if err != nil {
@@ -190,7 +201,7 @@ type searchFound struct {
 }
 
 func (c *rowsSearch) found() *searchFound {
-	return &searchFound{table: c.table, shown: c.ShowCursor || c.Cursor != "", all: c.All}
+	return &searchFound{table: c.table, shown: c.ShowCursor || c.Cursor != "", all: c.follows()}
 }
 
 func (f *searchFound) add(page *messages.Page) {

@@ -53,7 +53,11 @@ func (c *rowsChanges) Run(ctx context.Context, std *stdio) error {
 	in := messages.ChangesRequest{Target: c.target(),
 		Cursor: c.Cursor, Fields: c.Fields, PageSize: messages.Count(c.PageSize)}
 	if c.CursorFile != "" {
-		var err error
+		lock, err := lockCursor(c.CursorFile)
+		if err != nil {
+			return err
+		}
+		defer lock.unlock()
 		if in.Cursor, err = readCursor(c.CursorFile, c.table); err != nil {
 			return err
 		}

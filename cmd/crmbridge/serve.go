@@ -37,13 +37,17 @@ func (c *serveCommand) Run(lasting *program.Lasting, std *stdio) error {
 }
 
 // checkSettings prints one line where serve could begin. Variables that look like mistyped ones
-// do not keep it from that, since they may be another program's.
+// do not keep it from that, since they may be another program's, nor do files that others may read.
 func checkSettings(settings bridge.Settings, std *stdio) error {
 	if _, err := settings.Config(); err != nil {
 		return bridge.ConfigurationError(err)
 	}
+	warnings := settings.Exposed()
 	for _, typo := range bridge.Mistyped() {
-		if _, err := fmt.Fprintf(std.err, "warning: %s\n", typo); err != nil {
+		warnings = append(warnings, typo.String())
+	}
+	for _, warning := range warnings {
+		if _, err := fmt.Fprintf(std.err, "warning: %s\n", warning); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
@@ -17,6 +21,19 @@ func TestServeCheckReadsTheSettingsAndEnds(t *testing.T) {
 	}
 	good := []string{"NATS_URL=nats://127.0.0.1:1", "REDIS_URL=redis://127.0.0.1:1/0", "TOKEN_KEYSET=" + string(keyset),
 		"ENTRA_CLIENT_ID=11111111-2222-3333-4444-555555555555", "ENTRA_CLIENT_SECRET=canary-secret"}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for name, mode := range map[string]os.FileMode{"open": 0o644, "closed": 0o640} {
+		files[name] = filepath.Join(t.TempDir(), name)
+		err := errors.Join(os.WriteFile(files[name], []byte("a-password-of-24-letters"), 0o600),
+			os.Chmod(files[name], mode))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		set            []string
 		status         int
@@ -27,6 +44,13 @@ func TestServeCheckReadsTheSettingsAndEnds(t *testing.T) {
 			[]string{"LOG_LEVEL: must be one of", "PUBLIC_URL: must be https"}},
 		"nothing is set": {nil, program.ExitUsage, nil, []string{"TOKEN_KEYSET: is missing", "ENTRA_CLIENT_ID: is missing",
 			"ENTRA_CLIENT_SECRET: is missing"}},
+		"a password that others may read": {append([]string{"CONSOLE_ADDR=127.0.0.1:0",
+			"CONSOLE_PASSWORD_FILE=" + files["open"]}, good...), 0, []string{"the settings are good\n"},
+			[]string{"warning: CONSOLE_PASSWORD_FILE: everybody who gets to "}},
+		"a password that others may not read": {append([]string{"CONSOLE_ADDR=127.0.0.1:0",
+			"CONSOLE_PASSWORD_FILE=" + files["closed"]}, good...), 0, []string{"the settings are good\n"}, nil},
+		"a secret that is a pipe": {append([]string{"REDIS_URL_FILE=" + pipe}, good[:1]...), program.ExitUsage, nil,
+			[]string{"REDIS_URL_FILE: " + pipe + " is a pipe that nobody writes to"}},
 		"mistyped": {append([]string{"REQUIRE_SCOPED_SUBJECT=canary-value"}, good...), 0, []string{"the settings are good\n"},
 			[]string{"warning: REQUIRE_SCOPED_SUBJECT is set", "did you mean REQUIRE_SCOPED_SUBJECTS?"}},
 	} {

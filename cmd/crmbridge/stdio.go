@@ -1,11 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
@@ -17,7 +14,8 @@ type stdio struct {
 	out, err io.Writer
 	live     bool
 	outLive  bool
-	in       io.Reader // nil where no person can answer
+	in       io.Reader // where a person answers what err asks; nil where there is none
+	typed    bool      // a person types, though err may go elsewhere
 	utc      bool      // times are shown as they are on the wire
 }
 
@@ -35,24 +33,8 @@ func newStdio(stdout, stderr io.Writer) *stdio {
 	if file, isFile := stdout.(*os.File); isFile {
 		t.outLive = term.IsTerminal(file)
 	}
-	if isFile && term.IsTerminal(file) && term.IsTerminal(os.Stdin) {
+	if t.typed = isFile && term.IsTerminal(os.Stdin); t.typed && term.IsTerminal(file) {
 		t.in = os.Stdin
 	}
 	return t
-}
-
-// agrees asks a question and reports whether the answer is yes; where nobody can
-// answer it does not ask.
-func (t *stdio) agrees(question string) bool {
-	if t.in == nil {
-		return true
-	}
-	_ = term.Prose(t.err, 0, question) // where it cannot be read there is no answer
-	fmt.Fprint(t.err, "[y/N] ")
-	answer, err := bufio.NewReader(io.LimitReader(t.in, 1<<10)).ReadString('\n')
-	if err != nil {
-		fmt.Fprintln(t.err)
-	}
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }

@@ -48,7 +48,7 @@ func (r *devRig) onTerminal(folder, line string, columns uint16, more ...string)
 		awaitWords(ended, func() int { return len(shown.String()) })
 		_, _ = terminal.Write([]byte{3})
 	}
-	if strings.Contains(line, " delete ") && !strings.Contains(line, "--yes") {
+	if asksFirst(line) {
 		bridgetest.Await(r.t, "a question", func() error {
 			if !strings.Contains(shown.String(), "[y/N]") {
 				return errors.New("none")
@@ -65,6 +65,11 @@ func (r *devRig) onTerminal(folder, line string, columns uint16, more ...string)
 		r.t.Errorf("%s: it does not end", line)
 	}
 	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
+}
+
+// asksFirst are the commands that a person answers.
+func asksFirst(line string) bool {
+	return strings.Contains(line, " delete ") && !strings.Contains(line, "--yes")
 }
 
 var (

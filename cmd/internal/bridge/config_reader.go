@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/handlers/interactive"
 	"github.com/crmbridge/crmbridge/tokens"
 )
@@ -46,7 +46,7 @@ func (s Settings) secret(r *reader, name, value, file string) string {
 		r.fault(name, "is set, and %s_FILE too; set one of them", name)
 		return value
 	}
-	content, err := os.ReadFile(file)
+	content, err := files.ReadSecret(file, mostSecret)
 	if err != nil {
 		r.fault(name+"_FILE", "%w", err)
 		return unreadable
@@ -62,6 +62,9 @@ func (s Settings) secret(r *reader, name, value, file string) string {
 	r.files[name] = true
 	return text
 }
+
+// mostSecret bounds a file that holds a setting, in bytes.
+const mostSecret = 1 << 20
 
 // unreadable takes the place of a secret whose file has a fault already, so that it is
 // not reported as missing too.

@@ -3,11 +3,10 @@ package bridge
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 
 	"github.com/go-json-experiment/json"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/tokens"
@@ -100,17 +99,9 @@ func (r *reader) appConnections(file string, hosts *dynamics.HostPolicy) map[str
 }
 
 func readAppConnections(file string) ([]appConnection, error) {
-	f, err := os.Open(file)
+	content, err := files.ReadSecret(file, maxAppConnections)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxAppConnections+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(content) > maxAppConnections {
-		return nil, fmt.Errorf("%s is larger than %d bytes", file, maxAppConnections)
 	}
 	var entries []appConnection
 	if err := json.Unmarshal(content, &entries, json.RejectUnknownMembers(true)); err != nil {

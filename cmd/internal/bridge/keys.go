@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/tokens"
 )
 
@@ -25,7 +25,7 @@ func followKeyset(keyset *tokens.Keyset, file string) {
 }
 
 func readKeysetFile(file string) ([]byte, error) {
-	text, err := os.ReadFile(file)
+	text, err := files.Read(file, mostSecret)
 	if err != nil {
 		return nil, fmt.Errorf("TOKEN_KEYSET_FILE: %w", err)
 	}

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/synadia-io/orbit.go/natscontext"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
 	"github.com/crmbridge/crmbridge/messages"
 )
@@ -61,7 +64,7 @@ func (c ClientNATS) Connect(name string, more ...nats.Option) (*nats.Conn, error
 
 // connectAs connects with what a context says besides; nil is none.
 func (c ClientNATS) connectAs(found *contextOptions, name string, more ...nats.Option) (*nats.Conn, error) {
-	s := c.NATS
+	s := c.NATS.read()
 	if found == nil {
 		return ConnectNATS(s, name, more...)
 	}
@@ -78,15 +81,18 @@ func (c ClientNATS) connectAs(found *contextOptions, name string, more ...nats.O
 
 // namesUser reports whether the URLs of flags or variables have a user or token in them.
 func namesUser(s NATS) bool {
-	text := s.URL
-	if s.URLFile != "" {
-		content, err := os.ReadFile(s.URLFile)
-		if err != nil {
-			return false // the settings' own check says so
-		}
-		text = string(content)
+	return strings.Contains(s.URL, "@") // a file that cannot be read is a fault that the settings' own check finds
+}
+
+// read takes the URLs from their file, once: it may be a pipe.
+func (s NATS) read() NATS {
+	if s.URLFile == "" || s.URL != "" && s.URL != defaultNATS {
+		return s
 	}
-	return strings.Contains(text, "@")
+	if content, err := files.ReadSecret(s.URLFile, mostSecret); err == nil && len(bytes.TrimSpace(content)) > 0 {
+		s.URL, s.URLFile = strings.TrimRight(string(content), "\r\n"), ""
+	}
+	return s
 }
 
 // contextOptions are what a context says.
@@ -182,7 +188,7 @@ func checkContext(name string) error {
 			return noContext(name, known)
 		}
 	}
-	content, err := os.ReadFile(file)
+	content, err := files.Read(file, mostSecret)
 	if err != nil {
 		return err
 	}
@@ -206,7 +212,7 @@ func checkContext(name string) error {
 			return errors.New("its socks_proxy is no URL such as socks5://127.0.0.1:1080")
 		}
 	}
-	return nil
+	return cmp.Or(files.Check(s.Creds), files.Check(s.NKey), files.Check(s.CA), files.Check(s.Cert), files.Check(s.Key))
 }
 
 // elsewhere reports whether one of the values is such a URI as newer versions of the nats CLI take
@@ -248,7 +254,7 @@ func selectedContext() string {
 	if folder == "" {
 		return ""
 	}
-	content, err := os.ReadFile(filepath.Join(folder, "context.txt"))
+	content, err := files.Read(filepath.Join(folder, "context.txt"), mostSecret)
 	if err != nil {
 		return ""
 	}

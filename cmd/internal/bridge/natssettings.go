@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/crmbridge/crmbridge/cmd/internal/files"
 )
 
 // nats checks the settings by which NATS is reached. Files are read, so that one that
@@ -31,13 +33,13 @@ func (r *reader) nats(s NATS) NATS {
 		r.check("NATS_CREDS", checkCreds(s.Creds))
 	}
 	if s.TLSCA != "" {
-		r.option("NATS_TLS_CA", nats.RootCAs(s.TLSCA))
+		r.option("NATS_TLS_CA", nats.RootCAs(s.TLSCA), s.TLSCA)
 	}
 	switch {
 	case (s.TLSCert == "") != (s.TLSKey == ""):
 		r.fault("NATS_TLS_CERT", "and NATS_TLS_KEY go together; one of them is missing")
 	case s.TLSCert != "":
-		r.option("NATS_TLS_CERT", nats.ClientCert(s.TLSCert, s.TLSKey))
+		r.option("NATS_TLS_CERT", nats.ClientCert(s.TLSCert, s.TLSKey), s.TLSCert, s.TLSKey)
 	}
 	if s.InboxPrefix != "" && !inboxPrefix(s.InboxPrefix) {
 		r.fault("NATS_INBOX_PREFIX", "must be a subject without wildcards such as _INBOX.campaigns")
@@ -71,8 +73,14 @@ func (r *reader) natsURL(s NATS) string {
 	}
 }
 
-// option has the client library read the file that an option names.
-func (r *reader) option(name string, option nats.Option) {
+// option has the client library read the files that an option names.
+func (r *reader) option(name string, option nats.Option, names ...string) {
+	for _, file := range names {
+		if err := files.Check(file); err != nil {
+			r.check(name, err)
+			return
+		}
+	}
 	if err := option(&nats.Options{}); err != nil {
 		r.fault(name, "%s", strings.TrimPrefix(err.Error(), "nats: "))
 	}
@@ -81,6 +89,9 @@ func (r *reader) option(name string, option nats.Option) {
 // checkCreds reads a credentials file, which the client library does with each
 // connection only: then a file without a key looks like a server that is away.
 func checkCreds(file string) error {
+	if err := files.Check(file); err != nil {
+		return err
+	}
 	var o nats.Options
 	if err := nats.UserCredentials(file)(&o); err != nil {
 		return err

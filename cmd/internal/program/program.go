@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"strings"
@@ -75,6 +76,9 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	if exited >= 0 {
 		return exited
 	}
+	if fault, ok := errors.AsType[*fs.PathError](err); ok && fault.Op == "write" { // of a help text
+		return p.status(fault, stderr)
+	}
 	if err != nil {
 		p.printMisuse(stderr, err)
 		return ExitUsage
@@ -105,6 +109,14 @@ func (p Program) printMisuse(stderr io.Writer, err error) {
 	// Where stderr takes nothing, there is nobody to tell.
 	_ = term.Prose(stderr, 2, fmt.Sprintf("%v: %s", bridge.ErrUsage, text))
 	_ = term.Prose(stderr, 2, fmt.Sprintf("  %s --help shows how it is used", command))
+}
+
+// IsFile reports whether an error is one of a file, or of what stands in a file's place: a full disk,
+// a closed output.
+func IsFile(err error) bool {
+	_, path := errors.AsType[*fs.PathError](err)
+	_, link := errors.AsType[*os.LinkError](err)
+	return path || link
 }
 
 // names are the commands that lead to a node, from the program's on.

@@ -17,6 +17,9 @@ type Growing struct {
 	rows   int
 }
 
+// mostGrown is how wide a column becomes at most: as wide as the longest id.
+const mostGrown = 64
+
 // NewGrowing begins a table. The header comes with the first row.
 func NewGrowing(to io.Writer, header []string, widths []int) *Growing {
 	return &Growing{to: to, header: header, widths: append([]int(nil), widths...)}
@@ -49,7 +52,10 @@ func (g *Growing) line(out *bytes.Buffer, columns int, cells []string) {
 	for i, cell := range cells {
 		cell = Safe(cell)
 		if last := i == len(cells)-1; !last {
-			g.widths[i] = max(g.widths[i], width(cell))
+			g.widths[i] = max(g.widths[i], min(width(cell), mostGrown))
+			if columns > 0 {
+				cell = cut(cell, g.widths[i])
+			}
 			line.WriteString(" " + pad(cell, g.widths[i]) + " ")
 			used += g.widths[i] + gap
 			continue

@@ -2,7 +2,9 @@ package term
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -46,10 +48,9 @@ func OneLine(text []byte) ([]byte, error) {
 func escaped(encoded []byte, lines bool) []byte {
 	safe := make([]byte, 0, len(encoded)+1)
 	for _, r := range string(encoded) {
-		if (r != '\n' || !lines) && (breaks(r) || turns(r)) {
-			safe = append(safe, '\\', 'u')
-			for shift := 12; shift >= 0; shift -= 4 {
-				safe = append(safe, "0123456789abcdef"[r>>shift&0xf])
+		if (r != '\n' || !lines) && (breaks(r) || turns(r) || conceals(r)) {
+			for _, unit := range utf16.AppendRune(nil, r) {
+				safe = fmt.Appendf(safe, `\u%04x`, unit)
 			}
 			continue
 		}

@@ -6,24 +6,27 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
 
 // Table prints rows under a header, aligned by the width that characters take on a terminal,
-// columns of numbers to the right. Cells are made safe first. On a terminal the widest are cut until
-// a line fits; where that leaves too little of them each row is printed as a record, a cell a line.
-// Into a pipe or a file nothing is cut.
+// columns of numbers to the right. Cells are made safe first. On a terminal the widest texts are cut
+// until a line fits, numbers, times and ids never; where that leaves too little of the texts each row
+// is printed as a record, a cell a line. Into a pipe or a file nothing is cut.
 func Table(to io.Writer, header []string, rows [][]string) error {
 	return TableWithin(to, columnsOf(to), header, rows)
 }
 
 const (
-	// leastCell is how many columns of a wide cell are shown at least.
+	// leastCell is how many columns of a wide text are shown at least.
 	leastCell = 12
 	// leastTable is how many columns a terminal has for a table at least, where not everything fits.
 	leastTable = 60
 	gap        = 2 // between cells
+	// longestID is how long a word is at most that may be an id: a connection's has up to 64 characters.
+	longestID = 64
 )
 
 // TableWithin is Table for so many columns, 0 for any number.
@@ -41,7 +44,7 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 		}
 		lines = append(lines, line)
 	}
-	if columns > 0 && !fit(widths, guidColumns(lines[1:], len(widths)), columns) {
+	if columns > 0 && !fit(widths, leastWidths(lines[1:], len(widths)), columns) {
 		return records(to, columns, lines[0], lines[1:])
 	}
 	numbers := numberColumns(lines[1:], len(widths))
@@ -62,10 +65,10 @@ func TableWithin(to io.Writer, columns int, header []string, rows [][]string) er
 	return nil
 }
 
-// fit makes cells smaller until a line has at most so many columns, and reports whether enough of
-// them is left: ids first, which are of no use when they are cut, then the widest. The first column,
-// which names what the line is about, is last.
-func fit(widths []int, guids []bool, columns int) bool {
+// fit makes columns narrower, none than its least, until a line has at most so many columns, and
+// reports whether that can be: the widest first, and last the first one, which names what the line is
+// about.
+func fit(widths, least []int, columns int) bool {
 	line := 0
 	for _, w := range widths {
 		line += w + gap
@@ -74,19 +77,10 @@ func fit(widths []int, guids []bool, columns int) bool {
 		return false
 	}
 	for ; line > columns; line-- {
-		chosen, rank := -1, 0
+		chosen := -1
 		for i, w := range widths {
-			now := 2
-			switch {
-			case w <= leastCell:
-				continue
-			case guids[i]:
-				now = 3
-			case i == 0:
-				now = 1
-			}
-			if now > rank || now == rank && w > widths[chosen] {
-				chosen, rank = i, now
+			if w > least[i] && (chosen <= 0 || w > widths[chosen]) {
+				chosen = i
 			}
 		}
 		if chosen < 0 {
@@ -97,22 +91,29 @@ func fit(widths []int, guids []bool, columns int) bool {
 	return true
 }
 
-var guid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+// leastWidths are how narrow columns may become: as wide as the widest cell that is no text.
+func leastWidths(rows [][]string, columns int) []int {
+	least := slices.Repeat([]int{leastCell}, columns)
+	for _, row := range rows {
+		for i, cell := range row {
+			if w := width(cell); w > least[i] && isWhole(cell) {
+				least[i] = w
+			}
+		}
+	}
+	return least
+}
 
-// guidColumns are the columns whose cells are GUIDs.
-func guidColumns(rows [][]string, columns int) []bool {
-	guids := make([]bool, columns)
-	for _, row := range rows {
-		for i, cell := range row {
-			guids[i] = guids[i] || guid.MatchString(cell)
-		}
-	}
-	for _, row := range rows {
-		for i, cell := range row {
-			guids[i] = guids[i] && (cell == "" || guid.MatchString(cell))
-		}
-	}
-	return guids
+// several are values with a space in them: a time as [When] has it, and a number of so many.
+var several = regexp.MustCompile(`^([0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}|[0-9]+ of [0-9]+)$`)
+
+// isWhole reports whether of a cell a part is of no use, or means something else: numbers, times, and
+// whatever is copied because other commands, a browser or a mail program take it, which is one word
+// of ASCII.
+func isWhole(cell string) bool {
+	other := func(r rune) bool { return r <= ' ' || r >= 0x7f }
+	return number.MatchString(cell) || several.MatchString(cell) ||
+		len(cell) <= longestID && !strings.ContainsFunc(cell, other)
 }
 
 // records prints each row by itself, a cell a line, and leaves out what is empty.
@@ -158,33 +159,6 @@ func numberColumns(rows [][]string, columns int) []bool {
 		numbers[i] = numbers[i] && !words[i]
 	}
 	return numbers
-}
-
-// mostMarks is how many characters without a width may follow each other, more
-// than any script or emoji needs: a flood of them has no width to be cut at.
-const mostMarks = 8
-
-// Safe makes text from a CRM harmless on a terminal: no control characters,
-// whose sequences could move the cursor or set the title, no marks that turn
-// the direction of what follows, and no flood of marks on one character.
-func Safe(s string) string {
-	marks := 0
-	return strings.Map(func(r rune) rune {
-		switch {
-		case breaks(r):
-			marks = 0
-			return ' '
-		case turns(r):
-			return -1
-		case runeWidth(r) > 0:
-			marks = 0
-			return r
-		}
-		if marks++; marks > mostMarks {
-			return -1
-		}
-		return r
-	}, s)
 }
 
 // breaks are the characters that act on a terminal or end a line.

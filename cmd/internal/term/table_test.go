@@ -105,17 +105,17 @@ func TestTable(t *testing.T) {
 // A table fits the terminal, or is one of records.
 func TestTablesFit(t *testing.T) {
 	header := []string{"name", "note", "revenue"}
-	rows := [][]string{{"Contoso", strings.Repeat("x", 60), "14953730000.00"},
+	rows := [][]string{{"Contoso", strings.Repeat("x", 70), "14953730000.00"},
 		{"A. Datum", strings.Repeat("語", 60), "7.5 EUR"},
 		{"Fabrikam", "", ""}}
 	for _, test := range []struct {
 		columns     int
 		wants, none []string
 	}{
-		{0, []string{strings.Repeat("x", 60), strings.Repeat("語", 60), "        7.5 EUR\n"}, []string{"…"}},
-		{200, []string{strings.Repeat("x", 60), "14953730000.00\n"}, []string{"…"}},
-		{80, []string{" Contoso ", "x…", "語…", "        7.5 EUR\n", "revenue"}, []string{strings.Repeat("x", 60)}},
-		{40, []string{"name     Contoso\nnote\n  " + strings.Repeat("x", 60) + "\nrevenue  14953730000.00\n\n",
+		{0, []string{strings.Repeat("x", 70), strings.Repeat("語", 60), "        7.5 EUR\n"}, []string{"…"}},
+		{200, []string{strings.Repeat("x", 70), "14953730000.00\n"}, []string{"…"}},
+		{80, []string{" Contoso ", "x…", "語…", "        7.5 EUR\n", "revenue"}, []string{strings.Repeat("x", 70)}},
+		{40, []string{"name     Contoso\nnote\n  " + strings.Repeat("x", 70) + "\nrevenue  14953730000.00\n\n",
 			"name  Fabrikam\n"}, []string{"…"}},
 	} {
 		var out bytes.Buffer
@@ -133,18 +133,36 @@ func TestTablesFit(t *testing.T) {
 			}
 		}
 	}
-	var ids bytes.Buffer
-	id := "bd578f43-69f8-4eb1-8182-a5e19293d60c"
-	err := term.TableWithin(&ids, 60, []string{"row", "name", "note"},
-		[][]string{{id, "Contoso Consulting", strings.Repeat("x", 24)}})
-	if want := " bd578f43-69…  Contoso Consulting  xxxxxxxxxxxxxxxxxxxxxxxx\n"; err != nil ||
-		!strings.HasSuffix(ids.String(), want) {
-		t.Errorf("%v\n%s", err, &ids)
-	}
 	var out bytes.Buffer // so many columns that nothing of them would be left
 	many := slices.Repeat([]string{strings.Repeat("y", 30)}, 10)
 	if err := term.TableWithin(&out, 100, many, [][]string{many}); err != nil || strings.Contains(out.String(), "…") {
 		t.Errorf("%v\n%s", err, out.String())
+	}
+}
+
+// A part of a number, a time or an id is another one, or none: they are whole on any terminal. The
+// texts beside them are cut, or where that does not help every row is a record.
+func TestTablesCutNoValue(t *testing.T) {
+	const text = "so much text that a part of it will do"
+	for _, value := range []string{"bd578f43-69f8-4eb1-8182-a5e19293d60c", "922337203685477.5807", "-14953730000.00 EUR",
+		"1,317,535,000.25", "2024-11-22 09:30:00", "2024-11-22T09:30:00Z", "1000000 of 25000000", "ann@contoso.example",
+		strings.Repeat("c", 64)} {
+		for columns := 40; columns <= 200; columns++ {
+			var out bytes.Buffer
+			rows := [][]string{{text, value, value, text}, {value, text, value, ""}}
+			if err := term.TableWithin(&out, columns, []string{"a", "b", "c", "d"}, rows); err != nil {
+				t.Fatal(err)
+			}
+			if n := strings.Count(out.String(), value); n != 4 {
+				t.Fatalf("%d columns: %q stands there %d times of 4:\n%s", columns, value, n, &out)
+			}
+		}
+	}
+	var out bytes.Buffer // beside an id a text gives way
+	id := "bd578f43-69f8-4eb1-8182-a5e19293d60c"
+	err := term.TableWithin(&out, 70, []string{"row", "name"}, [][]string{{id, text}})
+	if want := " " + id + "  so much text that a part of i…\n"; err != nil || !strings.HasSuffix(out.String(), want) {
+		t.Errorf("%v\n%s", err, &out)
 	}
 }
 
@@ -160,6 +178,24 @@ func TestSafe(t *testing.T) {
 		"שלום عالم":                                    "שלום عالم",
 		"👩\u200d💻 e\u0301":                             "👩\u200d💻 e\u0301",
 		"a\xffb":                                       "a\ufffdb",
+		// Nothing that is not seen,
+		"a\u200bd\u00admi\u2060n\u034f\u180e": "admin",
+		"\u3164\u115f\uffa0":                  "",
+		"x\U000e0041\U000e007f":               "x",
+		"pay\u200dpal\u200c":                  "paypal",
+		"\u200dpay\ufe0fpal\ufe0f":            "paypal",
+		"a1\ufe0fb":                           "a1b",
+		"👩\u200d":                             "👩",
+		"👩\u200dx":                            "👩x",
+		"👩\u200d\u200d💻":                      "👩\u200d💻",
+		"Auf\u200clage":                       "Auflage",
+		// but what belongs to emoji, and to scripts whose letters have forms.
+		"❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 👩🏽\u200d🚀":                       "❤\ufe0f\u200d🔥 🏳\ufe0f\u200d🌈 👩🏽\u200d🚀",
+		"1\ufe0f\u20e3 ©\ufe0f ‼\ufe0f":                                 "1\ufe0f\u20e3 ©\ufe0f ‼\ufe0f",
+		"🏃\u200d♂\ufe0f":                                                "🏃\u200d♂\ufe0f",
+		"می\u200cخواهم क्\u200dष":                                       "می\u200cخواهم क्\u200dष",
+		"🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f": "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+		"葛\U000e0100": "葛\U000e0100",
 		"z" + strings.Repeat("\u0335", 500) + "y" + strings.Repeat("\u0335", 3): "z" + strings.Repeat("\u0335", 8) + "y" + strings.Repeat("\u0335", 3),
 	} {
 		if got := term.Safe(in); got != want {
@@ -215,7 +251,8 @@ func TestWhenThereIsNoTime(t *testing.T) {
 }
 
 func FuzzSafe(f *testing.F) {
-	for _, seed := range []string{"", "A. Datum", "\x1b[2J", "\u202e\u009b", "e\u0301\u0301", "\xff\xfe", "👩\u200d💻"} {
+	for _, seed := range []string{"", "A. Datum", "\x1b[2J", "\u202e\u009b", "e\u0301\u0301", "\xff\xfe", "👩\u200d💻",
+		"1\ufe0f\u200d\u200c👩\u200d\U000e0041", "🏴\U000e0067\U000e007f\u200d\u3164"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

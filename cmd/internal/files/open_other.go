@@ -1,0 +1,6 @@
+//go:build !unix
+
+package files
+
+// withoutWaiting is nothing where files are not pipes.
+const withoutWaiting = 0
