@@ -36,7 +36,7 @@ var (
 	unknownFlag  = regexp.MustCompile(`^unknown flag (-[^,\s]+)`)
 	valueMissing = regexp.MustCompile(`^(--\S+): expected .* (but got ".*" ` +
 		`\((long |short )?(flag( with combined value)?|<EOL>)\)|; perhaps try .*)`)
-	unexpected   = regexp.MustCompile(`^unexpected argument (.+?)(, did you mean .*)?$`)
+	unexpected = regexp.MustCompile(`^unexpected argument (.+?)(, did you mean .*)?$`)
 )
 
 // misuse is kong's error in our words: what is said to be meant is near to what was typed, and what
