@@ -102,8 +102,9 @@ func (s Settings) Config() (Config, error) {
 		r.fault("ADMIN_ADDR",
 			"is the same as HTTP_ADDR; give each a port of its own, such as 127.0.0.1:8080 and 127.0.0.1:8081")
 	}
-	for _, other := range []struct{ name, addr string }{{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr}} {
-		if sharesPort(config.PprofAddr, other.addr) {
+	for _, other := range []struct{ name, addr string }{{"HTTP_ADDR", s.HTTPAddr}, {"ADMIN_ADDR", s.AdminAddr},
+		{"PPROF_ADDR", config.PprofAddr}} {
+		if other.name != "PPROF_ADDR" && sharesPort(config.PprofAddr, other.addr) {
 			r.fault("PPROF_ADDR", "has the port of %s; give each a port of its own, such as 127.0.0.1:6060", other.name)
 		}
 		if sharesPort(s.ConsoleAddr, other.addr) || sharesPort(other.addr, s.ConsoleAddr) {

@@ -62,6 +62,8 @@ func TestValuesOfSettings(t *testing.T) {
 			func(s *bridge.Settings) { s.ConsoleAddr, s.ConsolePasswordFile = ":8082", exists }},
 		{"console among the admin pages", "CONSOLE_ADDR: has the port of ADMIN_ADDR",
 			func(s *bridge.Settings) { s.ConsoleAddr = s.AdminAddr }},
+		{"console among the profiles", "CONSOLE_ADDR: has the port of PPROF_ADDR",
+			func(s *bridge.Settings) { s.ConsoleAddr, s.PprofAddr = "127.0.0.1:6060", ":6060" }},
 		{"console at no port", "CONSOLE_ADDR: must be an address", func(s *bridge.Settings) { s.ConsoleAddr = "127.0.0.1" }},
 		{"profiles", "", func(s *bridge.Settings) { s.PprofAddr = "127.0.0.1:6060" }},
 		{"profiles of a port", "", func(s *bridge.Settings) { s.PprofAddr = ":6060" }},

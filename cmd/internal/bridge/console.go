@@ -106,14 +106,21 @@ func (b *Bridge) latestJobs(ctx context.Context, connection string) ([]messages.
 	return lane.Latest(budget.With(ctx, account), connection, 200)
 }
 
-// found is what the checks of /readyz have to say.
-func (b *Bridge) found(ctx context.Context) (all []string) {
+// found is what the checks of /readyz have to say, those that fail, or say why no job is run, apart.
+// One that hangs leaves the others their time.
+func (b *Bridge) found(ctx context.Context) (failed, notes []string) {
 	for _, check := range b.checks() {
-		if text, err := check.look(ctx); err != nil {
-			all = append(all, check.name+": "+err.Error())
-		} else if text != "" {
-			all = append(all, check.name+": "+text)
+		asking, cancel := context.WithTimeout(ctx, time.Second)
+		note, err := check.look(asking)
+		cancel()
+		switch {
+		case err != nil:
+			failed = append(failed, check.name+": "+err.Error())
+		case note != "" && check.jobs:
+			failed = append(failed, check.name+": "+note)
+		case note != "":
+			notes = append(notes, check.name+": "+note)
 		}
 	}
-	return all
+	return failed, notes
 }

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,7 +31,7 @@ type Config struct {
 	Ask      func(ctx context.Context, op messages.Operation, request, out any) error
 	Latest   func(context.Context, string) ([]messages.Job, error)
 	Events   func(context.Context, string) ([]events.Latest, error)
-	Checks   func(context.Context) []string // what those of /readyz have to say
+	Checks   func(context.Context) (failed, notes []string) // those of /readyz
 	Metrics  prometheus.Gatherer
 	Tables   []string      // that the deployment serves
 	Host     string        // of CONSOLE_ADDR, a name or an address; "" where there is none
@@ -80,10 +81,18 @@ func (c *Console) Close() { close(c.end); c.work.Wait() }
 
 // Handler serves the pages to those who may see them.
 func (c *Console) Handler() http.Handler {
-	mux := http.NewServeMux()
+	mux, turns := http.NewServeMux(), make(chan struct{}, mostAtOnce)
 	for path, fill := range map[string]func(context.Context, *page, *http.Request){"/{$}": c.overview,
 		"/connections": c.connections, "/connections/{id}": c.connection, "/jobs": c.jobs} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
+			select {
+			case turns <- struct{}{}:
+				defer func() { <-turns }()
+			default:
+				w.Header().Set("Refresh", "15") // a page that nobody touches goes on
+				http.Error(w, "too many ask at once; this page loads again", http.StatusServiceUnavailable)
+				return
+			}
 			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
 			defer cancel()
 			p := &page{Path: r.URL.Path, At: time.Now(), Number: http.StatusOK}
@@ -97,7 +106,6 @@ func (c *Console) Handler() http.Handler {
 		w.Header().Set("Content-Type", "text/css; charset=utf-8")
 		_, _ = w.Write([]byte(tokens.PagesStyle() + style))
 	})
-	turns := make(chan struct{}, mostAtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		for name, value := range headers {
 			w.Header().Set(name, value)
@@ -109,13 +117,7 @@ func (c *Console) Handler() http.Handler {
 			http.Error(w, why, code)
 			return
 		}
-		select {
-		case turns <- struct{}{}:
-			defer func() { <-turns }()
-			mux.ServeHTTP(w, r)
-		default:
-			http.Error(w, "too many ask at once", http.StatusServiceUnavailable)
-		}
+		mux.ServeHTTP(w, r)
 	})
 }
 
@@ -149,11 +151,7 @@ func (c *Console) refuses(r *http.Request) (code int, why string) {
 // addressed reports whether a request is for this console by a name that nobody else can give
 // it: a page elsewhere may have a name of its own lead here, and would read what is answered.
 func (c *Console) addressed(r *http.Request) bool {
-	host := r.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
+	host := strings.ToLower((&url.URL{Host: r.Host}).Hostname())
 	own, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
 	ip := net.ParseIP(host)
 	return host == "localhost" || host != "" && host == strings.ToLower(c.Host) || ip.IsLoopback() ||
@@ -201,6 +199,7 @@ func (h *history) add(requests map[string]int, due bool) [60]minute {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	now = minute{max(now.Good, h.begun.Good), max(now.Bad, h.begun.Bad)} // where not all could be read
 	h.hour[59] = minute{now.Good - h.begun.Good, now.Bad - h.begun.Bad}
 	hour := h.hour
 	if due {

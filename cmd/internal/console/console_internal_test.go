@@ -1,7 +1,10 @@
 package console
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"html"
 	"log/slog"
 	"net/http"
@@ -10,27 +13,45 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/crmbridge/crmbridge/handlers/events"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
-// Who may ask, how, and by which name; and links to the next page lead there, whatever they have to say.
+// Who may ask, how, by which name, and how many at once; links to the next page lead there, and a
+// part that is not known leaves the rest.
 func TestRequests(t *testing.T) {
 	const right, cursor = "a right and long password", "a&b=<c>+"
-	var asked string
+	var asked, again string
 	var log strings.Builder
+	var get func(method, host, path, site, password string) (int, http.Header, string)
 	ask := func(_ context.Context, _ messages.Operation, in, out any) error {
-		asked += in.(messages.ConnectionsListRequest).Cursor
-		out.(*messages.ConnectionsListReply).NextCursor = cursor
+		list, ok := in.(messages.ConnectionsListRequest)
+		if !ok {
+			return errors.New("no limits")
+		}
+		asked += list.Cursor
+		*out.(*messages.ConnectionsListReply) = messages.ConnectionsListReply{NextCursor: cursor,
+			Connections: make([]messages.Connection, 1)}
+		if list.Connection == "busy" && again == "" { // this one waits for another, which asks too
+			_, header, _ := get("GET", "localhost", "/connections/busy", "", right)
+			again = cmp.Or(again, header.Get("Refresh"))
+		}
 		return nil
 	}
-	c := New(Config{Ask: ask, Log: slog.New(slog.NewTextHandler(&log, nil)), Password: right})
+	c := New(Config{Ask: ask, Log: slog.New(slog.NewTextHandler(&log, nil)), Password: right,
+		Latest:  func(context.Context, string) ([]messages.Job, error) { return nil, errors.New("no jobs") },
+		Events:  func(context.Context, string) ([]events.Latest, error) { return nil, errors.New("no events") },
+		Metrics: prometheus.NewRegistry()})
 	defer c.Close()
-	get := func(method, host, path, site, password string) (int, http.Header, string) {
+	handler := c.Handler()
+	get = func(method, host, path, site, password string) (int, http.Header, string) {
 		r, w := httptest.NewRequest(method, path, nil), httptest.NewRecorder()
 		site, dest, _ := strings.Cut(site, " ")
 		r.Host, r.Header = host, http.Header{"Sec-Fetch-Site": {site}, "Sec-Fetch-Dest": {dest}}
 		r.SetBasicAuth("me", password)
-		c.Handler().ServeHTTP(w, r)
+		handler.ServeHTTP(w, r)
 		return w.Code, w.Header(), w.Body.String()
 	}
 	for _, a := range []struct {
@@ -44,20 +65,53 @@ func TestRequests(t *testing.T) {
 		{"GET", "localhost", "/metrics", "none", right, 404}, {"GET", "[::1]", "/", "cross-site iframe", right, 403},
 	} {
 		code, header, page := get(a.method, a.host, a.path, a.site, a.password)
-		policy := header.Get("Content-Security-Policy")
-		if code != a.want || (code == 401) != (header.Get("WWW-Authenticate") != "") ||
-			!strings.HasPrefix(policy, "default-src 'none'; ") || strings.Contains(policy, "unsafe") {
+		var said string
+		for _, name := range []string{"Content-Security-Policy", "Cache-Control", "Referrer-Policy",
+			"X-Content-Type-Options", "Set-Cookie"} {
+			said += header.Get(name) + "; "
+		}
+		if code != a.want || (code == 401) != (header.Get("WWW-Authenticate") != "") || said != "default-src 'none'; "+
+			"style-src 'self'; img-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'; no-store; "+
+			"no-referrer; nosniff; ; " {
 			t.Errorf("%+v: %d %v %s", a, code, header, page)
 		}
 	}
 	_, _, page := get("GET", "localhost", "/connections?status=pending", "none", right)
 	link := regexp.MustCompile(`<a href="([^"]*)" rel="next">`).FindStringSubmatch(page)
-	asked = ""
+	if asked = ""; len(link) != 2 {
+		t.Fatal(page)
+	}
 	if get("GET", "localhost", html.UnescapeString(link[1]), "none", right); !strings.HasPrefix(asked, cursor) {
 		t.Errorf("%s asks behind %q", link[1], asked)
 	}
+	code, _, page := get("GET", "localhost", "/connections/busy", "none", right)
+	if code != 200 || again != "15" || !regexp.MustCompile("(?s)no limits.*no jobs.*no events").MatchString(page) {
+		t.Error(code, again, page)
+	}
 	if said := log.String(); !strings.Contains(said, "wrong password") || strings.Contains(said, "long password") {
 		t.Error(said)
+	}
+}
+
+// Each reason for which answers do not come is said, with what mends it.
+func TestDiagnosis(t *testing.T) {
+	for want, one := range map[string]messages.Connection{
+		"Nobody has .* check -- -x .* connect -- -x https://o]": {ID: "-x", Status: messages.StatusPending},
+		"not asked for contacts: .* connect a https://o]": {ID: "a", Status: messages.StatusActive,
+			Tables: []string{"accounts"}},
+		"{unreadable: no key .* --watch a]": {ID: "a", Status: messages.StatusUnreadable, LastError: "no key"},
+		"connect again .* --grant client_credentials a https://o]": {ID: "a", Grant: messages.GrantClientCredentials,
+			Status: messages.StatusReauthorizationRequired},
+	} {
+		var p page
+		one.EnvironmentURL = "https://o"
+		p.diagnose(one, &messages.LimitsReply{Breaker: messages.BreakerOpen, Limit: 40, Queued: 3},
+			[]string{"accounts", "contacts"})
+		p.commands(one, nil)
+		got := fmt.Sprint(p.Findings, p.Commands)
+		if !regexp.MustCompile("process is open .* 40 places: 3 .*" + want).MatchString(got) {
+			t.Errorf("%s, want %s", got, want)
+		}
 	}
 }
 
@@ -68,7 +122,8 @@ func TestHistory(t *testing.T) {
 		h.add(map[string]int{"ok a": 10 * i, "internal a": i}, true)
 	}
 	got := h.add(map[string]int{"ok a": 1000, "internal a": 98, "throttled b": 3}, false)
-	if got[0] != (minute{10, 1}) || got[59] != (minute{10, 2}) {
-		t.Errorf("%+v", got)
+	none := h.add(nil, false) // they could not be read
+	if got[0] != (minute{10, 1}) || got[59] != (minute{10, 2}) || none[59] != (minute{}) {
+		t.Errorf("%+v %+v", got, none)
 	}
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/crmbridge/crmbridge/cmd/internal/status"
 	"github.com/crmbridge/crmbridge/cmd/internal/term"
-	"github.com/crmbridge/crmbridge/dynamics"
 	"github.com/crmbridge/crmbridge/messages"
 )
 
@@ -26,6 +25,7 @@ type page struct {
 	Refresh, Number int  // seconds, and of the HTTP status
 	Found           bool // what keeps answers back was looked for
 	Findings        []cell
+	Known           []string // that keeps nothing back
 	Notes, Commands []string
 	Hour            [60]minute // with its sum, and the most requests in a minute
 	Sum             minute
@@ -56,16 +56,20 @@ func (p *page) find(link, format string, args ...any) {
 	p.Findings = append(p.Findings, cell{Text: fmt.Sprintf(format, args...), Link: link})
 }
 
-// note says what cannot be shown, if there is an error, which it reports.
+// note says which part cannot be shown, if there is an error, which it reports.
 func (p *page) note(what string, err error) bool {
-	if err == nil {
-		return false
+	if err != nil {
+		p.Notes = append(p.Notes, what+": "+err.Error())
 	}
-	p.Notes, p.Number = append(p.Notes, what+": "+err.Error()), http.StatusServiceUnavailable
+	return err != nil
+}
+
+// fails is note for what a page is about.
+func (p *page) fails(what string, err error) bool {
 	if fault, ok := errors.AsType[*messages.Error](err); ok {
 		p.Number = fault.Code.Number()
 	}
-	return true
+	return p.note(what, err)
 }
 
 func (p *page) next(query url.Values) { p.Next = template.URL(p.Path + "?" + query.Encode()) }
@@ -76,7 +80,7 @@ const mostText = 300 // characters of whatever is shown
 
 // clip bounds a text, without characters that change how their neighbours are laid out.
 func clip(text string) string {
-	short := []rune(strings.ToValidUTF8(text[:min(len(text), 4*mostText)], "\uFFFD"))
+	short := []rune(text[:min(len(text), 4*mostText)])
 	if len(text) > 4*mostText || len(short) > mostText {
 		short = append(short[:min(len(short), mostText)], '…')
 	}
@@ -106,9 +110,11 @@ func (c *Console) overview(ctx context.Context, p *page, _ *http.Request) {
 	for _, m := range p.Hour {
 		p.Sum.Good, p.Sum.Bad, p.Peak = p.Sum.Good+m.Good, p.Sum.Bad+m.Bad, max(p.Peak, m.Good+m.Bad)
 	}
-	for _, text := range c.Checks(ctx) {
+	failed, known := c.Checks(ctx)
+	for _, text := range failed {
 		p.find("", "%s", text)
 	}
+	p.Known = known
 	for _, gauge := range [][2]string{{"users_blocked", "Users whom Dataverse's limits keep out for a while: %d"},
 		{"breakers_open", "Connections whose environment does not answer, for this process: %d"}} {
 		if n := now[gauge[0]][""]; n > 0 {
@@ -125,7 +131,8 @@ func (c *Console) overview(ctx context.Context, p *page, _ *http.Request) {
 	}
 	t.row(cell{Text: "jobs that wait", Link: "/jobs"}, number(now["jobs_pending"][""]))
 	t.row(cell{Text: "jobs that this process runs", Link: "/jobs"}, number(now["jobs_running"][""]))
-	t.row(cell{Text: "jobs of 7 days that failed for good"}, number(now["dead_jobs"][""]))
+	t.row(cell{Text: "jobs that failed for good", Sub: "each is a subject of 'nats stream subjects CRM_DEAD'"},
+		number(now["dead_jobs"][""]))
 	t = p.table("Errors of this process since its start", true, "Code", "Operation", "Requests")
 	for _, of := range slices.Sorted(maps.Keys(now["requests_total"])) {
 		if code, operation, _ := strings.Cut(of, " "); code != "ok" && now["requests_total"][of] > 0 {
@@ -134,18 +141,19 @@ func (c *Console) overview(ctx context.Context, p *page, _ *http.Request) {
 	}
 }
 
-// Rows of a page; connections that are looked at for those of one status; jobs of one connection.
-const pageRows, mostLooked, mostJobs = 50, 500, 20
+// Rows of a page; connections that are looked at for those of one status, if there is the time;
+// jobs of one connection.
+const pageRows, mostLooked, mostJobs = 50, 20_000, 20
 
 func (c *Console) connections(ctx context.Context, p *page, r *http.Request) {
 	cursor, status := r.FormValue("after"), r.FormValue("status")
 	p.Title = "Connections"
 	t := p.table("", false, "Connection", "Status", "User", "Token renewed")
-	for looked := 0; len(t.Rows) < pageRows && looked < mostLooked; looked += pageRows {
+	for looked := 0; len(t.Rows) < pageRows && looked < mostLooked && time.Since(p.At) < answerWait/2; looked += pageRows {
 		var list messages.ConnectionsListReply
 		ask := messages.ConnectionsListRequest{PageSize: pageRows, Cursor: cursor}
 		err := c.Ask(ctx, messages.ConnectionsList, ask, &list)
-		if p.note("The connections cannot be listed", err) {
+		if p.fails("The connections cannot be listed", err) {
 			return
 		}
 		for _, one := range list.Connections {
@@ -171,17 +179,16 @@ func (c *Console) connection(ctx context.Context, p *page, r *http.Request) {
 	if err == nil && len(list.Connections) == 0 {
 		err = messages.Errorf(messages.ConnectionNotFound, "there is none of this id")
 	}
-	if p.note("This connection cannot be shown", err) {
+	if p.fails("This connection cannot be shown", err) {
 		return
 	}
 	one := list.Connections[0]
 	facts := []string{"Status", one.Status, "Environment", one.EnvironmentURL, "User", text(one.UserFullName, clip),
 		"User name", text(one.UserName, clip), "Organization", text(one.OrganizationName, clip), "Directory", one.TenantID,
 		"Grant", one.Grant, "Token renewed", text(one.RefreshedAt, when)}
-	var limits messages.LimitsReply
-	err = c.Ask(ctx, messages.ConnectionsLimits, messages.ConnectionRequest{Target: target}, &limits)
+	limits := &messages.LimitsReply{Breaker: messages.BreakerClosed}
+	err = c.Ask(ctx, messages.ConnectionsLimits, messages.ConnectionRequest{Target: target}, limits)
 	if !p.note("The limits are not known", err) {
-		p.limited(limits)
 		facts = append(facts, "Calls in flight", fmt.Sprintf("%d of %d", limits.InFlight, limits.Limit),
 			"Calls today", fmt.Sprint(limits.CallsToday), "Circuit breaker", limits.Breaker)
 	}
@@ -189,7 +196,7 @@ func (c *Console) connection(ctx context.Context, p *page, r *http.Request) {
 	p.note("The jobs are not known", err)
 	slices.SortFunc(jobs, func(a, b messages.Job) int { return b.QueuedAt.Compare(a.QueuedAt) })
 	jobs = jobs[:min(len(jobs), mostJobs)]
-	p.diagnose(one, c.Tables)
+	p.diagnose(one, limits, c.Tables)
 	p.commands(one, jobs)
 	known := p.table("What is known", false, "What", "Value")
 	for fact := range slices.Chunk(facts, 2) {
@@ -207,7 +214,16 @@ func (c *Console) connection(ctx context.Context, p *page, r *http.Request) {
 }
 
 // diagnose says why answers do not come.
-func (p *page) diagnose(one messages.Connection, tables []string) {
+func (p *page) diagnose(one messages.Connection, limits *messages.LimitsReply, tables []string) {
+	if by := status.BlockOf(limits, time.Now()); by != nil {
+		p.find("", "Its user is kept out until %s, by %s: requests are throttled, and jobs wait", when(by.Until), by.By)
+	}
+	if limits.Breaker != messages.BreakerClosed {
+		p.find("", "Its environment did not answer: the circuit breaker of this process is %s", limits.Breaker)
+	}
+	if limits.Queued > 0 {
+		p.find("", "Calls that wait for one of the user's %d places: %d", limits.Limit, limits.Queued)
+	}
 	switch one.Status {
 	case messages.StatusPending:
 		p.find("", "Nobody has signed in yet: requests are answered with reauthorization_required")
@@ -222,19 +238,6 @@ func (p *page) diagnose(one messages.Connection, tables []string) {
 	}
 }
 
-// limited says which limits keep calls back.
-func (p *page) limited(limits messages.LimitsReply) {
-	if by := status.BlockOf(&limits, time.Now()); by != nil {
-		p.find("", "Its user is kept out until %s, by %s: requests are throttled, and jobs wait", when(by.Until), by.By)
-	}
-	if limits.Breaker != string(dynamics.BreakerClosed) {
-		p.find("", "Its environment did not answer: the circuit breaker of this process is %s", limits.Breaker)
-	}
-	if limits.Queued > 0 {
-		p.find("", "Calls that wait for one of the user's %d places: %d", limits.Limit, limits.Queued)
-	}
-}
-
 // commands look further, and mend. Ids and the origins of environments need no quotes; an id that
 // looks like a flag stands behind --.
 func (p *page) commands(one messages.Connection, jobs []messages.Job) {
@@ -243,7 +246,11 @@ func (p *page) commands(one messages.Connection, jobs []messages.Job) {
 		id = "-- " + id
 	}
 	p.Commands = []string{"crmbridge connections check " + id, "crmbridge status --watch " + id}
-	if one.Status != messages.StatusUnreadable && one.Grant != messages.GrantClientCredentials {
+	switch {
+	case one.Status == messages.StatusUnreadable: // nor is its environment known
+	case one.Grant == messages.GrantClientCredentials:
+		p.Commands = append(p.Commands, "crmbridge connect --grant client_credentials "+id+" "+one.EnvironmentURL)
+	default:
 		p.Commands = append(p.Commands, "crmbridge connect "+id+" "+one.EnvironmentURL)
 	}
 	for _, job := range jobs {
@@ -258,7 +265,7 @@ func (c *Console) jobs(ctx context.Context, p *page, r *http.Request) {
 	p.Title, p.Refresh = "Jobs", 15
 	var list messages.JobsListReply
 	err := c.Ask(ctx, messages.JobsList, messages.JobsListRequest{PageSize: pageRows, Cursor: r.FormValue("after")}, &list)
-	if p.note("The jobs cannot be listed", err) {
+	if p.fails("The jobs cannot be listed", err) {
 		return
 	}
 	p.jobs("What waits and runs", list.Jobs)
