@@ -19,8 +19,7 @@ import (
 
 const leastPassword = 16 // characters: nobody guesses them over HTTP
 
-// consoleAddr reads CONSOLE_ADDR and the password, "" on this machine alone: an address that
-// others reach needs one.
+// consoleAddr reads CONSOLE_ADDR and the password, which an address that others reach needs.
 func (r *reader) consoleAddr(s Settings) (addr string, password tokens.Secret) {
 	if s.ConsoleAddr == "" {
 		return "", ""
@@ -39,8 +38,7 @@ func (r *reader) consoleAddr(s Settings) (addr string, password tokens.Secret) {
 	return s.ConsoleAddr, tokens.Secret(text)
 }
 
-// serveConsole serves the console at CONSOLE_ADDR, if there is one, before NATS and Redis are
-// there: it says what is missing.
+// serveConsole serves the console, if there is one, before NATS and Redis are there: it says so.
 func (b *Bridge) serveConsole() error {
 	addr := b.config.ConsoleAddr
 	if addr == "" {
@@ -106,21 +104,16 @@ func (b *Bridge) latestJobs(ctx context.Context, connection string) ([]messages.
 	return lane.Latest(budget.With(ctx, account), connection, 200)
 }
 
-// found is what the checks of /readyz have to say, those that fail, or say why no job is run, apart.
-// One that hangs leaves the others their time.
-func (b *Bridge) found(ctx context.Context) (failed, notes []string) {
+// found is what the checks of /readyz have to say. One that hangs leaves the others their time.
+func (b *Bridge) found(ctx context.Context) (all []string) {
 	for _, check := range b.checks() {
 		asking, cancel := context.WithTimeout(ctx, time.Second)
-		note, err := check.look(asking)
-		cancel()
-		switch {
-		case err != nil:
-			failed = append(failed, check.name+": "+err.Error())
-		case note != "" && check.jobs:
-			failed = append(failed, check.name+": "+note)
-		case note != "":
-			notes = append(notes, check.name+": "+note)
+		if note, err := check.look(asking); err != nil {
+			all = append(all, check.name+": "+err.Error())
+		} else if note != "" {
+			all = append(all, check.name+", which passes: "+note)
 		}
+		cancel()
 	}
-	return failed, notes
+	return all
 }

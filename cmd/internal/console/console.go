@@ -1,6 +1,5 @@
-// Package console shows people what crmbridge does, and why a customer gets nothing, on pages
-// that change nothing: GET and HEAD alone, no script, no cookie. Requests, errors and the chart are
-// those of the process that answers, the rest is the same on every one.
+// Package console shows people what crmbridge does, and why a customer gets nothing. Requests, errors
+// and the chart are those of the process that answers, the rest is the same on every one.
 package console
 
 import (
@@ -31,7 +30,7 @@ type Config struct {
 	Ask      func(ctx context.Context, op messages.Operation, request, out any) error
 	Latest   func(context.Context, string) ([]messages.Job, error)
 	Events   func(context.Context, string) ([]events.Latest, error)
-	Checks   func(context.Context) (failed, notes []string) // those of /readyz
+	Checks   func(context.Context) []string // what those of /readyz have to say
 	Metrics  prometheus.Gatherer
 	Tables   []string      // that the deployment serves
 	Host     string        // of CONSOLE_ADDR, a name or an address; "" where there is none
@@ -60,13 +59,11 @@ type Console struct {
 // New makes a console, which keeps the last hour's figures until it is closed.
 func New(config Config) *Console {
 	c := &Console{Config: config, end: make(chan struct{}),
-		show: template.Must(template.New("page").Funcs(shown).Parse(pagesText))}
+		show: template.Must(template.New("page").Funcs(template.FuncMap{"clip": clip}).Parse(pagesText))}
 	c.work.Go(func() {
-		tick := time.NewTicker(time.Minute)
-		defer tick.Stop()
 		for {
 			select {
-			case <-tick.C:
+			case <-time.After(time.Minute):
 				c.history.add(read(c.Metrics)["requests_total"], true)
 			case <-c.end:
 				return
@@ -85,18 +82,16 @@ func (c *Console) Handler() http.Handler {
 	for path, fill := range map[string]func(context.Context, *page, *http.Request){"/{$}": c.overview,
 		"/connections": c.connections, "/connections/{id}": c.connection, "/jobs": c.jobs} {
 		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, r *http.Request) {
-			select {
-			case turns <- struct{}{}:
-				defer func() { <-turns }()
-			default:
-				w.Header().Set("Refresh", "15") // a page that nobody touches goes on
-				http.Error(w, "too many ask at once; this page loads again", http.StatusServiceUnavailable)
-				return
-			}
 			ctx, cancel := context.WithTimeout(r.Context(), answerWait)
 			defer cancel()
 			p := &page{Path: r.URL.Path, At: time.Now(), Number: http.StatusOK}
-			fill(ctx, p, r)
+			select {
+			case turns <- struct{}{}:
+				defer func() { <-turns }()
+				fill(ctx, p, r)
+			default: // a page that nobody touches goes on
+				p.Title, p.Refresh, p.Number = "Too many ask at once", 15, http.StatusServiceUnavailable
+			}
 			w.Header().Set("Content-Type", "text/html; charset=utf-8")
 			w.WriteHeader(p.Number)
 			_ = c.show.Execute(w, p) // who has hung up is not told
@@ -110,10 +105,7 @@ func (c *Console) Handler() http.Handler {
 		for name, value := range headers {
 			w.Header().Set(name, value)
 		}
-		if code, why := c.refuses(r); code != 0 {
-			if code == http.StatusUnauthorized {
-				w.Header().Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
-			}
+		if code, why := c.refuses(w.Header(), r); code != 0 {
 			http.Error(w, why, code)
 			return
 		}
@@ -129,7 +121,7 @@ var headers = map[string]string{"Content-Security-Policy": "default-src 'none'; 
 
 // refuses is why a request gets no page, 0 for one that gets it. The password comes by HTTP's Basic
 // scheme, with any user name: that needs no form, cookie, session or script.
-func (c *Console) refuses(r *http.Request) (code int, why string) {
+func (c *Console) refuses(header http.Header, r *http.Request) (code int, why string) {
 	_, given, _ := r.BasicAuth()
 	got, want := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(c.Password.Reveal()))
 	switch {
@@ -145,11 +137,12 @@ func (c *Console) refuses(r *http.Request) (code int, why string) {
 	if now := time.Now().Unix() / 60; given != "" && c.wrong.Swap(now) != now {
 		c.Log.Warn("the console was asked with a wrong password", "address", r.RemoteAddr)
 	}
+	header.Set("WWW-Authenticate", `Basic realm="crmbridge console", charset="UTF-8"`)
 	return http.StatusUnauthorized, "this console has a password"
 }
 
-// addressed reports whether a request is for this console by a name that nobody else can give
-// it: a page elsewhere may have a name of its own lead here, and would read what is answered.
+// addressed reports whether a request names this console as nobody else can: a page elsewhere, whose
+// own name is made to lead here, would read what is answered.
 func (c *Console) addressed(r *http.Request) bool {
 	host := strings.ToLower((&url.URL{Host: r.Host}).Hostname())
 	own, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
@@ -158,8 +151,7 @@ func (c *Console) addressed(r *http.Request) bool {
 		own != nil && ip.Equal(own.IP)
 }
 
-// read takes the process's metrics, as far as they can be read: sums by name, and by the values of
-// labels, in the order of the labels' names.
+// read sums the process's metrics, as far as they can be read, by name and by the values of labels.
 func read(from prometheus.Gatherer) map[string]map[string]int {
 	all := map[string]map[string]int{}
 	families, _ := from.Gather() // what went well is there

@@ -77,8 +77,9 @@ func (v *visitor) sees(name, title string, words ...string) {
 		"language": "document.documentElement.lang === 'en'", "one heading": "document.querySelectorAll('h1').length === 1",
 		"landmarks": "document.querySelectorAll('main').length === 1 && document.querySelectorAll('header').length === 1",
 		"title":     "document.title.startsWith(document.querySelector('h1').textContent)", "no script": "document.scripts.length === 0",
-		"links have words":    "[...document.links].every(a => !['', 'here', 'more'].includes(a.textContent.trim()))",
-		"nothing from abroad": "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))",
+		"no styles of its own": "document.querySelectorAll('[style], style').length === 0",
+		"links have words":     "[...document.links].every(a => !['', 'here', 'more'].includes(a.textContent.trim()))",
+		"nothing from abroad":  "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))",
 	} {
 		if ok, _ := v.Eval(script).(bool); !ok {
 			v.t.Errorf("%s: %s: %s", name, what, script)
@@ -86,13 +87,17 @@ func (v *visitor) sees(name, title string, words ...string) {
 	}
 	for _, dark := range []bool{false, true} {
 		v.Dark(dark)
-		if low, _ := v.Eval(lowContrast).(string); low != "" {
-			v.t.Errorf("%s: dark %v: too little contrast: %s", name, dark, low)
-		}
-		if dark {
-			v.picture(name + "-dark")
-			v.Resize(400, 844)
-			v.picture(name + "-phone-dark")
+		for _, size := range []struct {
+			as            string
+			width, height int
+		}{{"-dark", 1280, 800}, {"-phone-dark", 400, 844}} {
+			v.Resize(size.width, size.height)
+			if low, _ := v.Eval(lowContrast).(string); low != "" {
+				v.t.Errorf("%s: dark %v at %d px: too little contrast: %s", name, dark, size.width, low)
+			}
+			if dark {
+				v.picture(name + size.as)
+			}
 		}
 	}
 	v.Dark(false)
