@@ -81,14 +81,14 @@ func (o *Operations) connectionsList(ctx context.Context, c route.Call,
 		reply.Connections = append(reply.Connections, connectionOf(connection))
 	}
 	if next != "" {
-		reply.NextCursor = ListCursor(next)
+		reply.NextCursor = listCursor(next)
 	}
 	return reply, nil
 }
 
-// ListCursor is a cursor of connections.list that goes on after an id, or after what would sort
+// listCursor is a cursor of connections.list that goes on after an id, or after what would sort
 // there.
-func ListCursor(after string) string { return base64.RawURLEncoding.EncodeToString([]byte(after)) }
+func listCursor(after string) string { return base64.RawURLEncoding.EncodeToString([]byte(after)) }
 
 // listAfter reads a cursor of connections.list: the last id that was listed, which may be
 // that of something unreadable. There is nothing in it to protect.

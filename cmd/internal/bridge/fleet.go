@@ -81,11 +81,6 @@ func processOf(body []byte) (Process, bool) {
 		stats.Name != interactive.ServiceName || stats.ID == "" {
 		return Process{}, false
 	}
-	return processIn(stats), true
-}
-
-// processIn is the process that statistics describe.
-func processIn(stats micro.Stats) Process {
 	p := Process{ID: stats.ID, Version: stats.Version, Started: stats.Started}
 	for _, e := range stats.Endpoints {
 		if e == nil {
@@ -97,7 +92,7 @@ func processIn(stats micro.Stats) Process {
 		}
 		p.Requests, p.Errors = p.Requests+e.NumRequests, p.Errors+e.NumErrors
 	}
-	return p
+	return p, true
 }
 
 // sortedKeys are a map's keys in order.

@@ -42,10 +42,7 @@ type table struct {
 }
 
 // A cell has a text, which may be a link, and what is said of it.
-type cell struct {
-	Text      any
-	Link, Sub string
-}
+type cell struct{ Text, Link, Sub any }
 
 func (p *page) table(title string, numbers bool, heads ...string) *table {
 	p.Tables = append(p.Tables, &table{Title: title, Numbers: numbers, Heads: heads})

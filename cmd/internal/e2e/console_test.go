@@ -64,8 +64,6 @@ func troubled(t *testing.T, w *bridgetest.World, addr string) {
 	}
 }
 
-const throttled = "keep out for a while: 1<"
-
 // shows waits for a page that says all words: the fleet is looked at beside it.
 func shows(t *testing.T, addr, path string, words ...string) {
 	t.Helper()
@@ -92,15 +90,15 @@ func TestConsole(t *testing.T) {
 	shows(t, settings.ConsoleAddr, "/connections", "None.")
 	troubled(t, w, settings.ConsoleAddr)
 	for path, words := range map[string][]string{
-		"/": {"reauthorization_required: 1. A person must connect again; <a", throttled, "<rect class=\"good\"",
+		"/": {"reauthorization_required: 1. A person must connect again; <a", "keep out for a while: 1<", "<rect class=\"good\"",
 			"accounts.search", "invalid_request", "failed for good", `<meta http-equiv="refresh" content="15">`},
 		"/connections": {">acme<", ">globex<", ">initech<", "&lt;script&gt;", "pending"},
-		"/connections?status=reauthorization_required": {"<tbody>\n<tr><td data-head=\"Connection\"><a href=\"/connections/g"},
+		"/connections?status=reauthorization_required": {"<tbody>\n<tr><td data-head=\"Connection\"><a href=\"/"},
 		"/connections?after=!":                         {"is not a next_cursor"},
 		"/connections/acme": {"kept out until", "by requests", "crmbridge connections check acme",
 			"crmbridge connect acme http://", ">connected<", "invalid_request", "export-1", "no&lt;b&gt;thing"},
 		"/connections/globex":        {"reauthorization_required: ", "AADSTS50173", "crmbridge connect globex"},
-		"/connections/-x":            {"Nobody has signed in", "connections check -- -x<", "crmbridge connect -- -x http://"},
+		"/connections/-x":            {"Nobody has signed in", "check -- -x<", "connect -- -x http://"},
 		"/connections/nobody":        {"there is none of this id"},
 		"/connections/%22%3E%3Cb%3E": {"This connection cannot be shown", "&lt;b&gt;"},
 		"/jobs":                      {"What waits and runs"},
@@ -134,7 +132,7 @@ func TestConsoleInABrowser(t *testing.T) {
 	}
 	look("none", "/", "/connections", "/jobs")
 	troubled(t, w, settings.ConsoleAddr)
-	shows(t, settings.ConsoleAddr, "/", throttled)
+	shows(t, settings.ConsoleAddr, "/", "keep out for a while: 1<")
 	look("some", "/", "/connections", "/connections/acme", "/connections/globex", "/jobs")
 	if os.Getenv("CRMBRIDGE_TEST_PICTURES") != "" {
 		connectApps(t, w, 10_000)

@@ -1,5 +1,5 @@
 // Package status finds out what a fleet of crmbridge does, for people: `crmbridge status` prints
-// it, asking over NATS, and the console shows it, asking its own process.
+// it, and the console takes from here why a user is kept out.
 package status
 
 import (
@@ -63,7 +63,7 @@ type Asker struct {
 	Connections func(context.Context, messages.ConnectionsListRequest) (*messages.ConnectionsListReply, error)
 	Limits      func(context.Context, string) (*messages.LimitsReply, error)
 	Jobs        func(context.Context, messages.JobsListRequest) (*messages.JobsListReply, error)
-	// Within asks one of the parts of a state; nil asks it as it is.
+	// Within asks one of the parts of a state.
 	Within func(context.Context, func(context.Context) error) error
 }
 
@@ -96,11 +96,7 @@ func (ask Asker) Look(ctx context.Context, connection string) (*State, error) {
 		{"limits", func(ctx context.Context) error { return ask.limits(ctx, now, connection, connections) }},
 		{"jobs", func(ctx context.Context) error { return ask.jobs(ctx, now, connection) }},
 	} {
-		find := part.find
-		if ask.Within != nil {
-			find = func(ctx context.Context) error { return ask.Within(ctx, part.find) }
-		}
-		err := find(ctx)
+		err := ask.Within(ctx, part.find)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
