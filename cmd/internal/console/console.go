@@ -44,7 +44,8 @@ var pagesText string
 //go:embed console.css
 var style string
 
-const mostAtOnce, answerWait = 8, 5 * time.Second // requests, and for what a page shows
+// Requests, and how long for what a page shows, and for the connections of one status.
+const mostAtOnce, answerWait, lookWait = 8, 5 * time.Second, 150 * time.Millisecond
 
 // A Console shows pages until it is closed.
 type Console struct {

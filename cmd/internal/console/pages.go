@@ -136,7 +136,7 @@ func (c *Console) connections(ctx context.Context, p *page, r *http.Request) {
 	cursor, status := r.FormValue("after"), r.FormValue("status")
 	p.Title = "Connections"
 	t := p.table("", false, "Connection", "Status", "User", "Token renewed")
-	for len(t.Rows) < pageRows && time.Since(p.At) < answerWait/2 { // few may have the status
+	for len(t.Rows) < pageRows && time.Since(p.At) < lookWait { // few may have the status
 		var list messages.ConnectionsListReply
 		ask := messages.ConnectionsListRequest{PageSize: pageRows, Cursor: cursor}
 		if p.fails("The connections cannot be listed", c.Ask(ctx, messages.ConnectionsList, ask, &list)) {
