@@ -33,9 +33,13 @@ func newAnswers(t *testing.T) *answers { return newAnswersWithout(t) }
 // newAnswersWithout is for commands of a user who may not publish to these subjects.
 func newAnswersWithout(t *testing.T, subjects ...string) *answers {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, NoAuthUser: "u",
-		Users: []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Deny: subjects}}}}})
+	options := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
+	if len(subjects) > 0 { // otherwise it takes whoever comes, as a server without users does
+		options.NoAuthUser = "u"
+		options.Users = []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: subjects}}}}
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,8 @@ func TestMisuse(t *testing.T) {
 		{"accounts count acme --timeout -1s", "usage: --timeout", "perhaps"},
 		{"accounts search acme --limit --json", "usage: --limit: its value is missing", "perhaps"},
 		{"accounts search acme --limit", "usage: --limit: its value is missing", "expected"},
-		{"connect acme http://x --daily-calls -1", "usage: --daily-calls: must be from 1", "connect:"},
+		{"connect acme http://x --daily-calls -1", `usage: --daily-calls: "-1" is not a whole number from 1 on`, "connect:"},
+		{"connect acme http://x --daily-calls 1000000000000", "usage: --daily-calls: must be from 1 to ", "connect:"},
 		{"accounts count acme --where=", "usage: --where: the filter is empty", "^"},
 	} {
 		var out, diag strings.Builder
