@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/messages/messagestest"
@@ -92,6 +93,18 @@ func (a *answers) run(args ...string) (status int, stdout, stderr string) {
 	var out, diag strings.Builder
 	status = run(append(args, "--nats-url="+a.url), &out, &diag)
 	return status, out.String(), diag.String()
+}
+
+// runIn is the program in a process of its own, with these variables.
+func (a *answers) runIn(env string, args ...string) (status int, stdout, stderr string) {
+	a.t.Helper()
+	var out, diag strings.Builder
+	cmd := bridgetest.Program(a.t, []string{env}, append(args, "--nats-url="+a.url)...)
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		a.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), diag.String()
 }
 
 // Each command: what crmbridge is asked, what it answers, what is printed.
