@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 
+	"github.com/crmbridge/crmbridge/cmd/internal/bridgetest"
 	"github.com/crmbridge/crmbridge/cmd/internal/program"
 	"github.com/crmbridge/crmbridge/messages"
 	"github.com/crmbridge/crmbridge/messages/messagestest"
@@ -33,9 +34,13 @@ func newAnswers(t *testing.T) *answers { return newAnswersWithout(t) }
 // newAnswersWithout is for commands of a user who may not publish to these subjects.
 func newAnswersWithout(t *testing.T, subjects ...string) *answers {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true, NoAuthUser: "u",
-		Users: []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
-			Publish: &server.SubjectPermission{Deny: subjects}}}}})
+	options := &server.Options{Host: "127.0.0.1", Port: -1, NoSigs: true, NoLog: true}
+	if len(subjects) > 0 { // otherwise it takes whoever comes, as a server without users does
+		options.NoAuthUser = "u"
+		options.Users = []*server.User{{Username: "u", Password: "u", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Deny: subjects}}}}
+	}
+	s, err := server.NewServer(options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +93,18 @@ func (a *answers) run(args ...string) (status int, stdout, stderr string) {
 	var out, diag strings.Builder
 	status = run(append(args, "--nats-url="+a.url), &out, &diag)
 	return status, out.String(), diag.String()
+}
+
+// runIn is the program in a process of its own, with these variables.
+func (a *answers) runIn(env string, args ...string) (status int, stdout, stderr string) {
+	a.t.Helper()
+	var out, diag strings.Builder
+	cmd := bridgetest.Program(a.t, []string{env}, append(args, "--nats-url="+a.url)...)
+	cmd.Stdout, cmd.Stderr = &out, &diag
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		a.t.Fatal(err)
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), diag.String()
 }
 
 // Each command: what crmbridge is asked, what it answers, what is printed.

@@ -108,8 +108,8 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 // meant adds to the error of a connection that there is not which one may have been meant, as far
 // as that can be asked for.
 func (a *asker) meant(ctx context.Context, err error) error {
-	const patience = time.Second
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	const atMost = time.Second
+	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	fault, _ := errors.AsType[*messages.Error](err)
 	name, ok := strings.CutPrefix(fault.Message, "there is no connection ")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,5 +70,42 @@ func TestCommands(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A limit counts from the beginning of the search: with a cursor it brings what is missing to it, page
+// after page, each row once, and goes with no cursor of another limit.
+func TestALimitGoesOnFromACursor(t *testing.T) {
+	t.Parallel()
+	w := bridgetest.New(t, emulator.Options{Accounts: 200})
+	w.Bridge(w.Settings(true), nil)
+	w.Connect("demo")
+	search := func(args ...string) (status int, ids []string, stderr string) {
+		var out, diag strings.Builder
+		status = run(append([]string{"accounts", "search", "demo", "--page-size=40", "--fields=id", "--csv",
+			"--nats-url=" + w.NATSURL}, args...), &out, &diag)
+		lines := strings.Fields(out.String())
+		return status, lines[min(1, len(lines)):], diag.String()
+	}
+	_, whole, stderr := search("--limit=150")
+	if len(whole) != 150 || stderr != "150 accounts\n" {
+		t.Fatalf("%d rows: %s", len(whole), stderr)
+	}
+	status, first, stderr := search("--limit=150", "--show-cursor")
+	said, cursor, found := strings.Cut(strings.TrimSpace(stderr), "\n")
+	if status != 0 || !found || said != "40 accounts; there are more, from this cursor on:" {
+		t.Fatalf("status %d: %s", status, stderr)
+	}
+	status, rest, stderr := search("--limit=150", "--cursor="+cursor)
+	if status != 0 || stderr != "110 accounts\n" || !slices.Equal(append(first, rest...), whole) {
+		t.Errorf("status %d, %d rows after %d: %s", status, len(rest), len(first), stderr)
+	}
+	status, page, stderr := search("--limit=150", "--show-cursor", "--cursor="+cursor)
+	if status != 0 || !slices.Equal(page, whole[40:80]) || !strings.HasPrefix(stderr, "40 accounts; there are more, from") {
+		t.Errorf("status %d, %d rows of one page: %s", status, len(page), stderr)
+	}
+	status, page, stderr = search("--limit=100", "--cursor="+cursor)
+	if status != 1 || len(page) > 0 || !strings.Contains(stderr, "--cursor: belongs to another query") {
+		t.Errorf("status %d, %d rows: %s", status, len(page), stderr)
 	}
 }

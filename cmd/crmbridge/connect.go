@@ -220,7 +220,8 @@ func (w *waiting) now(ctx context.Context) (*messages.Connection, error) {
 		w.before = nil // whoever it was before: this is the connection that the page made
 	case reply.SignIn.Phase == messages.SignInExpired && time.Until(w.closes) > askAgain:
 		return nil, messages.Errorf(messages.ConnectionNotFound,
-			"%s was deleted or replaced meanwhile, so that the page leads nowhere; start again",
+			"%s was deleted or replaced meanwhile, or the page's time is over and this machine's clock is behind: the "+
+				"page leads nowhere; start again",
 			w.connection).Because(errSignIn)
 	case reply.SignIn.Phase == messages.SignInFailed && reply.SignIn.Error != nil:
 		return nil, w.failed(reply.SignIn.Error)

@@ -121,3 +121,20 @@ func TestConnectCommandWithoutAPerson(t *testing.T) {
 		}
 	}
 }
+
+// A page that is over before its time by this machine's clock may have been replaced, or the clock is
+// behind: neither is called the cause.
+func TestConnectCommandWithAClockThatIsBehind(t *testing.T) {
+	bridgetest.Long(t, "it asks again after two seconds")
+	t.Parallel()
+	a := newAnswers(t)
+	a.give("crm.connections.authorize.request.acme", `{"connection":"acme","connect_url":"http://127.0.0.1:1/connect/x",`+
+		`"expires_at":"2999-01-01T00:00:00Z"}`)
+	a.give("crm.connections.get.request.acme", `{"connection":{"id":"acme","status":"pending"},"sign_in":{"phase":"expired"}}`)
+	status, _, stderr := a.run("connect", "acme", "http://127.0.0.1:1", "--no-browser")
+	flat := strings.Join(strings.Fields(stderr), " ")
+	if status != program.ExitError || !strings.Contains(flat, "acme was deleted or replaced meanwhile, or the page's time "+
+		"is over and this machine's clock is behind: the page leads nowhere; start again") {
+		t.Errorf("status %d: %s", status, stderr)
+	}
+}

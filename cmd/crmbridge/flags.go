@@ -112,7 +112,10 @@ type patience time.Duration
 // UnmarshalText reads what is longer than nothing.
 func (p *patience) UnmarshalText(text []byte) error {
 	long, err := time.ParseDuration(string(text))
-	if err != nil || long <= 0 {
+	if err != nil { // as kong says it of other durations
+		return fmt.Errorf("expected duration but got %q: %w", text, err)
+	}
+	if long <= 0 {
 		return fmt.Errorf("%q is not longer than nothing, as 30s or 5m is", text)
 	}
 	*p = patience(long)

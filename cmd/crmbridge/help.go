@@ -146,7 +146,11 @@ func commandNames() []string {
 
 func noTopic(name string) error {
 	all := topicNames()
-	if flag := strings.TrimSuffix(strings.TrimLeft(name, "-"), "s"); isFlag(flag) {
+	flag := strings.TrimLeft(name, "-")
+	if !isFlag(flag) {
+		flag = strings.TrimSuffix(flag, "s")
+	}
+	if isFlag(flag) {
 		return fmt.Errorf("%w: there is no topic %q; --%s is a flag, of which a command's --help tells", bridge.ErrUsage,
 			name, flag)
 	}

@@ -81,6 +81,9 @@ func TestHelp(t *testing.T) {
 		{"help filter", 0, "starts_with"},
 		{"help filtres", program.ExitUsage, `no topic "filtres"; did you mean filters?`},
 		{"help accont", program.ExitUsage, `no topic "accont"; did you mean accounts?`},
+		{"help fields", program.ExitUsage, `no topic "fields"; --fields is a flag`},
+		{"help tables", program.ExitUsage, `no topic "tables"; --tables is a flag`},
+		{"help limits", program.ExitUsage, `no topic "limits"; --limit is a flag`},
 		{"help cheese", program.ExitUsage, "connecting, filters, errors, keys"},
 	} {
 		var out, diag strings.Builder

@@ -38,7 +38,12 @@ func TestMisuse(t *testing.T) {
 		{"accounts count acme --timeout -1s", "usage: --timeout", "perhaps"},
 		{"accounts search acme --limit --json", "usage: --limit: its value is missing", "perhaps"},
 		{"accounts search acme --limit", "usage: --limit: its value is missing", "expected"},
-		{"connect acme http://x --daily-calls -1", "usage: --daily-calls: must be from 1", "connect:"},
+		{"connect acme http://x --daily-calls -1", `usage: --daily-calls: "-1" is not a whole number from 1 on`, "connect:"},
+		{"connect acme http://x --timeout 5", `usage: --timeout: expected duration but got "5"; right would be 30s, 5m or 1h30m`, "longer"},
+		{"events watch --timeout 5", `usage: --timeout: expected duration but got "5"; right would be 30s, 5m or 1h30m`, "longer"},
+		{"accounts count acme --timeout 5", `usage: --timeout: expected duration but got "5"; right would be 30s, 5m or 1h30m`, "longer"},
+		{"connect acme http://x --timeout 0s", `usage: --timeout: "0s" is not longer than nothing`, "right"},
+		{"connect acme http://x --daily-calls 1000000000000", "usage: --daily-calls: must be from 1 to ", "connect:"},
 		{"accounts count acme --where=", "usage: --where: the filter is empty", "^"},
 	} {
 		var out, diag strings.Builder

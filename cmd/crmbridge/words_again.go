@@ -38,12 +38,12 @@ func (c *client) AfterApply(parsed *kong.Context) error {
 
 // again finds out with what the connection is made again, as far as that can be asked for.
 func (a *asker) again(ctx context.Context, connection string) *connectAgain {
-	const patience = time.Second
+	const atMost = time.Second
 	again := &connectAgain{connection: connection}
 	if connection == "" {
 		return again
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
 	if known, err := a.client.Connection(ctx, connection); err == nil {
 		again.url = known.EnvironmentURL

@@ -89,11 +89,11 @@ func TestChecksNameTheCommandAndAReasonOnce(t *testing.T) {
 	}
 }
 
+// east is a zone of UTC+5, by its name in the zones' database, whose signs are turned round.
+const east = "TZ=Etc/GMT-5"
+
 // Times are UTC with --utc in every command that shows any, and local without.
 func TestTimesInUTC(t *testing.T) {
-	local := time.Local
-	time.Local = time.FixedZone("UTC+5", 5*60*60)
-	t.Cleanup(func() { time.Local = local })
 	const (
 		at  = `"2026-11-30T20:15:00Z"`
 		job = `{"id":"j","connection":"acme","operation":"accounts.search","state":"done","queued_at":` + at + `,"finished_at":` + at + `}`
@@ -119,7 +119,7 @@ func TestTimesInUTC(t *testing.T) {
 					subject += ".acme"
 				}
 				a.give(subject, c.answer)
-				if status, stdout, stderr := a.run(strings.Fields(c.args + utc)...); status != 0 || !strings.Contains(stdout, want) {
+				if status, stdout, stderr := a.runIn(east, strings.Fields(c.args+utc)...); status != 0 || !strings.Contains(stdout, want) {
 					t.Errorf("status %d, want %s in\n%s%s", status, want, stdout, stderr)
 				}
 			})
@@ -171,15 +171,12 @@ func TestHeadersOfColumns(t *testing.T) {
 }
 
 func TestStatusInUTC(t *testing.T) {
-	local := time.Local
-	time.Local = time.FixedZone("UTC+5", 5*60*60)
-	t.Cleanup(func() { time.Local = local })
 	for utc, want := range map[string]string{"--utc=false": "2026-12-01 01:15", "--utc": "2026-11-30T20:15:00Z"} {
 		a := newAnswers(t)
 		a.give("crm.connections.list.request", `{"connections":[]}`)
 		a.give("crm.jobs.list.request",
 			`{"jobs":[{"id":"j","connection":"acme","operation":"accounts.search","state":"queued","queued_at":"2026-11-30T20:15:00Z"}]}`)
-		if status, stdout, stderr := a.run("status", utc); status != 0 || !strings.Contains(stdout, want) {
+		if status, stdout, stderr := a.runIn(east, "status", utc); status != 0 || !strings.Contains(stdout, want) {
 			t.Errorf("%s: status %d, want %s in\n%s%s", utc, status, want, stdout, stderr)
 		}
 	}

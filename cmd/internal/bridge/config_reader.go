@@ -56,11 +56,16 @@ func (s Settings) secret(r *reader, name, value, file string) string {
 		r.fault(name+"_FILE", "%s is empty", file)
 		return unreadable
 	}
+	r.fromFile(name)
+	return text
+}
+
+// fromFile keeps that a file held a setting: faults name the file's, and repeat nothing of it.
+func (r *reader) fromFile(name string) {
 	if r.files == nil {
 		r.files = map[string]bool{}
 	}
 	r.files[name] = true
-	return text
 }
 
 // mostSecret bounds a file that holds a setting, in bytes.

@@ -1,7 +1,6 @@
 package bridge
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -64,7 +63,10 @@ func (c ClientNATS) Connect(name string, more ...nats.Option) (*nats.Conn, error
 
 // connectAs connects with what a context says besides; nil is none.
 func (c ClientNATS) connectAs(found *contextOptions, name string, more ...nats.Option) (*nats.Conn, error) {
-	s := c.NATS.read()
+	s, err := c.NATS.read()
+	if err != nil {
+		return nil, ConfigurationError(err)
+	}
 	if found == nil {
 		return ConnectNATS(s, name, more...)
 	}
@@ -81,18 +83,21 @@ func (c ClientNATS) connectAs(found *contextOptions, name string, more ...nats.O
 
 // namesUser reports whether the URLs of flags or variables have a user or token in them.
 func namesUser(s NATS) bool {
-	return strings.Contains(s.URL, "@") // a file that cannot be read is a fault that the settings' own check finds
+	return strings.Contains(s.URL, "@")
 }
 
-// read takes the URLs from their file, once: it may be a pipe.
-func (s NATS) read() NATS {
-	if s.URLFile == "" || s.URL != "" && s.URL != defaultNATS {
-		return s
+// read takes the URLs from their file, once: it may be a pipe, of which nothing would be left.
+func (s NATS) read() (NATS, error) {
+	if s.URLFile == "" {
+		return s, nil
 	}
-	if content, err := files.ReadSecret(s.URLFile, mostSecret); err == nil && len(bytes.TrimSpace(content)) > 0 {
-		s.URL, s.URLFile = strings.TrimRight(string(content), "\r\n"), ""
+	var r reader
+	text := r.natsURL(s)
+	if len(r.faults) > 0 {
+		return s, errors.Join(r.faults...)
 	}
-	return s
+	s.URL, s.URLFile, s.fromFile = text, "", true
+	return s, nil
 }
 
 // contextOptions are what a context says.

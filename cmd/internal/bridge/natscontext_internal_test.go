@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -30,12 +31,20 @@ func TestURLsAreReadOnce(t *testing.T) {
 	if err := os.WriteFile(file, []byte("nats://a:b@127.0.0.1:4222\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s := (NATS{URLFile: file}).read(); s.URL != "nats://a:b@127.0.0.1:4222" || s.URLFile != "" || !namesUser(s) {
+	if s, err := (NATS{URLFile: file}).read(); err != nil || s.URL != "nats://a:b@127.0.0.1:4222" || s.URLFile != "" || !namesUser(s) {
 		t.Errorf("%+v", s)
 	}
-	for _, s := range []NATS{{URLFile: file, URL: "nats://c:4222"}, {URLFile: file + ".none"}, {URL: "nats://c:4222"}} {
-		if s.read() != s { // its own check finds the fault, if it is one
-			t.Errorf("%+v became %+v", s, s.read())
+	for _, c := range []struct {
+		given NATS
+		says  string // "" where nothing is wrong
+	}{
+		{NATS{URL: "nats://c:4222"}, ""},
+		{NATS{URLFile: file, URL: "nats://c:4222"}, "NATS_URL: is set, and NATS_URL_FILE too"},
+		{NATS{URLFile: file + ".none"}, "NATS_URL_FILE: "},
+	} {
+		s, err := c.given.read()
+		if s != c.given || (c.says == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%+v became %+v: %v", c.given, s, err)
 		}
 	}
 }

@@ -16,6 +16,9 @@ import (
 // nats checks the settings by which NATS is reached. Files are read, so that one that
 // cannot be used is a fault of the configuration and not a server that is away.
 func (r *reader) nats(s NATS) NATS {
+	if s.fromFile {
+		r.fromFile("NATS_URL")
+	}
 	s.URL = r.natsURL(s)
 	for _, server := range strings.Split(s.URL, ",") {
 		u, err := url.Parse(strings.TrimSpace(server))

@@ -80,6 +80,8 @@ type NATS struct {
 	// InboxPrefix is for users who may subscribe to inboxes of their own only, as
 	// in deploy/nats.conf.
 	InboxPrefix string `name:"nats-inbox-prefix" env:"NATS_INBOX_PREFIX" placeholder:"SUBJECT" help:"Prefix of the inboxes that this NATS user may subscribe to, instead of _INBOX, or _INBOX.crmbridge for serve."`
+
+	fromFile bool // the URLs were read from URLFile
 }
 
 // A Switch is true or false as text, so that a value which is neither becomes a

@@ -64,9 +64,14 @@ func (l *Lasting) Do(work func(context.Context) error) { l.work = work }
 // command reads the command line and calls what it names.
 func (p Program) command(ctx context.Context, lasting *Lasting, args []string, stdout, stderr io.Writer) (status int) {
 	exited := -1 // kong exits itself after --help
+	var unprinted error
 	parser, err := kong.New(p.Commands, kong.Name(p.Name), kong.Description(p.Description),
 		kong.Writers(stdout, stderr), kong.Exit(func(status int) { exited = status }),
-		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.PostBuild(placeholders), kong.Help(printHelp),
+		kong.PostBuild(foldExamples(columnsOf(stdout))), kong.PostBuild(placeholders),
+		kong.Help(func(options kong.HelpOptions, ctx *kong.Context) error {
+			unprinted = printHelp(options, ctx)
+			return unprinted
+		}),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}))
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", p.Name, err)
@@ -76,8 +81,8 @@ func (p Program) command(ctx context.Context, lasting *Lasting, args []string, s
 	if exited >= 0 {
 		return exited
 	}
-	if fault, ok := errors.AsType[*fs.PathError](err); ok && fault.Op == "write" { // of a help text
-		return p.status(fault, stderr)
+	if unprinted != nil {
+		return p.status(unprinted, stderr)
 	}
 	if err != nil {
 		p.printMisuse(stderr, err)
