@@ -52,7 +52,7 @@ type eventWatcher struct {
 	created  time.Time // when the stream was made
 	before   uint64    // the sequence before its oldest message
 	verify   bool      // the first message has to be the one at the place
-	consumer uint64    // the consumer's last sequence
+	consumer uint64    // the consumer's sequence of the last message that was dealt with
 	trouble  string    // what was said last of the stream
 }
 
@@ -236,7 +236,7 @@ func (w *eventWatcher) remove(consumer jetstream.Consumer) {
 }
 
 // pass notes that what the stream holds now is dealt with, where the consumer has nothing more and
-// all that it sent came here: what others' messages were may go without being missed. It needs a
+// all that it sent was dealt with: what others' messages were may go without being missed. It needs a
 // right that watching does not take; without it only what is shown moves the place.
 func (w *eventWatcher) pass(consumer jetstream.Consumer) error {
 	if !w.js.Conn().IsConnected() || w.blind.Err() != nil {
@@ -307,12 +307,12 @@ func (w *eventWatcher) take(ctx context.Context, msg jetstream.Msg, more bool) e
 	if err != nil || meta.Sequence.Consumer != w.consumer+1 {
 		return errOdd // one was lost on the way
 	}
-	w.consumer++
 	id, sequence := msg.Headers().Get(nats.MsgIdHdr), meta.Sequence.Stream
 	if w.verify {
 		w.verify = false
 		if at := w.place.state; sequence == at.Sequence {
 			if id == at.EventID {
+				w.consumer = meta.Sequence.Consumer
 				return nil
 			}
 			w.anew(at.Created)
@@ -333,6 +333,7 @@ func (w *eventWatcher) take(ctx context.Context, msg jetstream.Msg, more bool) e
 	if err := w.place.move(sequence, id, more); err != nil {
 		return err
 	}
+	w.consumer = meta.Sequence.Consumer // not before: what was not shown is not passed over
 	if w.most > 0 && w.shown >= w.most {
 		return errEnough
 	}
