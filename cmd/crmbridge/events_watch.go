@@ -23,6 +23,7 @@ const (
 	eventsWait   = 5 * time.Second  // for one answer of JetStream
 	eventsIdle   = 2 * time.Minute  // after which the server removes a consumer that nobody pulls from
 	eventsAsk    = time.Second      // for where the consumer is, which is not asked where it matters
+	eventsSeldom = time.Hour        // how often that is asked where no file keeps the place
 	eventsPing   = 10 * time.Second
 	eventsPause  = 250 * time.Millisecond // before the consumer is made again, and twice as long each time
 	eventsLonger = 5 * time.Second        // at the most
@@ -54,6 +55,7 @@ type eventWatcher struct {
 	verify   bool      // the first message has to be the one at the place
 	consumer uint64    // the consumer's sequence of the last message that was dealt with
 	trouble  string    // what was said last of the stream
+	asked    time.Time // when it was asked last where the consumer is, or the watch began
 }
 
 // errOdd has the consumer made again.
@@ -64,6 +66,7 @@ func (w *eventWatcher) run(ctx context.Context, nc *nats.Conn) (err error) {
 		return fmt.Errorf("JetStream: %w", err)
 	}
 	w.begun = time.Now()
+	w.asked = w.begun
 	if w.blind == nil {
 		w.blind = context.Background()
 	}
@@ -237,11 +240,17 @@ func (w *eventWatcher) remove(consumer jetstream.Consumer) {
 
 // pass notes that what the stream holds now is dealt with, where the consumer has nothing more and
 // all that it sent was dealt with: what others' messages were may go without being missed. It needs a
-// right that watching does not take; without it only what is shown moves the place.
+// right that watching does not take; without it only what is shown moves the place. Where no file
+// keeps the place it counts for this watch alone: it is asked seldom then, which is often enough before
+// anything has aged, and costs short watches nothing.
 func (w *eventWatcher) pass(consumer jetstream.Consumer) error {
 	if !w.js.Conn().IsConnected() || w.blind.Err() != nil {
 		return nil
 	}
+	if w.place.name == "" && time.Since(w.asked) < eventsSeldom {
+		return nil
+	}
+	w.asked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), eventsAsk)
 	defer cancel()
 	defer context.AfterFunc(w.blind, cancel)()
