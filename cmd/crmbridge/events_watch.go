@@ -287,7 +287,8 @@ func (w *eventWatcher) pulls(ctx context.Context, consumer jetstream.Consumer) e
 func (w *eventWatcher) pull(ctx context.Context, consumer jetstream.Consumer, came *bool) error {
 	open, cancel := context.WithTimeout(ctx, w.open)
 	defer cancel()
-	batch, err := consumer.Fetch(eventsBatch, jetstream.FetchContext(open), jetstream.FetchHeartbeat(eventsBeat))
+	batch, err := consumer.Fetch(eventsBatch, jetstream.FetchContext(open),
+		jetstream.FetchHeartbeat(min(eventsBeat, w.open/4)))
 	if err != nil {
 		return errOdd
 	}
