@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -170,9 +171,10 @@ func kind(t *testing.T, err error, k dynamics.Kind) *dynamics.Error {
 	if e.Kind != k {
 		t.Errorf("kind %v (%v), want %v", e.Kind, err, k)
 	}
+	// The one origin that may stand there is what the asker's own would rightly be, or this machine's.
+	right := regexp.MustCompile(`; right would be (https://ORG\.crm\.dynamics\.com|http://127\.0\.0\.1:[0-9]+)$`)
 	if text := err.Error(); strings.Contains(text, canaryToken) ||
-		strings.Contains(strings.ReplaceAll(text, "https://ORG.crm.dynamics.com", ""), "://") ||
-		strings.ContainsAny(text, "\r\n") {
+		strings.Contains(right.ReplaceAllString(text, ""), "://") || strings.ContainsAny(text, "\r\n") {
 		t.Errorf("error text leaks or has lines: %q", text)
 	}
 	return e

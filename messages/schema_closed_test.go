@@ -13,7 +13,7 @@ import (
 // time, an address. Whatever else is a text is one of a closed set, or of a form, and its schema says so.
 var openTexts = strings.Fields(`
 	access_token_expires_at admin_consent_url at authorization_url blocked_until business_unit_id code connect_url
-	connection created_at cursor deleted detail digest email environment_url error error_description event_id expires_at
+	connection created_at cursor deleted detail digest email entity environment_url error error_description event_id expires_at
 	field fields finished_at how_to_fix id incarnation label last_error logical_name login_hint message
 	missing_privilege name next_cursor operation order_by organization_id organization_name owner path queued_at
 	refreshed_at request_id retry_at retry_of scopes started_at state tables tenant tenant_id title user_full_name user_id
@@ -25,11 +25,9 @@ func TestTextsAreClosedOrKnownToBeOpen(t *testing.T) {
 	_, doc := asyncDocument(t, messages.Tables())
 	open := map[string]string{}
 	for of, schema := range member(t, doc, "components", "schemas").(map[string]any) {
-		openIn(schema, of, of, open)
-	}
-	for _, table := range messages.Tables() { // rows are the environment's
-		delete(open, table.Name)
-		delete(open, table.One)
+		if !strings.HasSuffix(of, "Row") { // rows are the environment's
+			openIn(schema, of, of, open)
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(open)) {
 		if !slices.Contains(openTexts, name) {

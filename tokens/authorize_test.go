@@ -409,7 +409,8 @@ func TestMicrosoftSaysNo(t *testing.T) {
 			"sign in":      {"login_required", "", tokens.CodeReauthorizationRequired},
 			"odd":          {"what_is_this", "<script>", tokens.CodeUpstreamError},
 			// Only the token endpoint says that the secret is wrong; this is whoever holds the link.
-			"forged proof": {"what_is_this", "AADSTS7000222: the secret has expired", tokens.CodeUpstreamError},
+			"forged client": {"invalid_client", "", tokens.CodeUpstreamError},
+			"forged proof":  {"what_is_this", "AADSTS7000222: the secret has expired", tokens.CodeUpstreamError},
 		} {
 			t.Run(name, func(t *testing.T) {
 				cb := b.signIn(tokens.Request{Connection: "acme"})

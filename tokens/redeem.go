@@ -59,6 +59,9 @@ func (a *Authorizer) redeemed(ctx context.Context, st attempt, cb Callback) (gra
 		// asked at Entra's token endpoint alone, and only that may say that the proof is wrong.
 		numbers := slices.DeleteFunc(numberIn(cb.ErrorDescription), func(n int) bool { return ofAll[n] })
 		said := refusal{Error: cb.Error, Codes: numbers}
+		if said.Error == "invalid_client" {
+			said.Error = "" // likewise
+		}
 		return grantedTokens{}, a.withConsent(said.verdict("authorization_code"), st)
 	}
 	ans, err := a.entra.redeem(ctx, st.Tenant, st.Environment, a.RedirectURL(), cb.Code, Secret(st.Verifier))

@@ -41,7 +41,9 @@ func (o ofTable) cell(s shown, row messages.Row, field, of string) string {
 	case messages.FieldMoney:
 		text = term.Cents(text)
 		if !strings.HasSuffix(field, "_base") { // that is in the organization's currency
-			text = strings.TrimRight(text+" "+row.Text("currency"), " ") // its name: US Dollar
+			if currency := row.Text("currency"); currency != "" { // its name: US Dollar, which stays with the number
+				text += "\u00a0" + strings.ReplaceAll(currency, " ", "\u00a0")
+			}
 		}
 	case messages.FieldDateTime:
 		var at time.Time

@@ -21,7 +21,7 @@ func TestCells(t *testing.T) {
 	fields := []string{"revenue", "revenue_base", "name", "created_at", "employees", "modified_at", "absent"}
 	of := ofTable{messages.Accounts}
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).Local().Format("2006-01-02 15:04:05")
-	want := []string{"14953730000.00 US Dollar", "1.2345", "7.5000", at, "250", "", ""}
+	want := []string{"14953730000.00\u00a0US\u00a0Dollar", "1.2345", "7.5000", at, "250", "", ""}
 	if got := of.cells(shown{}, fields, []messages.Row{row}); !slices.Equal(got[0], want) {
 		t.Errorf("%q, want %q", got[0], want)
 	}

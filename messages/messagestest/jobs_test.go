@@ -3,6 +3,7 @@ package messagestest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -354,22 +355,22 @@ func TestJobsWaitForASlot(t *testing.T) {
 	for i := range jobs {
 		publish(t, client, strconv.Itoa(i), messages.JobPublication{})
 	}
-	running := func() (n int) {
+	states := func() string {
+		count := map[messages.JobState]int{}
 		for job, err := range client.Jobs().All(t.Context(), messages.JobsListRequest{Target: acme}) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if job.State == messages.JobRunning {
-				n++
-			}
+			count[job.State]++
 		}
-		return n
+		return fmt.Sprint(count)
 	}
-	for running() < 64 {
-		time.Sleep(time.Millisecond)
-	}
-	if n := running(); n != 64 {
-		t.Errorf("%d jobs run at once", n)
+	want := fmt.Sprint(map[messages.JobState]int{messages.JobRunning: 64, messages.JobQueued: jobs - 64})
+	for end := time.Now().Add(time.Minute); states() != want; {
+		if time.Now().After(end) {
+			t.Fatalf("%s, want %s", states(), want)
+		}
+		time.Sleep(10 * time.Millisecond) // for the bridge to take them
 	}
 	bridge.Stop()
 	bridge.Clear()

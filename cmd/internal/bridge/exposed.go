@@ -6,7 +6,8 @@ import (
 )
 
 // Exposed are the files with secrets that everybody on this machine may read, each with what is to be
-// said of it. That is no fault: the folder may keep others off, and a container has no others.
+// said of it. That is no fault: the folder may keep others off, and a container has no others. A
+// federated token is no person's file: the platform writes it, and has it expire.
 func (s Settings) Exposed() []string {
 	var said []string
 	for _, secret := range [...][2]string{

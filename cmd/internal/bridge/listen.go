@@ -13,17 +13,18 @@ import (
 
 // mostConnections bounds the open connections of a listener, and mostHeader what each may send
 // before it is heard: strangers reach HTTP_ADDR, and what they hold stands beside the memory budget.
-// One with a half-sent header holds about three times its bytes.
+// One with a half-sent header holds about three times its bytes. A connection that asks nothing is
+// closed soon, so that nobody fills a listener by a request now and then.
 const (
 	mostConnections = 512
 	mostHeader      = 16 << 10 // bytes: a code of Entra has some 2 KB, and a browser sends its cookies
+	idleTime        = 10 * time.Second
 )
 
 // listen serves HTTP on an address until the process stops; that it is taken is found
 // at once.
 func (b *Bridge) listen(name, addr string, handler http.Handler) error {
-	return b.serve(name, addr, &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute,
-		IdleTimeout: 2 * time.Minute})
+	return b.serve(name, addr, &http.Server{Handler: handler, ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute})
 }
 
 // serve is listen with a server's own times.
@@ -32,7 +33,7 @@ func (b *Bridge) serve(name, addr string, server *http.Server) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	server.ReadHeaderTimeout, server.MaxHeaderBytes = 5*time.Second, mostHeader
+	server.ReadHeaderTimeout, server.IdleTimeout, server.MaxHeaderBytes = 5*time.Second, idleTime, mostHeader
 	server.DisableGeneralOptionsHandler = true // each answer is its handler's, with what that adds to it
 	server.ErrorLog = slog.NewLogLogger(b.log.Handler(), slog.LevelDebug)
 	go func() {

@@ -56,7 +56,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if status, err := ask(late, "", 100*time.Millisecond); err == nil {
 		t.Fatalf("one more than %d was heard: %q", mostConnections, status)
 	}
-	_ = held[0].Close()
+	_ = held[0].Close() // else none is heard before the idle ones are closed
 	_ = late.SetDeadline(time.Now().Add(time.Minute))
 	if status, err := bufio.NewReader(late).ReadString('\n'); err != nil || !strings.Contains(status, " 404 ") {
 		t.Errorf("after one has gone: %q, %v", status, err)

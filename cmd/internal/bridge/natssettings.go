@@ -22,7 +22,7 @@ func (r *reader) nats(s NATS) NATS {
 		if err != nil || u.Host == "" || !oneOf(u.Scheme, "nats", "tls", "ws", "wss") {
 			right := "nats://127.0.0.1:4222 or tls://nats.example:4222"
 			if host, port, err := net.SplitHostPort(server); err == nil && !r.files["NATS_URL"] && isPort(port) &&
-				dnsName.MatchString(host) { // no secret
+				dnsName.MatchString(host) && (host == "localhost" || strings.Contains(host, ".")) { // no user, no secret
 				right = "nats://" + server
 			}
 			r.fault("NATS_URL", "each server is a URL such as %s", right)
@@ -47,7 +47,7 @@ func (r *reader) nats(s NATS) NATS {
 	return s
 }
 
-// dnsName is what may stand for a host in an error: no password has this form by itself.
+// dnsName is what may stand for a host in an error.
 var dnsName = regexp.MustCompile(`^[A-Za-z0-9.-]+$`)
 
 func isPort(text string) bool {

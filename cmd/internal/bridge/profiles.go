@@ -145,8 +145,8 @@ func (b *Bridge) serveProfiles() error {
 	}
 	life, end := context.WithCancel(context.Background())
 	server := &http.Server{Handler: profiles(), ReadTimeout: profileMost + profileWriter,
-		WriteTimeout: profileMost + profileWriter, IdleTimeout: 30 * time.Second,
-		BaseContext: func(net.Listener) context.Context { return life }}
+		WriteTimeout: profileMost + profileWriter,
+		BaseContext:  func(net.Listener) context.Context { return life }}
 	if err := b.serve("PPROF_ADDR", b.config.PprofAddr, server); err != nil {
 		end()
 		return err

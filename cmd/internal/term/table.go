@@ -137,8 +137,9 @@ func records(to io.Writer, columns int, header []string, rows [][]string) error 
 	return nil
 }
 
-// number is a number as people read it, with the code of a currency behind it where it has one.
-var number = regexp.MustCompile(`^-?[0-9][0-9.,]*( [A-Z]{3})?$`)
+// number is a number as people read it. Behind a no-break space it may have a unit or the name of a
+// currency.
+var number = regexp.MustCompile(`^-?[0-9][0-9.,]*(\x{a0}\S[^ ]*)?$`)
 
 // numberColumns are the columns whose cells are numbers, where there are any.
 func numberColumns(rows [][]string, columns int) []bool {
