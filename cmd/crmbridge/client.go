@@ -40,6 +40,8 @@ type asker struct {
 	client  *messages.Client
 	nats    *nats.Conn
 	timeout time.Duration
+	// spared ends where the question that the command does without turns out not to be permitted.
+	spared context.Context
 }
 
 // mostPages is where a command stops to ask for more.
@@ -80,8 +82,14 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 			messages.MaxDeadline.Minutes())
 	}
 	var answered atomic.Bool
+	spared, spare := context.WithCancel(ctx)
+	defer spare()
 	failed := func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		if errors.Is(err, nats.ErrPermissionViolation) && !c.doesWithout(err) && !answered.Load() {
+		switch {
+		case !errors.Is(err, nats.ErrPermissionViolation):
+		case c.spares(err):
+			spare()
+		case !doesWithout(err) && !answered.Load():
 			denied(err)
 		}
 	}
@@ -90,7 +98,7 @@ func (c *client) askAs(ctx context.Context, denied func(error),
 		return err
 	}
 	defer nc.Close()
-	ask := &asker{messages.NewClient(nc), nc, c.Timeout}
+	ask := &asker{messages.NewClient(nc), nc, c.Timeout, spared}
 	err = questions(ctx, ask)
 	if isCode(err, messages.ConnectionNotFound) {
 		answered.Store(true) // what this user may not ask is left out from here on
@@ -134,12 +142,14 @@ func (a *asker) meant(ctx context.Context, err error) error {
 		"connections.authorize", name, strings.Join(near, " or ")).Because(err)
 }
 
-// doesWithout reports whether commands do without what is not permitted: hearing of a job's
-// progress, looking for a job in its stream, which crmbridge tells of too, and what this one spares.
-func (c *client) doesWithout(err error) bool {
-	if c.spare != "" && strings.Contains(err.Error(), `Publish to "`+c.spare) {
-		return true
-	}
+// spares reports whether what is not permitted is the question that this command does without.
+func (c *client) spares(err error) bool {
+	return c.spare != "" && strings.Contains(err.Error(), `Publish to "`+c.spare)
+}
+
+// doesWithout reports whether every command does without what is not permitted: hearing of a job's
+// progress, and looking for a job in its stream, which crmbridge tells of too.
+func doesWithout(err error) bool {
 	state, _, _ := strings.Cut(messages.StateSubjects, "*")
 	return strings.Contains(err.Error(), `Subscription to "`+state) ||
 		strings.Contains(err.Error(), `Publish to "$JS.API.DIRECT.GET.`+messages.JobsStream)

@@ -181,7 +181,7 @@ func (p *eventPlace) save() error {
 		err = replaceFile(p.name, append(bytes.Clone(text), '\n'))
 	}
 	if err != nil {
-		return messages.Errorf(messages.Unavailable, "the place cannot be kept in %s: %v", p.name, err)
+		return fmt.Errorf("the place cannot be kept in %s: %w", p.name, err)
 	}
 	p.kept, p.keptAt = p.state, time.Now()
 	return nil

@@ -23,6 +23,7 @@ const (
 	eventsWait   = 5 * time.Second  // for one answer of JetStream
 	eventsIdle   = 2 * time.Minute  // after which the server removes a consumer that nobody pulls from
 	eventsAsk    = time.Second      // for where the consumer is, which is not asked where it matters
+	eventsSeldom = time.Hour        // how often that is asked where no file keeps the place
 	eventsPing   = 10 * time.Second
 	eventsPause  = 250 * time.Millisecond // before the consumer is made again, and twice as long each time
 	eventsLonger = 5 * time.Second        // at the most
@@ -52,8 +53,9 @@ type eventWatcher struct {
 	created  time.Time // when the stream was made
 	before   uint64    // the sequence before its oldest message
 	verify   bool      // the first message has to be the one at the place
-	consumer uint64    // the consumer's last sequence
+	consumer uint64    // the consumer's sequence of the last message that was dealt with
 	trouble  string    // what was said last of the stream
+	asked    time.Time // when it was asked last where the consumer is, or the watch began
 }
 
 // errOdd has the consumer made again.
@@ -64,6 +66,7 @@ func (w *eventWatcher) run(ctx context.Context, nc *nats.Conn) (err error) {
 		return fmt.Errorf("JetStream: %w", err)
 	}
 	w.begun = time.Now()
+	w.asked = w.begun
 	if w.blind == nil {
 		w.blind = context.Background()
 	}
@@ -236,12 +239,18 @@ func (w *eventWatcher) remove(consumer jetstream.Consumer) {
 }
 
 // pass notes that what the stream holds now is dealt with, where the consumer has nothing more and
-// all that it sent came here: what others' messages were may go without being missed. It needs a
-// right that watching does not take; without it only what is shown moves the place.
+// all that it sent was dealt with: what others' messages were may go without being missed. It needs a
+// right that watching does not take; without it only what is shown moves the place. Where no file
+// keeps the place it counts for this watch alone: it is asked seldom then, which is often enough before
+// anything has aged, and costs short watches nothing.
 func (w *eventWatcher) pass(consumer jetstream.Consumer) error {
 	if !w.js.Conn().IsConnected() || w.blind.Err() != nil {
 		return nil
 	}
+	if w.place.name == "" && time.Since(w.asked) < eventsSeldom {
+		return nil
+	}
+	w.asked = time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), eventsAsk)
 	defer cancel()
 	defer context.AfterFunc(w.blind, cancel)()
@@ -278,7 +287,8 @@ func (w *eventWatcher) pulls(ctx context.Context, consumer jetstream.Consumer) e
 func (w *eventWatcher) pull(ctx context.Context, consumer jetstream.Consumer, came *bool) error {
 	open, cancel := context.WithTimeout(ctx, w.open)
 	defer cancel()
-	batch, err := consumer.Fetch(eventsBatch, jetstream.FetchContext(open), jetstream.FetchHeartbeat(eventsBeat))
+	batch, err := consumer.Fetch(eventsBatch, jetstream.FetchContext(open),
+		jetstream.FetchHeartbeat(min(eventsBeat, w.open/4)))
 	if err != nil {
 		return errOdd
 	}
@@ -307,12 +317,12 @@ func (w *eventWatcher) take(ctx context.Context, msg jetstream.Msg, more bool) e
 	if err != nil || meta.Sequence.Consumer != w.consumer+1 {
 		return errOdd // one was lost on the way
 	}
-	w.consumer++
 	id, sequence := msg.Headers().Get(nats.MsgIdHdr), meta.Sequence.Stream
 	if w.verify {
 		w.verify = false
 		if at := w.place.state; sequence == at.Sequence {
 			if id == at.EventID {
+				w.consumer = meta.Sequence.Consumer
 				return nil
 			}
 			w.anew(at.Created)
@@ -333,6 +343,7 @@ func (w *eventWatcher) take(ctx context.Context, msg jetstream.Msg, more bool) e
 	if err := w.place.move(sequence, id, more); err != nil {
 		return err
 	}
+	w.consumer = meta.Sequence.Consumer // not before: what was not shown is not passed over
 	if w.most > 0 && w.shown >= w.most {
 		return errEnough
 	}

@@ -181,7 +181,7 @@ func (f *exportFile) append(page *exportPage, result *messages.Result) error {
 
 // finish removes the side file of a whole one.
 func (f *exportFile) finish() error {
-	removeLeftovers(sideFile(f.name))
+	f.removeLeftovers()
 	if err := os.Remove(sideFile(f.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("the file is whole: %w", err)
 	}
@@ -190,9 +190,15 @@ func (f *exportFile) finish() error {
 
 // forget removes what an export left that has brought nothing.
 func (f *exportFile) forget() {
-	removeLeftovers(sideFile(f.name))
+	f.removeLeftovers()
 	_ = os.Remove(sideFile(f.name)) // where that fails, the next run meets the same error again
 	_ = os.Remove(f.part(0))
+}
+
+// removeLeftovers removes what crashes have left of writes to the side file.
+func (f *exportFile) removeLeftovers() {
+	removeLeftovers(sideFile(f.name))
+	_ = os.Remove(sideFile(f.name) + ".new") // as the release before named it; it is in nobody's way
 }
 
 // close lets the file go. One that was made for an export that has not begun is removed.

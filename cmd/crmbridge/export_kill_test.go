@@ -26,7 +26,11 @@ import (
 func TestExportOfPartsIsKilled(t *testing.T) {
 	t.Parallel()
 	bridgetest.Long(t, "starts and kills processes")
-	const pages, split, kills = 250, 37, 10
+	const (
+		pages, split, kills = 250, 37, 10
+		far                 = 20 // pages that come at the most before a kill
+		ahead               = 45 // pages that may come until then: five kills do not bring all
+	)
 	names := []string{"Zoë, \"GmbH\"\nand Co", "=1+1", "東京 😀", "-", "a\r\nb", ";=x", "\t", ""}
 	for _, c := range []struct {
 		ending string
@@ -38,11 +42,14 @@ func TestExportOfPartsIsKilled(t *testing.T) {
 	} {
 		t.Run(strings.Join(append(c.flags, c.ending), " "), func(t *testing.T) {
 			t.Parallel()
+			seed := rand.Uint64()
+			t.Logf("the seed is %d", seed)
+			random := rand.New(rand.NewPCG(seed, 0))
 			var bodies, want []string
 			for page := range pages {
-				rows := make([]jsonRow, rand.IntN(3*split/2))
+				rows := make([]jsonRow, random.IntN(3*split/2))
 				for i := range rows {
-					rows[i] = jsonRow{fmt.Sprintf("%d-%d", page, i), names[rand.IntN(len(names))]}
+					rows[i] = jsonRow{fmt.Sprintf("%d-%d", page, i), names[random.IntN(len(names))]}
 					want = append(want, rows[i].ID)
 				}
 				body, err := json.Marshal(map[string]any{"accounts": rows})
@@ -53,6 +60,15 @@ func TestExportOfPartsIsKilled(t *testing.T) {
 			}
 			e := newExporting(t, bodies, messages.JobDone)
 			e.Refuse(func(messages.Operation, *nats.Msg) *messages.Error { time.Sleep(time.Millisecond); return nil })
+			e.mu.Lock()
+			e.turns = make(chan struct{}, pages)
+			e.mu.Unlock()
+			allowed := 0
+			allow := func(all int) {
+				for ; allowed < min(all, pages); allowed++ {
+					e.turns <- struct{}{}
+				}
+			}
 			folder := t.TempDir()
 			out := filepath.Join(folder, "a"+c.ending)
 			args := append([]string{"accounts", "export", "acme", "--out", out, "--split", fmt.Sprint(split),
@@ -68,19 +84,19 @@ func TestExportOfPartsIsKilled(t *testing.T) {
 				}
 				ended := make(chan error, 1)
 				go func() { ended <- cmd.Wait() }()
-				if before, atLeast := p.size(), rand.Int64N(6000); n%4 > 0 { // else it may be beginning still
+				before := pageIn(out)
+				allow(before + ahead)
+				if n%4 == 0 { // it may be beginning still
+					time.Sleep(time.Duration(random.Int64N(int64(150 * time.Millisecond))))
+				} else {
+					until := before + 1 + random.IntN(far)
 					bridgetest.Await(t, "progress", func() error {
-						if grown := p.size() - before; grown < atLeast && len(ended) == 0 {
-							return fmt.Errorf("%d bytes", grown)
+						if page := pageIn(out); page < until && len(ended) == 0 {
+							return fmt.Errorf("page %d of %d", page, until)
 						}
 						return nil
 					})
 				}
-				late := 10 * time.Millisecond
-				if n%4 == 0 {
-					late = 150 * time.Millisecond
-				}
-				time.Sleep(rand.N(late))
 				_ = cmd.Process.Kill() // it may have ended
 				if err := <-ended; err == nil {
 					break // it was faster
@@ -98,6 +114,7 @@ func TestExportOfPartsIsKilled(t *testing.T) {
 			if t.Logf("%d kills came in the midst", inMidst); inMidst < 4 {
 				t.Error("that is too few")
 			}
+			allow(pages)
 			if _, err := os.Stat(sideFile(out)); err == nil {
 				if said, err := bridgetest.Program(t, nil, args...).CombinedOutput(); err != nil {
 					t.Fatalf("%v: %s", err, said)
@@ -117,6 +134,15 @@ func TestExportOfPartsIsKilled(t *testing.T) {
 			}
 		})
 	}
+}
+
+// pageIn is the last page that an export has in its file, 0 where it says none.
+func pageIn(out string) int {
+	var state exportState
+	if text, err := os.ReadFile(sideFile(out)); err != nil || json.Unmarshal(text, &state) != nil {
+		return 0
+	}
+	return state.Page
 }
 
 type jsonRow struct {

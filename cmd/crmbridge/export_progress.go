@@ -49,14 +49,21 @@ func (c *rowsExport) follow(ctx context.Context, ask *asker, std *stdio, file *e
 			p.heard(&record.Job)
 		}
 	})
-	p.joining.Go(func() {
-		p.explain(ctx, func(ctx context.Context) (*messages.LimitsReply, error) {
-			ctx, cancel := context.WithTimeout(ctx, waitsPatience)
-			defer cancel()
-			return ask.client.Limits(ctx, c.Connection)
-		})
-	})
+	p.joining.Go(func() { p.ask(ctx, ask, c.Connection) })
 	return p
+}
+
+// ask explains by the limits of a connection, as long as this user may ask for them: each question
+// beyond the first one that is not permitted would be one more refusal in the server's log.
+func (p *exportProgress) ask(ctx context.Context, ask *asker, connection string) {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	defer context.AfterFunc(ask.spared, end)()
+	p.explain(ctx, func(ctx context.Context) (*messages.LimitsReply, error) {
+		ctx, cancel := context.WithTimeout(ctx, waitsPatience)
+		defer cancel()
+		return ask.client.Limits(ctx, connection)
+	})
 }
 
 // explain finds out what a job waits for that has not begun, and so has met nothing to tell of.

@@ -27,6 +27,8 @@ type exporting struct {
 
 	mu   sync.Mutex
 	jobs []string // subject and body of each job
+	// turns has one for each page that may come; nil where all come at once.
+	turns chan struct{}
 }
 
 func newExporting(t *testing.T, pages []string, end messages.JobState) *exporting {
@@ -38,10 +40,18 @@ func newExporting(t *testing.T, pages []string, end messages.JobState) *exportin
 		op, connection, id, _ := messages.ParseJobSubject(msg.Subject)
 		e.mu.Lock()
 		e.jobs = append(e.jobs, msg.Subject+" "+string(msg.Data))
+		turns := e.turns
 		e.mu.Unlock()
 		e.Record(messages.JobRecord{Job: messages.Job{ID: id, Connection: connection, Operation: op,
 			State: messages.JobRunning, Incarnation: "i"}})
 		for i, body := range pages {
+			if turns != nil {
+				select {
+				case <-turns:
+				case <-t.Context().Done():
+					return
+				}
+			}
 			headers := []string{messages.HeaderIncarnation, "i"}
 			if i == len(pages)-1 && end != messages.JobRunning {
 				headers = append(headers, messages.HeaderLast, "true")

@@ -166,7 +166,7 @@ func (c changedKeyset) apply(to *stdio, change func(keyset []byte) ([]byte, erro
 	if !c.Write {
 		return printKeyset(to, changed, nil)
 	}
-	if err := replaceFile(file, append(changed, '\n')); err != nil {
+	if err := replaceShared(file, append(changed, '\n')); err != nil {
 		return keysetNotWritten(err)
 	}
 	_, err = fmt.Fprintf(to.err, "%s has the key set\n", c.TokenKeysetFile)

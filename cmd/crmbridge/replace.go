@@ -9,21 +9,29 @@ import (
 	"strings"
 )
 
-// replaceFile writes a file in the place of another one, whose owner, group and mode it gets; where
-// there is none it has the mode 0600. After a crash there is the old one or the new one, also after
-// one of the whole machine, and whoever reads meanwhile sees one or the other, however many write.
-// What a crash leaves is named as [leftover] says, and goes with the next [lockBeside].
-func replaceFile(name string, text []byte) error {
+// replaceFile writes a file of this user's, of mode 0600, in the place of another one. After a crash
+// there is the old one or the new one, also after one of the whole machine, and whoever reads meanwhile
+// sees one or the other, however many write. What a crash leaves is named as [leftover] says, and goes
+// with [removeLeftovers]: where [lockBeside] keeps others off the file, with the next lock.
+func replaceFile(name string, text []byte) error { return replaceBy(name, text, nil) }
+
+// replaceShared is replaceFile for a file that others may be meant to read: the new one has the owner,
+// group and mode of the old one, where there is one.
+func replaceShared(name string, text []byte) error { return replaceBy(name, text, keepAccess) }
+
+func replaceBy(name string, text []byte, keep func(file *os.File, old fs.FileInfo) error) error {
 	file, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+newEnding+"*") // of mode 0600
 	if err != nil {
 		return err
 	}
-	old, err := os.Lstat(name)
-	switch {
-	case err == nil && old.Mode().IsRegular():
-		err = keepAccess(file, old)
-	case err == nil || errors.Is(err, fs.ErrNotExist):
-		err = nil
+	if keep != nil {
+		old, missing := os.Lstat(name)
+		switch {
+		case missing == nil && old.Mode().IsRegular():
+			err = keep(file, old)
+		case missing != nil && !errors.Is(missing, fs.ErrNotExist):
+			err = missing
+		}
 	}
 	if err == nil {
 		_, err = file.Write(text)
@@ -50,8 +58,9 @@ func keepAccess(file *os.File, old fs.FileInfo) error {
 	return file.Chmod(old.Mode().Perm())
 }
 
-// newEnding stands between the name of a file and a number while it is written, before it takes its place.
-const newEnding = ".new-"
+// newEnding stands between the name of a file and a number while it is written, before it takes its
+// place. Nobody names a copy of one's own like this: what is named so is removed.
+const newEnding = ".crmbridge-new-"
 
 // leftover reports whether a name is that of a file that was to take the place of another one.
 func leftover(name, of string) bool {

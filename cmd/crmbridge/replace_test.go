@@ -9,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
+
+	"github.com/crmbridge/crmbridge/messages"
 )
 
 // Who reads while two write sees one file or the other, whole, and both writes count.
@@ -51,20 +54,48 @@ func TestFilesAreReplacedAsAWhole(t *testing.T) {
 	}
 }
 
-// A file keeps its mode; one that was not there is its owner's only.
-func TestReplacedFilesKeepTheirMode(t *testing.T) {
+// A file that others may read keeps its mode; any other, and one that was not there, is its owner's only.
+func TestModesOfReplacedFiles(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "keyset")
-	for _, mode := range []fs.FileMode{0o600, 0o640, 0o644, 0o400} {
-		if mode != 0o600 {
-			if err := os.Chmod(name, mode); err != nil {
+	for _, mode := range []fs.FileMode{0, 0o640, 0o644, 0o400} {
+		for _, c := range []struct {
+			replace func(string, []byte) error
+			want    fs.FileMode
+		}{{replaceShared, mode}, {replaceFile, 0o600}} {
+			if mode == 0 { // there is none
+				c.want = 0o600
+				_ = os.Remove(name)
+			} else if err := os.Chmod(name, mode); err != nil {
 				t.Fatal(err)
 			}
+			if err := c.replace(name, []byte("k")); err != nil {
+				t.Fatal(err)
+			}
+			if info, err := os.Stat(name); err != nil || info.Mode() != c.want {
+				t.Errorf("%v, %v, want %v", info.Mode(), err, c.want)
+			}
 		}
-		if err := replaceFile(name, []byte("k")); err != nil {
-			t.Fatal(err)
+	}
+}
+
+// A cursor, the place of a watch and the side file of an export are their owner's only, whatever the
+// mode of what they replace.
+func TestFilesOfOneUserAreTheirs(t *testing.T) {
+	folder := t.TempDir()
+	for name, write := range map[string]func(name string) error{
+		"a.cursor": func(name string) error { return writeCursor(name, messages.Accounts, "c1") },
+		"place": func(name string) error {
+			return (&eventPlace{name: name, state: eventState{Form: eventForm}}).begin(time.Now(), 1)
+		},
+		"a.csv.job": func(name string) error { return (&exportFile{name: strings.TrimSuffix(name, ".job")}).save() },
+	} {
+		name = filepath.Join(folder, name)
+		err := os.WriteFile(name, nil, 0o600)
+		if err = errors.Join(err, os.Chmod(name, 0o644)); err == nil {
+			err = write(name)
 		}
-		if info, err := os.Stat(name); err != nil || info.Mode() != mode {
-			t.Errorf("%v, %v, want %v", info.Mode(), err, mode)
+		if info, failed := os.Stat(name); err != nil || failed != nil || info.Mode() != 0o600 || info.Size() == 0 {
+			t.Errorf("%s: %v, %v, %v", name, info, err, failed)
 		}
 	}
 }
@@ -72,9 +103,10 @@ func TestReplacedFilesKeepTheirMode(t *testing.T) {
 // What a crash left of a write goes once the file is locked; what others have named alike stays.
 func TestLeftoversGo(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "a.cursor")
-	others := []string{name + ".new", name + ".new-", name + ".new-x1", name + ".new-7x",
-		filepath.Join(filepath.Dir(name), "b.cursor.new-7")}
-	for _, file := range append([]string{name + ".new-1234567890", name + ".new-7"}, others...) {
+	others := []string{name + ".new", name + ".new-", name + ".new-2", name + ".new-20261130",
+		name + newEnding, name + newEnding + "x1", name + newEnding + "7x",
+		filepath.Join(filepath.Dir(name), "b.cursor"+newEnding+"7")}
+	for _, file := range append([]string{name + newEnding + "1234567890", name + newEnding + "7"}, others...) {
 		if err := os.WriteFile(file, nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -90,6 +122,24 @@ func TestLeftoversGo(t *testing.T) {
 	left, err := os.ReadDir(filepath.Dir(name))
 	if err != nil || len(left) != len(others) {
 		t.Errorf("%d of %d files: %v, %v", len(left), len(others), left, err)
+	}
+}
+
+// With the side file of an export goes what crashes have left of it, also in the release before.
+func TestLeftoversOfExportsGo(t *testing.T) {
+	folder := t.TempDir()
+	for _, end := range []func(*exportFile) error{(*exportFile).finish, func(f *exportFile) error { f.forget(); return nil }} {
+		f := &exportFile{name: filepath.Join(folder, "a.csv")}
+		others := sideFile(f.name) + ".new-2"
+		for _, file := range []string{sideFile(f.name), sideFile(f.name) + newEnding + "7", sideFile(f.name) + ".new", others} {
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := end(f); err != nil {
+			t.Error(err)
+		}
+		onlyFile(t, others)
 	}
 }
 

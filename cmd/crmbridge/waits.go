@@ -16,7 +16,7 @@ const (
 	// waitsPatience is how long a command waits for the reasons.
 	waitsPatience = 2 * time.Second
 	// waitsEvery is how often an export asks for them.
-	waitsEvery = 3 * time.Second
+	waitsEvery = 10 * time.Second
 	// mostReasons is of how many connections a list asks for them.
 	mostReasons = 20
 )
