@@ -77,9 +77,9 @@ func (v *visitor) sees(name, title string, words ...string) {
 		"language": "document.documentElement.lang === 'en'", "one heading": "document.querySelectorAll('h1').length === 1",
 		"landmarks": "document.querySelectorAll('main').length === 1 && document.querySelectorAll('header').length === 1",
 		"title":     "document.title.startsWith(document.querySelector('h1').textContent)", "no script": "document.scripts.length === 0",
-		"no styles of its own": "document.querySelectorAll('[style], style').length === 0",
-		"links have words":     "[...document.links].every(a => !['', 'here', 'more'].includes(a.textContent.trim()))",
-		"nothing from abroad":  "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))",
+		"no attributes of style": "document.querySelectorAll('[style]').length === 0",
+		"links have words":       "[...document.links].every(a => !['', 'here', 'more'].includes(a.textContent.trim()))",
+		"nothing from abroad":    "performance.getEntriesByType('resource').every(e => e.name.startsWith(location.origin))",
 	} {
 		if ok, _ := v.Eval(script).(bool); !ok {
 			v.t.Errorf("%s: %s: %s", name, what, script)
