@@ -249,7 +249,7 @@ func TestTheDemoRuns(t *testing.T) {
 	// Each port that the compose file opens is one that crmbridge-dev listens on by default.
 	help := output(t, dev(t), "--help")
 	for _, port := range demo.Ports {
-		if !regexp.MustCompile(`--\w+-port=` + strconv.Itoa(int(port.Target)) + `\b`).MatchString(help) {
+		if !regexp.MustCompile(`--\w+-port=N [^:]*:\s+` + strconv.Itoa(int(port.Target)) + `\.`).MatchString(help) {
 			t.Errorf("crmbridge-dev does not listen on port %d", port.Target)
 		}
 	}
