@@ -154,7 +154,8 @@ func (c *eventsWatch) ended(ctx context.Context, err error, shown int) error {
 	case cause == nil:
 		return err
 	case errors.Is(cause, errTimeUp) && shown < int(c.Max):
-		return messages.Errorf(messages.DeadlineExceeded, "%d of %d events came within %s", shown, c.Max, time.Duration(c.Timeout))
+		return messages.Errorf(messages.DeadlineExceeded, "%d of %d events came within %s", shown, c.Max,
+			time.Duration(c.Timeout))
 	case err == nil, errors.Is(err, context.Canceled), ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return nil
 	}
